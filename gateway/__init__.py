@@ -1,0 +1,1 @@
+"""The shell: Envoy's protocols, REST, discovery, configuration and the composition root."""

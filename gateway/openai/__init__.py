@@ -1,0 +1,1 @@
+"""What clients send and engines answer, in OpenAI's shapes."""

@@ -1,0 +1,166 @@
+"""Every refusal a client can meet: one tree, one table, one JSON shape (contracts section 1).
+
+Raise the narrowest type at the place that knows; the shell turns it into status, headers and body here.
+"""
+
+from collections.abc import Mapping
+
+import orjson
+
+
+class RefusalError(Exception):
+    """A request that is answered by the gateway itself.  Subclasses fix status, code and the metric label `kind`."""
+
+    status = 500
+    type = "api_error"
+    code = "internal_error"
+    kind = "internal"
+    error_header = ""  # the `x-error-*` name that is set to true
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class CallerError(RefusalError):
+    """The caller's fault: 4xx."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class BadRequestError(CallerError):
+    """The body cannot be served; `param` names the field."""
+
+    kind = "bad_request"
+    error_header = "x-error-request-body-processing"
+
+
+class InvalidKeyError(CallerError):
+    """Bad or missing API key."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+    kind = "invalid_key"
+
+
+class UnknownUserError(CallerError):
+    """The `user` header names nobody, or is missing where it is required."""
+
+    status = 401
+    type = "authentication_error"
+    code = "user_not_found"
+    kind = "unknown_user"
+    error_header = "x-error-user"
+
+
+class RateLimitError(CallerError):
+    """A limit of the user is exceeded."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    kind = "rate_limit"
+
+
+class RpmExceededError(RateLimitError):
+    """Requests per minute."""
+
+    kind = "rpm"
+    error_header = "x-error-rpm-exceeded"
+
+
+class TpmExceededError(RateLimitError):
+    """Tokens per minute."""
+
+    kind = "tpm"
+    error_header = "x-error-tpm-exceeded"
+
+
+class UnknownModelError(CallerError):
+    """No endpoint has ever been known for the model."""
+
+    status = 404
+    code = "model_not_found"
+    kind = "unknown_model"
+    error_header = "x-error-no-model-backends"
+
+
+class UnknownPathError(CallerError):
+    """No such path."""
+
+    status = 404
+    code = "not_found"
+    kind = "unknown_path"
+
+
+class MethodNotAllowedError(CallerError):
+    """The path exists, not for this method."""
+
+    status = 405
+    code = "method_not_allowed"
+    kind = "method_not_allowed"
+
+
+class BodyTooLargeError(CallerError):
+    """The body is over the configured limit."""
+
+    status = 413
+    code = "request_too_large"
+    kind = "body_too_large"
+
+
+class InvalidStrategyError(CallerError):
+    """The `routing-strategy` header names no strategy."""
+
+    code = "invalid_routing_strategy"
+    kind = "invalid_strategy"
+    error_header = "x-error-invalid-routing-strategy"
+
+
+class InvalidFilterError(CallerError):
+    """The `external-filter` header is not a label selector."""
+
+    code = "invalid_filter"
+    kind = "invalid_filter"
+    error_header = "x-error-no-model-backends"
+
+
+class ServerError(RefusalError):
+    """Our fault or our surroundings': 5xx."""
+
+
+class NoReadyPodError(ServerError):
+    """The model is known and nothing can answer it now."""
+
+    status = 503
+    code = "service_unavailable"
+    kind = "no_ready_pod"
+    error_header = "x-error-no-model-backends"
+
+
+class LimiterAwayError(ServerError):
+    """The limiter does not answer and the configuration says to refuse."""
+
+    status = 503
+    code = "limiter_unavailable"
+    kind = "limiter_away"
+
+
+class UnsupportedModeError(ServerError):
+    """The proxy asked for a body mode in which a request cannot be routed."""
+
+    code = "unsupported_body_mode"
+    kind = "unsupported_mode"
+
+
+def error_body(error: RefusalError) -> bytes:
+    """`{"error":{"message","type","code","param"}}` as bytes."""
+    shape: Mapping[str, str | None] = {
+        "message": error.message, "type": error.type, "code": error.code, "param": error.param,
+    }  # fmt: skip
+    return orjson.dumps({"error": shape})

@@ -1,0 +1,1 @@
+"""The transports that carry gRPC and HTTP to the exchange."""

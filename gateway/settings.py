@@ -1,0 +1,170 @@
+"""The one configuration file: every key, its default, its unit and why (contracts section 9).
+
+Lives here: the shape.  Not here: reading files, `${ENV}` and "did you mean" (gateway.configuration).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A mapping of the file: unknown keys are errors, attribute docstrings are its documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ListenSettings(Section):
+    """Addresses, `host:port`."""
+
+    grpc: str = "127.0.0.1:50052"
+    """ext_proc, access log and health, gRPC over plain HTTP/2."""
+    http: str = "127.0.0.1:8080"
+    """/metrics, /healthz, /readyz, /debug."""
+    admin: str = "127.0.0.1:8090"
+    """Admin REST.  On any but a loopback address `admin_token` is required."""
+    workers: tuple[str, ...] = ()
+    """One private gRPC address per worker, so that Envoy can balance between them; empty: only the shared one."""
+
+
+class RedisSettings(Section):
+    """Where users and limits live."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+    """`redis://`, `rediss://` or `unix://`."""
+    timeout_s: Seconds = 0.25
+    """The longest a request waits for Redis before `when_away` decides; a local Redis answers in 0.001."""
+    when_away: Literal["shadow", "deny", "allow"] = "shadow"
+    """`shadow`: each replica goes on with the last limits it saw; `deny`: 503; `allow`: no limits."""
+
+
+class RoutingSettings(Section):
+    """How a pod is chosen."""
+
+    strategy: str = "least-request"
+    """The default; a model's own `strategy` and the `routing-strategy` header come before it."""
+    fallbacks: Annotated[int, Field(ge=0, le=10)] = 2
+    """Further pods named after the chosen one; Envoy goes down the list when a connection fails."""
+
+
+class LimitSettings(Section):
+    """What is reserved before the real usage is known."""
+
+    output_tokens: Annotated[int, Field(ge=1)] = 256
+    """Output tokens reserved when the request names no maximum; never more than the maximum it names."""
+    tokens_per_byte: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """First guess of prompt tokens per byte of text; English is near 0.25 in common vocabularies."""
+    settle_grace_s: Seconds = 2.0
+    """After a request's end, how long the access-log entry with its usage may take; then the estimate stands."""
+
+
+class TimeoutSettings(Section):
+    """How long Envoy waits for engines."""
+
+    connect_s: Seconds = 1.0
+    """A pod that does not accept in this time is passed over."""
+    idle_s: Seconds = 600.0
+    """Silence on a request, either way; covers the wait for a long answer that is not streamed."""
+    request_s: Seconds = 3600.0
+    """A whole request; an hour of generation is the longest we mean to carry."""
+
+
+class HealthSettings(Section):
+    """Active health checks of engines: GET `path` on each."""
+
+    path: str = "/health"
+    """vLLM, SGLang and TensorRT-LLM all serve it."""
+    interval_s: Seconds = 1.0
+    """Between two checks of one endpoint."""
+    timeout_s: Seconds = 1.0
+    """An answer later than this is a failure."""
+    failures: Annotated[int, Field(ge=1)] = 2
+    """Failures in a row that make an endpoint not ready; one success makes it ready again."""
+
+
+class EnvoySettings(Section):
+    """The Envoy that users talk to, as `forebay envoy-config` renders it."""
+
+    listen: str = "127.0.0.1:10080"
+    """Where users send requests."""
+    admin: str = "127.0.0.1:19001"
+    """Envoy's own administration; keep it on loopback."""
+    eds_file: str = ""
+    """A file with the endpoints, watched by Envoy and rewritten when they change; empty: endpoints are static."""
+    body_mode: Literal["buffered", "full_duplex_streamed"] = "buffered"
+    """How request bodies reach the gateway."""
+    fail_open: bool = False
+    """Serve, unlimited and unrouted, while no gateway answers; otherwise 503."""
+
+
+class EndpointSettings(Section):
+    """One engine of a model."""
+
+    address: str
+    """`ip:port`."""
+    name: str = ""
+    """The pod's name in headers and logs; default: the address."""
+    engine: Literal["vllm", "sglang", "trtllm", "other"] = "vllm"
+    """Decides metric names."""
+    gpu: str = ""
+    """GPU type, e.g. `L20`."""
+    pool: str = ""
+    """E.g. `local` or `cloud`."""
+    pool_priority: int = 0
+    """Lower is preferred."""
+    deployment: str = ""
+    """What a replica hint speaks about."""
+    adapters: tuple[str, ...] = ()
+    """LoRA adapters it has loaded; each is a model name of its own."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """For `external-filter`."""
+
+
+class ModelSettings(Section):
+    """One model name and the engines that serve it."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """As clients send it."""
+    strategy: str = ""
+    """Instead of the default strategy."""
+    locked: bool = False
+    """The model's strategy beats the `routing-strategy` header."""
+    endpoints: tuple[EndpointSettings, ...] = ()
+    """May be empty: a known model with no pod answers 503."""
+
+
+class Settings(Section):
+    """The whole file.  Everything has a default."""
+
+    listen: ListenSettings = ListenSettings()
+    redis: RedisSettings = RedisSettings()
+    routing: RoutingSettings = RoutingSettings()
+    limits: LimitSettings = LimitSettings()
+    timeouts: TimeoutSettings = TimeoutSettings()
+    health: HealthSettings = HealthSettings()
+    envoy: EnvoySettings = EnvoySettings()
+    response_mode: Literal["metadata", "ext_proc"] = "metadata"
+    """How usage is learned: from Envoy's metadata and access log, or from the response passed through ext_proc."""
+    transport: Literal["pyvoy", "grpc"] = "pyvoy"
+    """gRPC over ASGI hosted in an Envoy process, or grpc.aio."""
+    anonymous: str = "allow"
+    """Requests without `user`: `allow` (no limits), `deny` (401), or the name of the user they count as."""
+    body_limit_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
+    """Larger request bodies answer 413."""
+    admin_token: str = ""
+    """Bearer token of the admin REST; empty: none, and then `listen.admin` must be loopback."""
+    hide_pod_address: bool = False
+    """Leave `target-pod-ip` out of responses."""
+    compat: Literal["modern", "v0.2.1"] = "modern"
+    """`v0.2.1`: error bodies and statuses as the original printed them."""
+    drain_s: Seconds = 30.0
+    """After SIGTERM, how long running requests may take to finish."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Structured logs on standard error."""
+    models: tuple[ModelSettings, ...] = ()
+    """The fleet; `[]` is an empty pool."""
+    models_file: str = ""
+    """A YAML file with a list of models, watched and reloaded, instead of `models`."""

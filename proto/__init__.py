@@ -1,0 +1,1 @@
+"""The protobuf messages we speak; `build.py` compiles them."""

@@ -1,0 +1,33 @@
+"""Compiles the .proto files beside it: `python proto/build.py`, and as hatchling's build hook.
+
+The generated modules stay next to their sources (`proto.ext_proc_pb2`) and are not kept in version control.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from grpc_tools import protoc
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def compile_protos() -> None:
+    """Write `*_pb2.py` and `*_pb2.pyi` beside each .proto file; raises RuntimeError when one does not compile."""
+    sources = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "proto").glob("*.proto"))
+    includes = Path(protoc.__file__).parent / "_proto"
+    arguments = ["protoc", f"-I{ROOT}", f"-I{includes}", f"--python_out={ROOT}", f"--pyi_out={ROOT}"]
+    if protoc.main([*arguments, *(str(ROOT / source) for source in sources)]) != 0:
+        raise RuntimeError(f"protoc failed on {', '.join(sources)}")
+
+
+class ProtoBuildHook(BuildHookInterface[Any]):
+    """Compiles before a wheel or an editable install is made."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
+        """Called by hatchling once per build."""
+        compile_protos()
+
+
+if __name__ == "__main__":
+    compile_protos()

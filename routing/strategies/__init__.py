@@ -1,0 +1,1 @@
+"""One module per strategy; `routing.table` lists them."""
