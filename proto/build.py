@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def compile_protos(root: Path = ROOT) -> None:
-    """Write `*_pb2.py` and `*_pb2.pyi` beside each .proto file under `root`.  Raises RuntimeError when one is broken."""
+    """Write `*_pb2.py` and `*_pb2.pyi` beside each .proto file under `root`.  RuntimeError when one is broken."""
     sources = sorted(map(str, (root / "proto").glob("*.proto")))
     if not sources:
         return
