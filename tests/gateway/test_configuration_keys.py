@@ -1,4 +1,4 @@
-from gateway.configuration.keys import nearest, sections
+from gateway.configuration_keys import nearest, sections
 from gateway.settings import ModelSettings, Settings
 
 

@@ -1,6 +1,6 @@
 """From bytes to plain data: YAML with duplicate keys refused, `${NAME}` expanded, old environment names honoured.
 
-Lives here: text.  Not here: what the keys mean (loading, checks).
+Lives here: text.  Not here: what the keys mean (configuration, configuration_checks).
 """
 
 import re
@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import yaml
 
-from gateway.configuration.problems import ConfigurationError, Problems, dotted
+from gateway.configuration_problems import ConfigurationError, Problems, dotted
 
 _REFERENCE = re.compile(
     r"(?P<escaped>\$\$\{)"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
 
 from gateway.addresses import is_loopback, split_address
-from gateway.configuration.problems import Problems
+from gateway.configuration_problems import Problems
 from gateway.settings import ModelSettings, Settings
 
 Finding = tuple[str, object, str]

@@ -2,7 +2,7 @@
 
 import orjson
 
-from gateway.configuration.keys import Key, KeySection, sections
+from gateway.configuration_keys import Key, KeySection, sections
 
 _PREAMBLE = """\
 # Configuration

@@ -12,11 +12,13 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.configuration import source
-from gateway.configuration.checks import check
-from gateway.configuration.keys import nearest
-from gateway.configuration.problems import Problems, dotted
+from gateway import configuration_source as source
+from gateway.configuration_checks import check
+from gateway.configuration_keys import nearest
+from gateway.configuration_problems import ConfigurationError, Problems, dotted
 from gateway.settings import ModelSettings, Settings
+
+__all__ = ["ConfigurationError", "load", "load_models"]
 
 _RULES = {
     "string_type": "must be text, in quotes if it looks like something else",

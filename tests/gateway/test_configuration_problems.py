@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.configuration.problems import ConfigurationError, Problems, dotted, shown
+from gateway.configuration_problems import ConfigurationError, Problems, dotted, shown
 
 
 def test_keys_are_written_as_paths():
