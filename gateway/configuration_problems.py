@@ -1,6 +1,6 @@
 """What is wrong with a configuration file: collected, worded as *key = value, rule*, and raised together.
 
-Lives here: the wording and the error.  Not here: finding problems (configuration_source, configuration, configuration_checks).
+Lives here: the wording and the error.  Not here: finding problems (source, checks).
 """
 
 from collections.abc import Mapping
