@@ -1,3 +1,5 @@
+"""The command line: options reach their parts, errors are lines and never tracebacks."""
+
 import subprocess
 import sys
 from collections.abc import Callable, Mapping

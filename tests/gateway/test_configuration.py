@@ -1,3 +1,5 @@
+"""Files become settings, or an error with everything that is wrong."""
+
 import pytest
 
 from gateway.configuration import ConfigurationError, load, load_models, with_models

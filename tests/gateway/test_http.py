@@ -1,3 +1,5 @@
+"""The operators' pages."""
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -1,3 +1,5 @@
+"""The admin calls: statuses, messages and bodies of the contract."""
+
 import httpx
 import pytest
 

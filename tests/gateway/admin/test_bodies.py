@@ -1,3 +1,5 @@
+"""What the admin interface refuses to read or to believe."""
+
 from collections.abc import AsyncIterator
 
 import pytest

@@ -1,3 +1,5 @@
+"""The admin token."""
+
 import pytest
 
 from tests.support.admin import an_admin

@@ -1,3 +1,5 @@
+"""The shape of the admin interface's errors."""
+
 import orjson
 
 from gateway.admin.problems import problem
