@@ -1,11 +1,12 @@
 """One operating-system process: started on a leash, watched, ended.
 
-Lives here: fork, signals, waiting.  Not here: when to start it again (gateway.local.supervisor).
+Lives here: fork, limits, signals, waiting.  Not here: when to start it again (gateway.local.supervisor).
 """
 
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,6 +16,16 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before the fork: the child may only call, not load
 _LOG_TAIL_LINES = 12
+_OPEN_FILES = 65_536
+"""A request in flight costs Envoy two or three; the usual soft limit of 1,024 ends at a few hundred streams."""
+
+
+def allow_many_files() -> None:
+    """Raise this process's limit of open files as far as allowed; the processes it starts inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @dataclass(frozen=True, slots=True)

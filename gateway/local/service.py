@@ -11,6 +11,7 @@ from pathlib import Path
 from gateway.configuration import load
 from gateway.local.console import finished, say, stop_signals
 from gateway.local.fleet_file import follow_models, write_endpoints
+from gateway.local.process import allow_many_files
 from gateway.local.supervisor import PartFailedError, Supervisor
 from gateway.local.workers import worker_count, worker_parts
 from gateway.settings import Settings
@@ -24,6 +25,7 @@ def run(config_file: Path, workers: int) -> None:
     """
     settings = load(config_file, os.environ, STRATEGIES)
     write_endpoints(settings)
+    allow_many_files()
     with tempfile.TemporaryDirectory(prefix="forebay-") as run_dir:
         served = asyncio.run(_serve(settings, config_file.absolute(), workers, Path(run_dir)))
     if not served:

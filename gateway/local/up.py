@@ -16,6 +16,7 @@ from gateway.configuration import load
 from gateway.local.console import finished, say, stop_signals
 from gateway.local.fleet_file import follow_models, write_endpoints
 from gateway.local.ports import Ports
+from gateway.local.process import allow_many_files
 from gateway.local.records import assignments, replace, write_processes
 from gateway.local.redis import NoRedisError, redis_part
 from gateway.local.stack import Addresses, engine_parts, envoy_part, write_configuration
@@ -40,6 +41,7 @@ def run(engines: int, workers: int, gpu: str, strategy: str, data: Path) -> None
     """
     directory = data.absolute()
     directory.mkdir(parents=True, exist_ok=True)
+    allow_many_files()
     with _only_one(directory), contextlib.closing(Ports()) as ports:
         addresses = Addresses.take(ports, engines, workers)
         config_file = write_configuration(directory, addresses, gpu, strategy)

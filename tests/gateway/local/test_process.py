@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from gateway.local.process import Part, Process
+from gateway.local.process import Part, Process, allow_many_files
 from tests.support.polling import until
 from tests.support.programs import alive, program
 
@@ -46,6 +47,19 @@ async def test_waiting_can_be_given_up_and_begun_again():
     process.send(signal.SIGTERM)
 
     assert -signal.SIGTERM == await process.exited()
+
+
+async def test_a_low_limit_of_open_files_is_raised_for_what_is_started(tmp_path: Path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    code = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    part = a_part(code, tmp_path / "log")
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        allow_many_files()
+        await Process(part).exited()
+        assert int(part.log_tail()) > 256
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_ctrl_c_in_the_terminal_does_not_reach_it():
