@@ -22,6 +22,7 @@ class RefusalError(Exception):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+        self.headers: Mapping[str, str] = {}  # beside those of its type, e.g. the quotas that were exceeded
 
 
 class CallerError(RefusalError):
