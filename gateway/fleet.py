@@ -76,6 +76,10 @@ class Fleet:
         preferred = policy.strategy or self._settings.strategy
         return preferred if policy.locked else table.parse_header(header) or preferred
 
+    def check(self, request: RouteRequest) -> None:
+        """Raise NoCandidateError when `route` would now: before anything is charged for a request nobody can take."""
+        self._candidates(request)
+
     def route(self, request: RouteRequest, strategy: str, now_s: float) -> Ticket:
         """Choose a pod and count the request there, in one step.  The ticket must be released.
 

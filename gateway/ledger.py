@@ -49,10 +49,13 @@ class Ledger:
         self._open: dict[str, OpenRequest] = {}
         self._ended: deque[OpenRequest] = deque()  # closed, waiting for their entry, oldest first
         self._settling: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def open(self, opened: OpenRequest) -> None:
         """Enter a request that was just counted in flight."""
         self._open[opened.id] = opened
+        self._idle.clear()
         model = opened.ticket.request.model
         self._metrics.in_flight(model, 1)
         if opened.reservation is not None:
@@ -79,6 +82,7 @@ class Ledger:
         if opened.reservation is not None:
             self._spawn(self._settle(opened.reservation, settlement.tokens))
         self._count(opened, settlement)
+        self._note_idle()
 
     def expire(self) -> None:
         """Settle by estimate what closed longer ago than the grace."""
@@ -94,10 +98,12 @@ class Ledger:
 
     async def drain(self, limit_s: float) -> bool:
         """Wait until nothing is open and all is settled, at most `limit_s`; False when the time was up."""
-        deadline = self._clock() + limit_s
-        while (self._open or self._settling) and self._clock() < deadline:
-            await asyncio.sleep(0.02)
-        return not self._open and not self._settling
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def __len__(self) -> int:
         """Requests not settled yet."""
@@ -145,4 +151,12 @@ class Ledger:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
+        task.add_done_callback(self._settled)
+
+    def _settled(self, task: asyncio.Task[None]) -> None:
+        self._settling.discard(task)
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if not self._open and not self._settling:
+            self._idle.set()

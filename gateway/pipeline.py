@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from gateway.estimates import Estimator, PromptSize
-from gateway.extproc.commands import Admit, Answer, Refuse
+from gateway.extproc.commands import Admit, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet import Fleet, Ticket
 from gateway.ledger import Ledger, OpenRequest
@@ -34,9 +34,9 @@ from gateway.settlement import Estimate
 from ratelimit.limits import (
     Admitted,
     Charge,
-    LimitKind,
     Limiter,
     LimiterUnavailableError,
+    LimitKind,
     UnknownUser,
 )
 from ratelimit.limits import Refused as OverLimit
@@ -59,6 +59,7 @@ class Pipeline:
 
     def __init__(
         self,
+        *,
         settings: Settings,
         fleet: Fleet,
         limiter: Limiter,
@@ -93,7 +94,7 @@ class Pipeline:
             headers = await self._quota_headers(user)
         return Refused(command.error, headers)
 
-    def answer(self, command: Answer) -> Answered:
+    def answer(self) -> Answered:
         """GET /v1/models: every known model name, in OpenAI's list shape."""
         models = [{"id": name, "object": "model", "created": 0, "owned_by": "forebay"} for name in self._fleet.models()]
         return Answered(orjson.dumps({"object": "list", "data": models}))

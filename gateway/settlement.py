@@ -58,7 +58,8 @@ def settle(estimate: Estimate, seen: Seen, estimator: Estimator) -> Settlement:
     failed = outcome == "upstream_error"
     if seen.usage is not None:
         usage = seen.usage
-        return Settlement(outcome, usage.total_tokens, usage.prompt_tokens, usage.completion_tokens, failed)
+        total = usage.total_tokens if usage.total_tokens is not None else estimate.tokens
+        return Settlement(outcome, total, usage.prompt_tokens, usage.completion_tokens, failed)
     if seen.status is None:
         return Settlement(outcome, estimate.tokens)
     if seen.status >= FIRST_ERROR_STATUS or (seen.status == 0 and not seen.cut):

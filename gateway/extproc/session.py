@@ -7,7 +7,7 @@ from collections import deque
 
 from gateway.extproc import wire
 from gateway.extproc.commands import Abort, Admit, Answer, Command, Finish, Refuse
-from gateway.extproc.events import Closed
+from gateway.extproc.events import Closed, Refused
 from gateway.extproc.exchange import Exchange, State
 from gateway.ledger import Ledger
 from gateway.pipeline import Pipeline
@@ -61,13 +61,14 @@ class Session:
 
     async def _decide(self, command: Admit | Refuse | Answer) -> list[Command]:
         if isinstance(command, Answer):
-            return self._exchange.step(self._pipeline.answer(command))
+            return self._exchange.step(self._pipeline.answer())
         if isinstance(command, Refuse):
             return self._exchange.step(await self._pipeline.refuse(command))
-        outcome = await self._pipeline.admit(command)
-        if isinstance(outcome, tuple):
-            outcome, self._id = outcome
-        return self._exchange.step(outcome)
+        admission = await self._pipeline.admit(command)
+        if isinstance(admission, Refused):
+            return self._exchange.step(admission)
+        routed, self._id = admission
+        return self._exchange.step(routed)
 
     def _finish(self, finish: Finish) -> None:
         if self._id is None:

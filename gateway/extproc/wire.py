@@ -37,6 +37,7 @@ LB_NAMESPACE = "envoy.lb"
 SERVED_KEY = "x-gateway-destination-endpoint-served"
 """Names of Gateway API Inference Extension, proposal 004."""
 
+BODY_MODES: Mapping[int, BodyMode] = {mode.value: mode for mode in BodyMode}
 OVERWRITE = core.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -82,7 +83,7 @@ def _request_headers(request: pb.ProcessingRequest) -> RequestHeaders:
 
 
 def _body_mode(number: int) -> BodyMode | None:
-    return BodyMode(number) if number in BodyMode else None
+    return BODY_MODES.get(number)
 
 
 def _headers(header_map: core.HeaderMap) -> dict[str, str]:

@@ -5,6 +5,7 @@ Raise the narrowest type at the place that knows; the shell turns it into status
 
 import math
 import re
+from collections.abc import Mapping
 
 import orjson
 

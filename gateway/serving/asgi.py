@@ -3,6 +3,7 @@
 Lives here: paths, framing, grpc-status trailers.  Not here: what the services do (gateway.service).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -86,9 +87,16 @@ class GrpcApp:
         await receive()
 
     async def _watch(self, receive: Receive, send: Send) -> None:
-        async for status in self._service.health_changes():
-            await send(body(frame(status)))
-        await end(send, OK)
+        async def tell() -> None:
+            async for status in self._service.health_changes():
+                await send(body(frame(status)))
+
+        telling = asyncio.create_task(tell(), name="health-watch")
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            telling.cancel()
 
 
 def body(data: bytes) -> Message:

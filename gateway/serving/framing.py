@@ -1,4 +1,7 @@
-"""gRPC's length-prefixed messages: 1 byte compressed flag, 4 bytes length, big endian (gRPC over HTTP/2, "Messages")."""
+"""gRPC's length-prefixed messages: 1 byte compressed flag, 4 bytes length, big endian, then the message.
+
+Source: "gRPC over HTTP2", Length-Prefixed-Message.
+"""
 
 from collections.abc import Iterator
 

@@ -71,7 +71,9 @@ def grpc_server(service: Service, addresses: Sequence[str]) -> aio.Server:
     server.add_generic_rpc_handlers(
         (
             _methods("envoy.service.ext_proc.v3.ExternalProcessor", Process=_stream_stream(handlers.process)),
-            _methods("envoy.service.accesslog.v3.AccessLogService", StreamAccessLogs=_stream_unary(handlers.access_logs)),
+            _methods(
+                "envoy.service.accesslog.v3.AccessLogService", StreamAccessLogs=_stream_unary(handlers.access_logs)
+            ),
             _methods("grpc.health.v1.Health", Check=_unary_unary(handlers.check), Watch=_unary_stream(handlers.watch)),
         )
     )
@@ -80,7 +82,7 @@ def grpc_server(service: Service, addresses: Sequence[str]) -> aio.Server:
     return server
 
 
-def _methods(service: str, **handlers: Any) -> grpc.GenericRpcHandler[Any, Any]:
+def _methods(service: str, **handlers: Any) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(service, handlers)
 
 

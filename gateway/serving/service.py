@@ -21,9 +21,7 @@ WATCH_S = 0.25
 class Service:
     """One worker's gRPC services."""
 
-    def __init__(
-        self, settings: Settings, pipeline: Pipeline, ledger: Ledger, ready: Callable[[], bool]
-    ) -> None:
+    def __init__(self, settings: Settings, pipeline: Pipeline, ledger: Ledger, ready: Callable[[], bool]) -> None:
         self._settings = settings
         self._pipeline = pipeline
         self._ledger = ledger

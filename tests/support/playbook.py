@@ -23,7 +23,7 @@ class Playbook:
     def __lshift__(self, expected: Any) -> Self:
         assert self.pending, f"no command, expected {expected}"
         actual = self.pending.pop(0)
-        assert (expected(actual) if callable(expected) else expected == actual), f"{actual}"
+        assert expected(actual) if callable(expected) else expected == actual, f"{actual}"
         return self
 
     def __bool__(self) -> bool:
