@@ -15,18 +15,11 @@ from pydantic_core import ErrorDetails
 from gateway import configuration_source as source
 from gateway.configuration_checks import check
 from gateway.configuration_keys import nearest
-from gateway.configuration_problems import ConfigurationError, Problems, dotted
+from gateway.configuration_problems import ConfigurationError, Problems
 from gateway.settings import ModelSettings, Settings
+from gateway.validation import joined, rule
 
 __all__ = ["ConfigurationError", "load", "load_models"]
-
-_RULES = {
-    "string_type": "must be text, in quotes if it looks like something else",
-    "tuple_type": "must be a list",
-    "dict_type": "must be a mapping",
-    "model_type": "must be a mapping",
-}
-"""Where pydantic's own words would name Python's types."""
 
 
 def load(path: Path, environ: Mapping[str, str], strategies: Collection[str]) -> Settings:
@@ -77,9 +70,7 @@ def _sound(data: dict[str, Any], error: ValidationError) -> set[str]:
 
 def _add(detail: ErrorDetails, problems: Problems) -> None:
     """Note one of pydantic's findings in our words."""
-    key = ""
-    for step in detail["loc"]:
-        key = dotted(key, step)
+    key = joined(detail["loc"])
     parent, _, name = key.rpartition(".")
     if detail["type"] == "extra_forbidden":
         section = re.sub(r"\[\d+\]", "[]", parent)
@@ -87,5 +78,4 @@ def _add(detail: ErrorDetails, problems: Problems) -> None:
     elif detail["type"] == "missing":
         problems.add(key, f"{key} is missing, it has no default")
     else:
-        words = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        problems.add_value(key, detail["input"], _RULES.get(detail["type"], words))
+        problems.add_value(key, detail["input"], rule(detail))

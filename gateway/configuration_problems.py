@@ -1,18 +1,9 @@
-"""What is wrong with a configuration file: collected, worded as *key = value, rule*, and raised together.
+"""What is wrong with a configuration file: collected and raised together.
 
-Lives here: the wording and the error.  Not here: finding problems (source, checks).
+Lives here: the collection and the error.  Not here: finding problems (configuration_source, configuration_checks).
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from gateway.addresses import without_credentials
-
-SECRETS = frozenset({"admin_token"})
-"""Keys whose values are never repeated."""
-
-MAX_SHOWN = 80
-"""Characters of a wrong value that a message repeats; chosen: one line of a terminal."""
+from gateway.validation import shown
 
 
 class ConfigurationError(Exception):
@@ -45,29 +36,3 @@ class Problems:
         """Raise them all as one ConfigurationError."""
         if self._texts:
             raise ConfigurationError(tuple(self._texts.values()))
-
-
-def dotted(parent: str, step: object) -> str:
-    """`models` + 0 -> `models[0]`, `models[0]` + `name` -> `models[0].name`."""
-    if isinstance(step, int):
-        return f"{parent}[{step}]"
-    return f"{parent}.{step}" if parent else str(step)
-
-
-def shown(key: str, value: object) -> str:
-    """A value as a message may repeat it: short, printable, without secrets."""
-    if key.rpartition(".")[2] in SECRETS:
-        return "***"
-    text = without_credentials(_as_written(value))
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
-
-
-def _as_written(value: Any) -> str:
-    """Roughly as it stands in YAML."""
-    if isinstance(value, str):
-        return value if value.isprintable() and value else repr(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {shown(str(key), item)}" for key, item in value.items()) + "}"
-    return str(value)

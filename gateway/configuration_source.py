@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import yaml
 
-from gateway.configuration_problems import ConfigurationError, Problems, dotted
+from gateway.configuration_problems import ConfigurationError, Problems
+from gateway.validation import dotted
 
 _REFERENCE = re.compile(
     r"(?P<escaped>\$\$\{)"
