@@ -57,7 +57,7 @@ class PodView(Protocol):
     """A pod as a strategy may read it, true at the instant of the pick."""
 
     @property
-    def endpoint(self) -> Endpoint: ...  # noqa: D102
+    def endpoint(self) -> Endpoint: ...  # noqa: D102 - the type says it
     @property
     def in_flight(self) -> int:
         """Requests sent to this pod that have not been seen to finish, counted by the gateway."""

@@ -1,0 +1,135 @@
+"""The engine's error answers, in vLLM's shapes (recorded from vLLM 0.32.0).
+
+Lives here: status, message, type and param of each refusal.  Not here: what is refused (requests, http).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+
+class ApiError(Exception):
+    """An error answer.  Subclasses fix status and type."""
+
+    status = 400
+    type = "BadRequestError"
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """`{"error": {...}}`."""
+        return {
+            "error": {"message": self.message, "type": self.type, "param": self.param, "code": self.status},
+        }
+
+
+class ParameterError(ApiError):
+    """A well-typed value that cannot be served."""
+
+    def __init__(self, message: str, param: str, value: object = None) -> None:
+        shown = f", value={value}" if value is not None else ""
+        super().__init__(f"{message} (parameter={param}{shown})", param)
+
+
+class ValidationFailedError(ApiError):
+    """The body is not what the schema says; `problems` as pydantic lists them."""
+
+    type = "Bad Request"
+
+    def __init__(self, problems: Sequence[Mapping[str, Any]]) -> None:
+        lines = "".join(f"\n  {_problem_text(problem)}" for problem in problems)
+        plural = "s" if len(problems) > 1 else ""
+        super().__init__(f"{len(problems)} validation error{plural}:{lines}", _place(problems[0]))
+
+
+class MediaTypeError(ApiError):
+    """The body is not announced as JSON."""
+
+    type = "Bad Request"
+
+    def __init__(self) -> None:
+        super().__init__("1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed")
+
+
+class UnknownModelError(ApiError):
+    """Neither the model nor one of its adapters."""
+
+    status = 404
+    type = "NotFoundError"
+
+    def __init__(self, model: str, served: str) -> None:
+        super().__init__(f"The model `{model}` does not exist. Valid aliases: {served}.", "model")
+
+
+class DeadEngineError(ApiError):
+    """The engine has died under the request."""
+
+    status = 500
+    type = "InternalServerError"
+
+    def __init__(self) -> None:
+        super().__init__("EngineCore encountered an issue. See stack trace (above) for the root cause.")
+
+
+class BusyError(ApiError):
+    """The queue is full.  No retry-after, as recorded."""
+
+    status = 503
+    type = "Service Unavailable"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The engine is currently busy and cannot accept new requests. "
+            "Please try again later or on a different instance."
+        )
+
+
+def parse_json(body: bytes) -> object:
+    """The JSON value of `body`; ValidationFailedError says where it breaks, as vLLM does."""
+    if not body:
+        raise ValidationFailedError([{"type": "missing", "loc": (), "msg": "Field required", "input": None}])
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _parse_leniently(body)
+
+
+def _parse_leniently(body: bytes) -> object:
+    """The standard library's parser, which vLLM uses: it takes NaN, and its messages are the ones recorded."""
+    try:
+        return json.loads(body)
+    except json.JSONDecodeError as error:
+        problem = {
+            "type": "json_invalid", "loc": (error.pos,), "msg": "JSON decode error", "input": {},
+            "ctx": {"error": error.msg},
+        }  # fmt: skip
+        raise ValidationFailedError([problem]) from error
+    except UnicodeDecodeError as error:
+        raise ApiError("There was an error parsing the body") from error
+
+
+def _place(problem: Mapping[str, Any]) -> str:
+    return ".".join(("body", *map(str, problem["loc"])))
+
+
+def _problem_text(problem: Mapping[str, Any]) -> str:
+    shown = {
+        "type": problem["type"],
+        "loc": _place(problem),
+        "msg": problem["msg"],
+        "input": _shown_input(problem["input"]),
+    }
+    context = {key: str(value) for key, value in problem.get("ctx", {}).items()}
+    return str(shown | {"ctx": context} if context else shown)
+
+
+def _shown_input(value: object) -> str:
+    if isinstance(value, dict | list):
+        return f"<{type(value).__name__} of {len(value)} items>"
+    return str(value)

@@ -1,0 +1,67 @@
+"""The simulated tokenizer, chat template and the hashes of prompt blocks.
+
+Lives here: text and token ids to encoded prompts.  Not here: what the model writes (writing).
+A token is four bytes of UTF-8 and its id is those bytes read as a number: near English's average in common
+vocabularies, needs no vocabulary, is deterministic, and costs nothing on a prompt of any length.
+"""
+
+from array import array
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from simulator.profile import BLOCK_TOKENS
+
+TOKEN_BYTES = 4
+MAX_TOKEN_ID = 2 ** (8 * TOKEN_BYTES) - 1
+BLOCK_BYTES = BLOCK_TOKENS * TOKEN_BYTES
+
+
+def encode(text: str) -> bytes:
+    """Tokens of `text`, TOKEN_BYTES bytes each; the last is padded with NUL."""
+    data = text.encode(errors="replace")
+    return data + b"\0" * (-len(data) % TOKEN_BYTES)
+
+
+def encode_ids(ids: Iterable[int]) -> bytes:
+    """A prompt given as token ids, each in [0, MAX_TOKEN_ID]."""
+    return array("I", ids).tobytes()
+
+
+def token_count(encoded: bytes) -> int:
+    """How many tokens an encoded prompt has."""
+    return len(encoded) // TOKEN_BYTES
+
+
+def token_ids(encoded: bytes) -> list[int]:
+    """The ids of an encoded prompt."""
+    return array("I", encoded).tolist()
+
+
+def token_texts(encoded: bytes) -> list[str]:
+    """The text of each token; a character that is split between tokens shows as U+FFFD, as in vLLM."""
+    pieces = (encoded[start : start + TOKEN_BYTES] for start in range(0, len(encoded), TOKEN_BYTES))
+    return [piece.rstrip(b"\0").decode(errors="replace") for piece in pieces]
+
+
+def block_hashes(encoded: bytes, model: str) -> tuple[int, ...]:
+    """One hash per full block, each covering all before it; an adapter's blocks are never the base model's."""
+    hashes, parent = [], hash(model)
+    for start in range(0, len(encoded) - BLOCK_BYTES + 1, BLOCK_BYTES):
+        parent = hash((parent, encoded[start : start + BLOCK_BYTES]))
+        hashes.append(parent)
+    return tuple(hashes)
+
+
+def chat_text(messages: Iterable[Mapping[str, Any]], tools: object = None) -> str:
+    """The chat template: what the model would read.  Only text parts count."""
+    preamble = f"<|tools|>{orjson.dumps(tools).decode()}<|end|>" if tools else ""
+    turns = (f"<|{message['role']}|>{_content_text(message.get('content'))}<|end|>" for message in messages)
+    return f"{preamble}{''.join(turns)}<|assistant|>"
+
+
+def _content_text(content: object) -> str:
+    if isinstance(content, list):
+        return "".join(str(part["text"]) for part in content if "text" in part)
+    return str(content or "")

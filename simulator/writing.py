@@ -1,0 +1,83 @@
+"""What the simulated model writes: deterministic text of known length, decided before the first token.
+
+Lives here: text, length and finish reason.  Not here: when its tokens come (timing).
+"""
+
+import random
+import struct
+import zlib
+from collections.abc import Sequence as Series
+from dataclasses import dataclass
+
+PIECES = (
+    " the", " a", " of", " and", " to", " in", " is", " it", " water", " wheel", " gate", " river", " turns",
+    " holds", " slow", " fast", " stream", " power", " level", " basin", ",", ".", "\n", " \"quoted\"", " naïve",
+    " 水", " 🌊", "",
+)  # fmt: skip
+"""One token each.  Quotes, newlines, several bytes per character and a token without text, as real streams have."""
+
+CORPUS_PIECES = 4096  # chosen: long enough that two requests rarely write the same
+SHORTEST, LONGEST = 16, 64  # chosen: tokens of an answer to a request that names no maximum
+
+EMBEDDING_SIZE = 256  # chosen: small; `dimensions` in the request asks for another
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """One output: a piece of text per token."""
+
+    pieces: tuple[str, ...]
+    finish_reason: str  # stop | length
+    stop_reason: str | None = None  # the stop string that ended it
+
+    @property
+    def text(self) -> str:
+        """The whole output."""
+        return "".join(self.pieces)
+
+
+class Writer:
+    """Writes the same for the same seed, prompt and choice."""
+
+    def __init__(self, seed: int) -> None:
+        rng = random.Random(seed)  # noqa: S311  # reproducible text, no secret
+        self._seed = seed
+        self._corpus = tuple(rng.choices(PIECES, k=CORPUS_PIECES))
+
+    def compose(
+        self, prompt: bytes, choice: int, limit: int, *, natural_end: bool, stop: Series[str] = ()
+    ) -> Composition:
+        """An output of `limit` tokens, or, with `natural_end`, of a length it chooses itself below that.
+
+        A maximum that the client names is always reached, as by the random model that was recorded: whoever
+        needs 200 tokens asks for 200.
+        """
+        draw = zlib.crc32(prompt, self._seed + choice)
+        natural = SHORTEST + draw % (LONGEST - SHORTEST + 1) if natural_end else limit
+        length = min(limit, natural)
+        start = draw % CORPUS_PIECES
+        turns = (start + length) // CORPUS_PIECES + 1
+        pieces = (self._corpus * turns)[start : start + length]
+        return _cut(pieces, stop) or Composition(pieces, "stop" if natural_end and natural <= limit else "length")
+
+    def embed(self, prompt: bytes, size: int) -> bytes:
+        """A vector of `size` 32-bit floats in [-1, 1], little-endian."""
+        rng = random.Random(zlib.crc32(prompt, self._seed))  # noqa: S311  # reproducible vector, no secret
+        return struct.pack(f"<{size}f", *(rng.uniform(-1, 1) for _ in range(size)))
+
+
+def _cut(pieces: tuple[str, ...], stop: Series[str]) -> Composition | None:
+    """The output up to its first stop string, whose tokens were made but are not shown; None = no stop string in it."""
+    text = "".join(pieces)
+    found = [(text.index(word), word) for word in stop if word and word in text]
+    if not found:
+        return None
+    at, word = min(found)
+    shown: list[str] = []
+    position = 0
+    for piece in pieces:
+        shown.append(piece[: max(0, at - position)])
+        position += len(piece)
+        if position >= at + len(word):
+            break
+    return Composition(tuple(shown), "stop", word)
