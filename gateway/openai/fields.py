@@ -55,9 +55,7 @@ def flag(body: Body, field: str, inside: str = "") -> bool:
 
 def whole(value: object) -> bool:
     """Whether a value of JSON is an integer: 2 and 2.0 are, true is not."""
-    return (isinstance(value, int) and not isinstance(value, bool)) or (
-        isinstance(value, float) and value.is_integer()
-    )
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
 
 
 def count(body: Body, field: str, least: int = 1) -> int | None:
