@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from gateway.openai.fields import whole
 from gateway.openai.sse import EventSplitter, Piece, data_of
 
 _ENGINE_FAILED = 500
@@ -84,11 +85,9 @@ def _first(usage: Mapping[str, Any], *names: str) -> int | None:
     return next((tokens for name in names if (tokens := _tokens(usage.get(name))) is not None), None)
 
 
-def _tokens(value: object) -> int | None:
+def _tokens(value: Any) -> int | None:
     """A count: an integer from 0, also as the double that Envoy's metadata makes of it."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return int(value) if whole(value) and value >= 0 else None
 
 
 class SseUsageParser:
@@ -116,8 +115,8 @@ class SseUsageParser:
         self._read(self._splitter.finish())
 
     def _read(self, pieces: list[Piece]) -> None:
-        for raw, whole in pieces:
-            data = data_of(raw) if whole else None
+        for piece in pieces:
+            data = data_of(piece.raw) if piece.whole else None
             if data is not None:
                 self._read_data(data)
 
