@@ -14,9 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from ratelimit.redis_limiter import RedisLimiter
-from ratelimit.shadow import ShadowLimiter
-from ratelimit.users import StoreUnavailableError, UserStore
 
 from gateway import logs, metrics
 from gateway.admin.app import create_admin_app
@@ -33,6 +30,9 @@ from gateway.readiness import Readiness
 from gateway.serving.service import Service
 from gateway.settings import Settings
 from ratelimit.limits import LimiterUnavailableError
+from ratelimit.redis_limiter import RedisLimiter
+from ratelimit.shadow import ShadowLimiter
+from ratelimit.users import StoreUnavailableError, UserStore
 from routing.table import STRATEGIES
 
 log = structlog.get_logger("app")
@@ -64,7 +64,7 @@ class Worker:
         self.fleet = Fleet(settings.routing, random.Random())  # noqa: S311 - spreads load, guards nothing
         redis = settings.redis
         self.redis_limiter = RedisLimiter(redis.url, timeout_s=redis.timeout_s)
-        self.limiter = ShadowLimiter(self.redis_limiter, redis.when_away, time.time)  # noqa: TID251 - composition root
+        self.limiter = ShadowLimiter(self.redis_limiter, redis.when_away, time.time)
         self.users = UserStore(redis.url, timeout_s=redis.timeout_s)
         self.ledger = Ledger(self.fleet, self.limiter, self.metrics, settings.limits.settle_grace_s, time.monotonic)
         self.readiness = Readiness(self.fleet, self.ledger)
