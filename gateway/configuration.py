@@ -19,7 +19,7 @@ from gateway.configuration_problems import ConfigurationError, Problems
 from gateway.settings import ModelSettings, Settings
 from gateway.validation import joined, rule
 
-__all__ = ["ConfigurationError", "load", "load_models"]
+__all__ = ["ConfigurationError", "load", "load_models", "with_models"]
 
 
 def load(path: Path, environ: Mapping[str, str], strategies: Collection[str]) -> Settings:
@@ -49,6 +49,14 @@ def load_models(path: Path, environ: Mapping[str, str], strategies: Collection[s
         for name in data:
             problems.add(str(name), f"{name} is unknown in a models file, did you mean models?")
     return _validate({"models": models or []}, strategies, problems).models
+
+
+def with_models(settings: Settings, environ: Mapping[str, str], strategies: Collection[str]) -> Settings:
+    """The same settings with the models of `models_file` in place.  Raises ConfigurationError."""
+    if not settings.models_file:
+        return settings
+    models = load_models(Path(settings.models_file), environ, strategies)
+    return settings.model_copy(update={"models": models})
 
 
 def _validate(data: dict[str, Any], strategies: Collection[str], problems: Problems) -> Settings:

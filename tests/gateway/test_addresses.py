@@ -1,3 +1,5 @@
+"""Addresses: what is one, what is not, and what may be shown of it."""
+
 import pytest
 
 from gateway.addresses import endpoint_address, is_loopback, redis_url, split_address, without_credentials

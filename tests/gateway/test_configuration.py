@@ -1,6 +1,8 @@
+"""Files become settings, or an error with everything that is wrong."""
+
 import pytest
 
-from gateway.configuration import ConfigurationError, load, load_models
+from gateway.configuration import ConfigurationError, load, load_models, with_models
 from gateway.settings import EndpointSettings, ModelSettings, Settings
 from tests.support.configuration import STRATEGIES, loaded, problems_of, written
 
@@ -137,6 +139,14 @@ def test_a_models_file_is_checked_like_the_rest(tmp_path):
 def test_a_models_file_of_another_kind_is_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="models = hello, must be a list"):
         load_models(written(tmp_path, "hello"), {}, STRATEGIES)
+
+
+def test_the_models_of_a_models_file_are_put_in_place(tmp_path):
+    written(tmp_path, "[{name: m}]", "fleet.yaml")
+    settings = loaded(tmp_path, "models_file: fleet.yaml")
+
+    assert (ModelSettings(name="m"),) == with_models(settings, {}, STRATEGIES).models
+    assert Settings() == with_models(Settings(), {}, STRATEGIES)
 
 
 def test_the_error_reads_as_one_line(tmp_path):

@@ -1,3 +1,5 @@
+"""Contradictions between keys are found."""
+
 import pytest
 
 from tests.support.configuration import loaded, problems_of

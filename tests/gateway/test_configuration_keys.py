@@ -1,3 +1,5 @@
+"""Every setting is described, and the nearest key is found."""
+
 from gateway.configuration_keys import nearest, sections
 from gateway.settings import ModelSettings, Settings
 

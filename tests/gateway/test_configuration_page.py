@@ -1,3 +1,5 @@
+"""docs/config.md is what the settings say."""
+
 from pathlib import Path
 
 from gateway.configuration_keys import sections

@@ -1,3 +1,5 @@
+"""Problems are collected once per key and raised together."""
+
 import pytest
 
 from gateway.configuration_problems import ConfigurationError, Problems

@@ -1,3 +1,5 @@
+"""YAML, environment references and the original's environment names."""
+
 import pytest
 
 from gateway.configuration import ConfigurationError, load

@@ -1,3 +1,5 @@
+"""Metrics of one process, and summed over real worker processes."""
+
 import asyncio
 import os
 import signal
@@ -141,6 +143,13 @@ def test_names_that_clients_make_up_do_not_become_series():
 
     assert 100 == found["forebay_requests_total", "unknown", "refused", "unknown"]
     assert 100 == found["forebay_tokens_total", "input", "unknown"]
+
+
+def test_a_request_refused_before_routing_has_no_strategy():
+    metrics = one_process()
+    metrics.request("m", "", "refused")
+
+    assert 1 == samples(metrics)["forebay_requests_total", "m", "refused", ""]
 
 
 def test_a_model_that_left_the_configuration_keeps_its_label():

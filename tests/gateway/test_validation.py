@@ -1,3 +1,5 @@
+"""Findings in our words, without secrets."""
+
 import pytest
 from pydantic import BaseModel, ValidationError
 

@@ -1,0 +1,166 @@
+"""The command `forebay`.
+
+Lives here: options and how errors are shown.  Not here: what the commands do; each imports its part when it runs, so
+that `forebay --help` stays fast.
+"""
+# ruff: noqa: PLC0415 - each command imports its part when it runs
+
+import os
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+USAGE_ERROR = 2
+"""Exit status of a command that cannot start because of what it was told; click's own."""
+
+A_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class _Commands(click.Group):
+    """A group whose commands may fail on their configuration."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; show a ConfigurationError as lines instead of a traceback."""
+        from gateway.configuration import ConfigurationError
+
+        try:
+            return super().invoke(ctx)
+        except ConfigurationError as error:
+            for problem in error.problems:
+                click.echo(f"forebay: {problem}", err=True)
+            raise click.exceptions.Exit(USAGE_ERROR) from error
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        click.echo(f"forebay {metadata.version('forebay')}")
+    except metadata.PackageNotFoundError:
+        click.echo("forebay (run from its source, not installed)")
+    ctx.exit()
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+)
+def main() -> None:
+    """Forebay, an LLM inference gateway for Envoy."""
+
+
+@main.command()
+@click.option("--engines", type=click.IntRange(min=0), default=3, help="Simulated engines.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, help="Gateway processes.")
+@click.option("--gpu", default="", help="GPU type whose speed the engines have.")
+@click.option("--strategy", default="", help="Default routing strategy.")
+@click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=Path(".forebay"), help="Users, logs.")
+def up(engines: int, workers: int, gpu: str, strategy: str, data: Path) -> None:
+    """Run everything on this machine until Ctrl-C.
+
+    Redis, Envoy, the gateway and simulated engines.
+    """
+    from gateway.local.up import run
+
+    run(engines=engines, workers=workers, gpu=gpu, strategy=strategy, data=data)
+
+
+@main.command()
+@click.option("--config", "file", type=A_FILE, required=True, help="The configuration file.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, help="Processes.")
+def gateway(file: Path, workers: int) -> None:
+    """Run the gateway alone.
+
+    ext_proc and access log (gRPC), HTTP, admin.
+    """
+    from gateway.local.service import run
+
+    run(file, workers)
+
+
+@main.command()
+@click.option("--model", required=True, help="Model name it serves.")
+@click.option("--port", type=click.IntRange(0, 65535), required=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--name", default="", help="The engine's own name; the model's when empty.")
+@click.option("--gpu", default="", help="GPU type whose speed it has.")
+@click.option("--ttft", type=click.FloatRange(min=0), help="Seconds to the first token.")
+@click.option("--tokens-per-s", type=click.FloatRange(min=0, min_open=True), help="Tokens a second of one answer.")
+@click.option("--max-running", type=click.IntRange(min=1), help="Requests served at once; more wait.")
+@click.option("--seed", type=int, default=0, help="The same seed gives the same answers.")
+def engine(
+    *, model: str, port: int, host: str, name: str, gpu: str,
+    ttft: float | None, tokens_per_s: float | None, max_running: int | None, seed: int,
+) -> None:  # fmt: skip
+    """Run one simulated engine."""
+    from simulator.serve import serve
+
+    speed = {"ttft_s": ttft, "tokens_per_s": tokens_per_s}
+    try:
+        serve(model, host, port, name=name, gpu=gpu, **speed, max_running=max_running, seed=seed)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.option("--config", "file", type=A_FILE, required=True, help="The configuration file.")
+def envoy_config(file: Path) -> None:
+    """Print the Envoy configuration for a file."""
+    import yaml
+
+    from gateway.envoy.config import render
+
+    click.echo(yaml.safe_dump(render(_loaded(file)), sort_keys=False), nl=False)
+
+
+@main.command()
+@click.argument("file", type=A_FILE)
+def check_config(file: Path) -> None:
+    """Say all that is wrong with a file, or ok."""
+    from gateway.configuration import ConfigurationError
+
+    try:
+        settings = _loaded(file)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            click.echo(f"{file}: {problem}")
+        raise click.exceptions.Exit(1) from error
+    click.echo(f"{file}: ok\n{_summary(settings)}")
+
+
+@main.command()
+def config_docs() -> None:
+    """Print every configuration key, as Markdown."""
+    from gateway.configuration_page import configuration_page
+
+    click.echo(configuration_page(), nl=False)
+
+
+def _loaded(file: Path) -> "Settings":
+    """The settings with their models.  Raises ConfigurationError."""
+    from gateway.configuration import load, with_models
+    from routing.table import STRATEGIES
+
+    return with_models(load(file, os.environ, STRATEGIES), os.environ, STRATEGIES)
+
+
+def _summary(settings: "Settings") -> str:
+    """What a configuration describes, one subject per line."""
+    from gateway.addresses import without_credentials
+
+    listen = settings.listen
+    models = [f"{model.name} ({len(model.endpoints)} endpoints)" for model in settings.models]
+    return "\n".join(
+        [
+            f"  models: {', '.join(models) or 'none'}",
+            f"  strategy: {settings.routing.strategy}",
+            f"  redis: {without_credentials(settings.redis.url)}, when away: {settings.redis.when_away}",
+            f"  listen: grpc {listen.grpc} ({settings.transport}), http {listen.http}, admin {listen.admin}",
+            f"  response mode: {settings.response_mode}",
+        ]
+    )

@@ -1,0 +1,174 @@
+"""The admin calls: statuses, messages and bodies of the contract."""
+
+import httpx
+import pytest
+
+from ratelimit.limits import Usage, User
+from tests.support.admin import an_admin
+
+LGY = {"name": "lgy", "rpm": 3, "tpm": 1000}
+CALLS = ("/CreateUser", "/ReadUser", "/UpdateUser", "/DeleteUser")
+
+
+async def test_the_life_of_a_user():
+    admin = an_admin()
+
+    created = await admin.call("/CreateUser", LGY)
+    read = await admin.call("/ReadUser", {"name": "lgy"})
+    updated = await admin.call("/UpdateUser", {**LGY, "rpm": 5})
+    deleted = await admin.call("/DeleteUser", {"name": "lgy"})
+    gone = await admin.call("/ReadUser", {"name": "lgy"})
+
+    assert (200, {"message": "Created User: lgy", "user": LGY}) == (created.status_code, created.json())
+    assert (200, {"message": "User: lgy", "user": LGY}) == (read.status_code, read.json())
+    assert {"message": "Updated User: lgy", "user": {**LGY, "rpm": 5}} == updated.json()
+    assert {"message": "Deleted User: lgy", "user": {**LGY, "rpm": 5}} == deleted.json()
+    assert (404, "User: lgy does not exist") == (gone.status_code, gone.json()["message"])
+    assert {} == admin.users.stored
+
+
+async def test_creating_a_user_again_returns_the_stored_record_unchanged():
+    admin = an_admin()
+    await admin.call("/CreateUser", LGY)
+
+    again = await admin.call("/CreateUser", {"name": "lgy", "rpm": 100})
+
+    assert (200, {"message": "User: lgy exists", "user": LGY}) == (again.status_code, again.json())
+    assert User("lgy", 3, 1000) == admin.users.stored["lgy"]
+
+
+@pytest.mark.parametrize("path", ["/ReadUser", "/UpdateUser", "/DeleteUser"])
+async def test_a_user_that_does_not_exist_is_404(path):
+    answer = await an_admin().call(path, {"name": "nobody", "rpm": 1})
+
+    message = "User: nobody does not exist"
+    error = {"message": message, "type": "invalid_request_error", "code": "user_not_found", "param": "name"}
+    assert (404, {"message": message, "error": error}) == (answer.status_code, answer.json())
+
+
+@pytest.mark.parametrize(("body", "user"), [
+    ({"name": "u"}, User("u", None, None)),
+    ({"name": "u", "rpm": None, "tpm": 0}, User("u", None, 0)),
+    ({"name": "u", "rpm": 2**53}, User("u", 2**53, None)),
+])  # fmt: skip
+async def test_an_absent_or_null_limit_is_unlimited_and_zero_is_zero(body, user):
+    admin = an_admin()
+
+    answer = await admin.call("/CreateUser", body)
+
+    assert user == admin.users.stored["u"]
+    assert {"name": "u", "rpm": user.rpm, "tpm": user.tpm} == answer.json()["user"]
+
+
+async def test_an_update_replaces_both_limits():
+    admin = an_admin()
+    await admin.call("/CreateUser", LGY)
+
+    await admin.call("/UpdateUser", {"name": "lgy", "tpm": 7})
+
+    assert User("lgy", None, 7) == admin.users.stored["lgy"]
+
+
+async def test_users_are_listed_by_name_even_when_others_wrote_them():
+    admin = an_admin()
+    admin.users.stored = {"b": User("b", -1), "a\n": User("a\n", 1, 2)}
+
+    answer = await admin.client.get("/users")
+
+    assert {"users": [{"name": "a\n", "rpm": 1, "tpm": 2}, {"name": "b", "rpm": -1, "tpm": None}]} == answer.json()
+
+
+async def test_a_record_that_others_wrote_can_be_read():
+    admin = an_admin()
+    admin.users.stored = {"b": User("b", -1)}
+
+    answer = await admin.call("/ReadUser", {"name": "b"})
+
+    assert (200, -1) == (answer.status_code, answer.json()["user"]["rpm"])
+
+
+@pytest.mark.parametrize("name", ["lgy", "team/lgy", "ü ?"])
+async def test_usage_names_what_was_used_and_the_limits(name):
+    admin = an_admin()
+    admin.limiter.used[name] = Usage(User(name, 3, None), requests=2, tokens=77)
+
+    answer = await admin.client.get(httpx.URL("http://admin").join(f"/users/{name.replace('?', '%3F')}/usage"))
+
+    expected = {"name": name, "requests": 2, "tokens": 77, "rpm": 3, "tpm": None, "window_s": 60}
+    assert (200, expected) == (answer.status_code, answer.json())
+
+
+async def test_usage_of_nobody_is_404():
+    answer = await an_admin().client.get("/users/nobody/usage")
+
+    assert (404, "User: nobody does not exist") == (answer.status_code, answer.json()["message"])
+
+
+@pytest.mark.parametrize("path", CALLS)
+async def test_calls_answer_503_while_the_store_is_away(path):
+    admin = an_admin()
+    admin.users.away = True
+
+    answer = await admin.call(path, {"name": "lgy"})
+
+    assert (503, "1") == (answer.status_code, answer.headers["retry-after"])
+    assert "service_unavailable" == answer.json()["error"]["code"]
+
+
+async def test_queries_answer_503_while_the_store_is_away():
+    admin = an_admin()
+    admin.users.away = admin.limiter.away = True
+
+    assert 503 == (await admin.client.get("/users")).status_code
+    assert 503 == (await admin.client.get("/users/lgy/usage")).status_code
+
+
+@pytest.mark.parametrize("path", CALLS)
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_the_four_calls_are_post_only(path, method):
+    answer = await an_admin().client.request(method, path)
+
+    assert (405, "POST") == (answer.status_code, answer.headers["allow"])
+    assert "method_not_allowed" == answer.json()["error"]["code"]
+
+
+async def test_an_unknown_path_is_404_in_the_same_shape():
+    answer = await an_admin().client.get("/nope")
+
+    assert (404, "not_found") == (answer.status_code, answer.json()["error"]["code"])
+
+
+async def test_models_are_listed_in_the_shape_of_openai():
+    answer = await an_admin(models=("b", "a")).client.get("/v1/models")
+
+    assert ["a", "b"] == [model["id"] for model in answer.json()["data"]]
+    assert {"object": "list"}.items() <= answer.json().items()
+    assert {"id": "a", "object": "model", "created": 0, "owned_by": "forebay"} == answer.json()["data"][0]
+
+
+async def test_health_readiness_and_metrics_are_there():
+    admin = an_admin(not_ready=("no pods known",))
+
+    assert 200 == (await admin.client.get("/healthz")).status_code
+    assert 503 == (await admin.client.get("/readyz")).status_code
+    assert b"a_metric 1\n" == (await admin.client.get("/metrics")).content
+
+
+async def test_a_defect_is_a_500_that_tells_nothing():
+    admin = an_admin()
+    admin.limiter.used = {"lgy": "not a usage"}  # type: ignore[dict-item]  # the defect
+
+    answer = await admin.client.get("/users/lgy/usage")
+
+    assert (500, "internal error") == (answer.status_code, answer.json()["message"])
+
+
+async def test_openapi_describes_every_call_and_needs_nothing_from_elsewhere():
+    document = await an_admin().client.get("/openapi.json")
+
+    paths = document.json()["paths"]
+    assert {*CALLS, "/users", "/users/{name}/usage", "/v1/models"} == set(paths)
+    assert {"200", "400", "401", "404", "413", "415", "422", "503"} == set(paths["/CreateUser"]["post"]["responses"])
+    user = document.json()["components"]["schemas"]["UserBody"]["properties"]
+    assert "unlimited" in user["rpm"]["description"]
+    assert 404 == (await an_admin().client.get("/docs")).status_code

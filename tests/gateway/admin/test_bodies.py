@@ -1,0 +1,131 @@
+"""What the admin interface refuses to read or to believe."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.admin.bodies import MAX_BODY_BYTES
+from tests.support.admin import an_admin
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"name": "u", "rpm": -1}, "rpm"),
+        ({"name": "u", "tpm": 1.0}, "tpm"),
+        ({"name": "u", "tpm": 1.5}, "tpm"),
+        ({"name": "u", "rpm": "3"}, "rpm"),
+        ({"name": "u", "rpm": True}, "rpm"),
+        ({"name": "u", "rpm": []}, "rpm"),
+        ({"name": "u", "rpm": 2**53 + 1}, "rpm"),
+        ({"name": "u", "rpm": 10**30}, "rpm"),
+        ({"name": ""}, "name"),
+        ({"name": "ü" * 129}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"name": "a\x00"}, "name"),
+        ({"name": "a\x85"}, "name"),
+        ({"name": 5}, "name"),
+        ({"name": None}, "name"),
+        ({"rpm": 1}, "name"),
+        ({"name": "u", "rmp": 1}, "rmp"),
+        ([], None),
+        ("lgy", None),
+        (None, None),
+    ],
+)
+async def test_impossible_values_are_422_and_name_the_field(body, param):
+    admin = an_admin()
+
+    answer = await admin.call("/CreateUser", body)
+
+    assert (422, param) == (answer.status_code, answer.json()["error"]["param"])
+    assert (param or "the body") in answer.json()["message"]
+    assert {} == admin.users.stored
+
+
+async def test_every_problem_is_named_as_key_value_rule():
+    answer = await an_admin().call("/CreateUser", {"name": "", "rpm": -1, "rmp": 2})
+
+    assert (
+        "name = '', must be 1 to 256 bytes of UTF-8; rpm = -1, must be greater than or equal to 0; "
+        "rmp is unknown, known fields: name, rpm, tpm"
+    ) == answer.json()["message"]
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "ü" * 128, "李 雷", "a/b", "{user}"])
+async def test_any_text_of_up_to_256_bytes_is_a_name(name):
+    admin = an_admin()
+
+    answer = await admin.call("/CreateUser", {"name": name})
+
+    assert (200, [name]) == (answer.status_code, list(admin.users.stored))
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"nope", b'{"name": NaN}', b"\xff", b'{"name":"\\ud800"}', b"[" * 100_000, b'{"name":"u"} x']
+)
+async def test_what_is_not_json_is_400(content):
+    answer = await an_admin().client.post("/CreateUser", content=content, headers=JSON)
+
+    assert (400, "invalid_json") == (answer.status_code, answer.json()["error"]["code"])
+
+
+async def test_a_missing_body_is_422():
+    answer = await an_admin().client.post("/CreateUser", headers=JSON)
+
+    assert (422, "the body is missing") == (answer.status_code, answer.json()["message"])
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""])
+async def test_another_content_type_is_415(media_type):
+    headers = {"content-type": media_type}
+
+    answer = await an_admin().client.post("/CreateUser", content=b'{"name":"u"}', headers=headers)
+
+    assert (415, "unsupported_media_type") == (answer.status_code, answer.json()["error"]["code"])
+
+
+@pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/JSON"])
+async def test_json_may_say_its_charset(media_type):
+    headers = {"content-type": media_type}
+
+    answer = await an_admin().client.post("/CreateUser", content=b'{"name":"u"}', headers=headers)
+
+    assert 200 == answer.status_code
+
+
+async def test_a_body_that_announces_too_much_is_refused_unread():
+    read = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        read.append(1)
+        yield b"x"
+
+    headers = {**JSON, "content-length": str(MAX_BODY_BYTES + 1)}
+    answer = await an_admin().client.post("/CreateUser", content=pieces(), headers=headers)
+
+    assert (413, []) == (answer.status_code, read)
+
+
+async def test_a_body_without_end_is_refused_when_it_passes_the_limit():
+    read = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while True:
+            read.append(1)
+            yield b" " * 1024
+
+    answer = await an_admin().client.post("/CreateUser", content=pieces(), headers=JSON)
+
+    assert (413, "request_too_large") == (answer.status_code, answer.json()["error"]["code"])
+    assert MAX_BODY_BYTES // 1024 + 1 == len(read)
+
+
+async def test_a_body_of_exactly_the_limit_is_read():
+    body = b'{"name":"u"}'
+
+    answer = await an_admin().client.post("/CreateUser", content=body.ljust(MAX_BODY_BYTES), headers=JSON)
+
+    assert 200 == answer.status_code

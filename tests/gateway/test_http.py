@@ -1,0 +1,60 @@
+"""The operators' pages."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from gateway.http import create_http_app
+
+
+@dataclass
+class Pod:
+    name: str
+    in_flight: int
+
+
+def a_client(not_ready: Callable[[], Sequence[str]] = tuple) -> httpx.AsyncClient:
+    debug = {"endpoints": lambda: [Pod("a", 2)], "settings": lambda: {"b": 1}}
+    app = create_http_app(lambda: b"m 1\n", "text/plain; version=0.0.4", not_ready, debug)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
+
+
+async def test_metrics_come_with_their_content_type():
+    answer = await a_client().get("/metrics")
+
+    assert (200, b"m 1\n", "text/plain; version=0.0.4") == (
+        answer.status_code,
+        answer.content,
+        answer.headers["content-type"],
+    )
+
+
+async def test_readiness_follows_the_reasons():
+    reasons = ["no pods known"]
+    client = a_client(lambda: reasons)
+
+    before = await client.get("/readyz")
+    reasons.clear()
+    after = await client.get("/readyz")
+
+    assert (503, {"status": "not ready", "reasons": ["no pods known"]}) == (before.status_code, before.json())
+    assert (200, {"status": "ready"}) == (after.status_code, after.json())
+
+
+async def test_a_process_that_is_not_ready_is_still_healthy():
+    assert 200 == (await a_client(lambda: ["draining"]).get("/healthz")).status_code
+
+
+async def test_debug_lists_its_pages_and_shows_them():
+    client = a_client()
+
+    assert {"pages": ["/debug/endpoints", "/debug/settings"]} == (await client.get("/debug/")).json()
+    assert [{"name": "a", "in_flight": 2}] == (await client.get("/debug/endpoints")).json()
+    assert 404 == (await client.get("/debug/nope")).status_code
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/debug/"])
+async def test_pages_are_only_read(path):
+    assert 405 == (await a_client().post(path)).status_code
