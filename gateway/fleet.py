@@ -55,7 +55,6 @@ class Fleet:
         self._policies = description.models
         self._serving = {model: [] for model in description.models} | filters.by_model(self._pods.values())
         self._routable.clear()
-        self._in_flight = +self._in_flight  # without the models that are at zero, which may be gone
 
     def set_health(self, pod_id: PodId, healthy: bool) -> bool:
         """Return whether this changed anything; a pod that is not there changes nothing."""

@@ -8,7 +8,10 @@ from gateway.discovery.description import ModelPolicy
 from gateway.fleet import Fleet, Ticket
 from gateway.pod import PodState
 from gateway.settings import RoutingSettings
+from routing import table
 from routing.selectors import parse_selector
+from routing.strategies.random_choice import RandomChoice
+from routing.strategy import Event, Finished, Started
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateReason, RouteRequest
 from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint, refusal
@@ -245,3 +248,20 @@ def test_as_many_fallbacks_are_named_as_the_settings_say() -> None:
     fleet = a_fleet(*(an_endpoint(name) for name in "abcd"), settings=RoutingSettings(fallbacks=1))
 
     assert len(route(fleet).decision.fallbacks) == 1
+
+
+def test_every_strategy_in_use_is_told_of_every_request_whoever_picked(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Event] = []
+
+    class Learner(RandomChoice):
+        def observe(self, event: Event) -> None:
+            told.append(event)
+
+    monkeypatch.setattr(table, "STRATEGIES", {"learner": Learner, "random": RandomChoice})
+    fleet = a_fleet(an_endpoint("a"), settings=RoutingSettings(strategy="learner"))
+    finished = Finished("a", REQUEST, now_s=2.0, failed=False)
+
+    fleet.route(REQUEST, "random", now_s=1.0)
+    fleet.observe(finished)
+
+    assert told == [Started("a", REQUEST, now_s=1.0), finished]
