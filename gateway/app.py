@@ -61,7 +61,11 @@ class Worker:
         self.settings = settings
         self.place = place
         self.metrics = Metrics(STRATEGIES, place.metrics_dir)
-        self.fleet = Fleet(settings.routing, random.Random())  # noqa: S311 - spreads load, guards nothing
+        self.fleet = Fleet(
+            settings.routing,
+            random.Random(),  # noqa: S311 - spreads load, guards nothing
+            health_fail_open=settings.health.fail_open,
+        )
         redis = settings.redis
         self.redis_limiter = RedisLimiter(redis.url, timeout_s=redis.timeout_s)
         self.limiter = ShadowLimiter(self.redis_limiter, redis.when_away, time.time)

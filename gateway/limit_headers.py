@@ -8,6 +8,8 @@ import math
 
 from ratelimit.limits import WINDOW_S, Quota
 
+MS_PER_S = 1000
+
 
 def limit_headers(requests: Quota, tokens: Quota) -> dict[str, str]:
     """Header name to value; `x-update-*` are the use including this request."""
@@ -32,8 +34,8 @@ def duration(seconds: float) -> str:
     """As OpenAI prints it: `0s`, `20ms`, `1s`, `59.52s`, `6m0s`."""
     if seconds <= 0:
         return "0s"
-    if seconds < 1:
-        return f"{math.ceil(seconds * 1000)}ms"
+    if (milliseconds := math.ceil(seconds * 1000)) < MS_PER_S:
+        return f"{milliseconds}ms"
     minutes, rest = divmod(math.ceil(seconds * 100) / 100, 60)
     text = f"{rest:.2f}".rstrip("0").rstrip(".")
     return f"{int(minutes)}m{text}s" if minutes else f"{text}s"

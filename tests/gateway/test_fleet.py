@@ -193,6 +193,18 @@ def test_an_empty_fleet_knows_nothing_and_a_model_without_pods_is_knowledge() ->
     assert (fleet.known_any, fleet.models()) == (True, ("empty",))
 
 
+def test_with_no_healthy_pod_the_unhealthy_are_tried_when_the_settings_say_so() -> None:
+    fleet = Fleet(RoutingSettings(), random.Random(1), health_fail_open=True)
+    fleet.replace(a_description(an_endpoint("a"), an_endpoint("b", ready=False)))
+    fleet.set_health("a", False)
+
+    ticket = route(fleet)
+
+    assert ("a", True) == (ticket.decision.pod.id, ticket.decision.reason.endswith("none healthy"))
+    fleet.set_draining("a", True)
+    assert refusal(lambda: route(fleet)) == NoCandidateReason.NOT_READY
+
+
 def test_endpoints_are_counted_by_model_and_state_with_zeros() -> None:
     fleet = a_fleet(
         an_endpoint("a", models=(MODEL, "adapter")),

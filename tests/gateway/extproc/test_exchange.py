@@ -231,12 +231,14 @@ def test_a_request_that_was_never_routed_closes_in_silence():
 
 def test_an_answer_passes_with_our_headers_and_its_usage_is_learned():
     answer = b'{"usage":{"prompt_tokens":7,"completion_tokens":9,"total_tokens":16}}'
+    theirs = {"content-type": "application/json", "x-forebay-decision": "theirs", "x-forebay-spoof": "1"}
+    usage = Usage(7, 9, stated_total=16)
     assert (Playbook(routed())
-            >> ResponseHeaders({":status": "200", "content-type": "application/json", "x-forebay-decision": "theirs", "x-forebay-spoof": "1"})
+            >> ResponseHeaders({":status": "200", **theirs})
             << HeadersReply(Side.RESPONSE, Mutation(ROUTED.response_headers, ("x-forebay-spoof",)))
             >> ResponseBody(answer[:20]) << BodyReply(Side.RESPONSE)
             >> ResponseBody(answer[20:], True) << BodyReply(Side.RESPONSE)
-            << (lambda c: (200, 7, 9, True) == (c.status, c.usage.prompt_tokens, c.usage.completion_tokens, c.complete)))  # fmt: skip
+            << Finish(200, usage, complete=True))  # fmt: skip
 
 
 def test_the_pod_that_served_is_named_after_a_retry():
@@ -289,10 +291,12 @@ def test_an_answer_of_the_proxy_itself_passes_without_our_headers():
 
 
 EVENTS = [
-    headers(), headers(BodyMode.FULL_DUPLEX_STREAMED), RequestHeaders({}), RequestHeaders(POST, True), RequestBody(BODY, True), RequestBody(b"\xff"),
-    RequestTrailers(), ResponseHeaders({":status": "x"}), ResponseHeaders({":status": "200"}, True),
-    ResponseHeaders({":status": "200", "content-type": "text/event-stream"}), ResponseBody(b"data: {"), ResponseBody(b"", True),
-    ResponseTrailers(), ROUTED, Refused(RpmExceededError("x")), Answered(b""), Closed(),
+    headers(), headers(BodyMode.FULL_DUPLEX_STREAMED), RequestHeaders({}), RequestHeaders(POST, True),
+    RequestBody(BODY, True), RequestBody(b"\xff"), RequestTrailers(),
+    ResponseHeaders({":status": "x"}), ResponseHeaders({":status": "200"}, True),
+    ResponseHeaders({":status": "200", "content-type": "text/event-stream"}),
+    ResponseBody(b"data: {"), ResponseBody(b"", True), ResponseTrailers(),
+    ROUTED, Refused(RpmExceededError("x")), Answered(b""), Closed(),
 ]  # fmt: skip
 
 
