@@ -34,7 +34,7 @@ def duration(seconds: float) -> str:
     """As OpenAI prints it: `0s`, `20ms`, `1s`, `59.52s`, `6m0s`."""
     if seconds <= 0:
         return "0s"
-    if (milliseconds := math.ceil(seconds * 1000)) < MS_PER_S:
+    if (milliseconds := math.ceil(seconds * MS_PER_S)) < MS_PER_S:
         return f"{milliseconds}ms"
     minutes, rest = divmod(math.ceil(seconds * 100) / 100, 60)
     text = f"{rest:.2f}".rstrip("0").rstrip(".")
