@@ -5,10 +5,14 @@ Lives here: the shape.  Not here: reading files, `${ENV}` and "did you mean" (ga
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Port = Annotated[int, Field(ge=0, le=65535)]
+from gateway.addresses import endpoint_address, listen_address, redis_url
+
 Seconds = Annotated[float, Field(gt=0)]
+ListenAddress = Annotated[str, AfterValidator(listen_address)]
+EndpointAddress = Annotated[str, AfterValidator(endpoint_address)]
+RedisUrl = Annotated[str, AfterValidator(redis_url)]
 
 
 class Section(BaseModel):
@@ -20,20 +24,20 @@ class Section(BaseModel):
 class ListenSettings(Section):
     """Addresses, `host:port`."""
 
-    grpc: str = "127.0.0.1:50052"
+    grpc: ListenAddress = "127.0.0.1:50052"
     """ext_proc, access log and health, gRPC over plain HTTP/2."""
-    http: str = "127.0.0.1:8080"
+    http: ListenAddress = "127.0.0.1:8080"
     """/metrics, /healthz, /readyz, /debug."""
-    admin: str = "127.0.0.1:8090"
+    admin: ListenAddress = "127.0.0.1:8090"
     """Admin REST.  On any but a loopback address `admin_token` is required."""
-    workers: tuple[str, ...] = ()
+    workers: tuple[ListenAddress, ...] = ()
     """One private gRPC address per worker, so that Envoy can balance between them; empty: only the shared one."""
 
 
 class RedisSettings(Section):
     """Where users and limits live."""
 
-    url: str = "redis://127.0.0.1:6379/0"
+    url: RedisUrl = "redis://127.0.0.1:6379/0"
     """`redis://`, `rediss://` or `unix://`."""
     timeout_s: Seconds = 0.25
     """The longest a request waits for Redis before `when_away` decides; a local Redis answers in 0.001."""
@@ -88,9 +92,9 @@ class HealthSettings(Section):
 class EnvoySettings(Section):
     """The Envoy that users talk to, as `forebay envoy-config` renders it."""
 
-    listen: str = "127.0.0.1:10080"
+    listen: ListenAddress = "127.0.0.1:10080"
     """Where users send requests."""
-    admin: str = "127.0.0.1:19001"
+    admin: ListenAddress = "127.0.0.1:19001"
     """Envoy's own administration; keep it on loopback."""
     eds_file: str = ""
     """A file with the endpoints, watched by Envoy and rewritten when they change; empty: endpoints are static."""
@@ -103,8 +107,8 @@ class EnvoySettings(Section):
 class EndpointSettings(Section):
     """One engine of a model."""
 
-    address: str
-    """`ip:port`."""
+    address: EndpointAddress
+    """`ip:port`, IPv6 in brackets; not a host name, because Envoy compares addresses."""
     name: str = ""
     """The pod's name in headers and logs; default: the address."""
     engine: Literal["vllm", "sglang", "trtllm", "other"] = "vllm"
@@ -150,7 +154,7 @@ class Settings(Section):
     """How usage is learned: from Envoy's metadata and access log, or from the response passed through ext_proc."""
     transport: Literal["pyvoy", "grpc"] = "pyvoy"
     """gRPC over ASGI hosted in an Envoy process, or grpc.aio."""
-    anonymous: str = "allow"
+    anonymous: Annotated[str, Field(min_length=1)] = "allow"
     """Requests without `user`: `allow` (no limits), `deny` (401), or the name of the user they count as."""
     body_limit_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
     """Larger request bodies answer 413."""
@@ -167,4 +171,4 @@ class Settings(Section):
     models: tuple[ModelSettings, ...] = ()
     """The fleet; `[]` is an empty pool."""
     models_file: str = ""
-    """A YAML file with a list of models, watched and reloaded, instead of `models`."""
+    """A YAML file with a list of models, watched and reloaded, instead of `models`; relative to this file."""

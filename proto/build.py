@@ -12,12 +12,14 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def compile_protos() -> None:
-    """Write `*_pb2.py` and `*_pb2.pyi` beside each .proto file; raises RuntimeError when one does not compile."""
-    sources = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "proto").glob("*.proto"))
+def compile_protos(root: Path = ROOT) -> None:
+    """Write `*_pb2.py` and `*_pb2.pyi` beside each .proto file under `root`.  RuntimeError when one is broken."""
+    sources = sorted(map(str, (root / "proto").glob("*.proto")))
+    if not sources:
+        return
     includes = Path(protoc.__file__).parent / "_proto"
-    arguments = ["protoc", f"-I{ROOT}", f"-I{includes}", f"--python_out={ROOT}", f"--pyi_out={ROOT}"]
-    if protoc.main([*arguments, *(str(ROOT / source) for source in sources)]) != 0:
+    arguments = ["protoc", f"-I{root}", f"-I{includes}", f"--python_out={root}", f"--pyi_out={root}", *sources]
+    if protoc.main(arguments) != 0:
         raise RuntimeError(f"protoc failed on {', '.join(sources)}")
 
 

@@ -6,7 +6,11 @@ Lives here: values and read-only views.  Not here: who counts (gateway.fleet), w
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from routing.selectors import Selector
+
+T = TypeVar("T")
 
 PodId = str
 """`namespace/pod` in Kubernetes, the endpoint's name in a static file."""
@@ -19,6 +23,14 @@ class Signal(StrEnum):
     WAITING = "waiting"
     KV_USAGE = "kv_usage"
     CACHE_BLOCKS = "cache_blocks"
+
+
+class Rng(Protocol):
+    """The randomness a strategy may use; `random.Random` is one.  Made in composition roots, seeded in tests."""
+
+    def sample(self, population: Sequence[T], k: int) -> list[T]:
+        """Return `k` different members in random order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +57,7 @@ class PodView(Protocol):
     """A pod as a strategy may read it, true at the instant of the pick."""
 
     @property
-    def endpoint(self) -> Endpoint: ...  # noqa: D102
+    def endpoint(self) -> Endpoint: ...  # noqa: D102 - the type says it
     @property
     def in_flight(self) -> int:
         """Requests sent to this pod that have not been seen to finish, counted by the gateway."""
@@ -66,6 +78,7 @@ class RouteRequest:
     output_tokens: int = 0  # expected
     session: str = ""
     subset: frozenset[str] | None = None  # addresses (`ip:port` or `ip`) the proxy allows; None = all
+    selector: Selector | None = None  # labels the client asks for; None = any
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +96,20 @@ class Decision:
         return ",".join(endpoint.address for endpoint in (self.pod, *self.fallbacks))
 
 
-class NoCandidateError(Exception):
-    """No pod may take the request: `why` is `unknown-model`, `not-ready` or `outside-subset`."""
+class NoCandidateReason(StrEnum):
+    """Why no pod may take a request."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
+    UNKNOWN_MODEL = "unknown-model"
+    NOT_READY = "not-ready"
+    OUTSIDE_SUBSET = "outside-subset"
+    NO_MATCH = "no-match"  # ready pods inside the subset, none with the labels asked for
+
+
+class NoCandidateError(Exception):
+    """No pod may take the request."""
+
+    def __init__(self, why: NoCandidateReason) -> None:
+        super().__init__(why.value)
         self.why = why
 
 

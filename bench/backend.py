@@ -1,0 +1,106 @@
+"""The engine of the benchmark: canned OpenAI answers from a bare protocol, so that little CPU is spent here.
+
+`python -m bench.backend PORT`.  The request says by header which answer it wants; everything else is ignored.
+"""
+
+import asyncio
+import sys
+
+import httptools
+import orjson
+import uvloop
+
+from bench.workloads import ANSWER_HEADER, CHUNK_PACE_S, CHUNKS, MODEL, STREAM_S, Answer
+
+_USAGE = {"prompt_tokens": 50, "completion_tokens": CHUNKS, "total_tokens": 50 + CHUNKS}
+_ANSWER_HEADER = ANSWER_HEADER.encode()
+
+
+def _whole() -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "This is a test!"}, "finish_reason": "stop"}
+    fields = {"id": "chatcmpl-0", "object": "chat.completion", "created": 0, "model": MODEL}
+    body = orjson.dumps(fields | {"choices": [choice], "usage": _USAGE})
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def _event(data: bytes) -> bytes:
+    """One server-sent event as one HTTP chunk."""
+    event = b"data: " + data + b"\n\n"
+    return f"{len(event):x}\r\n".encode() + event + b"\r\n"
+
+
+def _chunk(choices: list[dict[str, object]], usage: dict[str, int] | None) -> bytes:
+    fields = {"id": "chatcmpl-0", "object": "chat.completion.chunk", "created": 0, "model": MODEL}
+    return _event(orjson.dumps(fields | {"choices": choices, "usage": usage}))
+
+
+WHOLE = _whole()
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+TOKEN = _chunk([{"index": 0, "delta": {"content": " test"}, "finish_reason": None}], None)
+STREAM_END = _chunk([], _USAGE) + _event(b"[DONE]") + b"0\r\n\r\n"
+
+
+class Backend(asyncio.Protocol):
+    """One connection; one request at a time, as Envoy sends them."""
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._expect(Answer.NOW)
+
+    def _expect(self, answer: Answer) -> None:
+        self._answer = answer
+        self._parser = httptools.HttpRequestParser(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio's."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - tells the type checker what a server gets
+        self.transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio's; a stream whose reader has left stops."""
+        if self._timer:
+            self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio's."""
+        self._parser.feed_data(data)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """httptools'."""
+        if name == _ANSWER_HEADER:
+            self._answer = Answer(value.decode())
+
+    def on_message_complete(self) -> None:
+        """httptools'; the request is whole."""
+        match self._answer:
+            case Answer.NOW:
+                self.transport.write(WHOLE)
+            case Answer.SLOW:
+                self._timer = self._loop.call_later(STREAM_S, self.transport.write, WHOLE)
+            case Answer.STREAM:
+                self.transport.write(STREAM_HEAD)
+                self._stream(self._loop.time(), sent=0)
+        self._answer = Answer.NOW
+
+    def _stream(self, started: float, sent: int) -> None:
+        """Write the next event and come back for the one after; times are absolute, so delays do not add up."""
+        if sent == CHUNKS:
+            self.transport.write(STREAM_END)
+            return
+        self.transport.write(TOKEN)
+        due = started + (sent + 1) * CHUNK_PACE_S
+        self._timer = self._loop.call_at(due, self._stream, started, sent + 1)
+
+
+async def serve(port: int) -> None:
+    """Answer until cancelled."""
+    server = await asyncio.get_running_loop().create_server(Backend, "127.0.0.1", port, backlog=1024)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1])))

@@ -1,0 +1,139 @@
+"""From samples to tables: medians over rounds, and ratios of medians, which alone travel between machines.
+
+Lives here: the figures and their Markdown.  Not here: the facts about the machine (machine).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import median, quantiles
+
+from bench.measure import Sample
+from bench.variants import ALONE, EMPTY, FOREBAY, GATEWAY, IN_BODY_MODE, ROLES
+from bench.workloads import CONNECTIONS, LATENCY, SLOW, SMALL, SPREAD_S, STREAM, STREAMS, WORKLOADS, Workload
+
+Row = Sequence[str]
+ABSENT = "-"
+
+
+class Figures:
+    """Medians of the samples of a run."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._samples = samples
+
+    def _median(self, workload: Workload, variant: str, figure: Callable[[Sample], float | None]) -> float | None:
+        """None when the variant was not asked for the workload or has no such figure."""
+        samples = [s for s in self._samples if s.workload == workload.name and s.variant == variant]
+        values = [value for s in samples if (value := figure(s)) is not None]
+        return median(values) if values else None
+
+    def variants(self, workload: Workload) -> list[str]:
+        """Those that were asked for the workload, in the order of the run."""
+        return list(dict.fromkeys(s.variant for s in self._samples if s.workload == workload.name))
+
+    def rate(self, workload: Workload, variant: str) -> float | None:
+        """Answers per second."""
+        return self._median(workload, variant, lambda s: s.answers / s.seconds)
+
+    def cpu_us(self, workload: Workload, variant: str, role: str) -> float | None:
+        """Microseconds per answer."""
+        return self._median(workload, variant, lambda s: s.cpu_us.get(role))
+
+    def latency_ms(self, variant: str, percentile: int) -> float | None:
+        """At the fixed rate, in milliseconds."""
+        return self._median(LATENCY, variant, lambda s: quantiles(s.latencies, n=100)[percentile - 1] * 1000)
+
+    def added_ms(self, variant: str, percentile: int) -> float | None:
+        """Over Envoy alone."""
+        return difference(self.latency_ms(variant, percentile), self.latency_ms(ALONE, percentile))
+
+
+def ratio(figure: float | None, to: float | None) -> float | None:
+    """None when either is unknown or there is nothing to compare to."""
+    return figure / to if figure is not None and to else None
+
+
+def difference(figure: float | None, to: float | None) -> float | None:
+    """None when either is unknown."""
+    return None if figure is None or to is None else figure - to
+
+
+def number(figure: float | None, places: int = 0) -> str:
+    """For a table."""
+    return ABSENT if figure is None else f"{figure:,.{places}f}"
+
+
+def cost_rows(figures: Figures, workload: Workload) -> Iterator[Row]:
+    """Per variant: answers per second, CPU per answer of each role, and the gateway's beside the empty processor's."""
+    for variant in figures.variants(workload):
+        yardstick = EMPTY + IN_BODY_MODE if variant.endswith(IN_BODY_MODE) else EMPTY
+        gateway = figures.cpu_us(workload, variant, GATEWAY)
+        beside = ratio(gateway, figures.cpu_us(workload, yardstick, GATEWAY))
+        cpu = (number(figures.cpu_us(workload, variant, role)) for role in ROLES)
+        yield (variant, number(figures.rate(workload, variant)), *cpu, number(beside, 2))
+
+
+def latency_rows(figures: Figures) -> Iterator[Row]:
+    """Per variant: p50 and p99, and what each adds to Envoy alone."""
+    for variant in figures.variants(LATENCY):
+        values = (f(variant, percentile) for f in (figures.latency_ms, figures.added_ms) for percentile in (50, 99))
+        yield (variant, *(number(value, 2) for value in values))
+
+
+def target_rows(figures: Figures) -> Iterator[Row]:
+    """The targets, each a ratio of medians."""
+    cpu = figures.cpu_us
+    small, empty_small = cpu(SMALL, FOREBAY, GATEWAY), cpu(SMALL, EMPTY, GATEWAY)
+    stream, slow = cpu(STREAM, FOREBAY, GATEWAY), cpu(SLOW, FOREBAY, GATEWAY)
+    added, empty_added = figures.added_ms(FOREBAY, 50), figures.added_ms(EMPTY, 50)
+    yield ("gateway CPU, 200-byte prompt: Forebay / empty", "<= 0.8", number(ratio(small, empty_small), 2))
+    yield (
+        "gateway CPU, metadata mode: stream / answer of the same length not streamed",
+        "<= 1.5",
+        number(ratio(stream, slow), 2),
+    )
+    yield ("added p50: Forebay / empty", "<= 1.0", number(ratio(added, empty_added), 2))
+
+
+def table(header: Row, rows: Iterator[Row]) -> str:
+    """Markdown, padded so that it reads as well on a terminal."""
+    cells = [header, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    padded = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    rule = "-|-".join("-" * width for width in widths)
+    return "\n".join(f"| {line} |" for line in (padded[0], rule, *padded[1:]))
+
+
+def tables(samples: Sequence[Sample]) -> str:
+    """The whole result in Markdown."""
+    figures = Figures(samples)
+    parts = ["## Targets", table(("ratio of medians", "target", "measured"), target_rows(figures))]
+    for workload in WORKLOADS:
+        if workload is not LATENCY and figures.variants(workload):
+            header = ("", "answers/s", *(f"{role} CPU us" for role in ROLES), "gateway / empty")
+            parts += [f"## {workload.title}", table(header, cost_rows(figures, workload))]
+    if figures.variants(LATENCY):
+        header = ("milliseconds", "p50", "p99", "added p50", "added p99")
+        parts += [f"## {LATENCY.title}", table(header, latency_rows(figures))]
+    return "\n\n".join(parts)
+
+
+def document(samples: Sequence[Sample], machine: Mapping[str, str], rounds: int, seconds: float) -> str:
+    """docs/performance.md."""
+    turns = f"{rounds} rounds of {seconds:g} s"
+    held = f"{STREAMS} requests whose starts are spread over {SPREAD_S:g} s"
+    return f"""# Performance
+
+Written by `make bench`: its last run and the machine of that run. Machines differ by a factor of three and are noisy:
+only ratios within one run mean anything elsewhere.
+
+{table(("", ""), iter(machine.items()))}
+
+All variants run side by side and take turns, {turns}; figures are medians over rounds. CPU is user and system time of all
+threads per answer, from /proc, what follows the answer included. {CONNECTIONS} connections; for what takes seconds,
+{held}. Latencies count from when a request was due.
+
+The empty processor has no logic: behind the same Envoy configuration as Forebay, it parses every message and sends an
+empty reply. One Envoy thread, one gateway worker; the user has limits.
+
+{tables(samples)}
+"""

@@ -1,0 +1,74 @@
+"""What the admin interface answers when it does not do as asked: `{"message", "error"}`, `error` in OpenAI's shape.
+
+`message` is where the original's clients look; `error` is what every other answer of the gateway carries.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.http import Json
+from gateway.validation import joined, rule, shown
+
+RETRY_AFTER_S = 1
+"""Suggested when the store is away; the client of Redis reconnects within a second."""
+
+_CODES = {
+    HTTPStatus.BAD_REQUEST: "invalid_json",
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "request_too_large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
+}
+
+
+def problem(
+    status: int, message: str, code: str, param: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The one shape of every answer that is not a 200."""
+    kind = "api_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    error = {"message": message, "type": kind, "code": code, "param": param}
+    return Json({"message": message, "error": error}, status_code=status, headers=headers)
+
+
+async def on_http_error(_request: Request, error: HTTPException) -> Response:
+    """404, 405, 413, 415 and the like."""
+    code = _CODES.get(HTTPStatus(error.status_code), "invalid_request")
+    return problem(error.status_code, error.detail, code, headers=error.headers)
+
+
+async def on_invalid(_request: Request, error: RequestValidationError) -> Response:
+    """422: valid JSON with values that cannot be; all of them named, `param` the first."""
+    details: Sequence[Any] = error.errors()
+    message = "; ".join(_sentence(detail) for detail in details)
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, message, "invalid_value", _key(details[0]) or None)
+
+
+async def on_store_away(_request: Request, _error: Exception) -> Response:
+    """503: nothing was read or written."""
+    headers = {"retry-after": str(RETRY_AFTER_S)}
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Redis does not answer", "service_unavailable", headers=headers)
+
+
+async def on_defect(_request: Request, _error: Exception) -> Response:
+    """500: ours; the server logs the traceback."""
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error", "internal_error")
+
+
+def _key(detail: ErrorDetails) -> str:
+    return joined(detail["loc"][1:])  # without the leading "body"
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    key = _key(detail)
+    if detail["type"] == "missing":
+        return f"{key or 'the body'} is missing"
+    if detail["type"] == "extra_forbidden":
+        return f"{key} is unknown, known fields: name, rpm, tpm"
+    return f"{key or 'the body'} = {shown(key, detail['input'])}, {rule(detail)}"

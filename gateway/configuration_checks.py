@@ -1,0 +1,73 @@
+"""What must hold between keys: each check reads settings whose values are sound by themselves."""
+
+from collections.abc import Callable, Collection, Iterator
+from difflib import get_close_matches
+
+from gateway.addresses import is_loopback, split_address
+from gateway.configuration_problems import Problems
+from gateway.settings import ModelSettings, Settings
+
+Finding = tuple[str, object, str]
+"""Key, value, rule."""
+
+
+def check(settings: Settings, strategies: Collection[str], problems: Problems) -> None:
+    """Add what does not fit together; a check is skipped when a section that it reads is already in question."""
+    checks: tuple[tuple[tuple[str, ...], Callable[[], Iterator[Finding]]], ...] = (
+        (("listen", "admin_token"), lambda: _admin_is_guarded(settings)),
+        (("models", "models_file"), lambda: _one_source_of_models(settings)),
+        (("routing",), lambda: _known_strategy("routing.strategy", settings.routing.strategy, strategies)),
+        (("models",), lambda: _known_model_strategies(settings.models, strategies)),
+        (("models",), lambda: _unique_models(settings.models)),
+        (("models",), lambda: _unique_endpoints(settings.models)),
+    )
+    sound = [findings for sections, findings in checks if not any(map(problems.concerns, sections))]
+    for findings in sound:
+        for key, value, rule in findings():
+            problems.add_value(key, value, rule)
+
+
+def _admin_is_guarded(settings: Settings) -> Iterator[Finding]:
+    host, _ = split_address(settings.listen.admin)
+    if not settings.admin_token and not is_loopback(host):
+        yield "listen.admin", settings.listen.admin, "must be a loopback address unless admin_token is set"
+
+
+def _one_source_of_models(settings: Settings) -> Iterator[Finding]:
+    if settings.models and settings.models_file:
+        yield "models_file", settings.models_file, "must be empty when models are given here"
+
+
+def _known_strategy(key: str, name: str, strategies: Collection[str]) -> Iterator[Finding]:
+    if name not in strategies:
+        close = get_close_matches(name, strategies, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        yield key, name, f"must be one of {', '.join(sorted(strategies))}{hint}"
+
+
+def _known_model_strategies(models: tuple[ModelSettings, ...], strategies: Collection[str]) -> Iterator[Finding]:
+    for index, model in enumerate(models):
+        if model.strategy:
+            yield from _known_strategy(f"models[{index}].strategy", model.strategy, strategies)
+
+
+def _unique_models(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    for index, model in enumerate(models):
+        if first.setdefault(model.name, index) != index:
+            yield f"models[{index}].name", model.name, f"must be unique, models[{first[model.name]}] has it"
+
+
+def _unique_endpoints(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
+    """An address once per model; a name means one address everywhere, because pods are counted by name."""
+    addresses: dict[str, str] = {}
+    for index, model in enumerate(models):
+        first: dict[str, int] = {}
+        for position, endpoint in enumerate(model.endpoints):
+            key = f"models[{index}].endpoints[{position}]"
+            other = first.setdefault(endpoint.address, position)
+            if other != position:
+                yield f"{key}.address", endpoint.address, f"must be unique in the model, endpoints[{other}] has it"
+            name = endpoint.name or endpoint.address
+            if addresses.setdefault(name, endpoint.address) != endpoint.address:
+                yield f"{key}.name", name, f"must name one pod, it already names {addresses[name]}"

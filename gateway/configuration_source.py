@@ -1,0 +1,116 @@
+"""From bytes to plain data: YAML with duplicate keys refused, `${NAME}` expanded, old environment names honoured.
+
+Lives here: text.  Not here: what the keys mean (configuration, configuration_checks).
+"""
+
+import re
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from gateway.configuration_problems import ConfigurationError, Problems
+from gateway.validation import dotted
+
+_REFERENCE = re.compile(
+    r"(?P<escaped>\$\$\{)"
+    r"|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}"
+    r"|(?P<malformed>\$\{[^}]*\}?)"
+)
+
+
+def read(path: Path, problems: Problems) -> Any:
+    """The file as YAML data, None when it is empty.  Raises ConfigurationError when it cannot be read as YAML."""
+    try:
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        loader.problems = problems
+        return loader.get_single_data()
+    except (OSError, yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, impossible dates
+        raise ConfigurationError((f"{path}: {_why_unreadable(error)}",)) from error
+
+
+def _why_unreadable(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror}"
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"not YAML, line {error.problem_mark.line + 1}: {error.problem}"
+    return f"not YAML: {error}"
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, except that a key given twice is a problem instead of a silent loss."""
+
+    problems: Problems
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        first_lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line, name = key.start_mark.line + 1, str(key.value)
+            if name in first_lines:
+                text = f"line {line}: {name} is given twice, first on line {first_lines[name]}"
+                self.problems.add(text, text)
+            first_lines.setdefault(name, line)
+        return super().construct_mapping(node, deep)
+
+
+def expand(value: Any, environ: Mapping[str, str], problems: Problems, key: str = "") -> Any:
+    """The same data with `${NAME}` and `${NAME:-default}` replaced in strings, `$${` read as `${`.
+
+    Mapping entries without a value (null) are left out: they mean "the default".
+    """
+    if isinstance(value, str):
+        return _expand_text(value, environ, problems, key)
+    if isinstance(value, list):
+        return [expand(item, environ, problems, dotted(key, index)) for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {
+            name: expand(item, environ, problems, dotted(key, str(name)))
+            for name, item in value.items()
+            if item is not None
+        }
+    return value
+
+
+def _expand_text(text: str, environ: Mapping[str, str], problems: Problems, key: str) -> str:
+    def replacement(match: re.Match[str]) -> str:
+        name, default = match["name"], match["default"]
+        if match["escaped"]:
+            return "${"
+        if match["malformed"]:
+            problems.add_value(key, text, "an environment reference is ${NAME} or ${NAME:-default}")
+        elif default is not None:
+            return environ.get(name) or default  # as in a shell: an empty variable takes the default too
+        elif name not in environ:
+            problems.add_value(key, text, f"the environment variable {name} is not set")
+        else:
+            return environ[name]
+        return match[0]
+
+    return _REFERENCE.sub(replacement, text)
+
+
+def add_environment(data: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Let REDIS_HOST, REDIS_PORT, REDIS_PASSWORD and ROUTING_ALGORITHM stand where the file says nothing."""
+    if environ.get("ROUTING_ALGORITHM"):
+        _set_default(data, "routing", "strategy", environ["ROUTING_ALGORITHM"])
+    if any(environ.get(name) for name in ("REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD")):
+        _set_default(data, "redis", "url", _redis_url(environ))
+
+
+def _redis_url(environ: Mapping[str, str]) -> str:
+    host = environ.get("REDIS_HOST") or "127.0.0.1"
+    port = environ.get("REDIS_PORT") or "6379"
+    password = environ.get("REDIS_PASSWORD") or ""
+    credentials = f":{quote(password, safe='')}@" if password else ""
+    return f"redis://{credentials}{f'[{host}]' if ':' in host else host}:{port}/0"
+
+
+def _set_default(data: dict[str, Any], section: str, key: str, value: str) -> None:
+    """Set `section.key` unless the file did; a section that is not a mapping is left for validation to name."""
+    chosen = data.setdefault(section, {})
+    if isinstance(chosen, dict):
+        chosen.setdefault(key, value)

@@ -1,0 +1,141 @@
+"""Where Envoy sends things: the engines, and the gateway's workers.
+
+Lives here: load balancing, connection pools, health checks.  Not here: which engine a request goes to (the gateway says
+so in metadata `envoy.lb`), retries (gateway.envoy.listener).
+"""
+
+from collections.abc import Sequence
+
+from gateway.envoy.endpoints import ENGINES, load_assignment
+from gateway.envoy.headers import strip_untrusted
+from gateway.envoy.messages import Json, connect_address, duration, extension, message
+from gateway.settings import ModelSettings, Settings
+
+DESTINATION = "x-gateway-destination-endpoint"
+"""Header and `envoy.lb` key of the endpoint-picker protocol: `ip:port[,ip:port...]`."""
+PROCESSOR = "processor"
+"""The cluster of all workers."""
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_POLICIES = "envoy.load_balancing_policies"
+_POLICY_TYPES = "envoy.extensions.load_balancing_policies"
+
+# Envoy's defaults of 1,024 would turn the 1,025th concurrent user away; limits are ours to set, not the proxy's.
+_UNLIMITED: Json = {
+    "thresholds": [
+        {"max_connections": 1_000_000, "max_pending_requests": 1_000_000, "max_requests": 1_000_000,
+         "max_retries": 1_000_000}
+    ]
+}  # fmt: skip
+_ENGINE_IDLE_S = 4.0
+"""vLLM closes an idle connection after 5 s; the pool must close first."""
+_PROCESSOR_STREAMS = 10_000
+"""Concurrent exchanges per connection; each holds one for the length of its answer."""
+_PROCESSOR_CHECK_S = 0.5
+"""Between two health checks: a killed worker is passed over after one; a gRPC check costs it some 50 us."""
+
+
+def clusters(settings: Settings, models: Sequence[ModelSettings]) -> list[Json]:
+    """All clusters of the configuration."""
+    workers = [
+        _grpc_cluster(worker_cluster(index), [address], settings)
+        for index, address in enumerate(settings.listen.workers)
+    ]
+    return [_engines(settings, models), _processor(settings), *workers]
+
+
+def worker_cluster(index: int) -> str:
+    """The cluster of one worker alone: its access-log entries have no other place to go."""
+    return f"worker-{index}"
+
+
+def _engines(settings: Settings, models: Sequence[ModelSettings]) -> Json:
+    return {
+        "name": ENGINES,
+        "connect_timeout": duration(settings.timeouts.connect_s),
+        "per_connection_buffer_limit_bytes": 1024 * 1024,
+        "circuit_breakers": _UNLIMITED,
+        "load_balancing_policy": _only_where_told(settings.envoy.fail_open),
+        "typed_extension_protocol_options": {HTTP_OPTIONS: _engine_http()},
+        **_engine_endpoints(settings, models),
+    }
+
+
+def _engine_endpoints(settings: Settings, models: Sequence[ModelSettings]) -> Json:
+    if not settings.envoy.eds_file:
+        return {"type": "STATIC", "load_assignment": load_assignment(models)}
+    directory = settings.envoy.eds_file.rpartition("/")[0] or "."
+    source = {"path": settings.envoy.eds_file, "watched_directory": {"path": directory}}
+    return {"type": "EDS", "eds_cluster_config": {"eds_config": {"path_config_source": source}}}
+
+
+def _only_where_told(fail_open: bool) -> Json:
+    """The named endpoints in their order; after them any endpoint that serves the same model; no other ever.
+
+    Open failure has no model to go by (the gateway did not answer), so only it may take any endpoint.
+    """
+    by_model = message(
+        f"{_POLICY_TYPES}.subset.v3.Subset",
+        fallback_policy="ANY_ENDPOINT" if fail_open else "NO_FALLBACK",
+        subset_selectors=[{"keys": ["model"], "fallback_policy": "NO_FALLBACK"}],
+        list_as_any=True,
+        allow_redundant_keys=True,  # the destination lies in the same namespace
+        subset_lb_policy=_policy("least_request", message(f"{_POLICY_TYPES}.least_request.v3.LeastRequest")),
+    )
+    override = message(
+        f"{_POLICY_TYPES}.override_host.v3.OverrideHost",
+        override_host_sources=[
+            {"metadata": {"key": "envoy.lb", "path": [{"key": DESTINATION}]}},
+            {"header": DESTINATION},
+        ],
+        fallback_policy=_policy("subset", by_model),
+    )
+    return _policy("override_host", override)
+
+
+def _policy(name: str, config: Json) -> Json:
+    return {"policies": [{"typed_extension_config": {"name": f"{_POLICIES}.{name}", "typed_config": config}}]}
+
+
+def _engine_http() -> Json:
+    codec = extension(
+        "envoy.filters.http.upstream_codec", "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
+    )
+    return message(
+        HTTP_OPTIONS,
+        common_http_protocol_options={"idle_timeout": duration(_ENGINE_IDLE_S)},
+        explicit_http_config={"http_protocol_options": {}},
+        http_filters=[strip_untrusted(), codec],
+    )
+
+
+def _processor(settings: Settings) -> Json:
+    addresses = settings.listen.workers or (settings.listen.grpc,)
+    check = {
+        "timeout": "1s",
+        "interval": duration(_PROCESSOR_CHECK_S),
+        "no_traffic_interval": duration(_PROCESSOR_CHECK_S),
+        "unhealthy_threshold": 1,
+        "healthy_threshold": 1,
+        "grpc_health_check": {},
+    }
+    return {
+        **_grpc_cluster(PROCESSOR, addresses, settings),
+        "lb_policy": "LEAST_REQUEST",
+        # Only when no worker is healthy is each tried all the same: one that knows no pods says NOT_SERVING
+        # and still answers requests better than Envoy can.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 1.0}},
+        "health_checks": [check],
+    }
+
+
+def _grpc_cluster(name: str, addresses: Sequence[str], settings: Settings) -> Json:
+    endpoints = [{"endpoint": {"address": connect_address(address)}} for address in addresses]
+    http2 = {"http2_protocol_options": {"max_concurrent_streams": _PROCESSOR_STREAMS}}
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": duration(settings.timeouts.connect_s),
+        "circuit_breakers": _UNLIMITED,
+        "typed_extension_protocol_options": {HTTP_OPTIONS: message(HTTP_OPTIONS, explicit_http_config=http2)},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+    }

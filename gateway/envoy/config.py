@@ -1,0 +1,31 @@
+"""The configuration of the Envoy that users talk to, as one plain dictionary.
+
+Lives here: how the parts make a whole.  Not here: the parts (listener, filters, clusters, endpoints).
+"""
+
+from collections.abc import Sequence
+
+from gateway.envoy.clusters import clusters
+from gateway.envoy.listener import listener
+from gateway.envoy.messages import Json, bind_address
+from gateway.settings import ModelSettings, Settings
+
+
+def render(settings: Settings, models: Sequence[ModelSettings] | None = None) -> Json:
+    """Envoy's bootstrap for `settings`; `models` instead of `settings.models` when they come from a file of their own.
+
+    The same settings give the same result; it is JSON, so it is YAML.
+    """
+    fleet = settings.models if models is None else models
+    return {
+        "node": {"id": "forebay", "cluster": "forebay"},  # Envoy insists on it for endpoints from a file
+        "static_resources": {"listeners": [listener(settings)], "clusters": clusters(settings, fleet)},
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": _RUNTIME}]},
+        "admin": {"address": bind_address(settings.envoy.admin)},
+    }
+
+
+_RUNTIME: Json = {
+    # Ends an exchange with END_STREAM instead of a reset, which a serving Envoy counts against its caller.
+    "envoy.reloadable_features.ext_proc_graceful_grpc_close": True,
+}

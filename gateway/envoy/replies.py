@@ -1,0 +1,47 @@
+"""Answers that Envoy makes itself (413, 503, 504, ...), in the shape of every other error.
+
+Lives here: status -> code and words.  Not here: refusals by the gateway (gateway.openai.errors); they take the same way
+through Envoy and must stay as they are.
+"""
+
+from gateway.envoy.messages import Json, extension
+from gateway.settings import Settings
+
+GATEWAY_DETAILS = "forebay"
+"""What `ImmediateResponse.details` of the gateway starts with, unless empty; Envoy's own details are never either."""
+_FIRST_SERVER_ERROR = 500
+
+
+def local_replies(settings: Settings) -> Json:
+    """Mappers, the first that matches decides: the gateway's refusals untouched, known statuses, the rest by class."""
+    known = {
+        404: ("not_found", "no such path"),
+        408: ("request_timeout", "the request did not arrive in time"),
+        413: ("request_too_large", f"the request body exceeds {settings.body_limit_bytes} bytes"),
+        431: ("request_headers_too_large", "the request headers are too large"),
+        503: ("service_unavailable", "the service is unavailable at the moment, try again later"),
+        504: ("upstream_timeout", "the model did not answer in time"),
+    }
+    exact = [_mapper("EQ", status, code, message) for status, (code, message) in known.items()]
+    server_error = _mapper("GE", _FIRST_SERVER_ERROR, "internal_error", "the request could not be served")
+    caller_error = _mapper("GE", 0, "invalid_request", "the request is malformed")
+    return {"mappers": [_untouched(), *exact, server_error, caller_error]}
+
+
+def _untouched() -> Json:
+    refused_by_gateway = extension(
+        "envoy.access_loggers.extension_filters.cel",
+        "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+        expression=f"response.code_details == '' || response.code_details.startsWith('{GATEWAY_DETAILS}')",
+    )
+    return {"filter": {"extension_filter": refused_by_gateway}}
+
+
+def _mapper(comparison: str, status: int, code: str, message: str) -> Json:
+    kind = "api_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error"
+    error = {"message": message, "type": kind, "code": code, "param": None}
+    value = {"default_value": status, "runtime_key": f"forebay.local_reply.{code}"}  # Envoy insists on a key
+    return {
+        "filter": {"status_code_filter": {"comparison": {"op": comparison, "value": value}}},
+        "body_format_override": {"json_format": {"error": error}},
+    }

@@ -1,0 +1,53 @@
+"""Which pods may take a request at all.
+
+Lives here: the rules.  Not here: which of the candidates is best (strategies), how often the rules are applied and what
+is remembered in between (gateway.fleet).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from routing.types import Endpoint, NoCandidateError, NoCandidateReason, PodView, RouteRequest
+
+Pod = TypeVar("Pod", bound=PodView)
+
+
+def by_model(pods: Iterable[Pod]) -> dict[str, list[Pod]]:
+    """Return the pods of each model name, base models and adapters alike; an adapter only has the pods that list it."""
+    serving: dict[str, list[Pod]] = {}
+    for pod in pods:
+        for model in pod.endpoint.models:
+            serving.setdefault(model, []).append(pod)
+    return serving
+
+
+def routable(pods: Iterable[Pod]) -> tuple[Pod, ...]:
+    """Return the pods that can take requests now.  Raises NoCandidateError: `not-ready` when there is none."""
+    ready = tuple(pod for pod in pods if pod.endpoint.ready and not pod.endpoint.draining)
+    if not ready:
+        raise NoCandidateError(NoCandidateReason.NOT_READY)
+    return ready
+
+
+def narrowed(pods: Sequence[Pod], request: RouteRequest) -> Sequence[Pod]:
+    """Return the pods that the proxy's subset and the client's selector leave, in order; `pods` itself without either.
+
+    Raises NoCandidateError: `outside-subset`, `no-match`.
+    """
+    if request.subset is not None:
+        pods = [pod for pod in pods if _inside(pod.endpoint, request.subset)]
+        if not pods:
+            raise NoCandidateError(NoCandidateReason.OUTSIDE_SUBSET)
+    if request.selector is not None:
+        pods = [pod for pod in pods if request.selector.matches(pod.endpoint.labels)]
+        if not pods:
+            raise NoCandidateError(NoCandidateReason.NO_MATCH)
+    return pods
+
+
+def _inside(endpoint: Endpoint, subset: frozenset[str]) -> bool:
+    """Whether the subset names the address, with its port or without; IPv6 in brackets or bare."""
+    if endpoint.address in subset:
+        return True
+    host = endpoint.address.rpartition(":")[0]
+    return host in subset or host.strip("[]") in subset

@@ -1,0 +1,61 @@
+"""What a strategy is: it picks one of the candidates, and it may learn from what became of earlier picks.
+
+Lives here: the protocol and the events.  Not here: which strategies exist (routing.table), who may be picked
+(routing.filters), in-flight counts (gateway.fleet).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from routing.types import Candidates, Decision, PodId, Rng, RouteRequest, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A request was sent to a pod, by whichever strategy picked it."""
+
+    pod: PodId
+    request: RouteRequest
+    now_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A request has ended.  What was not seen is None: unknown is never zero."""
+
+    pod: PodId  # the one that answered, which may be a fallback
+    request: RouteRequest
+    now_s: float
+    failed: bool  # refused by the engine, died on the way, or never answered
+    duration_s: float | None = None  # from the first byte sent upstream to the last received
+    first_byte_s: float | None = None  # from the first byte sent upstream to the first received
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+Event = Started | Finished
+
+
+class Strategy(Protocol):
+    """A way to choose.  Instances live as long as the process and are never called concurrently."""
+
+    name: ClassVar[str]
+    """As the `routing-strategy` header spells it."""
+    needs: ClassVar[frozenset[Signal]]
+    """The engine metrics that `pick` reads; where one is None the decision's reason must say what stood in for it."""
+
+    def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:
+        """Choose among `candidates`, which is never empty and is not kept after the call.
+
+        The fallbacks are the next best in the strategy's own order, never the chosen pod itself.
+        """
+        ...
+
+    def observe(self, event: Event) -> None:
+        """Learn.  Every strategy in use sees every event, also those of requests that another one picked for."""
+        ...
+
+
+StrategyFactory = Callable[[Rng, int], Strategy]
+"""Builds a strategy from its randomness and the number of fallbacks it names at most."""

@@ -1,0 +1,80 @@
+"""The dependency rules of design section 3 that name single modules.
+
+Rules about whole packages are import-linter contracts in pyproject.toml; import-linter rejects modules that do not
+exist, so rules about modules still to come are stated here, on the same import graph (grimp).
+"""
+
+from functools import cache
+
+import grimp
+import pytest
+
+from tests.support.source_tree import PACKAGES
+
+IO = frozenset({"asyncio", "time", "random", "os", "logging", "socket", "redis", "grpc", "kubernetes", "lightkube"})
+
+PURE = (
+    "routing",
+    "ratelimit.plan",
+    "gateway.extproc",
+    "gateway.scrape.parse",
+    "gateway.openai",
+    "simulator.timing",
+    "simulator.core",
+)
+"""Decide or parse: may not reach IO, not even through another module.  A package stands for all that is in it."""
+
+IMPORTERS: dict[str, tuple[str, ...]] = {
+    "grpc": ("gateway.serving.grpc", "gateway.app"),
+    "proto": ("proto", "gateway.extproc.wire", "gateway.accesslog", "gateway.serving"),
+    "redis": ("ratelimit", "gateway.app", "gateway.local"),
+    "envoy": ("gateway.envoy", "gateway.local", "gateway.serving"),
+    "pyvoy": ("gateway.envoy", "gateway.local", "gateway.serving"),
+    "simulator": ("simulator", "gateway.cli", "gateway.local"),
+}
+"""Who may import these directly."""
+
+
+def inside(module: str, packages: tuple[str, ...]) -> bool:
+    """Whether the module is one of the packages or lies in one."""
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+@cache
+def graph() -> grimp.ImportGraph:
+    """All imports of our packages except those for type checkers only."""
+    return grimp.build_graph(
+        *PACKAGES, include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None
+    )
+
+
+def reachable_io(module: str) -> set[str]:
+    """The members of IO that importing `module` leads to."""
+    return set(graph().find_upstream_modules(module) & IO)
+
+
+def direct_importers(target: str) -> set[str]:
+    """Every module that imports the target or something in it."""
+    targets = [name for name in graph().modules if inside(name, (target,))]
+    return {importer for name in targets for importer in graph().find_modules_that_directly_import(name)}
+
+
+@pytest.mark.parametrize("package", PURE)
+def test_decisions_do_no_io_and_read_no_clock(package: str):
+    impure = {name: found for name in graph().modules if inside(name, (package,)) and (found := reachable_io(name))}
+
+    assert {} == impure
+
+
+@pytest.mark.parametrize("target", IMPORTERS)
+def test_only_the_named_modules_import(target: str):
+    assert [] == sorted(name for name in direct_importers(target) if not inside(name, IMPORTERS[target]))
+
+
+def test_the_leaves_know_nobody():
+    leaves = ("proto", "ratelimit", "routing")
+    reached = {leaf: graph().find_upstream_modules(leaf, as_package=True) for leaf in leaves}
+
+    assert {} == {
+        leaf: found for leaf, names in reached.items() if (found := {n for n in names if inside(n, PACKAGES)})
+    }

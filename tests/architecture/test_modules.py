@@ -1,0 +1,48 @@
+"""Every module says what it is for and has a test file in the same place under tests/."""
+
+import ast
+from pathlib import Path
+
+from tests.support.source_tree import ROOT, python_files, read, source_files
+
+TESTED_ELSEWHERE: dict[str, str] = {
+    "gateway/settings.py": "declarations only; tests/gateway/test_configuration.py reads files into them",
+    "ratelimit/limits.py": "the seam; tests/contract runs every implementation of it",
+    "routing/types.py": "values and views; every routing test is made of them",
+}
+"""Module -> why it has no test file of its own."""
+
+NOTHING_TO_TEST = ("__init__.py", "__main__.py")
+"""Packages hold a docstring, entry points one call."""
+
+
+def mirrored_test(module: Path) -> Path:
+    """`gateway/x/y.py` -> `tests/gateway/x/test_y.py`."""
+    return Path("tests") / module.parent / f"test_{module.name}"
+
+
+def test_every_module_has_a_docstring():
+    assert [] == [str(path) for path in python_files() if not ast.get_docstring(ast.parse(read(path)))]
+
+
+def test_every_module_has_its_test_file():
+    needing_one = [
+        path for path in source_files() if path.name not in NOTHING_TO_TEST and str(path) not in TESTED_ELSEWHERE
+    ]
+
+    assert [] == [str(path) for path in needing_one if not (ROOT / mirrored_test(path)).is_file()]
+
+
+def test_the_table_of_exceptions_is_true():
+    modules = {str(path) for path in source_files()}
+
+    assert {"unknown": [], "tested after all": []} == {
+        "unknown": sorted(TESTED_ELSEWHERE.keys() - modules),
+        "tested after all": [name for name in TESTED_ELSEWHERE if (ROOT / mirrored_test(Path(name))).is_file()],
+    }
+
+
+def test_packages_hold_nothing_but_a_docstring():
+    bodies = {str(path): ast.parse(read(path)).body for path in source_files() if path.name == "__init__.py"}
+
+    assert [] == [path for path, body in bodies.items() if len(body) > 1]

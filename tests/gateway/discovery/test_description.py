@@ -1,0 +1,18 @@
+"""What discoveries say."""
+
+from gateway.discovery.description import Discovery, FleetDescription, ModelPolicy
+from gateway.discovery.static import StaticModels
+
+
+def test_a_description_without_more_is_an_empty_pool() -> None:
+    assert FleetDescription() == FleetDescription({}, ())
+
+
+def test_a_policy_without_more_is_the_gateways_default_and_open_to_the_header() -> None:
+    assert ModelPolicy() == ModelPolicy(strategy="", locked=False)
+
+
+def test_a_static_configuration_is_a_discovery() -> None:
+    discovery: Discovery = StaticModels(())
+
+    assert discovery is not None

@@ -1,0 +1,117 @@
+"""When endpoints are checked and when their health is decided, in virtual time."""
+
+import random
+
+from gateway.discovery.schedule import JITTER, Schedule, Target
+from gateway.settings import HealthSettings
+from tests.support.pods import an_endpoint
+
+INTERVAL_S = 10.0
+
+
+def a_schedule(*names: str, failures: int = 2) -> Schedule:
+    schedule = Schedule(HealthSettings(interval_s=INTERVAL_S, failures=failures), random.Random(1))
+    schedule.replace([an_endpoint(name) for name in names], now_s=0.0)
+    return schedule
+
+
+def only(targets: list[Target]) -> Target:
+    (target,) = targets
+    return target
+
+
+def due(schedule: Schedule, now_s: float) -> list[str]:
+    """Who is due; each answers at once."""
+    targets = schedule.due(now_s)
+    for target in targets:
+        schedule.checked(target, healthy=True)
+    return [target.pod for target in targets]
+
+
+def test_new_endpoints_are_due_at_once() -> None:
+    assert due(a_schedule("a", "b"), 0.0) == ["a", "b"]
+
+
+def test_an_endpoint_is_due_again_an_interval_later_give_or_take_the_jitter() -> None:
+    schedule = a_schedule("a")
+    due(schedule, 0.0)
+
+    wait_s = schedule.wait_s(0.0)
+
+    assert wait_s is not None
+    assert INTERVAL_S * (1 - JITTER) <= wait_s <= INTERVAL_S * (1 + JITTER)
+    assert due(schedule, wait_s - 0.001) == []
+    assert due(schedule, wait_s) == ["a"]
+
+
+def test_jitter_spreads_endpoints_that_started_together() -> None:
+    schedule = a_schedule(*(f"p{i}" for i in range(100)))
+    due(schedule, 0.0)
+
+    assert 30 < len(due(schedule, INTERVAL_S)) < 70
+
+
+def test_an_overdue_schedule_waits_not_at_all_and_an_empty_one_for_ever() -> None:
+    assert a_schedule("a").wait_s(99.0) == 0.0
+    assert a_schedule().wait_s(0.0) is None
+
+
+def test_an_endpoint_whose_check_still_runs_is_passed_over_and_comes_back() -> None:
+    schedule = a_schedule("a")
+    hanging = only(schedule.due(0.0))
+
+    assert schedule.due(2 * INTERVAL_S) == []
+    schedule.checked(hanging, healthy=False)
+
+    assert only(schedule.due(4 * INTERVAL_S)) is hanging
+
+
+def test_a_late_round_checks_each_endpoint_once_and_not_once_per_missed_interval() -> None:
+    schedule = a_schedule("a")
+    due(schedule, 0.0)
+
+    assert due(schedule, 100 * INTERVAL_S) == ["a"]
+
+
+def test_failures_in_a_row_decide_and_one_success_decides_back() -> None:
+    schedule = a_schedule("a", failures=3)
+    target = only(schedule.due(0.0))
+
+    results = [
+        schedule.checked(target, healthy) for healthy in (True, False, False, True, False, False, False, False, True)
+    ]
+
+    assert results == [True, None, None, True, None, None, False, False, True]
+
+
+def test_an_endpoint_that_is_gone_is_neither_checked_nor_judged() -> None:
+    schedule = a_schedule("a", "b", failures=1)
+    a, _ = schedule.due(0.0)
+
+    schedule.replace([an_endpoint("b")], now_s=1.0)
+
+    assert schedule.checked(a, healthy=False) is None
+    assert "a" not in [target.pod for target in schedule.due(5 * INTERVAL_S)]
+
+
+def test_an_endpoint_that_stays_keeps_its_turn_and_its_failures() -> None:
+    schedule = a_schedule("a")
+    target = only(schedule.due(0.0))
+    schedule.checked(target, healthy=False)
+
+    schedule.replace([an_endpoint("a", labels={"new": "label"})], now_s=1.0)
+
+    assert schedule.due(1.0) == []
+    assert schedule.checked(target, healthy=False) is False
+
+
+def test_an_endpoint_that_moved_is_checked_at_once_and_starts_over() -> None:
+    schedule = a_schedule("a")
+    before = only(schedule.due(0.0))
+
+    schedule.replace([an_endpoint("a", address="10.9.9.9:1")], now_s=1.0)
+    after = only(schedule.due(1.0))
+
+    assert after.address == "10.9.9.9:1"
+    assert schedule.checked(before, healthy=False) is None
+    assert schedule.checked(after, healthy=False) is None  # the first of two

@@ -1,0 +1,171 @@
+"""The fleet from configuration, and from a file that changes in all the ways files do."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import yaml
+from structlog.testing import capture_logs
+
+from gateway.discovery.description import FleetDescription
+from gateway.discovery.models import InvalidFleetError
+from gateway.discovery.static import ModelsFile, StaticModels
+from gateway.settings import ModelSettings
+
+PATIENCE_S = 20
+
+
+def load(path: Path) -> tuple[ModelSettings, ...]:
+    return tuple(ModelSettings.model_validate(model) for model in yaml.safe_load(path.read_text()))
+
+
+def written(*names: str) -> str:
+    return yaml.safe_dump([{"name": name} for name in names])
+
+
+def replace_file(path: Path, text: str) -> None:
+    """As careful editors do: a new file that takes the name, never half-written."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+def write_in_place(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+class Watched:
+    """A models file under watch, the next fleet asked for, and the outcomes of reloads so far."""
+
+    def __init__(self, path: Path) -> None:
+        self.outcomes: asyncio.Queue[str] = asyncio.Queue()
+        self._fleets: AsyncIterator[FleetDescription] = ModelsFile(
+            path, load, self.outcomes.put_nowait, poll_s=0.005
+        ).watch()
+
+    async def models(self) -> list[str]:
+        async with asyncio.timeout(PATIENCE_S):
+            return list((await anext(self._fleets)).models)
+
+    async def outcome(self) -> str:
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.outcomes.get()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "models.yaml"
+    path.write_text(written("first"))
+    return path
+
+
+async def test_models_of_the_configuration_are_told_once() -> None:
+    told = [fleet async for fleet in StaticModels((ModelSettings(name="m"),)).watch()]
+
+    assert [list(fleet.models) for fleet in told] == [["m"]]
+
+
+async def test_a_file_written_in_place_is_read_again(path: Path) -> None:
+    watched = Watched(path)
+    assert await watched.models() == ["first"]
+
+    write_in_place(path, written("first", "second"))
+
+    assert await watched.models() == ["first", "second"]
+
+
+async def test_a_file_replaced_by_an_editor_is_read_again(path: Path) -> None:
+    watched = Watched(path)
+    await watched.models()
+
+    replace_file(path, written("other"))
+
+    assert await watched.models() == ["other"]
+    assert await watched.outcome() == "success"
+
+
+async def test_a_config_maps_symlink_swap_is_noticed_even_with_equal_time_and_size(tmp_path: Path) -> None:
+    for version, name in (("v1", "aaaa"), ("v2", "bbbb")):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "models.yaml").write_text(written(name))
+        os.utime(tmp_path / version / "models.yaml", ns=(1, 1))
+    (tmp_path / "..data").symlink_to("v1")
+    (tmp_path / "models.yaml").symlink_to("..data/models.yaml")
+    watched = Watched(tmp_path / "models.yaml")
+    assert await watched.models() == ["aaaa"]
+
+    (tmp_path / "..new").symlink_to("v2")
+    (tmp_path / "..new").replace(tmp_path / "..data")
+
+    assert await watched.models() == ["bbbb"]
+
+
+async def test_a_broken_file_keeps_the_old_set_and_says_why_once(path: Path) -> None:
+    watched = Watched(path)
+    await watched.models()
+    asked = asyncio.ensure_future(watched.models())
+
+    with capture_logs() as logs:
+        replace_file(path, "- name: ''\n")
+        assert await watched.outcome() == "failure"
+        assert not asked.done()
+        replace_file(path, written("mended"))
+        assert await asked == ["mended"]
+
+    rejected = [entry for entry in logs if entry["event"] == "models_file_rejected"]
+    assert len(rejected) == 1
+    assert "name" in rejected[0]["why"]
+    assert watched.outcomes.get_nowait() == "success"
+
+
+async def test_a_file_that_contradicts_itself_is_broken_too(path: Path) -> None:
+    watched = Watched(path)
+    await watched.models()
+    asked = asyncio.ensure_future(watched.models())
+
+    replace_file(path, written("twice", "twice"))
+    assert await watched.outcome() == "failure"
+
+    replace_file(path, written("once"))
+    assert await asked == ["once"]
+
+
+async def test_a_file_that_vanishes_keeps_the_old_set_until_it_returns(path: Path) -> None:
+    watched = Watched(path)
+    await watched.models()
+    asked = asyncio.ensure_future(watched.models())
+
+    remove(path)
+    assert await watched.outcome() == "failure"
+    assert not asked.done()
+
+    replace_file(path, written("back"))
+    assert await asked == ["back"]
+
+
+async def test_a_file_that_says_the_same_again_is_no_news(path: Path) -> None:
+    watched = Watched(path)
+    await watched.models()
+    asked = asyncio.ensure_future(watched.models())
+
+    replace_file(path, written("first") + "# a comment\n")
+    assert await watched.outcome() == "success"
+    replace_file(path, written("second"))
+
+    assert await asked == ["second"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"), [("- {name: a}\n- {name: a}\n", InvalidFleetError), (None, FileNotFoundError)]
+)
+async def test_the_first_reading_must_succeed(path: Path, text: str | None, error: type[Exception]) -> None:
+    remove(path) if text is None else write_in_place(path, text)
+
+    with pytest.raises(error):
+        await Watched(path).models()

@@ -1,0 +1,123 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.support.backend import Exchange, running_backend
+from tests.support.envoy import stack
+from tests.support.polling import until
+from tests.support.ports import free_address
+from tests.support.processor import Answer, Processor, Seen
+
+
+async def closes_idle_connections(exchange: Exchange) -> None:
+    """Answers the first request of a connection and hangs up as the second one arrives."""
+    if exchange.nth:
+        exchange.writer.close()
+    else:
+        await exchange.reply(b"{}")
+
+
+async def hello(exchange: Exchange) -> None:
+    await exchange.reply(b"{}")
+
+
+async def fails(exchange: Exchange) -> None:
+    await exchange.reply(b'{"error":{"message":"out of memory"}}', status=500)
+
+
+async def test_an_engine_that_closes_an_idle_connection_is_not_seen_by_users(tmp_path: Path):
+    async with running_backend(closes_idle_connections) as engine:
+        gateway = Processor(lambda seen: Answer(engine.address, "m"))
+        async with stack(tmp_path, [gateway], {"m": {"pod-a": engine.address}}) as client:
+            statuses = [(await client.post("/", json={"n": n})).status_code for n in range(6)]
+
+    assert statuses == [200] * 6
+    assert len(engine.requests) > 6  # some were hung up on
+
+
+async def test_an_error_of_an_engine_is_an_answer_and_not_retried(tmp_path: Path):
+    async with running_backend(fails) as broken, running_backend(hello) as healthy:
+        gateway = Processor(lambda seen: Answer(f"{broken.address},{healthy.address}", "m"))
+        models = {"m": {"broken": broken.address, "healthy": healthy.address}}
+        async with stack(tmp_path, [gateway], models) as client:
+            answer = await client.post("/")
+
+    assert (answer.status_code, answer.headers["target-pod"]) == (500, "broken")
+    assert b"out of memory" in answer.content
+    assert not healthy.requests
+
+
+async def test_a_retried_request_carries_its_body_again(tmp_path: Path):
+    body = b"x" * 300_000
+    async with running_backend(hello) as engine:
+        dead = free_address()
+        gateway = Processor(lambda seen: Answer(f"{dead},{engine.address}", "m"))
+        async with stack(tmp_path, [gateway], {"m": {"dead": dead, "pod-a": engine.address}}) as client:
+            answer = await client.post("/", content=body)
+
+    assert answer.status_code == 200
+    assert body == engine.requests[0].body
+
+
+@pytest.mark.parametrize("path", ["/v1/../admin", "//v1//x", "/v1/./x"])
+async def test_paths_reach_the_gateway_normalised(tmp_path: Path, path: str):
+    async with running_backend(hello) as engine:
+        gateway = Processor(lambda seen: Answer(engine.address, "m"))
+        async with stack(tmp_path, [gateway], {"m": {"pod-a": engine.address}}) as client:
+            host, port = client.base_url.host, client.base_url.port
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            await reader.readline()
+            writer.close()
+
+    assert gateway.seen[0].headers[":path"] in ("/admin", "/v1/x")
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_the_access_log_entry_reaches_the_worker_that_holds_the_exchange(tmp_path: Path, workers: int):
+    requests = 12
+
+    def worker(index: int) -> Processor:
+        def answer(seen: Seen) -> Answer:
+            exchange = {"exchange": f"{index}-{len(processors[index].seen)}", "worker": str(index)}
+            return Answer(engine.address, "m", {"forebay": exchange})
+
+        return Processor(answer)
+
+    async with running_backend(hello) as engine:
+        processors = [worker(index) for index in range(workers)]
+        async with stack(tmp_path, processors, {"m": {"pod-a": engine.address}}) as client:
+            for _ in range(requests):
+                await client.post("/")
+            await until(lambda: sum(len(processor.logged) for processor in processors) == requests)
+
+    for processor in processors:
+        assert processor.seen, "every worker had its share"
+        assert exchanges_handed_out(processor) == exchanges_logged(processor)
+
+
+def exchanges_handed_out(processor: Processor) -> list[str]:
+    index = processor.logged[0].common_properties.metadata.filter_metadata["forebay"]["worker"]
+    return [f"{index}-{n + 1}" for n in range(len(processor.seen))]
+
+
+def exchanges_logged(processor: Processor) -> list[str]:
+    return [entry.common_properties.metadata.filter_metadata["forebay"]["exchange"] for entry in processor.logged]
+
+
+async def test_a_request_that_never_reached_an_exchange_is_not_logged(tmp_path: Path):
+    async with running_backend(hello) as engine:
+
+        def answer(seen: Seen) -> Answer:
+            if "refused" in seen.headers:
+                return Answer(refuse=429, body=b"{}")
+            return Answer(engine.address, "m", {"forebay": {"exchange": "1", "worker": "0"}})
+
+        gateway = Processor(answer)
+        async with stack(tmp_path, [gateway], {"m": {"pod-a": engine.address}}) as client:
+            await client.post("/", headers={"refused": "1"})
+            await client.post("/")
+            await until(lambda: bool(gateway.logged))
+
+    assert len(gateway.logged) == 1

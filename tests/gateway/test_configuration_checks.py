@@ -1,0 +1,52 @@
+import pytest
+
+from tests.support.configuration import loaded, problems_of
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:8090", "[::]:8090", "10.0.0.1:8090", "admin:8090"])
+def test_an_admin_interface_that_others_reach_needs_a_token(tmp_path, address):
+    assert problems_of(tmp_path, f"listen: {{admin: '{address}'}}") == (
+        f"listen.admin = {address}, must be a loopback address unless admin_token is set",
+    )
+    assert address == loaded(tmp_path, f"{{listen: {{admin: '{address}'}}, admin_token: t}}").listen.admin
+
+
+def test_models_come_from_one_place(tmp_path):
+    assert problems_of(tmp_path, "{models: [{name: m}], models_file: fleet.yaml}") == (
+        "models_file = fleet.yaml, must be empty when models are given here",
+    )
+
+
+def test_strategies_must_be_known_everywhere(tmp_path):
+    assert problems_of(tmp_path, "{routing: {strategy: randm}, models: [{name: m, strategy: zz}]}") == (
+        "routing.strategy = randm, must be one of least-request, random; did you mean random?",
+        "models[0].strategy = zz, must be one of least-request, random",
+    )
+
+
+def test_a_model_is_described_once(tmp_path):
+    assert problems_of(tmp_path, "models: [{name: a}, {name: b}, {name: a}]") == (
+        "models[2].name = a, must be unique, models[0] has it",
+    )
+
+
+def test_an_address_stands_once_in_a_model_and_may_serve_several(tmp_path):
+    twice = "models: [{name: a, endpoints: [{address: '1.1.1.1:1'}, {address: '1.1.1.1:1'}]}]"
+    shared = "models: [{name: a, endpoints: [{address: '1.1.1.1:1'}]}, {name: b, endpoints: [{address: '1.1.1.1:1'}]}]"
+
+    assert problems_of(tmp_path, twice) == (
+        "models[0].endpoints[1].address = 1.1.1.1:1, must be unique in the model, endpoints[0] has it",
+    )
+    assert len(loaded(tmp_path, shared).models) == 2
+
+
+def test_a_pod_name_means_one_address(tmp_path):
+    text = """
+        models:
+          - {name: a, endpoints: [{name: pod, address: "1.1.1.1:1"}]}
+          - {name: b, endpoints: [{name: pod, address: "1.1.1.1:2"}]}
+        """
+
+    assert problems_of(tmp_path, text) == (
+        "models[1].endpoints[0].name = pod, must name one pod, it already names 1.1.1.1:1",
+    )

@@ -1,0 +1,77 @@
+"""One pod's state: discovery's word and the gateway's own, together."""
+
+import pytest
+
+from gateway.pod import Pod, PodState, identity
+from routing.types import PodView, Signal
+from tests.support.pods import a_pod, an_endpoint
+
+
+def test_a_new_pod_is_ready_before_its_first_health_check() -> None:
+    assert a_pod().state == PodState.READY
+    assert a_pod().endpoint.ready
+
+
+def test_a_pod_is_what_strategies_may_read_and_knows_no_signal_yet() -> None:
+    view: PodView = a_pod(in_flight=3)
+
+    assert view.in_flight == 3
+    assert [None] * len(Signal) == [view.signal(signal) for signal in Signal]
+
+
+def test_routing_reads_ready_and_draining_as_discovery_and_gateway_say_together() -> None:
+    pod = Pod(an_endpoint(labels={"kept": "yes"}))
+
+    pod.set_health(False)
+    pod.set_draining(True)
+
+    assert (pod.endpoint.ready, pod.endpoint.draining, pod.endpoint.labels) == (False, True, {"kept": "yes"})
+
+
+def test_health_outlives_a_new_description_and_not_an_absence() -> None:
+    pod = a_pod()
+    pod.set_health(False)
+
+    pod.describe(an_endpoint(labels={"new": "label"}))
+    assert (pod.state, pod.endpoint.labels) == (PodState.UNHEALTHY, {"new": "label"})
+
+    pod.renew(an_endpoint())
+    assert pod.state == PodState.READY
+
+
+def test_only_a_change_is_a_change() -> None:
+    pod = a_pod()
+
+    assert [pod.set_health(healthy) for healthy in (True, False, False, True)] == [False, True, False, True]
+    assert [pod.set_draining(draining) for draining in (True, True, False)] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("described", "healthy", "draining", "gone", "state"),
+    [
+        ({}, True, False, False, PodState.READY),
+        ({}, False, False, False, PodState.UNHEALTHY),
+        ({"ready": False}, False, False, False, PodState.NOT_READY),
+        ({"ready": False, "draining": True}, False, False, False, PodState.DRAINING),
+        ({}, False, True, False, PodState.DRAINING),
+        ({}, True, True, True, PodState.GONE),
+    ],
+)
+def test_the_state_is_the_first_reason_that_applies(
+    described: dict[str, bool], healthy: bool, draining: bool, gone: bool, state: PodState
+) -> None:
+    pod = a_pod(**described)
+    pod.set_health(healthy)
+    pod.set_draining(draining)
+    pod.gone = gone
+
+    assert pod.state == state
+
+
+@pytest.mark.parametrize("change", [{"address": "10.9.9.9:1"}, {"started_at": 5.0}, {"id": "other"}])
+def test_another_id_address_or_start_makes_another_pod(change: dict[str, object]) -> None:
+    assert identity(an_endpoint(**change)) != identity(an_endpoint())
+
+
+def test_other_labels_and_models_do_not_make_another_pod() -> None:
+    assert identity(an_endpoint(labels={"a": "b"}, models=("x",), ready=False)) == identity(an_endpoint())

@@ -1,0 +1,28 @@
+"""The values that routing speaks in."""
+
+import random
+
+from routing.types import Decision, NoCandidateError, NoCandidateReason, Rng
+from tests.support.pods import an_endpoint
+
+
+def test_destinations_name_the_primary_first_and_the_fallbacks_in_order() -> None:
+    a, b, c = (an_endpoint(name, address=f"10.0.0.{name}:80") for name in "123")
+
+    assert Decision(b, "why", "random", (c, a)).destinations == "10.0.0.2:80,10.0.0.3:80,10.0.0.1:80"
+
+
+def test_destinations_keep_the_brackets_of_ipv6() -> None:
+    assert Decision(an_endpoint(address="[::1]:80"), "why", "random").destinations == "[::1]:80"
+
+
+def test_no_candidate_carries_its_reason_as_data_and_as_text() -> None:
+    error = NoCandidateError(NoCandidateReason.NO_MATCH)
+
+    assert (error.why, str(error)) == (NoCandidateReason.NO_MATCH, "no-match")
+
+
+def test_the_standard_generator_is_an_rng() -> None:
+    rng: Rng = random.Random(1)
+
+    assert sorted(rng.sample("abc", 3)) == ["a", "b", "c"]

@@ -1,0 +1,30 @@
+"""Configuration files for tests, written where the test says."""
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from gateway.configuration import ConfigurationError, load
+from gateway.settings import Settings
+
+STRATEGIES = ("least-request", "random")
+
+
+def written(folder: Path, text: str, name: str = "forebay.yaml") -> Path:
+    """A file with this text, dedented."""
+    path = folder / name
+    path.write_text(dedent(text), encoding="utf-8")
+    return path
+
+
+def loaded(folder: Path, text: str, environ: dict[str, str] | None = None) -> Settings:
+    """What `load` makes of the text."""
+    return load(written(folder, text), environ or {}, STRATEGIES)
+
+
+def problems_of(folder: Path, text: str, environ: dict[str, str] | None = None) -> tuple[str, ...]:
+    """What `load` has against the text."""
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(folder, text, environ)
+    return caught.value.problems

@@ -1,0 +1,62 @@
+"""A real Envoy with our configuration, between test clients, a stand-in gateway and test engines."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import httpx
+import orjson
+
+from gateway.envoy.config import render
+from gateway.envoy.process import envoy_argv, envoy_ready
+from gateway.settings import EndpointSettings, EnvoySettings, ListenSettings, ModelSettings, Settings
+from tests.support.ports import free_address
+from tests.support.processor import Processor, running
+
+
+def settings_for(
+    workers: Sequence[str], models: dict[str, dict[str, str]], envoy: dict[str, object] | None = None, **fields: object
+) -> Settings:
+    """Settings with free ports; `models` maps model name -> pod name -> address."""
+    return Settings(
+        listen=ListenSettings(workers=tuple(workers)),
+        envoy=EnvoySettings.model_validate({"listen": free_address(), "admin": free_address(), **(envoy or {})}),
+        models=tuple(a_model(name, pods) for name, pods in models.items()),
+        **fields,  # type: ignore[arg-type]  # whatever the test sets, checked by pydantic
+    )
+
+
+def a_model(name: str, pods: dict[str, str]) -> ModelSettings:
+    return ModelSettings(
+        name=name, endpoints=tuple(EndpointSettings(name=pod, address=address) for pod, address in pods.items())
+    )
+
+
+@contextlib.asynccontextmanager
+async def running_envoy(settings: Settings, directory: Path) -> AsyncIterator[str]:
+    """Envoy started, ready and in the end stopped; yields its base URL."""
+    config = directory / "envoy.json"
+    config.write_bytes(orjson.dumps(render(settings), option=orjson.OPT_INDENT_2))
+    with (directory / "envoy.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(*envoy_argv(settings, config, 1), stdout=log, stderr=log)
+        try:
+            while not await envoy_ready(settings):
+                assert process.returncode is None, (directory / "envoy.log").read_text()
+                await asyncio.sleep(0.05)
+            yield f"http://{settings.envoy.listen}"
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def stack(
+    directory: Path, processors: Sequence[Processor], models: dict[str, dict[str, str]], **fields: object
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Stand-in gateways started, Envoy before them, and a client of it; all ended with the block."""
+    async with contextlib.AsyncExitStack() as parts:
+        workers = [(await parts.enter_async_context(running(processor))).address for processor in processors]
+        settings = settings_for(workers, models, **fields)  # type: ignore[arg-type]  # passed on as it came
+        url = await parts.enter_async_context(running_envoy(settings, directory))
+        yield await parts.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=30))

@@ -1,0 +1,47 @@
+"""Endpoints, pods and fleets with defaults, so that a test states only what it is about."""
+
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gateway.discovery.description import FleetDescription, ModelPolicy
+from gateway.fleet import Fleet
+from gateway.pod import Pod
+from gateway.settings import RoutingSettings
+from routing.types import Endpoint, NoCandidateError, NoCandidateReason
+
+MODEL = "m"
+
+
+def an_endpoint(name: str = "a", **fields: Any) -> Endpoint:
+    """An endpoint that serves MODEL at an address of its own, made from its name."""
+    address = f"10.0.0.{sum(name.encode()) % 250 + 1}:8000"
+    return Endpoint(**({"id": name, "name": name, "address": address, "models": (MODEL,)} | fields))
+
+
+def a_pod(name: str = "a", in_flight: int = 0, **fields: Any) -> Pod:
+    """A pod with requests in flight."""
+    pod = Pod(an_endpoint(name, **fields))
+    pod.in_flight = in_flight
+    return pod
+
+
+def a_description(*endpoints: Endpoint, models: Iterable[str] = (), **policies: ModelPolicy) -> FleetDescription:
+    """A description of these endpoints, of models without any, and of policies by model."""
+    return FleetDescription(dict.fromkeys(models, ModelPolicy()) | policies, endpoints)
+
+
+def a_fleet(*endpoints: Endpoint, seed: int = 1, settings: RoutingSettings | None = None, **described: Any) -> Fleet:
+    """A fleet that has been told of these endpoints."""
+    fleet = Fleet(settings or RoutingSettings(), random.Random(seed))
+    fleet.replace(a_description(*endpoints, **described))
+    return fleet
+
+
+def refusal(attempt: Callable[[], object]) -> NoCandidateReason | None:
+    """Why `attempt` finds no candidate; None when it finds one."""
+    try:
+        attempt()
+    except NoCandidateError as error:
+        return error.why
+    return None
