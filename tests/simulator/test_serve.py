@@ -103,8 +103,8 @@ async def test_an_idle_connection_is_closed_after_five_seconds():
 async def stream_over_a_socket(address, body):
     """The raw answer; a thousand of an HTTP client's streams would measure that client."""
     reader, writer = await asyncio.open_connection(*address.split(":"))
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
-    writer.write(head.encode() + body)
+    headers = ("host: x", "connection: close", "content-type: application/json", f"content-length: {len(body)}")
+    writer.write("\r\n".join((f"POST {CHAT} HTTP/1.1", *headers, "", "")).encode() + body)
     answer = await reader.read()
     writer.close()
     return answer
