@@ -1,7 +1,6 @@
 """Simulated engines for tests: running ones with a client, and the figures of their /metrics."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from simulator.profile import Profile, Speed
 from simulator.serve import RunningEngine, running_engine
+from tests.support.polling import until
 
 FAST = Speed(ttft_s=0.001, prefill_tokens_per_s=1e9, tokens_per_s=2000.0)
 STOPPED = Speed(ttft_s=3600.0)
@@ -42,13 +42,6 @@ async def figure(client: httpx.AsyncClient, name: str, **labels: str) -> float:
     found = [s.value for s in samples if s.name == name and labels.items() <= s.labels.items()]
     assert found, f"no {name} with {labels}"
     return sum(found)
-
-
-async def until(reached: Callable[[], Any], timeout_s: float = 20) -> None:
-    """Return as soon as awaiting `reached()` gives something true."""
-    async with asyncio.timeout(timeout_s):
-        while not await reached():
-            await asyncio.sleep(0.005)
 
 
 async def until_figure(client: httpx.AsyncClient, value: float, name: str, **labels: str) -> None:
