@@ -1,4 +1,4 @@
-"""Every module says what it is for (a test says it in its name) and has its test file in the same place under tests/."""
+"""Every module says what it is for (tests do in their names) and has its test file in the same place under tests/."""
 
 import ast
 from pathlib import Path
