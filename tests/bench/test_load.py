@@ -22,9 +22,17 @@ class Refusing(backend.Backend):
 
 @asynccontextmanager
 async def served(protocol: type[backend.Backend]) -> AsyncIterator[int]:
-    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
-    async with server:
+    connections: list[backend.Backend] = []
+
+    def accept() -> backend.Backend:
+        connections.append(protocol())
+        return connections[-1]
+
+    async with await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+    for connection in connections:
+        connection.transport.abort()
+    await asyncio.sleep(0)
 
 
 async def test_saturation_answers_on_every_connection():
