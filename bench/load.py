@@ -79,6 +79,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self._all: list[Connection] = []
         self._idle: list[Connection] = []
         self._loop = asyncio.get_running_loop()
 
@@ -87,7 +88,9 @@ class Client:
         self._idle += [await self._connect() for _ in range(count - len(self._idle))]
 
     async def _connect(self) -> Connection:
-        return (await self._loop.create_connection(Connection, "127.0.0.1", self._port))[1]
+        _, connection = await self._loop.create_connection(Connection, "127.0.0.1", self._port)
+        self._all.append(connection)
+        return connection
 
     async def ask(self, request: bytes) -> float:
         """Seconds from the request to the last byte of the answer.  (The loop's own clock ticks in milliseconds.)"""
@@ -97,10 +100,11 @@ class Client:
         self._idle.append(connection)
         return monotonic() - sent
 
-    def close(self) -> None:
-        """Close what is idle; call when nothing is asked."""
-        for connection in self._idle:
-            connection.transport.close()
+    async def close(self) -> None:
+        """Close every connection, answered or not."""
+        for connection in self._all:
+            connection.transport.abort()
+        await asyncio.sleep(0)  # transports close in the loop's next turn
 
 
 async def run(workload: Workload, port: int, seconds: float) -> Load:
@@ -117,7 +121,7 @@ async def run(workload: Workload, port: int, seconds: float) -> Load:
                 case Shape.PACE:
                     latencies = await _at_intervals(client, workload.request(), int(RATE * seconds), 1 / RATE)
     finally:
-        client.close()
+        await client.close()
     return Load(len(latencies), monotonic() - started, latencies)
 
 
