@@ -49,8 +49,11 @@ def _boundary(content_type: str) -> bytes:
 
 
 def _parts(boundary: bytes, body: bytes) -> list[bytes]:
-    """What stands between the delimiters, each piece still with the rest of its delimiter's line."""
-    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary, MAX_PARTS + 2)
+    """What stands between the delimiters, each piece still with the rest of its delimiter's line.
+
+    One delimiter more than there are parts: the closing one, which goes on with `--`.
+    """
+    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary, MAX_PARTS + 1)
     closing = next((at for at, piece in enumerate(pieces) if at and piece.startswith(b"--")), None)
     if closing is None:
         raise BadRequestError(f"body must be a form of at most {MAX_PARTS} parts that ends with its boundary")

@@ -65,7 +65,10 @@ class EventSplitter:
 
 
 def data_of(event: bytes) -> bytes | None:
-    """The `data` of an event, its lines joined; None when it has none, as comments do."""
+    """The `data` of an event, its lines joined; None when it has none, as comments do.
+
+    A byte order mark in front is passed over; the standard allows one only in front of the first event.
+    """
     lines = [
         line[5:].removeprefix(b" ")
         for line in event.removeprefix(_BYTE_ORDER_MARK).splitlines()

@@ -159,7 +159,7 @@ def _code(error: object) -> int:
 class JsonUsageCollector:
     """Finds the usage of an answer that is not streamed, of any size, holding at most 128 KiB and one piece.
 
-    It looks for the last object under a key `usage` and parses nothing else: 6 MB of embeddings cost no memory.
+    It looks for the last object under a key `usage` that holds a count, and parses nothing else.
     """
 
     def __init__(self) -> None:
@@ -177,10 +177,9 @@ class JsonUsageCollector:
         self._read(len(self._held))
 
     def _read(self, end: int) -> None:
-        """Read the objects that begin before `end`, which are held whole, and let go of these bytes."""
+        """Read what is held and let go of the bytes before `end`; an object that is still cut off is read again."""
         for key in _USAGE_KEY.finditer(self._held):
-            if key.start() < end:
-                self.usage = _leading_usage(self._held[key.end() : key.end() + _USAGE_OBJECT_BYTES]) or self.usage
+            self.usage = _leading_usage(self._held[key.end() : key.end() + _USAGE_OBJECT_BYTES]) or self.usage
         del self._held[:end]
 
 

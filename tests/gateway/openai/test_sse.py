@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.openai.sse import MAX_EVENT_BYTES, EventSplitter, Piece, data_of
 
-LINES = st.lists(st.sampled_from([b"data: a", b"data:b", b": c", b"", b"", b"\xef\xbb\xbfdata: d"]))
+LINES = st.lists(st.sampled_from([b"data: a", b"data:b", b": c", b"", b""]))
 ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 
 
@@ -31,7 +31,7 @@ def events_by_the_standard(stream):
 
 @st.composite
 def streams(draw):
-    return b"".join(line + draw(ENDS) for line in draw(LINES))
+    return draw(st.sampled_from([b"", b"\xef\xbb\xbf"])) + b"".join(line + draw(ENDS) for line in draw(LINES))
 
 
 @given(streams(), st.data())
@@ -44,9 +44,8 @@ def test_any_stream_gives_its_events_however_it_is_split(stream, data):
     assert stream == b"".join(piece.raw for piece in pieces)
     assert pieces == split(stream)
     assert all(piece.whole for piece in pieces)
-    if b"\xef\xbb\xbf" not in stream[3:]:  # only a mark at the very beginning means anything
-        found = [data_of(piece.raw) for piece in pieces]
-        assert events_by_the_standard(stream) == [data for data in found if data is not None]
+    found = [data_of(piece.raw) for piece in pieces]
+    assert events_by_the_standard(stream) == [data for data in found if data is not None]
 
 
 def test_a_complete_event_comes_out_at_once():

@@ -221,6 +221,10 @@ def test_a_large_answer_is_understood_wherever_its_usage_is(body, size):
     assert Usage(5, 0, 1, 5) == collected(*pieces_of(body, size))
 
 
+def test_the_last_usage_that_holds_a_count_is_the_answers():
+    assert Usage(5, 0, 1, 5) == collected(b'{"usage":{"input_tokens":9},' + USAGE + b',"x":{"usage":{}}}')
+
+
 @pytest.mark.parametrize(
     "body",
     [
