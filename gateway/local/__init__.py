@@ -1,0 +1,1 @@
+"""The supervisor behind `forebay up` and `forebay gateway`: starts processes, keeps them alive, ends them."""
