@@ -68,7 +68,7 @@ class Worker:
         )
         redis = settings.redis
         self.redis_limiter = RedisLimiter(redis.url, timeout_s=redis.timeout_s)
-        self.limiter = ShadowLimiter(self.redis_limiter, redis.when_away, time.time)
+        self.limiter = ShadowLimiter(self.redis_limiter, redis.when_away)
         self.users = UserStore(redis.url, timeout_s=redis.timeout_s)
         self.ledger = Ledger(self.fleet, self.limiter, self.metrics, settings.limits.settle_grace_s, time.monotonic)
         self.readiness = Readiness(self.fleet, self.ledger)
@@ -98,8 +98,9 @@ class Worker:
         """Keep the background tasks going; enters once discovery has spoken, leaves when everything is closed."""
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(http_client())
-            stack.push_async_callback(self.redis_limiter.close)
-            stack.push_async_callback(self.users.close)
+            stack.push_async_callback(self.redis_limiter.aclose)
+            stack.push_async_callback(self.limiter.aclose)
+            stack.push_async_callback(self.users.aclose)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             checker = HealthChecker(
                 self.settings.health,
