@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
+from google.protobuf.struct_pb2 import Struct
 
 from gateway.openai.usage import Usage, usage_of
 from proto import access_log_pb2 as data
@@ -47,11 +48,20 @@ def decode(message: bytes) -> Iterator[Finished]:
             yield _finished(exchange, entry)
 
 
+def numbers_in(metadata: Struct) -> dict[str, int]:
+    """The fields that are numbers; null or text is unknown, not zero."""
+    return {
+        key: int(value.number_value)
+        for key, value in metadata.fields.items()
+        if value.WhichOneof("kind") == "number_value"
+    }
+
+
 def _finished(exchange: str, entry: data.HTTPAccessLogEntry) -> Finished:
     common = entry.common_properties
     flags = common.response_flags
     found = common.metadata.filter_metadata.get(USAGE_NAMESPACE)
-    numbers = {key: int(value.number_value) for key, value in found.fields.items()} if found is not None else {}
+    numbers = numbers_in(found) if found is not None else {}
     upstream = common.upstream_remote_address.socket_address
     return Finished(
         exchange=exchange,

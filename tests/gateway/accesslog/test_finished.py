@@ -31,6 +31,15 @@ def test_an_entry_tells_usage_pod_and_times():
     ] == list(decode(message.SerializeToString()))  # fmt: skip
 
 
+def test_usage_that_is_no_number_is_unknown():
+    message = service.StreamAccessLogsMessage()
+    an_entry(message, "0-1")
+    metadata = message.http_logs.log_entry[0].common_properties.metadata.filter_metadata
+    metadata["usage"].update({"prompt_tokens": None, "completion_tokens": "9"})
+    (finished,) = decode(message.SerializeToString())
+    assert finished.usage is None
+
+
 def test_requests_that_were_not_ours_are_passed_over():
     message = service.StreamAccessLogsMessage()
     an_entry(message, None)
