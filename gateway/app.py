@@ -32,7 +32,7 @@ from gateway.settings import Settings
 from ratelimit.limits import LimiterUnavailableError
 from ratelimit.redis_limiter import RedisLimiter
 from ratelimit.shadow import ShadowLimiter
-from ratelimit.users import StoreUnavailableError, UserStore
+from ratelimit.users import UserStore, UserStoreUnavailableError
 from routing.table import STRATEGIES
 
 log = structlog.get_logger("app")
@@ -89,7 +89,7 @@ class Worker:
             self.limiter,
             self.fleet.models,
             operations=operation_routes(page, metrics.CONTENT_TYPE, reasons),
-            unavailable=(StoreUnavailableError, LimiterUnavailableError),
+            unavailable=(UserStoreUnavailableError, LimiterUnavailableError),
             token=settings.admin_token,
         )
 

@@ -17,6 +17,7 @@ from gateway.ledger import Ledger, OpenRequest
 from gateway.limit_headers import limit_headers
 from gateway.metrics import Metrics
 from gateway.openai.errors import (
+    BrokenUserError,
     InvalidFilterError,
     InvalidStrategyError,
     LimiterAwayError,
@@ -37,6 +38,7 @@ from ratelimit.limits import (
     Limiter,
     LimiterUnavailableError,
     LimitKind,
+    MalformedUserError,
     UnknownUser,
 )
 from ratelimit.limits import Refused as OverLimit
@@ -90,7 +92,7 @@ class Pipeline:
         self._metrics.refusal(command.error.kind)
         headers = dict(command.error.headers)
         user = self._user_or_none(command.headers)
-        if user is not None and not headers and not isinstance(command.error, UnknownUserError | LimiterAwayError):
+        if user is not None and not headers:
             headers = await self._quota_headers(user)
         return Refused(command.error, headers)
 
@@ -182,6 +184,8 @@ class Pipeline:
             verdict = await self._limiter.reserve(Charge(user, tokens))
         except LimiterUnavailableError as error:
             raise LimiterAwayError("limits cannot be checked now", retry_after_s=1.0) from error
+        except MalformedUserError as error:
+            raise BrokenUserError(f"user: {user} is stored in a form that cannot be read") from error
         if isinstance(verdict, Admitted):
             return verdict
         if isinstance(verdict, UnknownUser):
@@ -199,7 +203,7 @@ class Pipeline:
     async def _quota_headers(self, user: str) -> dict[str, str]:
         try:
             usage = await self._limiter.usage(user)
-        except LimiterUnavailableError:
+        except (LimiterUnavailableError, MalformedUserError):
             return {}
         return limit_headers(usage.requests, usage.tokens) if usage is not None else {}
 

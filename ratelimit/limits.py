@@ -93,8 +93,8 @@ class Usage:
     """A user's use of the window now."""
 
     user: User
-    requests: int
-    tokens: int
+    requests: Quota
+    tokens: Quota
 
 
 class LimiterUnavailableError(Exception):

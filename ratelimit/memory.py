@@ -6,7 +6,7 @@ Lives here: windows by user, and forgetting them.  Not here: the arithmetic (pla
 from collections.abc import Callable
 
 from ratelimit.limits import Admitted, Charge, Reservation, UnknownUser, Usage, User, Verdict
-from ratelimit.plan import KEEP_S, Window
+from ratelimit.plan import KEEP_S, Window, quotas
 
 
 class MemoryLimiter:
@@ -46,7 +46,7 @@ class MemoryLimiter:
         if known is None:
             return None
         reading = self._windows.get(user, Window()).read(self._clock())
-        return Usage(known, reading.requests, reading.tokens)
+        return Usage(known, *quotas(known, reading))
 
     def seed(self, user: str, slot: int, *, requests: int, tokens: int) -> None:
         """Begin a user's window, unless it has begun, with what is known to have been used up to `slot`."""

@@ -21,13 +21,13 @@ from ratelimit.limits import (
     User,
     Verdict,
 )
-from ratelimit.plan import Obstacle, Reading, admitted, refused
+from ratelimit.plan import Obstacle, Reading, admitted, quotas, refused
 
 USER_KEY_PREFIX = "aibrix-users/"
 """Contracts section 2."""
 
-MAX_TOKENS = 2**53
-"""The largest integer that Lua's numbers hold exactly; larger charges fit no limit either."""
+MAX_LIMIT = 2**53
+"""The largest integer that Lua's numbers hold exactly; a larger limit is malformed, a larger charge counts as this."""
 
 _REFUSED, _ADMITTED, _UNKNOWN, _MALFORMED = range(4)  # the first number of a reply
 
@@ -80,12 +80,12 @@ class RedisLimiter:
     async def reserve(self, charge: Charge) -> Verdict:
         """See `Limiter.reserve`."""
         keys = (user_key(charge.user), window_key(charge.user))
-        reply = await self._calls.call(_RESERVE, keys, (self._time(), min(charge.tokens, MAX_TOKENS)))
+        reply = await self._calls.call(_RESERVE, keys, (self._time(), min(charge.tokens, MAX_LIMIT)))
         return self._verdict(charge, reply)
 
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """See `Limiter.settle`."""
-        arguments = (reservation.slot, min(reservation.tokens, MAX_TOKENS), min(tokens, MAX_TOKENS))
+        arguments = (reservation.slot, min(reservation.tokens, MAX_LIMIT), min(tokens, MAX_LIMIT))
         await self._calls.call(_SETTLE, (window_key(reservation.user),), arguments)
 
     async def usage(self, user: str) -> Usage | None:
@@ -95,8 +95,9 @@ class RedisLimiter:
             return None
         if reply[0] == _MALFORMED:
             raise MalformedUserError(user)
-        _, rpm, tpm, requests, tokens = reply
-        return Usage(_user(user, rpm, tpm), requests, tokens)
+        _, now_us, rpm, tpm, *counted = reply
+        known = _user(user, rpm, tpm)
+        return Usage(known, *quotas(known, Reading(now_us / 1e6, *counted)))
 
     def absorb(self, user: str, handover: str, slots: Mapping[int, tuple[int, int]]) -> Awaitable[Reply]:
         """Add requests and tokens by slot to a user's window; a `handover` that arrives twice counts once.

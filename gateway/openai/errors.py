@@ -160,6 +160,14 @@ class LimiterAwayError(ServerError):
     kind = "limiter_away"
 
 
+class BrokenUserError(ServerError):
+    """What is stored about the user is no user record: an administrator has to mend it."""
+
+    code = "broken_user"
+    kind = "broken_user"
+    error_header = "x-error-user"
+
+
 class UnsupportedModeError(ServerError):
     """The proxy asked for a body mode in which a request cannot be routed."""
 

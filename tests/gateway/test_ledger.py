@@ -87,7 +87,7 @@ async def test_real_prompt_sizes_teach_the_next_estimate():
     for _ in range(200):
         shop.ledger.ended(await opened(shop, user=""), Seen(200, Usage(60, 1)))
     exchange = await opened(shop)
-    assert shop.ledger._open[exchange].estimate.prompt_tokens > 20  # noqa: SLF001 - the estimate has no other face
+    assert shop.ledger._open[exchange].estimate.prompt_tokens > 20
 
 
 async def test_draining_waits_for_the_last_settlement():
@@ -102,7 +102,7 @@ async def test_draining_waits_for_the_last_settlement():
 async def test_a_settlement_that_cannot_be_made_is_counted_and_leaves_nothing_open():
     shop = Shop(users={"lgy": User("lgy", 100, 10_000)})
     exchange = await opened(shop)
-    shop.ledger._limiter = AwayLimiter()  # noqa: SLF001 - Redis goes away between the two calls
+    shop.ledger._limiter = AwayLimiter()
     shop.ledger.ended(exchange, Seen(200))
     assert await shop.ledger.drain(5)
     assert (1, 0) == (shop.sample('forebay_errors_total{where="settle"}'), shop.sample("forebay_reservations_open"))

@@ -140,4 +140,4 @@ async def test_names_that_clients_make_up_are_not_remembered():
     for number in range(5):
         await shop.admit({"model": f"made-up-{number}"})
     await shop.admit()
-    assert ["m"] == list(shop.pipeline._estimators)  # noqa: SLF001 - what must not grow has no other face
+    assert ["m"] == list(shop.pipeline._estimators)

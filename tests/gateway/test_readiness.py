@@ -41,5 +41,3 @@ async def test_the_endpoints_page_shows_what_counts():
     page = Readiness(shop.fleet, shop.ledger).endpoints()
     assert [0, 0, 1] == sorted(int(str(pod["in_flight"])) for pod in page)
     assert {"pod", "address", "models", "state", "in_flight"} == set(page[0])
-
-

@@ -45,7 +45,9 @@ class Shop:
     limiter: Limiter | None = None
 
     def __post_init__(self) -> None:
-        self.fleet: Fleet = a_fleet(an_endpoint("a"), an_endpoint("b"), an_endpoint("c"), settings=self.settings.routing)
+        self.fleet: Fleet = a_fleet(
+            an_endpoint("a"), an_endpoint("b"), an_endpoint("c"), settings=self.settings.routing
+        )
         self.metrics = Metrics(STRATEGIES)
         self.metrics.know_models(self.fleet.models())
         self.limiter = self.limiter or MemoryLimiter(self.users.get, self.clock)
