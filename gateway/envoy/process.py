@@ -14,6 +14,7 @@ from gateway.settings import Settings
 READY_PATH = "/ready"
 """On the admin address: 200 once Envoy has its configuration and its listeners are open, 503 before and after."""
 _LOG_FORMAT = "%Y-%m-%dT%T.%e %l %n %v"
+_LOG_LEVEL = "warning"  # at info Envoy prints its whole configuration at every start
 # The filters that lift usage out of answers are marked work in progress; Envoy says so for each at every start.
 _QUIET_COMPONENTS = "misc:error"
 
@@ -29,7 +30,7 @@ def envoy_argv(settings: Settings, config_file: Path, concurrency: int) -> tuple
         "--use-dynamic-base-id",
         "--concurrency", str(concurrency),
         "--drain-time-s", str(math.ceil(settings.drain_s)),
-        "--log-level", settings.log_level,
+        "--log-level", "debug" if settings.log_level == "debug" else _LOG_LEVEL,
         "--component-log-level", _QUIET_COMPONENTS,
         "--log-format", _LOG_FORMAT,
     )  # fmt: skip

@@ -11,9 +11,9 @@ LOOPBACK = "127.0.0.1"
 class Ports:
     """Hands out ports that no listener has and no other supervisor on this machine has reserved.
 
-    Reserved by a name in Linux's abstract socket namespace, which is as exclusive as a port, belongs to the same network
-    namespace and vanishes with the process.  Binding the port itself would not do: Envoy and the workers listen with
-    SO_REUSEPORT, so two supervisors that find the same port free would silently share its connections.
+    Reserved by a name in Linux's abstract socket namespace, which is as exclusive as a port, belongs to the same
+    network namespace and vanishes with the process.  Binding the port itself would not do: Envoy and the workers listen
+    with SO_REUSEPORT, so two supervisors that find the same port free would silently share its connections.
     """
 
     def __init__(self) -> None:

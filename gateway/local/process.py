@@ -31,6 +31,8 @@ class Part:
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     log: Path | None = None
     """None: the supervisor's own output."""
+    advice: str = ""
+    """What a person can do when it does not start."""
     drain: Callable[[], Awaitable[None]] | None = None
     """Asked to finish its work before it is told to end."""
     on_death: Callable[[int], None] = lambda _pid: None
@@ -65,6 +67,8 @@ class Process:
 
     async def exited(self) -> int:
         """Wait for the end; the exit status, negative for a signal."""
+        if (status := self._popen.poll()) is not None:
+            return status
         loop = asyncio.get_running_loop()
         gone = asyncio.Event()
         handle = os.pidfd_open(self.pid)

@@ -36,7 +36,8 @@ def redis_part(address: str, data: Path, log: Path) -> Part:
         "--appendfsync", "everysec",
         "--save", "",
     )  # fmt: skip
-    return Part("redis", "redis", argv, address, lambda: redis_answers(address), log=log)
+    advice = f"If the data in {data} is damaged, repair it with redis-check-aof or move it away; it holds the users."
+    return Part("redis", "redis", argv, address, lambda: redis_answers(address), log=log, advice=advice)
 
 
 def newest_server() -> Path:

@@ -24,12 +24,13 @@ STEADY_S = 10.0
 
 
 class PartFailedError(Exception):
-    """A part did not start.  The message is for people and holds the end of its log."""
+    """A part did not start.  The message is for people: the end of its log, and what can be done."""
 
     def __init__(self, part: Part, what: str) -> None:
         tail = part.log_tail()
         where = f"\nIts log, {part.log}, ends with:\n{_indented(tail)}" if tail else ""
-        super().__init__(f"{part.name} {what}\nCommand: {' '.join(part.argv)}{where}")
+        advice = f"\n{part.advice}" if part.advice else ""
+        super().__init__(f"{part.name} {what}\nCommand: {' '.join(part.argv)}{where}{advice}")
 
 
 def _indented(text: str) -> str:
@@ -43,7 +44,7 @@ class _Life:
     part: Part
     process: Process | None = None
     keeper: asyncio.Task[None] | None = None
-    back_off_s: float = field(default=BACK_OFF_S[0])
+    back_off_s: float = field(default_factory=lambda: BACK_OFF_S[0])
 
 
 class Supervisor:
@@ -127,7 +128,7 @@ class Supervisor:
         life.process = None
         life.part.on_death(process.pid)
         self._changed()
-        self._say(f"{life.part.name} ended with status {status}, starting it again in {life.back_off_s:.1f} s")
+        self._say(f"{life.part.name} ended with status {status}, starting it again in {life.back_off_s:g} s")
 
     async def _end(self, life: _Life) -> None:
         if life.process is None:
@@ -145,5 +146,5 @@ class Supervisor:
 
 
 async def _until_ready(part: Part) -> None:
-    while not await part.ready():
+    while not await part.ready():  # noqa: ASYNC110 - another process becomes ready, it sets no event of ours
         await asyncio.sleep(POLL_S)

@@ -4,7 +4,7 @@ Lives here: how many, how each is drained, what is cleaned up behind one that di
 (gateway.app), its command line (gateway.serving.launch).
 """
 
-import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import httpx
 from gateway.local.probes import accepts, answers_ok
 from gateway.local.process import Part
 from gateway.metrics import forget_process
-from gateway.serving.launch import worker_launch
+from gateway.serving.launch import Launch, worker_launch
 from gateway.settings import Settings
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -23,16 +23,9 @@ _DRAIN_GRACE_S = 5.0
 """A worker answers its drain call within settings.drain_s; this much later it has hung."""
 
 
-class WorkerCountError(Exception):
-    """The number of workers asked for does not fit the configuration."""
-
-
-def worker_count(settings: Settings, asked: int | None) -> int:
-    """As many as asked for, else as private addresses are configured, else one.  Raises WorkerCountError."""
-    addresses = len(settings.listen.workers)
-    if asked and addresses and asked != addresses:
-        raise WorkerCountError(f"--workers = {asked}, must be the number of addresses in listen.workers, {addresses}")
-    return asked or addresses or 1
+def worker_count(settings: Settings, asked: int) -> int:
+    """One worker per private address; as many as asked for when there are none."""
+    return len(settings.listen.workers) or asked
 
 
 def worker_parts(
@@ -41,15 +34,15 @@ def worker_parts(
     """One part per worker; `run_dir` is theirs alone and starts empty; `log` names the file for a part's name."""
     metrics = run_dir / "metrics"
     metrics.mkdir(parents=True)
-    return [_worker_part(settings, config_file, index, run_dir, metrics, log) for index in range(count)]
+    launches = [worker_launch(settings, config_file, index, run_dir) for index in range(count)]
+    return [_worker_part(settings, launch, index, metrics, log) for index, launch in enumerate(launches)]
 
 
 def _worker_part(
-    settings: Settings, config_file: Path, index: int, run_dir: Path, metrics: Path, log: Callable[[str], Path | None]
+    settings: Settings, launch: Launch, index: int, metrics: Path, log: Callable[[str], Path | None]
 ) -> Part:
-    launch = worker_launch(settings, config_file, index, run_dir)
     private = settings.listen.workers[index : index + 1]
-    name = f"gateway-{index}"
+    name = f"gateway-{index + 1}"
     return Part(
         "gateway",
         name,
@@ -58,6 +51,7 @@ def _worker_part(
         partial(_ready, settings, private),
         env={**launch.env, METRICS_FOLDER: str(metrics)},
         log=log(name),
+        advice="With `transport: grpc` it starts where pyvoy cannot, for example without a shared libpython.",
         drain=partial(_drain, launch.drain_url, settings.drain_s) if launch.drain_url else None,
         on_death=partial(forget_process, shared=metrics),
     )
@@ -72,7 +66,5 @@ async def _ready(settings: Settings, private: tuple[str, ...]) -> bool:
 async def _drain(url: str, drain_s: float) -> None:
     """Returns when the worker has finished its requests; a worker that cannot say so is ended all the same."""
     async with httpx.AsyncClient(timeout=drain_s + _DRAIN_GRACE_S, trust_env=False) as client:
-        try:
+        with contextlib.suppress(httpx.HTTPError):
             await client.post(url)
-        except httpx.HTTPError:
-            await asyncio.sleep(0)

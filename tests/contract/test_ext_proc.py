@@ -13,7 +13,7 @@ from proto import ext_proc_pb2 as pb
 from proto import health_pb2 as health
 from tests.support.player import BUFFERED, CHAT, FULL_DUPLEX, Player, metadata_of, mutation_of, set_headers
 from tests.support.waiting import until
-from tests.support.worker import RunningWorker, running_redis, running_worker
+from tests.support.running_worker import RunningWorker, running_redis, running_worker
 
 MODELS = [
     {

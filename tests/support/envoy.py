@@ -9,7 +9,8 @@ import httpx
 import orjson
 
 from gateway.envoy.config import render
-from gateway.envoy.process import envoy_argv, envoy_ready
+from gateway.envoy.process import READY_PATH, envoy_argv
+from gateway.local.probes import answers_ok
 from gateway.settings import EndpointSettings, EnvoySettings, ListenSettings, ModelSettings, Settings
 from tests.support.ports import free_address
 from tests.support.processor import Processor, running
@@ -41,7 +42,7 @@ async def running_envoy(settings: Settings, directory: Path) -> AsyncIterator[st
     with (directory / "envoy.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(*envoy_argv(settings, config, 1), stdout=log, stderr=log)
         try:
-            while not await envoy_ready(settings):
+            while not await answers_ok(settings.envoy.admin, READY_PATH):
                 assert process.returncode is None, (directory / "envoy.log").read_text()
                 await asyncio.sleep(0.05)
             yield f"http://{settings.envoy.listen}"

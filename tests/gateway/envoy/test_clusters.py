@@ -1,3 +1,5 @@
+"""Where requests go in a real Envoy: as told, down the list, never to another model, past dead workers."""
+
 from collections import Counter
 from pathlib import Path
 

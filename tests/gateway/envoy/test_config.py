@@ -1,3 +1,5 @@
+"""Envoy's own validation of what is rendered, over a matrix of settings."""
+
 import itertools
 import subprocess
 from pathlib import Path

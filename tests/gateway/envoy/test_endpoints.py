@@ -1,3 +1,5 @@
+"""Engines as Envoy endpoints, and the file that Envoy watches."""
+
 from pathlib import Path
 
 import httpx

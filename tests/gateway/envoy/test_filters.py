@@ -1,3 +1,5 @@
+"""What the filters of a real Envoy learn of answers, and how long an exchange lives."""
+
 import asyncio
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Headers in both directions through a real Envoy."""
+
 from pathlib import Path
 from uuid import uuid4
 

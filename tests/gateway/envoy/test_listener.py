@@ -1,3 +1,5 @@
+"""Retries, paths and access log of a real Envoy."""
+
 import asyncio
 from pathlib import Path
 

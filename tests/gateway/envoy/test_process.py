@@ -1,7 +1,10 @@
+"""Envoy's command line, and several Envoys on one machine."""
+
 from pathlib import Path
 
-from gateway.envoy.process import envoy_argv, envoy_ready
-from gateway.settings import EnvoySettings, Settings
+from gateway.envoy.process import READY_PATH, envoy_argv
+from gateway.local.probes import answers_ok
+from gateway.settings import Settings
 from tests.support.envoy import running_envoy, settings_for
 from tests.support.ports import free_address
 
@@ -14,15 +17,11 @@ def test_the_command_line_says_where_the_configuration_is_and_how_long_to_drain(
     assert argv[argv.index("--concurrency") + 1] == "2"
 
 
-async def test_nobody_listening_is_not_ready():
-    assert not await envoy_ready(Settings(envoy=EnvoySettings(admin=free_address())))
-
-
 async def test_two_envoys_run_side_by_side(tmp_path: Path):
     first, second = (settings_for([free_address()], {}) for _ in range(2))
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
 
     async with running_envoy(first, tmp_path / "a"), running_envoy(second, tmp_path / "b"):
-        assert await envoy_ready(first)
-        assert await envoy_ready(second)
+        assert await answers_ok(first.envoy.admin, READY_PATH)
+        assert await answers_ok(second.envoy.admin, READY_PATH)

@@ -1,3 +1,5 @@
+"""Errors that Envoy makes itself, and those it must leave alone."""
+
 import asyncio
 import subprocess
 from pathlib import Path

@@ -1,0 +1,70 @@
+"""Addresses and configuration of `forebay up`; its engines and its Envoy for real."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import orjson
+import yaml
+
+from gateway.configuration import load, with_models
+from gateway.local.fleet_file import write_endpoints
+from gateway.local.ports import Ports
+from gateway.local.stack import MODEL, Addresses, engine_parts, envoy_part, write_configuration
+from gateway.local.supervisor import Supervisor
+from routing.table import STRATEGIES
+
+
+def addresses(engines: int = 2, workers: int = 2) -> Addresses:
+    with contextlib.closing(Ports()) as ports:
+        return Addresses.take(ports, engines, workers)
+
+
+def test_nobody_shares_an_address():
+    with contextlib.closing(Ports()) as ports:
+        first, second = (Addresses.take(ports, 3, 2) for _ in range(2))
+
+    taken = [*first.shell_variables().values(), *second.shell_variables().values()]
+    assert len(taken) - 1 == len(set(taken))  # only the model has the same name
+    assert not {*first.workers, *first.engines} & {*second.workers, *second.engines}
+
+
+def test_scripts_find_every_name_they_know():
+    names = ["GATEWAY", "ADMIN", "HTTP", "GRPC", "ENVOY_ADMIN", "REDIS_URL", "ENGINES", "MODEL"]
+
+    assert names == list(addresses().shell_variables())
+
+
+def test_the_configuration_written_is_one_that_loads(tmp_path: Path):
+    where = addresses()
+
+    file = write_configuration(tmp_path, where, gpu="L20", strategy="random")
+    settings = with_models(load(file, os.environ, STRATEGIES), os.environ, STRATEGIES)
+
+    assert (where.grpc, where.workers) == (settings.listen.grpc, settings.listen.workers)
+    assert "random" == settings.routing.strategy
+    [model] = settings.models
+    assert MODEL == model.name
+    assert [(where.engines[0], "engine-1", "L20"), (where.engines[1], "engine-2", "L20")] == [
+        (endpoint.address, endpoint.name, endpoint.gpu) for endpoint in model.endpoints
+    ]
+
+
+def test_without_a_strategy_the_default_stays(tmp_path: Path):
+    file = write_configuration(tmp_path, addresses(), gpu="", strategy="")
+
+    assert "routing" not in yaml.safe_load(file.read_text())
+
+
+async def test_engines_and_envoy_start(tmp_path: Path):
+    where = addresses(engines=1)
+    file = write_configuration(tmp_path, where, gpu="", strategy="")
+    settings = load(file, os.environ, STRATEGIES)
+    write_endpoints(settings)
+    supervisor = Supervisor([].append)
+    try:
+        await supervisor.start(*engine_parts(where.engines, "", tmp_path), envoy_part(settings, tmp_path, tmp_path))
+        assert ["engine", "envoy"] == [part.role for part, _ in supervisor.running()]
+    finally:
+        await supervisor.stop()
+    assert orjson.loads((tmp_path / "envoy" / "envoy.json").read_bytes())["admin"]

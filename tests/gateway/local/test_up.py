@@ -1,0 +1,111 @@
+"""`forebay up` as a process: real Redis, Envoy and engine, stand-in workers."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import orjson
+import pytest
+import redis
+
+from tests.support.polling import until
+from tests.support.programs import Program, alive, program
+
+SUPERVISED = "tests.support.supervised"
+
+
+def shell_variables(data: Path) -> dict[str, str]:
+    names = ["GATEWAY", "ADMIN", "HTTP", "GRPC", "ENVOY_ADMIN", "REDIS_URL", "ENGINES", "MODEL"]
+    script = f". {data}/env; " + "; ".join(f'echo "${name}"' for name in names)
+    answer = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    return dict(zip(names, answer.stdout.splitlines(), strict=True))
+
+
+def processes(data: Path) -> dict[str, int]:
+    return {record["name"]: record["pid"] for record in orjson.loads((data / "run.json").read_bytes())}
+
+
+async def ready(up: Program) -> None:
+    await up.prints("ready")
+    await up.prints("temperature")
+
+
+async def test_it_prints_and_writes_what_scripts_stand_on_and_leaves_nothing_behind(tmp_path: Path):
+    async with program(SUPERVISED, "up", str(tmp_path), "2") as up:
+        await ready(up)
+        written = shell_variables(tmp_path)
+        running = processes(tmp_path)
+
+        at = up.lines.index("ready")
+        assert {"redis", "engine-1", "gateway-1", "gateway-2", "envoy"} == {line.split()[0] for line in up.lines[:at]}
+        assert (tmp_path / "env").read_text().splitlines() == up.lines[at + 1 : at + 9]
+        assert f"curl {written['ADMIN']}/CreateUser" in "\n".join(up.lines[at:])
+        assert {"redis", "engine-1", "gateway-1", "gateway-2", "envoy"} == running.keys()
+        assert all(alive(pid) for pid in running.values())
+        assert 0 == await up.end(signal.SIGINT)
+
+    assert not any(alive(pid) for pid in running.values())
+    assert [] == orjson.loads((tmp_path / "run.json").read_bytes())
+    assert {"redis.log", "engine-1.log", "gateway-1.log", "envoy.log"} <= {
+        log.name for log in (tmp_path / "logs").iterdir()
+    }
+
+
+async def test_any_part_that_is_killed_comes_back(tmp_path: Path):
+    async with program(SUPERVISED, "up", str(tmp_path), "1") as up:
+        await ready(up)
+        for name, pid in processes(tmp_path).items():
+            os.kill(pid, signal.SIGKILL)
+            await up.prints(f"{name} ended with status -9")
+            await until(lambda name=name, pid=pid: processes(tmp_path).get(name, pid) != pid)
+
+
+async def test_users_survive_a_restart_and_so_do_the_usual_ports(tmp_path: Path):
+    for expected in (None, b"{}"):
+        async with program(SUPERVISED, "up", str(tmp_path), "1") as up:
+            await ready(up)
+            with redis.Redis.from_url(shell_variables(tmp_path)["REDIS_URL"]) as client:
+                assert expected == client.get("aibrix-users/lgy")
+                client.set("aibrix-users/lgy", "{}")
+
+
+async def test_two_run_side_by_side_and_a_second_one_on_the_same_directory_does_not(tmp_path: Path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    async with program(SUPERVISED, "up", str(a), "1") as first, program(SUPERVISED, "up", str(b), "1") as second:
+        await ready(first)
+        await ready(second)
+        mine, others = shell_variables(a), shell_variables(b)
+        assert {"MODEL"} == {name for name, value in mine.items() if others[name] == value}
+
+        async with program(SUPERVISED, "up", str(a), "1") as third:
+            await third.prints("already runs")
+            assert 1 == await third.process.wait()
+        assert mine == shell_variables(a)
+
+
+async def test_killing_the_supervisor_leaves_nothing_behind_and_the_next_start_works(tmp_path: Path):
+    async with program(SUPERVISED, "up", str(tmp_path), "1") as up:
+        await ready(up)
+        running = processes(tmp_path)
+        await up.end(signal.SIGKILL)
+    await until(lambda: not any(alive(pid) for pid in running.values()))
+
+    async with program(SUPERVISED, "up", str(tmp_path), "1") as again:
+        await ready(again)
+
+
+async def test_a_part_that_does_not_start_is_named_with_its_log_and_nothing_else_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "redis").mkdir()
+    (tmp_path / "redis" / "appendonly.aof").write_text("this is no append-only file")
+    (tmp_path / "redis" / "appendonlydir").write_text("nor is this a folder")
+    async with program(SUPERVISED, "up", str(tmp_path), "1") as up:
+        await up.prints("forebay up could not start: redis ended with status 1")
+        assert 1 == await up.process.wait()
+        await up.end()
+
+    assert "redis.log, ends with:" in "\n".join(up.lines)
+    assert "move it away" in "\n".join(up.lines)
+    assert not (tmp_path / "env").exists()
