@@ -5,6 +5,7 @@
 
 import asyncio
 import sys
+from typing import cast
 
 import httptools
 import orjson
@@ -57,8 +58,7 @@ class Backend(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio's."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - tells the type checker what a server gets
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's own class, the same interface
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio's; a stream whose reader has left stops."""

@@ -6,6 +6,8 @@ Lives here: the three shapes of load.  Not here: what is sent (workloads) or wha
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from time import monotonic
+from typing import cast
 
 import httptools
 
@@ -41,8 +43,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio's."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - tells the type checker what a client gets
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's own class, the same interface
 
     def ask(self, request: bytes) -> Awaitable[None]:
         """Send; the result comes with the last byte of the answer.  Raises BadAnswerError."""
@@ -78,6 +79,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self._all: list[Connection] = []
         self._idle: list[Connection] = []
         self._loop = asyncio.get_running_loop()
 
@@ -86,25 +88,29 @@ class Client:
         self._idle += [await self._connect() for _ in range(count - len(self._idle))]
 
     async def _connect(self) -> Connection:
-        return (await self._loop.create_connection(Connection, "127.0.0.1", self._port))[1]
+        _, connection = await self._loop.create_connection(Connection, "127.0.0.1", self._port)
+        self._all.append(connection)
+        return connection
 
-    async def ask(self, request: bytes, since: float) -> float:
-        """Seconds from `since` (loop time) to the last byte of the answer."""
+    async def ask(self, request: bytes) -> float:
+        """Seconds from the request to the last byte of the answer.  (The loop's own clock ticks in milliseconds.)"""
+        sent = monotonic()
         connection = self._idle.pop() if self._idle else await self._connect()
         await connection.ask(request)
         self._idle.append(connection)
-        return self._loop.time() - since
+        return monotonic() - sent
 
-    def close(self) -> None:
-        """Close what is idle; call when nothing is asked."""
-        for connection in self._idle:
-            connection.transport.close()
+    async def close(self) -> None:
+        """Close every connection, answered or not."""
+        for connection in self._all:
+            connection.transport.abort()
+        await asyncio.sleep(0)  # transports close in the loop's next turn
 
 
 async def run(workload: Workload, port: int, seconds: float) -> Load:
     """Put the workload on `port`; `seconds` bounds it except where its shape does.  Raises BadAnswerError."""
-    client, loop = Client(port), asyncio.get_running_loop()
-    started = loop.time()
+    client = Client(port)
+    started = monotonic()
     try:
         async with asyncio.timeout(seconds + ANSWER_TIMEOUT_S):
             match workload.shape:
@@ -115,19 +121,18 @@ async def run(workload: Workload, port: int, seconds: float) -> Load:
                 case Shape.PACE:
                     latencies = await _at_intervals(client, workload.request(), int(RATE * seconds), 1 / RATE)
     finally:
-        client.close()
-    return Load(len(latencies), loop.time() - started, latencies)
+        await client.close()
+    return Load(len(latencies), monotonic() - started, latencies)
 
 
 async def _saturate(client: Client, request: bytes, seconds: float) -> list[float]:
-    loop = asyncio.get_running_loop()
     await client.open(CONNECTIONS)
-    end = loop.time() + seconds
+    end = monotonic() + seconds
     latencies: list[float] = []
 
     async def ask_again() -> None:
-        while (now := loop.time()) < end:
-            latencies.append(await client.ask(request, now))
+        while monotonic() < end:
+            latencies.append(await client.ask(request))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(CONNECTIONS):
@@ -136,13 +141,11 @@ async def _saturate(client: Client, request: bytes, seconds: float) -> list[floa
 
 
 async def _at_intervals(client: Client, request: bytes, count: int, interval_s: float) -> list[float]:
-    """Each latency counts from when the request was due, so a stall is seen by all it delays."""
-    loop = asyncio.get_running_loop()
-    started = loop.time()
+    """Each request goes when it is due, however many are still unanswered: a slow answer delays none after it."""
+    started = monotonic()
     tasks = []
     async with asyncio.TaskGroup() as group:
         for number in range(count):
-            due = started + number * interval_s
-            await asyncio.sleep(due - loop.time())
-            tasks.append(group.create_task(client.ask(request, due)))
+            await asyncio.sleep(started + number * interval_s - monotonic())
+            tasks.append(group.create_task(client.ask(request)))
     return [task.result() for task in tasks]

@@ -73,10 +73,10 @@ def cost_rows(figures: Figures, workload: Workload) -> Iterator[Row]:
 
 
 def latency_rows(figures: Figures) -> Iterator[Row]:
-    """Per variant: p50 and p99, and what each adds to Envoy alone."""
+    """Per variant: p50 and p99, what each adds to Envoy alone, and the gateway's CPU per answer when it is not busy."""
     for variant in figures.variants(LATENCY):
         values = (f(variant, percentile) for f in (figures.latency_ms, figures.added_ms) for percentile in (50, 99))
-        yield (variant, *(number(value, 2) for value in values))
+        yield (variant, *(number(value, 2) for value in values), number(figures.cpu_us(LATENCY, variant, GATEWAY)))
 
 
 def target_rows(figures: Figures) -> Iterator[Row]:
@@ -91,6 +91,7 @@ def target_rows(figures: Figures) -> Iterator[Row]:
         "<= 1.5",
         number(ratio(stream, slow), 2),
     )
+    yield ("the same / 200-byte prompt at full load", ABSENT, number(ratio(stream, small), 2))
     yield ("added p50: Forebay / empty", "<= 1.0", number(ratio(added, empty_added), 2))
 
 
@@ -112,7 +113,7 @@ def tables(samples: Sequence[Sample]) -> str:
             header = ("", "answers/s", *(f"{role} CPU us" for role in ROLES), "gateway / empty")
             parts += [f"## {workload.title}", table(header, cost_rows(figures, workload))]
     if figures.variants(LATENCY):
-        header = ("milliseconds", "p50", "p99", "added p50", "added p99")
+        header = ("milliseconds", "p50", "p99", "added p50", "added p99", "gateway CPU us")
         parts += [f"## {LATENCY.title}", table(header, latency_rows(figures))]
     return "\n\n".join(parts)
 
@@ -128,9 +129,9 @@ only ratios within one run mean anything elsewhere.
 
 {table(("", ""), iter(machine.items()))}
 
-All variants run side by side and take turns, {turns}; figures are medians over rounds. CPU is user and system time of all
-threads per answer, from /proc, what follows the answer included. {CONNECTIONS} connections; for what takes seconds,
-{held}. Latencies count from when a request was due.
+All variants run side by side and take turns, {turns}; figures are medians over rounds. CPU is user and system
+time of all threads per answer, what follows the answer included. {CONNECTIONS} connections; for what takes
+seconds, {held}.
 
 The empty processor has no logic: behind the same Envoy configuration as Forebay, it parses every message and sends an
 empty reply. One Envoy thread, one gateway worker; the user has limits.

@@ -5,7 +5,6 @@ A new variant is a function in VARIANTS.
 """
 
 import contextlib
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -21,6 +20,7 @@ from bench.processes import free_port, python_module, running
 from bench.workloads import MODEL, USER
 from gateway.envoy.config import render
 from gateway.envoy.process import envoy_argv
+from gateway.local.redis import newest_server
 from gateway.settings import EndpointSettings, EnvoySettings, ListenSettings, ModelSettings, RedisSettings, Settings
 
 ENVOY, GATEWAY, REDIS = "envoy", "gateway", "redis"
@@ -115,10 +115,7 @@ def forebay(mode: Mode) -> Start:
 
 
 def _redis_argv(port: int) -> tuple[str, ...]:
-    server = shutil.which("redis-server")
-    if server is None:
-        raise FileNotFoundError("redis-server is not on PATH")
-    return (server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+    return (str(newest_server()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
 
 
 ALONE = "Envoy alone"

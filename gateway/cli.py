@@ -100,9 +100,11 @@ def engine(
     """Run one simulated engine."""
     from simulator.serve import serve
 
-    speed = {"ttft_s": ttft, "tokens_per_s": tokens_per_s}
     try:
-        serve(model, host, port, name=name, gpu=gpu, **speed, max_running=max_running, seed=seed)
+        serve(
+            model, host, port,
+            name=name, gpu=gpu, ttft_s=ttft, tokens_per_s=tokens_per_s, max_running=max_running, seed=seed,
+        )  # fmt: skip
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
 

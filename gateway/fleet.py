@@ -7,6 +7,7 @@ Everything runs on one event loop and nothing here awaits, so each method is one
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.pod import Identity, Pod, PodState, identity
@@ -33,8 +34,9 @@ class Ticket:
 class Fleet:
     """All models and pods.  Before the first `replace` it is empty and knows nothing."""
 
-    def __init__(self, settings: RoutingSettings, rng: Rng) -> None:
+    def __init__(self, settings: RoutingSettings, rng: Rng, *, health_fail_open: bool = False) -> None:
         self._settings = settings
+        self._health_fail_open = health_fail_open
         self._rng = rng
         self._strategies: dict[str, Strategy] = {}  # built when first asked for
         self._policies: Mapping[str, ModelPolicy] = {}
@@ -55,7 +57,6 @@ class Fleet:
         self._policies = description.models
         self._serving = {model: [] for model in description.models} | filters.by_model(self._pods.values())
         self._routable.clear()
-        self._in_flight = +self._in_flight  # without the models that are at zero, which may be gone
 
     def set_health(self, pod_id: PodId, healthy: bool) -> bool:
         """Return whether this changed anything; a pod that is not there changes nothing."""
@@ -76,6 +77,10 @@ class Fleet:
         preferred = policy.strategy or self._settings.strategy
         return preferred if policy.locked else table.parse_header(header) or preferred
 
+    def check(self, request: RouteRequest) -> None:
+        """Raise NoCandidateError when `route` would now: before anything is charged for a request nobody can take."""
+        self._candidates(request)
+
     def route(self, request: RouteRequest, strategy: str, now_s: float) -> Ticket:
         """Choose a pod and count the request there, in one step.  The ticket must be released.
 
@@ -84,6 +89,8 @@ class Fleet:
         candidates = self._candidates(request)
         decision = self._strategy(strategy).pick(request, candidates, now_s)
         pod = self._pods[decision.pod.id]
+        if not pod.endpoint.ready:
+            decision = replace(decision, reason=f"{decision.reason}, none healthy")
         pod.in_flight += 1
         self._in_flight[request.model] += 1
         self.observe(Started(pod.endpoint.id, request, now_s))
@@ -164,8 +171,17 @@ class Fleet:
         if pods is None:
             if request.model not in self._serving:
                 raise NoCandidateError(NoCandidateReason.UNKNOWN_MODEL)
-            pods = self._routable[request.model] = filters.routable(self._serving[request.model])
+            pods = self._routable[request.model] = self._routable_now(self._serving[request.model])
         return filters.narrowed(pods, request)
+
+    def _routable_now(self, serving: Sequence[Pod]) -> tuple[Pod, ...]:
+        try:
+            return filters.routable(serving)
+        except NoCandidateError:
+            untrusted = tuple(pod for pod in serving if pod.state is PodState.UNHEALTHY)
+            if not (self._health_fail_open and untrusted):
+                raise
+            return untrusted
 
     def _strategy(self, name: str) -> Strategy:
         if name not in self._strategies:

@@ -126,7 +126,7 @@ class Metrics:
         """Count an unexpected error at the supervision point `where`."""
         self._errors.add((where,))
 
-    def config_reload(self, outcome: Literal["ok", "rejected"]) -> None:
+    def config_reload(self, outcome: Literal["success", "failure"]) -> None:
         """A changed file was read: taken, or kept out because it is broken."""
         self._reloads.add((outcome,))
 

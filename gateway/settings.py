@@ -87,6 +87,8 @@ class HealthSettings(Section):
     """An answer later than this is a failure."""
     failures: Annotated[int, Field(ge=1)] = 2
     """Failures in a row that make an endpoint not ready; one success makes it ready again."""
+    fail_open: bool = True
+    """When no endpoint of a model passes, try them all the same: the check may be what is wrong.  `false`: 503."""
 
 
 class EnvoySettings(Section):

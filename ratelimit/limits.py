@@ -93,19 +93,26 @@ class Usage:
     """A user's use of the window now."""
 
     user: User
-    requests: int
-    tokens: int
+    requests: Quota
+    tokens: Quota
 
 
 class LimiterUnavailableError(Exception):
     """The limiter's store did not answer in time; nothing is known about the charge."""
 
 
+class MalformedUserError(Exception):
+    """What is stored under the user's key is not a user record; nothing is known about the limits."""
+
+
 class Limiter(Protocol):
     """Reserves before and settles after.  Both are atomic across replicas."""
 
     async def reserve(self, charge: Charge) -> Verdict:
-        """Take one request and `charge.tokens` or nothing at all.  Raises LimiterUnavailableError."""
+        """Take one request and `charge.tokens` or nothing at all.
+
+        Raises LimiterUnavailableError, MalformedUserError.
+        """
         ...
 
     async def settle(self, reservation: Reservation, tokens: int) -> None:
@@ -118,5 +125,8 @@ class Limiter(Protocol):
         ...
 
     async def usage(self, user: str) -> Usage | None:
-        """The user's use of the window now; None = unknown user.  Raises LimiterUnavailableError."""
+        """The user's use of the window now; None = unknown user.
+
+        Raises LimiterUnavailableError, MalformedUserError.
+        """
         ...

@@ -1,7 +1,6 @@
 """POST /v1/chat/completions, /v1/completions and /v1/embeddings: from body to last byte, faults included.
 
-Lives here: ASGI for requests that occupy the engine.  Not here: the other routes (http), JSON shapes (answers).
-Plain ASGI, not a framework's response: a client that leaves must free its slot at once, also while nothing is sent.
+Lives here: requests that occupy the engine.  Not here: the other routes (http), ASGI (exchange), JSON shapes (answers).
 """
 
 import asyncio
@@ -10,24 +9,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import orjson
-from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from simulator import answers, requests
 from simulator.answers import Shape, Usage
 from simulator.engine import ClientGoneError, Engine, EngineDiedError, Generation, QueueFullError, Token, Work
-from simulator.errors import ApiError, BusyError, DeadEngineError, MediaTypeError, parse_json
+from simulator.errors import ApiError, BusyError, DeadEngineError
+from simulator.exchange import VARY, Exchange
 from simulator.faults import Fault, FaultKind, Faults
 from simulator.profile import Profile
 from simulator.requests import Order
 from simulator.tokens import token_count
 from simulator.writing import EMBEDDING_SIZE, Composition, Writer
 
-TRANSPORT = "simulator.transport"
-"""The ASGI extension whose `abort` closes the connection at once, for the faults that do."""
-
-VARY = (b"vary", b"Origin")  # vLLM sends it with every answer
-JSON_TYPE = (b"content-type", b"application/json")
 STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), VARY]
 
 
@@ -44,47 +38,6 @@ class Desk:
     def created(self) -> int:
         """The `created` of an answer that begins now."""
         return int(self.engine.clock())
-
-
-class Exchange:
-    """One request with its ASGI callables; knows whether the answer has begun."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.request = Request(scope, receive)
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self.began = False
-
-    async def json(self) -> object:
-        """The body; ApiError when it is not JSON."""
-        media_type = self.request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-        if media_type != "application/json":
-            raise MediaTypeError
-        return parse_json(await self.request.body())
-
-    async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send status and headers."""
-        self.began = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def write(self, data: bytes, *, last: bool = False) -> None:
-        """Send a piece of the body."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
-
-    async def answer(self, status: int, body: bytes) -> None:
-        """Send a whole JSON answer."""
-        await self.begin(status, [(b"content-length", b"%d" % len(body)), JSON_TYPE, VARY])
-        await self.write(body, last=True)
-
-    async def gone(self) -> None:
-        """Return when the client has closed the connection."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-
-    def cut(self) -> None:
-        """Close the connection without another byte."""
-        self._scope["extensions"][TRANSPORT]["abort"]()
 
 
 class GeneratingEndpoint:

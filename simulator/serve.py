@@ -18,7 +18,7 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from simulator.engine import Engine
-from simulator.generating import TRANSPORT
+from simulator.exchange import TRANSPORT
 from simulator.http import application
 from simulator.profile import Profile, on_gpu
 

@@ -135,7 +135,9 @@ def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[str
         if usage is None:
             return _missing(name)
         user = usage.user
-        return UsageAnswer(name=user.name, requests=usage.requests, tokens=usage.tokens, rpm=user.rpm, tpm=user.tpm)
+        return UsageAnswer(
+            name=user.name, requests=usage.requests.used, tokens=usage.tokens.used, rpm=user.rpm, tpm=user.tpm
+        )
 
     @router.get("/v1/models")
     async def list_models() -> dict[str, Any]:

@@ -7,6 +7,7 @@ answers (health).
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
@@ -39,7 +40,9 @@ class ModelsFile:
     `on_reload` hears `success` or `failure` after each attempt to read a changed file.
     """
 
-    def __init__(self, path: Path, load: Load, on_reload: Callable[[str], None], poll_s: float = POLL_S) -> None:
+    def __init__(
+        self, path: Path, load: Load, on_reload: Callable[[Literal["success", "failure"]], None], poll_s: float = POLL_S
+    ) -> None:
         self._path = path
         self._load = load
         self._on_reload = on_reload

@@ -3,9 +3,13 @@
 Raise the narrowest type at the place that knows; the shell turns it into status, headers and body here.
 """
 
+import math
+import re
 from collections.abc import Mapping
 
 import orjson
+
+_UNSAFE_IN_HEADER = re.compile(r"[^ -~]")
 
 
 class RefusalError(Exception):
@@ -22,6 +26,7 @@ class RefusalError(Exception):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+        self.headers: Mapping[str, str] = {}  # beside those of its type, e.g. the quotas that were exceeded
 
 
 class CallerError(RefusalError):
@@ -105,6 +110,10 @@ class MethodNotAllowedError(CallerError):
     code = "method_not_allowed"
     kind = "method_not_allowed"
 
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow  # RFC 9110 section 15.5.6 wants the header `allow`
+
 
 class BodyTooLargeError(CallerError):
     """The body is over the configured limit."""
@@ -151,6 +160,14 @@ class LimiterAwayError(ServerError):
     kind = "limiter_away"
 
 
+class BrokenUserError(ServerError):
+    """What is stored about the user is no user record: an administrator has to mend it."""
+
+    code = "broken_user"
+    kind = "broken_user"
+    error_header = "x-error-user"
+
+
 class UnsupportedModeError(ServerError):
     """The proxy asked for a body mode in which a request cannot be routed."""
 
@@ -158,9 +175,42 @@ class UnsupportedModeError(ServerError):
     kind = "unsupported_mode"
 
 
-def error_body(error: RefusalError) -> bytes:
-    """`{"error":{"message","type","code","param"}}` as bytes."""
-    shape: Mapping[str, str | None] = {
-        "message": error.message, "type": error.type, "code": error.code, "param": error.param,
-    }  # fmt: skip
+def error_status(error: RefusalError, *, compat: bool = False) -> int:
+    """The HTTP status; `compat` is v0.2.1, which answered 500 to unknown users."""
+    return 500 if compat and isinstance(error, UnknownUserError) else error.status
+
+
+def error_body(error: RefusalError, *, compat: bool = False) -> bytes:
+    """`{"error":{"message","type","code","param"}}`, or v0.2.1's `{"error":{"code":429,"message"}}`."""
+    message = _well_formed(error.message)
+    shape: dict[str, str | int | None]
+    if compat:
+        shape = {"code": error_status(error, compat=True), "message": message}
+    else:
+        shape = {"message": message, "type": error.type, "code": error.code, "param": error.param}
     return orjson.dumps({"error": shape})
+
+
+def error_headers(error: RefusalError) -> list[tuple[str, str]]:
+    """What goes with the body: its type, `x-error-*: true`, and when to come back."""
+    headers = [("content-type", "application/json")]
+    if error.error_header:
+        headers.append((error.error_header, "true"))
+    if error.retry_after_s is not None:
+        headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
+    if isinstance(error, MethodNotAllowedError):
+        headers.append(("allow", error.allow))
+    return headers
+
+
+def header_safe(text: str) -> str:
+    """Printable ASCII without outer blanks; `?` for anything else.
+
+    A control character in one header makes Envoy drop all the headers of an immediate response.
+    """
+    return _UNSAFE_IN_HEADER.sub("?", text).strip(" ")
+
+
+def _well_formed(text: str) -> str:
+    """The text without lone surrogates, which bytes that are not UTF-8 become and JSON cannot hold."""
+    return text.encode("utf-8", "replace").decode()

@@ -5,11 +5,13 @@ cannot serve (routing.filters).  Join-shortest-queue; random ties keep bursts fr
 """
 
 import math
+from operator import attrgetter
 from typing import ClassVar
 
 from routing.strategy import Event
 from routing.types import Candidates, Decision, Rng, RouteRequest, Signal
 
+_IN_FLIGHT = attrgetter("in_flight")
 _TAKEN = math.inf  # the load of a pod that has been ranked already
 
 
@@ -25,24 +27,28 @@ class LeastRequest:
 
     def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:  # noqa: ARG002  the seam's signature
         """Return the least-loaded candidate.  O(pods), once per distinct load among the pods it names."""
-        loads: list[float] = [pod.in_flight for pod in candidates]
-        least = min(loads)
-        tied = loads.count(least)
-        primary, *fallbacks = [candidates[index].endpoint for index in self._ranked(loads)]
-        return Decision(primary, f"{least} in flight, {tied} of {len(candidates)} tied", self.name, tuple(fallbacks))
+        loads: list[float] = list(map(_IN_FLIGHT, candidates))
+        tied = _least(loads)
+        reason = f"{loads[tied[0]]} in flight, {len(tied)} of {len(candidates)} tied"
+        primary, *fallbacks = [candidates[index].endpoint for index in self._ranked(loads, tied)]
+        return Decision(primary, reason, self.name, tuple(fallbacks))
 
-    def _ranked(self, loads: list[float]) -> list[int]:
-        """Return the positions of the least loads in order, equals in random order.  Consumes `loads`."""
-        ranked: list[int] = []
+    def _ranked(self, loads: list[float], tied: list[int]) -> list[int]:
+        """Return the positions of the least loads in order, equals in random order, `tied` first.  Consumes `loads`."""
         wanted = min(self._wanted, len(loads))
+        ranked = self._rng.sample(tied, min(wanted, len(tied)))
         while len(ranked) < wanted:
-            least = min(loads)
-            tied = [index for index, load in enumerate(loads) if load == least]
-            chosen = self._rng.sample(tied, min(wanted - len(ranked), len(tied)))
-            ranked += chosen
-            for index in chosen:
+            for index in ranked:
                 loads[index] = _TAKEN
+            tied = _least(loads)
+            ranked += self._rng.sample(tied, min(wanted - len(ranked), len(tied)))
         return ranked
 
     def observe(self, event: Event) -> None:
         """Nothing to learn: the count of what is in flight is on the pod."""
+
+
+def _least(loads: list[float]) -> list[int]:
+    """Return the positions of the least load."""
+    least = min(loads)
+    return [index for index, load in enumerate(loads) if load == least]

@@ -15,12 +15,18 @@ IO = frozenset({"asyncio", "time", "random", "os", "logging", "socket", "redis",
 
 PURE = (
     "routing",
+    "ratelimit.limits",
     "ratelimit.plan",
-    "gateway.extproc",
-    "gateway.scrape.parse",
+    "gateway.extproc.commands",
+    "gateway.extproc.events",
+    "gateway.extproc.exchange",
+    "gateway.fleet",
     "gateway.openai",
+    "gateway.pod",
+    "simulator.prefix_cache",
+    "simulator.profile",
     "simulator.timing",
-    "simulator.core",
+    "simulator.tokens",
 )
 """Decide or parse: may not reach IO, not even through another module.  A package stands for all that is in it."""
 

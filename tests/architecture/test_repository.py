@@ -13,9 +13,12 @@ LOCK_FILES = (Path("requirements.lock"), Path("requirements-build.lock"), Path("
 MACHINE_PATH = re.compile(r"(?<![\w.~/-])/(?:work|root|home/\w+|Users/\w+|tmp/(?:wt|venv|bash))(?:/|\b)")
 REGISTRY = re.compile(r"https?://\S*(?:pypi|pythonhosted|artifactory|nexus|/simple\b)", re.IGNORECASE)
 
-IGNORE = re.compile(r"#\s*(?:noqa|type:\s*ignore|mypy:|pragma:)")
-NOQA_WITH_REASON = re.compile(r"# noqa: [A-Z]+\d+(?:, [A-Z]+\d+)* - \S.*")
-TYPE_IGNORE_WITH_REASON = re.compile(r"# type: ignore\[[a-z-]+(?:, ?[a-z-]+)*\]  # \S.*")
+IGNORE = re.compile(r"#\s*(?:ruff: )?(?:noqa|type:\s*ignore|mypy:|pragma:)")
+CODES = r"[A-Z]+\d+(?:, ?[A-Z]+\d+)*"
+IGNORE_WITH_REASON = re.compile(
+    rf"# (?:ruff: )?noqa: {CODES}(?: - |  # |  )\S.*"  # the reason follows after a dash, a second # or a gap
+    r"|# type: ignore\[[a-z-]+(?:, ?[a-z-]+)*\]  # \S.*"
+)
 
 TEXT_SUFFIXES = {".py", ".toml", ".lock", ".md", ".yaml", ".yml", ".lua", ".proto", ".cfg", ".json", ""}
 
@@ -38,10 +41,9 @@ def lines_with(pattern: re.Pattern[str]) -> list[str]:
 def bare_ignores(source: str) -> Iterator[int]:
     """Line numbers of lint and type ignores that do not say why."""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT and IGNORE.search(token.string):
-            comment = token.string
-            if not (NOQA_WITH_REASON.search(comment) or TYPE_IGNORE_WITH_REASON.search(comment)):
-                yield token.start[0]
+        is_ignore = token.type == tokenize.COMMENT and IGNORE.search(token.string)
+        if is_ignore and not IGNORE_WITH_REASON.search(token.string):
+            yield token.start[0]
 
 
 def test_no_path_of_one_machine():

@@ -8,7 +8,10 @@ from gateway.discovery.description import ModelPolicy
 from gateway.fleet import Fleet, Ticket
 from gateway.pod import PodState
 from gateway.settings import RoutingSettings
+from routing import table
 from routing.selectors import parse_selector
+from routing.strategies.random_choice import RandomChoice
+from routing.strategy import Event, Finished, Started
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateReason, RouteRequest
 from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint, refusal
@@ -190,6 +193,18 @@ def test_an_empty_fleet_knows_nothing_and_a_model_without_pods_is_knowledge() ->
     assert (fleet.known_any, fleet.models()) == (True, ("empty",))
 
 
+def test_with_no_healthy_pod_the_unhealthy_are_tried_when_the_settings_say_so() -> None:
+    fleet = Fleet(RoutingSettings(), random.Random(1), health_fail_open=True)
+    fleet.replace(a_description(an_endpoint("a"), an_endpoint("b", ready=False)))
+    fleet.set_health("a", False)
+
+    ticket = route(fleet)
+
+    assert ("a", True) == (ticket.decision.pod.id, ticket.decision.reason.endswith("none healthy"))
+    fleet.set_draining("a", True)
+    assert refusal(lambda: route(fleet)) == NoCandidateReason.NOT_READY
+
+
 def test_endpoints_are_counted_by_model_and_state_with_zeros() -> None:
     fleet = a_fleet(
         an_endpoint("a", models=(MODEL, "adapter")),
@@ -245,3 +260,20 @@ def test_as_many_fallbacks_are_named_as_the_settings_say() -> None:
     fleet = a_fleet(*(an_endpoint(name) for name in "abcd"), settings=RoutingSettings(fallbacks=1))
 
     assert len(route(fleet).decision.fallbacks) == 1
+
+
+def test_every_strategy_in_use_is_told_of_every_request_whoever_picked(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Event] = []
+
+    class Learner(RandomChoice):
+        def observe(self, event: Event) -> None:
+            told.append(event)
+
+    monkeypatch.setattr(table, "STRATEGIES", {"learner": Learner, "random": RandomChoice})
+    fleet = a_fleet(an_endpoint("a"), settings=RoutingSettings(strategy="learner"))
+    finished = Finished("a", REQUEST, now_s=2.0, failed=False)
+
+    fleet.route(REQUEST, "random", now_s=1.0)
+    fleet.observe(finished)
+
+    assert told == [Started("a", REQUEST, now_s=1.0), finished]

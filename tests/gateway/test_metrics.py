@@ -71,7 +71,7 @@ def test_each_count_has_the_name_and_labels_of_the_contract():
     metrics.refusal("rpm")
     metrics.fallback("random", "no-signals")
     metrics.error("scrape")
-    metrics.config_reload("rejected")
+    metrics.config_reload("failure")
     metrics.redis(up=True)
     metrics.endpoints({("m", "ready"): 2})
 
@@ -84,7 +84,7 @@ def test_each_count_has_the_name_and_labels_of_the_contract():
     assert 1 == found["forebay_refusals_total", "rpm"]
     assert 1 == found["forebay_fallbacks_total", "no-signals", "random"]
     assert 1 == found["forebay_errors_total", "scrape"]
-    assert 1 == found["forebay_config_reloads_total", "rejected"]
+    assert 1 == found["forebay_config_reloads_total", "failure"]
     assert 1 == found["forebay_redis_up",]
     assert 2 == found["forebay_endpoints", "m", "ready"]
 

@@ -1,7 +1,7 @@
 """Label selectors: what they match and how malformed ones are refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
@@ -87,6 +87,7 @@ def test_a_malformed_selector_is_refused_with_position_and_reason(text: str, pos
 names = st.from_regex(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,8}[A-Za-z0-9])?", fullmatch=True)
 
 
+@settings(deadline=None)
 @given(labels=st.dictionaries(names, names), values=st.sets(names, min_size=1), key=names)
 def test_each_operator_is_the_negation_of_its_opposite(labels: dict[str, str], values: set[str], key: str) -> None:
     listed = ",".join(sorted(values))
@@ -95,11 +96,13 @@ def test_each_operator_is_the_negation_of_its_opposite(labels: dict[str, str], v
         assert parse_selector(positive).matches(labels) is not parse_selector(negative).matches(labels)
 
 
+@settings(deadline=None)
 @given(labels=st.dictionaries(names, names, min_size=1))
 def test_a_pod_is_selected_by_all_of_its_own_labels(labels: dict[str, str]) -> None:
     assert parse_selector(",".join(f"{key}={value}" for key, value in labels.items())).matches(labels)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab=!(), in/-", max_size=30))
 def test_any_text_is_either_a_selector_or_refused_with_a_position_inside_it(text: str) -> None:
     try:

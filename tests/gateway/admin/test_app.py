@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from ratelimit.limits import Usage, User
+from ratelimit.limits import Quota, Usage, User
 from tests.support.admin import an_admin
 
 LGY = {"name": "lgy", "rpm": 3, "tpm": 1000}
@@ -90,7 +90,7 @@ async def test_a_record_that_others_wrote_can_be_read():
 @pytest.mark.parametrize("name", ["lgy", "team/lgy", "ü ?"])
 async def test_usage_names_what_was_used_and_the_limits(name):
     admin = an_admin()
-    admin.limiter.used[name] = Usage(User(name, 3, None), requests=2, tokens=77)
+    admin.limiter.used[name] = Usage(User(name, 3, None), Quota(3, 2, 60.0), Quota(None, 77, 60.0))
 
     answer = await admin.client.get(httpx.URL("http://admin").join(f"/users/{name.replace('?', '%3F')}/usage"))
 

@@ -15,6 +15,7 @@ from gateway.discovery.static import ModelsFile, StaticModels
 from gateway.settings import ModelSettings
 
 PATIENCE_S = 20
+POLL_S = 0.005
 
 
 def load(path: Path) -> tuple[ModelSettings, ...]:
@@ -46,7 +47,7 @@ class Watched:
     def __init__(self, path: Path) -> None:
         self.outcomes: asyncio.Queue[str] = asyncio.Queue()
         self._fleets: AsyncIterator[FleetDescription] = ModelsFile(
-            path, load, self.outcomes.put_nowait, poll_s=0.005
+            path, load, self.outcomes.put_nowait, poll_s=POLL_S
         ).watch()
 
     async def models(self) -> list[str]:
@@ -114,6 +115,7 @@ async def test_a_broken_file_keeps_the_old_set_and_says_why_once(path: Path) -> 
     with capture_logs() as logs:
         replace_file(path, "- name: ''\n")
         assert await watched.outcome() == "failure"
+        await asyncio.sleep(20 * POLL_S)  # time for it to complain again, which it must not
         assert not asked.done()
         replace_file(path, written("mended"))
         assert await asked == ["mended"]

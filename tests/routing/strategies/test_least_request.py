@@ -2,7 +2,7 @@
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.strategies.least_request import LeastRequest
@@ -39,6 +39,7 @@ def test_the_reason_gives_the_load_and_the_tie() -> None:
     assert pick(2, 1, 1).reason == "1 in flight, 2 of 3 tied"
 
 
+@settings(deadline=None)
 @given(loads=st.lists(st.integers(0, 5), min_size=1, max_size=30), fallbacks=st.integers(0, 5), seed=st.integers(0, 9))
 def test_primary_and_fallbacks_have_the_least_loads_in_order(loads: list[int], fallbacks: int, seed: int) -> None:
     decision = pick(*loads, seed=seed, fallbacks=fallbacks)

@@ -1,0 +1,77 @@
+"""Envoy's access-log messages as values.
+
+Lives here: decoding of StreamAccessLogsMessage.  Not here: what is settled with them (ledger).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+from google.protobuf.struct_pb2 import Struct
+
+from gateway.openai.usage import Usage, usage_of
+from proto import access_log_pb2 as data
+from proto import access_log_service_pb2 as service
+
+EXCHANGE_NAMESPACE = "forebay"
+EXCHANGE_KEY = "exchange"
+USAGE_NAMESPACE = "usage"
+"""Dynamic metadata: the first is set by the gateway with each decision, the last by the usage filters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A request that is over, as Envoy saw it."""
+
+    exchange: str
+    status: int  # 0 = no answer reached the client
+    upstream: str  # ip:port that answered; empty = none
+    usage: Usage | None
+    error_code: int | None  # an error event inside a stream
+    client_gone: bool
+    pod_broke_off: bool
+    response_bytes: int
+    duration_s: float
+    attempts: int
+
+
+def decode(message: bytes) -> Iterator[Finished]:
+    """The entries of one message that belong to an exchange.  Raises ValueError when it is no such message."""
+    try:
+        batch = service.StreamAccessLogsMessage.FromString(message)
+    except DecodeError as error:
+        raise ValueError("not a StreamAccessLogsMessage") from error
+    for entry in batch.http_logs.log_entry:
+        metadata = entry.common_properties.metadata.filter_metadata
+        if EXCHANGE_NAMESPACE in metadata:
+            exchange = metadata[EXCHANGE_NAMESPACE].fields[EXCHANGE_KEY].string_value
+            yield _finished(exchange, entry)
+
+
+def numbers_in(metadata: Struct) -> dict[str, int]:
+    """The fields that are numbers; null or text is unknown, not zero."""
+    return {
+        key: int(value.number_value)
+        for key, value in metadata.fields.items()
+        if value.WhichOneof("kind") == "number_value"
+    }
+
+
+def _finished(exchange: str, entry: data.HTTPAccessLogEntry) -> Finished:
+    common = entry.common_properties
+    flags = common.response_flags
+    found = common.metadata.filter_metadata.get(USAGE_NAMESPACE)
+    numbers = numbers_in(found) if found is not None else {}
+    upstream = common.upstream_remote_address.socket_address
+    return Finished(
+        exchange=exchange,
+        status=entry.response.response_code.value,
+        upstream=f"{upstream.address}:{upstream.port_value}" if upstream.port_value else "",
+        usage=usage_of(numbers),
+        error_code=numbers.get("error_code"),
+        client_gone=flags.downstream_connection_termination or flags.downstream_remote_reset,
+        pod_broke_off=flags.upstream_connection_termination or flags.upstream_remote_reset,
+        response_bytes=entry.response.response_body_bytes,
+        duration_s=common.duration.seconds + common.duration.nanos / 1e9,
+        attempts=common.upstream_request_attempt_count,
+    )

@@ -1,0 +1,170 @@
+"""The composition root of one worker: makes clocks, randomness, connections and tasks, and joins the parts.
+
+Lives here: what exists and who knows whom.  Not here: what any part does; how a worker process starts (serving.launch).
+"""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from gateway import logs, metrics
+from gateway.admin.app import create_admin_app
+from gateway.configuration import load_models
+from gateway.discovery.description import Discovery
+from gateway.discovery.health import HealthChecker, HttpProbe, http_client
+from gateway.discovery.static import ModelsFile, StaticModels
+from gateway.fleet import Fleet
+from gateway.http import create_http_app, operation_routes
+from gateway.ledger import Ledger
+from gateway.metrics import Metrics
+from gateway.pipeline import Pipeline
+from gateway.readiness import Readiness
+from gateway.serving.service import Service
+from gateway.settings import Settings
+from ratelimit.limits import LimiterUnavailableError
+from ratelimit.redis_limiter import RedisLimiter
+from ratelimit.shadow import ShadowLimiter
+from ratelimit.users import UserStore, UserStoreUnavailableError
+from routing.table import STRATEGIES
+
+log = structlog.get_logger("app")
+
+REPORT_S = 1.0
+"""How often gauges that nobody pushes (endpoints, Redis) are refreshed (chosen: below any scrape interval)."""
+RETRY_S = 1.0
+"""A background task that failed is started again after this (chosen)."""
+FIRST_FLEET_S = 10.0
+"""The longest a worker waits at start for discovery to say anything (chosen)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker stands: its index, its private address, and the directory where siblings add up metrics."""
+
+    index: int
+    address: str
+    metrics_dir: Path | None
+
+
+class Worker:
+    """All parts of one worker, joined and idle until `running`."""
+
+    def __init__(self, settings: Settings, place: Place) -> None:
+        self.settings = settings
+        self.place = place
+        self.metrics = Metrics(STRATEGIES, place.metrics_dir)
+        self.fleet = Fleet(
+            settings.routing,
+            random.Random(),  # noqa: S311 - spreads load, guards nothing
+            health_fail_open=settings.health.fail_open,
+        )
+        redis = settings.redis
+        self.redis_limiter = RedisLimiter(redis.url, timeout_s=redis.timeout_s)
+        self.limiter = ShadowLimiter(self.redis_limiter, redis.when_away)
+        self.users = UserStore(redis.url, timeout_s=redis.timeout_s)
+        self.ledger = Ledger(self.fleet, self.limiter, self.metrics, settings.limits.settle_grace_s, time.monotonic)
+        self.readiness = Readiness(self.fleet, self.ledger)
+        pipeline = Pipeline(
+            settings=settings,
+            fleet=self.fleet,
+            limiter=self.limiter,
+            ledger=self.ledger,
+            metrics=self.metrics,
+            worker=str(place.index),
+            clock=time.monotonic,
+        )
+        self.service = Service(settings, pipeline, self.ledger, self.readiness)
+        page, reasons = self.metrics.render, self.readiness.reasons
+        self.http = create_http_app(page, metrics.CONTENT_TYPE, reasons, {"endpoints": self.readiness.endpoints})
+        self.admin = create_admin_app(
+            self.users,
+            self.limiter,
+            self.fleet.models,
+            operations=operation_routes(page, metrics.CONTENT_TYPE, reasons),
+            unavailable=(UserStoreUnavailableError, LimiterUnavailableError),
+            token=settings.admin_token,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the background tasks going; enters once discovery has spoken, leaves when everything is closed."""
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(http_client())
+            stack.push_async_callback(self.redis_limiter.aclose)
+            stack.push_async_callback(self.limiter.aclose)
+            stack.push_async_callback(self.users.aclose)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            checker = HealthChecker(
+                self.settings.health,
+                HttpProbe(client, self.settings.health.path),
+                self.fleet.set_health,
+                random.Random(),  # noqa: S311 - jitter
+            )
+            known = asyncio.Event()
+            work: dict[str, Callable[[], Awaitable[None]]] = {
+                "discovery": partial(self._discover, checker, known),
+                "health": checker.run,
+                "ledger": self.ledger.run,
+                "metrics": self.metrics.beat,
+                "report": self._report,
+            }
+            running = [tasks.create_task(self._supervised(name, job), name=name) for name, job in work.items()]
+            try:
+                async with asyncio.timeout(FIRST_FLEET_S):
+                    await known.wait()
+                yield
+            finally:
+                for task in running:
+                    task.cancel()
+
+    async def drain(self) -> None:
+        """Say NOT_SERVING, let the proxy notice, then wait for what runs, at most `drain_s`."""
+        log.info("draining", open=len(self.ledger))
+        drained = await self.readiness.drain(self.settings.drain_s)
+        log.info("drained" if drained else "drain_limit_reached", open=len(self.ledger))
+
+    async def _supervised(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("task_failed", task=name)
+                self.metrics.error(name)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    async def _discover(self, checker: HealthChecker, known: asyncio.Event) -> None:
+        async for description in self._discovery().watch():
+            self.fleet.replace(description)
+            self.metrics.know_models(self.fleet.models())
+            checker.replace(description.endpoints)
+            known.set()
+
+    def _discovery(self) -> Discovery:
+        if not self.settings.models_file:
+            return StaticModels(self.settings.models)
+        load = partial(load_models, environ=os.environ, strategies=STRATEGIES)
+        return ModelsFile(Path(self.settings.models_file), load, self.metrics.config_reload)
+
+    async def _report(self) -> None:
+        while True:
+            self.metrics.endpoints(
+                {(model, state.value): n for (model, state), n in self.fleet.endpoint_counts().items()}
+            )
+            self.metrics.redis(self.limiter.up)
+            await asyncio.sleep(REPORT_S)
+
+
+def worker_of(settings: Settings, place: Place) -> Worker:
+    """A worker with logging set up, for the modules that transports start."""
+    logs.set_up(settings.log_level)
+    return Worker(settings, place)

@@ -1,0 +1,104 @@
+"""What can happen to one exchange: Envoy's messages and the shell's answers, as plain values.
+
+Lives here: the inputs of `exchange.Exchange.step`.  Not here: protobuf (wire), outputs (commands).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from gateway.openai.errors import RefusalError
+
+
+class BodyMode(IntEnum):
+    """envoy.extensions.filters.http.ext_proc.v3.ProcessingMode.BodySendMode."""
+
+    NONE = 0
+    STREAMED = 1
+    BUFFERED = 2
+    BUFFERED_PARTIAL = 3
+    FULL_DUPLEX_STREAMED = 4
+    GRPC = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHeaders:
+    """The first message.  Header names are lower case; values of repeated headers are joined by a comma."""
+
+    headers: Mapping[str, str]
+    end_of_stream: bool = False
+    request_mode: BodyMode | None = None  # None: Envoy did not say
+    response_mode: BodyMode | None = None
+    subset: frozenset[str] | None = None  # addresses the proxy allows; None = all
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    """The whole body, or a piece of it."""
+
+    data: bytes
+    end_of_stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTrailers:
+    """The request ended with trailers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHeaders:
+    """The pod's (or Envoy's own) answer begins."""
+
+    headers: Mapping[str, str]
+    end_of_stream: bool = False
+    served: str | None = None  # `ip:port` that answered, when Envoy says so
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseBody:
+    """A piece of the answer."""
+
+    data: bytes
+    end_of_stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseTrailers:
+    """The answer ended with trailers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The shell admitted the request and chose a pod."""
+
+    request_headers: Mapping[str, str]  # set on the way to the pod
+    response_headers: Mapping[str, str]  # what the client should see
+    metadata: Mapping[str, Mapping[str, str]]  # dynamic metadata, by namespace
+    pods: Mapping[str, str] = field(default_factory=dict)  # address -> pod name, of every destination named
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The shell will not serve the request."""
+
+    error: RefusalError
+    headers: Mapping[str, str] = field(default_factory=dict)  # beside those of the error
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The shell answers by itself, with 200 and a JSON body."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Envoy ended the stream; nothing comes after it."""
+
+
+Event = (
+    RequestHeaders | RequestBody | RequestTrailers | ResponseHeaders | ResponseBody | ResponseTrailers
+    | Routed | Refused | Answered | Closed
+)  # fmt: skip

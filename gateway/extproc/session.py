@@ -1,0 +1,88 @@
+"""Performs one exchange: bytes in, bytes out, the shell's work in between.
+
+Lives here: the loop between wire, exchange and pipeline, for every transport.  Not here: framing and gRPC (serving).
+"""
+
+from collections import deque
+
+from gateway.extproc import wire
+from gateway.extproc.commands import Abort, Admit, Answer, Command, Finish, Refuse
+from gateway.extproc.events import Closed, Refused
+from gateway.extproc.exchange import Exchange, State
+from gateway.ledger import Ledger
+from gateway.pipeline import Pipeline
+from gateway.settings import Settings
+from gateway.settlement import Seen
+
+
+class ProtocolError(Exception):
+    """The peer sent what no ext_proc client sends: INVALID_ARGUMENT, with this text."""
+
+
+class Session:
+    """One ext_proc stream.  `feed` each message, then `close` once."""
+
+    def __init__(self, settings: Settings, pipeline: Pipeline, ledger: Ledger) -> None:
+        self._exchange = Exchange(settings.body_limit_bytes, compat=settings.compat == "v0.2.1")
+        self._through_us = settings.response_mode == "ext_proc"
+        self._pipeline = pipeline
+        self._ledger = ledger
+        self._id: str | None = None  # set once the ledger knows it
+
+    @property
+    def ended(self) -> bool:
+        """Nothing that still comes matters."""
+        return self._exchange.state is State.ENDED
+
+    async def feed(self, message: bytes) -> list[bytes]:
+        """Return the replies to one message, in order.  Raises ProtocolError."""
+        try:
+            commands = deque(self._exchange.step(wire.decode(message)))
+        except wire.MalformedMessageError as error:
+            raise ProtocolError(str(error)) from error
+        replies = []
+        while commands:
+            command = commands.popleft()
+            if isinstance(command, Admit | Refuse | Answer):
+                commands.extend(await self._decide(command))
+            elif isinstance(command, Finish):
+                self._finish(command)
+            elif isinstance(command, Abort):
+                raise ProtocolError(command.reason)
+            else:
+                replies.append(wire.encode(command))
+        return replies
+
+    def close(self) -> None:
+        """The stream is over, however it ended."""
+        for command in self._exchange.step(Closed()):
+            if isinstance(command, Finish):
+                self._finish(command)
+
+    async def _decide(self, command: Admit | Refuse | Answer) -> list[Command]:
+        if isinstance(command, Answer):
+            return self._exchange.step(self._pipeline.answer())
+        if isinstance(command, Refuse):
+            return self._exchange.step(await self._pipeline.refuse(command))
+        admission = await self._pipeline.admit(command)
+        if isinstance(admission, Refused):
+            return self._exchange.step(admission)
+        routed, self._id = admission
+        return self._exchange.step(routed)
+
+    def _finish(self, finish: Finish) -> None:
+        if self._id is None:
+            return
+        if self._through_us or finish.usage is not None:
+            self._ledger.ended(
+                self._id,
+                Seen(
+                    status=finish.status or 0,
+                    usage=finish.usage,
+                    error_code=finish.error_code,
+                    cut=not finish.complete,
+                    output_chunks=finish.output_chunks,
+                ),
+            )
+        else:
+            self._ledger.stream_closed(self._id)

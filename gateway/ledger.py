@@ -1,0 +1,162 @@
+"""Requests that were admitted and are not settled yet.
+
+Lives here: who learns of a request's end first, what is charged, exactly-once release and settlement.
+Not here: admission (pipeline), where the news comes from (extproc, accesslog).
+
+In metadata mode the end has two witnesses: the ext_proc stream closes (in flight goes down at once) and, up to a flush
+interval later, the access-log entry brings usage.  An entry that never comes leaves the estimate standing.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.estimates import Estimator, PromptSize
+from gateway.fleet import Fleet, Ticket
+from gateway.metrics import Metrics
+from gateway.settlement import Estimate, Seen, Settlement, settle
+from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
+from routing.strategy import Finished
+
+
+@dataclass(slots=True)
+class OpenRequest:
+    """One admitted request.  It does not hold the prompt."""
+
+    id: str
+    ticket: Ticket
+    prompt: PromptSize
+    estimate: Estimate
+    estimator: Estimator
+    reservation: Reservation | None  # None: nobody's limits
+    started_s: float
+    ended_s: float | None = None  # when its stream closed
+
+
+class Ledger:
+    """Open requests by exchange id.  One event loop; nothing but `run` and `drain` waits."""
+
+    def __init__(
+        self, fleet: Fleet, limiter: Limiter, metrics: Metrics, grace_s: float, clock: Callable[[], float]
+    ) -> None:
+        self._fleet = fleet
+        self._limiter = limiter
+        self._metrics = metrics
+        self._grace_s = grace_s
+        self._clock = clock
+        self._open: dict[str, OpenRequest] = {}
+        self._ended: deque[OpenRequest] = deque()  # closed, waiting for their entry, oldest first
+        self._settling: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def open(self, opened: OpenRequest) -> None:
+        """Enter a request that was just counted in flight."""
+        self._open[opened.id] = opened
+        self._idle.clear()
+        model = opened.ticket.request.model
+        self._metrics.in_flight(model, 1)
+        if opened.reservation is not None:
+            self._metrics.reservation(1)
+            self._metrics.tokens(model, "reserved", opened.estimate.tokens)
+
+    def stream_closed(self, exchange: str) -> None:
+        """The ext_proc stream ended without the response having passed through it."""
+        opened = self._open.get(exchange)
+        if opened is None or opened.ended_s is not None:
+            return
+        opened.ended_s = self._clock()
+        self._release(opened)
+        self._ended.append(opened)
+
+    def ended(self, exchange: str, seen: Seen) -> None:
+        """The end was seen with what is known about it.  An unknown exchange was settled before."""
+        opened = self._open.pop(exchange, None)
+        if opened is None:
+            return
+        self._release(opened)
+        settlement = settle(opened.estimate, seen, opened.estimator)
+        self._learn(opened, seen, settlement)
+        if opened.reservation is not None:
+            self._spawn(self._settle(opened.reservation, settlement.tokens))
+        self._count(opened, settlement)
+        self._note_idle()
+
+    def expire(self) -> None:
+        """Settle by estimate what closed longer ago than the grace."""
+        deadline = self._clock() - self._grace_s
+        while self._ended and (ended_s := self._ended[0].ended_s) is not None and ended_s <= deadline:
+            self.ended(self._ended.popleft().id, Seen())
+
+    async def run(self) -> None:
+        """Expire for ever; cancel to stop."""
+        while True:
+            await asyncio.sleep(self._grace_s / 4)
+            self.expire()
+
+    async def drain(self, limit_s: float) -> bool:
+        """Wait until nothing is open and all is settled, at most `limit_s`; False when the time was up."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def __len__(self) -> int:
+        """Requests not settled yet."""
+        return len(self._open)
+
+    def _release(self, opened: OpenRequest) -> None:
+        if self._fleet.release(opened.ticket):
+            self._metrics.in_flight(opened.ticket.request.model, -1)
+
+    def _count(self, opened: OpenRequest, settlement: Settlement) -> None:
+        model = opened.ticket.request.model
+        self._metrics.request(model, opened.ticket.decision.strategy, settlement.outcome)
+        if settlement.input_tokens:
+            self._metrics.tokens(model, "input", settlement.input_tokens)
+        if settlement.output_tokens:
+            self._metrics.tokens(model, "output", settlement.output_tokens)
+        if opened.reservation is not None and settlement.tokens < opened.estimate.tokens:
+            self._metrics.tokens(model, "refunded", opened.estimate.tokens - settlement.tokens)
+
+    def _learn(self, opened: OpenRequest, seen: Seen, settlement: Settlement) -> None:
+        if seen.usage is not None and seen.usage.prompt_tokens is not None:
+            opened.estimator.learn_prompt(opened.prompt, seen.usage.prompt_tokens)
+            if opened.estimate.streams and seen.response_bytes is not None and seen.usage.completion_tokens is not None:
+                opened.estimator.learn_stream(seen.response_bytes, seen.usage.completion_tokens)
+        self._fleet.observe(
+            Finished(
+                pod=opened.ticket.decision.pod.id,
+                request=opened.ticket.request,
+                now_s=self._clock(),
+                failed=settlement.failed,
+                duration_s=seen.duration_s,
+                input_tokens=settlement.input_tokens,
+                output_tokens=settlement.output_tokens,
+            )
+        )
+
+    async def _settle(self, reservation: Reservation, tokens: int) -> None:
+        try:
+            await self._limiter.settle(reservation, tokens)
+        except LimiterUnavailableError:
+            self._metrics.error("settle")  # the reservation leaves with its window
+        finally:
+            self._metrics.reservation(-1)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._settling.add(task)
+        task.add_done_callback(self._settled)
+
+    def _settled(self, task: asyncio.Task[None]) -> None:
+        self._settling.discard(task)
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if not self._open and not self._settling:
+            self._idle.set()

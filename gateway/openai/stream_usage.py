@@ -1,0 +1,70 @@
+"""Asking the engine for a stream's usage, and hiding it from a client that did not ask (contracts section 3).
+
+Lives here: the change to the request's body and the filter on the answer's bytes.
+Not here: reading the usage (usage).
+"""
+
+import re
+
+import orjson
+
+from gateway.openai.paths import Operation
+from gateway.openai.request import InferenceRequest
+from gateway.openai.sse import EventSplitter, Piece, data_of
+
+_WITH_OPTION = frozenset({Operation.CHAT, Operation.COMPLETIONS})
+"""The operations whose streams tell their usage only on demand; Messages and Responses always do."""
+
+_OPTION = b'"stream_options":{"include_usage":true},'
+
+_NO_CHOICES = re.compile(rb'"choices":\s*\[\s*\]')
+
+
+def with_stream_usage(body: bytes, request: InferenceRequest) -> bytes | None:
+    """The request's body with `stream_options.include_usage: true`; None = send it as it is.
+
+    `body` is what `request` was parsed from.  Where there are no options yet they go in front and no byte of the
+    rest changes.  Otherwise the body is written anew, unless it is nested deeper than orjson writes (254 levels):
+    then the usage stays unknown and the estimate stands.
+    """
+    if not request.stream or request.wants_usage or request.operation not in _WITH_OPTION:
+        return None
+    if not request.has_stream_options:
+        inside = body.index(b"{") + 1  # only blanks can come before it, and `model` comes after
+        return body[:inside] + _OPTION + body[inside:]
+    fields = orjson.loads(body)
+    fields["stream_options"] = {**(fields["stream_options"] or {}), "include_usage": True}
+    try:
+        return orjson.dumps(fields)
+    except TypeError:
+        return None
+
+
+class UsageChunkFilter:
+    """Passes a stream on without the chunk that only tells the usage; complete events leave at once."""
+
+    def __init__(self) -> None:
+        self._splitter = EventSplitter()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What the client may see of the events that this chunk completes."""
+        return _visible(self._splitter.feed(chunk))
+
+    def finish(self) -> bytes:
+        """The stream has ended: what is left of it."""
+        return _visible(self._splitter.finish())
+
+
+def _visible(pieces: list[Piece]) -> bytes:
+    return b"".join(raw for raw, whole in pieces if not (whole and _is_usage_chunk(raw)))
+
+
+def _is_usage_chunk(raw: bytes) -> bool:
+    """Whether an event has a usage and no choices: `"choices":[]`."""
+    if b'"usage"' not in raw or not _NO_CHOICES.search(raw):
+        return False
+    try:
+        chunk = orjson.loads(data_of(raw) or b"")
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(chunk, dict) and chunk.get("choices") == [] and isinstance(chunk.get("usage"), dict)

@@ -1,0 +1,247 @@
+"""From a parsed request to a pod or a refusal: who, how much, where.
+
+Lives here: the order of the steps and their translation into headers and errors.
+Not here: Envoy's messages (extproc), the window (ratelimit), the choice (routing), the end (ledger).
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from gateway.estimates import Estimator, PromptSize
+from gateway.extproc.commands import Admit, Refuse
+from gateway.extproc.events import Answered, Refused, Routed
+from gateway.fleet import Fleet, Ticket
+from gateway.ledger import Ledger, OpenRequest
+from gateway.limit_headers import limit_headers
+from gateway.metrics import Metrics
+from gateway.openai.errors import (
+    BrokenUserError,
+    InvalidFilterError,
+    InvalidStrategyError,
+    LimiterAwayError,
+    NoReadyPodError,
+    RateLimitError,
+    RefusalError,
+    RpmExceededError,
+    TpmExceededError,
+    UnknownModelError,
+    UnknownUserError,
+    header_safe,
+)
+from gateway.settings import Settings
+from gateway.settlement import Estimate
+from ratelimit.limits import (
+    Admitted,
+    Charge,
+    Limiter,
+    LimiterUnavailableError,
+    LimitKind,
+    MalformedUserError,
+    UnknownUser,
+)
+from ratelimit.limits import Refused as OverLimit
+from routing.selectors import InvalidSelectorError, Selector, parse_selector
+from routing.table import UnknownStrategyError
+from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
+
+LIMIT_ERRORS: Mapping[LimitKind, type[RateLimitError]] = {
+    LimitKind.RPM: RpmExceededError,
+    LimitKind.TPM: TpmExceededError,
+}
+DESTINATION = "x-gateway-destination-endpoint"
+"""Gateway API Inference Extension, proposal 004: the same value as header and in `envoy.lb`."""
+RETRY_NOT_READY_S = 5.0
+"""`retry-after` when a model has no ready pod: a restart of an engine process is seconds at best (chosen)."""
+
+
+class Pipeline:
+    """Admits requests for one worker.  `worker` and a counter make exchange ids that no other replica uses."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        fleet: Fleet,
+        limiter: Limiter,
+        ledger: Ledger,
+        metrics: Metrics,
+        worker: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._fleet = fleet
+        self._limiter = limiter
+        self._ledger = ledger
+        self._metrics = metrics
+        self._worker = worker
+        self._clock = clock
+        self._ids = itertools.count(1)
+        self._estimators: dict[str, Estimator] = {}
+
+    async def admit(self, command: Admit) -> tuple[Routed, str] | Refused:
+        """Reserve and pick.  Returns what goes to Envoy and the id under which the ledger knows the request."""
+        try:
+            return await self._admit(command)
+        except RefusalError as error:
+            return await self.refuse(Refuse(error, command.headers))
+
+    async def refuse(self, command: Refuse) -> Refused:
+        """Count a refusal and add the headers that a user with limits sees on every answer.  Charges nothing."""
+        self._metrics.refusal(command.error.kind)
+        headers = dict(command.error.headers)
+        user = self._user_or_none(command.headers)
+        if user is not None and not headers:
+            headers = await self._quota_headers(user)
+        return Refused(command.error, headers)
+
+    def answer(self) -> Answered:
+        """GET /v1/models: every known model name, in OpenAI's list shape."""
+        models = [{"id": name, "object": "model", "created": 0, "owned_by": "forebay"} for name in self._fleet.models()]
+        return Answered(orjson.dumps({"object": "list", "data": models}))
+
+    async def _admit(self, command: Admit) -> tuple[Routed, str]:
+        started_s = self._clock()
+        request, headers = command.request, command.headers
+        user = self._user(headers)
+        estimator = self._estimator(request.model)
+        size = PromptSize(request.prompt_bytes, request.prompt_token_ids)
+        estimate = Estimate(
+            estimator.prompt_tokens(size),
+            estimator.output_tokens(request.max_output_tokens, request.choices),
+            request.stream,
+        )
+        route = RouteRequest(
+            model=request.model,
+            user=user or "",
+            prompt_tokens=estimate.prompt_tokens,
+            output_tokens=estimate.output_tokens,
+            session=headers.get("x-session-id", ""),
+            subset=command.subset,
+            selector=_selector(headers.get("external-filter")),
+        )
+        strategy = self._strategy(route.model, headers)
+        self._check(route)
+        decided_s = self._clock()
+        verdict = await self._reserve(user, estimate.tokens) if user is not None else None
+        reserved_s = self._clock()
+        ticket = await self._route(route, strategy, verdict)
+        opened = OpenRequest(
+            id=f"{self._worker}-{next(self._ids):x}",
+            ticket=ticket,
+            prompt=size,
+            estimate=estimate,
+            estimator=estimator,
+            reservation=verdict.reservation if verdict is not None else None,
+            started_s=started_s,
+        )
+        self._ledger.open(opened)
+        self._metrics.limiter_answered(reserved_s - decided_s)
+        self._metrics.decided((decided_s - started_s) + (self._clock() - reserved_s))
+        return self._routed(opened, headers, verdict), opened.id
+
+    def _user_or_none(self, headers: Mapping[str, str]) -> str | None:
+        anonymous = self._settings.anonymous
+        return headers.get("user") or (anonymous if anonymous not in {"allow", "deny"} else None)
+
+    def _user(self, headers: Mapping[str, str]) -> str | None:
+        """None = nobody in particular, without limits."""
+        user = self._user_or_none(headers)
+        if user is None and self._settings.anonymous == "deny":
+            raise UnknownUserError("user header is missing, must name a user")
+        return user
+
+    def _estimator(self, model: str) -> Estimator:
+        if model not in self._estimators:
+            estimator = Estimator(self._settings.limits)
+            if model not in self._fleet.models():  # a name that a client made up is not remembered
+                return estimator
+            self._estimators[model] = estimator
+        return self._estimators[model]
+
+    def _strategy(self, model: str, headers: Mapping[str, str]) -> str:
+        try:
+            return self._fleet.strategy_for(model, headers.get("routing-strategy"))
+        except UnknownStrategyError as error:
+            raise InvalidStrategyError(str(error)) from error
+
+    def _check(self, route: RouteRequest) -> None:
+        try:
+            self._fleet.check(route)
+        except NoCandidateError as error:
+            raise self._no_candidate(error, route) from error
+
+    def _no_candidate(self, error: NoCandidateError, route: RouteRequest) -> RefusalError:
+        """Contracts section 1: 404 once any model is known; 503 with an empty pool or under a subset hint."""
+        if error.why is NoCandidateReason.UNKNOWN_MODEL and self._fleet.known_any and route.subset is None:
+            existing = ", ".join(self._fleet.models())
+            return UnknownModelError(f"model {route.model} does not exist, must be one of: {existing}", param="model")
+        return NoReadyPodError(f"model {route.model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
+
+    async def _reserve(self, user: str, tokens: int) -> Admitted:
+        try:
+            verdict = await self._limiter.reserve(Charge(user, tokens))
+        except LimiterUnavailableError as error:
+            raise LimiterAwayError("limits cannot be checked now", retry_after_s=1.0) from error
+        except MalformedUserError as error:
+            raise BrokenUserError(f"user: {user} is stored in a form that cannot be read") from error
+        if isinstance(verdict, Admitted):
+            return verdict
+        if isinstance(verdict, UnknownUser):
+            raise UnknownUserError(f"user: {user} does not exist")
+        raise _over_limit(user, verdict)
+
+    async def _route(self, route: RouteRequest, strategy: str, verdict: Admitted | None) -> Ticket:
+        try:
+            return self._fleet.route(route, strategy, self._clock())
+        except NoCandidateError as error:  # the pods left while the limiter was asked
+            if verdict is not None:
+                await self._limiter.settle(verdict.reservation, 0)
+            raise self._no_candidate(error, route) from error
+
+    async def _quota_headers(self, user: str) -> dict[str, str]:
+        try:
+            usage = await self._limiter.usage(user)
+        except (LimiterUnavailableError, MalformedUserError):
+            return {}
+        return limit_headers(usage.requests, usage.tokens) if usage is not None else {}
+
+    def _routed(self, opened: OpenRequest, headers: Mapping[str, str], verdict: Admitted | None) -> Routed:
+        decision = opened.ticket.decision
+        request_id = headers.get("x-request-id") or opened.id
+        response = {
+            "x-request-id": request_id,
+            "request-id": request_id,
+            "routing-strategy": decision.strategy,
+            "x-forebay-decision": decision.reason,
+        }
+        if verdict is not None:
+            response |= limit_headers(verdict.requests, verdict.tokens)
+        if session := headers.get("x-session-id"):
+            response["x-session-id"] = header_safe(session)
+        destinations = decision.destinations
+        metadata = {
+            "envoy.lb": {DESTINATION: destinations, "model": opened.ticket.request.model},
+            "forebay.response": response,
+            "forebay": {"exchange": opened.id, "worker": self._worker},
+        }
+        pods = {endpoint.address: endpoint.name for endpoint in (decision.pod, *decision.fallbacks)}
+        shown = {**response, "target-pod": decision.pod.name}
+        if not self._settings.hide_pod_address:
+            shown["target-pod-ip"] = decision.pod.address
+        return Routed({DESTINATION: destinations, "model": opened.ticket.request.model}, shown, metadata, pods)
+
+
+def _selector(header: str | None) -> Selector | None:
+    try:
+        return parse_selector(header) if header else None
+    except InvalidSelectorError as error:
+        raise InvalidFilterError(f"external-filter: {error}", param="external-filter") from error
+
+
+def _over_limit(user: str, verdict: OverLimit) -> RefusalError:
+    message = f"user: {user} has exceeded {verdict.kind.value.upper()}: {verdict.limit}"
+    error = LIMIT_ERRORS[verdict.kind](message, retry_after_s=verdict.retry_after_s)
+    error.headers = limit_headers(verdict.requests, verdict.tokens)
+    return error

@@ -1,0 +1,51 @@
+"""Whether requests should come here, and how to stop: what health checks and /readyz say.
+
+Lives here: reasons, draining, the endpoints page.  Not here: who asks (http, serving).
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from gateway.fleet import Fleet
+from gateway.ledger import Ledger
+
+LAME_DUCK_S = 1.0
+"""After NOT_SERVING is said, requests are still served this long: twice the interval of Envoy's health check."""
+
+
+class Readiness:
+    """True while this worker should be sent requests."""
+
+    def __init__(self, fleet: Fleet, ledger: Ledger) -> None:
+        self._fleet = fleet
+        self._ledger = ledger
+        self._draining = False
+
+    def __call__(self) -> bool:
+        """Whether there is no reason against it."""
+        return not self.reasons()
+
+    def reasons(self) -> Sequence[str]:
+        """Why not; empty = ready."""
+        if self._draining:
+            return ("draining",)
+        return () if any(True for _ in self._fleet.pods()) else ("no pod is known",)
+
+    async def drain(self, limit_s: float) -> bool:
+        """Stop being ready, then wait until nothing runs; False when `limit_s` was not enough."""
+        self._draining = True
+        await asyncio.sleep(min(LAME_DUCK_S, limit_s))
+        return await self._ledger.drain(max(0.0, limit_s - LAME_DUCK_S))
+
+    def endpoints(self) -> list[dict[str, object]]:
+        """Every pod with what counts for routing, for /debug/endpoints."""
+        return [
+            {
+                "pod": pod.endpoint.id,
+                "address": pod.endpoint.address,
+                "models": pod.endpoint.models,
+                "state": pod.state.value,
+                "in_flight": pod.in_flight,
+            }
+            for pod in self._fleet.pods()
+        ]

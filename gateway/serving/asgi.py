@@ -1,0 +1,121 @@
+"""gRPC over ASGI: ext_proc, access log and health for a server that speaks HTTP/2 and hands us ASGI events (pyvoy).
+
+Lives here: paths, framing, grpc-status trailers.  Not here: what the services do (gateway.service).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from gateway.extproc.session import ProtocolError
+from gateway.serving.framing import Deframer, FramingError, frame
+from gateway.serving.service import Service
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+START: Message = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", b"application/grpc")],
+    "trailers": True,
+}
+OK, INVALID_ARGUMENT, UNIMPLEMENTED, INTERNAL = 0, 3, 12, 13
+"""gRPC status codes (grpc.io, "Status codes")."""
+
+
+class GrpcApp:
+    """An ASGI application that answers the gRPC methods of `service`."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._methods: dict[str, Callable[[Receive, Send], Awaitable[None]]] = {
+            "/envoy.service.ext_proc.v3.ExternalProcessor/Process": self._process,
+            "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs": self._access_logs,
+            "/grpc.health.v1.Health/Check": self._check,
+            "/grpc.health.v1.Health/Watch": self._watch,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one call."""
+        method = self._methods.get(scope["path"])
+        await send(START)
+        if method is None:
+            await end(send, UNIMPLEMENTED, f"unknown method {scope['path']}")
+            return
+        try:
+            await method(receive, send)
+        except (ProtocolError, FramingError) as error:
+            await end(send, INVALID_ARGUMENT, str(error))
+
+    async def _process(self, receive: Receive, send: Send) -> None:
+        session = self._service.session()
+        deframer = Deframer()
+        try:
+            more = True
+            while more:
+                event = await receive()
+                if event["type"] == "http.disconnect":
+                    return
+                for message in deframer.feed(event.get("body", b"")):
+                    replies = await session.feed(message)
+                    if replies:
+                        await send(body(b"".join(map(frame, replies))))
+                more = event.get("more_body", False) and not session.ended
+        finally:
+            session.close()
+        await end(send, OK)
+
+    async def _access_logs(self, receive: Receive, send: Send) -> None:
+        deframer = Deframer()
+        more = True
+        while more:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                return
+            for message in deframer.feed(event.get("body", b"")):
+                self._service.access_log(message)
+            more = event.get("more_body", False)
+        await send(body(frame(b"")))
+        await end(send, OK)
+
+    async def _check(self, receive: Receive, send: Send) -> None:
+        await send(body(frame(self._service.health())))
+        await end(send, OK)
+        await receive()
+
+    async def _watch(self, receive: Receive, send: Send) -> None:
+        async def tell() -> None:
+            async for status in self._service.health_changes():
+                await send(body(frame(status)))
+
+        telling = asyncio.create_task(tell(), name="health-watch")
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            telling.cancel()
+
+
+def body(data: bytes) -> Message:
+    """A piece of the response; more follows."""
+    return {"type": "http.response.body", "body": data, "more_body": True}
+
+
+async def end(send: Send, status: int, message: str = "") -> None:
+    """The last piece and the trailers."""
+    trailers = [(b"grpc-status", str(status).encode())]
+    if message:
+        trailers.append((b"grpc-message", percent_encoded(message)))
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    await send({"type": "http.response.trailers", "headers": trailers, "more_trailers": False})
+
+
+def percent_encoded(message: str) -> bytes:
+    """As grpc-message wants it: printable ASCII but for the percent sign, the rest %XX."""
+    return b"".join(
+        bytes((byte,)) if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte  # noqa: PLR2004 - the rule itself
+        for byte in message.encode()
+    )

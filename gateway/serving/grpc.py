@@ -1,0 +1,92 @@
+"""The plain transport: grpc.aio, for hosts without a shared libpython or where dynamic modules are unwelcome.
+
+Lives here: generic handlers that pass bytes to the service.  Same exchange code as gRPC over ASGI, about 2.5 times
+the CPU per request (docs/decisions/0001).
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from gateway.extproc.session import ProtocolError
+from gateway.serving.service import Service
+
+OPTIONS: Sequence[tuple[str, int]] = (
+    ("grpc.so_reuseport", 1),
+    ("grpc.max_concurrent_streams", 10_000),
+    ("grpc.server.max_pending_requests", 100_000),  # else about 1,000 waiting streams are refused at random
+    ("grpc.server.max_pending_requests_hard_limit", 100_000),
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    ("grpc.max_send_message_length", 64 * 1024 * 1024),
+)
+
+Context = aio.ServicerContext[bytes, bytes]
+
+
+class GrpcHandlers:
+    """The services as grpc.aio handlers over raw bytes."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def process(self, messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        """ExternalProcessor.Process."""
+        session = self._service.session()
+        try:
+            async for message in messages:
+                for reply in await session.feed(message):
+                    yield reply
+                if session.ended:
+                    return
+        except ProtocolError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        finally:
+            session.close()
+
+    async def access_logs(self, messages: AsyncIterator[bytes], context: Context) -> bytes:
+        """AccessLogService.StreamAccessLogs."""
+        try:
+            async for message in messages:
+                self._service.access_log(message)
+        except ProtocolError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return b""
+
+    async def check(self, _request: bytes, _context: Context) -> bytes:
+        """Health.Check."""
+        return self._service.health()
+
+    async def watch(self, _request: bytes, _context: Context) -> AsyncIterator[bytes]:
+        """Health.Watch."""
+        async for status in self._service.health_changes():
+            yield status
+
+
+def grpc_server(service: Service, addresses: Sequence[str]) -> aio.Server:
+    """A server bound to `addresses`, not started.  Raises RuntimeError when one cannot be bound."""
+    handlers = GrpcHandlers(service)
+    server = aio.server(options=OPTIONS)
+    server.add_generic_rpc_handlers(
+        (
+            _methods("envoy.service.ext_proc.v3.ExternalProcessor", Process=_stream_stream(handlers.process)),
+            _methods(
+                "envoy.service.accesslog.v3.AccessLogService", StreamAccessLogs=_stream_unary(handlers.access_logs)
+            ),
+            _methods("grpc.health.v1.Health", Check=_unary_unary(handlers.check), Watch=_unary_stream(handlers.watch)),
+        )
+    )
+    for address in addresses:
+        server.add_insecure_port(address)
+    return server
+
+
+def _methods(service: str, **handlers: Any) -> grpc.GenericRpcHandler:
+    return grpc.method_handlers_generic_handler(service, handlers)
+
+
+_stream_stream: Callable[..., Any] = grpc.stream_stream_rpc_method_handler
+_stream_unary: Callable[..., Any] = grpc.stream_unary_rpc_method_handler
+_unary_unary: Callable[..., Any] = grpc.unary_unary_rpc_method_handler
+_unary_stream: Callable[..., Any] = grpc.unary_stream_rpc_method_handler

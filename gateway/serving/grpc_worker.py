@@ -1,0 +1,66 @@
+"""A worker on the plain transport: `python -m gateway.serving.grpc_worker`.
+
+Lives here: grpc.aio beside uvicorn (HTTP, admin, drain) on one uvloop, and an orderly end on SIGTERM.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+import uvloop
+
+from gateway.addresses import split_address
+from gateway.app import Worker
+from gateway.serving.faces import Faces
+from gateway.serving.grpc import grpc_server
+from gateway.serving.place import worker_from
+
+GRACE_S = 5.0
+"""After draining, for streams that are already answered to be closed by their peer (chosen)."""
+
+
+def shared_socket(address: str) -> socket.socket:
+    """A listening socket that sibling workers can bind too."""
+    host, port = split_address(address)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    listener.listen(1024)
+    return listener
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn without signal handlers of its own: this process has one for all its servers."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+async def serve(worker: Worker) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    listen = worker.settings.listen
+    async with worker.running():
+        server = grpc_server(worker.service, (listen.grpc, worker.place.address))
+        http = QuietServer(uvicorn.Config(Faces(worker), lifespan="off", access_log=False, log_config=None))
+        sockets = [shared_socket(address) for address in (listen.http, listen.admin)]
+        serving = asyncio.create_task(http.serve(sockets), name="http")
+        await server.start()
+        await stop.wait()
+        await worker.drain()
+        await server.stop(GRACE_S)
+        http.should_exit = True
+        await serving
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(worker_from(os.environ)))

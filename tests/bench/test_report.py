@@ -1,0 +1,57 @@
+"""The benchmark's arithmetic: medians, ratios of medians, and nothing where nothing was measured."""
+
+from bench.measure import Sample
+from bench.report import Figures, document, latency_rows, tables, target_rows
+from bench.variants import ALONE, EMPTY, FOREBAY
+from bench.workloads import LATENCY, SLOW, SMALL, STREAM
+
+
+def a_sample(workload, variant, gateway_us=0.0, latencies=(0.001,)) -> Sample:
+    cpu_us = {} if variant == ALONE else {"gateway": gateway_us}
+    return Sample(workload.name, variant, len(latencies), 1.0, latencies, cpu_us)
+
+
+def test_a_figure_is_the_median_over_rounds():
+    figures = Figures([a_sample(SMALL, FOREBAY, us) for us in (100.0, 900.0, 120.0)])
+
+    assert 120.0 == figures.cpu_us(SMALL, FOREBAY, "gateway")
+
+
+def test_what_was_not_measured_is_absent_not_zero():
+    figures = Figures([a_sample(SMALL, ALONE)])
+
+    assert (None, None) == (figures.cpu_us(SMALL, ALONE, "gateway"), figures.rate(SMALL, FOREBAY))
+
+
+def test_added_latency_is_over_envoy_alone():
+    alone, forebay = [0.001] * 10, [0.003] * 10
+    figures = Figures([a_sample(LATENCY, ALONE, latencies=alone), a_sample(LATENCY, FOREBAY, 250.0, latencies=forebay)])
+
+    assert [
+        (ALONE, "1.00", "1.00", "0.00", "0.00", "-"),
+        (FOREBAY, "3.00", "3.00", "2.00", "2.00", "250"),
+    ] == list(latency_rows(figures))
+
+
+def test_targets_are_ratios_of_medians():
+    samples = [
+        a_sample(SMALL, EMPTY, 200.0),
+        a_sample(SMALL, FOREBAY, 150.0),
+        a_sample(SLOW, FOREBAY, 400.0),
+        a_sample(STREAM, FOREBAY, 450.0),
+        a_sample(LATENCY, ALONE, latencies=[0.001] * 10),
+        a_sample(LATENCY, EMPTY, latencies=[0.003] * 10),
+        a_sample(LATENCY, FOREBAY, latencies=[0.002] * 10),
+    ]
+
+    assert ["0.75", "1.12", "3.00", "0.50"] == [measured for _, _, measured in target_rows(Figures(samples))]
+
+
+def test_a_table_lists_only_variants_that_were_asked():
+    text = tables([a_sample(SMALL, FOREBAY, 150.0)])
+
+    assert (True, False) == (f"| {FOREBAY} " in text, EMPTY in text)
+
+
+def test_the_document_names_the_machine():
+    assert "an old laptop" in document([a_sample(SMALL, FOREBAY, 1.0)], {"processor": "an old laptop"}, 3, 2.0)

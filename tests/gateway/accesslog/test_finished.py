@@ -1,0 +1,60 @@
+"""Access-log entries as Envoy sends them, and what is made of them."""
+
+import pytest
+
+from gateway.accesslog.finished import Finished, decode
+from gateway.openai.usage import Usage
+from proto import access_log_service_pb2 as service
+
+
+def an_entry(message: service.StreamAccessLogsMessage, exchange: str | None, **usage: float) -> None:
+    entry = message.http_logs.log_entry.add()
+    entry.response.response_code.value = 200
+    entry.response.response_body_bytes = 533
+    common = entry.common_properties
+    common.upstream_remote_address.socket_address.address = "10.0.0.1"
+    common.upstream_remote_address.socket_address.port_value = 8000
+    common.duration.seconds, common.duration.nanos = 2, 500_000_000
+    common.upstream_request_attempt_count = 1
+    if exchange is not None:
+        common.metadata.filter_metadata["forebay"].update({"exchange": exchange})
+    if usage:
+        common.metadata.filter_metadata["usage"].update(usage)
+
+
+def test_an_entry_tells_usage_pod_and_times():
+    message = service.StreamAccessLogsMessage()
+    an_entry(message, "0-1", prompt_tokens=7, completion_tokens=9)
+
+    assert [
+        Finished("0-1", 200, "10.0.0.1:8000", Usage(7, 9), None, False, False, 533, 2.5, 1)
+    ] == list(decode(message.SerializeToString()))  # fmt: skip
+
+
+def test_usage_that_is_no_number_is_unknown():
+    message = service.StreamAccessLogsMessage()
+    an_entry(message, "0-1")
+    metadata = message.http_logs.log_entry[0].common_properties.metadata.filter_metadata
+    metadata["usage"].update({"prompt_tokens": None, "completion_tokens": "9"})
+    (finished,) = decode(message.SerializeToString())
+    assert finished.usage is None
+
+
+def test_requests_that_were_not_ours_are_passed_over():
+    message = service.StreamAccessLogsMessage()
+    an_entry(message, None)
+    an_entry(message, "0-2")
+    assert ["0-2"] == [entry.exchange for entry in decode(message.SerializeToString())]
+
+
+def test_a_client_that_left_and_an_error_inside_a_stream_are_seen():
+    message = service.StreamAccessLogsMessage()
+    an_entry(message, "0-3", error_code=500)
+    message.http_logs.log_entry[0].common_properties.response_flags.downstream_connection_termination = True
+    (finished,) = decode(message.SerializeToString())
+    assert (500, True, None) == (finished.error_code, finished.client_gone, finished.usage)
+
+
+def test_bytes_that_are_no_message_are_refused():
+    with pytest.raises(ValueError, match="StreamAccessLogsMessage"):
+        list(decode(b"\xff\xff\xff"))

@@ -1,0 +1,332 @@
+"""Playbooks: what Envoy says, what it gets back, per body mode."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.extproc.commands import (
+    Abort,
+    Admit,
+    Answer,
+    BodyReply,
+    Finish,
+    HeadersReply,
+    ImmediateReply,
+    Mutation,
+    Refuse,
+    Side,
+    StreamedBodyReply,
+    TrailersReply,
+)
+from gateway.extproc.events import (
+    Answered,
+    BodyMode,
+    Closed,
+    Refused,
+    RequestBody,
+    RequestHeaders,
+    RequestTrailers,
+    ResponseBody,
+    ResponseHeaders,
+    ResponseTrailers,
+    Routed,
+)
+from gateway.extproc.exchange import PIECE_BYTES, TRANSITIONS, Exchange, State
+from gateway.openai.errors import RpmExceededError
+from gateway.openai.paths import Operation
+from gateway.openai.usage import Usage
+from tests.support.playbook import Playbook
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+BODY = orjson.dumps(CHAT)
+STREAM = orjson.dumps({**CHAT, "stream": True})
+POST = {":method": "POST", ":path": "/v1/chat/completions", "content-type": "application/json", "x-request-id": "r1"}
+ROUTED = Routed(
+    {"x-gateway-destination-endpoint": "10.0.0.1:8000,10.0.0.2:8000"},
+    {"target-pod": "a", "x-forebay-decision": "why"},
+    {"envoy.lb": {"x-gateway-destination-endpoint": "10.0.0.1:8000,10.0.0.2:8000"}},
+    {"10.0.0.1:8000": "a", "10.0.0.2:8000": "b"},
+)
+TO_POD = Mutation(ROUTED.request_headers, (), ROUTED.metadata)
+
+
+def exchange(limit: int = 10_000_000) -> Exchange:
+    return Exchange(limit)
+
+
+def headers(mode: BodyMode | None = BodyMode.BUFFERED, response: BodyMode | None = None, **more: str) -> RequestHeaders:
+    return RequestHeaders(
+        {**POST, **{name.replace("_", "-"): value for name, value in more.items()}}, False, mode, response
+    )
+
+
+def admits(command: Any) -> bool:
+    return isinstance(command, Admit) and command.request.model == "m"
+
+
+def refuses(status: int, param: str | None = None) -> Any:
+    return lambda c: isinstance(c, Refuse) and (c.error.status, c.error.param) == (status, param)
+
+
+def routed(mode: BodyMode | None = BodyMode.BUFFERED, response: BodyMode | None = None, body: bytes = BODY) -> Exchange:
+    machine = exchange()
+    for event in (headers(mode, response), RequestBody(body, True), ROUTED):
+        machine.step(event)
+    return machine
+
+
+def test_a_buffered_body_is_answered_with_the_destination_and_left_untouched():
+    assert (Playbook(exchange())
+            >> headers() << HeadersReply(Side.REQUEST)
+            >> RequestBody(BODY, True) << admits
+            >> ROUTED << BodyReply(Side.REQUEST, TO_POD))  # fmt: skip
+
+
+def test_a_buffered_body_with_trailers_is_complete_without_end_of_stream():
+    assert (Playbook(exchange())
+            >> headers() << HeadersReply(Side.REQUEST)
+            >> RequestBody(BODY, False) << admits
+            >> ROUTED << BodyReply(Side.REQUEST, TO_POD)
+            >> RequestTrailers() << TrailersReply(Side.REQUEST))  # fmt: skip
+
+
+def test_without_protocol_configuration_the_body_ends_where_it_says():
+    assert (Playbook(exchange())
+            >> headers(None) << HeadersReply(Side.REQUEST)
+            >> RequestBody(BODY[:9]) >> RequestBody(BODY[9:], True) << admits)  # fmt: skip
+
+
+def test_full_duplex_withholds_the_headers_until_the_body_ends():
+    assert (Playbook(exchange())
+            >> headers(BodyMode.FULL_DUPLEX_STREAMED)
+            >> RequestBody(BODY[:5]) >> RequestBody(BODY[5:], True) << admits
+            >> ROUTED << HeadersReply(Side.REQUEST, TO_POD) << StreamedBodyReply(Side.REQUEST, BODY, True))  # fmt: skip
+
+
+def test_full_duplex_ends_the_stream_exactly_once_in_pieces_of_bounded_size():
+    body = orjson.dumps({**CHAT, "messages": [{"role": "user", "content": "x" * 200_000}]})
+    machine = exchange()
+    machine.step(headers(BodyMode.FULL_DUPLEX_STREAMED))
+    machine.step(RequestBody(body, True))
+
+    _, *pieces = machine.step(ROUTED)
+
+    assert body == b"".join(piece.body for piece in pieces)
+    assert [False] * (len(pieces) - 1) + [True] == [piece.end_of_stream for piece in pieces]
+    assert PIECE_BYTES >= max(len(piece.body) for piece in pieces)
+
+
+def test_full_duplex_with_trailers_leaves_the_end_to_the_trailers():
+    assert (Playbook(exchange())
+            >> headers(BodyMode.FULL_DUPLEX_STREAMED) >> RequestBody(BODY)
+            >> RequestTrailers() << admits
+            >> ROUTED << HeadersReply(Side.REQUEST, TO_POD) << StreamedBodyReply(Side.REQUEST, BODY, False)
+            << TrailersReply(Side.REQUEST))  # fmt: skip
+
+
+def test_a_stream_is_made_to_report_usage_and_its_length_follows():
+    machine = exchange()
+    machine.step(headers(content_length=str(len(STREAM))))
+    machine.step(RequestBody(STREAM, True))
+
+    (reply,) = machine.step(ROUTED)
+
+    assert {"include_usage": True} == orjson.loads(reply.body)["stream_options"]
+    assert str(len(reply.body)) == reply.mutation.set_headers["content-length"]
+
+
+def test_names_that_only_the_gateway_may_set_are_removed_from_the_request():
+    machine = exchange()
+    machine.step(
+        headers(target_pod="1.2.3.4:80", x_forebay_decision="mine", x_gateway_destination_endpoint="1.2.3.4:80")
+    )
+    machine.step(RequestBody(BODY, True))
+
+    (reply,) = machine.step(ROUTED)
+
+    assert {"target-pod", "x-forebay-decision"} == set(reply.mutation.remove_headers)
+    assert "10.0.0.1:8000,10.0.0.2:8000" == reply.mutation.set_headers["x-gateway-destination-endpoint"]
+
+
+@pytest.mark.parametrize("mode", [BodyMode.NONE, BodyMode.STREAMED])
+def test_a_mode_in_which_headers_leave_before_the_body_is_known_is_refused(mode: BodyMode):
+    assert Playbook(exchange()) >> headers(mode) << refuses(500)
+
+
+def test_an_unknown_path_is_refused_before_the_body():
+    event = RequestHeaders({**POST, ":path": "/v2/chat"}, False, BodyMode.BUFFERED)
+    assert Playbook(exchange()) >> event << refuses(404)
+
+
+def test_another_method_is_refused():
+    assert Playbook(exchange()) >> RequestHeaders({**POST, ":method": "GET"}, True) << refuses(405)
+
+
+def test_a_post_without_body_is_refused():
+    assert Playbook(exchange()) >> RequestHeaders(POST, True) << refuses(400)
+
+
+def test_a_content_length_over_the_limit_is_refused_before_the_body():
+    assert Playbook(exchange(2048)) >> headers(content_length="2049") << refuses(413)
+
+
+def test_a_body_over_the_limit_is_refused_where_it_passes_it():
+    assert (Playbook(exchange(2048))
+            >> headers(BodyMode.FULL_DUPLEX_STREAMED) >> RequestBody(b"x" * 2048)
+            >> RequestBody(b"x") << refuses(413))  # fmt: skip
+
+
+def test_a_truncated_body_is_refused():
+    assert (Playbook(exchange())
+            >> headers(BodyMode.BUFFERED_PARTIAL) << HeadersReply(Side.REQUEST)
+            >> RequestBody(BODY, False) << refuses(413))  # fmt: skip
+
+
+def test_a_malformed_body_is_refused_naming_the_field():
+    assert (Playbook(exchange())
+            >> headers() << HeadersReply(Side.REQUEST)
+            >> RequestBody(b'{"model":"m"}', True) << refuses(400, "messages"))  # fmt: skip
+
+
+def test_a_refusal_ends_the_exchange_with_json_and_whatever_comes_later_is_ignored():
+    machine = exchange()
+    machine.step(headers())
+    machine.step(RequestBody(BODY, True))
+    error = RpmExceededError("user: lgy has exceeded RPM: 3", retry_after_s=6.2)
+
+    (reply,) = machine.step(Refused(error, {"x-ratelimit-limit-requests": "3"}))
+
+    assert isinstance(reply, ImmediateReply)
+    assert 429 == reply.status
+    assert {
+        "retry-after": "7",
+        "x-error-rpm-exceeded": "true",
+        "x-ratelimit-limit-requests": "3",
+        "x-request-id": "r1",
+    }.items() <= reply.headers.items()
+    assert "rate_limit_exceeded" == orjson.loads(reply.body)["error"]["code"]
+    assert [] == machine.step(RequestBody(b"late", True))
+    assert [] == machine.step(Closed())
+
+
+def test_the_models_list_is_answered_from_the_headers_alone():
+    event = RequestHeaders({":method": "GET", ":path": "/v1/models?x=1"}, True)
+    assert (Playbook(exchange())
+            >> event << Answer(Operation.MODELS, event.headers)
+            >> Answered(b"{}") << ImmediateReply(200, {"content-type": "application/json"}, b"{}"))  # fmt: skip
+
+
+def test_in_metadata_mode_the_stream_closes_with_nothing_seen():
+    assert Playbook(routed()) >> Closed() << Finish()
+
+
+def test_a_request_that_was_never_routed_closes_in_silence():
+    machine = exchange()
+    machine.step(headers())
+    assert Playbook(machine) >> Closed()
+
+
+def test_an_answer_passes_with_our_headers_and_its_usage_is_learned():
+    answer = b'{"usage":{"prompt_tokens":7,"completion_tokens":9,"total_tokens":16}}'
+    theirs = {"content-type": "application/json", "x-forebay-decision": "theirs", "x-forebay-spoof": "1"}
+    usage = Usage(7, 9, stated_total=16)
+    assert (Playbook(routed())
+            >> ResponseHeaders({":status": "200", **theirs})
+            << HeadersReply(Side.RESPONSE, Mutation(ROUTED.response_headers, ("x-forebay-spoof",)))
+            >> ResponseBody(answer[:20]) << BodyReply(Side.RESPONSE)
+            >> ResponseBody(answer[20:], True) << BodyReply(Side.RESPONSE)
+            << Finish(200, usage, complete=True))  # fmt: skip
+
+
+def test_the_pod_that_served_is_named_after_a_retry():
+    machine = routed()
+    (reply,) = machine.step(ResponseHeaders({":status": "200"}, served="10.0.0.2:8000"))
+    assert "b" == reply.mutation.set_headers["target-pod"]
+
+
+def test_the_usage_chunk_that_we_asked_for_is_hidden_from_the_client():
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":1}}\n\n'
+    content = b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'
+    machine = routed(body=STREAM)
+    machine.step(ResponseHeaders({":status": "200", "content-type": "text/event-stream; charset=utf-8"}))
+
+    replies = [machine.step(ResponseBody(data))[0] for data in (content, usage)]
+    last, finish = machine.step(ResponseBody(b"data: [DONE]\n\n", True))
+
+    shown = b"".join(
+        data if reply.body is None else reply.body
+        for reply, data in zip([*replies, last], (content, usage, b"data: [DONE]\n\n"), strict=True)
+    )
+    assert content + b"data: [DONE]\n\n" == shown
+    assert Usage(7, 1) == finish.usage
+
+
+def test_full_duplex_answers_are_echoed_piece_by_piece():
+    machine = routed(BodyMode.FULL_DUPLEX_STREAMED, BodyMode.FULL_DUPLEX_STREAMED)
+    machine.step(ResponseHeaders({":status": "200", "content-type": "application/json"}))
+    assert [StreamedBodyReply(Side.RESPONSE, b"{}", False)] == machine.step(ResponseBody(b"{}"))
+    assert Playbook(machine) >> ResponseTrailers() << TrailersReply(Side.RESPONSE) << Finish(200, complete=True)
+
+
+def test_a_stream_that_the_client_cuts_is_not_complete():
+    machine = routed(body=STREAM)
+    machine.step(ResponseHeaders({":status": "200", "content-type": "text/event-stream"}))
+    machine.step(ResponseBody(b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'))
+    (finish,) = machine.step(Closed())
+    assert (False, 1) == (finish.complete, finish.output_chunks)
+
+
+def test_an_answer_of_the_proxy_itself_passes_without_our_headers():
+    machine = exchange()
+    machine.step(headers())
+    assert (
+        Playbook(machine)
+        >> ResponseHeaders({":status": "413"}, True)
+        << HeadersReply(Side.RESPONSE)
+        << Finish(413, complete=True)
+    )
+
+
+EVENTS = [
+    headers(), headers(BodyMode.FULL_DUPLEX_STREAMED), RequestHeaders({}), RequestHeaders(POST, True),
+    RequestBody(BODY, True), RequestBody(b"\xff"), RequestTrailers(),
+    ResponseHeaders({":status": "x"}), ResponseHeaders({":status": "200"}, True),
+    ResponseHeaders({":status": "200", "content-type": "text/event-stream"}),
+    ResponseBody(b"data: {"), ResponseBody(b"", True), ResponseTrailers(),
+    ROUTED, Refused(RpmExceededError("x")), Answered(b""), Closed(),
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(EVENTS), max_size=12))
+def test_any_sequence_of_events_ends_in_commands_and_never_in_an_exception(events: list[Any]):
+    machine = exchange()
+    finishes = 0
+    for event in events:
+        legal = machine.state is State.ENDED or (machine.state, type(event)) in TRANSITIONS
+        commands = machine.step(event)
+        finishes += sum(isinstance(command, Finish) for command in commands)
+        assert legal != any(isinstance(command, Abort) for command in commands)
+    assert 1 >= finishes
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_takes_every_event(state: State, event: Any):
+    machine = exchange()
+    paths: dict[State, list[Any]] = {
+        State.START: [], State.COLLECTING: [headers()], State.ADMITTING: [headers(), RequestBody(BODY, True)],
+        State.FORWARDED: [headers(), RequestBody(BODY, True), ROUTED],
+        State.RESPONDING: [headers(), RequestBody(BODY, True), ROUTED, ResponseHeaders({":status": "200"})],
+        State.ENDED: [headers(), RequestBody(BODY, True), ROUTED, Closed()],
+    }  # fmt: skip
+    for earlier in paths[state]:
+        machine.step(earlier)
+    assert state is machine.state
+
+    commands = machine.step(event)
+
+    legal = state is State.ENDED or (state, type(event)) in TRANSITIONS
+    assert legal != any(isinstance(command, Abort) for command in commands)

@@ -1,0 +1,86 @@
+"""One exchange performed, in memory: bytes in, bytes out, counts back to zero."""
+
+import orjson
+import pytest
+
+from gateway.extproc.session import ProtocolError, Session
+from gateway.settings import Settings
+from proto import ext_proc_pb2 as pb
+from ratelimit.limits import User
+from tests.support.shop import CHAT, Shop
+
+
+def a_message(**part: object) -> bytes:
+    return pb.ProcessingRequest(**part).SerializeToString()  # type: ignore[arg-type]  # one of its fields
+
+
+def request_headers() -> bytes:
+    request = pb.ProcessingRequest()
+    for key, value in {":method": "POST", ":path": "/v1/chat/completions", "user": "lgy"}.items():
+        request.request_headers.headers.headers.add(key=key, raw_value=value.encode())
+    return request.SerializeToString()
+
+
+def request_body(body: object = CHAT) -> bytes:
+    return a_message(request_body=pb.HttpBody(body=orjson.dumps(body), end_of_stream=True))
+
+
+def response_headers(status: str) -> bytes:
+    request = pb.ProcessingRequest()
+    request.response_headers.headers.headers.add(key=":status", raw_value=status.encode())
+    return request.SerializeToString()
+
+
+def a_session(mode: str = "metadata") -> tuple[Shop, Session]:
+    shop = Shop(Settings.model_validate({"response_mode": mode}), users={"lgy": User("lgy", 100, 10_000)})
+    return shop, Session(shop.settings, shop.pipeline, shop.ledger)
+
+
+async def test_a_request_is_routed_and_its_end_waits_for_the_access_log():
+    shop, session = a_session()
+    (first,) = await session.feed(request_headers())
+    (second,) = await session.feed(request_body())
+    assert "request_headers" == pb.ProcessingResponse.FromString(first).WhichOneof("response")
+    assert pb.ProcessingResponse.FromString(second).dynamic_metadata["forebay"]["exchange"]
+
+    session.close()
+
+    assert (0, 1) == (shop.sample('forebay_requests_in_flight{model="m"}'), len(shop.ledger))
+
+
+async def test_with_responses_through_us_the_end_settles_at_once():
+    shop, session = a_session("ext_proc")
+    for message in (request_headers(), request_body(), response_headers("200")):
+        await session.feed(message)
+    answer = b'{"usage":{"prompt_tokens":5,"completion_tokens":6}}'
+    await session.feed(a_message(response_body=pb.HttpBody(body=answer, end_of_stream=True)))
+    assert session.ended
+    session.close()
+    assert 0 == len(shop.ledger)
+    assert 6 == shop.sample('forebay_tokens_total{kind="output",model="m"}')
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("", "cut"), ("503", "upstream_error")])
+async def test_with_responses_through_us_a_closed_stream_is_the_end(status: str, outcome: str):
+    shop, session = a_session("ext_proc")
+    for message in (request_headers(), request_body(), *([response_headers(status)] if status else [])):
+        await session.feed(message)
+    session.close()
+    assert 1 == shop.sample(f'forebay_requests_total{{model="m",outcome="{outcome}",strategy="least-request"}}')
+
+
+async def test_a_refusal_is_answered_and_ends_the_session():
+    shop, session = a_session()
+    await session.feed(request_headers())
+    (reply,) = await session.feed(request_body({"model": "other", "messages": CHAT["messages"]}))
+    assert 404 == pb.ProcessingResponse.FromString(reply).immediate_response.status.code
+    assert session.ended
+    session.close()
+    assert 0 == len(shop.ledger)
+
+
+@pytest.mark.parametrize("message", [b"\xff\xff", b"", request_body()])
+async def test_nonsense_is_a_protocol_error(message: bytes):
+    _, session = a_session()
+    with pytest.raises(ProtocolError):
+        await session.feed(message)

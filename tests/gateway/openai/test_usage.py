@@ -1,0 +1,249 @@
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.openai.sse import MAX_EVENT_BYTES
+from gateway.openai.usage import JsonUsageCollector, SseUsageParser, Usage, usage_of
+from tests.support.recordings import recorded_body
+
+RECORDED_STREAMS = {  # usage, error code, events, chunks with content, done
+    "chat_stream.http": (None, None, 5, 4, True),
+    "chat_stream_usage.http": (Usage(6, 4, None, 10), None, 6, 4, True),
+    "chat_stream_cont_usage.http": (Usage(6, 4, None, 10), None, 6, 4, True),
+    "chat_stream_n2.http": (Usage(6, 4, None, 10), None, 7, 4, True),
+    "chat_stream_tool_calls.txt": (Usage(7, 139, None, 146), None, 17, 15, True),
+    "chat_stream_engine_died.http": (None, 500, 5, 3, True),
+    "completion_stream_usage.http": (Usage(5, 4, None, 9), None, 5, 4, True),
+    "messages_stream.http": (Usage(6, 3), None, 7, 2, True),
+    "responses_stream.http": (Usage(6, 3, 0, 9), None, 9, 1, True),
+    "sse_keepalive_3.txt": (None, None, 4, 2, False),
+}
+
+
+def parsed(*chunks):
+    parser = SseUsageParser()
+    for chunk in chunks:
+        parser.feed(chunk)
+    parser.finish()
+    return parser
+
+
+def facts(parser):
+    return parser.usage, parser.error_code, parser.events, parser.content_chunks, parser.done
+
+
+def collected(*pieces):
+    collector = JsonUsageCollector()
+    for piece in pieces:
+        collector.feed(piece)
+    collector.finish()
+    return collector.usage
+
+
+def pieces_of(body, size):
+    return [body[at : at + size] for at in range(0, len(body), size)]
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 6, "completion_tokens": 4, "total_tokens": 10}, Usage(6, 4, None, 10)),
+        ({"input_tokens": 6, "output_tokens": 4}, Usage(6, 4)),
+        ({"prompt_tokens": 6, "total_tokens": 6}, Usage(6, 0, None, 6)),
+        ({"prompt_tokens": 6.0, "completion_tokens": 4.0}, Usage(6, 4)),
+        ({"total_tokens": 9}, Usage(stated_total=9)),
+        ({"output_tokens": 4}, Usage(None, 4)),
+        ({"prompt_tokens": 6}, Usage(6)),
+        ({"prompt_tokens": 6, "total_tokens": 3}, Usage(6, None, None, 3)),
+        ({"prompt_tokens": 6, "completion_tokens": -1}, Usage(6)),
+        ({"prompt_tokens": None, "input_tokens": 6}, Usage(6)),
+        ({"prompt_tokens": 6, "prompt_tokens_details": {"cached_tokens": 4}}, Usage(6, None, 4)),
+        ({"input_tokens": 6, "input_tokens_details": {"cached_tokens": 0}}, Usage(6, None, 0)),
+        ({"prompt_tokens": 6, "prompt_tokens_details": {"cached_tokens": "4"}}, Usage(6)),
+        ({"prompt_tokens": 6, "prompt_tokens_details": [4]}, Usage(6)),
+    ],
+)
+def test_usage_is_read_by_either_name_and_unknown_parts_stay_unknown(usage, expected):
+    assert expected == usage_of(usage)
+
+
+@pytest.mark.parametrize(
+    "usage", [None, {}, [], "6", 6, {"prompt_tokens": "6"}, {"total_tokens": True}, {"output_tokens": 1.5}, {"a": 1}]
+)
+def test_what_holds_no_count_is_no_usage(usage):
+    assert usage_of(usage) is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "total"),
+    [
+        (Usage(6, 4), 10),
+        (Usage(6, 4, None, 11), 11),
+        (Usage(6), None),
+        (Usage(None, 4), None),
+        (Usage(stated_total=9), 9),
+    ],
+)
+def test_the_total_is_the_engines_or_the_sum_of_known_parts(usage, total):
+    assert total == usage.total_tokens
+
+
+def test_a_later_usage_counts_with_what_only_the_earlier_one_told():
+    assert Usage(6, 4, 2) == Usage(6, 0, 2, 6).updated(Usage(None, 4))
+    assert Usage(7, 5, 3, 12) == Usage(6, 4, 2, 10).updated(Usage(7, 5, 3, 12))
+
+
+@pytest.mark.parametrize("name", RECORDED_STREAMS)
+def test_a_recorded_stream_is_understood(name):
+    assert RECORDED_STREAMS[name] == facts(parsed(recorded_body(name)))
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("name", RECORDED_STREAMS)
+def test_a_recorded_stream_is_understood_split_at_every_byte(name, line_end):
+    stream = recorded_body(name).replace(b"\n", line_end)
+
+    for size in (1, 2, 7, 100):
+        assert RECORDED_STREAMS[name] == facts(parsed(*pieces_of(stream, size)))
+    for at in range(0, len(stream), 1 + len(stream) // 500):
+        assert RECORDED_STREAMS[name] == facts(parsed(stream[:at], stream[at:]))
+
+
+@given(st.sampled_from([*RECORDED_STREAMS]), st.data())
+def test_a_recorded_stream_is_understood_split_anywhere(name, data):
+    stream = recorded_body(name).replace(b"data: ", data.draw(st.sampled_from([b"data: ", b"data:"])))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)))))
+
+    chunks = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+
+    assert RECORDED_STREAMS[name] == facts(parsed(*chunks))
+
+
+@pytest.mark.parametrize(
+    ("stream", "usage"),
+    [
+        (b'data:{"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n', Usage(1, 2)),
+        (b'data: {"usage":{"prompt_tokens":1,\ndata: "completion_tokens":2}}\n\n', Usage(1, 2)),
+        (b'\xef\xbb\xbfdata: {"usage":{"prompt_tokens":1,"completion_tokens":2},"choices":[{}]}\n\n', Usage(1, 2)),
+        (b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2}}', Usage(1, 2)),
+        (b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2}}\r\r', Usage(1, 2)),
+        (b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\ndata: {"usage":null}\n\n', Usage(1, 2)),
+        (b'data: {"usage":null}\n\n', None),
+        (b'data: {"usage":{"prompt_tokens":1\n\n', None),
+        (b'data: ["usage"]\n\n', None),
+        (b'data: "usage"\n\n', None),
+        (b'data: {"message":"usage","response":3}\n\n', None),
+        (b': {"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n', None),
+        (b'data: {"choices":[{"delta":{"content":"\\"usage\\":{\\"prompt_tokens\\":1}"}}]}\n\n', None),
+        (b"", None),
+    ],
+)
+def test_usage_is_found_where_it_is_and_nowhere_else(stream, usage):
+    assert usage == parsed(stream).usage
+
+
+def test_parts_of_anthropics_usage_come_in_two_events():
+    start = b'data: {"type":"message_start","message":{"usage":{"input_tokens":25,"output_tokens":1}}}\n\n'
+    delta = b'event: message_delta\ndata: {"type":"message_delta","delta":{},"usage":{"output_tokens":15}}\n\n'
+
+    assert Usage(25, 1) == parsed(start).usage
+    assert Usage(25, 15) == parsed(start, delta).usage
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b'{"error": {"message": "died", "code": 503}}', 503),
+        (b'{"error":{"message":"died","code":"server_error"}}', 500),
+        (b'{"type":"error","error":{"type":"overloaded_error"}}', 500),
+        (b'{"type":"response.failed","response":{"error":{"code":"server_error"}}}', 500),
+        (b'{"error":"died"}', 500),
+        (b'{"type":"response.completed","response":{"error":null}}', None),
+        (b'{"choices":[{"delta":{"content":"\\"error\\""}}]}', None),
+    ],
+)
+def test_an_error_inside_a_stream_has_a_code(data, code):
+    assert code == parsed(b"data: " + data + b"\n\n").error_code
+
+
+@pytest.mark.parametrize(
+    ("data", "content"),
+    [
+        (b'{"choices": [{"index": 0, "delta": {"content": "a"}}]}', 1),
+        (b'{"choices":[{"delta":{"role":"assistant","content":"a"}}]}', 1),
+        (b'{"choices":[{"delta":{"role":"assistant"}}]}', 0),
+        (b'{"choices":[{"delta":{"role":"assistant","content":"","reasoning_content":null}}]}', 0),
+        (b'{"choices":[{"index":0,"text":"a"}]}', 1),
+        (b'{"choices":[]}', 0),
+        (b'{"type":"response.reasoning_text.delta","delta":"a"}', 1),
+        (b'{"type":"ping"}', 0),
+    ],
+)
+def test_chunks_with_content_are_counted_to_estimate_what_was_produced(data, content):
+    assert content == parsed(b"data: " + data + b"\n\n").content_chunks
+
+
+def test_an_event_that_is_too_long_is_counted_and_not_read():
+    huge = b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2},"x":"' + b"x" * MAX_EVENT_BYTES + b'"}\n\n'
+
+    parser = parsed(*pieces_of(huge, 65_536), b'data: {"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n')
+
+    assert (Usage(3, 4), 1, 1) == (parser.usage, parser.oversized_events, parser.events)
+
+
+@pytest.mark.parametrize(
+    ("name", "usage"),
+    [
+        ("chat.http", Usage(6, 5, None, 11)),
+        ("completion_n2_list.http", Usage(2, 4, None, 6)),
+        ("messages.http", Usage(6, 4)),
+        ("responses.http", Usage(6, 4, 0, 10)),
+    ],
+)
+def test_a_recorded_answer_is_understood_in_pieces_of_any_size(name, usage):
+    body = recorded_body(name)
+
+    for size in (1, 10, len(body)):
+        assert usage == collected(*pieces_of(body, size))
+
+
+EMBEDDINGS = orjson.dumps([{"index": index, "embedding": [0.123456789] * 4096} for index in range(120)])
+USAGE = b'"usage": {"prompt_tokens":5,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":1}}'
+
+
+@pytest.mark.parametrize("size", [1000, 65_536, 1 << 17, 10_000_000])
+@pytest.mark.parametrize(
+    "body", [b'{"data":' + EMBEDDINGS + b"," + USAGE + b"}", b"{" + USAGE + b',"data":' + EMBEDDINGS + b"}"]
+)
+def test_a_large_answer_is_understood_wherever_its_usage_is(body, size):
+    assert len(body) > 5_000_000
+    assert Usage(5, 0, 1, 5) == collected(*pieces_of(body, size))
+
+
+def test_the_last_usage_that_holds_a_count_is_the_answers():
+    assert Usage(5, 0, 1, 5) == collected(b'{"usage":{"input_tokens":9},' + USAGE + b',"x":{"usage":{}}}')
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'{"usage":null}',
+        b'{"usage":"{}"}',
+        b'{"usage":{}}',
+        b'{"usage":{"prompt_tokens":',
+        b'{"choices":[{"logprobs":{"top_logprobs":[{"usage":-1.5}]}}]}',
+        b'{"content":"\\"usage\\":{\\"prompt_tokens\\":1}"}',
+        b'{"usage":' + b'{"usage":' * 3000,
+    ],
+)
+def test_an_answer_without_usage_has_none(body):
+    assert collected(body) is None
+
+
+@given(st.integers(60_000, 140_000), st.integers(500, 200_000))
+def test_usage_is_found_across_the_edge_of_what_is_held(before, size):
+    body = b'{"data":"' + b"x" * before + b'",' + USAGE + b',"more":"' + b"x" * 140_000 + b'"}'
+
+    assert Usage(5, 0, 1, 5) == collected(*pieces_of(body, size))

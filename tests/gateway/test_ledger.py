@@ -1,0 +1,115 @@
+"""The end of a request: seen once, from whichever source comes first."""
+
+import asyncio
+
+from gateway.extproc.events import Routed
+from gateway.openai.usage import Usage
+from gateway.settlement import Seen
+from ratelimit.limits import User
+from tests.support.shop import AwayLimiter, Shop
+
+IN_FLIGHT = 'forebay_requests_in_flight{model="m"}'
+
+
+async def opened(shop: Shop, user: str = "lgy") -> str:
+    assert isinstance(await shop.admit(user=user), Routed)
+    return shop.last_id
+
+
+def a_shop() -> Shop:
+    return Shop(users={"lgy": User("lgy", 100, 10_000)})
+
+
+async def tokens_of(shop: Shop) -> int:
+    await asyncio.sleep(0)  # the settlement is a task
+    assert shop.limiter is not None
+    usage = await shop.limiter.usage("lgy")
+    assert usage is not None
+    return usage.tokens.used
+
+
+async def test_an_open_request_is_in_flight_and_holds_a_reservation():
+    shop = a_shop()
+    await opened(shop)
+    assert (1, 1, 1) == (shop.sample(IN_FLIGHT), shop.sample("forebay_reservations_open"), len(shop.ledger))
+
+
+async def test_a_closed_stream_releases_at_once_and_usage_settles_later():
+    shop = a_shop()
+    exchange = await opened(shop)
+
+    shop.ledger.stream_closed(exchange)
+    assert (0, 1) == (shop.sample(IN_FLIGHT), shop.sample("forebay_reservations_open"))
+    shop.ledger.ended(exchange, Seen(200, Usage(7, 9)))
+
+    assert 16 == await tokens_of(shop)
+    assert (0, 0, 0) == (shop.sample(IN_FLIGHT), shop.sample("forebay_reservations_open"), len(shop.ledger))
+
+
+async def test_usage_that_comes_before_the_stream_closes_settles_once():
+    shop = a_shop()
+    exchange = await opened(shop)
+    shop.ledger.ended(exchange, Seen(200, Usage(7, 9)))
+    shop.ledger.stream_closed(exchange)
+    shop.ledger.ended(exchange, Seen(200, Usage(70, 90)))
+    assert 16 == await tokens_of(shop)
+    assert 1 == shop.sample('forebay_requests_total{model="m",outcome="ok",strategy="least-request"}')
+
+
+async def test_an_entry_that_never_comes_leaves_the_estimate_after_the_grace():
+    shop = a_shop()
+    exchange = await opened(shop)
+    reserved = await tokens_of(shop)
+    shop.ledger.stream_closed(exchange)
+
+    shop.now_s += shop.settings.limits.settle_grace_s - 0.1
+    shop.ledger.expire()
+    assert 1 == len(shop.ledger)
+    shop.now_s += 0.2
+    shop.ledger.expire()
+
+    assert (reserved, 0) == (await tokens_of(shop), len(shop.ledger))
+
+
+async def test_an_upstream_error_refunds_the_tokens_and_keeps_the_request():
+    shop = a_shop()
+    shop.ledger.ended(await opened(shop), Seen(500))
+    assert 0 == await tokens_of(shop)
+    assert shop.limiter is not None
+    usage = await shop.limiter.usage("lgy")
+    assert usage is not None
+    assert 1 == usage.requests.used
+    assert 0 < shop.sample('forebay_tokens_total{kind="refunded",model="m"}')
+
+
+async def test_real_prompt_sizes_teach_the_next_estimate():
+    shop = a_shop()
+    for _ in range(200):
+        shop.ledger.ended(await opened(shop, user=""), Seen(200, Usage(60, 1)))
+    exchange = await opened(shop)
+    assert shop.ledger._open[exchange].estimate.prompt_tokens > 20
+
+
+async def test_draining_waits_for_the_last_settlement():
+    shop = a_shop()
+    exchange = await opened(shop)
+    assert not await shop.ledger.drain(0.01)
+    shop.ledger.ended(exchange, Seen(200, Usage(7, 9)))
+    assert await shop.ledger.drain(5)
+    assert 16 == await tokens_of(shop)
+
+
+async def test_a_settlement_that_cannot_be_made_is_counted_and_leaves_nothing_open():
+    shop = Shop(users={"lgy": User("lgy", 100, 10_000)})
+    exchange = await opened(shop)
+    shop.ledger._limiter = AwayLimiter()
+    shop.ledger.ended(exchange, Seen(200))
+    assert await shop.ledger.drain(5)
+    assert (1, 0) == (shop.sample('forebay_errors_total{where="settle"}'), shop.sample("forebay_reservations_open"))
+
+
+async def test_an_unknown_exchange_changes_nothing():
+    shop = a_shop()
+    shop.ledger.ended("9-9", Seen(200))
+    shop.ledger.stream_closed("9-9")
+    assert 0 == len(shop.ledger)

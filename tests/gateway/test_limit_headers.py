@@ -1,0 +1,43 @@
+"""Rate-limit headers, as clients parse them."""
+
+import pytest
+
+from gateway.limit_headers import duration, limit_headers
+from ratelimit.limits import Quota
+
+
+def test_every_header_of_a_user_with_both_limits():
+    assert {
+        "x-update-rpm": "1",
+        "x-ratelimit-limit-requests": "3",
+        "x-ratelimit-remaining-requests": "2",
+        "x-ratelimit-reset-requests": "1m0s",
+        "x-update-tpm": "266",
+        "x-ratelimit-limit-tokens": "1000",
+        "x-ratelimit-remaining-tokens": "734",
+        "x-ratelimit-reset-tokens": "59.5s",
+        "ratelimit-policy": '"rpm";q=3;w=60, "tpm";q=1000;w=60',
+        "ratelimit": '"rpm";r=2;t=60, "tpm";r=734;t=60',
+    } == limit_headers(Quota(3, 1, 60.0), Quota(1000, 266, 59.5))
+
+
+def test_a_kind_without_a_limit_shows_only_its_use():
+    headers = limit_headers(Quota(None, 1, 60.0), Quota(None, 5, 60.0))
+    assert {"x-update-rpm": "1", "x-update-tpm": "5"} == headers
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (-1, "0s"),
+        (0.0201, "21ms"),
+        (0.9991, "1s"),
+        (1, "1s"),
+        (59.517, "59.52s"),
+        (60, "1m0s"),
+        (361.5, "6m1.5s"),
+    ],
+)
+def test_durations_read_as_openai_prints_them(seconds: float, text: str):
+    assert text == duration(seconds)

@@ -1,0 +1,143 @@
+"""Admission: who, how much, where, and what the client is told."""
+
+import orjson
+import pytest
+
+from gateway.extproc.commands import Refuse
+from gateway.extproc.events import Refused, Routed
+from gateway.openai.errors import BadRequestError
+from gateway.settings import LimitSettings, Settings
+from ratelimit.limits import User
+from tests.support.shop import AwayLimiter, Shop
+
+
+def refused(outcome: Refused | Routed) -> tuple[int, str, str | None]:
+    assert isinstance(outcome, Refused)
+    return outcome.error.status, outcome.error.kind, outcome.error.param
+
+
+def routed(outcome: Refused | Routed) -> Routed:
+    assert isinstance(outcome, Routed), outcome
+    return outcome
+
+
+async def test_the_destination_is_the_same_in_header_and_metadata_with_two_fallbacks():
+    outcome = routed(await Shop().admit())
+    destination = outcome.request_headers["x-gateway-destination-endpoint"]
+    assert destination == outcome.metadata["envoy.lb"]["x-gateway-destination-endpoint"]
+    assert 3 == len(set(destination.split(",")))
+    assert {"a", "b", "c"} == set(outcome.pods.values())
+
+
+async def test_the_client_is_told_pod_strategy_decision_and_ids():
+    outcome = routed(await Shop().admit(x_request_id="r1", x_session_id="s\x01"))
+    shown = outcome.response_headers
+    assert {"x-request-id": "r1", "request-id": "r1", "routing-strategy": "least-request"}.items() <= shown.items()
+    assert shown["target-pod"] in outcome.pods.values()
+    assert outcome.pods[shown["target-pod-ip"]] == shown["target-pod"]
+    assert "0 in flight" in shown["x-forebay-decision"]
+    assert shown["x-session-id"].isprintable()
+
+
+async def test_the_address_of_the_pod_can_be_kept_from_the_client():
+    outcome = routed(await Shop(Settings(hide_pod_address=True)).admit())
+    assert "target-pod-ip" not in outcome.response_headers
+
+
+async def test_a_user_with_limits_sees_them_and_an_anonymous_request_has_none():
+    shop = Shop(users={"lgy": User("lgy", 3, 1000)})
+    assert "2" == routed(await shop.admit(user="lgy")).response_headers["x-ratelimit-remaining-requests"]
+    assert "x-ratelimit-remaining-requests" not in routed(await shop.admit()).response_headers
+
+
+async def test_the_fourth_of_three_is_refused_with_a_true_retry_after():
+    shop = Shop(users={"lgy": User("lgy", 3, 10_000)})
+    for _ in range(3):
+        routed(await shop.admit(user="lgy"))
+
+    outcome = await shop.admit(user="lgy")
+
+    assert isinstance(outcome, Refused)
+    assert "user: lgy has exceeded RPM: 3" == outcome.error.message
+    assert outcome.error.retry_after_s is not None
+    shop.now_s += outcome.error.retry_after_s - 0.05
+    assert (429, "rpm", None) == refused(await shop.admit(user="lgy"))
+    shop.now_s += 0.05
+    routed(await shop.admit(user="lgy"))
+
+
+async def test_tokens_are_reserved_for_prompt_and_output_and_refused_together():
+    shop = Shop(Settings(limits=LimitSettings(output_tokens=256)), users={"lgy": User("lgy", None, 300)})
+    first = routed(await shop.admit(user="lgy"))
+    assert 256 < int(first.response_headers["x-update-tpm"]) < 270
+    assert (429, "tpm", None) == refused(await shop.admit(user="lgy"))
+    assert isinstance(await shop.admit({"max_tokens": 10}, user="lgy"), Routed)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"user": "nobody"}, (401, "unknown_user", None)),
+        ({"routing_strategy": "nope"}, (400, "invalid_strategy", None)),
+        ({"external_filter": "a in"}, (400, "invalid_filter", "external-filter")),
+        ({"external_filter": "gpu=T4"}, (503, "no_ready_pod", None)),
+    ],
+)
+async def test_headers_that_cannot_be_followed_are_refused(
+    headers: dict[str, str], expected: tuple[int, str, str | None]
+):
+    assert expected == refused(await Shop().admit(**headers))
+
+
+async def test_an_unknown_model_is_not_found_and_names_what_exists():
+    outcome = await Shop().admit({"model": "other"})
+    assert (404, "unknown_model", "model") == refused(outcome)
+    assert isinstance(outcome, Refused)
+    assert "m" in outcome.error.message
+
+
+async def test_an_unknown_model_in_picker_mode_is_unavailable():
+    assert (503, "no_ready_pod", None) == refused(await Shop().admit({"model": "other"}, frozenset({"10.0.0.1:1"})))
+
+
+async def test_a_subset_that_holds_nobody_is_unavailable():
+    assert (503, "no_ready_pod", None) == refused(await Shop().admit(None, frozenset({"1.1.1.1:1"})))
+
+
+async def test_a_refusal_before_the_limiter_charges_nothing_and_still_shows_the_limits():
+    shop = Shop(users={"lgy": User("lgy", 3, 1000)})
+    outcome = await shop.admit({"model": "other"}, user="lgy")
+    assert isinstance(outcome, Refused)
+    assert "3" == outcome.headers["x-ratelimit-remaining-requests"]
+
+
+async def test_a_malformed_body_is_counted_and_shows_the_limits():
+    shop = Shop(users={"lgy": User("lgy", 3, 1000)})
+    outcome = await shop.pipeline.refuse(Refuse(BadRequestError("x"), {"user": "lgy"}))
+    assert "3" == outcome.headers["x-ratelimit-remaining-requests"]
+    assert 1 == shop.sample('forebay_refusals_total{kind="bad_request"}')
+
+
+@pytest.mark.parametrize(("setting", "status"), [("deny", 401), ("guest", 429), ("allow", None)])
+async def test_requests_without_a_user_are_what_the_setting_says(setting: str, status: int | None):
+    shop = Shop(Settings(anonymous=setting), users={"guest": User("guest", 0, None)})
+    outcome = await shop.admit()
+    assert status == (outcome.error.status if isinstance(outcome, Refused) else None)
+
+
+async def test_a_limiter_that_is_away_and_may_not_be_ignored_is_unavailable():
+    assert (503, "limiter_away", None) == refused(await Shop(limiter=AwayLimiter()).admit(user="lgy"))
+
+
+async def test_models_are_listed_as_openai_does():
+    answered = Shop().pipeline.answer()
+    (model,) = orjson.loads(answered.body)["data"]
+    assert ("m", "model") == (model["id"], model["object"])
+
+
+async def test_names_that_clients_make_up_are_not_remembered():
+    shop = Shop()
+    for number in range(5):
+        await shop.admit({"model": f"made-up-{number}"})
+    await shop.admit()
+    assert ["m"] == list(shop.pipeline._estimators)

@@ -1,0 +1,34 @@
+"""What is charged, for every way a request can end."""
+
+import pytest
+
+from gateway.estimates import Estimator
+from gateway.openai.usage import Usage
+from gateway.settings import LimitSettings
+from gateway.settlement import Estimate, Seen, Settlement, settle
+
+ESTIMATE = Estimate(prompt_tokens=10, output_tokens=256, streams=True)
+WHOLE = Estimate(prompt_tokens=10, output_tokens=256, streams=False)
+ESTIMATOR = Estimator(LimitSettings())
+
+
+@pytest.mark.parametrize(
+    ("estimate", "seen", "expected"),
+    [
+        (ESTIMATE, Seen(200, Usage(7, 9)), Settlement("ok", 16, 7, 9)),
+        (ESTIMATE, Seen(200, Usage(7, 9), cut=True), Settlement("cut", 16, 7, 9)),
+        (ESTIMATE, Seen(), Settlement("unknown", 266)),
+        (ESTIMATE, Seen(500), Settlement("upstream_error", 0, failed=True)),
+        (ESTIMATE, Seen(503), Settlement("upstream_error", 0, failed=True)),
+        (ESTIMATE, Seen(400), Settlement("client_error", 0)),
+        (ESTIMATE, Seen(0, cut=True), Settlement("cut", 10, 10, 0)),
+        (ESTIMATE, Seen(0), Settlement("cut", 0)),
+        (ESTIMATE, Seen(200, cut=True, response_bytes=4_300), Settlement("cut", 30, 10, 20)),
+        (ESTIMATE, Seen(200, cut=True, output_chunks=3), Settlement("cut", 13, 10, 3)),
+        (ESTIMATE, Seen(200, error_code=500, output_chunks=2), Settlement("upstream_error", 12, 10, 2, failed=True)),
+        (ESTIMATE, Seen(200, broken=True, response_bytes=215), Settlement("upstream_error", 11, 10, 1, failed=True)),
+        (WHOLE, Seen(200, response_bytes=9_999), Settlement("ok", 266, 10, 256)),
+    ],
+)
+def test_a_settlement(estimate: Estimate, seen: Seen, expected: Settlement):
+    assert expected == settle(estimate, seen, ESTIMATOR)

@@ -1,0 +1,81 @@
+"""A pipeline with everything behind it in memory: a clock to turn, users to set, a fleet of three pods."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from gateway.extproc.commands import Admit
+from gateway.extproc.events import Refused, Routed
+from gateway.fleet import Fleet
+from gateway.ledger import Ledger
+from gateway.metrics import Metrics
+from gateway.openai.paths import Operation
+from gateway.openai.request import parse_request
+from gateway.pipeline import Pipeline
+from gateway.settings import Settings
+from ratelimit.limits import Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict
+from ratelimit.memory import MemoryLimiter
+from routing.table import STRATEGIES
+from tests.support.pods import MODEL, a_fleet, an_endpoint
+
+CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+
+
+class AwayLimiter:
+    """A limiter whose store never answers."""
+
+    async def reserve(self, charge: Charge) -> Verdict:
+        raise LimiterUnavailableError(charge.user)
+
+    async def settle(self, reservation: Reservation, tokens: int) -> None:
+        raise LimiterUnavailableError(reservation.user)
+
+    async def usage(self, user: str) -> Usage | None:
+        raise LimiterUnavailableError(user)
+
+
+@dataclass
+class Shop:
+    """Change `now_s` and `users` at will."""
+
+    settings: Settings = field(default_factory=Settings)
+    now_s: float = 1000.0
+    users: dict[str, User] = field(default_factory=dict)
+    limiter: Limiter | None = None
+
+    def __post_init__(self) -> None:
+        self.fleet: Fleet = a_fleet(
+            an_endpoint("a"), an_endpoint("b"), an_endpoint("c"), settings=self.settings.routing
+        )
+        self.metrics = Metrics(STRATEGIES)
+        self.metrics.know_models(self.fleet.models())
+        self.limiter = self.limiter or MemoryLimiter(self.users.get, self.clock)
+        self.ledger = Ledger(self.fleet, self.limiter, self.metrics, self.settings.limits.settle_grace_s, self.clock)
+        self.pipeline = Pipeline(
+            settings=self.settings,
+            fleet=self.fleet,
+            limiter=self.limiter,
+            ledger=self.ledger,
+            metrics=self.metrics,
+            worker="0",
+            clock=self.clock,
+        )
+
+    def clock(self) -> float:
+        return self.now_s
+
+    async def admit(self, body: dict[str, Any] | None = None, subset: Any = None, **headers: str) -> Refused | Routed:
+        """The pipeline's answer; an admitted request's id is `self.last_id`."""
+        request = parse_request(Operation.CHAT, "", orjson.dumps({**CHAT, **(body or {})}))
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        outcome = await self.pipeline.admit(Admit(request, named, subset))
+        if isinstance(outcome, Refused):
+            return outcome
+        routed, self.last_id = outcome
+        return routed
+
+    def sample(self, name: str) -> float:
+        """One sample of the metrics page, 0 when it is not there."""
+        lines = dict(line.rsplit(" ", 1) for line in self.metrics.render().decode().splitlines() if line[0] != "#")
+        return float(lines.get(name, 0))
