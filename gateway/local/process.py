@@ -39,13 +39,16 @@ class Part:
     argv: Sequence[str]
     address: str
     ready: Callable[[], Awaitable[bool]]
-    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Added to the supervisor's own."""
     log: Path | None = None
     """None: the supervisor's own output."""
     advice: str = ""
     """What a person can do when it does not start."""
     drain: Callable[[], Awaitable[None]] | None = None
     """Asked to finish its work before it is told to end."""
+    stop_s: float = 5.0
+    """Between being told to end and being killed."""
     on_death: Callable[[int], None] = lambda _pid: None
     """Called with the id of each process of this part that ended."""
 
@@ -64,7 +67,7 @@ class Process:
         try:
             self._popen = subprocess.Popen(
                 part.argv,
-                env=part.env,
+                env={**os.environ, **part.env},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -15,8 +15,6 @@ POLL_S = 0.02
 """Between two readiness questions; a start is as slow as the slowest part plus one of these."""
 START_S = 20.0
 """Longest wait for a part's first readiness; Redis may load its data."""
-STOP_S = 5.0
-"""Between being told to end and being killed."""
 BACK_OFF_S = (0.1, 5.0)
 """First and longest pause before a part that died is started again; doubles in between."""
 STEADY_S = 10.0
@@ -138,7 +136,7 @@ class Supervisor:
             await life.part.drain()
         for number in (signal.SIGTERM, signal.SIGKILL):
             life.process.send(number)
-            await asyncio.wait({exited}, timeout=STOP_S)
+            await asyncio.wait({exited}, timeout=life.part.stop_s)
             if exited.done():
                 break
         life.part.on_death(life.process.pid)

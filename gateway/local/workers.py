@@ -41,26 +41,25 @@ def worker_parts(
 def _worker_part(
     settings: Settings, launch: Launch, index: int, metrics: Path, log: Callable[[str], Path | None]
 ) -> Part:
-    private = settings.listen.workers[index : index + 1]
     name = f"gateway-{index + 1}"
     return Part(
         "gateway",
         name,
         launch.argv,
-        private[0] if private else settings.listen.grpc,
-        partial(_ready, settings, private),
+        launch.address,
+        partial(_ready, settings, launch.address),
         env={**launch.env, METRICS_FOLDER: str(metrics)},
         log=log(name),
         advice="With `transport: grpc` it starts where pyvoy cannot, for example without a shared libpython.",
         drain=partial(_drain, launch.drain_url, settings.drain_s) if launch.drain_url else None,
+        stop_s=_DRAIN_GRACE_S if launch.drain_url else settings.drain_s + _DRAIN_GRACE_S,  # SIGTERM drains, too
         on_death=partial(forget_process, shared=metrics),
     )
 
 
-async def _ready(settings: Settings, private: tuple[str, ...]) -> bool:
+async def _ready(settings: Settings, own_address: str) -> bool:
     """The shared addresses are served by any worker, its own only by this one."""
-    own = [await accepts(address) for address in private]
-    return all(own) and await answers_ok(settings.listen.http, "/healthz")
+    return await accepts(own_address) and await answers_ok(settings.listen.http, "/healthz")
 
 
 async def _drain(url: str, drain_s: float) -> None:

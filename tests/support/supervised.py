@@ -1,18 +1,18 @@
 """`forebay up` and `forebay gateway` with stand-in workers: `python -m tests.support.supervised up|gateway ...`."""
 
-import os
 import sys
 from pathlib import Path
 
 from gateway.local import service, up, workers
 from gateway.serving.launch import Launch
 from gateway.settings import Settings
+from tests.support.ports import free_address
 
 
 def stand_in(settings: Settings, config_file: Path, index: int, run_dir: Path) -> Launch:
-    private = settings.listen.workers[index : index + 1]
-    argv = (sys.executable, "-m", "tests.support.worker", settings.listen.http, *private)
-    return Launch(argv, dict(os.environ), f"http://{settings.listen.http}/drain")
+    address = settings.listen.workers[index] if settings.listen.workers else free_address()
+    argv = (sys.executable, "-m", "tests.support.worker", settings.listen.http, address)
+    return Launch(argv, {}, address, f"http://{settings.listen.http}/drain")
 
 
 if __name__ == "__main__":

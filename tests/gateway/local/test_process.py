@@ -19,7 +19,7 @@ async def never() -> bool:
 
 
 def a_part(code: str, log: Path | None = None, **env: str) -> Part:
-    return Part("test", "part", (sys.executable, "-c", code), "", never, env={**os.environ, **env}, log=log)
+    return Part("test", "part", (sys.executable, "-c", code), "", never, env=env, log=log)
 
 
 async def test_output_and_environment_reach_the_log_and_its_tail(tmp_path: Path):

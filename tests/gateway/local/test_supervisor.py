@@ -162,8 +162,7 @@ async def test_the_last_role_to_start_is_the_first_to_end_and_is_drained_before(
     assert ["drain envoy", "end envoy", "drain redis", "end redis"] == order
 
 
-async def test_a_part_that_ignores_the_order_to_end_is_killed(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "STOP_S", 0.2)
+async def test_a_part_that_ignores_the_order_to_end_is_killed():
     supervisor = Heard().supervisor()
     part = server("deaf")
     code = f"""
@@ -176,7 +175,7 @@ async def main():
     await asyncio.sleep(60)
 asyncio.run(main())
 """
-    await supervisor.start(replace(part, argv=(sys.executable, "-c", code)))
+    await supervisor.start(replace(part, argv=(sys.executable, "-c", code), stop_s=0.2))
     pid = pids(supervisor)["deaf"]
 
     await supervisor.stop()
