@@ -12,8 +12,8 @@ from proto import access_log_service_pb2 as als
 from proto import ext_proc_pb2 as pb
 from proto import health_pb2 as health
 from tests.support.player import BUFFERED, CHAT, FULL_DUPLEX, Player, metadata_of, mutation_of, set_headers
-from tests.support.waiting import until
 from tests.support.running_worker import RunningWorker, running_redis, running_worker
+from tests.support.waiting import until
 
 MODELS = [
     {
