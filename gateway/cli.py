@@ -60,14 +60,15 @@ def main() -> None:
 @click.option("--gpu", default="", help="GPU type whose speed the engines have.")
 @click.option("--strategy", default="", help="Default routing strategy.")
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=Path(".forebay"), help="Users, logs.")
-def up(engines: int, workers: int, gpu: str, strategy: str, data: Path) -> None:
+@click.option("--config", "base", type=A_FILE, help="A configuration to start from; addresses and models are set here.")
+def up(*, engines: int, workers: int, gpu: str, strategy: str, data: Path, base: Path | None) -> None:
     """Run everything on this machine until Ctrl-C.
 
     Redis, Envoy, the gateway and simulated engines.
     """
     from gateway.local.up import run
 
-    run(engines=engines, workers=workers, gpu=gpu, strategy=strategy, data=data)
+    run(engines=engines, workers=workers, gpu=gpu, strategy=strategy, data=data, base=base)
 
 
 @main.command()

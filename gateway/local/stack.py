@@ -18,7 +18,7 @@ from gateway.envoy.process import READY_PATH, envoy_argv
 from gateway.local.ports import Ports
 from gateway.local.probes import answers_ok
 from gateway.local.process import Part
-from gateway.settings import EnvoySettings, ListenSettings, Settings
+from gateway.settings import ListenSettings, Settings
 
 MODEL = "deepseek-r1-distill-llama-8b"
 _ENGINE_PORT = 8000
@@ -73,24 +73,32 @@ class Addresses:
         }
 
 
-def write_configuration(directory: Path, addresses: Addresses, gpu: str, strategy: str) -> Path:
-    """DIR/forebay.yaml and DIR/models.yaml, which may be edited while it runs; returns the first."""
+def write_configuration(directory: Path, addresses: Addresses, gpu: str, strategy: str, base: Path | None) -> Path:
+    """DIR/forebay.yaml and DIR/models.yaml, which may be edited while it runs; returns the first.
+
+    `base`: a configuration file whose keys are kept, but for addresses and models, which are this run's own.
+    """
     endpoints = [
         {"address": address, "name": engine_name(index), "engine": "vllm", "gpu": gpu}
         for index, address in enumerate(addresses.engines)
     ]
     models = directory / "models.yaml"
     models.write_text(yaml.safe_dump([{"name": MODEL, "endpoints": endpoints}], sort_keys=False))
+    given = yaml.safe_load(base.read_text()) or {} if base else {}
     config = {
+        **{key: value for key, value in given.items() if key != "models"},
         "listen": ListenSettings(
             grpc=addresses.grpc, http=addresses.http, admin=addresses.admin, workers=addresses.workers
         ).model_dump(mode="json"),
-        "redis": {"url": f"redis://{addresses.redis}/0"},
-        "envoy": EnvoySettings(
-            listen=addresses.users, admin=addresses.envoy_admin, eds_file=str(directory / "envoy" / "endpoints.json")
-        ).model_dump(mode="json"),
+        "redis": {**given.get("redis", {}), "url": f"redis://{addresses.redis}/0"},
+        "envoy": {
+            **given.get("envoy", {}),
+            "listen": addresses.users,
+            "admin": addresses.envoy_admin,
+            "eds_file": str(directory / "envoy" / "endpoints.json"),
+        },
         "models_file": models.name,
-        **({"routing": {"strategy": strategy}} if strategy else {}),
+        **({"routing": {**given.get("routing", {}), "strategy": strategy}} if strategy else {}),
     }
     file = directory / "forebay.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))

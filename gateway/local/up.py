@@ -33,8 +33,8 @@ Try it:
 """
 
 
-def run(engines: int, workers: int, gpu: str, strategy: str, data: Path) -> None:
-    """Run until SIGINT or SIGTERM; users stay in `data`.
+def run(*, engines: int, workers: int, gpu: str, strategy: str, data: Path, base: Path | None = None) -> None:
+    """Run until SIGINT or SIGTERM; users stay in `data`; `base` is a configuration to start from.
 
     Raises ConfigurationError for an unknown strategy and SystemExit(1) when a part does not start or another
     `forebay up` has the same directory.
@@ -44,7 +44,7 @@ def run(engines: int, workers: int, gpu: str, strategy: str, data: Path) -> None
     allow_many_files()
     with _only_one(directory), contextlib.closing(Ports()) as ports:
         addresses = Addresses.take(ports, engines, workers)
-        config_file = write_configuration(directory, addresses, gpu, strategy)
+        config_file = write_configuration(directory, addresses, gpu, strategy, base)
         settings = load(config_file, os.environ, STRATEGIES)
         _clear_traces(directory)
         write_endpoints(settings)

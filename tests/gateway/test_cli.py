@@ -83,8 +83,8 @@ def test_up_passes_its_options_on(replaced, record, calls):
 
     assert (0, 0) == (defaults.exit_code, chosen.exit_code)
     assert [
-        ({"engines": 3, "workers": 1, "gpu": "", "strategy": "", "data": Path(".forebay")},),
-        ({"engines": 5, "workers": 2, "gpu": "L20", "strategy": "random", "data": Path("there")},),
+        ({"engines": 3, "workers": 1, "gpu": "", "strategy": "", "data": Path(".forebay"), "base": None},),
+        ({"engines": 5, "workers": 2, "gpu": "L20", "strategy": "random", "data": Path("there"), "base": None},),
     ] == calls
 
 

@@ -38,7 +38,7 @@ def test_scripts_find_every_name_they_know():
 def test_the_configuration_written_is_one_that_loads(tmp_path: Path):
     where = addresses()
 
-    file = write_configuration(tmp_path, where, gpu="L20", strategy="random")
+    file = write_configuration(tmp_path, where, gpu="L20", strategy="random", base=None)
     settings = with_models(load(file, os.environ, STRATEGIES), os.environ, STRATEGIES)
 
     assert (where.grpc, where.workers) == (settings.listen.grpc, settings.listen.workers)
@@ -51,14 +51,14 @@ def test_the_configuration_written_is_one_that_loads(tmp_path: Path):
 
 
 def test_without_a_strategy_the_default_stays(tmp_path: Path):
-    file = write_configuration(tmp_path, addresses(), gpu="", strategy="")
+    file = write_configuration(tmp_path, addresses(), gpu="", strategy="", base=None)
 
     assert "routing" not in yaml.safe_load(file.read_text())
 
 
 async def test_engines_and_envoy_start(tmp_path: Path):
     where = addresses(engines=1)
-    file = write_configuration(tmp_path, where, gpu="", strategy="")
+    file = write_configuration(tmp_path, where, gpu="", strategy="", base=None)
     settings = load(file, os.environ, STRATEGIES)
     write_endpoints(settings)
     supervisor = Supervisor([].append)
@@ -68,3 +68,17 @@ async def test_engines_and_envoy_start(tmp_path: Path):
     finally:
         await supervisor.stop()
     assert orjson.loads((tmp_path / "envoy" / "envoy.json").read_bytes())["admin"]
+
+
+def test_a_given_configuration_is_kept_but_for_addresses_and_models(tmp_path):
+    base = tmp_path / "base.yaml"
+    base.write_text("transport: grpc\nenvoy: {body_mode: full_duplex_streamed, listen: '1.2.3.4:5'}\nmodels: []\n")
+    where = addresses()
+
+    settings = load(write_configuration(tmp_path, where, gpu="", strategy="", base=base), {}, STRATEGIES)
+
+    assert ("grpc", "full_duplex_streamed", where.users) == (
+        settings.transport,
+        settings.envoy.body_mode,
+        settings.envoy.listen,
+    )
