@@ -30,8 +30,9 @@ class UserStore:
     """The records on the Redis at `url`.  All methods may raise UserStoreUnavailableError."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
+        # protocol 3 makes redis-py 8 hand out connections that Redis has closed (it takes their end for a notification)
         self._redis = Redis.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
+            url, protocol=2, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
         )
 
     async def create(self, user: User) -> tuple[User, bool]:
