@@ -26,8 +26,8 @@ from ratelimit.plan import Obstacle, Reading, admitted, refused
 USER_KEY_PREFIX = "aibrix-users/"
 """Contracts section 2."""
 
-MAX_TOKENS = 2**53
-"""The largest integer that Lua's numbers hold exactly; larger charges fit no limit either."""
+MAX_LIMIT = 2**53
+"""The largest integer that Lua's numbers hold exactly; a larger limit is malformed, a larger charge counts as this."""
 
 _REFUSED, _ADMITTED, _UNKNOWN, _MALFORMED = range(4)  # the first number of a reply
 
@@ -80,12 +80,12 @@ class RedisLimiter:
     async def reserve(self, charge: Charge) -> Verdict:
         """See `Limiter.reserve`."""
         keys = (user_key(charge.user), window_key(charge.user))
-        reply = await self._calls.call(_RESERVE, keys, (self._time(), min(charge.tokens, MAX_TOKENS)))
+        reply = await self._calls.call(_RESERVE, keys, (self._time(), min(charge.tokens, MAX_LIMIT)))
         return self._verdict(charge, reply)
 
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """See `Limiter.settle`."""
-        arguments = (reservation.slot, min(reservation.tokens, MAX_TOKENS), min(tokens, MAX_TOKENS))
+        arguments = (reservation.slot, min(reservation.tokens, MAX_LIMIT), min(tokens, MAX_LIMIT))
         await self._calls.call(_SETTLE, (window_key(reservation.user),), arguments)
 
     async def usage(self, user: str) -> Usage | None:

@@ -3,8 +3,8 @@
 Lives here: the three answers (`shadow`, `deny`, `allow`), the ledger of what happened meanwhile, its hand-over.
 Not here: noticing that Redis is away or back (coalescer).
 
-Leaving and returning: the first call that fails begins the absence; everything is decided here until the shared limiter
-answers again; then the ledger is queued to it ahead of every later call, so nothing is forgiven and nothing counted twice.
+Leaving and returning: the first call that fails begins the absence; everything is decided here until the shared
+limiter answers again; then the ledger is queued to it ahead of every later call: nothing is forgiven or counted twice.
 A call that failed without an answer may still have run: what it reserved stays charged until it leaves the window.
 """
 
@@ -40,7 +40,7 @@ MAX_USERS = 100_000
 """Users whose last verdict is remembered, the most recent ones.  Chosen: about 50 MB."""
 
 HANDOVER_PAUSE_S = 0.2
-"""Between two attempts to hand over when the shared limiter answers, but not this.  Chosen: as often as it is probed."""
+"""Between two attempts to hand over when the shared limiter answers, but not this.  Chosen: as its probe."""
 
 
 class SharedLimiter(Limiter, Protocol):
@@ -113,15 +113,16 @@ class ShadowLimiter:
             return
         if not self._away:
             try:
-                return await self._primary.settle(reservation, tokens)
+                await self._primary.settle(reservation, tokens)
             except NotSentError:
                 self._leave()
             except LimiterUnavailableError:
                 self._leave()
                 raise
+            else:
+                return
         await self._memory.settle(reservation, tokens)
         self._enter(reservation.user, reservation.slot, requests=0, tokens=tokens - reservation.tokens)
-        return None
 
     async def usage(self, user: str) -> Usage | None:
         """See `Limiter.usage`."""
