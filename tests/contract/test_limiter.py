@@ -106,8 +106,8 @@ async def test_what_never_fits_is_refused_without_a_time(world, limiter):
 
     verdicts = [await refuse(limiter, name, 6) for name in ("no-requests", "no-tokens", "too-few", "few")]
 
-    assert [verdict.retry_after_s for verdict in verdicts] == [None] * 4
-    assert [verdict.kind for verdict in verdicts] == [LimitKind.RPM, LimitKind.TPM, LimitKind.RPM, LimitKind.TPM]
+    assert [None] * 4 == [verdict.retry_after_s for verdict in verdicts]
+    assert [LimitKind.RPM, LimitKind.TPM, LimitKind.RPM, LimitKind.TPM] == [verdict.kind for verdict in verdicts]
     assert None is (await refuse(limiter, "no-tokens", 0)).retry_after_s
 
 
@@ -150,7 +150,7 @@ async def test_an_update_binds_the_very_next_request(world, limiter):
     world.put(User("u", rpm=1))
     verdict = await refuse(limiter, "u")
 
-    assert (verdict.limit, verdict.requests.used, verdict.requests.remaining) == (1, 2, 0)
+    assert (1, 2, 0) == (verdict.limit, verdict.requests.used, verdict.requests.remaining)
 
 
 async def test_a_user_deleted_and_created_again_gets_no_fresh_window(world, limiter):
@@ -208,7 +208,7 @@ async def test_tokens_settled_to_zero_do_not_delay_the_reset_of_tokens(world, li
 
     verdict = await admit(limiter, "u", 0)
 
-    assert (verdict.requests.reset_s, verdict.tokens.reset_s) == (61.0, 51.0)
+    assert (61.0, 51.0) == (verdict.requests.reset_s, verdict.tokens.reset_s)
 
 
 async def test_a_burst_on_both_sides_of_a_minute_admits_no_more_than_the_limit(world, limiter):
@@ -219,7 +219,7 @@ async def test_a_burst_on_both_sides_of_a_minute_admits_no_more_than_the_limit(w
     world.clock.now_s += 0.03125
     after = [await limiter.reserve(Charge("u", 10)) for _ in range(10)]
 
-    assert (count_admitted(before), count_admitted(after)) == (10, 0)
+    assert (10, 0) == (count_admitted(before), count_admitted(after))
 
 
 async def test_a_thousand_at_once_admit_exactly_the_limit(world, limiter):
@@ -229,7 +229,7 @@ async def test_a_thousand_at_once_admit_exactly_the_limit(world, limiter):
     by_requests = await asyncio.gather(*(limiter.reserve(Charge("requests", 1)) for _ in range(1000)))
     by_tokens = await asyncio.gather(*(limiter.reserve(Charge("tokens", 300)) for _ in range(1000)))
 
-    assert (count_admitted(by_requests), count_admitted(by_tokens)) == (100, 33)
+    assert (100, 33) == (count_admitted(by_requests), count_admitted(by_tokens))
 
 
 async def test_a_clock_that_steps_back_forgives_nothing(world, limiter):
@@ -240,7 +240,7 @@ async def test_a_clock_that_steps_back_forgives_nothing(world, limiter):
 
     world.clock.now_s -= 50
 
-    assert (await refuse(limiter, "u")).retry_after_s == 61.0
+    assert 61.0 == (await refuse(limiter, "u")).retry_after_s
 
 
 ODD_NAMES = ["a", "a}", "{a}", "{}a", "a{b}c", "}{", "a:window", "ü ☂", "'\"\\", "a b\tc", "x" * 256, "*", "a\x00b"]

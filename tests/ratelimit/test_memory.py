@@ -27,12 +27,12 @@ def test_users_whose_window_is_empty_are_forgotten():
     limiter = a_limiter(clock)
     for i in range(100):
         reserve(limiter, f"early-{i}")
-    assert len(limiter) == 100
+    assert 100 == len(limiter)
     clock.now_s += 200
 
     reserve(limiter, "late")
 
-    assert len(limiter) == 1
+    assert 1 == len(limiter)
 
 
 def test_a_user_who_is_only_refused_takes_no_memory():
@@ -41,7 +41,7 @@ def test_a_user_who_is_only_refused_takes_no_memory():
     verdict = reserve(limiter, "u")
 
     assert isinstance(verdict, Refused)
-    assert len(limiter) == 0
+    assert 0 == len(limiter)
 
 
 def test_a_user_in_use_is_not_forgotten_behind_others():
@@ -54,7 +54,7 @@ def test_a_user_in_use_is_not_forgotten_behind_others():
     clock.now_s += 50
     reserve(limiter, "busy")
 
-    assert len(limiter) == 1
+    assert 1 == len(limiter)
     assert isinstance(reserve(limiter, "busy"), Refused)
 
 

@@ -24,7 +24,7 @@ def test_a_verdict_includes_the_charge_and_says_when_all_of_it_has_left():
 
     assert Quota(10, 2, 60.75) == verdict.requests
     assert Quota(100, 35, 60.75) == verdict.tokens
-    assert verdict.tokens.remaining == 65
+    assert 65 == verdict.tokens.remaining
 
 
 def test_nothing_used_resets_in_no_time():
@@ -39,7 +39,7 @@ def test_tokens_reset_by_the_newest_slot_that_holds_tokens():
 
     verdict = admit(window, User("u", 10, 100), 0, T + 10)
 
-    assert (verdict.requests.reset_s, verdict.tokens.reset_s) == (61.0, 51.0)
+    assert (61.0, 51.0) == (verdict.requests.reset_s, verdict.tokens.reset_s)
 
 
 def test_a_charge_counts_until_its_whole_second_has_left_the_window():
@@ -48,7 +48,7 @@ def test_a_charge_counts_until_its_whole_second_has_left_the_window():
 
     still = refuse(window, user, 0, T + 60.9375)
 
-    assert still.retry_after_s == 0.0625
+    assert 0.0625 == still.retry_after_s
     admit(window, user, 0, T + 61)
 
 
@@ -68,9 +68,9 @@ def test_retry_after_is_when_exactly_enough_has_left():
     for second, tokens in enumerate((40, 30, 30)):
         admit(window, user, tokens, T + second)
 
-    assert refuse(window, user, 40, T + 2.5).retry_after_s == 58.5
-    assert refuse(window, user, 41, T + 2.5).retry_after_s == 59.5
-    assert refuse(window, user, 100, T + 2.5).retry_after_s == 60.5
+    assert 58.5 == refuse(window, user, 40, T + 2.5).retry_after_s
+    assert 59.5 == refuse(window, user, 41, T + 2.5).retry_after_s
+    assert 60.5 == refuse(window, user, 100, T + 2.5).retry_after_s
     refuse(window, user, 41, T + 61.5)
     admit(window, user, 41, T + 62)
 
@@ -90,9 +90,9 @@ def test_the_limit_with_the_longer_wait_is_named():
     tie = refuse(window, user, 10, T + 6)
     never = refuse(window, user, 101, T + 6)
 
-    assert (tokens_later.kind, tokens_later.limit, tokens_later.retry_after_s) == (LimitKind.TPM, 100, 60.0)
-    assert (tie.kind, tie.limit, tie.retry_after_s) == (LimitKind.RPM, 2, 55.0)
-    assert (never.kind, never.retry_after_s) == (LimitKind.TPM, None)
+    assert (LimitKind.TPM, 100, 60.0) == (tokens_later.kind, tokens_later.limit, tokens_later.retry_after_s)
+    assert (LimitKind.RPM, 2, 55.0) == (tie.kind, tie.limit, tie.retry_after_s)
+    assert (LimitKind.TPM, None) == (never.kind, never.retry_after_s)
 
 
 def test_no_limit_counts_without_refusing():
@@ -111,7 +111,7 @@ def test_a_clock_that_steps_back_forgives_nothing():
 
     verdict = refuse(window, user, 0, T - 1000)
 
-    assert verdict.retry_after_s == 61.0
+    assert 61.0 == verdict.retry_after_s
 
 
 def test_settling_replaces_the_reserved_tokens_and_never_goes_below_zero():
@@ -119,10 +119,10 @@ def test_settling_replaces_the_reserved_tokens_and_never_goes_below_zero():
     slot = admit(window, user, 60, T).reservation.slot
 
     window.settle(slot, 60, 15)
-    assert window.read(T).tokens == 15
+    assert 15 == window.read(T).tokens
     window.settle(slot, 60, 0)
 
-    assert (window.read(T).requests, window.read(T).tokens) == (1, 0)
+    assert (1, 0) == (window.read(T).requests, window.read(T).tokens)
 
 
 def test_settling_a_slot_that_has_left_changes_nothing():
@@ -132,7 +132,7 @@ def test_settling_a_slot_that_has_left_changes_nothing():
 
     window.settle(slot, 60, 0)
 
-    assert window.read(T + 61).tokens == 10
+    assert 10 == window.read(T + 61).tokens
 
 
 def test_settling_above_the_reservation_is_charged_and_waited_for():
@@ -142,7 +142,7 @@ def test_settling_above_the_reservation_is_charged_and_waited_for():
 
     verdict = refuse(window, user, 1, T)
 
-    assert (verdict.tokens.remaining, verdict.retry_after_s) == (0, 61.0)
+    assert (0, 61.0) == (verdict.tokens.remaining, verdict.retry_after_s)
 
 
 def test_limits_up_to_two_to_the_53_are_exact():
@@ -150,5 +150,5 @@ def test_limits_up_to_two_to_the_53_are_exact():
     admit(window, user, 2**53 - 1, T)
     admit(window, user, 1, T)
 
-    assert window.read(T).tokens - 2**53 + 1 == 1
+    assert 2**53 == window.read(T).tokens
     refuse(window, user, 1, T)

@@ -36,8 +36,8 @@ class RedisServer:
     def start(self) -> None:
         """Return once it answers."""
         command = [
-            str(REDIS_SERVER_PATH), "--port", "0", "--unixsocket", f"{self.folder}/redis.sock", "--dir", str(self.folder),
-            "--save", "", "--appendonly", "yes", "--appendfsync", "always",
+            str(REDIS_SERVER_PATH), "--port", "0", "--unixsocket", f"{self.folder}/redis.sock",
+            "--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", "always",
         ]  # fmt: skip
         log = (self.folder / "redis.log").open("ab")
         with log:
@@ -67,10 +67,10 @@ class RedisServer:
 
     def client(self) -> Redis:
         """A plain client that blocks, for looking and preparing."""
-        return Redis.from_url(self.url, socket_timeout=5, single_connection_client=False)
+        return Redis.from_url(self.url, socket_timeout=5)
 
     def flush(self) -> None:
-        """Forget all data and scripts' results, keep running."""
+        """Forget all data."""
         with self.client() as client:
             client.flushall()
 
