@@ -95,6 +95,17 @@ async def test_retry_after_is_the_exact_time(world, limiter):
     await admit(limiter, "u", 41)
 
 
+async def test_retry_after_a_lowered_limit_waits_for_all_that_is_too_much(world, limiter):
+    world.put(User("u", rpm=3))
+    for _ in range(3):
+        await admit(limiter, "u")
+        world.clock.now_s += 1
+
+    world.put(User("u", rpm=1))
+
+    assert 60.0 == (await refuse(limiter, "u")).retry_after_s
+
+
 async def test_what_never_fits_is_refused_without_a_time(world, limiter):
     for user in (
         User("no-requests", rpm=0),
@@ -173,6 +184,16 @@ async def test_settling_replaces_the_estimate_and_keeps_the_request(world, limit
     await limiter.settle(verdict.reservation, real)
 
     assert Usage(User("u", 9, 100), 1, used) == await limiter.usage("u")
+
+
+async def test_a_settlement_made_twice_does_not_reach_below_zero(world, limiter):
+    world.put(User("u", tpm=100))
+    verdict = await admit(limiter, "u", 60)
+
+    for _ in range(2):
+        await limiter.settle(verdict.reservation, 0)
+
+    assert Usage(User("u", None, 100), 1, 0) == await limiter.usage("u")
 
 
 async def test_settling_lands_in_the_second_of_the_reservation(world, limiter):
@@ -276,6 +297,7 @@ class Agreement(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.memory = MemoryLimiter(self.world.users.get, self.world.clock)
         self.redis = self.runner.run(connect(server, self.world))
+        self.latest_s = self.world.clock.now_s
         self.open: list[Reservation] = []
         self.log: dict[str, list[tuple[float, Reservation]]] = {}
         self.tokens: dict[int, int] = {}  # by identity of the reservation
@@ -319,10 +341,12 @@ class Agreement(RuleBasedStateMachine):
     @rule(ticks=TICKS)
     def time_passes(self, ticks: int) -> None:
         self.world.clock.now_s += ticks / 64
+        self.latest_s = max(self.latest_s, self.world.clock.now_s)
 
     @rule(ticks=st.integers(1, 64 * 30))
     def the_clock_steps_back(self, ticks: int) -> None:
-        self.world.clock.now_s -= ticks / 64
+        back_s = self.world.clock.now_s - ticks / 64
+        self.world.clock.now_s = max(back_s, self.latest_s - WINDOW_S)  # further back users are forgotten
 
     @rule(name=NAMES, rpm=st.none() | st.integers(0, 5), tpm=st.none() | st.integers(0, 40))
     def update(self, name: str, rpm: int | None, tpm: int | None) -> None:

@@ -1,3 +1,5 @@
+"""Redis servers for the tests of this package: one that stays up for all, one to be killed."""
+
 from collections.abc import Iterator
 
 import pytest
