@@ -147,6 +147,7 @@ async def test_a_restart_of_redis_that_nobody_saw_fails_no_call(mortal_server):
 
     mortal_server.kill()
     mortal_server.start()
+    await asyncio.sleep(0.01)  # the loop's next turn meets the end of the old connection
 
     assert User("u", 1) == await store.read("u")
     await store.aclose()
