@@ -79,6 +79,7 @@ class Worker:
             ledger=self.ledger,
             metrics=self.metrics,
             worker=str(place.index),
+            first_id=time.time_ns(),
             clock=time.monotonic,
         )
         self.service = Service(settings, pipeline, self.ledger, self.readiness)

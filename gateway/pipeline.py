@@ -57,7 +57,11 @@ RETRY_NOT_READY_S = 5.0
 
 
 class Pipeline:
-    """Admits requests for one worker.  `worker` and a counter make exchange ids that no other replica uses."""
+    """Admits requests for one worker.  `worker` and a counter make exchange ids that no other replica uses.
+
+    `first_id` is higher in each life of a worker: entries of the access log about answers that outlived the last one
+    must not settle requests of this one.
+    """
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class Pipeline:
         ledger: Ledger,
         metrics: Metrics,
         worker: str,
+        first_id: int = 1,
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings
@@ -77,7 +82,7 @@ class Pipeline:
         self._metrics = metrics
         self._worker = worker
         self._clock = clock
-        self._ids = itertools.count(1)
+        self._ids = itertools.count(first_id)
         self._estimators: dict[str, Estimator] = {}
 
     async def admit(self, command: Admit) -> tuple[Routed, str] | Refused:

@@ -11,6 +11,8 @@ from gateway.ledger import Ledger
 
 LAME_DUCK_S = 1.0
 """After NOT_SERVING is said, requests are still served this long: twice the interval of Envoy's health check."""
+LAME_DUCK_SHARE = 0.25
+"""At most this share of the time that there is: a short limit is for what runs, not for what may come (chosen)."""
 
 
 class Readiness:
@@ -34,8 +36,9 @@ class Readiness:
     async def drain(self, limit_s: float) -> bool:
         """Stop being ready, then wait until nothing runs; False when `limit_s` was not enough."""
         self._draining = True
-        await asyncio.sleep(min(LAME_DUCK_S, limit_s))
-        return await self._ledger.drain(max(0.0, limit_s - LAME_DUCK_S))
+        lame_duck_s = min(LAME_DUCK_S, LAME_DUCK_SHARE * limit_s)
+        await asyncio.sleep(lame_duck_s)
+        return await self._ledger.drain(limit_s - lame_duck_s)
 
     def endpoints(self) -> list[dict[str, object]]:
         """Every pod with what counts for routing, for /debug/endpoints."""

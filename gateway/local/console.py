@@ -15,12 +15,16 @@ def say(line: str) -> None:
     click.echo(line)
 
 
-def stop_signals() -> asyncio.Event:
-    """Set at the first SIGINT or SIGTERM."""
-    stopping = asyncio.Event()
+def stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """The first is set by the first SIGINT or SIGTERM: end in order; the second by the next one: end at once."""
+    stopping, hurry = asyncio.Event(), asyncio.Event()
+
+    def heard() -> None:
+        (hurry if stopping.is_set() else stopping).set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    return stopping
+        asyncio.get_running_loop().add_signal_handler(number, heard)
+    return stopping, hurry
 
 
 async def finished(work: Coroutine[None, None, None], stopping: asyncio.Event) -> bool:

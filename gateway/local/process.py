@@ -47,6 +47,8 @@ class Part:
     """What a person can do when it does not start."""
     drain: Callable[[], Awaitable[None]] | None = None
     """Asked to finish its work before it is told to end."""
+    ends_first: bool = False
+    """It needs the others to finish its work."""
     stop_s: float = 5.0
     """Between being told to end and being killed."""
     on_death: Callable[[int], None] = lambda _pid: None

@@ -36,7 +36,7 @@ async def _serve(settings: Settings, config_file: Path, workers: int, run_dir: P
     """False when a worker did not start."""
     supervisor = Supervisor(say)
     parts = worker_parts(settings, config_file, worker_count(settings, workers), run_dir, lambda _name: None)
-    stopping = stop_signals()
+    stopping, hurry = stop_signals()
     follower = asyncio.create_task(follow_models(settings, say), name="follow models")
     try:
         if await finished(supervisor.start(*parts), stopping):
@@ -47,5 +47,5 @@ async def _serve(settings: Settings, config_file: Path, workers: int, run_dir: P
         return False
     finally:
         follower.cancel()
-        await supervisor.stop()
+        await supervisor.stop(hurry)
     return True

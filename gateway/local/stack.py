@@ -24,6 +24,8 @@ MODEL = "deepseek-r1-distill-llama-8b"
 _ENGINE_PORT = 8000
 """Of the first engine, when it is free; the others follow."""
 _REDIS_PORT = 6379
+_DRAIN_S = 1.0
+"""Whoever presses Ctrl-C waits for it; enough for an answer that is nearly there."""
 _DEFAULTS = Settings()
 
 
@@ -98,6 +100,7 @@ def write_configuration(directory: Path, addresses: Addresses, gpu: str, strateg
             "eds_file": str(directory / "envoy" / "endpoints.json"),
         },
         "models_file": models.name,
+        "drain_s": given.get("drain_s", _DRAIN_S),
         **({"routing": {**given.get("routing", {}), "strategy": strategy}} if strategy else {}),
     }
     file = directory / "forebay.yaml"

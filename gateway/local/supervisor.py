@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gateway.local.console import finished
 from gateway.local.process import Part, Process
 
 POLL_S = 0.02
@@ -68,16 +69,25 @@ class Supervisor:
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None  # the first failure ends the others' start
 
-    async def stop(self) -> None:
-        """End all parts, the last started first, those started together at the same time."""
+    async def stop(self, hurry: asyncio.Event | None = None) -> None:
+        """End all parts: those that end first, then the last started first, one role at a time.
+
+        Once `hurry` is set, all at once and without asking.
+        """
         for life in self._lives:
             if life.keeper:
                 life.keeper.cancel()
-        roles = list(dict.fromkeys(life.part.role for life in self._lives))
-        for role in reversed(roles):
-            await asyncio.gather(*(self._end(life) for life in self._lives if life.part.role == role))
+        if not await finished(self._end_in_order(), hurry or asyncio.Event()):
+            await asyncio.gather(*(self._end(life, signal.SIGKILL) for life in self._lives))
         self._lives.clear()
         self._changed()
+
+    async def _end_in_order(self) -> None:
+        latest_first = list(dict.fromkeys(life.part.role for life in reversed(self._lives)))
+        first = {life.part.role for life in self._lives if life.part.ends_first}
+        for role in sorted(latest_first, key=lambda role: role not in first):
+            lives = [life for life in self._lives if life.part.role == role]
+            await asyncio.gather(*(self._drain_and_end(life) for life in lives))
 
     async def _start(self, life: _Life) -> None:
         began = time.monotonic()
@@ -128,13 +138,17 @@ class Supervisor:
         self._changed()
         self._say(f"{life.part.name} ended with status {status}, starting it again in {life.back_off_s:g} s")
 
-    async def _end(self, life: _Life) -> None:
+    async def _drain_and_end(self, life: _Life) -> None:
+        if life.process and life.part.drain:
+            await life.part.drain()
+        await self._end(life, signal.SIGTERM, signal.SIGKILL)
+
+    async def _end(self, life: _Life, *numbers: signal.Signals) -> None:
+        """Send one signal after the other until it has ended."""
         if life.process is None:
             return
         exited = asyncio.ensure_future(life.process.exited())
-        if life.part.drain:
-            await life.part.drain()
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number in numbers:
             life.process.send(number)
             await asyncio.wait({exited}, timeout=life.part.stop_s)
             if exited.done():

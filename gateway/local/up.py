@@ -87,7 +87,7 @@ class _Up:
 
     async def until_stopped(self) -> bool:
         """False when a part did not start; nothing runs any more in either case."""
-        stopping = stop_signals()
+        stopping, hurry = stop_signals()
         follower = asyncio.create_task(follow_models(self._settings, say), name="follow models")
         try:
             if await finished(self._start(), stopping):
@@ -100,7 +100,7 @@ class _Up:
             return False
         finally:
             follower.cancel()
-            await self._supervisor.stop()
+            await self._supervisor.stop(hurry)
             (self._directory / "env").unlink(missing_ok=True)
         return True
 

@@ -19,8 +19,8 @@ from gateway.serving.faces import Faces
 from gateway.serving.grpc import grpc_server
 from gateway.serving.place import worker_from
 
-GRACE_S = 5.0
-"""After draining, for streams that are already answered to be closed by their peer (chosen)."""
+GRACE_S = 0.5
+"""After draining, for what is just being answered; streams that last, as the access log's, need no end (chosen)."""
 
 
 def shared_socket(address: str) -> socket.socket:

@@ -16,12 +16,15 @@ def test_lines_go_to_standard_output(capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_signals_become_an_event(number: signal.Signals):
-    stopping = stop_signals()
+async def test_signals_become_an_event_and_the_second_one_another(number: signal.Signals):
+    stopping, hurry = stop_signals()
 
     os.kill(os.getpid(), number)
-
     await asyncio.wait_for(stopping.wait(), 30)
+    assert not hurry.is_set()
+
+    os.kill(os.getpid(), number)
+    await asyncio.wait_for(hurry.wait(), 30)
 
 
 async def test_work_that_is_done_is_finished():

@@ -50,6 +50,14 @@ def test_the_configuration_written_is_one_that_loads(tmp_path: Path):
     ]
 
 
+def test_ctrl_c_waits_a_second_for_answers_unless_told_otherwise(tmp_path: Path):
+    base = tmp_path / "base.yaml"
+    for text, drain_s in (("{}", 1.0), ("drain_s: 7", 7.0)):
+        base.write_text(text)
+        file = write_configuration(tmp_path, addresses(), gpu="", strategy="", base=base)
+        assert drain_s == load(file, {}, STRATEGIES).drain_s
+
+
 def test_without_a_strategy_the_default_stays(tmp_path: Path):
     file = write_configuration(tmp_path, addresses(), gpu="", strategy="", base=None)
 

@@ -1,5 +1,6 @@
 """The life of parts: start, death, return, end."""
 
+import asyncio
 import os
 import signal
 import sys
@@ -143,7 +144,7 @@ async def test_the_failure_of_one_part_leaves_no_other_behind():
     assert not any(alive(pid) for pid in running)
 
 
-async def test_the_last_role_to_start_is_the_first_to_end_and_is_drained_before():
+async def test_what_ends_first_does_so_then_the_last_role_to_start_each_drained_before():
     order: list[str] = []
 
     def noting(part: Part) -> Part:
@@ -155,11 +156,34 @@ async def test_the_last_role_to_start_is_the_first_to_end_and_is_drained_before(
 
     supervisor = Heard().supervisor()
     await supervisor.start(noting(server("redis", role="redis")))
+    await supervisor.start(noting(replace(server("gateway", role="gateway"), ends_first=True)))
     await supervisor.start(noting(server("envoy", role="envoy")))
 
     await supervisor.stop()
 
-    assert ["drain envoy", "end envoy", "drain redis", "end redis"] == order
+    assert ["gateway", "gateway", "envoy", "envoy", "redis", "redis"] == [step.split()[1] for step in order]
+    assert ["drain", "end"] * 3 == [step.split()[0] for step in order]
+
+
+async def test_in_a_hurry_nobody_is_asked_twice():
+    asked, hurry = asyncio.Event(), asyncio.Event()
+
+    async def drain() -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    heard = Heard()
+    supervisor = heard.supervisor()
+    await supervisor.start(replace(server("a"), drain=drain), server("b", role="other"))
+    running = list(pids(supervisor).values())
+    stopping = asyncio.create_task(supervisor.stop(hurry))
+    await asked.wait()
+
+    hurry.set()
+    await stopping
+
+    assert not any(alive(pid) for pid in running)
+    assert {} == pids(supervisor)
 
 
 async def test_a_part_that_ignores_the_order_to_end_is_killed():
