@@ -59,14 +59,16 @@ class Stack:
             page = (await client.get(f"{self.env['ADMIN']}/users/{user}/usage")).json()
         return page["requests"], page["tokens"]
 
-    async def gauge(self, name: str) -> float | None:
-        """The sum of all series of a metric; None when the page or the metric is not there."""
+    async def gauge(self, name: str, **labels: str) -> float | None:
+        """The sum of the series of a metric with these labels; None when there is no page or no such series."""
         try:
             async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
                 page = (await client.get(f"{self.env['HTTP']}/metrics")).text
         except httpx.TransportError:
             return None
-        values = [line.rsplit(" ", 1)[1] for line in page.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+        series = [line for line in page.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        values = [line.rsplit(" ", 1)[1] for line in series if all(label in line for label in wanted)]
         return sum(map(float, values)) if values else None
 
     async def settles(self) -> None:
@@ -168,6 +170,15 @@ class Client:
         if self._writer is not None:
             self._writer.transport.abort()
             self._writer = None
+
+
+async def ask(port: int, wire: bytes) -> Outcome:
+    """One request on a connection of its own."""
+    client = Client(port)
+    try:
+        return await client.ask(wire)
+    finally:
+        client.close()
 
 
 def head_of(head: bytes) -> tuple[int, int | None]:

@@ -1,0 +1,181 @@
+"""Ending: `forebay gateway` finishes what runs, `forebay up` lets nobody wait, neither leaves anything behind."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from grpc import aio
+
+from gateway.settings import Settings
+from proto import health_pb2 as health
+from simulator.profile import Profile, Speed
+from simulator.serve import running_engine
+from tests.support.envoy import a_model, running_envoy
+from tests.support.outage import IN_FLIGHT, MODEL, RESERVED, Outcome, ask, labels, request, running_up
+from tests.support.polling import until
+from tests.support.ports import free_address
+from tests.support.programs import Program, alive, program
+from tests.support.redis import redis_server
+
+pytestmark = pytest.mark.e2e
+TRANSPORTS = pytest.mark.parametrize("transport", ["pyvoy", "grpc"])
+SLOW = Profile(MODEL, speed=Speed(ttft_s=0.05, tokens_per_s=10))
+
+
+@dataclass
+class Service:
+    """`forebay gateway` between an Envoy and an engine of its own."""
+
+    gateway: Program
+    settings: Settings
+    port: int
+
+    async def stream(self, seconds: float) -> "asyncio.Task[Outcome]":
+        """A stream that runs about so long, begun: its first byte has come or will."""
+        wire = request("lgy", stream=True, max_tokens=round(10 * seconds))
+        asked = asyncio.create_task(ask(self.port, wire))
+        await until(self.in_flight)
+        return asked
+
+    async def in_flight(self) -> bool:
+        return f'{IN_FLIGHT}{{model="{MODEL}"}} 1.0' in await self.page("/metrics")
+
+    async def page(self, path: str) -> str:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(f"http://{self.settings.listen.http}{path}")).text
+
+    async def says(self) -> tuple[int, int]:
+        """The health service's status, and that of /readyz."""
+        async with aio.insecure_channel(self.settings.listen.grpc) as channel:
+            check = channel.unary_unary(
+                "/grpc.health.v1.Health/Check",
+                request_serializer=health.HealthCheckRequest.SerializeToString,
+                response_deserializer=health.HealthCheckResponse.FromString,
+            )
+            answer = await check(health.HealthCheckRequest())
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return answer.status, (await client.get(f"http://{self.settings.listen.http}/readyz")).status_code
+
+
+@asynccontextmanager
+async def running_service(folder: Path, transport: str, drain_s: float) -> AsyncIterator[Service]:
+    async with AsyncExitStack() as parts:
+        redis = parts.enter_context(redis_server())
+        engine = await parts.enter_async_context(running_engine(SLOW))
+        settings = Settings.model_validate(
+            {
+                "listen": {name: free_address() for name in ("grpc", "http", "admin")} | {"workers": [free_address()]},
+                "envoy": {name: free_address() for name in ("listen", "admin")},
+                "redis": {"url": redis.url},
+                "models": [a_model(MODEL, {"engine": engine.address}).model_dump(mode="json")],
+                "transport": transport,
+                "drain_s": drain_s,
+            }
+        )
+        file = folder / "forebay.yaml"
+        file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_defaults=True)))
+        gateway = await parts.enter_async_context(program("gateway", "gateway", "--config", str(file)))
+        await gateway.prints("ready:")
+        await parts.enter_async_context(running_envoy(settings, folder))
+        async with httpx.AsyncClient(trust_env=False) as client:
+            await client.post(f"http://{settings.listen.admin}/CreateUser", json={"name": "lgy", "rpm": 100})
+        yield Service(gateway, settings, int(settings.envoy.listen.rpartition(":")[2]))
+
+
+@TRANSPORTS
+async def test_a_service_told_to_end_is_not_ready_at_once_and_finishes_what_runs(tmp_path: Path, transport: str):
+    async with running_service(tmp_path, transport, drain_s=20) as service:
+        stream = await service.stream(seconds=3)
+        assert (health.HealthCheckResponse.SERVING, 200) == await service.says()
+
+        service.gateway.process.send_signal(signal.SIGTERM)
+        told_s = time.monotonic()
+
+        async def is_not_ready() -> bool:
+            return (health.HealthCheckResponse.NOT_SERVING, 503) == await service.says()
+
+        await until(is_not_ready)
+        outcome = await stream
+        await service.gateway.prints("drained")
+        assert 0 == await service.gateway.process.wait()
+        ended_s = time.monotonic()
+
+    assert "200" == outcome.label
+    assert outcome.ended_s > told_s
+    assert outcome.body.endswith(b"data: [DONE]\n\n")
+    assert ended_s - told_s < 20  # it did not wait for the limit
+
+
+@TRANSPORTS
+async def test_a_stream_longer_than_the_limit_does_not_hold_the_service_back_and_goes_on(
+    tmp_path: Path, transport: str
+):
+    async with running_service(tmp_path, transport, drain_s=1) as service:
+        stream = await service.stream(seconds=5)
+
+        assert 0 == await service.gateway.end()
+        assert not stream.done()
+        assert "200" == (await stream).label
+    assert "drain_limit_reached" in "\n".join(service.gateway.lines)
+
+
+@TRANSPORTS
+async def test_ctrl_c_ends_forebay_up_within_moments_although_streams_run(tmp_path: Path, transport: str):
+    async with running_up(tmp_path / "up", config=f"transport: {transport}") as stack:
+        await stack.set_speed(tokens_per_s=1)
+        streams = [asyncio.create_task(ask(stack.port, request(stream=True, max_tokens=60))) for _ in range(5)]
+
+        async def all_run() -> bool:
+            return 5 == await stack.gauge(IN_FLIGHT)
+
+        await until(all_run)
+        running = stack.pids()
+        told_s = time.monotonic()
+        assert 0 == await stack.up.end(signal.SIGINT)
+        took_s = time.monotonic() - told_s
+        outcomes = await asyncio.gather(*streams)
+
+    assert took_s < 15  # five times what it takes on a busy machine, half of drain_s's default
+    assert {"cut off: closed": 5} == labels(outcomes)
+    assert not any(alive(pid) for pid in running.values())
+
+
+async def test_a_second_ctrl_c_ends_forebay_up_at_once(tmp_path: Path):
+    async with running_up(tmp_path / "up", "--engines", "1", config="drain_s: 600") as stack:
+        await stack.set_speed(tokens_per_s=1)
+        stream = asyncio.create_task(ask(stack.port, request(stream=True, max_tokens=100)))
+
+        async def runs() -> bool:
+            return 1 == await stack.gauge(IN_FLIGHT)
+
+        await until(runs)
+        running = stack.pids()
+        stack.up.process.send_signal(signal.SIGINT)
+        await stack.up.prints("stopping")
+        assert 0 == await stack.up.end(signal.SIGINT)
+        assert "cut off: closed" == (await stream).label
+
+    assert not any(alive(pid) for pid in running.values())
+
+
+async def test_nothing_survives_a_forebay_up_that_is_killed_but_its_users(tmp_path: Path):
+    async with running_up(tmp_path / "up", "--engines", "1", "--workers", "2") as stack:
+        assert 200 == (await stack.admin("CreateUser", name="lgy", rpm=3)).status_code
+        stream = asyncio.create_task(ask(stack.port, request("lgy", stream=True, max_tokens=500)))
+        running = stack.pids()
+        os.kill(stack.up.process.pid, signal.SIGKILL)
+        await until(lambda: not any(alive(pid) for pid in running.values()))
+        await stream
+
+    async with running_up(tmp_path / "up", "--engines", "1") as again:
+        assert "User: lgy" == (await again.admin("ReadUser", name="lgy")).json()["message"]
+        assert [0.0, 0.0] == [await again.gauge(IN_FLIGHT), await again.gauge(RESERVED)]
+        assert "200" == (await ask(again.port, request("lgy", max_tokens=2))).label
