@@ -20,12 +20,10 @@ def render(settings: Settings, models: Sequence[ModelSettings] | None = None) ->
     return {
         "node": {"id": "forebay", "cluster": "forebay"},  # Envoy insists on it for endpoints from a file
         "static_resources": {"listeners": [listener(settings)], "clusters": clusters(settings, fleet)},
-        "layered_runtime": {"layers": [{"name": "static", "static_layer": _RUNTIME}]},
         "admin": {"address": bind_address(settings.envoy.admin)},
     }
 
 
-_RUNTIME: Json = {
-    # Ends an exchange with END_STREAM instead of a reset, which a serving Envoy counts against its caller.
-    "envoy.reloadable_features.ext_proc_graceful_grpc_close": True,
-}
+# Not here: the runtime feature `ext_proc_graceful_grpc_close`, which ends exchanges with END_STREAM instead of a reset.
+# With it Envoy 1.39.3 dies at the end of an answer that outlived its idle gRPC client: any of more than 50 s beside
+# which no other request was sent.

@@ -4,90 +4,18 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
-import yaml
-from grpc import aio
 
-from gateway.settings import Settings
 from proto import health_pb2 as health
-from simulator.profile import Profile, Speed
-from simulator.serve import running_engine
-from tests.support.envoy import a_model, running_envoy
-from tests.support.outage import IN_FLIGHT, MODEL, RESERVED, Outcome, ask, labels, request, running_up
+from tests.support.outage import IN_FLIGHT, RESERVED, ask, labels, request, running_up
 from tests.support.polling import until
-from tests.support.ports import free_address
-from tests.support.programs import Program, alive, program
-from tests.support.redis import redis_server
+from tests.support.programs import alive
+from tests.support.service import running_service
 
 pytestmark = pytest.mark.e2e
 TRANSPORTS = pytest.mark.parametrize("transport", ["pyvoy", "grpc"])
-SLOW = Profile(MODEL, speed=Speed(ttft_s=0.05, tokens_per_s=10))
-
-
-@dataclass
-class Service:
-    """`forebay gateway` between an Envoy and an engine of its own."""
-
-    gateway: Program
-    settings: Settings
-    port: int
-
-    async def stream(self, seconds: float) -> "asyncio.Task[Outcome]":
-        """A stream that runs about so long, begun: its first byte has come or will."""
-        wire = request("lgy", stream=True, max_tokens=round(10 * seconds))
-        asked = asyncio.create_task(ask(self.port, wire))
-        await until(self.in_flight)
-        return asked
-
-    async def in_flight(self) -> bool:
-        return f'{IN_FLIGHT}{{model="{MODEL}"}} 1.0' in await self.page("/metrics")
-
-    async def page(self, path: str) -> str:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            return (await client.get(f"http://{self.settings.listen.http}{path}")).text
-
-    async def says(self) -> tuple[int, int]:
-        """The health service's status, and that of /readyz."""
-        async with aio.insecure_channel(self.settings.listen.grpc) as channel:
-            check = channel.unary_unary(
-                "/grpc.health.v1.Health/Check",
-                request_serializer=health.HealthCheckRequest.SerializeToString,
-                response_deserializer=health.HealthCheckResponse.FromString,
-            )
-            answer = await check(health.HealthCheckRequest())
-        async with httpx.AsyncClient(trust_env=False) as client:
-            return answer.status, (await client.get(f"http://{self.settings.listen.http}/readyz")).status_code
-
-
-@asynccontextmanager
-async def running_service(folder: Path, transport: str, drain_s: float) -> AsyncIterator[Service]:
-    async with AsyncExitStack() as parts:
-        redis = parts.enter_context(redis_server())
-        engine = await parts.enter_async_context(running_engine(SLOW))
-        settings = Settings.model_validate(
-            {
-                "listen": {name: free_address() for name in ("grpc", "http", "admin")} | {"workers": [free_address()]},
-                "envoy": {name: free_address() for name in ("listen", "admin")},
-                "redis": {"url": redis.url},
-                "models": [a_model(MODEL, {"engine": engine.address}).model_dump(mode="json")],
-                "transport": transport,
-                "drain_s": drain_s,
-            }
-        )
-        file = folder / "forebay.yaml"
-        file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_defaults=True)))
-        gateway = await parts.enter_async_context(program("gateway", "gateway", "--config", str(file)))
-        await gateway.prints("ready:")
-        await parts.enter_async_context(running_envoy(settings, folder))
-        async with httpx.AsyncClient(trust_env=False) as client:
-            await client.post(f"http://{settings.listen.admin}/CreateUser", json={"name": "lgy", "rpm": 100})
-        yield Service(gateway, settings, int(settings.envoy.listen.rpartition(":")[2]))
 
 
 @TRANSPORTS

@@ -35,10 +35,10 @@ def a_model(name: str, pods: dict[str, str]) -> ModelSettings:
 
 
 @contextlib.asynccontextmanager
-async def running_envoy(settings: Settings, directory: Path) -> AsyncIterator[str]:
-    """Envoy started, ready and in the end stopped; yields its base URL."""
+async def running_envoy(settings: Settings, directory: Path, **bootstrap: object) -> AsyncIterator[str]:
+    """Envoy started, ready and in the end stopped; yields its base URL.  `bootstrap` is added to its configuration."""
     config = directory / "envoy.json"
-    config.write_bytes(orjson.dumps(render(settings), option=orjson.OPT_INDENT_2))
+    config.write_bytes(orjson.dumps({**render(settings), **bootstrap}, option=orjson.OPT_INDENT_2))
     with (directory / "envoy.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(*envoy_argv(settings, config, 1), stdout=log, stderr=log)
         try:

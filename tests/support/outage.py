@@ -204,11 +204,13 @@ class Load:
     pace_s: float = 0.02
     outcomes: list[Outcome] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _last_sent_s: list[float] = field(default_factory=list)
     _stopping: bool = False
 
     def start(self) -> "Load":
         """One client per request."""
-        self._tasks = [asyncio.create_task(self._client(wire)) for wire in self.wires]
+        self._last_sent_s = [0.0 for _ in self.wires]
+        self._tasks = [asyncio.create_task(self._client(index, wire)) for index, wire in enumerate(self.wires)]
         return self
 
     async def stop(self) -> None:
@@ -220,14 +222,19 @@ class Load:
         """Wait until so many requests sent after this moment were answered with 200."""
         await until(lambda: sum(1 for each in self.outcomes if each.sent_s > after_s and each.label == "200") >= count)
 
+    async def goes_round(self, after_s: float) -> None:
+        """Wait until every client has the outcome of a request sent after this moment."""
+        await until(lambda: min(self._last_sent_s) > after_s)
+
     def since(self, moment_s: float) -> list[Outcome]:
         """What ended after this moment."""
         return [each for each in self.outcomes if each.ended_s > moment_s]
 
-    async def _client(self, wire: bytes) -> None:
+    async def _client(self, index: int, wire: bytes) -> None:
         client = Client(self.port)
         while not self._stopping:
             self.outcomes.append(await client.ask(wire))
+            self._last_sent_s[index] = self.outcomes[-1].sent_s
             await asyncio.sleep(self.pace_s)
         client.close()
 
