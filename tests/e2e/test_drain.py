@@ -21,7 +21,7 @@ TRANSPORTS = pytest.mark.parametrize("transport", ["pyvoy", "grpc"])
 @TRANSPORTS
 async def test_a_service_told_to_end_is_not_ready_at_once_and_finishes_what_runs(tmp_path: Path, transport: str):
     async with running_service(tmp_path, transport, drain_s=20) as service:
-        stream = await service.stream(seconds=3)
+        stream = await service.stream(seconds=2)
         assert (health.HealthCheckResponse.SERVING, 200) == await service.says()
 
         service.gateway.process.send_signal(signal.SIGTERM)
@@ -47,7 +47,7 @@ async def test_a_stream_longer_than_the_limit_does_not_hold_the_service_back_and
     tmp_path: Path, transport: str
 ):
     async with running_service(tmp_path, transport, drain_s=1) as service:
-        stream = await service.stream(seconds=5)
+        stream = await service.stream(seconds=4)
 
         assert 0 == await service.gateway.end()
         assert not stream.done()

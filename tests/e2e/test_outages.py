@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.e2e
 RESUMES_S = 5.0
 """What is promised; a fifth of it is what was measured."""
 SHORT = request("lgy", max_tokens=3)
-STREAM = request("lgy", max_tokens=60, stream=True)
+STREAM = request("lgy", max_tokens=30, stream=True)
 ALLOWED = {
     "redis": {"200"},
     "engine": {"200", "cut off: closed"},  # the answers that ran there; what had not begun went to another
@@ -39,16 +40,19 @@ ALLOWED = {
 """What may become of requests while a part is down."""
 
 
-@pytest.mark.parametrize(("transport", "workers"), [("pyvoy", 2), ("grpc", 1)])
+@pytest.mark.parametrize(
+    ("transport", "workers", "killed"),
+    [("pyvoy", 2, ("envoy", "gateway-1", "redis", "engine-1", "gateway-2")), ("grpc", 1, ("envoy", "gateway-1"))],
+)
 async def test_each_part_that_is_killed_under_load_comes_back_and_nothing_stays_counted(
-    tmp_path: Path, transport: str, workers: int
+    tmp_path: Path, transport: str, workers: int, killed: Sequence[str]
 ):
     async with running_up(tmp_path / "up", "--workers", str(workers), config=f"transport: {transport}") as stack:
         await stack.admin("CreateUser", name="lgy", rpm=100_000)
         load = Load(stack.port, [SHORT] * 6 + [STREAM] * 4).start()
         await load.succeeds(time.monotonic())
 
-        for name in ("envoy", "gateway-1", "redis", "engine-1", f"gateway-{workers}"):
+        for name in killed:
             killed_s = time.monotonic()
             await stack.kill(name)
             await _all_is_well_again(load)
@@ -59,7 +63,7 @@ async def test_each_part_that_is_killed_under_load_comes_back_and_nothing_stays_
         await load.stop()
         await stack.settles()
         assert all(alive(pid) for pid in stack.pids().values())
-        assert 4 + 1 + workers + 0 == len(stack.pids())
+        assert 5 + workers == len(stack.pids())
         assert 100_000 == (await stack.admin("ReadUser", name="lgy")).json()["user"]["rpm"]
 
 
@@ -118,7 +122,7 @@ async def test_what_a_worker_held_when_it_died_is_answered_and_new_requests_go_t
 async def test_without_redis_requests_go_on_within_the_limits_and_nothing_is_forgiven(tmp_path: Path, restarted: bool):
     async with running_up(tmp_path / "up") as stack:
         await stack.admin("CreateUser", name="lgy", rpm=100_000)
-        await stack.admin("CreateUser", name="few", rpm=60)
+        await stack.admin("CreateUser", name="few", rpm=30)
         load = Load(stack.port, [SHORT] * 6 + [STREAM] * 2).start()
         few = Load(stack.port, [request("few", max_tokens=2)]).start()
         await load.succeeds(time.monotonic())
@@ -128,10 +132,10 @@ async def test_without_redis_requests_go_on_within_the_limits_and_nothing_is_for
         await stack.kill("redis", signal.SIGSTOP)
         await _redis_up(stack, 0)
         assert 503 == (await stack.admin("UpdateUser", name="lgy", rpm=1)).status_code
-        await load.succeeds(time.monotonic(), 60)
+        await load.succeeds(time.monotonic(), 30)
         await stack.kill("redis", signal.SIGKILL if restarted else signal.SIGCONT)
         await _redis_up(stack, 1)
-        await load.succeeds(time.monotonic(), 60)
+        await load.succeeds(time.monotonic(), 30)
         await until(lambda: "429" in labels(few.outcomes))
         await asyncio.gather(load.stop(), few.stop())
         await stack.settles()
@@ -140,8 +144,8 @@ async def test_without_redis_requests_go_on_within_the_limits_and_nothing_is_for
         assert longest_s(load.since(paused_s), lambda each: b"chunk" not in each.body) < 0.25 + 2  # noise
         admitted = labels(few.outcomes)["200"]
         # A reservation that Redis was given but did not confirm is charged twice: at most one here, asked one by one.
-        assert 60 - 1 <= admitted <= 60
-        assert 60 == (await stack.usage("few"))[0]
+        assert 30 - 1 <= admitted <= 30
+        assert 30 == (await stack.usage("few"))[0]
         assert len(load.outcomes) <= (await stack.usage("lgy"))[0] <= len(load.outcomes) + len(load.wires)
 
 
@@ -182,7 +186,7 @@ async def test_without_redis_everybody_or_nobody_is_served_where_the_setting_say
         await stack.settles()
 
 
-def _refuses(stack: Stack, wire: bytes):  # type: ignore[no-untyped-def]  # a condition
+def _refuses(stack: Stack, wire: bytes) -> Callable[[], Awaitable[bool]]:
     async def is_over() -> bool:
         return "429" == (await ask(stack.port, wire)).label
 
