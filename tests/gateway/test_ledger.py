@@ -5,7 +5,7 @@ import asyncio
 from gateway.extproc.events import Routed
 from gateway.openai.usage import Usage
 from gateway.settlement import Seen
-from ratelimit.limits import User
+from ratelimit.limits import Reservation, User
 from tests.support.shop import AwayLimiter, Shop
 
 IN_FLIGHT = 'forebay_requests_in_flight{model="m"}'
@@ -113,3 +113,24 @@ async def test_an_unknown_exchange_changes_nothing():
     shop.ledger.ended("9-9", Seen(200))
     shop.ledger.stream_closed("9-9")
     assert 0 == len(shop.ledger)
+
+
+async def test_settlements_of_one_moment_are_one_call_with_the_same_sum():
+    shop = a_shop()
+    exchanges = [await opened(shop) for _ in range(5)]
+    calls = []
+    assert shop.limiter is not None
+    settle = shop.limiter.settle
+
+    async def counted(reservation: Reservation, tokens: int) -> None:
+        calls.append(tokens)
+        await settle(reservation, tokens)
+
+    shop.ledger._limiter.settle = counted  # type: ignore[method-assign]
+    for exchange in exchanges:
+        shop.ledger.ended(exchange, Seen(200, Usage(7, 9)))
+
+    assert await shop.ledger.drain(5)
+    assert [80] == calls
+    assert 80 == await tokens_of(shop)
+    assert 0 == shop.sample("forebay_reservations_open")
