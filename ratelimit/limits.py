@@ -114,7 +114,8 @@ class Limiter(Protocol):
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """Replace the reserved tokens by what was really used, in the sub-window of the reservation.
 
-        Called exactly once per reservation, or once with the sums of several of one user and slot; a reservation that has left the window changes nothing.
+        Called exactly once per reservation, or once with the sums of several of one user and slot; a reservation
+        that has left the window changes nothing.
         The request stays counted (contracts section 1, upstream errors: tokens=0).
         Raises LimiterUnavailableError.
         """
