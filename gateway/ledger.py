@@ -8,7 +8,6 @@ interval later, the access-log entry brings usage.  An entry that never comes le
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,7 +45,7 @@ class Ledger:
         self._grace_s = grace_s
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
-        self._ended: deque[OpenRequest] = deque()  # closed, waiting for their entry, oldest first
+        self._ended: dict[str, OpenRequest] = {}  # of `_open`: closed, waiting for their entry, oldest first
         self._charges: dict[tuple[str, int], tuple[int, int, int]] = {}  # user, slot -> reserved, used, requests
         self._settling: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -69,13 +68,14 @@ class Ledger:
             return
         opened.ended_s = self._clock()
         self._release(opened)
-        self._ended.append(opened)
+        self._ended[exchange] = opened
 
     def ended(self, exchange: str, seen: Seen) -> None:
         """The end was seen with what is known about it.  An unknown exchange was settled before."""
         opened = self._open.pop(exchange, None)
         if opened is None:
             return
+        self._ended.pop(exchange, None)
         self._release(opened)
         settlement = settle(opened.estimate, seen, opened.estimator)
         self._learn(opened, seen, settlement)
@@ -87,8 +87,10 @@ class Ledger:
     def expire(self) -> None:
         """Settle by estimate what closed longer ago than the grace."""
         deadline = self._clock() - self._grace_s
-        while self._ended and (ended_s := self._ended[0].ended_s) is not None and ended_s <= deadline:
-            self.ended(self._ended.popleft().id, Seen())
+        for opened in list(self._ended.values()):
+            if opened.ended_s is None or opened.ended_s > deadline:
+                return
+            self.ended(opened.id, Seen())
 
     async def run(self) -> None:
         """Expire for ever; cancel to stop."""

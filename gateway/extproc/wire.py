@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from google.protobuf.message import DecodeError
-from google.protobuf.struct_pb2 import Struct
 
 from gateway.extproc.commands import (
     GO_ON,
@@ -42,8 +41,10 @@ SERVED_KEY = "x-gateway-destination-endpoint-served"
 
 BODY_MODES: Mapping[int, BodyMode] = {mode.value: mode for mode in BodyMode}
 ONE_BYTE_LENGTHS = [bytes((size,)) for size in range(128)]
-STRUCT_FIELD, ENTRY_VALUE, STRUCT_VALUE, DYNAMIC_METADATA = b"\x0a", b"\x12", b"\x2a", b"\x42"
-"""Tags of length-delimited fields: Struct.fields, a map entry's value, Value.struct_value, dynamic_metadata (8)."""
+STRUCT_FIELD, ENTRY_VALUE, TEXT_VALUE, STRUCT_VALUE, DYNAMIC_METADATA = b"\x0a", b"\x12", b"\x1a", b"\x2a", b"\x42"
+"""Tags: Struct.fields 1, a map entry's value 2, Value.string_value 3 and struct_value 5, dynamic_metadata 8."""
+SHORT_ENTRY = 124
+"""Bytes of key and text up to which an entry with its 4 bytes of tags and lengths is below 128."""
 REMEMBERED = 8192
 """Serialised pieces kept: ids come once each and push out others, limits and strategies come back (chosen)."""
 DETAILS = "forebay"
@@ -204,8 +205,7 @@ def _header_option(key: str, value: str) -> bytes:
 def _metadata(namespaces: Mapping[str, Mapping[str, str]]) -> bytes:
     """A serialised ProcessingResponse that holds nothing but dynamic metadata.
 
-    Assembled from remembered pieces: one response carries some fifteen texts and most repeat from request to request.
-    Wire format: a Struct is a repeated map entry (key, Value); Value has string_value = 3 and struct_value = 5.
+    Assembled as bytes, which costs a third of filling messages: one response carries some fifteen texts.
     """
     entries = []
     for namespace, texts in namespaces.items():
@@ -217,11 +217,15 @@ def _metadata(namespaces: Mapping[str, Mapping[str, str]]) -> bytes:
     return DYNAMIC_METADATA + _length(whole) + whole
 
 
-@lru_cache(maxsize=REMEMBERED)
 def _text_entry(key: str, text: str) -> bytes:
-    struct = Struct()
-    struct.fields[key].string_value = text
-    return struct.SerializeToString()
+    """One entry of a Struct's map, `key` to a text, as a field of the Struct."""
+    name, raw = _entry_key(key), text.encode()
+    size = len(raw)
+    if len(name) + size < SHORT_ENTRY:  # every length then fits one byte
+        return b"\x0a%c%b\x12%c\x1a%c%b" % (len(name) + size + 4, name, size + 2, size, raw)
+    value = TEXT_VALUE + _length(raw) + raw
+    entry = name + ENTRY_VALUE + _length(value) + value
+    return STRUCT_FIELD + _length(entry) + entry
 
 
 @lru_cache(maxsize=REMEMBERED)
