@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from gateway.extproc.events import Routed
 from gateway.openai.usage import Usage
 from gateway.settlement import Seen
@@ -116,7 +118,7 @@ async def test_an_unknown_exchange_changes_nothing():
     assert 0 == len(shop.ledger)
 
 
-async def test_settlements_of_one_moment_are_one_call_with_the_same_sum():
+async def test_settlements_of_one_moment_are_one_call_with_the_same_sum(monkeypatch: pytest.MonkeyPatch):
     shop = a_shop()
     exchanges = [await opened(shop) for _ in range(5)]
     calls = []
@@ -127,7 +129,7 @@ async def test_settlements_of_one_moment_are_one_call_with_the_same_sum():
         calls.append(tokens)
         await settle(reservation, tokens)
 
-    shop.ledger._limiter.settle = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(shop.limiter, "settle", counted)
     for exchange in exchanges:
         shop.ledger.ended(exchange, Seen(200, Usage(7, 9)))
 
