@@ -20,7 +20,7 @@ from gateway import logs, metrics
 from gateway.admin.app import create_admin_app
 from gateway.configuration import load_models
 from gateway.discovery.description import Discovery
-from gateway.discovery.health import HealthChecker, HttpProbe, http_client
+from gateway.discovery.health import HealthChecker, HttpProbe
 from gateway.discovery.static import ModelsFile, StaticModels
 from gateway.fleet import Fleet
 from gateway.http import create_http_app, operation_routes
@@ -100,14 +100,13 @@ class Worker:
     async def running(self) -> AsyncIterator[None]:
         """Keep the background tasks going; enters once discovery has spoken, leaves when everything is closed."""
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(http_client())
             stack.push_async_callback(self.redis_limiter.aclose)
             stack.push_async_callback(self.limiter.aclose)
             stack.push_async_callback(self.users.aclose)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             checker = HealthChecker(
                 self.settings.health,
-                HttpProbe(client, self.settings.health.path),
+                HttpProbe(self.settings.health.path),
                 self.fleet.set_health,
                 random.Random(),  # noqa: S311 - jitter
             )
