@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from gateway.estimates import Estimator, PromptSize
-from gateway.extproc.commands import Admit, Refuse
+from gateway.extproc.commands import Admit, Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet import Fleet, Ticket
 from gateway.ledger import Ledger, OpenRequest
@@ -57,7 +57,11 @@ RETRY_NOT_READY_S = 5.0
 
 
 class Pipeline:
-    """Admits requests for one worker.  `worker` and a counter make exchange ids that no other replica uses."""
+    """Admits requests for one worker.
+
+    `worker` and a counter from `first_id` make exchange ids.  Replicas on other hosts have workers of the same name,
+    and a worker started again keeps its own: a `first_id` drawn at random keeps their ids apart.
+    """
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class Pipeline:
         metrics: Metrics,
         worker: str,
         clock: Callable[[], float],
+        first_id: int = 1,
     ) -> None:
         self._settings = settings
         self._fleet = fleet
@@ -77,7 +82,7 @@ class Pipeline:
         self._metrics = metrics
         self._worker = worker
         self._clock = clock
-        self._ids = itertools.count(1)
+        self._ids = itertools.count(first_id)
         self._estimators: dict[str, Estimator] = {}
 
     async def admit(self, command: Admit) -> tuple[Routed, str] | Refused:
@@ -96,10 +101,15 @@ class Pipeline:
             headers = await self._quota_headers(user)
         return Refused(command.error, headers)
 
-    def answer(self) -> Answered:
-        """GET /v1/models: every known model name, in OpenAI's list shape."""
+    async def answer(self, command: Answer) -> Answered | Refused:
+        """GET /v1/models: every known model name, in OpenAI's list shape; to whoever may send requests."""
+        try:
+            user = self._user(command.headers)
+            quota = await self._quota_headers(user) if user is not None else {}
+        except RefusalError as error:
+            return await self.refuse(Refuse(error, command.headers))
         models = [{"id": name, "object": "model", "created": 0, "owned_by": "forebay"} for name in self._fleet.models()]
-        return Answered(orjson.dumps({"object": "list", "data": models}))
+        return Answered(orjson.dumps({"object": "list", "data": models}), quota)
 
     async def _admit(self, command: Admit) -> tuple[Routed, str]:
         started_s = self._clock()
@@ -226,11 +236,11 @@ class Pipeline:
             "forebay.response": response,
             "forebay": {"exchange": opened.id, "worker": self._worker},
         }
-        pods = {endpoint.address: endpoint.name for endpoint in (decision.pod, *decision.fallbacks)}
         shown = {**response, "target-pod": decision.pod.name}
         if not self._settings.hide_pod_address:
             shown["target-pod-ip"] = decision.pod.address
-        return Routed({DESTINATION: destinations, "model": opened.ticket.request.model}, shown, metadata, pods)
+        request = {DESTINATION: destinations, "model": opened.ticket.request.model}
+        return Routed(request, shown, metadata, self._fleet.names)
 
 
 def _selector(header: str | None) -> Selector | None:

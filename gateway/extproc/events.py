@@ -74,7 +74,7 @@ class Routed:
     request_headers: Mapping[str, str]  # set on the way to the pod
     response_headers: Mapping[str, str]  # what the client should see
     metadata: Mapping[str, Mapping[str, str]]  # dynamic metadata, by namespace
-    pods: Mapping[str, str] = field(default_factory=dict)  # address -> pod name, of every destination named
+    pods: Mapping[str, str] = field(default_factory=dict)  # address -> pod name, of every pod that may answer
 
 
 @dataclass(frozen=True, slots=True)
