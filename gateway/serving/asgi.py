@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.extproc.session import ProtocolError
 from gateway.serving.framing import Deframer, FramingError, frame
-from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
+from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, WATCH_S, Service
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -104,15 +104,17 @@ class GrpcApp:
 
     async def _watch(self, receive: Receive, send: Send) -> None:
         request = await _only_message(receive)
+        self._service.knows(request)  # raises here rather than in the task
 
         async def tell() -> None:
-            async for status in self._service.health_changes(request):
-                await send(body(frame(status)))
+            with suppress(OSError):
+                async for status in self._service.health_changes(request):
+                    await send(body(frame(status)))
 
         telling = asyncio.create_task(tell(), name="health-watch")
         try:
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            while (await receive())["type"] != "http.disconnect":  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(WATCH_S)  # pyvoy 1.3 answers at once for ever after a complete request
         finally:
             telling.cancel()
 

@@ -330,6 +330,7 @@ def test_an_unknown_method_is_unimplemented(player: Player):
 
 
 def test_many_exchanges_at_once_leave_nothing_behind(player: Player, worker: RunningWorker):
+    until(lambda: quiet(worker))
     before = worker.metrics().get('forebay_requests_total{model="m",outcome="unknown",strategy="least-request"}', 0)
 
     def run(count: int) -> None:

@@ -1,5 +1,6 @@
 """gRPC over ASGI where nothing else reaches: defects of ours, clients that leave, methods nobody knows."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -39,6 +40,9 @@ class FakeService:
 
     def knows(self, request: bytes) -> bool:
         return health.HealthCheckRequest.FromString(request).service == ""
+
+    async def health_changes(self, request: bytes) -> AsyncIterator[bytes]:
+        yield self.health()
 
     def health(self) -> bytes:
         return b"healthy"
@@ -87,6 +91,24 @@ async def test_compressed_messages_are_invalid():
 ])  # fmt: skip
 async def test_calls_end_with_the_status_that_says_why(path: str, body: bytes, status: bytes):
     assert status == (await called(FakeService(), path, body))[b"grpc-status"]
+
+
+async def test_watching_takes_no_cpu_from_a_server_that_never_waits():
+    received = 0
+
+    async def receive() -> Message:
+        nonlocal received
+        received += 1
+        gone = received > 2
+        return {"type": "http.disconnect"} if gone else {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        told.append(message)
+
+    told: list[Message] = []
+    app: Any = GrpcApp(FakeService())  # type: ignore[arg-type]  # a double of the part that is used
+    await app({"path": "/grpc.health.v1.Health/Watch"}, receive, send)
+    assert b"\0\0\0\0\7healthy" in [message.get("body") for message in told]
 
 
 def test_messages_are_percent_encoded():
