@@ -15,7 +15,7 @@ from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet import Fleet, Ticket
 from gateway.ledger import Ledger, OpenRequest
 from gateway.limit_headers import limit_headers
-from gateway.metrics import Metrics
+from gateway.metrics import NONE_HEALTHY, Metrics
 from gateway.openai.errors import (
     BrokenUserError,
     InvalidFilterError,
@@ -137,6 +137,8 @@ class Pipeline:
         verdict = await self._reserve(user, estimate.tokens) if user is not None else None
         reserved_s = self._clock()
         ticket = await self._route(route, strategy, verdict)
+        if not ticket.pod.endpoint.ready:
+            self._metrics.fallback(strategy, NONE_HEALTHY)
         opened = OpenRequest(
             id=f"{self._worker}-{next(self._ids):x}",
             ticket=ticket,

@@ -4,13 +4,14 @@ Lives here: generic handlers that pass bytes to the service.  Same exchange code
 the CPU per request (docs/decisions/0001).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
 from grpc import aio
 
-from gateway.extproc.session import ProtocolError
+from gateway.extproc.session import ProtocolError, Session
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
 
 OPTIONS: Sequence[tuple[str, int]] = (
@@ -36,7 +37,7 @@ class GrpcHandlers:
         session = self._service.session()
         try:
             async for message in messages:
-                for reply in await session.feed(message):
+                for reply in await fed(session, message):
                     yield reply
                 if session.ended:
                     return
@@ -74,6 +75,20 @@ class GrpcHandlers:
                 yield status
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+
+async def fed(session: Session, message: bytes) -> list[bytes]:
+    """The replies to a message.  A call that is cancelled meanwhile ends once they are there.
+
+    grpc.aio cancels a call when its client leaves; a reservation that Redis is just making would never be settled.
+    """
+    feeding = asyncio.ensure_future(session.feed(message))
+    try:
+        return await asyncio.shield(feeding)
+    except asyncio.CancelledError:
+        await asyncio.wait([feeding])  # as long as the limiter may take
+        feeding.exception()  # taken note of: nobody is left to hear it
+        raise
 
 
 def grpc_server(service: Service, addresses: Sequence[str]) -> aio.Server:

@@ -151,6 +151,15 @@ async def test_the_models_list_is_denied_to_those_who_may_send_nothing():
     assert 401 == outcome.error.status
 
 
+async def test_a_choice_among_pods_that_all_fail_their_checks_is_counted_as_a_fallback():
+    shop = Shop()
+    shop.fleet._health_fail_open = True
+    for pod in ("a", "b", "c"):
+        shop.fleet.set_health(pod, healthy=False)
+    routed(await shop.admit())
+    assert 1 == shop.sample('forebay_fallbacks_total{reason="none-healthy",strategy="least-request"}')
+
+
 async def test_exchange_ids_begin_where_the_worker_was_told():
     shop = Shop(first_id=0xABC)
     await shop.admit()
