@@ -47,6 +47,9 @@ GC_THRESHOLDS = (20_000, 20, 20)
 FIRST_FLEET_S = 10.0
 """The longest a worker waits at start for discovery to say anything (chosen)."""
 
+ID_BITS = 48
+"""Of the number where a worker's exchange ids begin: after billions of requests no two of many workers overlap."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -82,10 +85,10 @@ class Worker:
             ledger=self.ledger,
             metrics=self.metrics,
             worker=str(place.index),
-            first_id=time.time_ns(),
             clock=time.monotonic,
+            first_id=random.getrandbits(ID_BITS),
         )
-        self.service = Service(settings, pipeline, self.ledger, self.readiness)
+        self.service = Service(settings, pipeline, self.ledger, self.readiness, self.metrics.error)
         page, reasons = self.metrics.render, self.readiness.reasons
         self.http = create_http_app(page, metrics.CONTENT_TYPE, reasons, {"endpoints": self.readiness.endpoints})
         self.admin = create_admin_app(

@@ -18,6 +18,10 @@ PROMPT_PRIOR_BYTES = 2_000.0
 OUTPUT_PRIOR_TOKENS = 50.0
 """The weight of the first guesses, in bytes and tokens seen (chosen: a handful of requests outweighs them)."""
 
+MOST_TOKENS_PER_BYTE = 64
+"""What one answer can teach at most: a picture's digest of 32 bytes may stand for 2,048 tokens, but an engine that
+claims millions for a short prompt must not price everybody out (chosen)."""
+
 
 @dataclass(slots=True)
 class _Ratio:
@@ -64,7 +68,8 @@ class Estimator:
     def learn_prompt(self, size: PromptSize, prompt_tokens: int) -> None:
         """A finished request told its real prompt size."""
         if size.text_bytes and prompt_tokens > size.token_ids:
-            self._tokens_per_byte.learn(prompt_tokens - size.token_ids, size.text_bytes)
+            told = prompt_tokens - size.token_ids
+            self._tokens_per_byte.learn(min(told, size.text_bytes * MOST_TOKENS_PER_BYTE), size.text_bytes)
 
     def learn_stream(self, response_bytes: int, output_tokens: int) -> None:
         """A finished stream told its real output size."""

@@ -41,6 +41,8 @@ class Fleet:
         self._policies: Mapping[str, ModelPolicy] = {}
         self._pods: dict[PodId, Pod] = {}
         self._departed: dict[Identity, Pod] = {}  # gone with requests in flight; remembered until those end
+        self.names: Mapping[str, str] = {}
+        """Address -> name of every endpoint there is; replaced, never changed."""
         self._serving: dict[str, list[Pod]] = {}  # known models
         self._routable: dict[str, tuple[Pod, ...]] = {}  # of `_serving`; forgotten when membership or health changes
         self._in_flight: Counter[str] = Counter()
@@ -54,6 +56,7 @@ class Fleet:
             if self._pods.get(pod_id) is not pod:
                 self._part(pod)
         self._policies = description.models
+        self.names = {endpoint.address: endpoint.name for endpoint in description.endpoints}
         self._serving = {model: [] for model in description.models} | filters.by_model(self._pods.values())
         self._routable.clear()
 

@@ -27,6 +27,9 @@ TokenKind = Literal["input", "output", "reserved", "refunded"]
 UNKNOWN = "unknown"
 """The label of models and strategies that are not ours: what clients make up must not become series."""
 
+NONE_HEALTHY = "none-healthy"
+"""Why a decision fell back: no pod passed its health check, so that all of them were tried."""
+
 BEAT_S = 0.25
 """Time between two flushes; chosen: far below any scrape interval, and 4 flushes a second cost nothing."""
 
@@ -55,6 +58,8 @@ class Metrics:
         self._tokens = self._counter("tokens", "Tokens used (input, output), held and given back.", "model", "kind")
         self._refusals = self._counter("refusals", "Requests that the gateway answered itself.", "kind")
         self._fallbacks = self._counter("fallbacks", "Decisions not made as the name says.", "strategy", "reason")
+        for strategy in strategies:
+            self._fallbacks.add((strategy, NONE_HEALTHY), 0)
         self._errors = self._counter("errors", "Unexpected errors caught at supervision points.", "where")
         self._reloads = self._counter("config_reloads", "Times a changed file was read again.", "outcome")
         self._in_flight = self._level("requests_in_flight", "Requests sent to a pod, end not yet seen.", "model")

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from gateway.estimates import Estimator, PromptSize
-from gateway.extproc.commands import Admit, Refuse
+from gateway.extproc.commands import Admit, Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet import Fleet, Ticket
 from gateway.ledger import Ledger, OpenRequest
 from gateway.limit_headers import limit_headers
-from gateway.metrics import Metrics
+from gateway.metrics import NONE_HEALTHY, Metrics
 from gateway.openai.errors import (
     BrokenUserError,
     InvalidFilterError,
@@ -57,10 +57,10 @@ RETRY_NOT_READY_S = 5.0
 
 
 class Pipeline:
-    """Admits requests for one worker.  `worker` and a counter make exchange ids that no other replica uses.
+    """Admits requests for one worker.
 
-    `first_id` is higher in each life of a worker: entries of the access log about answers that outlived the last one
-    must not settle requests of this one.
+    `worker` and a counter from `first_id` make exchange ids.  Replicas on other hosts have workers of the same name,
+    and a worker started again keeps its own: a `first_id` drawn at random keeps their ids apart.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class Pipeline:
         ledger: Ledger,
         metrics: Metrics,
         worker: str,
-        first_id: int = 1,
         clock: Callable[[], float],
+        first_id: int = 1,
     ) -> None:
         self._settings = settings
         self._fleet = fleet
@@ -101,10 +101,15 @@ class Pipeline:
             headers = await self._quota_headers(user)
         return Refused(command.error, headers)
 
-    def answer(self) -> Answered:
-        """GET /v1/models: every known model name, in OpenAI's list shape."""
+    async def answer(self, command: Answer) -> Answered | Refused:
+        """GET /v1/models: every known model name, in OpenAI's list shape; to whoever may send requests."""
+        try:
+            user = self._user(command.headers)
+            quota = await self._quota_headers(user) if user is not None else {}
+        except RefusalError as error:
+            return await self.refuse(Refuse(error, command.headers))
         models = [{"id": name, "object": "model", "created": 0, "owned_by": "forebay"} for name in self._fleet.models()]
-        return Answered(orjson.dumps({"object": "list", "data": models}))
+        return Answered(orjson.dumps({"object": "list", "data": models}), quota)
 
     async def _admit(self, command: Admit) -> tuple[Routed, str]:
         started_s = self._clock()
@@ -132,6 +137,8 @@ class Pipeline:
         verdict = await self._reserve(user, estimate.tokens) if user is not None else None
         reserved_s = self._clock()
         ticket = await self._route(route, strategy, verdict)
+        if not ticket.pod.endpoint.ready:
+            self._metrics.fallback(strategy, NONE_HEALTHY)
         opened = OpenRequest(
             id=f"{self._worker}-{next(self._ids):x}",
             ticket=ticket,
@@ -231,11 +238,11 @@ class Pipeline:
             "forebay.response": response,
             "forebay": {"exchange": opened.id, "worker": self._worker},
         }
-        pods = {endpoint.address: endpoint.name for endpoint in (decision.pod, *decision.fallbacks)}
         shown = {**response, "target-pod": decision.pod.name}
         if not self._settings.hide_pod_address:
             shown["target-pod-ip"] = decision.pod.address
-        return Routed({DESTINATION: destinations, "model": opened.ticket.request.model}, shown, metadata, pods)
+        request = {DESTINATION: destinations, "model": opened.ticket.request.model}
+        return Routed(request, shown, metadata, self._fleet.names)
 
 
 def _selector(header: str | None) -> Selector | None:

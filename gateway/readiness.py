@@ -31,7 +31,7 @@ class Readiness:
         """Why not; empty = ready."""
         if self._draining:
             return ("draining",)
-        return () if any(True for _ in self._fleet.pods()) else ("no pod is known",)
+        return () if self._fleet.names else ("no pod is known",)  # those that are gone but still answer do not count
 
     async def drain(self, limit_s: float) -> bool:
         """Stop being ready, then wait until nothing runs; False when `limit_s` was not enough."""

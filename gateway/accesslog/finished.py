@@ -47,11 +47,11 @@ def decode(message: bytes) -> Iterator[Finished]:
 
 
 def numbers_in(metadata: Struct) -> dict[str, int]:
-    """The fields that are numbers; null or text is unknown, not zero."""
+    """The fields that are whole numbers; null, text or infinity is unknown, not zero."""
     return {
         key: int(value.number_value)
         for key, value in metadata.fields.items()
-        if value.WhichOneof("kind") == "number_value"
+        if value.WhichOneof("kind") == "number_value" and value.number_value.is_integer()
     }
 
 

@@ -17,9 +17,9 @@ from starlette.types import ASGIApp
 
 from gateway.admin.bodies import JsonRoute, UserBody
 from gateway.admin.guard import BearerGuard
-from gateway.admin.problems import on_defect, on_http_error, on_invalid, on_store_away, problem
+from gateway.admin.problems import on_defect, on_http_error, on_invalid, on_malformed, on_store_away, problem
 from gateway.admin.users import Users
-from ratelimit.limits import WINDOW_S, Limiter, User
+from ratelimit.limits import WINDOW_S, Limiter, MalformedUserError, User
 
 OPEN_PATHS = frozenset({"/healthz"})
 """What a prober without the token may ask."""
@@ -82,6 +82,7 @@ def create_admin_app(
         exception_handlers={
             HTTPException: on_http_error,
             RequestValidationError: on_invalid,
+            MalformedUserError: on_malformed,
             Exception: on_defect,
             **dict.fromkeys(unavailable, on_store_away),
         },

@@ -56,6 +56,12 @@ async def on_store_away(_request: Request, _error: Exception) -> Response:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Redis does not answer", "service_unavailable", headers=headers)
 
 
+async def on_malformed(_request: Request, error: Exception) -> Response:
+    """500: what is stored is no user record.  An update repairs it."""
+    message = f"User: {error} is stored in a form that cannot be read; UpdateUser repairs it"
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, message, "broken_user", param="name")
+
+
 async def on_defect(_request: Request, _error: Exception) -> Response:
     """500: ours; the server logs the traceback."""
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error", "internal_error")

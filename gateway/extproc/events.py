@@ -73,7 +73,7 @@ class Routed(NamedTuple):
     request_headers: Mapping[str, str]  # set on the way to the pod
     response_headers: Mapping[str, str]  # what the client should see
     metadata: Mapping[str, Mapping[str, str]]  # dynamic metadata, by namespace
-    pods: Mapping[str, str] = EMPTY  # address -> pod name, of every destination named
+    pods: Mapping[str, str] = EMPTY  # address -> pod name, of every pod that may answer
 
 
 class Refused(NamedTuple):

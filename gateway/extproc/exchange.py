@@ -39,7 +39,7 @@ from gateway.extproc.events import (
     ResponseTrailers,
     Routed,
 )
-from gateway.extproc.response import ResponseReader
+from gateway.extproc.response import ResponseReader, is_untrusted
 from gateway.openai.errors import (
     BadRequestError,
     BodyTooLargeError,
@@ -48,6 +48,7 @@ from gateway.openai.errors import (
     error_body,
     error_headers,
     error_status,
+    header_safe,
 )
 from gateway.openai.paths import Operation, resolve
 from gateway.openai.request import parse_request
@@ -55,6 +56,9 @@ from gateway.openai.stream_usage import with_stream_usage
 
 PIECE_BYTES = 62_000
 """The largest body piece in full-duplex mode (proposal 004: below 64 KiB with room for framing)."""
+
+MAX_DIGITS = 18
+"""Of a content-length: every 63-bit number; Python refuses to read thousands of digits."""
 
 
 class State(Enum):
@@ -70,6 +74,7 @@ class State(Enum):
 
 TRANSITIONS: Mapping[tuple[State, type[Event]], str] = {
     (State.START, RequestHeaders): "_open",
+    (State.START, ResponseHeaders): "_respond",  # a filter before us answered: we never saw the request
     (State.COLLECTING, RequestBody): "_collect",
     (State.COLLECTING, RequestTrailers): "_collect_trailers",
     (State.COLLECTING, ResponseHeaders): "_respond",  # Envoy answered by itself
@@ -78,6 +83,9 @@ TRANSITIONS: Mapping[tuple[State, type[Event]], str] = {
     (State.ADMITTING, Answered): "_answer",
     (State.FORWARDED, RequestTrailers): "_pass_trailers",
     (State.FORWARDED, ResponseHeaders): "_respond",
+    (State.FORWARDED, ResponseBody): "_relay",  # response_header_mode: SKIP
+    (State.FORWARDED, ResponseTrailers): "_end_with_trailers",
+    (State.RESPONDING, RequestTrailers): "_pass_trailers",  # the pod answered before the request had ended
     (State.RESPONDING, ResponseBody): "_relay",
     (State.RESPONDING, ResponseTrailers): "_end_with_trailers",
     (State.START, Closed): "_close",
@@ -117,7 +125,8 @@ class Exchange:
             return []
         name = TRANSITIONS.get((self.state, type(event)))
         if name is None:
-            return self._end(Abort(f"{type(event).__name__} in state {self.state.value}"))
+            reason = f"{type(event).__name__} in state {self.state.value}"
+            return [*self._close(Closed()), Abort(reason)]  # a routed request is over all the same
         handler: Callable[[Any], list[Command]] = getattr(self, name)
         try:
             return handler(event)
@@ -137,7 +146,7 @@ class Exchange:
         if event.request_mode in UNROUTABLE:
             mode = BodyMode(event.request_mode).name
             raise UnsupportedModeError(f"request_body_mode = {mode}, must be BUFFERED or FULL_DUPLEX_STREAMED")
-        self._check_size(int(length) if (length := headers.get("content-length", "")).isdecimal() else 0)
+        self._check_size(_whole(headers.get("content-length", "")))
         self.state = State.COLLECTING
         return [] if event.request_mode is BodyMode.FULL_DUPLEX_STREAMED else [GO_ON]
 
@@ -187,12 +196,7 @@ class Exchange:
         return [BodyReply(Side.REQUEST, mutation, body if self._injected else None), *trailers]
 
     def _pieces_of(self, body: bytes) -> list[Command]:
-        pieces = [body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES)]
-        last = len(pieces) - 1
-        return [
-            StreamedBodyReply(Side.REQUEST, piece, end_of_stream=index == last and not self._trailers)
-            for index, piece in enumerate(pieces)
-        ]
+        return _pieces(Side.REQUEST, body, end_of_stream=not self._trailers)
 
     def _refuse(self, event: Refused) -> list[Command]:
         headers = {**event.headers, **self._request_ids(), **dict(error_headers(event.error))}
@@ -204,7 +208,7 @@ class Exchange:
         return self._end(ImmediateReply(200, headers, event.body))
 
     def _request_ids(self) -> dict[str, str]:
-        request_id = self._headers.headers.get("x-request-id", "")
+        request_id = header_safe(self._headers.headers.get("x-request-id", ""))
         return {"x-request-id": request_id, "request-id": request_id} if request_id else {}
 
     def _pass_trailers(self, _event: RequestTrailers) -> list[Command]:
@@ -217,21 +221,30 @@ class Exchange:
         return self._finish(reply) if event.end_of_stream else [reply]
 
     def _relay(self, event: ResponseBody) -> list[Command]:
-        assert self._response is not None  # noqa: S101 - set by _respond, the only way here
-        shown = self._response.feed(event.data, end=event.end_of_stream)
-        reply: Command
+        shown = self._reader().feed(event.data, end=event.end_of_stream)
+        replies: list[Command]
         if self._headers.response_mode is BodyMode.FULL_DUPLEX_STREAMED:
-            reply = StreamedBodyReply(Side.RESPONSE, shown, event.end_of_stream)
+            replies = _pieces(Side.RESPONSE, shown, end_of_stream=event.end_of_stream)
         else:
-            reply = BodyReply(Side.RESPONSE, body=None if shown == event.data else shown)
-        return self._finish(reply) if event.end_of_stream else [reply]
+            replies = [BodyReply(Side.RESPONSE, body=None if shown == event.data else shown)]
+        return self._finish(*replies) if event.end_of_stream else replies
 
     def _end_with_trailers(self, _event: ResponseTrailers) -> list[Command]:
-        return self._finish(TrailersReply(Side.RESPONSE))
+        held: list[Command] = []
+        if self._headers.response_mode is BodyMode.FULL_DUPLEX_STREAMED and (
+            rest := self._reader().feed(b"", end=True)
+        ):
+            held = _pieces(Side.RESPONSE, rest, end_of_stream=False)
+        return self._finish(*held, TrailersReply(Side.RESPONSE))
 
-    def _finish(self, reply: Command) -> list[Command]:
-        assert self._response is not None  # noqa: S101 - only called once responding
-        return [reply, *self._end(self._response.finish(complete=True))]
+    def _reader(self) -> ResponseReader:
+        if self._response is None:  # the response headers were not for us
+            self.state = State.RESPONDING
+            self._response = ResponseReader(ResponseHeaders({}), hide_usage=False)
+        return self._response
+
+    def _finish(self, *replies: Command) -> list[Command]:
+        return [*replies, *self._end(self._reader().finish(complete=True))]
 
     def _close(self, _event: Closed) -> list[Command]:
         if self._routed is None:
@@ -244,6 +257,15 @@ class Exchange:
         return list(commands)
 
 
-def is_untrusted(name: str) -> bool:
-    """Names that only the gateway may set (contracts section 1): a client's or an engine's are removed."""
-    return name.startswith("x-forebay-") or name in {"target-pod", "target-pod-ip", "x-gateway-destination-endpoint"}
+def _pieces(side: Side, body: bytes, *, end_of_stream: bool) -> list[Command]:
+    """The body in pieces of bounded size, at least one; only the last may end the stream."""
+    starts = range(0, len(body), PIECE_BYTES) or range(1)
+    return [
+        StreamedBodyReply(side, body[start : start + PIECE_BYTES], end_of_stream and start == starts[-1])
+        for start in starts
+    ]
+
+
+def _whole(text: str) -> int:
+    """A header's number; 0 for what is none.  Longer than MAX_DIGITS is no length of anything."""
+    return int(text) if len(text) <= MAX_DIGITS and text.isdecimal() else 0

@@ -5,10 +5,18 @@ Lives here: usage of streams and of whole bodies, the hidden usage chunk, respon
 
 from gateway.extproc.commands import Finish, Mutation
 from gateway.extproc.events import ResponseHeaders, Routed
+from gateway.openai.errors import header_safe
 from gateway.openai.stream_usage import UsageChunkFilter
 from gateway.openai.usage import JsonUsageCollector, SseUsageParser
 
-UNTRUSTED = frozenset({"target-pod", "target-pod-ip"})
+UNTRUSTED = frozenset({"target-pod", "target-pod-ip", "x-gateway-destination-endpoint"})
+
+STATUS_DIGITS = 3
+
+
+def is_untrusted(name: str) -> bool:
+    """Names that only the gateway may set (contracts section 1): a client's or an engine's are removed."""
+    return name in UNTRUSTED or name.startswith("x-forebay-")
 
 
 class ResponseReader:
@@ -17,7 +25,7 @@ class ResponseReader:
     def __init__(self, event: ResponseHeaders, *, hide_usage: bool) -> None:
         self._event = event
         status = event.headers.get(":status", "")
-        self._status = int(status) if status.isdecimal() else None
+        self._status = int(status) if len(status) == STATUS_DIGITS and status.isdecimal() else None
         kind = event.headers.get("content-type", "")
         self._sse = SseUsageParser() if kind.startswith("text/event-stream") else None
         self._json = JsonUsageCollector()
@@ -29,15 +37,13 @@ class ResponseReader:
             return Mutation()
         headers = dict(routed.response_headers)
         served = self._event.served
-        if served is not None and served in routed.pods:
-            headers["target-pod"] = routed.pods[served]
+        if served is not None:
+            headers.pop("target-pod", None)  # of a pod we do not know: better no name than a wrong one
+            if served in routed.pods:
+                headers["target-pod"] = routed.pods[served]
             if "target-pod-ip" in headers:
-                headers["target-pod-ip"] = served
-        removed = [
-            name
-            for name in self._event.headers
-            if (name in UNTRUSTED or name.startswith("x-forebay-")) and name not in headers
-        ]
+                headers["target-pod-ip"] = header_safe(served)
+        removed = [name for name in self._event.headers if is_untrusted(name) and name not in headers]
         if self._filter is not None and "content-length" in self._event.headers:
             removed.append("content-length")
         return Mutation(headers, tuple(removed))

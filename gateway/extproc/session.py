@@ -12,7 +12,7 @@ from gateway.extproc.exchange import Exchange, State
 from gateway.ledger import Ledger
 from gateway.pipeline import Pipeline
 from gateway.settings import Settings
-from gateway.settlement import Seen
+from gateway.settlement import FIRST_ERROR_STATUS, Seen
 
 
 class ProtocolError(Exception):
@@ -61,7 +61,7 @@ class Session:
 
     async def _decide(self, command: Admit | Refuse | Answer) -> list[Command]:
         if isinstance(command, Answer):
-            return self._exchange.step(self._pipeline.answer())
+            return self._exchange.step(await self._pipeline.answer(command))
         if isinstance(command, Refuse):
             return self._exchange.step(await self._pipeline.refuse(command))
         admission = await self._pipeline.admit(command)
@@ -73,7 +73,7 @@ class Session:
     def _finish(self, finish: Finish) -> None:
         if self._id is None:
             return
-        if self._through_us or finish.usage is not None:
+        if self._through_us or _tells_enough(finish):
             self._ledger.ended(
                 self._id,
                 Seen(
@@ -86,3 +86,9 @@ class Session:
             )
         else:
             self._ledger.stream_closed(self._id)
+
+
+def _tells_enough(finish: Finish) -> bool:
+    """Whether a response that passed through us in metadata mode says what to charge: no entry need be awaited."""
+    refused = finish.status is not None and finish.status >= FIRST_ERROR_STATUS
+    return refused or finish.usage is not None or bool(finish.output_chunks)

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from gateway.openai.fields import whole
+from gateway.openai.fields import MAX_COUNT, whole
 from gateway.openai.sse import EventSplitter, Piece, data_of
 
 _ENGINE_FAILED = 500
@@ -86,8 +86,8 @@ def _first(usage: Mapping[str, Any], *names: str) -> int | None:
 
 
 def _tokens(value: Any) -> int | None:
-    """A count: an integer from 0, also as the double that Envoy's metadata makes of it."""
-    return int(value) if whole(value) and value >= 0 else None
+    """A count: an integer from 0, also as the double that Envoy's metadata makes of it; absurd ones are no report."""
+    return int(value) if whole(value) and 0 <= value <= MAX_COUNT else None
 
 
 class SseUsageParser:

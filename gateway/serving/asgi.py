@@ -5,11 +5,12 @@ Lives here: paths, framing, grpc-status trailers.  Not here: what the services d
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from gateway.extproc.session import ProtocolError
 from gateway.serving.framing import Deframer, FramingError, frame
-from gateway.serving.service import Service
+from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, WATCH_S, Service
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -22,7 +23,7 @@ START: Message = {
     "headers": [(b"content-type", b"application/grpc")],
     "trailers": True,
 }
-OK, INVALID_ARGUMENT, UNIMPLEMENTED, INTERNAL = 0, 3, 12, 13
+OK, INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, INTERNAL = 0, 3, 5, 12, 13
 """gRPC status codes (grpc.io, "Status codes")."""
 
 
@@ -32,14 +33,20 @@ class GrpcApp:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._methods: dict[str, Callable[[Receive, Send], Awaitable[None]]] = {
-            "/envoy.service.ext_proc.v3.ExternalProcessor/Process": self._process,
-            "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs": self._access_logs,
-            "/grpc.health.v1.Health/Check": self._check,
-            "/grpc.health.v1.Health/Watch": self._watch,
+            f"/{EXT_PROC}/Process": self._process,
+            f"/{ACCESS_LOG}/StreamAccessLogs": self._access_logs,
+            f"/{HEALTH}/Check": self._check,
+            f"/{HEALTH}/Watch": self._watch,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one call."""
+        """Serve one call, until it is answered or the client is gone."""
+        with suppress(
+            OSError
+        ):  # what `send` raises once the client is gone (ASGI specification 2.4, "Disconnected Client")
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = self._methods.get(scope["path"])
         await send(START)
         if method is None:
@@ -49,6 +56,13 @@ class GrpcApp:
             await method(receive, send)
         except (ProtocolError, FramingError) as error:
             await end(send, INVALID_ARGUMENT, str(error))
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001 - supervision point
+            # Without an error status the server would end the call with OK, which says to Envoy
+            # "go on without me": unlimited and unrouted.
+            self._service.failed(scope["path"])
+            await end(send, INTERNAL, "internal error")
 
     async def _process(self, receive: Receive, send: Send) -> None:
         session = self._service.session()
@@ -82,21 +96,39 @@ class GrpcApp:
         await end(send, OK)
 
     async def _check(self, receive: Receive, send: Send) -> None:
-        await send(body(frame(self._service.health())))
-        await end(send, OK)
-        await receive()
+        if self._service.knows(await _only_message(receive)):
+            await send(body(frame(self._service.health())))
+            await end(send, OK)
+        else:
+            await end(send, NOT_FOUND, "unknown service")
 
     async def _watch(self, receive: Receive, send: Send) -> None:
+        request = await _only_message(receive)
+        self._service.knows(request)  # raises here rather than in the task
+
         async def tell() -> None:
-            async for status in self._service.health_changes():
-                await send(body(frame(status)))
+            with suppress(OSError):
+                async for status in self._service.health_changes(request):
+                    await send(body(frame(status)))
 
         telling = asyncio.create_task(tell(), name="health-watch")
         try:
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            while (await receive())["type"] != "http.disconnect":  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(WATCH_S)  # pyvoy 1.3 answers at once for ever after a complete request
         finally:
             telling.cancel()
+
+
+async def _only_message(receive: Receive) -> bytes:
+    """The message of a call that has one; empty when there is none."""
+    deframer = Deframer()
+    message, more = b"", True
+    while more:
+        event = await receive()
+        for message in deframer.feed(event.get("body", b"")):  # noqa: B007 - the last one counts
+            pass
+        more = event.get("more_body", False)
+    return message
 
 
 def body(data: bytes) -> Message:

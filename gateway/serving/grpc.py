@@ -4,14 +4,15 @@ Lives here: generic handlers that pass bytes to the service.  Same exchange code
 the CPU per request (docs/decisions/0001).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
 from grpc import aio
 
-from gateway.extproc.session import ProtocolError
-from gateway.serving.service import Service
+from gateway.extproc.session import ProtocolError, Session
+from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
 
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.so_reuseport", 1),
@@ -36,12 +37,15 @@ class GrpcHandlers:
         session = self._service.session()
         try:
             async for message in messages:
-                for reply in await session.feed(message):
+                for reply in await fed(session, message):
                     yield reply
                 if session.ended:
                     return
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Exception:  # noqa: BLE001 - supervision point
+            self._service.failed(EXT_PROC)
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error")
         finally:
             session.close()
 
@@ -54,14 +58,37 @@ class GrpcHandlers:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return b""
 
-    async def check(self, _request: bytes, _context: Context) -> bytes:
+    async def check(self, request: bytes, context: Context) -> bytes:
         """Health.Check."""
+        try:
+            known = self._service.knows(request)
+        except ProtocolError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        if not known:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
         return self._service.health()
 
-    async def watch(self, _request: bytes, _context: Context) -> AsyncIterator[bytes]:
+    async def watch(self, request: bytes, context: Context) -> AsyncIterator[bytes]:
         """Health.Watch."""
-        async for status in self._service.health_changes():
-            yield status
+        try:
+            async for status in self._service.health_changes(request):
+                yield status
+        except ProtocolError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+
+async def fed(session: Session, message: bytes) -> list[bytes]:
+    """The replies to a message.  A call that is cancelled meanwhile ends once they are there.
+
+    grpc.aio cancels a call when its client leaves; a reservation that Redis is just making would never be settled.
+    """
+    feeding = asyncio.ensure_future(session.feed(message))
+    try:
+        return await asyncio.shield(feeding)
+    except asyncio.CancelledError:
+        await asyncio.wait([feeding])  # as long as the limiter may take
+        feeding.exception()  # taken note of: nobody is left to hear it
+        raise
 
 
 def grpc_server(service: Service, addresses: Sequence[str]) -> aio.Server:
@@ -70,11 +97,9 @@ def grpc_server(service: Service, addresses: Sequence[str]) -> aio.Server:
     server = aio.server(options=OPTIONS)
     server.add_generic_rpc_handlers(
         (
-            _methods("envoy.service.ext_proc.v3.ExternalProcessor", Process=_stream_stream(handlers.process)),
-            _methods(
-                "envoy.service.accesslog.v3.AccessLogService", StreamAccessLogs=_stream_unary(handlers.access_logs)
-            ),
-            _methods("grpc.health.v1.Health", Check=_unary_unary(handlers.check), Watch=_unary_stream(handlers.watch)),
+            _methods(EXT_PROC, Process=_stream_stream(handlers.process)),
+            _methods(ACCESS_LOG, StreamAccessLogs=_stream_unary(handlers.access_logs)),
+            _methods(HEALTH, Check=_unary_unary(handlers.check), Watch=_unary_stream(handlers.watch)),
         )
     )
     for address in addresses:

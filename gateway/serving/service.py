@@ -6,6 +6,9 @@ Lives here: sessions, access-log batches, health.  Not here: framing (framing), 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+import structlog
+from google.protobuf.message import DecodeError
+
 from gateway.accesslog import finished
 from gateway.extproc.session import ProtocolError, Session
 from gateway.ledger import Ledger
@@ -14,6 +17,14 @@ from gateway.settings import Settings
 from gateway.settlement import Seen
 from proto import health_pb2 as health
 
+log = structlog.get_logger("service")
+
+EXT_PROC = "envoy.service.ext_proc.v3.ExternalProcessor"
+ACCESS_LOG = "envoy.service.accesslog.v3.AccessLogService"
+HEALTH = "grpc.health.v1.Health"
+SERVICES = frozenset({"", EXT_PROC, ACCESS_LOG, "inference-extension"})
+"""What a health check may name.  The last is what probes of Gateway API Inference Extension's own picker ask for."""
+
 WATCH_S = 0.25
 """How soon a watcher of the health service learns of a change (chosen)."""
 
@@ -21,11 +32,19 @@ WATCH_S = 0.25
 class Service:
     """One worker's gRPC services."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, ledger: Ledger, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pipeline: Pipeline,
+        ledger: Ledger,
+        ready: Callable[[], bool],
+        on_error: Callable[[str], None],
+    ) -> None:
         self._settings = settings
         self._pipeline = pipeline
         self._ledger = ledger
         self._ready = ready
+        self._on_error = on_error
 
     def session(self) -> Session:
         """A new ext_proc stream."""
@@ -50,16 +69,30 @@ class Service:
             )
             self._ledger.ended(entry.exchange, seen)
 
+    def failed(self, method: str) -> None:
+        """Log and count the exception that ended a call: a defect of ours."""
+        log.exception("call_failed", method=method)
+        self._on_error("grpc")
+
+    def knows(self, request: bytes) -> bool:
+        """Whether a HealthCheckRequest asks about a service that is here; no name means all of them."""
+        try:
+            return health.HealthCheckRequest.FromString(request).service in SERVICES
+        except DecodeError as error:
+            raise ProtocolError("not a HealthCheckRequest") from error
+
     def health(self) -> bytes:
         """A serialised HealthCheckResponse: SERVING once pods are known and until draining."""
         status = health.HealthCheckResponse.SERVING if self._ready() else health.HealthCheckResponse.NOT_SERVING
         return health.HealthCheckResponse(status=status).SerializeToString()
 
-    async def health_changes(self) -> AsyncIterator[bytes]:
-        """The status now, then each time it changes; never ends."""
+    async def health_changes(self, request: bytes) -> AsyncIterator[bytes]:
+        """The status now, then each time it changes; never ends.  Of an unknown service: that it is unknown."""
+        unknown = health.HealthCheckResponse(status=health.HealthCheckResponse.SERVICE_UNKNOWN).SerializeToString()
+        known = self.knows(request)
         last = b""
         while True:
-            if (now := self.health()) != last:
+            if (now := self.health() if known else unknown) != last:
                 last = now
                 yield now
             await asyncio.sleep(WATCH_S)

@@ -236,6 +236,81 @@ def test_what_is_no_exchange_ends_in_invalid_argument(player: Player, message: b
     assert grpc.StatusCode.INVALID_ARGUMENT == caught.value.code()  # type: ignore[attr-defined]  # RpcError is a Call too
 
 
+def test_a_message_out_of_turn_ends_a_routed_request_and_leaves_nothing_counted(player: Player, worker: RunningWorker):
+    stream = player.chat(user="many")
+    stream.routed()
+    stream.body(b"again")
+    with pytest.raises(grpc.RpcError) as caught:
+        stream.reply()
+    assert grpc.StatusCode.INVALID_ARGUMENT == caught.value.code()  # type: ignore[attr-defined]  # RpcError is a Call too
+    until(lambda: quiet(worker))
+
+
+def test_an_answer_that_another_filter_gave_passes_through(player: Player):
+    stream = player.open()
+    stream.response_headers(401, end=True)
+    assert "response_headers" == stream.reply().WhichOneof("response")
+
+
+def test_a_refusal_by_the_pod_is_refunded_and_stays_counted(player: Player, worker: RunningWorker):
+    httpx.post(f"{worker.admin}/CreateUser", json={"name": "refunded", "tpm": 10_000}).raise_for_status()
+    stream = player.chat(user="refunded")
+    stream.routed()
+    stream.response_headers(500, end=True)
+    stream.reply()
+    stream.finish()
+
+    def use() -> tuple[int, int]:
+        usage = httpx.get(f"{worker.admin}/users/refunded/usage").json()
+        return usage["requests"], usage["tokens"]
+
+    until(lambda: use() == (1, 0))
+
+
+def test_an_absurd_usage_of_one_answer_does_not_shut_others_out(player: Player, worker: RunningWorker):
+    httpx.post(f"{worker.admin}/CreateUser", json={"name": "modest", "tpm": 100_000}).raise_for_status()
+    stream = player.chat(user="many")
+    stream.routed()
+    stream.response_headers(content_type="application/json")
+    stream.response_body(b'{"usage":{"prompt_tokens":1e300,"completion_tokens":1}}', end=True)
+    stream.finish()
+    until(lambda: quiet(worker))
+
+    other = player.chat(user="modest")
+    assert other.routed()
+    other.finish()
+
+
+def test_a_pod_that_was_not_named_is_told_to_the_client_when_it_served(player: Player):
+    stream = player.open()
+    stream.headers(subset="127.0.0.1:10", user="many")
+    stream.body(orjson.dumps(CHAT))
+    stream.routed()
+    stream.response_headers(served="127.0.0.1:9", x_gateway_destination_endpoint="6.6.6.6:6")
+    mutation = stream.reply().response_headers.response.header_mutation
+    stream.cancel()
+    assert ("a", "127.0.0.1:9") == tuple(set_headers(mutation)[name] for name in ("target-pod", "target-pod-ip"))
+    assert ["x-gateway-destination-endpoint"] == list(mutation.remove_headers)
+
+
+@pytest.mark.parametrize("name", ["envoy.service.ext_proc.v3.ExternalProcessor", "inference-extension"])
+def test_health_knows_the_services_by_name(player: Player, name: str):
+    check = player.channel.unary_unary("/grpc.health.v1.Health/Check")
+    answer = check(health.HealthCheckRequest(service=name).SerializeToString(), timeout=5)
+    assert health.HealthCheckResponse.SERVING == health.HealthCheckResponse.FromString(answer).status
+
+
+def test_health_of_an_unknown_service_is_not_found(player: Player):
+    request = health.HealthCheckRequest(service="nobody").SerializeToString()
+    with pytest.raises(grpc.RpcError) as caught:
+        player.channel.unary_unary("/grpc.health.v1.Health/Check")(request, timeout=5)
+    assert grpc.StatusCode.NOT_FOUND == caught.value.code()  # type: ignore[attr-defined]  # RpcError is a Call too
+    watch = player.channel.unary_stream("/grpc.health.v1.Health/Watch")(request, timeout=5)
+    first = health.HealthCheckResponse.FromString(next(watch)).status
+    watch.cancel()
+    assert health.HealthCheckResponse.SERVICE_UNKNOWN == first
+
+
 def test_health_says_serving(player: Player):
     check = player.channel.unary_unary("/grpc.health.v1.Health/Check")
     answer = health.HealthCheckResponse.FromString(check(b"", timeout=5))
@@ -255,6 +330,7 @@ def test_an_unknown_method_is_unimplemented(player: Player):
 
 
 def test_many_exchanges_at_once_leave_nothing_behind(player: Player, worker: RunningWorker):
+    until(lambda: quiet(worker))
     before = worker.metrics().get('forebay_requests_total{model="m",outcome="unknown",strategy="least-request"}', 0)
 
     def run(count: int) -> None:

@@ -46,3 +46,9 @@ def test_an_empty_stream_teaches_nothing():
     estimator = an_estimator()
     estimator.learn_stream(500, 0)
     assert 10 == estimator.streamed_tokens(2_150)
+
+
+def test_one_absurd_report_does_not_price_everybody_out():
+    estimator = an_estimator()
+    estimator.learn_prompt(PromptSize(20, 0), 2**31 - 1)
+    assert 100 > estimator.prompt_tokens(PromptSize(100, 0))

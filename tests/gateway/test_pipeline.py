@@ -3,9 +3,10 @@
 import orjson
 import pytest
 
-from gateway.extproc.commands import Refuse
-from gateway.extproc.events import Refused, Routed
+from gateway.extproc.commands import Answer, Refuse
+from gateway.extproc.events import Answered, Refused, Routed
 from gateway.openai.errors import BadRequestError
+from gateway.openai.paths import Operation
 from gateway.settings import LimitSettings, Settings
 from ratelimit.limits import User
 from tests.support.shop import AwayLimiter, Shop
@@ -130,9 +131,39 @@ async def test_a_limiter_that_is_away_and_may_not_be_ignored_is_unavailable():
 
 
 async def test_models_are_listed_as_openai_does():
-    answered = Shop().pipeline.answer()
+    answered = await Shop().pipeline.answer(Answer(Operation.MODELS, {}))
+    assert isinstance(answered, Answered)
     (model,) = orjson.loads(answered.body)["data"]
     assert ("m", "model") == (model["id"], model["object"])
+
+
+async def test_the_models_list_tells_a_user_the_limits_and_charges_nothing():
+    shop = Shop(users={"lgy": User("lgy", 3, None)})
+    for _ in range(2):
+        answered = await shop.pipeline.answer(Answer(Operation.MODELS, {"user": "lgy"}))
+        assert isinstance(answered, Answered)
+        assert "3" == answered.headers["x-ratelimit-remaining-requests"]
+
+
+async def test_the_models_list_is_denied_to_those_who_may_send_nothing():
+    outcome = await Shop(Settings(anonymous="deny")).pipeline.answer(Answer(Operation.MODELS, {}))
+    assert isinstance(outcome, Refused)
+    assert 401 == outcome.error.status
+
+
+async def test_a_choice_among_pods_that_all_fail_their_checks_is_counted_as_a_fallback():
+    shop = Shop()
+    shop.fleet._health_fail_open = True
+    for pod in ("a", "b", "c"):
+        shop.fleet.set_health(pod, healthy=False)
+    routed(await shop.admit())
+    assert 1 == shop.sample('forebay_fallbacks_total{reason="none-healthy",strategy="least-request"}')
+
+
+async def test_exchange_ids_begin_where_the_worker_was_told():
+    shop = Shop(first_id=0xABC)
+    await shop.admit()
+    assert "0-abc" == shop.last_id
 
 
 async def test_names_that_clients_make_up_are_not_remembered():

@@ -16,6 +16,13 @@ def test_a_worker_is_ready_once_a_pod_is_known():
     assert (False, ("no pod is known",)) == (ready(), ready.reasons())
 
 
+async def test_pods_that_are_gone_and_still_answer_do_not_make_a_worker_ready():
+    shop = Shop()
+    await shop.admit()
+    shop.fleet.replace(a_description())
+    assert ("no pod is known",) == Readiness(shop.fleet, shop.ledger).reasons()
+
+
 async def test_a_draining_worker_is_not_ready_and_waits_for_what_runs():
     shop = Shop()
     readiness = Readiness(shop.fleet, shop.ledger)

@@ -43,6 +43,7 @@ class Shop:
     now_s: float = 1000.0
     users: dict[str, User] = field(default_factory=dict)
     limiter: Limiter | None = None
+    first_id: int = 1
 
     def __post_init__(self) -> None:
         self.fleet: Fleet = a_fleet(
@@ -60,6 +61,7 @@ class Shop:
             metrics=self.metrics,
             worker="0",
             clock=self.clock,
+            first_id=self.first_id,
         )
 
     def clock(self) -> float:

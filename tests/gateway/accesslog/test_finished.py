@@ -39,6 +39,14 @@ def test_usage_that_is_no_number_is_unknown():
     assert finished.usage is None
 
 
+@pytest.mark.parametrize("tokens", [float("nan"), float("inf"), 1.5, 1e300, -1.0])
+def test_a_number_of_tokens_that_cannot_be_is_unknown_and_costs_no_other_entry(tokens: float):
+    message = service.StreamAccessLogsMessage()
+    an_entry(message, "0-1", total_tokens=tokens)
+    an_entry(message, "0-2", total_tokens=3)
+    assert [None, Usage(stated_total=3)] == [entry.usage for entry in decode(message.SerializeToString())]
+
+
 def test_requests_that_were_not_ours_are_passed_over():
     message = service.StreamAccessLogsMessage()
     an_entry(message, None)

@@ -290,6 +290,37 @@ def test_an_answer_of_the_proxy_itself_passes_without_our_headers():
     )
 
 
+def test_an_answer_to_a_request_that_another_filter_kept_from_us_passes():
+    assert (Playbook(exchange())
+            >> ResponseHeaders({":status": "401"}) << HeadersReply(Side.RESPONSE)
+            >> ResponseBody(b"no", True) << BodyReply(Side.RESPONSE)
+            << Finish(401, complete=True))  # fmt: skip
+
+
+def test_the_body_alone_passes_when_the_response_headers_are_not_for_us():
+    usage = Usage(7, 9, stated_total=16)
+    answer = b'{"usage":{"prompt_tokens":7,"completion_tokens":9,"total_tokens":16}}'
+    assert (Playbook(routed())
+            >> ResponseBody(answer, True) << BodyReply(Side.RESPONSE)
+            << Finish(None, usage, complete=True))  # fmt: skip
+
+
+def test_trailers_of_the_request_may_come_after_the_answer_began():
+    machine = routed()
+    machine.step(ResponseHeaders({":status": "200"}))
+    assert Playbook(machine) >> RequestTrailers() << TrailersReply(Side.REQUEST)
+
+
+def test_a_message_out_of_turn_finishes_what_was_routed_before_it_aborts():
+    finish, abort = routed().step(RequestBody(BODY, True))
+    assert (Finish(), Abort) == (finish, type(abort))
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "\u00b2", "many", ""])
+def test_a_content_length_that_is_no_length_is_passed_over(length: str):
+    assert Playbook(exchange()) >> headers(content_length=length) << HeadersReply(Side.REQUEST)
+
+
 EVENTS = [
     headers(), headers(BodyMode.FULL_DUPLEX_STREAMED), RequestHeaders({}), RequestHeaders(POST, True),
     RequestBody(BODY, True), RequestBody(b"\xff"), RequestTrailers(),

@@ -69,6 +69,25 @@ async def test_with_responses_through_us_a_closed_stream_is_the_end(status: str,
     assert 1 == shop.sample(f'forebay_requests_total{{model="m",outcome="{outcome}",strategy="least-request"}}')
 
 
+async def test_a_message_out_of_turn_ends_a_routed_request_without_leaving_it_counted():
+    shop, session = a_session("ext_proc")
+    for message in (request_headers(), request_body()):
+        await session.feed(message)
+    with pytest.raises(ProtocolError):
+        await session.feed(request_body())
+    session.close()
+    assert (0, 0) == (shop.sample('forebay_requests_in_flight{model="m"}'), len(shop.ledger))
+
+
+async def test_a_refusal_by_the_pod_that_passed_through_us_is_refunded_without_waiting_for_the_access_log():
+    shop, session = a_session()
+    for message in (request_headers(), request_body(), response_headers("429")):
+        await session.feed(message)
+    session.close()
+    assert 0 == len(shop.ledger)
+    assert 0 < shop.sample('forebay_tokens_total{kind="refunded",model="m"}')
+
+
 async def test_a_refusal_is_answered_and_ends_the_session():
     shop, session = a_session()
     await session.feed(request_headers())

@@ -247,3 +247,8 @@ def test_usage_is_found_across_the_edge_of_what_is_held(before, size):
     body = b'{"data":"' + b"x" * before + b'",' + USAGE + b',"more":"' + b"x" * 140_000 + b'"}'
 
     assert Usage(5, 0, 1, 5) == collected(*pieces_of(body, size))
+
+
+@pytest.mark.parametrize("tokens", [1e300, 2**31, -1])
+def test_a_count_that_cannot_be_is_no_report(tokens):
+    assert usage_of({"prompt_tokens": tokens}) is None

@@ -11,7 +11,7 @@ from tests.support.shop import Shop
 
 
 def a_service(shop: Shop, *, ready: bool = True) -> Service:
-    return Service(shop.settings, shop.pipeline, shop.ledger, lambda: ready)
+    return Service(shop.settings, shop.pipeline, shop.ledger, lambda: ready, shop.metrics.error)
 
 
 async def test_an_entry_settles_the_exchange_it_names():
@@ -40,7 +40,7 @@ async def test_health_is_readiness(ready: bool, status: str):
     service = a_service(Shop(), ready=ready)
     expected = health.HealthCheckResponse.ServingStatus.Value(status)
     assert expected == health.HealthCheckResponse.FromString(service.health()).status
-    async for first in service.health_changes():
+    async for first in service.health_changes(b""):
         assert expected == health.HealthCheckResponse.FromString(first).status
         break
 

@@ -1,0 +1,48 @@
+"""A pod's answer: the headers that the client sees, and what may not reach it."""
+
+import pytest
+
+from gateway.extproc.events import ResponseHeaders, Routed
+from gateway.extproc.response import ResponseReader, is_untrusted
+
+ROUTED = Routed({}, {"target-pod": "a", "target-pod-ip": "10.0.0.1:80"}, {}, {"10.0.0.1:80": "a", "10.0.0.2:80": "b"})
+
+
+def a_reader(served: str | None = None, *, hide_usage: bool = False, **headers: str) -> ResponseReader:
+    named = {":status": "200", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return ResponseReader(ResponseHeaders(named, served=served), hide_usage=hide_usage)
+
+
+@pytest.mark.parametrize(
+    ("served", "named"),
+    [
+        (None, {"target-pod": "a", "target-pod-ip": "10.0.0.1:80"}),
+        ("10.0.0.2:80", {"target-pod": "b", "target-pod-ip": "10.0.0.2:80"}),
+        ("10.0.0.9:80", {"target-pod-ip": "10.0.0.9:80"}),
+    ],
+)
+def test_the_pod_that_served_is_named_and_an_unknown_one_gets_no_name(served: str | None, named: dict[str, str]):
+    assert named == a_reader(served).mutation(ROUTED).set_headers
+
+
+@pytest.mark.parametrize("name", ["target-pod", "target-pod-ip", "x-gateway-destination-endpoint", "x-forebay-any"])
+def test_a_reserved_name_in_an_answer_is_overwritten_or_removed(name: str):
+    mutation = a_reader(**{name: "theirs"}).mutation(ROUTED)
+    assert is_untrusted(name)
+    assert name in mutation.remove_headers or mutation.set_headers[name] != "theirs"
+
+
+def test_an_answer_of_the_proxy_itself_keeps_its_headers():
+    mutation = a_reader(target_pod="x").mutation(None)
+    assert ({}, ()) == (mutation.set_headers, mutation.remove_headers)
+
+
+def test_a_body_that_shrinks_loses_its_length():
+    reader = a_reader(hide_usage=True, content_type="text/event-stream", content_length="9")
+    assert ("content-length",) == reader.mutation(ROUTED).remove_headers
+
+
+@pytest.mark.parametrize("status", ["", "abc", "9" * 5000, "2"])
+def test_a_status_that_is_none_is_unknown(status: str):
+    reader = ResponseReader(ResponseHeaders({":status": status}), hide_usage=False)
+    assert reader.finish(complete=True).status is None
