@@ -69,6 +69,7 @@ class State(Enum):
 
 TRANSITIONS: Mapping[tuple[State, type[Event]], str] = {
     (State.START, RequestHeaders): "_open",
+    (State.START, ResponseHeaders): "_respond",  # Envoy refused what is no HTTP before anybody saw a request
     (State.COLLECTING, RequestBody): "_collect",
     (State.COLLECTING, RequestTrailers): "_collect_trailers",
     (State.COLLECTING, ResponseHeaders): "_respond",  # Envoy answered by itself

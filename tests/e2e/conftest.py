@@ -19,7 +19,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="session")
 def _own(stack: Stack) -> Iterator[OwnEngine]:
     with own_engine() as engine:
-        stack.serve("own", engine.address)
+        stack.serve("own", engine.address, adapters=("own-adapter",))
         yield engine
 
 

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import time
 
-import orjson
 import pytest
 
 from tests.support.raw_http import RawAnswer

@@ -1,5 +1,6 @@
 """HTTP that no client library would send: bytes to a socket, and the answer read by the standard library."""
 
+import contextlib
 import http.client
 import socket
 from dataclasses import dataclass
@@ -29,10 +30,8 @@ def exchange(url: str, request: bytes, *, method: str = "POST") -> RawAnswer:
     A server may answer before it has read everything, and then close: what it said counts.
     """
     with connected(url) as connection:
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(request)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
         return read_answer(connection, method=method)
 
 

@@ -31,6 +31,7 @@ COMBINATIONS = {
 }
 """Name -> configuration.  The first is the default and serves the tests that want only one, too."""
 
+
 def on(*names: str) -> pytest.MarkDecorator:
     """For tests that make sense on these combinations only."""
     return pytest.mark.parametrize("stack", names, indirect=True)
@@ -215,7 +216,9 @@ class Stack:
 
     def serve(self, model: str, *addresses: str, adapters: tuple[str, ...] = ()) -> None:
         """Set the endpoints of one model, leave the others; returns when gateway and Envoy have them."""
-        endpoints = [{"address": at, "name": f"{model}-{n}", "adapters": list(adapters)} for n, at in enumerate(addresses)]
+        endpoints = [
+            {"address": at, "name": f"{model}-{n}", "adapters": list(adapters)} for n, at in enumerate(addresses)
+        ]
         others = [described for described in self.models() if described["name"] != model]
         self.write_models(yaml.safe_dump([*others, {"name": model, "endpoints": endpoints}]))
         until(lambda: all(self.routes_to(address) for address in addresses), limit_s=20)
