@@ -1,19 +1,25 @@
 """One stack at a time, shared by all tests that want the same combination of transport, modes and body mode."""
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.own_engine import OwnEngine, own_engine
-from tests.support.stack import COMBINATIONS, Stack, running_stack
+from tests.support.stack import COMBINATIONS, SPECIAL, Stack, running_stack
+
+HERE = Path(__file__).parent
+CONFIGURATIONS = COMBINATIONS | SPECIAL
+_running = contextlib.ExitStack()
 
 
 @pytest.fixture(scope="session", params=COMBINATIONS)
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Two engines, one worker; pytest runs all tests of one combination before it starts the next."""
-    config = COMBINATIONS[request.param]
-    with running_stack(tmp_path_factory.mktemp(request.param), config=config) as running:
-        yield running
+    """Two engines, one worker."""
+    data = tmp_path_factory.mktemp(request.param)
+    with _running:
+        yield _running.enter_context(running_stack(data, config=CONFIGURATIONS[request.param]))
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +34,29 @@ def own(_own: OwnEngine) -> OwnEngine:
     """The engine of the model `own`, which keeps what it was sent; it has forgotten what earlier tests did."""
     _own.reset()
     return _own
+
+
+@pytest.hookimpl(trylast=True)  # after pytest's own ordering, which goes by positions in lists and not by names
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of one combination before the next is started; those with a stack of their own at the end."""
+    names = list(CONFIGURATIONS)
+    places = [place for place, item in enumerate(items) if HERE in item.path.parents]
+    ours = sorted((items[place] for place in places), key=lambda item: _order(item, names))
+    for place, item in zip(places, ours, strict=True):
+        items[place] = item
+
+
+def _order(item: pytest.Item, names: list[str]) -> int:
+    wanted = getattr(item, "callspec", None)
+    return names.index(wanted.params["stack"]) if wanted and "stack" in wanted.params else len(names)
+
+
+@pytest.hookimpl(trylast=True)  # after the fixtures of the last test
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """The last stack does not run on beside tests that do not use it."""
+    if (
+        nextitem is None
+        or HERE not in nextitem.path.parents
+        or _order(nextitem, [*CONFIGURATIONS]) == len(CONFIGURATIONS)
+    ):
+        _running.close()

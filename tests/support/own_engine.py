@@ -1,8 +1,9 @@
 """An engine of the tests' own: keeps every byte it was sent and answers what it is told, one thread per connection."""
 
+import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -54,13 +55,23 @@ class OwnEngine:
         return received
 
 
-@contextmanager
+@contextlib.contextmanager
 def own_engine() -> Iterator[OwnEngine]:
     """Serves on a free loopback port until the block ends."""
     engine = OwnEngine()
 
+    connections: set[socket.socket] = set()
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            connections.add(self.connection)
+
+        def finish(self) -> None:
+            connections.discard(self.connection)
+            super().finish()
 
         def do_GET(self) -> None:
             self._send(Reply(headers={}, body=b""))  # /health
@@ -104,3 +115,6 @@ def own_engine() -> Iterator[OwnEngine]:
         server.shutdown()
         thread.join()
         server.server_close()
+        for connection in tuple(connections):  # an engine that is gone answers nobody, also on what was open before
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)

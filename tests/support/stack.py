@@ -29,7 +29,14 @@ COMBINATIONS = {
     "pyvoy-ext_proc": "response_mode: ext_proc",
     "pyvoy-full_duplex": "envoy: {body_mode: full_duplex_streamed}",
 }
-"""Name -> configuration.  The first is the default and serves the tests that want only one, too."""
+"""Name -> configuration: what every functional test runs on.  The first is the default."""
+_IMPATIENT = "timeouts: {idle_s: 2, connect_s: 0.5}\nhealth: {failures: 1000}"
+"""Silence is given up soon, and only requests, not health checks, find out that an engine is down."""
+SPECIAL = {
+    "impatient-metadata": _IMPATIENT,
+    "impatient-ext_proc": f"{_IMPATIENT}\nresponse_mode: ext_proc",
+}
+"""The same for tests that need something else."""
 
 
 def on(*names: str) -> pytest.MarkDecorator:
