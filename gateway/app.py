@@ -4,6 +4,7 @@ Lives here: what exists and who knows whom.  Not here: what any part does; how a
 """
 
 import asyncio
+import gc
 import os
 import random
 import time
@@ -41,6 +42,8 @@ REPORT_S = 1.0
 """How often gauges that nobody pushes (endpoints, Redis) are refreshed (chosen: below any scrape interval)."""
 RETRY_S = 1.0
 """A background task that failed is started again after this (chosen)."""
+GC_THRESHOLDS = (20_000, 20, 20)
+"""Objects between collections, and young ones per older one (chosen: collecting cost 6 % of a request's CPU before)."""
 FIRST_FLEET_S = 10.0
 """The longest a worker waits at start for discovery to say anything (chosen)."""
 
@@ -120,6 +123,7 @@ class Worker:
             try:
                 async with asyncio.timeout(FIRST_FLEET_S):
                     await known.wait()
+                settle_garbage_collection()
                 yield
             finally:
                 for task in running:
@@ -162,6 +166,13 @@ class Worker:
             )
             self.metrics.redis(self.limiter.up)
             await asyncio.sleep(REPORT_S)
+
+
+def settle_garbage_collection() -> None:
+    """Leave what start-up made out of every later collection, and collect less often: requests make no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def worker_of(settings: Settings, place: Place) -> Worker:

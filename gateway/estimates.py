@@ -6,6 +6,7 @@ Not here: who is charged (ledger).  Ratios of sums, so that long requests weigh 
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.settings import LimitSettings
 
@@ -33,8 +34,7 @@ class _Ratio:
         return self.numerator / self.denominator
 
 
-@dataclass(frozen=True, slots=True)
-class PromptSize:
+class PromptSize(NamedTuple):
     """What is known of a prompt without a tokenizer: bytes of text, and tokens that were given as ids."""
 
     text_bytes: int

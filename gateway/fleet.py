@@ -7,7 +7,6 @@ Everything runs on one event loop and nothing here awaits, so each method is one
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.pod import Identity, Pod, PodState, identity
@@ -90,7 +89,7 @@ class Fleet:
         decision = self._strategy(strategy).pick(request, candidates, now_s)
         pod = self._pods[decision.pod.id]
         if not pod.endpoint.ready:
-            decision = replace(decision, reason=f"{decision.reason}, none healthy")
+            decision = decision._replace(reason=f"{decision.reason}, none healthy")
         pod.in_flight += 1
         self._in_flight[request.model] += 1
         self.observe(Started(pod.endpoint.id, request, now_s))

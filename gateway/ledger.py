@@ -8,10 +8,8 @@ interval later, the access-log entry brings usage.  An entry that never comes le
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from gateway.estimates import Estimator, PromptSize
 from gateway.fleet import Fleet, Ticket
@@ -47,7 +45,8 @@ class Ledger:
         self._grace_s = grace_s
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
-        self._ended: deque[OpenRequest] = deque()  # closed, waiting for their entry, oldest first
+        self._ended: dict[str, OpenRequest] = {}  # of `_open`: closed, waiting for their entry, oldest first
+        self._charges: dict[tuple[str, int], tuple[int, int, int]] = {}  # user, slot -> reserved, used, requests
         self._settling: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -69,26 +68,29 @@ class Ledger:
             return
         opened.ended_s = self._clock()
         self._release(opened)
-        self._ended.append(opened)
+        self._ended[exchange] = opened
 
     def ended(self, exchange: str, seen: Seen) -> None:
         """The end was seen with what is known about it.  An unknown exchange was settled before."""
         opened = self._open.pop(exchange, None)
         if opened is None:
             return
+        self._ended.pop(exchange, None)
         self._release(opened)
         settlement = settle(opened.estimate, seen, opened.estimator)
         self._learn(opened, seen, settlement)
         if opened.reservation is not None:
-            self._spawn(self._settle(opened.reservation, settlement.tokens))
+            self._charge(opened.reservation, settlement.tokens)
         self._count(opened, settlement)
         self._note_idle()
 
     def expire(self) -> None:
         """Settle by estimate what closed longer ago than the grace."""
         deadline = self._clock() - self._grace_s
-        while self._ended and (ended_s := self._ended[0].ended_s) is not None and ended_s <= deadline:
-            self.ended(self._ended.popleft().id, Seen())
+        for opened in list(self._ended.values()):
+            if opened.ended_s is None or opened.ended_s > deadline:
+                return
+            self.ended(opened.id, Seen())
 
     async def run(self) -> None:
         """Expire for ever; cancel to stop."""
@@ -128,9 +130,11 @@ class Ledger:
             opened.estimator.learn_prompt(opened.prompt, seen.usage.prompt_tokens)
             if opened.estimate.streams and seen.response_bytes is not None and seen.usage.completion_tokens is not None:
                 opened.estimator.learn_stream(seen.response_bytes, seen.usage.completion_tokens)
+        decision = opened.ticket.decision
+        served = (pod.id for pod in decision.fallbacks if pod.address == seen.upstream)
         self._fleet.observe(
             Finished(
-                pod=opened.ticket.decision.pod.id,
+                pod=next(served, decision.pod.id),
                 request=opened.ticket.request,
                 now_s=self._clock(),
                 failed=settlement.failed,
@@ -140,23 +144,33 @@ class Ledger:
             )
         )
 
-    async def _settle(self, reservation: Reservation, tokens: int) -> None:
+    def _charge(self, reservation: Reservation, tokens: int) -> None:
+        """Settle soon: entries come in batches, and those of one user and slot are one call."""
+        if not self._charges:
+            asyncio.get_running_loop().call_soon(self._settle_charges)
+        key = (reservation.user, reservation.slot)
+        reserved, used, count = self._charges.get(key, (0, 0, 0))
+        self._charges[key] = (reserved + reservation.tokens, used + tokens, count + 1)
+
+    def _settle_charges(self) -> None:
+        charges, self._charges = self._charges, {}
+        for (user, slot), (reserved, used, count) in charges.items():
+            task = asyncio.ensure_future(self._settle(Reservation(user, slot, reserved), used, count))
+            self._settling.add(task)
+            task.add_done_callback(self._settled)
+
+    async def _settle(self, reservation: Reservation, tokens: int, count: int) -> None:
         try:
             await self._limiter.settle(reservation, tokens)
         except LimiterUnavailableError:
             self._metrics.error("settle")  # the reservation leaves with its window
         finally:
-            self._metrics.reservation(-1)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._settling.add(task)
-        task.add_done_callback(self._settled)
+            self._metrics.reservation(-count)
 
     def _settled(self, task: asyncio.Task[None]) -> None:
         self._settling.discard(task)
         self._note_idle()
 
     def _note_idle(self) -> None:
-        if not self._open and not self._settling:
+        if not self._open and not self._charges and not self._settling:
             self._idle.set()

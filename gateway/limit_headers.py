@@ -5,25 +5,43 @@ for `RateLimit-Policy` and `RateLimit`.  A kind without a limit has no header.
 """
 
 import math
+from typing import NamedTuple
 
 from ratelimit.limits import WINDOW_S, Quota
 
 MS_PER_S = 1000
 
 
+class Names(NamedTuple):
+    """The names of one kind of limit."""
+
+    policy: str
+    limit: str
+    remaining: str
+    reset: str
+
+
+def _names(kind: str, policy: str) -> Names:
+    """OpenAI names limits by kind, the IETF by policy."""
+    return Names(f'"{policy}"', *(f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset")))
+
+
+REQUESTS, TOKENS = _names("requests", "rpm"), _names("tokens", "tpm")
+
+
 def limit_headers(requests: Quota, tokens: Quota) -> dict[str, str]:
     """Header name to value; `x-update-*` are the use including this request."""
-    headers: dict[str, str] = {}
+    headers = {"x-update-rpm": str(requests.used), "x-update-tpm": str(tokens.used)}
     policies, states = [], []
-    for kind, short, quota in (("requests", "rpm", requests), ("tokens", "tpm", tokens)):
-        headers[f"x-update-{short}"] = str(quota.used)
+    for names, quota in ((REQUESTS, requests), (TOKENS, tokens)):
         if quota.limit is None:
             continue
-        headers[f"x-ratelimit-limit-{kind}"] = str(quota.limit)
-        headers[f"x-ratelimit-remaining-{kind}"] = str(quota.remaining)
-        headers[f"x-ratelimit-reset-{kind}"] = duration(quota.reset_s)
-        policies.append(f'"{short}";q={quota.limit};w={WINDOW_S}')
-        states.append(f'"{short}";r={quota.remaining};t={math.ceil(quota.reset_s)}')
+        remaining = quota.remaining
+        headers[names.limit] = str(quota.limit)
+        headers[names.remaining] = str(remaining)
+        headers[names.reset] = duration(quota.reset_s)
+        policies.append(f"{names.policy};q={quota.limit};w={WINDOW_S}")
+        states.append(f"{names.policy};r={remaining};t={math.ceil(quota.reset_s)}")
     if policies:
         headers["ratelimit-policy"] = ", ".join(policies)
         headers["ratelimit"] = ", ".join(states)

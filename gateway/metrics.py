@@ -10,8 +10,9 @@ One thread per process: the event loop's.
 """
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -49,7 +50,7 @@ class Metrics:
         self._strategies = {"", *strategies}
         self._lags_s: deque[float] = deque(maxlen=LAG_BEATS)
 
-        self._tallies: list[_Tally] = []
+        self._tallies: list[_Tally | _Distribution] = []
         self._requests = self._counter("requests", "Requests answered.", "model", "strategy", "outcome")
         self._tokens = self._counter("tokens", "Tokens used (input, output), held and given back.", "model", "kind")
         self._refusals = self._counter("refusals", "Requests that the gateway answered itself.", "kind")
@@ -78,8 +79,11 @@ class Metrics:
     def _gauge(self, name: str, about: str, mode: Literal["livesum", "livemin", "livemax"], *labels: str) -> Gauge:
         return Gauge(f"forebay_{name}", about, labels, multiprocess_mode=mode, registry=self._registry)
 
-    def _histogram(self, name: str, about: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"forebay_{name}", about, buckets=buckets, registry=self._registry)
+    def _histogram(self, name: str, about: str, buckets: tuple[float, ...]) -> "_Distribution":
+        histogram = Histogram(f"forebay_{name}", about, buckets=buckets, registry=self._registry)
+        distribution = _Distribution(histogram, buckets)
+        self._tallies.append(distribution)
+        return distribution
 
     @cached_property
     def _redis_up(self) -> Gauge:
@@ -106,8 +110,8 @@ class Metrics:
         """A request went to a pod of a known model (+1), or ended (-1)."""
         self._in_flight.add((self._model(model),), change)
 
-    def reservation(self, change: Literal[1, -1]) -> None:
-        """A reservation was made (+1), or settled (-1)."""
+    def reservation(self, change: int) -> None:
+        """Reservations were made (positive), or settled (negative)."""
         self._reservations.add((), change)
 
     def tokens(self, model: str, kind: TokenKind, count: int) -> None:
@@ -132,11 +136,11 @@ class Metrics:
 
     def decided(self, seconds: float) -> None:
         """A strategy chose a pod in this time."""
-        self._decision.observe(seconds)
+        self._decision.add(seconds)
 
     def limiter_answered(self, seconds: float) -> None:
         """The limiter took this long."""
-        self._limiter.observe(seconds)
+        self._limiter.add(seconds)
 
     def redis(self, up: bool) -> None:
         """Redis answered, or did not."""
@@ -197,6 +201,29 @@ class _Tally:
                 child = self._children[labels] = self._metric.labels(*labels) if labels else self._metric
             child.inc(amount)
         self._pending.clear()
+
+
+class _Distribution:
+    """Observations of one histogram that are not yet written."""
+
+    def __init__(self, histogram: Histogram, bounds: Sequence[float]) -> None:
+        self._histogram = histogram
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def add(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def flush(self) -> None:
+        """Write sums instead of single observations, for which the library has no public call."""
+        for bucket, count in enumerate(self._counts):
+            if count:
+                self._histogram._buckets[bucket].inc(count)
+        self._histogram._sum.inc(self._sum)
+        self._counts = [0] * len(self._counts)
+        self._sum = 0.0
 
 
 def forget_process(pid: int, shared: Path) -> None:

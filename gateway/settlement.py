@@ -4,7 +4,7 @@ Lives here: from what was seen of an end to tokens and an outcome; pure.  Not he
 Rules: contracts sections 1 (upstream errors) and 3 (usage, clients that left, engines that died).
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.estimates import Estimator
 from gateway.openai.usage import Usage
@@ -13,8 +13,7 @@ FIRST_ERROR_STATUS = 400
 FIRST_SERVER_ERROR_STATUS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What was seen of a request's end; nothing at all when no witness reported."""
 
     status: int | None = None  # None = nobody said; 0 = no answer reached the client
@@ -25,10 +24,10 @@ class Seen:
     output_chunks: int | None = None
     response_bytes: int | None = None
     duration_s: float | None = None
+    upstream: str = ""  # ip:port that answered
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """`tokens` are charged; input and output are what the model worked, for metrics; None = unknown."""
 
     outcome: str
@@ -38,8 +37,7 @@ class Settlement:
     failed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """What was believed at admission."""
 
     prompt_tokens: int

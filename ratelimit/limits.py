@@ -5,7 +5,7 @@ Lives here: values and the `Limiter` protocol.  Not here: window arithmetic (pla
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 WINDOW_S = 60
 """Never more than N in any WINDOW_S seconds (contracts section 3)."""
@@ -27,16 +27,14 @@ class User:
     tpm: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What a request asks for: one request and an estimate of its tokens, prompt and output together."""
 
     user: str
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(NamedTuple):
     """One limit after a verdict.  `reset_s`: until everything used now has left the window; 0 when nothing is used."""
 
     limit: int | None
@@ -49,8 +47,7 @@ class Quota:
         return None if self.limit is None else max(0, self.limit - self.used)
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """Tokens held for a running request, in the sub-window (`slot`) where they were admitted."""
 
     user: str
@@ -58,8 +55,7 @@ class Reservation:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """The charge was taken, all of it; the quotas include it."""
 
     reservation: Reservation
@@ -118,7 +114,8 @@ class Limiter(Protocol):
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """Replace the reserved tokens by what was really used, in the sub-window of the reservation.
 
-        Called exactly once per reservation; a reservation that has left the window changes nothing.
+        Called exactly once per reservation, or once with the sums of several of one user and slot; a reservation
+        that has left the window changes nothing.
         The request stays counted (contracts section 1, upstream errors: tokens=0).
         Raises LimiterUnavailableError.
         """

@@ -10,6 +10,7 @@ WINDOW_S seconds more than the limit is admitted; the price is that it counts up
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ratelimit.limits import WINDOW_S, Admitted, LimitKind, Quota, Refused, Reservation, User
 
@@ -28,8 +29,7 @@ class Slot:
     tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What counts at `now_s`, and the newest slots that hold any of it (meaningless where the sum is 0)."""
 
     now_s: float

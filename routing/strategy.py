@@ -5,14 +5,12 @@ Lives here: the protocol and the events.  Not here: which strategies exist (rout
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from routing.types import Candidates, Decision, PodId, Rng, RouteRequest, Signal
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """A request was sent to a pod, by whichever strategy picked it."""
 
     pod: PodId
@@ -20,8 +18,7 @@ class Started:
     now_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """A request has ended.  What was not seen is None: unknown is never zero."""
 
     pod: PodId  # the one that answered, which may be a fallback

@@ -6,7 +6,7 @@ Lives here: values and read-only views.  Not here: who counts (gateway.fleet), w
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from routing.selectors import Selector
 
@@ -68,8 +68,7 @@ class PodView(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class RouteRequest:
+class RouteRequest(NamedTuple):
     """The facts of one request that routing may use."""
 
     model: str
@@ -81,8 +80,7 @@ class RouteRequest:
     selector: Selector | None = None  # labels the client asks for; None = any
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Where a request goes and why.  `fallbacks` are tried in order when the connection fails."""
 
     pod: Endpoint

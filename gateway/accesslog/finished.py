@@ -4,7 +4,7 @@ Lives here: decoding of StreamAccessLogsMessage.  Not here: what is settled with
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct
@@ -28,8 +28,7 @@ _BROKEN_OFF = (
 """Response flags under which an answer that has begun, and so has its status, is not whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """A request that is over, as Envoy saw it."""
 
     exchange: str
@@ -41,7 +40,6 @@ class Finished:
     pod_broke_off: bool  # or fell silent
     response_bytes: int
     duration_s: float
-    attempts: int
 
 
 def decode(message: bytes) -> Iterator[Finished]:
@@ -82,5 +80,4 @@ def _finished(exchange: str, entry: data.HTTPAccessLogEntry) -> Finished:
         pod_broke_off=any(getattr(flags, flag) for flag in _BROKEN_OFF),
         response_bytes=entry.response.response_body_bytes,
         duration_s=common.duration.seconds + common.duration.nanos / 1e9,
-        attempts=common.upstream_request_attempt_count,
     )

@@ -4,13 +4,18 @@ Lives here: the outputs of `exchange.Exchange.step`.  Not here: protobuf (wire),
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
+from typing import NamedTuple
 
 from gateway.openai.errors import RefusalError
 from gateway.openai.paths import Operation
 from gateway.openai.request import InferenceRequest
 from gateway.openai.usage import Usage
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+NO_METADATA: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
 
 class Side(Enum):
@@ -20,28 +25,29 @@ class Side(Enum):
     RESPONSE = "response"
 
 
-@dataclass(frozen=True, slots=True)
-class Mutation:
+class Mutation(NamedTuple):
     """Changes to headers, with metadata for the filters that follow."""
 
-    set_headers: Mapping[str, str] = field(default_factory=dict)
+    set_headers: Mapping[str, str] = NO_HEADERS
     remove_headers: tuple[str, ...] = ()
-    metadata: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    metadata: Mapping[str, Mapping[str, str]] = NO_METADATA
 
 
 NO_CHANGE = Mutation()
 
 
-@dataclass(frozen=True, slots=True)
-class HeadersReply:
+class HeadersReply(NamedTuple):
     """Go on from the headers."""
 
     side: Side
     mutation: Mutation = NO_CHANGE
 
 
-@dataclass(frozen=True, slots=True)
-class BodyReply:
+GO_ON = HeadersReply(Side.REQUEST)
+"""The commonest reply: to the headers of a buffered request."""
+
+
+class BodyReply(NamedTuple):
     """Go on from a body message; `body` None = as it is."""
 
     side: Side
@@ -49,8 +55,7 @@ class BodyReply:
     body: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StreamedBodyReply:
+class StreamedBodyReply(NamedTuple):
     """One piece of a body in full-duplex mode, at most `exchange.PIECE_BYTES`."""
 
     side: Side
@@ -81,8 +86,7 @@ class Abort:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Admit:
+class Admit(NamedTuple):
     """Decide about a complete request; the shell answers with Routed or Refused."""
 
     request: InferenceRequest
@@ -106,8 +110,7 @@ class Refuse:
     headers: Mapping[str, str]  # of the request
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """The exchange is over.  What was not seen is None (in metadata mode: everything)."""
 
     status: int | None = None

@@ -4,10 +4,14 @@ Lives here: the inputs of `exchange.Exchange.step`.  Not here: protobuf (wire), 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
+from typing import NamedTuple
 
 from gateway.openai.errors import RefusalError
+
+EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 class BodyMode(IntEnum):
@@ -21,8 +25,7 @@ class BodyMode(IntEnum):
     GRPC = 5
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHeaders:
+class RequestHeaders(NamedTuple):
     """The first message.  Header names are lower case; values of repeated headers are joined by a comma."""
 
     headers: Mapping[str, str]
@@ -32,8 +35,7 @@ class RequestHeaders:
     subset: frozenset[str] | None = None  # addresses the proxy allows; None = all
 
 
-@dataclass(frozen=True, slots=True)
-class RequestBody:
+class RequestBody(NamedTuple):
     """The whole body, or a piece of it."""
 
     data: bytes
@@ -45,8 +47,7 @@ class RequestTrailers:
     """The request ended with trailers."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHeaders:
+class ResponseHeaders(NamedTuple):
     """The pod's (or Envoy's own) answer begins."""
 
     headers: Mapping[str, str]
@@ -54,8 +55,7 @@ class ResponseHeaders:
     served: str | None = None  # `ip:port` that answered, when Envoy says so
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseBody:
+class ResponseBody(NamedTuple):
     """A piece of the answer."""
 
     data: bytes
@@ -67,30 +67,27 @@ class ResponseTrailers:
     """The answer ended with trailers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(NamedTuple):
     """The shell admitted the request and chose a pod."""
 
     request_headers: Mapping[str, str]  # set on the way to the pod
     response_headers: Mapping[str, str]  # what the client should see
     metadata: Mapping[str, Mapping[str, str]]  # dynamic metadata, by namespace
-    pods: Mapping[str, str] = field(default_factory=dict)  # address -> pod name, of every destination named
+    pods: Mapping[str, str] = EMPTY  # address -> pod name, of every destination named
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """The shell will not serve the request."""
 
     error: RefusalError
-    headers: Mapping[str, str] = field(default_factory=dict)  # beside those of the error
+    headers: Mapping[str, str] = EMPTY  # beside those of the error
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """The shell answers by itself, with 200 and a JSON body."""
 
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = EMPTY
 
 
 @dataclass(frozen=True, slots=True)

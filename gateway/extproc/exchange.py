@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 from gateway.extproc.commands import (
+    GO_ON,
     Abort,
     Admit,
     Answer,
@@ -139,7 +140,7 @@ class Exchange:
             raise UnsupportedModeError(f"request_body_mode = {mode}, must be BUFFERED or FULL_DUPLEX_STREAMED")
         self._check_size(int(length) if (length := headers.get("content-length", "")).isdecimal() else 0)
         self.state = State.COLLECTING
-        return [] if event.request_mode is BodyMode.FULL_DUPLEX_STREAMED else [HeadersReply(Side.REQUEST)]
+        return [] if event.request_mode is BodyMode.FULL_DUPLEX_STREAMED else [GO_ON]
 
     def _check_size(self, size: int) -> None:
         if size > self._body_limit:

@@ -8,7 +8,7 @@ checked; unknown ones are the engine's business.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -22,8 +22,7 @@ _COMPLETION_TOKENS = 16
 """The maximum of a completion that names none (OpenAI API reference, completions; vLLM has the same)."""
 
 
-@dataclass(frozen=True, slots=True)
-class InferenceRequest:
+class InferenceRequest(NamedTuple):
     """One request as admission and routing see it.  It holds the prompt: drop it once the pod is picked."""
 
     operation: Operation

@@ -46,6 +46,7 @@ class Service:
                 broken=entry.pod_broke_off,
                 response_bytes=entry.response_bytes,
                 duration_s=entry.duration_s,
+                upstream=entry.upstream,
             )
             self._ledger.ended(entry.exchange, seen)
 

@@ -2,7 +2,7 @@
 -- KEYS: window, marker of this hand-over.  ARGV: time in microseconds or '' = Redis's own, then slot, requests,
 -- tokens by slot ascending.  Tokens below zero correct a charge already in the window; one that is gone stays gone.
 
-if not redis.call('SET', KEYS[2], 1, 'NX', 'EX', KEEP_S) then return { 0 } end
+if call('EXISTS', KEYS[2]) == 1 then return { 0 } end
 local key = KEYS[1]
 local window = open(key, clock(ARGV[1]))
 if window.expired then call('DEL', key) end
@@ -27,4 +27,5 @@ if changed or window.left then
   call('HSET', key, 'newest', newest, 'oldest', window.oldest, 'requests', window.requests, 'tokens', window.tokens)
   call('EXPIRE', key, KEEP_S)
 end
+call('SET', KEYS[2], 1, 'EX', KEEP_S) -- last: what failed may come again
 return { 1 }

@@ -7,6 +7,13 @@ from tests.support.source_tree import ROOT, python_files, read, source_files
 
 TESTED_ELSEWHERE: dict[str, str] = {
     "gateway/settings.py": "declarations only; tests/gateway/test_configuration.py reads files into them",
+    "gateway/extproc/commands.py": "values only; tests/gateway/extproc/test_exchange.py expects them",
+    "gateway/extproc/events.py": "values only; tests/gateway/extproc/test_exchange.py feeds them",
+    "gateway/extproc/response.py": "the answer's half of an exchange; tests/gateway/extproc/test_exchange.py",
+    "gateway/serving/grpc.py": "a transport; tests/contract/test_ext_proc.py runs on it",
+    "gateway/serving/grpc_worker.py": "a process; tests/contract/test_ext_proc.py starts it",
+    "gateway/serving/pyvoy_worker.py": "a process; tests/contract/test_ext_proc.py starts it",
+    "gateway/serving/variables.py": "names only",
     "ratelimit/limits.py": "the seam; tests/contract runs every implementation of it",
 }
 """Module -> why it has no test file of its own."""

@@ -2,10 +2,12 @@
 
 import asyncio
 
+import pytest
+
 from gateway.extproc.events import Routed
 from gateway.openai.usage import Usage
 from gateway.settlement import Seen
-from ratelimit.limits import User
+from ratelimit.limits import Reservation, User
 from tests.support.shop import AwayLimiter, Shop
 
 IN_FLIGHT = 'forebay_requests_in_flight{model="m"}'
@@ -21,7 +23,8 @@ def a_shop() -> Shop:
 
 
 async def tokens_of(shop: Shop) -> int:
-    await asyncio.sleep(0)  # the settlement is a task
+    for _ in range(3):  # the settlement is a task of its own, a turn later
+        await asyncio.sleep(0)
     assert shop.limiter is not None
     usage = await shop.limiter.usage("lgy")
     assert usage is not None
@@ -113,3 +116,24 @@ async def test_an_unknown_exchange_changes_nothing():
     shop.ledger.ended("9-9", Seen(200))
     shop.ledger.stream_closed("9-9")
     assert 0 == len(shop.ledger)
+
+
+async def test_settlements_of_one_moment_are_one_call_with_the_same_sum(monkeypatch: pytest.MonkeyPatch):
+    shop = a_shop()
+    exchanges = [await opened(shop) for _ in range(5)]
+    calls = []
+    assert shop.limiter is not None
+    settle = shop.limiter.settle
+
+    async def counted(reservation: Reservation, tokens: int) -> None:
+        calls.append(tokens)
+        await settle(reservation, tokens)
+
+    monkeypatch.setattr(shop.limiter, "settle", counted)
+    for exchange in exchanges:
+        shop.ledger.ended(exchange, Seen(200, Usage(7, 9)))
+
+    assert await shop.ledger.drain(5)
+    assert [80] == calls
+    assert 80 == await tokens_of(shop)
+    assert 0 == shop.sample("forebay_reservations_open")

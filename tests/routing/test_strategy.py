@@ -1,7 +1,5 @@
 """What strategies are told."""
 
-from dataclasses import FrozenInstanceError
-
 import pytest
 
 from routing.strategy import Finished, Started
@@ -19,5 +17,5 @@ def test_what_was_not_seen_of_a_finished_request_is_unknown_and_not_zero() -> No
 def test_events_cannot_be_changed_by_a_strategy_that_sees_them() -> None:
     started = Started("a", RouteRequest("m"), now_s=1.0)
 
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         started.pod = "b"  # type: ignore[misc]  # the point of the test

@@ -15,7 +15,6 @@ def an_entry(message: service.StreamAccessLogsMessage, exchange: str | None, **u
     common.upstream_remote_address.socket_address.address = "10.0.0.1"
     common.upstream_remote_address.socket_address.port_value = 8000
     common.duration.seconds, common.duration.nanos = 2, 500_000_000
-    common.upstream_request_attempt_count = 1
     if exchange is not None:
         common.metadata.filter_metadata["forebay"].update({"exchange": exchange})
     if usage:
@@ -27,7 +26,7 @@ def test_an_entry_tells_usage_pod_and_times():
     an_entry(message, "0-1", prompt_tokens=7, completion_tokens=9)
 
     assert [
-        Finished("0-1", 200, "10.0.0.1:8000", Usage(7, 9), None, False, False, 533, 2.5, 1)
+        Finished("0-1", 200, "10.0.0.1:8000", Usage(7, 9), None, False, False, 533, 2.5)
     ] == list(decode(message.SerializeToString()))  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """Protobuf in, events out; commands in, protobuf out."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.extproc import wire
 from gateway.extproc.commands import (
@@ -109,6 +111,14 @@ def test_a_mutation_sets_raw_values_removes_names_and_carries_metadata():
     assert b"new" == common.body_mutation.body
     assert common.clear_route_cache
     assert "v" == response.dynamic_metadata["envoy.lb"]["k"]
+
+
+@given(
+    st.dictionaries(st.text(max_size=200), st.dictionaries(st.text(max_size=200), st.text(max_size=300), max_size=5))
+)
+def test_metadata_of_any_size_is_the_message_that_protobuf_would_make(metadata: dict[str, dict[str, str]]):
+    response = reply(BodyReply(Side.REQUEST, Mutation(metadata=metadata)))
+    assert metadata == {name: dict(fields) for name, fields in response.dynamic_metadata.items()}
 
 
 def test_an_untouched_body_is_not_in_the_reply():

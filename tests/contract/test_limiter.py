@@ -1,0 +1,380 @@
+"""What every Limiter must do, run on each; and a machine that holds the two to agree."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ratelimit.limits import (
+    WINDOW_S,
+    Admitted,
+    Charge,
+    Limiter,
+    LimitKind,
+    Quota,
+    Refused,
+    Reservation,
+    UnknownUser,
+    Usage,
+    User,
+)
+from ratelimit.memory import MemoryLimiter
+from ratelimit.redis_limiter import RedisLimiter
+from tests.support.limiters import TIMEOUT_S, World, a_limiter, admit, refuse
+from tests.support.redis import RedisServer, redis_server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", "redis"])
+def world(request: pytest.FixtureRequest) -> World:
+    if request.param == "memory":
+        return World(server=None)
+    server: RedisServer = request.getfixturevalue("server")
+    server.flush()
+    return World(server)
+
+
+@pytest.fixture
+async def limiter(world: World) -> AsyncIterator[Limiter]:
+    async with a_limiter(world) as made:
+        yield made
+
+
+async def test_a_charge_is_admitted_with_quotas_that_include_it(world, limiter):
+    world.put(User("u", rpm=10, tpm=100))
+    await admit(limiter, "u", 30)
+    world.clock.now_s += 2.25
+
+    verdict = await admit(limiter, "u", 5)
+
+    assert Admitted(Reservation("u", 1_700_000_002, 5), Quota(10, 2, 60.75), Quota(100, 35, 60.75)) == verdict
+
+
+async def test_an_unknown_user_is_named(limiter):
+    assert UnknownUser("nobody") == await limiter.reserve(Charge("nobody", 1))
+    assert None is await limiter.usage("nobody")
+
+
+async def test_a_refused_charge_takes_nothing_of_either_kind(world, limiter):
+    world.put(User("u", rpm=10, tpm=100))
+    await admit(limiter, "u", 60)
+
+    verdicts = [await refuse(limiter, "u", 41) for _ in range(20)]
+
+    assert {Refused(LimitKind.TPM, 100, 61.0, Quota(10, 1, 61.0), Quota(100, 60, 61.0))} == set(verdicts)
+    assert Usage(User("u", 10, 100), 1, 60) == await limiter.usage("u")
+
+
+async def test_retry_after_is_the_exact_time(world, limiter):
+    world.put(User("u", rpm=100, tpm=100))
+    for tokens in (40, 30, 30):
+        await admit(limiter, "u", tokens)
+        world.clock.now_s += 1.015625
+    retry_after_s = (await refuse(limiter, "u", 41)).retry_after_s
+    assert retry_after_s is not None
+    world.clock.now_s += retry_after_s - 0.015625
+
+    await refuse(limiter, "u", 41)
+    world.clock.now_s += 0.015625
+    await admit(limiter, "u", 41)
+
+
+async def test_retry_after_a_lowered_limit_waits_for_all_that_is_too_much(world, limiter):
+    world.put(User("u", rpm=3))
+    for _ in range(3):
+        await admit(limiter, "u")
+        world.clock.now_s += 1
+
+    world.put(User("u", rpm=1))
+
+    assert 60.0 == (await refuse(limiter, "u")).retry_after_s
+
+
+async def test_what_never_fits_is_refused_without_a_time(world, limiter):
+    for user in (
+        User("no-requests", rpm=0),
+        User("no-tokens", tpm=0),
+        User("too-few", rpm=0, tpm=5),
+        User("few", tpm=5),
+    ):
+        world.put(user)
+
+    verdicts = [await refuse(limiter, name, 6) for name in ("no-requests", "no-tokens", "too-few", "few")]
+
+    assert [None] * 4 == [verdict.retry_after_s for verdict in verdicts]
+    assert [LimitKind.RPM, LimitKind.TPM, LimitKind.RPM, LimitKind.TPM] == [verdict.kind for verdict in verdicts]
+    assert None is (await refuse(limiter, "no-tokens", 0)).retry_after_s
+
+
+async def test_the_longer_wait_is_named_and_a_tie_is_the_requests(world, limiter):
+    world.put(User("u", rpm=2, tpm=100))
+    await admit(limiter, "u", 10)
+    world.clock.now_s += 5
+    await admit(limiter, "u", 90)
+
+    assert LimitKind.TPM is (await refuse(limiter, "u", 50)).kind
+    assert LimitKind.RPM is (await refuse(limiter, "u", 5)).kind
+    assert LimitKind.TPM is (await refuse(limiter, "u", 101)).kind
+
+
+async def test_no_limits_are_counted_all_the_same(world, limiter):
+    world.put(User("u"))
+    for _ in range(3):
+        await admit(limiter, "u", 1000)
+
+    assert Usage(User("u"), 3, 3000) == await limiter.usage("u")
+
+
+async def test_limits_and_charges_up_to_two_to_the_53_are_exact(world, limiter):
+    world.put(User("u", rpm=2**53, tpm=2**53))
+    await admit(limiter, "u", 2**53 - 1)
+
+    await refuse(limiter, "u", 2)
+    await admit(limiter, "u", 1)
+    await refuse(limiter, "u", 1)
+    assert Usage(User("u", 2**53, 2**53), 2, 2**53) == await limiter.usage("u")
+
+
+async def test_an_update_binds_the_very_next_request(world, limiter):
+    world.put(User("u", rpm=1))
+    await admit(limiter, "u")
+    await refuse(limiter, "u")
+
+    world.put(User("u", rpm=2))
+    await admit(limiter, "u")
+    world.put(User("u", rpm=1))
+    verdict = await refuse(limiter, "u")
+
+    assert (1, 2, 0) == (verdict.limit, verdict.requests.used, verdict.requests.remaining)
+
+
+async def test_a_user_deleted_and_created_again_gets_no_fresh_window(world, limiter):
+    world.put(User("u", rpm=1))
+    await admit(limiter, "u")
+    world.remove("u")
+    assert UnknownUser("u") == await limiter.reserve(Charge("u", 1))
+
+    world.put(User("u", rpm=1))
+
+    await refuse(limiter, "u")
+
+
+@pytest.mark.parametrize(("real", "used"), [(15, 15), (60, 60), (500, 500), (0, 0)])
+async def test_settling_replaces_the_estimate_and_keeps_the_request(world, limiter, real, used):
+    world.put(User("u", rpm=9, tpm=100))
+    verdict = await admit(limiter, "u", 60)
+    world.clock.now_s += 30
+
+    await limiter.settle(verdict.reservation, real)
+
+    assert Usage(User("u", 9, 100), 1, used) == await limiter.usage("u")
+
+
+async def test_a_settlement_made_twice_does_not_reach_below_zero(world, limiter):
+    world.put(User("u", tpm=100))
+    verdict = await admit(limiter, "u", 60)
+
+    for _ in range(2):
+        await limiter.settle(verdict.reservation, 0)
+
+    assert Usage(User("u", None, 100), 1, 0) == await limiter.usage("u")
+
+
+async def test_settling_lands_in_the_second_of_the_reservation(world, limiter):
+    world.put(User("u", tpm=100))
+    early = await admit(limiter, "u", 50)
+    world.clock.now_s += 40
+    await admit(limiter, "u", 50)
+    await limiter.settle(early.reservation, 90)
+
+    world.clock.now_s += 21
+
+    assert Usage(User("u", None, 100), 1, 50) == await limiter.usage("u")
+
+
+async def test_a_settlement_after_the_window_changes_nothing(world, limiter):
+    world.put(User("u", tpm=100))
+    late = await admit(limiter, "u", 50)
+    world.clock.now_s += 61
+    await limiter.settle(late.reservation, 0)
+    await admit(limiter, "u", 70)
+
+    await limiter.settle(late.reservation, 99)
+
+    assert Usage(User("u", None, 100), 1, 70) == await limiter.usage("u")
+
+
+async def test_tokens_settled_to_zero_do_not_delay_the_reset_of_tokens(world, limiter):
+    world.put(User("u", rpm=9, tpm=100))
+    await admit(limiter, "u", 50)
+    world.clock.now_s += 10
+    refunded = await admit(limiter, "u", 50)
+    await limiter.settle(refunded.reservation, 0)
+
+    verdict = await admit(limiter, "u", 0)
+
+    assert (61.0, 51.0) == (verdict.requests.reset_s, verdict.tokens.reset_s)
+
+
+async def test_a_burst_on_both_sides_of_a_minute_admits_no_more_than_the_limit(world, limiter):
+    world.put(User("u", rpm=10, tpm=100))
+    world.clock.now_s = math.ceil(world.clock.now_s / 60) * 60 - 0.015625
+
+    before = [await limiter.reserve(Charge("u", 10)) for _ in range(10)]
+    world.clock.now_s += 0.03125
+    after = [await limiter.reserve(Charge("u", 10)) for _ in range(10)]
+
+    assert (10, 0) == (count_admitted(before), count_admitted(after))
+
+
+async def test_a_thousand_at_once_admit_exactly_the_limit(world, limiter):
+    world.put(User("requests", rpm=100))
+    world.put(User("tokens", tpm=10_000))
+
+    by_requests = await asyncio.gather(*(limiter.reserve(Charge("requests", 1)) for _ in range(1000)))
+    by_tokens = await asyncio.gather(*(limiter.reserve(Charge("tokens", 300)) for _ in range(1000)))
+
+    assert (100, 33) == (count_admitted(by_requests), count_admitted(by_tokens))
+
+
+async def test_a_clock_that_steps_back_forgives_nothing(world, limiter):
+    world.put(User("u", rpm=1))
+    await admit(limiter, "u")
+    world.clock.now_s += 61
+    await admit(limiter, "u")
+
+    world.clock.now_s -= 50
+
+    assert 61.0 == (await refuse(limiter, "u")).retry_after_s
+
+
+ODD_NAMES = ["a", "a}", "{a}", "{}a", "a{b}c", "}{", "a:window", "ü ☂", "'\"\\", "a b\tc", "x" * 256, "*", "a\x00b"]
+
+
+async def test_users_of_any_name_are_told_apart(world, limiter):
+    for name in ODD_NAMES:
+        world.put(User(name, rpm=1, tpm=5))
+
+    for name in ODD_NAMES:
+        await admit(limiter, name, 5)
+
+    for name in ODD_NAMES:
+        assert Usage(User(name, 1, 5), 1, 5) == await limiter.usage(name)
+
+
+def count_admitted(verdicts: list[object]) -> int:
+    return sum(isinstance(verdict, Admitted) for verdict in verdicts)
+
+
+NAMES = st.sampled_from(["u", "v"])
+TICKS = st.integers(0, 64 * 3) | st.integers(0, 64 * 130)  # in 64ths of a second
+
+
+class Agreement(RuleBasedStateMachine):
+    """Any history on both limiters: the same answers, and never more than N in any 60 s."""
+
+    def __init__(self, server: RedisServer) -> None:
+        super().__init__()
+        server.flush()
+        self.server = server
+        self.world = World(server)
+        self.runner = asyncio.Runner()
+        self.memory = MemoryLimiter(self.world.users.get, self.world.clock)
+        self.redis = self.runner.run(connect(server, self.world))
+        self.latest_s = self.world.clock.now_s
+        self.open: list[Reservation] = []
+        self.log: dict[str, list[tuple[float, Reservation]]] = {}
+        self.tokens: dict[int, int] = {}  # by identity of the reservation
+
+    def teardown(self) -> None:
+        self.runner.run(self.redis.aclose())
+        self.runner.close()
+
+    @initialize()
+    def both_exist(self) -> None:
+        self.world.put(User("u", rpm=3, tpm=20))
+        self.world.put(User("v", rpm=None, tpm=20))
+
+    @rule(name=NAMES, tokens=st.integers(0, 25))
+    def reserve(self, name: str, tokens: int) -> None:
+        charge = Charge(name, tokens)
+        expected = self.runner.run(self.memory.reserve(charge))
+        assert expected == self.runner.run(self.redis.reserve(charge))
+        if isinstance(expected, Admitted):
+            self.check_window(expected.reservation)
+
+    def check_window(self, reservation: Reservation) -> None:
+        log = self.log.setdefault(reservation.user, [])
+        now_s = max(self.world.clock(), *(math.floor(at_s) for at_s, _ in log[-1:]), 0)
+        log.append((now_s, reservation))
+        self.open.append(reservation)
+        self.tokens[id(reservation)] = reservation.tokens
+        recent = [each for at_s, each in log if at_s > now_s - WINDOW_S]
+        user = self.world.users[reservation.user]
+        assert user.rpm is None or len(recent) <= user.rpm
+        assert user.tpm is None or sum(self.tokens[id(each)] for each in recent) <= user.tpm
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), tokens=st.integers(0, 40))
+    def settle(self, data: st.DataObject, tokens: int) -> None:
+        reservation = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
+        self.tokens[id(reservation)] = tokens
+        for limiter in (self.memory, self.redis):
+            self.runner.run(limiter.settle(reservation, tokens))
+
+    @rule(ticks=TICKS)
+    def time_passes(self, ticks: int) -> None:
+        self.world.clock.now_s += ticks / 64
+        self.latest_s = max(self.latest_s, self.world.clock.now_s)
+
+    @rule(ticks=st.integers(1, 64 * 30))
+    def the_clock_steps_back(self, ticks: int) -> None:
+        back_s = self.world.clock.now_s - ticks / 64
+        self.world.clock.now_s = max(back_s, self.latest_s - WINDOW_S)  # further back users are forgotten
+
+    @rule(name=NAMES, rpm=st.none() | st.integers(0, 5), tpm=st.none() | st.integers(0, 40))
+    def update(self, name: str, rpm: int | None, tpm: int | None) -> None:
+        self.world.put(User(name, rpm, tpm))
+
+    @rule(name=NAMES)
+    def delete(self, name: str) -> None:
+        self.world.remove(name)
+
+    @rule()
+    def redis_forgets_its_scripts(self) -> None:
+        with self.server.client() as client:
+            client.script_flush()
+
+    @invariant()
+    def usage_agrees(self) -> None:
+        for name in ("u", "v"):
+            assert self.runner.run(self.memory.usage(name)) == self.runner.run(self.redis.usage(name))
+
+
+async def connect(server: RedisServer, world: World) -> RedisLimiter:
+    return RedisLimiter(server.url, TIMEOUT_S, world.clock)
+
+
+def test_memory_and_redis_agree_on_any_history_and_never_overshoot(server):
+    run_state_machine_as_test(
+        lambda: Agreement(server),
+        settings=settings(
+            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        ),
+    )

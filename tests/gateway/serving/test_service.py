@@ -1,0 +1,50 @@
+"""The gRPC services, whichever transport carries them."""
+
+import pytest
+
+from gateway.extproc.session import ProtocolError
+from gateway.serving.service import Service
+from proto import access_log_service_pb2 as als
+from proto import health_pb2 as health
+from ratelimit.limits import User
+from tests.support.shop import Shop
+
+
+def a_service(shop: Shop, *, ready: bool = True) -> Service:
+    return Service(shop.settings, shop.pipeline, shop.ledger, lambda: ready)
+
+
+async def test_an_entry_settles_the_exchange_it_names():
+    shop = Shop(users={"lgy": User("lgy")})
+    await shop.admit(user="lgy")
+    message = als.StreamAccessLogsMessage()
+    entry = message.http_logs.log_entry.add()
+    entry.response.response_code.value = 200
+    metadata = entry.common_properties.metadata.filter_metadata
+    metadata["forebay"].update({"exchange": shop.last_id})
+    metadata["usage"].update({"prompt_tokens": 3, "completion_tokens": 4})
+
+    a_service(shop).access_log(message.SerializeToString())
+
+    assert 0 == len(shop.ledger)
+    assert 4 == shop.sample('forebay_tokens_total{kind="output",model="m"}')
+
+
+def test_bytes_that_are_no_batch_are_a_protocol_error():
+    with pytest.raises(ProtocolError):
+        a_service(Shop()).access_log(b"\xff\xff\xff")
+
+
+@pytest.mark.parametrize(("ready", "status"), [(True, "SERVING"), (False, "NOT_SERVING")])
+async def test_health_is_readiness(ready: bool, status: str):
+    service = a_service(Shop(), ready=ready)
+    expected = health.HealthCheckResponse.ServingStatus.Value(status)
+    assert expected == health.HealthCheckResponse.FromString(service.health()).status
+    async for first in service.health_changes():
+        assert expected == health.HealthCheckResponse.FromString(first).status
+        break
+
+
+def test_every_session_is_a_new_exchange():
+    service = a_service(Shop())
+    assert service.session() is not service.session()

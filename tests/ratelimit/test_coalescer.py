@@ -1,0 +1,208 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from ratelimit.coalescer import Coalescer, NotSentError, Script
+from ratelimit.limits import LimiterUnavailableError
+from tests.support.redis import RedisServer
+
+ECHO = Script.of("return {tonumber(ARGV[1])}")
+COUNT = Script.of("return {redis.call('INCR', KEYS[1])}")
+FAIL = Script.of("return redis.error_reply('MISCONF disk is full')")
+
+
+@asynccontextmanager
+async def a_coalescer(server: RedisServer, timeout_s: float = 5.0) -> AsyncIterator[Coalescer]:
+    coalescer = Coalescer(server.url, (ECHO, COUNT, FAIL), timeout_s)
+    try:
+        yield coalescer
+    finally:
+        await coalescer.aclose()
+
+
+async def echo(coalescer: Coalescer, number: int) -> int:
+    return (await coalescer.call(ECHO, (), (number,)))[0]
+
+
+def reads(server: RedisServer) -> int:
+    with server.client() as client:
+        return int(client.info("stats")["total_reads_processed"])
+
+
+async def test_each_caller_gets_its_own_reply(server):
+    async with a_coalescer(server) as coalescer:
+        assert list(range(500)) == await asyncio.gather(*(echo(coalescer, i) for i in range(500)))
+
+
+async def test_the_calls_of_one_tick_reach_redis_in_one_read(server):
+    async with a_coalescer(server) as coalescer:
+        await echo(coalescer, 0)
+        idle = reads(server)
+        looking = reads(server) - idle
+
+        await asyncio.gather(*(echo(coalescer, i) for i in range(100)))
+
+        assert 1 == reads(server) - idle - 2 * looking
+
+
+async def test_calls_made_while_a_batch_is_out_go_together_in_the_next(server):
+    async with a_coalescer(server) as coalescer:
+        await echo(coalescer, 0)
+        first = asyncio.create_task(echo(coalescer, 1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        later = [asyncio.create_task(echo(coalescer, i)) for i in (2, 3)]
+
+        assert [1, 2, 3] == await asyncio.gather(first, *later)
+
+
+async def test_calls_run_in_the_order_they_were_made(server):
+    async with a_coalescer(server) as coalescer:
+        calls = [coalescer.call(COUNT, ("n",), ()) for _ in range(50)]
+        await asyncio.sleep(0)
+        calls += [coalescer.call(COUNT, ("n",), ()) for _ in range(50)]
+
+        assert [[i] for i in range(1, 101)] == await asyncio.gather(*calls)
+
+
+async def test_a_failing_script_fails_its_own_caller_only_and_redis_counts_as_up(server):
+    async with a_coalescer(server) as coalescer:
+        before, failed, after = (
+            coalescer.call(ECHO, (), (1,)),
+            coalescer.call(FAIL, (), ()),
+            coalescer.call(ECHO, (), (2,)),
+        )
+
+        with pytest.raises(LimiterUnavailableError, match="disk is full"):
+            await failed
+
+        assert ([1], [2]) == (await before, await after)
+        assert coalescer.up
+
+
+async def test_what_cannot_be_encoded_fails_its_own_caller_only(server):
+    async with a_coalescer(server) as coalescer:
+        good = coalescer.call(ECHO, (), (1,))
+        with pytest.raises(ValueError, match="surrogates"):
+            coalescer.call(ECHO, ("\ud800",), (2,))
+
+        assert [1] == await good
+
+
+async def test_a_caller_that_left_disturbs_nobody(server):
+    async with a_coalescer(server) as coalescer:
+        gone = asyncio.create_task(echo(coalescer, 1))
+        stays = asyncio.create_task(echo(coalescer, 2))
+        await asyncio.sleep(0)
+        gone.cancel()
+
+        assert 2 == await stays
+
+
+async def test_scripts_that_redis_forgot_run_once_all_the_same(server):
+    async with a_coalescer(server) as coalescer:
+        await coalescer.call(COUNT, ("n",), ())
+        with server.client() as client:
+            client.script_flush()
+
+        replies = await asyncio.gather(*(coalescer.call(COUNT, ("n",), ()) for _ in range(10)), echo(coalescer, 7))
+
+        assert [*([i] for i in range(2, 12)), 7] == replies
+
+
+async def test_a_redis_restarted_while_nobody_asked_is_not_noticed(mortal_server):
+    async with a_coalescer(mortal_server) as coalescer:
+        await echo(coalescer, 1)
+        mortal_server.kill()
+        mortal_server.start()
+        await asyncio.sleep(0.01)  # lets the loop see the end of the stream
+
+        assert 2 == await echo(coalescer, 2)
+        assert coalescer.up
+
+
+async def test_a_redis_that_is_not_there_is_away_until_it_comes(mortal_server):
+    mortal_server.kill()
+    async with a_coalescer(mortal_server) as coalescer:
+        with pytest.raises(NotSentError):
+            await echo(coalescer, 1)
+        assert not coalescer.up
+
+        mortal_server.start()
+        await asyncio.wait_for(coalescer.wait_up(), 10)
+
+        assert 2 == await echo(coalescer, 2)
+
+
+async def test_a_silent_redis_costs_its_timeout_once_and_nothing_while_it_is_away(mortal_server):
+    async with a_coalescer(mortal_server, timeout_s=0.3) as coalescer:
+        await echo(coalescer, 0)
+        mortal_server.pause()
+        asked_s = time.monotonic()
+        with pytest.raises(LimiterUnavailableError) as caught:
+            await echo(coalescer, 1)
+
+        assert not isinstance(caught.value, NotSentError)  # it may run when Redis goes on
+        assert 0.29 < time.monotonic() - asked_s
+        for _ in range(1000):
+            with pytest.raises(NotSentError):
+                coalescer.call(ECHO, (), (1,))
+
+        mortal_server.resume()
+        await asyncio.wait_for(coalescer.wait_up(), 10)
+        assert 2 == await echo(coalescer, 2)
+
+
+async def test_calls_waiting_behind_a_lost_batch_are_known_not_to_have_run(mortal_server):
+    async with a_coalescer(mortal_server, timeout_s=0.3) as coalescer:
+        await coalescer.call(COUNT, ("n",), ())
+        mortal_server.pause()
+        out = asyncio.ensure_future(coalescer.call(COUNT, ("n",), ()))
+        await asyncio.sleep(0.05)
+        waiting = coalescer.call(COUNT, ("n",), ())
+
+        with pytest.raises(NotSentError):
+            await waiting
+        with pytest.raises(LimiterUnavailableError):
+            await out
+
+        mortal_server.resume()
+        await asyncio.wait_for(coalescer.wait_up(), 10)
+        assert [3] == await coalescer.call(COUNT, ("n",), ())  # the first, the one that was out, this one
+
+
+async def test_killing_redis_under_load_fails_or_answers_every_call(mortal_server):
+    async with a_coalescer(mortal_server) as coalescer:
+
+        async def ask(i: int) -> bool:
+            await asyncio.sleep(i / 10_000)
+            try:
+                return i == await echo(coalescer, i)
+            except LimiterUnavailableError:
+                return False
+
+        calls = [asyncio.create_task(ask(i)) for i in range(2000)]
+        await calls[300]
+        mortal_server.kill()
+        results = await asyncio.gather(*calls)
+
+        assert all(results[:300])
+        assert not any(results[-100:])
+
+
+async def test_closing_fails_the_calls_still_waiting(mortal_server):
+    coalescer = Coalescer(mortal_server.url, (ECHO,), 5.0)
+    await echo(coalescer, 0)
+    mortal_server.pause()
+    waiting = [asyncio.ensure_future(coalescer.call(ECHO, (), (i,))) for i in range(3)]
+    await asyncio.sleep(0.01)
+
+    await coalescer.aclose()
+
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(result, LimiterUnavailableError) for result in results)
+    with pytest.raises(NotSentError):
+        coalescer.call(ECHO, (), (1,))

@@ -1,0 +1,154 @@
+from ratelimit.limits import Admitted, LimitKind, Quota, Refused, User
+from ratelimit.plan import Window
+
+T = 1_700_000_000.0
+
+
+def admit(window: Window, user: User, tokens: int, now_s: float) -> Admitted:
+    verdict = window.reserve(user, tokens, now_s)
+    assert isinstance(verdict, Admitted), verdict
+    return verdict
+
+
+def refuse(window: Window, user: User, tokens: int, now_s: float) -> Refused:
+    verdict = window.reserve(user, tokens, now_s)
+    assert isinstance(verdict, Refused), verdict
+    return verdict
+
+
+def test_a_verdict_includes_the_charge_and_says_when_all_of_it_has_left():
+    window = Window()
+    admit(window, User("u", 10, 100), 30, T)
+
+    verdict = admit(window, User("u", 10, 100), 5, T + 3.25)
+
+    assert Quota(10, 2, 60.75) == verdict.requests
+    assert Quota(100, 35, 60.75) == verdict.tokens
+    assert 65 == verdict.tokens.remaining
+
+
+def test_nothing_used_resets_in_no_time():
+    verdict = admit(Window(), User("u", 10, 100), 0, T)
+
+    assert Quota(100, 0, 0.0) == verdict.tokens
+
+
+def test_tokens_reset_by_the_newest_slot_that_holds_tokens():
+    window = Window()
+    admit(window, User("u", 10, 100), 30, T)
+
+    verdict = admit(window, User("u", 10, 100), 0, T + 10)
+
+    assert (61.0, 51.0) == (verdict.requests.reset_s, verdict.tokens.reset_s)
+
+
+def test_a_charge_counts_until_its_whole_second_has_left_the_window():
+    window, user = Window(), User("u", rpm=1)
+    admit(window, user, 0, T + 0.5)
+
+    still = refuse(window, user, 0, T + 60.9375)
+
+    assert 0.0625 == still.retry_after_s
+    admit(window, user, 0, T + 61)
+
+
+def test_the_burst_at_the_edge_of_a_fixed_window_is_refused():
+    window, user = Window(), User("u", rpm=100)
+    edge = T - T % 60 + 60
+    before = [window.reserve(user, 1, edge - 0.01) for _ in range(100)]
+
+    after = [window.reserve(user, 1, edge + 0.01) for _ in range(100)]
+
+    assert all(isinstance(verdict, Admitted) for verdict in before)
+    assert all(isinstance(verdict, Refused) for verdict in after)
+
+
+def test_retry_after_is_when_exactly_enough_has_left():
+    window, user = Window(), User("u", tpm=100)
+    for second, tokens in enumerate((40, 30, 30)):
+        admit(window, user, tokens, T + second)
+
+    assert 58.5 == refuse(window, user, 40, T + 2.5).retry_after_s
+    assert 59.5 == refuse(window, user, 41, T + 2.5).retry_after_s
+    assert 60.5 == refuse(window, user, 100, T + 2.5).retry_after_s
+    refuse(window, user, 41, T + 61.5)
+    admit(window, user, 41, T + 62)
+
+
+def test_what_never_fits_is_refused_without_a_time():
+    assert None is refuse(Window(), User("u", rpm=0), 1, T).retry_after_s
+    assert None is refuse(Window(), User("u", tpm=0), 0, T).retry_after_s
+    assert None is refuse(Window(), User("u", tpm=10), 11, T).retry_after_s
+
+
+def test_the_limit_with_the_longer_wait_is_named():
+    window, user = Window(), User("u", rpm=2, tpm=100)
+    admit(window, user, 10, T)
+    admit(window, user, 90, T + 5)
+
+    tokens_later = refuse(window, user, 50, T + 6)
+    tie = refuse(window, user, 10, T + 6)
+    never = refuse(window, user, 101, T + 6)
+
+    assert (LimitKind.TPM, 100, 60.0) == (tokens_later.kind, tokens_later.limit, tokens_later.retry_after_s)
+    assert (LimitKind.RPM, 2, 55.0) == (tie.kind, tie.limit, tie.retry_after_s)
+    assert (LimitKind.TPM, None) == (never.kind, never.retry_after_s)
+
+
+def test_no_limit_counts_without_refusing():
+    window = Window()
+
+    verdicts = [admit(window, User("u"), 10**9, T) for _ in range(3)]
+
+    assert Quota(None, 3 * 10**9, 61.0) == verdicts[-1].tokens
+    assert None is verdicts[-1].requests.remaining
+
+
+def test_a_clock_that_steps_back_forgives_nothing():
+    window, user = Window(), User("u", rpm=1)
+    admit(window, user, 0, T)
+    admit(window, user, 0, T + 61)
+
+    verdict = refuse(window, user, 0, T - 1000)
+
+    assert 61.0 == verdict.retry_after_s
+
+
+def test_settling_replaces_the_reserved_tokens_and_never_goes_below_zero():
+    window, user = Window(), User("u", tpm=100)
+    slot = admit(window, user, 60, T).reservation.slot
+
+    window.settle(slot, 60, 15)
+    assert 15 == window.read(T).tokens
+    window.settle(slot, 60, 0)
+
+    assert (1, 0) == (window.read(T).requests, window.read(T).tokens)
+
+
+def test_settling_a_slot_that_has_left_changes_nothing():
+    window, user = Window(), User("u", tpm=100)
+    slot = admit(window, user, 60, T).reservation.slot
+    admit(window, user, 10, T + 61)
+
+    window.settle(slot, 60, 0)
+
+    assert 10 == window.read(T + 61).tokens
+
+
+def test_settling_above_the_reservation_is_charged_and_waited_for():
+    window, user = Window(), User("u", tpm=100)
+    slot = admit(window, user, 10, T).reservation.slot
+    window.settle(slot, 10, 500)
+
+    verdict = refuse(window, user, 1, T)
+
+    assert (0, 61.0) == (verdict.tokens.remaining, verdict.retry_after_s)
+
+
+def test_limits_up_to_two_to_the_53_are_exact():
+    window, user = Window(), User("u", tpm=2**53)
+    admit(window, user, 2**53 - 1, T)
+    admit(window, user, 1, T)
+
+    assert 2**53 == window.read(T).tokens
+    refuse(window, user, 1, T)

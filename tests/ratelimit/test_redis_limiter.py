@@ -1,0 +1,232 @@
+import asyncio
+import time
+
+import pytest
+from redis.crc import key_slot
+
+from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, MalformedUserError, Usage, User
+from ratelimit.redis_limiter import user_key, window_key
+from tests.support.limiters import Clock, a_redis_limiter, admit, put_user, refuse
+from tests.support.redis import RedisServer
+
+
+def stored(server: RedisServer, user: str) -> dict[str, int]:
+    with server.client() as client:
+        return {field.decode(): int(value) for field, value in client.hgetall(window_key(user)).items()}
+
+
+def put(server: RedisServer, user: str, record: str | bytes) -> None:
+    with server.client() as client:
+        client.set(user_key(user), record)
+
+
+async def test_the_clock_is_the_one_of_redis(server):
+    put_user(server, User("u", 5, 5))
+    async with a_redis_limiter(server) as limiter:
+        with server.client() as client:
+            seconds, microseconds = client.time()
+
+        verdict = await admit(limiter, "u", 1)
+
+        assert 0 <= verdict.reservation.slot - seconds < 10
+        assert seconds + microseconds / 1e6 <= limiter.now_s() < seconds + 10
+        assert 60 < verdict.requests.reset_s <= 61
+
+
+async def test_a_thousand_at_once_from_several_replicas_admit_exactly_the_limit(server):
+    put_user(server, User("u", rpm=100, tpm=10_000))
+    async with (
+        a_redis_limiter(server) as one, a_redis_limiter(server) as two,
+        a_redis_limiter(server) as three, a_redis_limiter(server) as four,
+    ):  # fmt: skip
+        replicas = (one, two, three, four)
+        verdicts = await asyncio.gather(*(replicas[i % 4].reserve(Charge("u", 100)) for i in range(1000)))
+
+        assert 100 == sum(isinstance(verdict, Admitted) for verdict in verdicts)
+        assert Usage(User("u", 100, 10_000), 100, 10_000) == await one.usage("u")
+
+
+async def test_a_refusal_writes_nothing(server):
+    clock = Clock()
+    put_user(server, User("u", rpm=5, tpm=100))
+    async with a_redis_limiter(server, clock) as limiter:
+        await admit(limiter, "u", 40)
+        clock.now_s += 30
+        await admit(limiter, "u", 60)
+        with server.client() as client:
+            before = client.dump(window_key("u")), sorted(client.keys())
+            for step_s in (0, 20, 20):  # at the last the first charge has left, and still it does not fit
+                clock.now_s += step_s
+                await refuse(limiter, "u", 41)
+
+            assert before == (client.dump(window_key("u")), sorted(client.keys()))
+
+
+async def test_the_state_of_a_user_is_bounded_and_expires(server):
+    clock = Clock()
+    put_user(server, User("u"))
+    async with a_redis_limiter(server, clock) as limiter:
+        for _ in range(200):
+            await admit(limiter, "u", 1)
+            clock.now_s += 1
+            assert len(stored(server, "u")) <= 4 + 2 * 61
+    with server.client() as client:
+        assert 61 < client.ttl(window_key("u")) <= 122
+        assert -1 == client.ttl(user_key("u"))
+
+
+async def test_after_a_pause_only_the_new_charge_is_stored(server):
+    clock = Clock()
+    put_user(server, User("u"))
+    async with a_redis_limiter(server, clock) as limiter:
+        await admit(limiter, "u", 7)
+        clock.now_s += 1000
+
+        await admit(limiter, "u", 3)
+
+    slot = 1_700_001_000
+    expected = {"newest": slot, "oldest": slot, "requests": 1, "tokens": 3, f"r{slot}": 1, f"t{slot}": 3}
+    assert expected == stored(server, "u")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "", "no json", "[]", "7", '"text"', "null", '{"rpm":', '{"rpm":"3"}', '{"rpm":-1}', '{"tpm":1.5}',
+        '{"tpm":true}', '{"tpm":1e300}', '{"rpm":[]}', '{"rpm":NaN}', "\x00", "[" * 2000,
+    ],
+)  # fmt: skip
+async def test_a_malformed_record_is_an_error_of_its_own(server, record):
+    put(server, "u", record)
+    async with a_redis_limiter(server) as limiter:
+        with pytest.raises(MalformedUserError):
+            await limiter.reserve(Charge("u", 1))
+        with pytest.raises(MalformedUserError):
+            await limiter.usage("u")
+    assert {} == stored(server, "u")
+
+
+async def test_a_record_of_another_redis_type_is_malformed_too(server):
+    with server.client() as client:
+        client.hset(user_key("u"), "rpm", "3")
+    async with a_redis_limiter(server) as limiter:
+        with pytest.raises(MalformedUserError):
+            await limiter.reserve(Charge("u", 1))
+
+
+@pytest.mark.parametrize(
+    ("record", "user"),
+    [
+        ('{"name":"u"}', User("u")),
+        ('{"name":"u","rpm":null,"tpm":null}', User("u")),
+        (' \n{"rpm": 1e2, "tpm": 5.0, "team": {"deep": [1]}}', User("u", 100, 5)),
+        ('{"rpm":9007199254740992}', User("u", 2**53)),
+    ],
+)
+async def test_records_of_other_tools_are_read(server, record, user):
+    put(server, "u", record)
+    async with a_redis_limiter(server) as limiter:
+        assert Usage(user, 0, 0) == await limiter.usage("u")
+        await admit(limiter, "u", 5)
+
+
+async def test_an_absurd_charge_fits_no_limit_and_breaks_no_sum(server):
+    put_user(server, User("limited", tpm=2**53 - 1))
+    put_user(server, User("unlimited"))
+    async with a_redis_limiter(server) as limiter:
+        assert None is (await refuse(limiter, "limited", 10**40)).retry_after_s
+        verdict = await admit(limiter, "unlimited", 10**40)
+        await limiter.settle(verdict.reservation, 12)
+
+        assert Usage(User("unlimited"), 1, 12) == await limiter.usage("unlimited")
+
+
+async def test_a_redis_without_memory_changes_nothing_half(server):
+    clock = Clock()
+    put_user(server, User("u"))
+    async with a_redis_limiter(server, clock) as limiter:
+        await admit(limiter, "u", 7)
+        clock.now_s += 30
+        await admit(limiter, "u", 7)
+        clock.now_s += 40  # the first charge has left and is still stored
+        before = stored(server, "u")
+        with server.client() as client:
+            client.config_set("maxmemory", 1)
+            try:
+                with pytest.raises(LimiterUnavailableError, match="memory"):
+                    await limiter.reserve(Charge("u", 5))
+            finally:
+                client.config_set("maxmemory", 0)
+
+        assert (before, True) == (stored(server, "u"), limiter.up)
+        assert 2 == (await admit(limiter, "u", 5)).requests.used
+
+
+async def test_the_window_survives_a_restart_and_so_does_the_limiter(mortal_server):
+    put_user(mortal_server, User("u", rpm=2))
+    async with a_redis_limiter(mortal_server) as limiter:
+        await admit(limiter, "u")
+        mortal_server.kill()
+        with pytest.raises(LimiterUnavailableError):
+            await limiter.reserve(Charge("u", 0))
+        mortal_server.start()
+        await asyncio.wait_for(limiter.wait_up(), 10)
+
+        assert 2 == (await admit(limiter, "u")).requests.used
+        await refuse(limiter, "u")
+
+
+async def test_a_paused_redis_is_unavailable_after_the_timeout(mortal_server):
+    put_user(mortal_server, User("u"))
+    async with a_redis_limiter(mortal_server, timeout_s=0.3) as limiter:
+        await admit(limiter, "u")
+        mortal_server.pause()
+        asked_s = time.monotonic()
+
+        with pytest.raises(LimiterUnavailableError):
+            await limiter.reserve(Charge("u", 0))
+
+        assert 0.29 < time.monotonic() - asked_s
+
+
+async def test_absorbing_counts_in_its_seconds_once_per_handover_and_over_the_limit(server):
+    clock = Clock()
+    put_user(server, User("u", rpm=3, tpm=100))
+    async with a_redis_limiter(server, clock) as limiter:
+        now = int(clock())
+        await admit(limiter, "u", 10)
+        clock.now_s += 5
+        slots = {
+            now - 70: (1, 1),
+            now - 30: (2, 80),
+            now: (0, -4),
+            now + 5: (2, 90),
+            now + 99: (1, 7),
+            now - 20: (0, -9),
+        }
+
+        for _ in range(3):
+            await limiter.absorb("u", "once", slots)
+
+        assert Usage(User("u", 3, 100), 6, 183) == await limiter.usage("u")
+        assert 61.0 == (await refuse(limiter, "u", 1)).tokens.reset_s
+        clock.now_s += 26  # now - 30 has left
+        assert Usage(User("u", 3, 100), 4, 103) == await limiter.usage("u")
+        clock.now_s += 35
+        assert Usage(User("u", 3, 100), 0, 0) == await limiter.usage("u")
+
+
+async def test_absorbing_into_an_empty_window_begins_it(server):
+    clock = Clock()
+    put_user(server, User("u", rpm=2))
+    async with a_redis_limiter(server, clock) as limiter:
+        now = int(clock())
+        await limiter.absorb("u", "first", {now - 10: (1, 5), now - 3: (0, -5)})
+        await admit(limiter, "u")
+
+        assert 51.0 == (await refuse(limiter, "u")).retry_after_s
+
+
+@pytest.mark.parametrize("name", ["u", "ü", "a:b", "a b"])
+def test_record_and_window_live_in_one_slot_of_a_cluster(name):
+    assert key_slot(user_key(name).encode()) == key_slot(window_key(name).encode())

@@ -1,0 +1,275 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from ratelimit import shadow as shadow_module
+from ratelimit.limits import Charge, LimiterUnavailableError, Quota, UnknownUser, Usage, User
+from ratelimit.redis_limiter import RedisLimiter, user_key, window_key
+from ratelimit.shadow import ShadowLimiter, WhenAway
+from tests.support.limiters import a_redis_limiter, admit, put_user, refuse
+from tests.support.redis import RedisServer
+
+
+@asynccontextmanager
+async def a_shadow(
+    server: RedisServer, when_away: WhenAway = "shadow", timeout_s: float = 5.0
+) -> AsyncIterator[ShadowLimiter]:
+    async with a_redis_limiter(server, timeout_s=timeout_s) as primary:
+        limiter = ShadowLimiter(primary, when_away)
+        try:
+            yield limiter
+        finally:
+            await limiter.aclose()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110  # another process's state has no event
+            await asyncio.sleep(0.01)
+
+
+async def leave(server: RedisServer, limiter: ShadowLimiter) -> None:
+    """Kill Redis and let the limiter find out by a call of a user nobody knows."""
+    server.kill()
+    with pytest.raises(LimiterUnavailableError):
+        await limiter.usage("nobody")
+    assert not limiter.up
+
+
+async def come_back(server: RedisServer, limiter: ShadowLimiter) -> None:
+    server.start()
+    await until(lambda: limiter.up)
+
+
+async def test_while_redis_is_there_it_decides(server):
+    put_user(server, User("u", rpm=1))
+    async with a_shadow(server) as limiter:
+        verdict = await admit(limiter, "u", 9)
+        await refuse(limiter, "u")
+        await limiter.settle(verdict.reservation, 4)
+
+        assert Usage(User("u", 1), 1, 4) == await limiter.usage("u")
+        assert UnknownUser("nobody") == await limiter.reserve(Charge("nobody", 1))
+        assert limiter.up
+
+
+async def test_shadow_goes_on_from_the_limits_and_sums_last_seen(mortal_server):
+    put_user(mortal_server, User("u", rpm=5, tpm=100))
+    async with a_shadow(mortal_server) as limiter:
+        await admit(limiter, "u", 30)
+        await admit(limiter, "u", 30)
+        await leave(mortal_server, limiter)
+
+        verdict = await admit(limiter, "u", 40)
+        refused = await refuse(limiter, "u", 1)
+
+    assert (3, 100) == (verdict.requests.used, verdict.tokens.used)
+    assert 100 == refused.limit
+    assert refused.retry_after_s is not None and 55 < refused.retry_after_s <= 62
+
+
+async def test_a_user_never_seen_here_cannot_be_judged(mortal_server):
+    put_user(mortal_server, User("u"))
+    async with a_shadow(mortal_server) as limiter:
+        await leave(mortal_server, limiter)
+
+        with pytest.raises(LimiterUnavailableError):
+            await limiter.reserve(Charge("u", 1))
+
+
+async def test_a_user_deleted_before_redis_left_is_not_judged_by_old_limits(mortal_server):
+    put_user(mortal_server, User("u"))
+    async with a_shadow(mortal_server) as limiter:
+        await admit(limiter, "u")
+        with mortal_server.client() as client:
+            client.delete(user_key("u"))
+        await limiter.reserve(Charge("u", 1))
+        await leave(mortal_server, limiter)
+
+        with pytest.raises(LimiterUnavailableError):
+            await limiter.reserve(Charge("u", 1))
+
+
+async def test_deny_refuses_everything_and_forgets_no_settlement(mortal_server):
+    put_user(mortal_server, User("u"))
+    async with a_shadow(mortal_server, "deny") as limiter:
+        verdict = await admit(limiter, "u", 50)
+        await leave(mortal_server, limiter)
+        with pytest.raises(LimiterUnavailableError):
+            await limiter.reserve(Charge("u", 1))
+        await limiter.settle(verdict.reservation, 8)
+
+        await come_back(mortal_server, limiter)
+
+        assert Usage(User("u"), 1, 8) == await limiter.usage("u")
+
+
+async def test_allow_admits_anybody_without_quotas_and_counts_nothing(mortal_server):
+    put_user(mortal_server, User("u", rpm=0))
+    async with a_shadow(mortal_server, "allow") as limiter:
+        await leave(mortal_server, limiter)
+        verdict = await admit(limiter, "u", 50)
+        await limiter.settle(verdict.reservation, 20)
+
+        await come_back(mortal_server, limiter)
+
+        assert (Quota(None, 0, 0.0), Quota(None, 0, 0.0)) == (verdict.requests, verdict.tokens)
+        assert Usage(User("u", rpm=0), 0, 0) == await limiter.usage("u")
+
+
+async def test_what_was_admitted_alone_is_charged_once_on_return(mortal_server):
+    put_user(mortal_server, User("u", rpm=5, tpm=1000))
+    async with a_shadow(mortal_server) as limiter:
+        await admit(limiter, "u", 100)
+        await leave(mortal_server, limiter)
+        settled = await admit(limiter, "u", 100)
+        open_still = await admit(limiter, "u", 100)
+        await limiter.settle(settled.reservation, 30)
+
+        await come_back(mortal_server, limiter)
+        assert Usage(User("u", 5, 1000), 3, 230) == await limiter.usage("u")
+
+        await limiter.settle(open_still.reservation, 10)
+        assert Usage(User("u", 5, 1000), 3, 140) == await limiter.usage("u")
+        assert 4 == (await admit(limiter, "u")).requests.used
+
+
+async def test_settlements_of_before_reach_redis_after(mortal_server):
+    put_user(mortal_server, User("u", tpm=1000))
+    async with a_shadow(mortal_server) as limiter:
+        refund, more = await admit(limiter, "u", 100), await admit(limiter, "u", 100)
+        await leave(mortal_server, limiter)
+        await limiter.settle(refund.reservation, 0)
+        await limiter.settle(more.reservation, 130)
+
+        await come_back(mortal_server, limiter)
+
+        assert Usage(User("u", None, 1000), 2, 130) == await limiter.usage("u")
+
+
+async def test_two_absences_in_a_row_count_everything_once(mortal_server):
+    put_user(mortal_server, User("u", rpm=10))
+    async with a_shadow(mortal_server) as limiter:
+        await admit(limiter, "u")
+        for _ in range(2):
+            await leave(mortal_server, limiter)
+            await admit(limiter, "u", 7)
+            await come_back(mortal_server, limiter)
+
+        assert Usage(User("u", rpm=10), 3, 14) == await limiter.usage("u")
+
+
+async def test_two_replicas_that_were_alone_both_give_back_what_they_admitted(mortal_server):
+    put_user(mortal_server, User("u", rpm=10))
+    async with a_shadow(mortal_server) as one, a_shadow(mortal_server) as two:
+        for limiter in (one, two):
+            await admit(limiter, "u")
+        mortal_server.kill()
+        for limiter in (one, two):
+            await admit(limiter, "u", 5)
+
+        await come_back(mortal_server, one)
+        await until(lambda: two.up)
+
+        assert Usage(User("u", rpm=10), 4, 10) == await one.usage("u")
+
+
+async def test_load_across_an_absence_never_admits_more_than_the_limit(mortal_server):
+    put_user(mortal_server, User("u", rpm=40))
+    async with a_shadow(mortal_server) as limiter:
+        await admit(limiter, "u")
+
+        async def ask(i: int) -> object:
+            await asyncio.sleep(i * 0.002)
+            return await limiter.reserve(Charge("u", 1))
+
+        asking = [asyncio.create_task(ask(i)) for i in range(600)]
+        await asking[10]
+        mortal_server.kill()
+        await asking[200]
+        mortal_server.start()
+        verdicts = await asyncio.gather(*asking)
+        await until(lambda: limiter.up)
+
+        assert 10 < sum(hasattr(verdict, "reservation") for verdict in verdicts) <= 39
+        await refuse(limiter, "u")
+
+
+async def test_a_settlement_that_may_have_run_is_not_repeated(mortal_server):
+    put_user(mortal_server, User("u"))
+    async with a_shadow(mortal_server, timeout_s=0.3) as limiter:
+        verdict, other = await admit(limiter, "u", 100), await admit(limiter, "u", 1000)
+        mortal_server.pause()
+        with pytest.raises(LimiterUnavailableError):
+            await limiter.settle(verdict.reservation, 30)
+        mortal_server.resume()
+        await until(lambda: limiter.up)
+
+        assert other.tokens.used == 1100
+        assert Usage(User("u"), 2, 1030) == await limiter.usage("u")
+
+
+async def test_one_window_that_redis_cannot_serve_leaves_the_others_to_redis(server):
+    for name in ("broken", "well"):
+        put_user(server, User(name, rpm=5))
+    async with a_shadow(server) as limiter:
+        await admit(limiter, "broken")
+        await admit(limiter, "well")
+        with server.client() as client:
+            client.set(window_key("broken"), "not a hash")
+
+        assert 2 == (await admit(limiter, "broken")).requests.used
+
+        assert limiter.up
+        await admit(limiter, "well")
+        assert {b"requests": b"2"}.items() <= hgetall(server, "well").items()
+        with server.client() as client:
+            client.delete(window_key("broken"))
+        await until(lambda: hgetall(server, "broken").get(b"requests") == b"1")
+
+
+def hgetall(server: RedisServer, user: str) -> dict[bytes, bytes]:
+    with server.client() as client:
+        return client.hgetall(window_key(user))
+
+
+async def test_users_remembered_are_bounded(server, monkeypatch):
+    monkeypatch.setattr(shadow_module, "MAX_USERS", 2)
+    for name in ("a", "b", "c"):
+        put_user(server, User(name))
+    async with a_redis_limiter(server) as primary:
+        cable = Unplugged(primary)
+        limiter = ShadowLimiter(cable, "shadow")
+        for name in ("a", "b", "a", "c"):
+            await admit(limiter, name)
+        cable.plugged = False
+
+        await admit(limiter, "a")
+        with pytest.raises(LimiterUnavailableError):
+            await limiter.reserve(Charge("b", 1))
+        await limiter.aclose()
+
+
+class Unplugged:
+    """A Redis limiter whose cable can be pulled without ending the server."""
+
+    def __init__(self, limiter: RedisLimiter) -> None:
+        self.limiter = limiter
+        self.plugged = True
+
+    @property
+    def up(self) -> bool:
+        return self.plugged
+
+    def now_s(self) -> float:
+        return self.limiter.now_s()
+
+    async def wait_up(self) -> None:
+        await asyncio.Event().wait()
+
+    async def reserve(self, charge: Charge) -> object:
+        if not self.plugged:
+            raise LimiterUnavailableError("unplugged")
+        return await self.limiter.reserve(charge)

@@ -1,0 +1,85 @@
+"""Limiters in a world that a test rules: its users and its clock.
+
+Lives here: the same handles on the in-memory and the Redis limiter.  Not here: what they must do.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from ratelimit.limits import Admitted, Charge, Limiter, Refused, User
+from ratelimit.memory import MemoryLimiter
+from ratelimit.redis_limiter import RedisLimiter, user_key
+from tests.support.redis import RedisServer
+
+T0_S = 1_700_000_000.0
+TIMEOUT_S = 5.0  # generous: only tests of timeouts shorten it
+
+
+@dataclass
+class Clock:
+    """Seconds; tests move it in 64ths, which floats and microseconds both hold exactly."""
+
+    now_s: float = T0_S
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@dataclass
+class World:
+    """Users under the limiter's feet; `server` None = only memory."""
+
+    server: RedisServer | None
+    clock: Clock = field(default_factory=Clock)
+    users: dict[str, User] = field(default_factory=dict)
+
+    def put(self, user: User) -> None:
+        self.users[user.name] = user
+        if self.server is not None:
+            put_user(self.server, user)
+
+    def remove(self, name: str) -> None:
+        self.users.pop(name, None)
+        if self.server is not None:
+            with self.server.client() as client:
+                client.delete(user_key(name))
+
+
+def put_user(server: RedisServer, user: User) -> None:
+    """Store a user as other tools do."""
+    with server.client() as client:
+        client.set(user_key(user.name), json.dumps({"name": user.name, "rpm": user.rpm, "tpm": user.tpm}))
+
+
+@asynccontextmanager
+async def a_limiter(world: World) -> AsyncIterator[Limiter]:
+    if world.server is None:
+        yield MemoryLimiter(world.users.get, world.clock)
+    else:
+        async with a_redis_limiter(world.server, clock=world.clock) as limiter:
+            yield limiter
+
+
+@asynccontextmanager
+async def a_redis_limiter(
+    server: RedisServer, clock: Clock | None = None, timeout_s: float = TIMEOUT_S
+) -> AsyncIterator[RedisLimiter]:
+    limiter = RedisLimiter(server.url, timeout_s, clock)
+    try:
+        yield limiter
+    finally:
+        await limiter.aclose()
+
+
+async def admit(limiter: Limiter, user: str, tokens: int = 0) -> Admitted:
+    verdict = await limiter.reserve(Charge(user, tokens))
+    assert isinstance(verdict, Admitted), verdict
+    return verdict
+
+
+async def refuse(limiter: Limiter, user: str, tokens: int = 0) -> Refused:
+    verdict = await limiter.reserve(Charge(user, tokens))
+    assert isinstance(verdict, Refused), verdict
+    return verdict
