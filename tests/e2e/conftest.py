@@ -19,7 +19,9 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Two engines, one worker."""
     data = tmp_path_factory.mktemp(request.param)
     with _running:
-        yield _running.enter_context(running_stack(data, config=CONFIGURATIONS[request.param]))
+        running = _running.enter_context(running_stack(data, config=CONFIGURATIONS[request.param]))
+        running.exhaust_patient()
+        yield running
 
 
 @pytest.fixture(scope="session")
