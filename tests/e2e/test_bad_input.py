@@ -12,7 +12,9 @@ from tests.support.stack import Stack, on, on_the_default
 
 CHAT = "/v1/chat/completions"
 PROCESSING = "x-error-request-body-processing"
-not_where_ext_proc_sees_answers = on("pyvoy-metadata", "grpc-metadata", "pyvoy-full_duplex")
+both_body_modes = on("pyvoy-metadata", "pyvoy-full_duplex")
+"""What a body is in matters to most; the rest is the same code on every combination."""
+not_where_ext_proc_sees_answers = both_body_modes
 """docs/limits.md: there Envoy closes the connection on what is no HTTP."""
 
 
@@ -68,6 +70,7 @@ def test_a_missing_or_wrong_field_is_named(stack: Stack, user: str, change: dict
     assert param == answer.json["error"]["param"]
 
 
+@both_body_modes
 @pytest.mark.parametrize(
     "body",
     [b"{", b"nonsense", b"[]", b'"text"', b"null", b"\xff\xfe{}", b'{"model":"\xed\xa0\x80"}', b"[" * 100_000],
@@ -77,6 +80,7 @@ def test_a_body_that_is_no_json_object_is_refused(stack: Stack, user: str, body:
     assert_refused(ask(stack, user, body), 400, "invalid_request", PROCESSING)
 
 
+@both_body_modes
 def test_json_nested_without_end_is_refused_and_the_gateway_lives(stack: Stack, user: str):
     deep = b'{"model":"m","messages":' + b'[{"a":' * 50_000 + b"1" + b"}]" * 50_000 + b"}"
 
@@ -84,6 +88,7 @@ def test_json_nested_without_end_is_refused_and_the_gateway_lives(stack: Stack, 
     assert 401 == stack.chat("nobody").status_code
 
 
+@both_body_modes
 def test_an_empty_body_is_refused(stack: Stack, user: str):
     for headers in ((), (b"content-length: 0",), (b"transfer-encoding: chunked",)):
         body = b"0\r\n\r\n" if b"chunked" in b"".join(headers) else b""
@@ -100,6 +105,7 @@ def test_an_unknown_model_is_told_which_ones_exist(stack: Stack, user: str):
     assert "1000" == answer.headers["x-ratelimit-remaining-requests"]  # a user with limits sees them on errors, too
 
 
+@both_body_modes
 def test_an_unknown_path_and_a_wrong_method_are_no_charge(stack: Stack, user: str):
     body = orjson.dumps(stack.body())
 
@@ -111,6 +117,7 @@ def test_an_unknown_path_and_a_wrong_method_are_no_charge(stack: Stack, user: st
         assert "POST" == answer.headers["allow"]
 
 
+@both_body_modes
 def test_head_gets_the_status_and_no_body(stack: Stack, user: str):
     answer = ask(stack, user, b"", method="HEAD")
 
@@ -129,6 +136,7 @@ def test_a_body_over_the_limit_is_told_the_limit(stack: Stack, user: str):
     assert "16777216" in assert_refused(ask(stack, user, body), 413, "request_too_large")
 
 
+@both_body_modes
 def test_a_body_over_the_limit_that_comes_in_chunks_is_refused_too(stack: Stack, user: str):
     piece = b"x" * 1_000_000
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for _ in range(20)) + b"0\r\n\r\n"
@@ -145,6 +153,7 @@ def test_headers_beyond_measure_are_refused_in_the_same_shape(stack: Stack, user
     assert_refused(answer, 431, "request_headers_too_large")
 
 
+@both_body_modes
 def test_a_body_that_is_compressed_or_no_json_by_its_type_is_refused(stack: Stack, user: str):
     body = orjson.dumps(stack.body())
 
@@ -155,6 +164,7 @@ def test_a_body_that_is_compressed_or_no_json_by_its_type_is_refused(stack: Stac
     assert_refused(text, 400, "invalid_request", PROCESSING)
 
 
+@both_body_modes
 @pytest.mark.parametrize("value", [b"a\tb", "é-水".encode(), b"\xff\xfe", b'"', b"a, b"], ids=repr)
 def test_odd_bytes_in_headers_get_a_whole_answer(stack: Stack, user: str, value: bytes):
     """As a user: refused by name.  Elsewhere: a whole error.  Control characters are no HTTP: see below."""
@@ -172,6 +182,7 @@ def test_odd_bytes_in_headers_get_a_whole_answer(stack: Stack, user: str, value:
         assert "application/json" == answer.headers["content-type"]
 
 
+@both_body_modes
 def test_a_user_named_twice_is_never_two_users(stack: Stack, user: str):
     other = stack.user()
     body = orjson.dumps(stack.body())
@@ -201,6 +212,7 @@ def test_a_client_cannot_choose_where_its_request_goes(stack: Stack):
             trap.accept()
 
 
+@both_body_modes
 def test_a_client_that_never_sends_the_rest_charges_nobody(stack: Stack, user: str):
     body = orjson.dumps(stack.body())
     with connected(stack.variables["GATEWAY"]) as connection:
@@ -221,7 +233,7 @@ def test_what_envoy_refuses_before_the_gateway_sees_it_is_a_400(stack: Stack, us
     assert_refused(exchange(stack.variables["GATEWAY"], line + b"\r\n\r\n"), 400, "invalid_request")
 
 
-@on("pyvoy-metadata", "pyvoy-full_duplex")
+@both_body_modes
 def test_two_requests_on_one_connection_are_two_requests(stack: Stack):
     """A refusal leaves the connection usable: nothing of the first is taken for the second."""
     user = stack.user()

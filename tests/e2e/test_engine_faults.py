@@ -1,6 +1,7 @@
 """Engines that fail, each in its way: what the user sees, what is charged, how it is counted."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import httpx
@@ -28,13 +29,12 @@ class Tally:
         self._before = self._now()
 
     def _now(self) -> dict[str, float]:
-        count = {
-            dict(labels)["outcome"]: value
-            for (name, labels), value in self._stack.metrics().items()
-            if name == "forebay_requests_total"
-        }
+        count: Counter[str] = Counter()
+        for (name, labels), value in self._stack.metrics().items():
+            if name == "forebay_requests_total":
+                count[dict(labels)["outcome"]] += value
         kinds = ("reserved", "refunded", "input", "output")
-        return count | {kind: self._stack.figure("forebay_tokens_total", kind=kind) for kind in kinds}
+        return dict(count) | {kind: self._stack.figure("forebay_tokens_total", kind=kind) for kind in kinds}
 
     def outcomes(self) -> dict[str, float]:
         """Requests by outcome."""

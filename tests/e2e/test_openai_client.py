@@ -6,7 +6,9 @@ import httpx
 import openai
 import pytest
 
-from tests.support.stack import PROMPT, Stack
+from tests.support.stack import PROMPT, Stack, on
+
+pytestmark = on("pyvoy-metadata", "grpc-metadata", "pyvoy-ext_proc")
 
 
 @pytest.fixture

@@ -49,7 +49,6 @@ START_S = 60.0
 """For the slowest machine; a start takes 3 s."""
 STOP_S = 45.0
 PROMPT = [{"role": "user", "content": "Say this is a test!"}]
-PATIENT = "patient"
 _MARK = "FOREBAY_TEST_STACK"
 """Environment variable that every process of a stack inherits, so that none can hide."""
 
@@ -137,11 +136,6 @@ class Stack:
         answer = self.admin("/CreateUser", name=name, **(limits or {"rpm": 1000, "tpm": 1_000_000}))
         assert f"Created User: {name}" == answer.json()["message"]
         return name
-
-    def exhaust_patient(self) -> None:
-        """Use up PATIENT's only request of a minute: the test that waits the minute out may then come late."""
-        self.admin("/CreateUser", name=PATIENT, rpm=1)
-        assert 200 == self.chat(PATIENT, max_tokens=1).status_code
 
     def usage(self, user: str) -> tuple[int, int]:
         """Requests and tokens of the last minute."""
