@@ -18,6 +18,15 @@ EXCHANGE_KEY = "exchange"
 USAGE_NAMESPACE = "usage"
 """Dynamic metadata: the first is set by the gateway with each decision, the last by the usage filters."""
 
+_BROKEN_OFF = (
+    "upstream_connection_termination",
+    "upstream_remote_reset",
+    "upstream_protocol_error",  # a chunked answer that ends before its last chunk: an engine that died in a stream
+    "stream_idle_timeout",
+    "duration_timeout",
+)
+"""Response flags under which an answer that has begun, and so has its status, is not whole."""
+
 
 class Finished(NamedTuple):
     """A request that is over, as Envoy saw it."""
@@ -28,7 +37,7 @@ class Finished(NamedTuple):
     usage: Usage | None
     error_code: int | None  # an error event inside a stream
     client_gone: bool
-    pod_broke_off: bool
+    pod_broke_off: bool  # or fell silent
     response_bytes: int
     duration_s: float
 
@@ -68,7 +77,7 @@ def _finished(exchange: str, entry: data.HTTPAccessLogEntry) -> Finished:
         usage=usage_of(numbers),
         error_code=numbers.get("error_code"),
         client_gone=flags.downstream_connection_termination or flags.downstream_remote_reset,
-        pod_broke_off=flags.upstream_connection_termination or flags.upstream_remote_reset,
+        pod_broke_off=any(getattr(flags, flag) for flag in _BROKEN_OFF),
         response_bytes=entry.response.response_body_bytes,
         duration_s=common.duration.seconds + common.duration.nanos / 1e9,
     )

@@ -11,6 +11,8 @@ from gateway.settings import Settings
 EXCHANGE_NAMESPACE = "forebay"
 """Dynamic metadata `exchange` and `worker`: whose the access-log entry is."""
 USAGE_NAMESPACE = "usage"
+_WHO_ANSWERED = "upstream.address"
+"""Told with the response headers: after a retry it is not the pod that was named first."""
 _MESSAGE_TIMEOUT_S = 30.0
 """Per ext_proc message.  A burst may queue in the gateway for seconds; its own deadlines (Redis) are far shorter."""
 _MAX_EVENT_BYTES = 1024 * 1024
@@ -44,6 +46,7 @@ def _ext_proc(settings: Settings) -> Json:
         processing_mode=_processing_mode(settings),
         failure_mode_allow=True,  # so answers that run outlive their worker; a request without a decision finds no host
         status_on_error={"code": "ServiceUnavailable"},
+        **({"response_attributes": [_WHO_ANSWERED]} if settings.response_mode == "ext_proc" else {}),
         allow_mode_override=False,
         mutation_rules={"allow_all_routing": True},
         metadata_options={"receiving_namespaces": {"untyped": receives}},

@@ -37,6 +37,8 @@ SUBSET_NAMESPACE = "envoy.lb.subset_hint"
 SUBSET_KEY = "x-gateway-destination-endpoint-subset"
 LB_NAMESPACE = "envoy.lb"
 SERVED_KEY = "x-gateway-destination-endpoint-served"
+UPSTREAM_KEY = "upstream.address"
+"""The attribute that our own Envoy is configured to tell with an answer (gateway.envoy.filters)."""
 """Names of Gateway API Inference Extension, proposal 004."""
 
 BODY_MODES: Mapping[int, BodyMode] = {mode.value: mode for mode in BodyMode}
@@ -139,10 +141,15 @@ def _subset(request: pb.ProcessingRequest) -> frozenset[str] | None:
 
 
 def _served(request: pb.ProcessingRequest) -> str | None:
-    if not request.HasField("metadata_context"):
-        return None
-    namespace = request.metadata_context.filter_metadata.get(LB_NAMESPACE)
-    return (namespace.fields[SERVED_KEY].string_value or None) if namespace and SERVED_KEY in namespace.fields else None
+    """Who answered: as the endpoint-picker protocol says it, else as Envoy's attributes do."""
+    if request.HasField("metadata_context"):
+        namespace = request.metadata_context.filter_metadata.get(LB_NAMESPACE)
+        if namespace is not None and SERVED_KEY in namespace.fields:
+            return namespace.fields[SERVED_KEY].string_value or None
+    for attributes in request.attributes.values():  # one entry, under the filter's name
+        if UPSTREAM_KEY in attributes.fields:
+            return attributes.fields[UPSTREAM_KEY].string_value or None
+    return None
 
 
 def encode(command: Command) -> bytes:

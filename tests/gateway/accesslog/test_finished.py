@@ -62,6 +62,18 @@ def test_a_client_that_left_and_an_error_inside_a_stream_are_seen():
     assert (500, True, None) == (finished.error_code, finished.client_gone, finished.usage)
 
 
+@pytest.mark.parametrize(
+    "flag",
+    ["upstream_connection_termination", "upstream_protocol_error", "upstream_remote_reset", "stream_idle_timeout"],
+)
+def test_an_answer_that_is_not_whole_is_the_pods_failure_whatever_its_status(flag: str):
+    message = service.StreamAccessLogsMessage()
+    an_entry(message, "0-4")
+    setattr(message.http_logs.log_entry[0].common_properties.response_flags, flag, True)
+    (finished,) = decode(message.SerializeToString())
+    assert (200, True, False) == (finished.status, finished.pod_broke_off, finished.client_gone)
+
+
 def test_bytes_that_are_no_message_are_refused():
     with pytest.raises(ValueError, match="StreamAccessLogsMessage"):
         list(decode(b"\xff\xff\xff"))

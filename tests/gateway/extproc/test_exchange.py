@@ -85,6 +85,12 @@ def test_a_buffered_body_is_answered_with_the_destination_and_left_untouched():
             >> ROUTED << BodyReply(Side.REQUEST, TO_POD))  # fmt: skip
 
 
+def test_an_answer_of_envoys_own_to_a_request_that_nobody_saw_passes_unchanged():
+    assert (Playbook(exchange())
+            >> ResponseHeaders({":status": "400"}) << HeadersReply(Side.RESPONSE, Mutation())
+            >> ResponseBody(b"{}", True) << BodyReply(Side.RESPONSE) << Finish(400, complete=True))  # fmt: skip
+
+
 def test_a_buffered_body_with_trailers_is_complete_without_end_of_stream():
     assert (Playbook(exchange())
             >> headers() << HeadersReply(Side.REQUEST)

@@ -87,6 +87,13 @@ def test_the_other_messages():
     assert ResponseTrailers() == wire.decode(pb.ProcessingRequest(response_trailers=trailers).SerializeToString())
 
 
+def test_the_pod_that_served_is_also_known_from_envoys_attribute():
+    message = pb.ProcessingRequest(response_headers=pb.HttpHeaders(end_of_stream=True))
+    message.attributes["envoy.filters.http.ext_proc"].update({"upstream.address": "10.0.0.2:80"})
+
+    assert ResponseHeaders({}, True, "10.0.0.2:80") == wire.decode(message.SerializeToString())
+
+
 def test_an_answer_names_the_pod_that_served():
     request = pb.ProcessingRequest(response_headers=pb.HttpHeaders(end_of_stream=True))
     request.metadata_context.filter_metadata["envoy.lb"].update(

@@ -1,0 +1,87 @@
+"""Two workers: Envoy spreads exchanges over them, each settles its own, together they count right."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.stack import Stack, running_stack
+from tests.support.waiting import until
+
+
+@pytest.fixture(scope="module", params=["pyvoy", "grpc"])
+def two_workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_stack(
+        tmp_path_factory.mktemp("two-workers"), workers=2, config=f"transport: {request.param}"
+    ) as running:
+        yield running
+
+
+def exchanges(stack: Stack) -> list[int]:
+    """What Envoy has sent to each worker."""
+    page = stack.users.get(stack.variables["ENVOY_ADMIN"] + "/clusters").text
+    mine = [line for line in page.splitlines() if line.startswith("processor::127") and "::rq_total::" in line]
+    return [int(line.rpartition("::")[2]) for line in mine]
+
+
+def test_both_workers_get_requests(two_workers: Stack):
+    stack, user = two_workers, two_workers.user()
+    assert 2 == len(stack.processes("gateway"))
+
+    def both_are_used() -> bool:
+        assert 200 == stack.chat(user, max_tokens=1).status_code
+        return min(exchanges(stack)) > 5
+
+    until(both_are_used, limit_s=20)
+    assert 2 == len(exchanges(stack))
+
+
+def test_usage_is_exact_although_exchanges_and_access_log_are_spread(two_workers: Stack):
+    stack, user = two_workers, two_workers.user()
+    before = stack.figure("forebay_requests_total", outcome="ok")
+
+    def one(number: int) -> int:
+        if number % 2:
+            return int(stack.chat(user, max_tokens=3 + number).json()["usage"]["total_tokens"])
+        with stack.stream(user, max_tokens=3 + number) as answer:
+            answer.read()
+        return 12 + 3 + number
+
+    with ThreadPoolExecutor(8) as pool:
+        used = list(pool.map(one, range(40)))
+
+    stack.uses(user, 40, sum(used))
+    assert 40 == stack.figure("forebay_requests_total", outcome="ok") - before
+
+
+def test_a_limit_holds_over_both(two_workers: Stack):
+    stack, user = two_workers, two_workers.user(rpm=10)
+
+    with ThreadPoolExecutor(16) as pool:
+        statuses = list(pool.map(lambda _: stack.chat(user, max_tokens=1).status_code, range(40)))
+
+    assert (10, 30) == (statuses.count(200), statuses.count(429))
+    stack.uses(user, 10, 10 * 13)
+
+
+def test_an_update_binds_the_very_next_request_on_every_worker(two_workers: Stack):
+    stack, user = two_workers, two_workers.user(rpm=1000)
+    assert {200} == {stack.chat(user, max_tokens=1).status_code for _ in range(10)}
+
+    stack.admin("/UpdateUser", name=user, rpm=0)
+    assert {429} == {stack.chat(user, max_tokens=1).status_code for _ in range(10)}
+    stack.admin("/DeleteUser", name=user)
+    assert {401} == {stack.chat(user, max_tokens=1).status_code for _ in range(10)}
+
+
+def test_streams_cut_on_both_leave_nothing_in_flight(two_workers: Stack):
+    stack, user = two_workers, two_workers.user()
+    streams = [stack.stream(user, max_tokens=1000) for _ in range(12)]
+    for stream in streams:
+        assert 200 == stream.__enter__().status_code
+    until(lambda: 12 == stack.in_flight())
+    for stream in streams:
+        stream.__exit__(None, None, None)
+
+    stack.settled()
+    assert 12 == stack.usage(user)[0]
