@@ -26,12 +26,11 @@ from ratelimit.limits import (
     Refused,
     Reservation,
     UnknownUser,
-    Usage,
     User,
 )
 from ratelimit.memory import MemoryLimiter
 from ratelimit.redis_limiter import RedisLimiter
-from tests.support.limiters import TIMEOUT_S, World, a_limiter, admit, refuse
+from tests.support.limiters import TIMEOUT_S, World, a_limiter, admit, refuse, used
 from tests.support.redis import RedisServer, redis_server
 
 
@@ -78,7 +77,7 @@ async def test_a_refused_charge_takes_nothing_of_either_kind(world, limiter):
     verdicts = [await refuse(limiter, "u", 41) for _ in range(20)]
 
     assert {Refused(LimitKind.TPM, 100, 61.0, Quota(10, 1, 61.0), Quota(100, 60, 61.0))} == set(verdicts)
-    assert Usage(User("u", 10, 100), 1, 60) == await limiter.usage("u")
+    assert (User("u", 10, 100), 1, 60) == await used(limiter, "u")
 
 
 async def test_retry_after_is_the_exact_time(world, limiter):
@@ -138,7 +137,7 @@ async def test_no_limits_are_counted_all_the_same(world, limiter):
     for _ in range(3):
         await admit(limiter, "u", 1000)
 
-    assert Usage(User("u"), 3, 3000) == await limiter.usage("u")
+    assert (User("u"), 3, 3000) == await used(limiter, "u")
 
 
 async def test_limits_and_charges_up_to_two_to_the_53_are_exact(world, limiter):
@@ -148,7 +147,7 @@ async def test_limits_and_charges_up_to_two_to_the_53_are_exact(world, limiter):
     await refuse(limiter, "u", 2)
     await admit(limiter, "u", 1)
     await refuse(limiter, "u", 1)
-    assert Usage(User("u", 2**53, 2**53), 2, 2**53) == await limiter.usage("u")
+    assert (User("u", 2**53, 2**53), 2, 2**53) == await used(limiter, "u")
 
 
 async def test_an_update_binds_the_very_next_request(world, limiter):
@@ -175,15 +174,15 @@ async def test_a_user_deleted_and_created_again_gets_no_fresh_window(world, limi
     await refuse(limiter, "u")
 
 
-@pytest.mark.parametrize(("real", "used"), [(15, 15), (60, 60), (500, 500), (0, 0)])
-async def test_settling_replaces_the_estimate_and_keeps_the_request(world, limiter, real, used):
+@pytest.mark.parametrize(("real", "spent"), [(15, 15), (60, 60), (500, 500), (0, 0)])
+async def test_settling_replaces_the_estimate_and_keeps_the_request(world, limiter, real, spent):
     world.put(User("u", rpm=9, tpm=100))
     verdict = await admit(limiter, "u", 60)
     world.clock.now_s += 30
 
     await limiter.settle(verdict.reservation, real)
 
-    assert Usage(User("u", 9, 100), 1, used) == await limiter.usage("u")
+    assert (User("u", 9, 100), 1, spent) == await used(limiter, "u")
 
 
 async def test_a_settlement_made_twice_does_not_reach_below_zero(world, limiter):
@@ -193,7 +192,7 @@ async def test_a_settlement_made_twice_does_not_reach_below_zero(world, limiter)
     for _ in range(2):
         await limiter.settle(verdict.reservation, 0)
 
-    assert Usage(User("u", None, 100), 1, 0) == await limiter.usage("u")
+    assert (User("u", None, 100), 1, 0) == await used(limiter, "u")
 
 
 async def test_settling_lands_in_the_second_of_the_reservation(world, limiter):
@@ -205,7 +204,7 @@ async def test_settling_lands_in_the_second_of_the_reservation(world, limiter):
 
     world.clock.now_s += 21
 
-    assert Usage(User("u", None, 100), 1, 50) == await limiter.usage("u")
+    assert (User("u", None, 100), 1, 50) == await used(limiter, "u")
 
 
 async def test_a_settlement_after_the_window_changes_nothing(world, limiter):
@@ -217,7 +216,7 @@ async def test_a_settlement_after_the_window_changes_nothing(world, limiter):
 
     await limiter.settle(late.reservation, 99)
 
-    assert Usage(User("u", None, 100), 1, 70) == await limiter.usage("u")
+    assert (User("u", None, 100), 1, 70) == await used(limiter, "u")
 
 
 async def test_tokens_settled_to_zero_do_not_delay_the_reset_of_tokens(world, limiter):
@@ -275,7 +274,7 @@ async def test_users_of_any_name_are_told_apart(world, limiter):
         await admit(limiter, name, 5)
 
     for name in ODD_NAMES:
-        assert Usage(User(name, 1, 5), 1, 5) == await limiter.usage(name)
+        assert (User(name, 1, 5), 1, 5) == await used(limiter, name)
 
 
 def count_admitted(verdicts: list[object]) -> int:

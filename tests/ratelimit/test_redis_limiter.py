@@ -4,9 +4,9 @@ import time
 import pytest
 from redis.crc import key_slot
 
-from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, MalformedUserError, Usage, User
+from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, MalformedUserError, User
 from ratelimit.redis_limiter import user_key, window_key
-from tests.support.limiters import Clock, a_redis_limiter, admit, put_user, refuse
+from tests.support.limiters import Clock, a_redis_limiter, admit, put_user, refuse, used
 from tests.support.redis import RedisServer
 
 
@@ -43,7 +43,7 @@ async def test_a_thousand_at_once_from_several_replicas_admit_exactly_the_limit(
         verdicts = await asyncio.gather(*(replicas[i % 4].reserve(Charge("u", 100)) for i in range(1000)))
 
         assert 100 == sum(isinstance(verdict, Admitted) for verdict in verdicts)
-        assert Usage(User("u", 100, 10_000), 100, 10_000) == await one.usage("u")
+        assert (User("u", 100, 10_000), 100, 10_000) == await used(one, "u")
 
 
 async def test_a_refusal_writes_nothing(server):
@@ -126,7 +126,7 @@ async def test_a_record_of_another_redis_type_is_malformed_too(server):
 async def test_records_of_other_tools_are_read(server, record, user):
     put(server, "u", record)
     async with a_redis_limiter(server) as limiter:
-        assert Usage(user, 0, 0) == await limiter.usage("u")
+        assert (user, 0, 0) == await used(limiter, "u")
         await admit(limiter, "u", 5)
 
 
@@ -138,7 +138,7 @@ async def test_an_absurd_charge_fits_no_limit_and_breaks_no_sum(server):
         verdict = await admit(limiter, "unlimited", 10**40)
         await limiter.settle(verdict.reservation, 12)
 
-        assert Usage(User("unlimited"), 1, 12) == await limiter.usage("unlimited")
+        assert (User("unlimited"), 1, 12) == await used(limiter, "unlimited")
 
 
 async def test_a_redis_without_memory_changes_nothing_half(server):
@@ -208,12 +208,12 @@ async def test_absorbing_counts_in_its_seconds_once_per_handover_and_over_the_li
         for _ in range(3):
             await limiter.absorb("u", "once", slots)
 
-        assert Usage(User("u", 3, 100), 6, 183) == await limiter.usage("u")
+        assert (User("u", 3, 100), 6, 183) == await used(limiter, "u")
         assert 61.0 == (await refuse(limiter, "u", 1)).tokens.reset_s
         clock.now_s += 26  # now - 30 has left
-        assert Usage(User("u", 3, 100), 4, 103) == await limiter.usage("u")
+        assert (User("u", 3, 100), 4, 103) == await used(limiter, "u")
         clock.now_s += 35
-        assert Usage(User("u", 3, 100), 0, 0) == await limiter.usage("u")
+        assert (User("u", 3, 100), 0, 0) == await used(limiter, "u")
 
 
 async def test_absorbing_into_an_empty_window_begins_it(server):

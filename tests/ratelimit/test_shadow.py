@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ratelimit import shadow as shadow_module
-from ratelimit.limits import Charge, LimiterUnavailableError, Quota, UnknownUser, Usage, User
+from ratelimit.limits import Charge, LimiterUnavailableError, Quota, UnknownUser, User
 from ratelimit.redis_limiter import RedisLimiter, user_key, window_key
 from ratelimit.shadow import ShadowLimiter, WhenAway
-from tests.support.limiters import a_redis_limiter, admit, put_user, refuse
+from tests.support.limiters import a_redis_limiter, admit, put_user, refuse, used
 from tests.support.redis import RedisServer
 
 
@@ -50,7 +50,7 @@ async def test_while_redis_is_there_it_decides(server):
         await refuse(limiter, "u")
         await limiter.settle(verdict.reservation, 4)
 
-        assert Usage(User("u", 1), 1, 4) == await limiter.usage("u")
+        assert (User("u", 1), 1, 4) == await used(limiter, "u")
         assert UnknownUser("nobody") == await limiter.reserve(Charge("nobody", 1))
         assert limiter.up
 
@@ -103,7 +103,7 @@ async def test_deny_refuses_everything_and_forgets_no_settlement(mortal_server):
 
         await come_back(mortal_server, limiter)
 
-        assert Usage(User("u"), 1, 8) == await limiter.usage("u")
+        assert (User("u"), 1, 8) == await used(limiter, "u")
 
 
 async def test_allow_admits_anybody_without_quotas_and_counts_nothing(mortal_server):
@@ -116,7 +116,7 @@ async def test_allow_admits_anybody_without_quotas_and_counts_nothing(mortal_ser
         await come_back(mortal_server, limiter)
 
         assert (Quota(None, 0, 0.0), Quota(None, 0, 0.0)) == (verdict.requests, verdict.tokens)
-        assert Usage(User("u", rpm=0), 0, 0) == await limiter.usage("u")
+        assert (User("u", rpm=0), 0, 0) == await used(limiter, "u")
 
 
 async def test_what_was_admitted_alone_is_charged_once_on_return(mortal_server):
@@ -129,10 +129,10 @@ async def test_what_was_admitted_alone_is_charged_once_on_return(mortal_server):
         await limiter.settle(settled.reservation, 30)
 
         await come_back(mortal_server, limiter)
-        assert Usage(User("u", 5, 1000), 3, 230) == await limiter.usage("u")
+        assert (User("u", 5, 1000), 3, 230) == await used(limiter, "u")
 
         await limiter.settle(open_still.reservation, 10)
-        assert Usage(User("u", 5, 1000), 3, 140) == await limiter.usage("u")
+        assert (User("u", 5, 1000), 3, 140) == await used(limiter, "u")
         assert 4 == (await admit(limiter, "u")).requests.used
 
 
@@ -146,7 +146,7 @@ async def test_settlements_of_before_reach_redis_after(mortal_server):
 
         await come_back(mortal_server, limiter)
 
-        assert Usage(User("u", None, 1000), 2, 130) == await limiter.usage("u")
+        assert (User("u", None, 1000), 2, 130) == await used(limiter, "u")
 
 
 async def test_two_absences_in_a_row_count_everything_once(mortal_server):
@@ -158,7 +158,7 @@ async def test_two_absences_in_a_row_count_everything_once(mortal_server):
             await admit(limiter, "u", 7)
             await come_back(mortal_server, limiter)
 
-        assert Usage(User("u", rpm=10), 3, 14) == await limiter.usage("u")
+        assert (User("u", rpm=10), 3, 14) == await used(limiter, "u")
 
 
 async def test_two_replicas_that_were_alone_both_give_back_what_they_admitted(mortal_server):
@@ -173,7 +173,7 @@ async def test_two_replicas_that_were_alone_both_give_back_what_they_admitted(mo
         await come_back(mortal_server, one)
         await until(lambda: two.up)
 
-        assert Usage(User("u", rpm=10), 4, 10) == await one.usage("u")
+        assert (User("u", rpm=10), 4, 10) == await used(one, "u")
 
 
 async def test_load_across_an_absence_never_admits_more_than_the_limit(mortal_server):
@@ -208,7 +208,7 @@ async def test_a_settlement_that_may_have_run_is_not_repeated(mortal_server):
         await until(lambda: limiter.up)
 
         assert other.tokens.used == 1100
-        assert Usage(User("u"), 2, 1030) == await limiter.usage("u")
+        assert (User("u"), 2, 1030) == await used(limiter, "u")
 
 
 async def test_one_window_that_redis_cannot_serve_leaves_the_others_to_redis(server):

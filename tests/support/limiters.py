@@ -83,3 +83,10 @@ async def refuse(limiter: Limiter, user: str, tokens: int = 0) -> Refused:
     verdict = await limiter.reserve(Charge(user, tokens))
     assert isinstance(verdict, Refused), verdict
     return verdict
+
+
+async def used(limiter: Limiter, name: str) -> tuple[User, int, int]:
+    """The user as stored, and the requests and tokens that count now."""
+    usage = await limiter.usage(name)
+    assert usage is not None
+    return usage.user, usage.requests.used, usage.tokens.used

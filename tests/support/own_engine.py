@@ -5,7 +5,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import BinaryIO
 
 import orjson
 
@@ -55,6 +57,18 @@ class OwnEngine:
         return received
 
 
+def read_body(headers: Message, stream: BinaryIO) -> bytes:
+    """The body of a request, of a stated length or chunked."""
+    if headers.get("transfer-encoding", "").lower() != "chunked":
+        return stream.read(int(headers.get("content-length", 0)))
+    body = b""
+    while size := int(stream.readline(), 16):
+        body += stream.read(size)
+        stream.readline()
+    stream.readline()
+    return body
+
+
 @contextlib.contextmanager
 def own_engine() -> Iterator[OwnEngine]:
     """Serves on a free loopback port until the block ends."""
@@ -78,19 +92,9 @@ def own_engine() -> Iterator[OwnEngine]:
 
         def do_POST(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            received = Received(self.command, self.path, headers, self._read())
+            received = Received(self.command, self.path, headers, read_body(self.headers, self.rfile))
             engine.received.append(received)
             self._send(engine.answer(received))
-
-        def _read(self) -> bytes:
-            if self.headers.get("transfer-encoding", "").lower() != "chunked":
-                return self.rfile.read(int(self.headers.get("content-length", 0)))
-            body = b""
-            while size := int(self.rfile.readline(), 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            return body
 
         def _send(self, reply: Reply) -> None:
             self.send_response(reply.status)
