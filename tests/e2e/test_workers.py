@@ -38,6 +38,7 @@ def test_both_workers_get_requests(two_workers: Stack):
 
 def test_usage_is_exact_although_exchanges_and_access_log_are_spread(two_workers: Stack):
     stack, user = two_workers, two_workers.user()
+    stack.settled()
     before = stack.figure("forebay_requests_total", outcome="ok")
 
     def one(number: int) -> int:

@@ -5,9 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import BinaryIO
 
 import orjson
 
@@ -57,60 +55,71 @@ class OwnEngine:
         return received
 
 
-def read_body(headers: Message, stream: BinaryIO) -> bytes:
-    """The body of a request, of a stated length or chunked."""
-    if headers.get("transfer-encoding", "").lower() != "chunked":
-        return stream.read(int(headers.get("content-length", 0)))
-    body = b""
-    while size := int(stream.readline(), 16):
-        body += stream.read(size)
-        stream.readline()
-    stream.readline()
-    return body
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, engine: OwnEngine) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.engine = engine
+        self.connections: set[socket.socket] = set()
+        engine.address = f"127.0.0.1:{self.server_address[1]}"
+
+    def hang_up(self) -> None:
+        """An engine that is gone answers nobody, also on connections that were open before."""
+        for connection in tuple(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.connections.discard(self.connection)
+        super().finish()
+
+    def do_GET(self) -> None:
+        self._send(Reply(body=b""))  # /health
+
+    def do_POST(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        received = Received(self.command, self.path, headers, self._read())
+        self.server.engine.received.append(received)
+        self._send(self.server.engine.answer(received))
+
+    def _read(self) -> bytes:
+        if self.headers.get("transfer-encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _send(self, reply: Reply) -> None:
+        self.send_response(reply.status)
+        headers = {"content-type": "application/json", "content-length": str(len(reply.body)), **reply.headers}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        pass
 
 
 @contextlib.contextmanager
 def own_engine() -> Iterator[OwnEngine]:
     """Serves on a free loopback port until the block ends."""
     engine = OwnEngine()
-
-    connections: set[socket.socket] = set()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def setup(self) -> None:
-            super().setup()
-            connections.add(self.connection)
-
-        def finish(self) -> None:
-            connections.discard(self.connection)
-            super().finish()
-
-        def do_GET(self) -> None:
-            self._send(Reply(headers={}, body=b""))  # /health
-
-        def do_POST(self) -> None:
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            received = Received(self.command, self.path, headers, read_body(self.headers, self.rfile))
-            engine.received.append(received)
-            self._send(engine.answer(received))
-
-        def _send(self, reply: Reply) -> None:
-            self.send_response(reply.status)
-            headers = {"content-type": "application/json", "content-length": str(len(reply.body)), **reply.headers}
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(reply.body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.block_on_close = False
-    engine.address = f"127.0.0.1:{server.server_address[1]}"
+    server = _Server(engine)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="own engine")
     thread.start()
     try:
@@ -119,6 +128,4 @@ def own_engine() -> Iterator[OwnEngine]:
         server.shutdown()
         thread.join()
         server.server_close()
-        for connection in tuple(connections):  # an engine that is gone answers nobody, also on what was open before
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        server.hang_up()

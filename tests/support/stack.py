@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.metrics import BEAT_S
 from tests.support.source_tree import ROOT
 from tests.support.waiting import until
 
@@ -59,6 +61,7 @@ class Stack:
     def __init__(self, data: Path, *, engines: int = 2, workers: int = 1, config: str = "") -> None:
         data.mkdir(parents=True, exist_ok=True)
         self.data = data
+        self._workers = workers
         self.lines: list[str] = []
         self._names = (f"user-{number}" for number in itertools.count(1))
         argv = ["-m", "gateway", "up", "--data", str(data), "--engines", str(engines), "--workers", str(workers)]
@@ -185,7 +188,12 @@ class Stack:
         return self.figure("forebay_requests_in_flight")
 
     def settled(self) -> None:
-        """Wait until nothing is in flight and every reservation is closed, exactly."""
+        """Wait until nothing is in flight and every reservation is closed, exactly.
+
+        Of several workers the one that is asked knows the others as of their last beat: two beats make that true.
+        """
+        if self._workers > 1:
+            time.sleep(2 * BEAT_S)
 
         def closed() -> bool:
             return (0, 0) == (self.in_flight(), self.figure("forebay_reservations_open"))
