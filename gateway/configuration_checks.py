@@ -16,6 +16,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
     checks: tuple[tuple[tuple[str, ...], Callable[[], Iterator[Finding]]], ...] = (
         (("listen", "admin_token"), lambda: _admin_is_guarded(settings)),
         (("models", "models_file"), lambda: _one_source_of_models(settings)),
+        (("envoy", "response_mode"), lambda: _exchange_lives_with_its_answer(settings)),
         (("routing",), lambda: _known_strategy("routing.strategy", settings.routing.strategy, strategies)),
         (("models",), lambda: _known_model_strategies(settings.models, strategies)),
         (("models",), lambda: _unique_models(settings.models)),
@@ -36,6 +37,12 @@ def _admin_is_guarded(settings: Settings) -> Iterator[Finding]:
 def _one_source_of_models(settings: Settings) -> Iterator[Finding]:
     if settings.models and settings.models_file:
         yield "models_file", settings.models_file, "must be empty when models are given here"
+
+
+def _exchange_lives_with_its_answer(settings: Settings) -> Iterator[Finding]:
+    """Envoy 1.39 closes a full-duplex exchange once the request is sent on, unless it is to see the answer too."""
+    if settings.envoy.body_mode == "full_duplex_streamed" and settings.response_mode == "metadata":
+        yield "envoy.body_mode", "full_duplex_streamed", "must be buffered with response_mode: metadata"
 
 
 def _known_strategy(key: str, name: str, strategies: Collection[str]) -> Iterator[Finding]:

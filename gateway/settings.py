@@ -101,7 +101,7 @@ class EnvoySettings(Section):
     eds_file: str = ""
     """A file with the endpoints, watched by Envoy and rewritten when they change; empty: endpoints are static."""
     body_mode: Literal["buffered", "full_duplex_streamed"] = "buffered"
-    """How request bodies reach the gateway."""
+    """How request bodies reach the gateway: gathered by Envoy, or as they arrive (with `response_mode: ext_proc`)."""
     fail_open: bool = False
     """Serve, unlimited and unrouted, while no gateway answers; otherwise 503."""
 

@@ -3,7 +3,6 @@
 Lives here: decoding of StreamAccessLogsMessage.  Not here: what is settled with them (ledger).
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -42,17 +41,13 @@ class Finished(NamedTuple):
     duration_s: float
 
 
-def decode(message: bytes) -> Iterator[Finished]:
+def decode(message: bytes) -> list[Finished]:
     """The entries of one message that belong to an exchange.  Raises ValueError when it is no such message."""
     try:
         batch = service.StreamAccessLogsMessage.FromString(message)
+        return [finished for entry in batch.http_logs.log_entry if (finished := _finished(entry)) is not None]
     except DecodeError as error:
         raise ValueError("not a StreamAccessLogsMessage") from error
-    for entry in batch.http_logs.log_entry:
-        metadata = entry.common_properties.metadata.filter_metadata
-        if EXCHANGE_NAMESPACE in metadata:
-            exchange = metadata[EXCHANGE_NAMESPACE].fields[EXCHANGE_KEY].string_value
-            yield _finished(exchange, entry)
 
 
 def numbers_in(metadata: Struct) -> dict[str, int]:
@@ -64,20 +59,22 @@ def numbers_in(metadata: Struct) -> dict[str, int]:
     }
 
 
-def _finished(exchange: str, entry: data.HTTPAccessLogEntry) -> Finished:
+def _finished(entry: data.HTTPAccessLogEntry) -> Finished | None:
     common = entry.common_properties
-    flags = common.response_flags
-    found = common.metadata.filter_metadata.get(USAGE_NAMESPACE)
-    numbers = numbers_in(found) if found is not None else {}
+    metadata = common.metadata.filter_metadata
+    if EXCHANGE_NAMESPACE not in metadata:
+        return None
+    numbers = numbers_in(Struct.FromString(metadata[USAGE_NAMESPACE])) if USAGE_NAMESPACE in metadata else {}
+    flags = common.response_flags if common.HasField("response_flags") else None
     upstream = common.upstream_remote_address.socket_address
     return Finished(
-        exchange=exchange,
+        exchange=Struct.FromString(metadata[EXCHANGE_NAMESPACE]).fields[EXCHANGE_KEY].string_value,
         status=entry.response.response_code.value,
         upstream=f"{upstream.address}:{upstream.port_value}" if upstream.port_value else "",
-        usage=usage_of(numbers),
+        usage=usage_of(numbers) if numbers else None,
         error_code=numbers.get("error_code"),
-        client_gone=flags.downstream_connection_termination or flags.downstream_remote_reset,
-        pod_broke_off=any(getattr(flags, flag) for flag in _BROKEN_OFF),
+        client_gone=flags is not None and (flags.downstream_connection_termination or flags.downstream_remote_reset),
+        pod_broke_off=flags is not None and any(getattr(flags, flag) for flag in _BROKEN_OFF),
         response_bytes=entry.response.response_body_bytes,
         duration_s=common.duration.seconds + common.duration.nanos / 1e9,
     )

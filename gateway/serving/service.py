@@ -53,7 +53,7 @@ class Service:
     def access_log(self, message: bytes) -> None:
         """Settle what a batch of entries tells.  Raises ProtocolError."""
         try:
-            entries = list(finished.decode(message))
+            entries = finished.decode(message)
         except ValueError as error:
             raise ProtocolError(str(error)) from error
         for entry in entries:

@@ -11,6 +11,7 @@ import pytest
 from proto import access_log_service_pb2 as als
 from proto import ext_proc_pb2 as pb
 from proto import health_pb2 as health
+from tests.support.access_log import put
 from tests.support.player import BUFFERED, CHAT, FULL_DUPLEX, Player, metadata_of, mutation_of, set_headers
 from tests.support.running_worker import RunningWorker, running_redis, running_worker
 from tests.support.waiting import until
@@ -195,9 +196,8 @@ def test_usage_from_the_access_log_replaces_the_estimate(player: Player, worker:
     message = als.StreamAccessLogsMessage()
     entry = message.http_logs.log_entry.add()
     entry.response.response_code.value = 200
-    metadata = entry.common_properties.metadata.filter_metadata
-    metadata["forebay"].update({"exchange": exchange})
-    metadata["usage"].update({"prompt_tokens": 11, "completion_tokens": 22})
+    put(entry, "forebay", exchange=exchange)
+    put(entry, "usage", prompt_tokens=11, completion_tokens=22)
 
     call = player.channel.stream_unary("/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs")
     call(iter([message.SerializeToString()]), timeout=10)

@@ -52,3 +52,10 @@ def test_a_pod_name_means_one_address(tmp_path):
     assert problems_of(tmp_path, text) == (
         "models[1].endpoints[0].name = pod, must name one pod, it already names 1.1.1.1:1",
     )
+
+
+def test_full_duplex_bodies_need_an_exchange_that_lives_as_long_as_the_answer(tmp_path):
+    assert problems_of(tmp_path, "envoy: {body_mode: full_duplex_streamed}") == (
+        "envoy.body_mode = full_duplex_streamed, must be buffered with response_mode: metadata",
+    )
+    assert loaded(tmp_path, "{envoy: {body_mode: full_duplex_streamed}, response_mode: ext_proc}")

@@ -29,7 +29,7 @@ COMBINATIONS = {
     "pyvoy-metadata": "",
     "grpc-metadata": "transport: grpc",
     "pyvoy-ext_proc": "response_mode: ext_proc",
-    "pyvoy-full_duplex": "envoy: {body_mode: full_duplex_streamed}",
+    "pyvoy-full_duplex": "response_mode: ext_proc\nenvoy: {body_mode: full_duplex_streamed}",
 }
 """Name -> configuration: what every functional test runs on.  The first is the default."""
 _IMPATIENT = "timeouts: {idle_s: 2, connect_s: 0.5}\nhealth: {failures: 1000}"

@@ -5,6 +5,7 @@ import pytest
 from gateway.accesslog.finished import Finished, decode
 from gateway.openai.usage import Usage
 from proto import access_log_service_pb2 as service
+from tests.support.access_log import put
 
 
 def an_entry(message: service.StreamAccessLogsMessage, exchange: str | None, **usage: float) -> None:
@@ -16,9 +17,9 @@ def an_entry(message: service.StreamAccessLogsMessage, exchange: str | None, **u
     common.upstream_remote_address.socket_address.port_value = 8000
     common.duration.seconds, common.duration.nanos = 2, 500_000_000
     if exchange is not None:
-        common.metadata.filter_metadata["forebay"].update({"exchange": exchange})
+        put(entry, "forebay", exchange=exchange)
     if usage:
-        common.metadata.filter_metadata["usage"].update(usage)
+        put(entry, "usage", **usage)
 
 
 def test_an_entry_tells_usage_pod_and_times():
@@ -27,14 +28,13 @@ def test_an_entry_tells_usage_pod_and_times():
 
     assert [
         Finished("0-1", 200, "10.0.0.1:8000", Usage(7, 9), None, False, False, 533, 2.5)
-    ] == list(decode(message.SerializeToString()))  # fmt: skip
+    ] == decode(message.SerializeToString())  # fmt: skip
 
 
 def test_usage_that_is_no_number_is_unknown():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1")
-    metadata = message.http_logs.log_entry[0].common_properties.metadata.filter_metadata
-    metadata["usage"].update({"prompt_tokens": None, "completion_tokens": "9"})
+    put(message.http_logs.log_entry[0], "usage", prompt_tokens=None, completion_tokens="9")
     (finished,) = decode(message.SerializeToString())
     assert finished.usage is None
 
@@ -76,4 +76,4 @@ def test_an_answer_that_is_not_whole_is_the_pods_failure_whatever_its_status(fla
 
 def test_bytes_that_are_no_message_are_refused():
     with pytest.raises(ValueError, match="StreamAccessLogsMessage"):
-        list(decode(b"\xff\xff\xff"))
+        decode(b"\xff\xff\xff")

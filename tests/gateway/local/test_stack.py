@@ -80,7 +80,9 @@ async def test_engines_and_envoy_start(tmp_path: Path):
 
 def test_a_given_configuration_is_kept_but_for_addresses_and_models(tmp_path):
     base = tmp_path / "base.yaml"
-    base.write_text("transport: grpc\nenvoy: {body_mode: full_duplex_streamed, listen: '1.2.3.4:5'}\nmodels: []\n")
+    base.write_text(
+        "transport: grpc\nresponse_mode: ext_proc\nenvoy: {body_mode: full_duplex_streamed, listen: '1.2.3.4:5'}\nmodels: []\n"
+    )
     where = addresses()
 
     settings = load(write_configuration(tmp_path, where, gpu="", strategy="", base=base), {}, STRATEGIES)

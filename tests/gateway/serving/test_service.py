@@ -7,6 +7,7 @@ from gateway.serving.service import Service
 from proto import access_log_service_pb2 as als
 from proto import health_pb2 as health
 from ratelimit.limits import User
+from tests.support.access_log import put
 from tests.support.shop import Shop
 
 
@@ -20,9 +21,8 @@ async def test_an_entry_settles_the_exchange_it_names():
     message = als.StreamAccessLogsMessage()
     entry = message.http_logs.log_entry.add()
     entry.response.response_code.value = 200
-    metadata = entry.common_properties.metadata.filter_metadata
-    metadata["forebay"].update({"exchange": shop.last_id})
-    metadata["usage"].update({"prompt_tokens": 3, "completion_tokens": 4})
+    put(entry, "forebay", exchange=shop.last_id)
+    put(entry, "usage", prompt_tokens=3, completion_tokens=4)
 
     a_service(shop).access_log(message.SerializeToString())
 
