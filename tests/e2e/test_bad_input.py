@@ -14,7 +14,7 @@ CHAT = "/v1/chat/completions"
 PROCESSING = "x-error-request-body-processing"
 both_body_modes = on("pyvoy-metadata", "pyvoy-full_duplex")
 """What a body is in matters to most; the rest is the same code on every combination."""
-not_where_ext_proc_sees_answers = both_body_modes
+not_where_ext_proc_sees_answers = on("pyvoy-metadata")  # docs/limits.md says what happens there
 """docs/limits.md: there Envoy closes the connection on what is no HTTP."""
 
 

@@ -81,7 +81,8 @@ async def test_engines_and_envoy_start(tmp_path: Path):
 def test_a_given_configuration_is_kept_but_for_addresses_and_models(tmp_path):
     base = tmp_path / "base.yaml"
     base.write_text(
-        "transport: grpc\nresponse_mode: ext_proc\nenvoy: {body_mode: full_duplex_streamed, listen: '1.2.3.4:5'}\nmodels: []\n"
+        "transport: grpc\nresponse_mode: ext_proc\nmodels: []\n"
+        "envoy: {body_mode: full_duplex_streamed, listen: '1.2.3.4:5'}\n"
     )
     where = addresses()
 
