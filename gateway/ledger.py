@@ -29,7 +29,6 @@ class OpenRequest:
     estimate: Estimate
     estimator: Estimator
     reservation: Reservation | None  # None: nobody's limits
-    started_s: float
     ended_s: float | None = None  # when its stream closed
 
 

@@ -16,6 +16,14 @@ from gateway.fleet import Fleet, Ticket
 from gateway.ledger import Ledger, OpenRequest
 from gateway.limit_headers import limit_headers
 from gateway.metrics import NONE_HEALTHY, Metrics
+from gateway.names import (
+    DESTINATION,
+    EXCHANGE_KEY,
+    EXCHANGE_NAMESPACE,
+    LB_NAMESPACE,
+    RESPONSE_NAMESPACE,
+    WORKER_KEY,
+)
 from gateway.openai.errors import (
     BrokenUserError,
     InvalidFilterError,
@@ -50,8 +58,6 @@ LIMIT_ERRORS: Mapping[LimitKind, type[RateLimitError]] = {
     LimitKind.RPM: RpmExceededError,
     LimitKind.TPM: TpmExceededError,
 }
-DESTINATION = "x-gateway-destination-endpoint"
-"""Gateway API Inference Extension, proposal 004: the same value as header and in `envoy.lb`."""
 RETRY_NOT_READY_S = 5.0
 """`retry-after` when a model has no ready pod: a restart of an engine process is seconds at best (chosen)."""
 
@@ -146,7 +152,6 @@ class Pipeline:
             estimate=estimate,
             estimator=estimator,
             reservation=verdict.reservation if verdict is not None else None,
-            started_s=started_s,
         )
         self._ledger.open(opened)
         self._metrics.limiter_answered(reserved_s - decided_s)
@@ -233,15 +238,15 @@ class Pipeline:
         if session := headers.get("x-session-id"):
             response["x-session-id"] = header_safe(session)
         destinations = decision.destinations
+        request = {DESTINATION: destinations, "model": opened.ticket.request.model}
         metadata = {
-            "envoy.lb": {DESTINATION: destinations, "model": opened.ticket.request.model},
-            "forebay.response": response,
-            "forebay": {"exchange": opened.id, "worker": self._worker},
+            LB_NAMESPACE: request,
+            RESPONSE_NAMESPACE: response,
+            EXCHANGE_NAMESPACE: {EXCHANGE_KEY: opened.id, WORKER_KEY: self._worker},
         }
         shown = {**response, "target-pod": decision.pod.name}
         if not self._settings.hide_pod_address:
             shown["target-pod-ip"] = decision.pod.address
-        request = {DESTINATION: destinations, "model": opened.ticket.request.model}
         return Routed(request, shown, metadata, self._fleet.names)
 
 

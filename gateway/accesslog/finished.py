@@ -8,14 +8,10 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct
 
+from gateway.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE, USAGE_NAMESPACE
 from gateway.openai.usage import Usage, usage_of
 from proto import access_log_pb2 as data
 from proto import access_log_service_pb2 as service
-
-EXCHANGE_NAMESPACE = "forebay"
-EXCHANGE_KEY = "exchange"
-USAGE_NAMESPACE = "usage"
-"""Dynamic metadata: the first is set by the gateway with each decision, the last by the usage filters."""
 
 _BROKEN_OFF = (
     "upstream_connection_termination",

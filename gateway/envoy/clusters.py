@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from gateway.envoy.endpoints import ENGINES, load_assignment
 from gateway.envoy.headers import strip_untrusted
 from gateway.envoy.messages import Json, connect_address, duration, extension, message
+from gateway.names import DESTINATION, LB_NAMESPACE
 from gateway.settings import ModelSettings, Settings
 
-DESTINATION = "x-gateway-destination-endpoint"
-"""Header and `envoy.lb` key of the endpoint-picker protocol: `ip:port[,ip:port...]`."""
 PROCESSOR = "processor"
 """The cluster of all workers."""
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -84,7 +83,7 @@ def _only_where_told(fail_open: bool) -> Json:
     override = message(
         f"{_POLICY_TYPES}.override_host.v3.OverrideHost",
         override_host_sources=[
-            {"metadata": {"key": "envoy.lb", "path": [{"key": DESTINATION}]}},
+            {"metadata": {"key": LB_NAMESPACE, "path": [{"key": DESTINATION}]}},
             {"header": DESTINATION},
         ],
         fallback_policy=_policy("subset", by_model),

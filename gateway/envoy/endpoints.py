@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 
 from gateway.envoy.messages import Json, connect_address, message
+from gateway.names import LB_NAMESPACE
 from gateway.settings import EndpointSettings, ModelSettings
 
 ENGINES = "engines"
@@ -33,7 +34,7 @@ def load_assignment(models: Sequence[ModelSettings]) -> Json:
 
 
 def _lb_endpoint(endpoint: EndpointSettings, models: list[str]) -> Json:
-    metadata = {"forebay": {"pod": endpoint.name or endpoint.address}, "envoy.lb": {"model": models}}
+    metadata = {"forebay": {"pod": endpoint.name or endpoint.address}, LB_NAMESPACE: {"model": models}}
     return {
         "endpoint": {"address": connect_address(endpoint.address)},
         "metadata": {"filter_metadata": metadata},

@@ -4,15 +4,10 @@ Lives here: their order and configuration.  Not here: what the gateway answers (
 """
 
 from gateway.envoy.clusters import PROCESSOR
-from gateway.envoy.headers import RESPONSE_NAMESPACE
 from gateway.envoy.messages import Json, duration, extension
+from gateway.names import EXCHANGE_NAMESPACE, LB_NAMESPACE, RESPONSE_NAMESPACE, USAGE_NAMESPACE, WHO_ANSWERED
 from gateway.settings import Settings
 
-EXCHANGE_NAMESPACE = "forebay"
-"""Dynamic metadata `exchange` and `worker`: whose the access-log entry is."""
-USAGE_NAMESPACE = "usage"
-_WHO_ANSWERED = "upstream.address"
-"""Told with the response headers: after a retry it is not the pod that was named first."""
 _MESSAGE_TIMEOUT_S = 30.0
 """Per ext_proc message.  A burst may queue in the gateway for seconds; its own deadlines (Redis) are far shorter."""
 _MAX_EVENT_BYTES = 1024 * 1024
@@ -37,7 +32,7 @@ def http_filters(settings: Settings) -> list[Json]:
 
 
 def _ext_proc(settings: Settings) -> Json:
-    receives = [RESPONSE_NAMESPACE, "envoy.lb", EXCHANGE_NAMESPACE]
+    receives = [RESPONSE_NAMESPACE, LB_NAMESPACE, EXCHANGE_NAMESPACE]
     return extension(
         "envoy.filters.http.ext_proc",
         "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
@@ -46,7 +41,7 @@ def _ext_proc(settings: Settings) -> Json:
         processing_mode=_processing_mode(settings),
         failure_mode_allow=True,  # so answers that run outlive their worker; a request without a decision finds no host
         status_on_error={"code": "ServiceUnavailable"},
-        **({"response_attributes": [_WHO_ANSWERED]} if settings.response_mode == "ext_proc" else {}),
+        **({"response_attributes": [WHO_ANSWERED]} if settings.response_mode == "ext_proc" else {}),
         allow_mode_override=False,
         mutation_rules={"allow_all_routing": True},
         metadata_options={"receiving_namespaces": {"untyped": receives}},

@@ -5,12 +5,11 @@ metadata in the request phase, so that no response phase is needed).
 """
 
 from gateway.envoy.messages import Json, extension, set_header
+from gateway.names import DESTINATION, RESPONSE_NAMESPACE
 from gateway.settings import Settings
 
-RESPONSE_NAMESPACE = "forebay.response"
-"""Dynamic metadata whose keys are the names of response headers."""
 POD_METADATA = "%UPSTREAM_METADATA(forebay:pod)%"
-_UNTRUSTED_NAMES = ("x-gateway-destination-endpoint",)
+_UNTRUSTED_NAMES = (DESTINATION,)
 _UNTRUSTED_PREFIXES = ("target-pod", "x-forebay-")
 _RATE_LIMIT_HEADERS = tuple(
     f"x-ratelimit-{field}-{kind}" for kind in ("requests", "tokens") for field in ("limit", "remaining", "reset")

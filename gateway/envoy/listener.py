@@ -6,10 +6,11 @@ Lives here: limits, timeouts and retries of a request.  Not here: filters, clust
 
 from gateway.envoy.clusters import PROCESSOR, worker_cluster
 from gateway.envoy.endpoints import ENGINES
-from gateway.envoy.filters import EXCHANGE_NAMESPACE, http_filters
+from gateway.envoy.filters import http_filters
 from gateway.envoy.headers import response_headers, strip_from_clients
 from gateway.envoy.messages import Json, bind_address, duration, extension
 from gateway.envoy.replies import local_replies
+from gateway.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE, WORKER_KEY
 from gateway.settings import Settings
 
 _HEADERS_TIMEOUT_S = 10.0
@@ -96,8 +97,8 @@ def _access_logs(settings: Settings) -> list[Json]:
     """One logger per worker, because only the worker that holds the exchange can settle it."""
     workers = range(len(settings.listen.workers))
     if not workers:
-        return [_access_log(PROCESSOR, "exchange", {"present_match": True})]
-    return [_access_log(worker_cluster(i), "worker", {"string_match": {"exact": str(i)}}) for i in workers]
+        return [_access_log(PROCESSOR, EXCHANGE_KEY, {"present_match": True})]
+    return [_access_log(worker_cluster(i), WORKER_KEY, {"string_match": {"exact": str(i)}}) for i in workers]
 
 
 def _access_log(cluster: str, key: str, value: Json) -> Json:

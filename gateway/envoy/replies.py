@@ -5,10 +5,9 @@ through Envoy and must stay as they are.
 """
 
 from gateway.envoy.messages import Json, extension
+from gateway.names import REFUSAL_DETAILS
 from gateway.settings import Settings
 
-GATEWAY_DETAILS = "forebay"
-"""What `ImmediateResponse.details` of the gateway starts with, unless empty; Envoy's own details are never either."""
 _FIRST_SERVER_ERROR = 500
 
 
@@ -29,10 +28,11 @@ def local_replies(settings: Settings) -> Json:
 
 
 def _untouched() -> Json:
+    """Details of the gateway's own are these or empty; Envoy's are never either."""
     refused_by_gateway = extension(
         "envoy.access_loggers.extension_filters.cel",
         "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-        expression=f"response.code_details == '' || response.code_details.startsWith('{GATEWAY_DETAILS}')",
+        expression=f"response.code_details == '' || response.code_details.startsWith('{REFUSAL_DETAILS}')",
     )
     return {"filter": {"extension_filter": refused_by_gateway}}
 

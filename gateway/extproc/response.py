@@ -5,11 +5,12 @@ Lives here: usage of streams and of whole bodies, the hidden usage chunk, respon
 
 from gateway.extproc.commands import Finish, Mutation
 from gateway.extproc.events import ResponseHeaders, Routed
+from gateway.names import DESTINATION
 from gateway.openai.errors import header_safe
 from gateway.openai.stream_usage import UsageChunkFilter
 from gateway.openai.usage import JsonUsageCollector, SseUsageParser
 
-UNTRUSTED = frozenset({"target-pod", "target-pod-ip", "x-gateway-destination-endpoint"})
+UNTRUSTED = frozenset({"target-pod", "target-pod-ip", DESTINATION})
 
 STATUS_DIGITS = 3
 

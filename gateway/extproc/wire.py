@@ -30,15 +30,13 @@ from gateway.extproc.events import (
     ResponseHeaders,
     ResponseTrailers,
 )
+from gateway.names import DESTINATION, LB_NAMESPACE, REFUSAL_DETAILS, WHO_ANSWERED
 from proto import core_pb2 as core
 from proto import ext_proc_pb2 as pb
 
 SUBSET_NAMESPACE = "envoy.lb.subset_hint"
-SUBSET_KEY = "x-gateway-destination-endpoint-subset"
-LB_NAMESPACE = "envoy.lb"
-SERVED_KEY = "x-gateway-destination-endpoint-served"
-UPSTREAM_KEY = "upstream.address"
-"""The attribute that our own Envoy is configured to tell with an answer (gateway.envoy.filters)."""
+SUBSET_KEY = f"{DESTINATION}-subset"
+SERVED_KEY = f"{DESTINATION}-served"
 """Names of Gateway API Inference Extension, proposal 004."""
 
 BODY_MODES: Mapping[int, BodyMode] = {mode.value: mode for mode in BodyMode}
@@ -49,8 +47,6 @@ SHORT_ENTRY = 124
 """Bytes of key and text up to which an entry with its 4 bytes of tags and lengths is below 128."""
 REMEMBERED = 8192
 """Serialised pieces kept: ids come once each and push out others, limits and strategies come back (chosen)."""
-DETAILS = "forebay"
-"""Marks our own refusals, so that Envoy's local-reply formats leave them alone (gateway.envoy.replies)."""
 GO_ON_BYTES = pb.ProcessingResponse(
     request_headers=pb.HeadersResponse(response=pb.CommonResponse())
 ).SerializeToString()
@@ -147,8 +143,8 @@ def _served(request: pb.ProcessingRequest) -> str | None:
         if namespace is not None and SERVED_KEY in namespace.fields:
             return namespace.fields[SERVED_KEY].string_value or None
     for attributes in request.attributes.values():  # one entry, under the filter's name
-        if UPSTREAM_KEY in attributes.fields:
-            return attributes.fields[UPSTREAM_KEY].string_value or None
+        if WHO_ANSWERED in attributes.fields:
+            return attributes.fields[WHO_ANSWERED].string_value or None
     return None
 
 
@@ -175,7 +171,7 @@ def encode(command: Command) -> bytes:
             (response.request_trailers if side is Side.REQUEST else response.response_trailers).SetInParent()
         case ImmediateReply(status, headers, data):
             immediate = response.immediate_response
-            immediate.status.code, immediate.body, immediate.details = status, data, DETAILS
+            immediate.status.code, immediate.body, immediate.details = status, data, REFUSAL_DETAILS
             immediate.headers.MergeFromString(_set_headers(headers))
         case _:
             raise TypeError(f"{type(command).__name__} is not a reply")

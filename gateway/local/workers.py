@@ -15,10 +15,9 @@ from gateway.local.probes import accepts, answers_ok
 from gateway.local.process import Part
 from gateway.metrics import forget_process
 from gateway.serving.launch import Launch, worker_launch
+from gateway.serving.variables import METRICS_VARIABLE
 from gateway.settings import Settings
 
-METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable of prometheus_client: workers write their metrics there, any of them can sum them up."""
 _DRAIN_GRACE_S = 5.0
 """A worker answers its drain call within settings.drain_s; this much later it has hung."""
 
@@ -48,7 +47,7 @@ def _worker_part(
         launch.argv,
         launch.address,
         partial(_ready, settings, launch.address),
-        env={**launch.env, METRICS_FOLDER: str(metrics)},
+        env={**launch.env, METRICS_VARIABLE: str(metrics)},
         log=log(name),
         advice="With `transport: grpc` it starts where pyvoy cannot, for example without a shared libpython.",
         drain=partial(_drain, launch.drain_url, settings.drain_s) if launch.drain_url else None,

@@ -1,6 +1,5 @@
 """How a worker process learns what it is: from the environment that `launch` made."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from routing.table import STRATEGIES
 
 def worker_from(environ: Mapping[str, str]) -> Worker:
     """The worker that the environment describes.  Raises KeyError and ConfigurationError."""
-    settings = load(Path(environ[CONFIG_VARIABLE]), os.environ, STRATEGIES)
+    settings = load(Path(environ[CONFIG_VARIABLE]), environ, STRATEGIES)
     shared = environ.get(METRICS_VARIABLE)
     place = Place(int(environ[INDEX_VARIABLE]), environ[ADDRESS_VARIABLE], Path(shared) if shared else None)
     return worker_of(settings, place)

@@ -4,7 +4,7 @@ CONFIG_VARIABLE = "FOREBAY_CONFIG"
 INDEX_VARIABLE = "FOREBAY_WORKER"
 ADDRESS_VARIABLE = "FOREBAY_WORKER_ADDRESS"
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment; the last name is prometheus_client's own."""
+"""Environment; the last name is prometheus_client's own: workers write their metrics there, any can sum them up."""
 
 DRAIN_PATH = "/control/drain"
 """On a worker's private address."""

@@ -7,7 +7,8 @@ import pytest
 
 from gateway.local import workers as module
 from gateway.local.supervisor import Supervisor
-from gateway.local.workers import METRICS_FOLDER, worker_count, worker_parts
+from gateway.local.workers import worker_count, worker_parts
+from gateway.serving.variables import METRICS_VARIABLE
 from gateway.settings import ListenSettings, Settings
 from tests.support.ports import free_address
 from tests.support.supervised import stand_in
@@ -33,7 +34,7 @@ async def test_workers_are_ready_drained_and_share_a_metrics_folder(tmp_path: Pa
     await supervisor.stop()
 
     folder = str(tmp_path / "run" / "metrics")
-    assert [folder] * 2 == [part.env[METRICS_FOLDER] for part in parts]
+    assert [folder] * 2 == [part.env[METRICS_VARIABLE] for part in parts]
     assert list(settings.listen.workers) == [part.address for part in parts]
     assert "drained" in "".join(part.log_tail() for part in parts)
 
