@@ -47,6 +47,7 @@ from ratelimit.limits import (
     LimiterUnavailableError,
     LimitKind,
     MalformedUserError,
+    Reservation,
     UnknownUser,
 )
 from ratelimit.limits import Refused as OverLimit
@@ -214,8 +215,14 @@ class Pipeline:
             return self._fleet.route(route, strategy, self._clock())
         except NoCandidateError as error:  # the pods left while the limiter was asked
             if verdict is not None:
-                await self._limiter.settle(verdict.reservation, 0)
+                await self._give_back(verdict.reservation)
             raise self._no_candidate(error, route) from error
+
+    async def _give_back(self, reservation: Reservation) -> None:
+        try:
+            await self._limiter.settle(reservation, 0)
+        except LimiterUnavailableError:
+            self._metrics.error("settle")  # the reservation leaves with its window
 
     async def _quota_headers(self, user: str) -> dict[str, str]:
         try:

@@ -3,12 +3,15 @@
 import orjson
 import pytest
 
+from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.commands import Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.openai.errors import BadRequestError
 from gateway.openai.paths import Operation
 from gateway.settings import LimitSettings, Settings
-from ratelimit.limits import User
+from ratelimit.limits import Charge, LimiterUnavailableError, Reservation, User, Verdict
+from ratelimit.memory import MemoryLimiter
+from tests.support.pods import MODEL
 from tests.support.shop import AwayLimiter, Shop
 
 
@@ -172,3 +175,18 @@ async def test_names_that_clients_make_up_are_not_remembered():
         await shop.admit({"model": f"made-up-{number}"})
     await shop.admit()
     assert ["m"] == list(shop.pipeline._estimators)
+
+
+async def test_pods_that_leave_while_the_limiter_is_asked_are_a_503_also_when_the_limiter_leaves_with_them():
+    class Leaving(MemoryLimiter):
+        async def reserve(self, charge: Charge) -> Verdict:
+            shop.fleet.replace(FleetDescription({MODEL: ModelPolicy()}))
+            return await super().reserve(charge)
+
+        async def settle(self, reservation: Reservation, tokens: int) -> None:
+            raise LimiterUnavailableError(reservation.user)
+
+    shop = Shop(limiter=Leaving(lambda name: User(name, 3, 1000), lambda: 1000.0))
+
+    assert (503, "no_ready_pod", None) == refused(await shop.admit(user="lgy"))
+    assert b'forebay_errors_total{where="settle"} 1.0' in shop.metrics.render()

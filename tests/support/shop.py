@@ -51,7 +51,8 @@ class Shop:
         )
         self.metrics = Metrics(STRATEGIES)
         self.metrics.know_models(self.fleet.models())
-        self.limiter = self.limiter or MemoryLimiter(self.users.get, self.clock)
+        if self.limiter is None:  # an empty one is false
+            self.limiter = MemoryLimiter(self.users.get, self.clock)
         self.ledger = Ledger(self.fleet, self.limiter, self.metrics, self.settings.limits.settle_grace_s, self.clock)
         self.pipeline = Pipeline(
             settings=self.settings,
