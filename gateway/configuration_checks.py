@@ -5,7 +5,8 @@ from difflib import get_close_matches
 
 from gateway.addresses import is_loopback, split_address
 from gateway.configuration_problems import Problems
-from gateway.settings import ModelSettings, Settings
+from gateway.settings import EndpointSettings, ModelSettings, Settings
+from gateway.validation import shown
 
 Finding = tuple[str, object, str]
 """Key, value, rule."""
@@ -66,8 +67,12 @@ def _unique_models(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
 
 
 def _unique_endpoints(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
-    """An address once per model; a name means one address everywhere, because pods are counted by name."""
-    addresses: dict[str, str] = {}
+    """An address once per model; one name for a pod, one description wherever it stands.
+
+    Pods are counted by name: one under two names would be counted as two, each with half of its requests.
+    """
+    pods: dict[str, EndpointSettings] = {}
+    names: dict[str, str] = {}
     for index, model in enumerate(models):
         first: dict[str, int] = {}
         for position, endpoint in enumerate(model.endpoints):
@@ -75,6 +80,20 @@ def _unique_endpoints(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
             other = first.setdefault(endpoint.address, position)
             if other != position:
                 yield f"{key}.address", endpoint.address, f"must be unique in the model, endpoints[{other}] has it"
+                continue
             name = endpoint.name or endpoint.address
-            if addresses.setdefault(name, endpoint.address) != endpoint.address:
-                yield f"{key}.name", name, f"must name one pod, it already names {addresses[name]}"
+            called = names.setdefault(endpoint.address, name)
+            pod = pods.setdefault(name, endpoint)
+            if pod.address != endpoint.address:
+                yield f"{key}.name", name, f"must name one pod, it already names {pod.address}"
+            elif called != name:
+                yield f"{key}.name", name, f"must be {called}, as {endpoint.address} is already called"
+            else:
+                yield from _described_alike(key, pod, endpoint)
+
+
+def _described_alike(key: str, pod: EndpointSettings, again: EndpointSettings) -> Iterator[Finding]:
+    for field in sorted(EndpointSettings.model_fields.keys() - {"name", "address", "adapters"}):
+        before, now = getattr(pod, field), getattr(again, field)
+        if before != now:
+            yield f"{key}.{field}", now, f"must be {shown(field, before)}, as {again.address} is already described"

@@ -30,7 +30,7 @@ class StaticModels:
         self._models = models
 
     async def watch(self) -> AsyncIterator[FleetDescription]:
-        """Yield the fleet once.  Raises InvalidFleetError."""
+        """Yield the fleet once."""
         yield describe(self._models)
 
 

@@ -54,6 +54,31 @@ def test_a_pod_name_means_one_address(tmp_path):
     )
 
 
+def test_a_pod_has_one_name_because_its_load_would_be_counted_in_halves(tmp_path):
+    text = """
+        models:
+          - {name: a, endpoints: [{name: pod, address: "1.1.1.1:1"}]}
+          - {name: b, endpoints: [{address: "1.1.1.1:1"}]}
+        """
+
+    assert problems_of(tmp_path, text) == (
+        "models[1].endpoints[0].name = 1.1.1.1:1, must be pod, as 1.1.1.1:1 is already called",
+    )
+
+
+def test_a_pod_is_described_alike_wherever_it_stands_but_for_its_adapters(tmp_path):
+    text = """
+        models:
+          - {name: a, endpoints: [{address: "1.1.1.1:1", gpu: L20, adapters: [x]}]}
+          - {name: b, endpoints: [{address: "1.1.1.1:1", gpu: A10}]}
+        """
+
+    assert problems_of(tmp_path, text) == (
+        "models[1].endpoints[0].gpu = A10, must be L20, as 1.1.1.1:1 is already described",
+    )
+    assert len(loaded(tmp_path, text.replace("A10", "L20")).models) == 2
+
+
 def test_full_duplex_bodies_need_an_exchange_that_lives_as_long_as_the_answer(tmp_path):
     assert problems_of(tmp_path, "envoy: {body_mode: full_duplex_streamed}") == (
         "envoy.body_mode = full_duplex_streamed, must be buffered with response_mode: metadata",
