@@ -1,4 +1,4 @@
-"""Network addresses as text: `host:port`, IPv6 in brackets, and Redis URLs.
+"""Network addresses as text: `host:port`, IPv6 in brackets, HTTP paths and Redis URLs.
 
 Lives here: parsing and checking.  Not here: name resolution, sockets.
 """
@@ -11,6 +11,7 @@ MAX_PORT = 65535
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
+_PATH = re.compile(r"/[!-~]*")
 _CREDENTIALS = re.compile(r"://[^/?#]*@")
 
 
@@ -50,6 +51,14 @@ def endpoint_address(address: str) -> str:
         message = f"must be ip:port with a port of 1 to {MAX_PORT}, IPv6 in brackets"
         raise ValueError(message)
     return address
+
+
+def http_path(path: str) -> str:
+    """The path itself when it can stand in a request line; else ValueError."""
+    if not _PATH.fullmatch(path):
+        message = "must begin with / and hold no blanks"
+        raise ValueError(message)
+    return path
 
 
 def redis_url(url: str) -> str:

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from gateway.addresses import is_loopback, split_address
 from gateway.configuration_problems import Problems
-from gateway.settings import EndpointSettings, ModelSettings, Settings
+from gateway.settings import EndpointSettings, ListenSettings, ModelSettings, Settings
 from gateway.validation import shown
 
 Finding = tuple[str, object, str]
@@ -16,6 +16,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
     """Add what does not fit together; a check is skipped when a section that it reads is already in question."""
     checks: tuple[tuple[tuple[str, ...], Callable[[], Iterator[Finding]]], ...] = (
         (("listen", "admin_token"), lambda: _admin_is_guarded(settings)),
+        (("listen",), lambda: _ports_of_their_own(settings.listen)),
         (("models", "models_file"), lambda: _one_source_of_models(settings)),
         (("envoy", "response_mode"), lambda: _exchange_lives_with_its_answer(settings)),
         (("routing",), lambda: _known_strategy("routing.strategy", settings.routing.strategy, strategies)),
@@ -33,6 +34,22 @@ def _admin_is_guarded(settings: Settings) -> Iterator[Finding]:
     host, _ = split_address(settings.listen.admin)
     if not settings.admin_token and not is_loopback(host):
         yield "listen.admin", settings.listen.admin, "must be a loopback address unless admin_token is set"
+
+
+def _ports_of_their_own(listen: ListenSettings) -> Iterator[Finding]:
+    """A worker knows by the port what was asked: administration must not answer on another's address."""
+    owners: dict[int, str] = {}
+    for name in ("grpc", "http", "admin"):
+        address = getattr(listen, name)
+        owner = owners.setdefault(split_address(address)[1], name)
+        if owner != name:
+            yield f"listen.{name}", address, f"must have a port of its own, listen.{owner} has it"
+    taken: dict[str, int] = {}
+    for index, address in enumerate(listen.workers):
+        if owner := owners.get(split_address(address)[1], ""):
+            yield f"listen.workers[{index}]", address, f"must have a port of its own, listen.{owner} has it"
+        if taken.setdefault(address, index) != index:
+            yield f"listen.workers[{index}]", address, f"must be unique, listen.workers[{taken[address]}] has it"
 
 
 def _one_source_of_models(settings: Settings) -> Iterator[Finding]:

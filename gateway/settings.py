@@ -7,12 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gateway.addresses import endpoint_address, listen_address, redis_url
+from gateway.addresses import endpoint_address, http_path, listen_address, redis_url
 
 Seconds = Annotated[float, Field(gt=0)]
 ListenAddress = Annotated[str, AfterValidator(listen_address)]
 EndpointAddress = Annotated[str, AfterValidator(endpoint_address)]
 RedisUrl = Annotated[str, AfterValidator(redis_url)]
+HttpPath = Annotated[str, AfterValidator(http_path)]
+
+
+MAX_BODY_LIMIT_BYTES = 32 * 1024 * 1024
+"""Chosen: Envoy passes on up to twice the limit in one message, which the gateway then holds."""
 
 
 class Section(BaseModel):
@@ -79,7 +84,7 @@ class TimeoutSettings(Section):
 class HealthSettings(Section):
     """Active health checks of engines: GET `path` on each."""
 
-    path: str = "/health"
+    path: HttpPath = "/health"
     """vLLM, SGLang and TensorRT-LLM all serve it."""
     interval_s: Seconds = 1.0
     """Between two checks of one endpoint."""
@@ -158,7 +163,7 @@ class Settings(Section):
     """gRPC over ASGI hosted in an Envoy process, or grpc.aio."""
     anonymous: Annotated[str, Field(min_length=1)] = "allow"
     """Requests without `user`: `allow` (no limits), `deny` (401), or the name of the user they count as."""
-    body_limit_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
+    body_limit_bytes: Annotated[int, Field(ge=1024, le=MAX_BODY_LIMIT_BYTES)] = 16 * 1024 * 1024
     """Larger request bodies answer 413."""
     admin_token: str = ""
     """Bearer token of the admin REST; empty: none, and then `listen.admin` must be loopback."""

@@ -5,9 +5,11 @@ Source: "gRPC over HTTP2", Length-Prefixed-Message.
 
 from collections.abc import Iterator
 
+from gateway.settings import MAX_BODY_LIMIT_BYTES
+
 PREFIX_BYTES = 5
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-"""A body may arrive in one message; larger ones are refused long before by `body_limit_bytes` (chosen)."""
+MAX_MESSAGE_BYTES = 2 * MAX_BODY_LIMIT_BYTES + 1024 * 1024
+"""A body arrives in one message, up to twice `body_limit_bytes` (gateway.envoy.listener); the rest is for headers."""
 
 
 class FramingError(Exception):

@@ -12,6 +12,7 @@ import grpc
 from grpc import aio
 
 from gateway.extproc.session import ProtocolError, Session
+from gateway.serving.framing import MAX_MESSAGE_BYTES
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
 
 OPTIONS: Sequence[tuple[str, int]] = (
@@ -19,8 +20,8 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_concurrent_streams", 10_000),
     ("grpc.server.max_pending_requests", 100_000),  # else about 1,000 waiting streams are refused at random
     ("grpc.server.max_pending_requests_hard_limit", 100_000),
-    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-    ("grpc.max_send_message_length", 64 * 1024 * 1024),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
 
 Context = aio.ServicerContext[bytes, bytes]

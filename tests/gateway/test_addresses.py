@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.addresses import endpoint_address, is_loopback, redis_url, split_address, without_credentials
+from gateway.addresses import endpoint_address, http_path, is_loopback, redis_url, split_address, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,10 @@ def test_a_redis_url_needs_a_known_scheme_and_a_numeric_port():
 def test_credentials_are_hidden_and_nothing_else():
     assert without_credentials("redis://user:se@cret@h:1/0") == "redis://***@h:1/0"
     assert without_credentials("redis://h:1/0") == "redis://h:1/0"
+
+
+def test_a_path_can_stand_in_a_request_line():
+    assert http_path("/health?deep=1") == "/health?deep=1"
+    for path in ("", "health", "/a b", "/a\r\nhost: b", "/\u00e4"):
+        with pytest.raises(ValueError, match="must begin with / and hold no blanks"):
+            http_path(path)

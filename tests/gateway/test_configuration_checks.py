@@ -13,6 +13,16 @@ def test_an_admin_interface_that_others_reach_needs_a_token(tmp_path, address):
     assert address == loaded(tmp_path, f"{{listen: {{admin: '{address}'}}, admin_token: t}}").listen.admin
 
 
+def test_each_face_has_a_port_of_its_own_because_workers_tell_them_apart_by_it(tmp_path):
+    assert problems_of(tmp_path, "listen: {http: '0.0.0.0:8080', admin: '127.0.0.1:8080'}") == (
+        "listen.admin = 127.0.0.1:8080, must have a port of its own, listen.http has it",
+    )
+    assert problems_of(tmp_path, "listen: {workers: ['127.0.0.1:8090', '127.0.0.1:1', '127.0.0.1:1']}") == (
+        "listen.workers[0] = 127.0.0.1:8090, must have a port of its own, listen.admin has it",
+        "listen.workers[2] = 127.0.0.1:1, must be unique, listen.workers[1] has it",
+    )
+
+
 def test_models_come_from_one_place(tmp_path):
     assert problems_of(tmp_path, "{models: [{name: m}], models_file: fleet.yaml}") == (
         "models_file = fleet.yaml, must be empty when models are given here",

@@ -13,14 +13,14 @@ def test_references_become_the_variable_or_the_default(tmp_path):
         """
         anonymous: "${WHO}"
         admin_token: "a-${PART}-${NOTHING:-b}-${EMPTY:-c}"
-        health: {path: "$${WHO} $5"}
+        health: {path: "/$${WHO}$5"}
         limits: {output_tokens: "${COUNT}"}
         """,
         {"WHO": "deny", "PART": "x", "EMPTY": "", "COUNT": "7"},
     )
 
     assert (settings.anonymous, settings.admin_token) == ("deny", "a-x-b-c")
-    assert (settings.health.path, settings.limits.output_tokens) == ("${WHO} $5", 7)
+    assert (settings.health.path, settings.limits.output_tokens) == ("/${WHO}$5", 7)
 
 
 def test_references_are_expanded_inside_lists_and_labels(tmp_path):
