@@ -53,12 +53,12 @@ class ModelsFile:
 
         The first reading must succeed, there is nothing to keep: raises whatever it raises.
         """
-        seen = _fingerprint(self._path)
+        seen = fingerprint(self._path)
         fleet = await self._read()
         yield fleet
         while True:
             await asyncio.sleep(self._poll_s)
-            now = _fingerprint(self._path)
+            now = fingerprint(self._path)
             if now == seen:
                 continue
             seen = now  # taken before reading: what changes meanwhile is read again
@@ -84,7 +84,7 @@ class ModelsFile:
         return describe(await asyncio.to_thread(self._load, self._path))
 
 
-def _fingerprint(path: Path) -> Fingerprint | None:
+def fingerprint(path: Path) -> Fingerprint | None:
     """Return what tells one content from the next without reading it; None when there is no file."""
     try:
         status = path.stat()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.configuration import ConfigurationError, load_models
+from gateway.discovery.static import fingerprint
 from gateway.envoy.endpoints import write_eds
 from gateway.settings import Settings
 from routing.table import STRATEGIES
@@ -29,24 +30,21 @@ def write_endpoints(settings: Settings) -> None:
 
 
 async def follow_models(settings: Settings, say: Callable[[str], None]) -> None:
-    """Rewrite the EDS file whenever the models file changes, without end; with a broken one the old endpoints stay."""
-    seen = _fingerprint(settings.models_file)
+    """Rewrite the EDS file whenever the models file, if any, changes; with a broken one the old endpoints stay."""
+    if not settings.models_file:
+        return
+    file = Path(settings.models_file)
+    seen = None  # read once more: it may have changed since the endpoints were first written
     while True:
         await asyncio.sleep(_POLL_S)
-        now = _fingerprint(settings.models_file)
+        now = fingerprint(file)
         if now == seen:
             continue
         seen = now
         try:
             write_endpoints(settings)
         except ConfigurationError as error:
-            say(f"{settings.models_file} is not used, the endpoints stay as they were: {'; '.join(error.problems)}")
-
-
-def _fingerprint(file: str) -> tuple[int, int] | None:
-    """Changes when the file does; None while there is none."""
-    try:
-        found = Path(file).stat() if file else None
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_size) if found else None
+            say(f"{file} is not used, the endpoints stay as they were: {'; '.join(error.problems)}")
+        except OSError as error:
+            seen = None  # a full disk, for example: tried again
+            say(f"{settings.envoy.eds_file} cannot be written, the endpoints stay as they were: {error}")

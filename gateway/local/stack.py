@@ -3,22 +3,26 @@
 Lives here: what there is.  Not here: starting and ending it (gateway.local.up).
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 import yaml
 
 from gateway.addresses import split_address
+from gateway.configuration import load
 from gateway.envoy.config import render
 from gateway.envoy.process import READY_PATH, envoy_argv
 from gateway.local.ports import Ports
 from gateway.local.probes import answers_ok
 from gateway.local.process import Part
 from gateway.settings import ListenSettings, Settings
+from routing.table import STRATEGIES
 
 MODEL = "deepseek-r1-distill-llama-8b"
 _ENGINE_PORT = 8000
@@ -79,6 +83,7 @@ def write_configuration(directory: Path, addresses: Addresses, gpu: str, strateg
     """DIR/forebay.yaml and DIR/models.yaml, which may be edited while it runs; returns the first.
 
     `base`: a configuration file whose keys are kept, but for addresses and models, which are this run's own.
+    Raises ConfigurationError when it is no good by itself.
     """
     endpoints = [
         {"address": address, "name": engine_name(index), "engine": "vllm", "gpu": gpu}
@@ -86,26 +91,39 @@ def write_configuration(directory: Path, addresses: Addresses, gpu: str, strateg
     ]
     models = directory / "models.yaml"
     models.write_text(yaml.safe_dump([{"name": MODEL, "endpoints": endpoints}], sort_keys=False))
-    given = yaml.safe_load(base.read_text()) or {} if base else {}
+    given = _given(base)
     config = {
         **{key: value for key, value in given.items() if key != "models"},
         "listen": ListenSettings(
             grpc=addresses.grpc, http=addresses.http, admin=addresses.admin, workers=addresses.workers
         ).model_dump(mode="json"),
-        "redis": {**given.get("redis", {}), "url": f"redis://{addresses.redis}/0"},
+        "redis": {**_section(given, "redis"), "url": f"redis://{addresses.redis}/0"},
         "envoy": {
-            **given.get("envoy", {}),
+            **_section(given, "envoy"),
             "listen": addresses.users,
             "admin": addresses.envoy_admin,
             "eds_file": str(directory / "envoy" / "endpoints.json"),
         },
         "models_file": models.name,
-        "drain_s": given.get("drain_s", _DRAIN_S),
-        **({"routing": {**given.get("routing", {}), "strategy": strategy}} if strategy else {}),
+        "drain_s": given.get("drain_s") or _DRAIN_S,
+        **({"routing": {**_section(given, "routing"), "strategy": strategy}} if strategy else {}),
     }
     file = directory / "forebay.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))
     return file
+
+
+def _given(base: Path | None) -> dict[str, Any]:
+    """What a configuration file says, as it says it; checked first, so that it is a mapping of mappings."""
+    if base is None:
+        return {}
+    load(base, os.environ, STRATEGIES)
+    return yaml.safe_load(base.read_text()) or {}
+
+
+def _section(given: dict[str, Any], name: str) -> dict[str, Any]:
+    """A section; one without a value means its defaults."""
+    return given.get(name) or {}
 
 
 def engine_name(index: int) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -59,6 +60,35 @@ async def test_endpoints_follow_the_models_file(settings: Settings, tmp_path: Pa
     async with following(settings, []):
         write_models(tmp_path / "models.yaml", "10.0.0.1:8000", "10.0.0.22:8000")
         await until(lambda: "10.0.0.22" in eds.read_text())
+
+
+async def test_a_file_that_another_replaced_is_noticed_whatever_its_time_and_size(settings: Settings, tmp_path: Path):
+    models, eds = tmp_path / "models.yaml", tmp_path / "eds.json"
+    write_endpoints(settings)
+
+    async with following(settings, []):
+        write_models(models, "10.0.0.3:8000")
+        await until(lambda: "10.0.0.3" in eds.read_text())
+        before = models.stat()
+        fresh = tmp_path / "fresh.yaml"
+        write_models(fresh, "10.0.0.2:8000")
+        os.utime(fresh, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert before.st_size == fresh.stat().st_size
+        fresh.replace(models)
+        await until(lambda: "10.0.0.2" in eds.read_text())
+
+
+async def test_endpoints_that_cannot_be_written_are_said_and_tried_again(settings: Settings, tmp_path: Path):
+    lines: list[str] = []
+    eds = tmp_path / "eds.json"
+    eds.mkdir()
+
+    async with following(settings, lines):
+        await until(lambda: bool(lines))
+        assert "cannot be written" in lines[0]
+
+        eds.rmdir()
+        await until(eds.is_file)
 
 
 async def test_a_broken_models_file_keeps_the_endpoints_and_says_why(settings: Settings, tmp_path: Path):

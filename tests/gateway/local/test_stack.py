@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 
 import orjson
+import pytest
 import yaml
 
-from gateway.configuration import load, with_models
+from gateway.configuration import ConfigurationError, load, with_models
 from gateway.local.fleet_file import write_endpoints
 from gateway.local.ports import Ports
 from gateway.local.stack import MODEL, Addresses, engine_parts, envoy_part, write_configuration
@@ -56,6 +57,24 @@ def test_ctrl_c_waits_a_second_for_answers_unless_told_otherwise(tmp_path: Path)
         base.write_text(text)
         file = write_configuration(tmp_path, addresses(), gpu="", strategy="", base=base)
         assert drain_s == load(file, {}, STRATEGIES).drain_s
+
+
+def test_sections_without_a_value_in_the_base_mean_their_defaults(tmp_path: Path):
+    base = tmp_path / "base.yaml"
+    base.write_text("redis:\nenvoy:\nrouting:\ndrain_s:\n")
+
+    file = write_configuration(tmp_path, addresses(), gpu="", strategy="random", base=base)
+
+    assert "random" == load(file, {}, STRATEGIES).routing.strategy
+
+
+@pytest.mark.parametrize("text", ["- a list", "redis: 5", "a: b: c", "no_such_key: 1"])
+def test_a_base_that_is_no_configuration_is_refused_as_such(tmp_path: Path, text: str):
+    base = tmp_path / "base.yaml"
+    base.write_text(text)
+
+    with pytest.raises(ConfigurationError):
+        write_configuration(tmp_path, addresses(), gpu="", strategy="", base=base)
 
 
 def test_without_a_strategy_the_default_stays(tmp_path: Path):
