@@ -30,7 +30,6 @@ class EventSplitter:
     """Bytes in, events out.  Holds at most MAX_EVENT_BYTES and one chunk; each byte is looked at once."""
 
     def __init__(self) -> None:
-        self.oversized = 0  # events that were too long
         self._held = bytearray()
         self._inside_oversized = False
 
@@ -57,9 +56,7 @@ class EventSplitter:
         return [self._piece(rest, ended=True)] if rest else []
 
     def _piece(self, raw: bytes, *, ended: bool) -> Piece:
-        was_inside = self._inside_oversized
-        too_long = was_inside or len(raw) > MAX_EVENT_BYTES or not ended
-        self.oversized += too_long and not was_inside
+        too_long = self._inside_oversized or len(raw) > MAX_EVENT_BYTES or not ended
         self._inside_oversized = not ended
         return Piece(raw, whole=not too_long)
 

@@ -25,12 +25,8 @@ _USAGE_OBJECT_BYTES = 1 << 16
 _USAGE_KEY = re.compile(rb'"usage"\s*:\s*(?=\{)')
 """Inside a JSON string its quotes would be escaped, so no generated text can look like this."""
 
-_KIND = re.compile(
-    rb'"choices":\s*\[\s*\{'
-    rb'|"type":\s*"(?:content_block_delta|response\.[a-z_.]+\.delta|'
-    rb'(?P<end>message_stop|response\.(?:completed|incomplete|failed)))"'
-)
-"""Events that carry output (chat, completions; Anthropic; Responses), and those that end a stream without [DONE]."""
+_CONTENT = re.compile(rb'"choices":\s*\[\s*\{|"type":\s*"(?:content_block_delta|response\.[a-z_.]+\.delta)"')
+"""Events that carry output (chat, completions; Anthropic; Responses)."""
 
 _OPENING = re.compile(rb'"delta":\s*\{\s*"role":\s*"\w+"\s*(?:\}|,\s*"content":\s*(?:""|null)\s*[,}])')
 """The first chunk of a choice, which names the role before anything was generated."""
@@ -96,15 +92,8 @@ class SseUsageParser:
     def __init__(self) -> None:
         self.usage: Usage | None = None  # the last one seen: `continuous_usage_stats` puts one on every chunk
         self.error_code: int | None = None  # an engine that dies says so under status 200
-        self.events = 0  # events with data, [DONE] not among them
-        self.content_chunks = 0  # of these, the ones that carry output, about one token each
-        self.done = False
+        self.content_chunks = 0  # events that carry output, about one token each
         self._splitter = EventSplitter()
-
-    @property
-    def oversized_events(self) -> int:
-        """Events too long to be read."""
-        return self._splitter.oversized
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the stream, split anywhere."""
@@ -121,14 +110,7 @@ class SseUsageParser:
                 self._read_data(data)
 
     def _read_data(self, data: bytes) -> None:
-        if data.rstrip() == b"[DONE]":
-            self.done = True
-            return
-        self.events += 1
-        kind = _KIND.search(data)
-        if kind and kind["end"]:
-            self.done = True
-        elif kind and not _OPENING.search(data):
+        if _CONTENT.search(data) and not _OPENING.search(data):
             self.content_chunks += 1
         if b'"usage"' in data or b'"error"' in data:
             self._read_facts(data)

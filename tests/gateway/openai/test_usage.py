@@ -7,17 +7,17 @@ from gateway.openai.sse import MAX_EVENT_BYTES
 from gateway.openai.usage import JsonUsageCollector, SseUsageParser, Usage, usage_of
 from tests.support.recordings import recorded_body
 
-RECORDED_STREAMS = {  # usage, error code, events, chunks with content, done
-    "chat_stream.http": (None, None, 5, 4, True),
-    "chat_stream_usage.http": (Usage(6, 4, None, 10), None, 6, 4, True),
-    "chat_stream_cont_usage.http": (Usage(6, 4, None, 10), None, 6, 4, True),
-    "chat_stream_n2.http": (Usage(6, 4, None, 10), None, 7, 4, True),
-    "chat_stream_tool_calls.txt": (Usage(7, 139, None, 146), None, 17, 15, True),
-    "chat_stream_engine_died.http": (None, 500, 5, 3, True),
-    "completion_stream_usage.http": (Usage(5, 4, None, 9), None, 5, 4, True),
-    "messages_stream.http": (Usage(6, 3), None, 7, 2, True),
-    "responses_stream.http": (Usage(6, 3, 0, 9), None, 9, 1, True),
-    "sse_keepalive_3.txt": (None, None, 4, 2, False),
+RECORDED_STREAMS = {  # usage, error code, chunks with content
+    "chat_stream.http": (None, None, 4),
+    "chat_stream_usage.http": (Usage(6, 4, None, 10), None, 4),
+    "chat_stream_cont_usage.http": (Usage(6, 4, None, 10), None, 4),
+    "chat_stream_n2.http": (Usage(6, 4, None, 10), None, 4),
+    "chat_stream_tool_calls.txt": (Usage(7, 139, None, 146), None, 15),
+    "chat_stream_engine_died.http": (None, 500, 3),
+    "completion_stream_usage.http": (Usage(5, 4, None, 9), None, 4),
+    "messages_stream.http": (Usage(6, 3), None, 2),
+    "responses_stream.http": (Usage(6, 3, 0, 9), None, 1),
+    "sse_keepalive_3.txt": (None, None, 2),
 }
 
 
@@ -30,7 +30,7 @@ def parsed(*chunks):
 
 
 def facts(parser):
-    return parser.usage, parser.error_code, parser.events, parser.content_chunks, parser.done
+    return parser.usage, parser.error_code, parser.content_chunks
 
 
 def collected(*pieces):
@@ -184,12 +184,12 @@ def test_chunks_with_content_are_counted_to_estimate_what_was_produced(data, con
     assert content == parsed(b"data: " + data + b"\n\n").content_chunks
 
 
-def test_an_event_that_is_too_long_is_counted_and_not_read():
+def test_an_event_that_is_too_long_is_not_read():
     huge = b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2},"x":"' + b"x" * MAX_EVENT_BYTES + b'"}\n\n'
 
     parser = parsed(*pieces_of(huge, 65_536), b'data: {"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n')
 
-    assert (Usage(3, 4), 1, 1) == (parser.usage, parser.oversized_events, parser.events)
+    assert Usage(3, 4) == parser.usage
 
 
 @pytest.mark.parametrize(
