@@ -77,7 +77,7 @@ class Session:
             self._ledger.ended(
                 self._id,
                 Seen(
-                    status=finish.status or 0,
+                    status=finish.status if finish.complete else finish.status or 0,  # a whole answer has some status
                     usage=finish.usage,
                     error_code=finish.error_code,
                     cut=not finish.complete,

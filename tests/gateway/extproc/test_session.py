@@ -69,6 +69,17 @@ async def test_with_responses_through_us_a_closed_stream_is_the_end(status: str,
     assert 1 == shop.sample(f'forebay_requests_total{{model="m",outcome="{outcome}",strategy="least-request"}}')
 
 
+async def test_a_whole_answer_whose_headers_were_kept_from_us_is_charged_by_estimate_and_not_free():
+    shop, session = a_session("ext_proc")
+    for message in (request_headers(), request_body()):
+        await session.feed(message)
+
+    await session.feed(a_message(response_body=pb.HttpBody(body=b'{"data":[]}', end_of_stream=True)))
+
+    assert 1 == shop.sample('forebay_requests_total{model="m",outcome="unknown",strategy="least-request"}')
+    assert 0 == shop.sample('forebay_tokens_total{kind="refunded",model="m"}')
+
+
 async def test_a_message_out_of_turn_ends_a_routed_request_without_leaving_it_counted():
     shop, session = a_session("ext_proc")
     for message in (request_headers(), request_body()):
