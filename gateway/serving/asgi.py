@@ -1,6 +1,6 @@
 """gRPC over ASGI: ext_proc, access log and health for a server that speaks HTTP/2 and hands us ASGI events (pyvoy).
 
-Lives here: paths, framing, grpc-status trailers.  Not here: what the services do (gateway.service).
+Lives here: paths, framing, grpc-status trailers.  Not here: what the services do (service).
 """
 
 import asyncio
