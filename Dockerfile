@@ -1,4 +1,5 @@
 # One image for every command: `docker run forebay gateway --config /etc/forebay/forebay.yaml`.
+# The addresses in `listen` are loopback by default, which nobody outside a container reaches: set them.
 
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -23,7 +24,7 @@ COPY --from=build /opt/forebay /opt/forebay
 ENV PATH=/opt/forebay/bin:$PATH PYTHONUNBUFFERED=1
 WORKDIR /var/lib/forebay
 USER 10001
-# ext_proc and access log, HTTP, admin REST
+# ext_proc and access log, HTTP, admin REST; workers' own addresses (`listen.workers`) come on top
 EXPOSE 50052 8080 8090
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["forebay"]

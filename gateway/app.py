@@ -163,7 +163,11 @@ class Worker:
         return ModelsFile(Path(self.settings.models_file), load, self.metrics.config_reload)
 
     async def _report(self) -> None:
+        redis_up = True
         while True:
+            if self.limiter.up != redis_up:
+                redis_up = not redis_up
+                log.warning("redis_is_back" if redis_up else "redis_is_away", when_away=self.settings.redis.when_away)
             self.metrics.endpoints(
                 {(model, state.value): n for (model, state), n in self.fleet.endpoint_counts().items()}
             )

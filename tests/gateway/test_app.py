@@ -1,12 +1,15 @@
 """The composition root: everything joined, and closed again."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.app import Place, Worker
 from gateway.settings import EndpointSettings, HealthSettings, ModelSettings, RedisSettings, Settings
+from ratelimit.limits import Charge, LimiterUnavailableError
 from tests.support.polling import until
 
 NOBODY = "unix:///nonexistent/redis.sock"
@@ -54,3 +57,15 @@ async def test_draining_says_not_ready():
     async with worker.running():
         await worker.drain()
         assert ("draining",) == worker.readiness.reasons()
+
+
+async def test_redis_going_away_is_logged_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gateway.app.REPORT_S", 0.001)
+    worker = Worker(Settings(models=(MODEL,), redis=RedisSettings(url=NOBODY), health=SLOW_CHECKS), PLACE)
+    with capture_logs() as logs:
+        async with worker.running():
+            with contextlib.suppress(LimiterUnavailableError):
+                await worker.limiter.reserve(Charge("lgy", 1))
+            await until(lambda: any(entry["event"] == "redis_is_away" for entry in logs))
+            await asyncio.sleep(0.02)
+    assert 1 == sum(entry["event"] == "redis_is_away" for entry in logs)
