@@ -34,7 +34,7 @@ class Finished(NamedTuple):
     client_gone: bool
     pod_broke_off: bool  # or fell silent
     response_bytes: int
-    duration_s: float
+    duration_s: float | None  # None = Envoy did not say
 
 
 def decode(message: bytes) -> list[Finished]:
@@ -72,5 +72,5 @@ def _finished(entry: data.HTTPAccessLogEntry) -> Finished | None:
         client_gone=flags is not None and (flags.downstream_connection_termination or flags.downstream_remote_reset),
         pod_broke_off=flags is not None and any(getattr(flags, flag) for flag in _BROKEN_OFF),
         response_bytes=entry.response.response_body_bytes,
-        duration_s=common.duration.seconds + common.duration.nanos / 1e9,
+        duration_s=common.duration.seconds + common.duration.nanos / 1e9 if common.HasField("duration") else None,
     )

@@ -192,11 +192,9 @@ class Exchange:
         mutation = Mutation(request_headers, untrusted, event.metadata)
         trailers: list[Command] = [TrailersReply(Side.REQUEST)] if self._trailers else []
         if self._headers.request_mode is BodyMode.FULL_DUPLEX_STREAMED:
-            return [HeadersReply(Side.REQUEST, mutation), *self._pieces_of(body), *trailers]
+            pieces = _pieces(Side.REQUEST, body, end_of_stream=not self._trailers)
+            return [HeadersReply(Side.REQUEST, mutation), *pieces, *trailers]
         return [BodyReply(Side.REQUEST, mutation, body if self._injected else None), *trailers]
-
-    def _pieces_of(self, body: bytes) -> list[Command]:
-        return _pieces(Side.REQUEST, body, end_of_stream=not self._trailers)
 
     def _refuse(self, event: Refused) -> list[Command]:
         headers = {**event.headers, **self._request_ids(), **dict(error_headers(event.error))}

@@ -47,6 +47,14 @@ def test_a_number_of_tokens_that_cannot_be_is_unknown_and_costs_no_other_entry(t
     assert [None, Usage(stated_total=3)] == [entry.usage for entry in decode(message.SerializeToString())]
 
 
+def test_a_duration_that_envoy_did_not_tell_is_unknown():
+    message = service.StreamAccessLogsMessage()
+    an_entry(message, "0-1")
+    message.http_logs.log_entry[0].common_properties.ClearField("duration")
+    (finished,) = decode(message.SerializeToString())
+    assert finished.duration_s is None
+
+
 def test_requests_that_were_not_ours_are_passed_over():
     message = service.StreamAccessLogsMessage()
     an_entry(message, None)
