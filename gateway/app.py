@@ -154,6 +154,7 @@ class Worker:
             self.fleet.replace(description)
             self.metrics.know_models(self.fleet.models())
             checker.replace(description.endpoints)
+            self._report_endpoints()
             known.set()
 
     def _discovery(self) -> Discovery:
@@ -162,15 +163,17 @@ class Worker:
         load = partial(load_models, environ=os.environ, strategies=STRATEGIES)
         return ModelsFile(Path(self.settings.models_file), load, self.metrics.config_reload)
 
+    def _report_endpoints(self) -> None:
+        counts = self.fleet.endpoint_counts()
+        self.metrics.endpoints({(model, state.value): count for (model, state), count in counts.items()})
+
     async def _report(self) -> None:
         redis_up = True
         while True:
             if self.limiter.up != redis_up:
                 redis_up = not redis_up
                 log.warning("redis_is_back" if redis_up else "redis_is_away", when_away=self.settings.redis.when_away)
-            self.metrics.endpoints(
-                {(model, state.value): n for (model, state), n in self.fleet.endpoint_counts().items()}
-            )
+            self._report_endpoints()
             self.metrics.redis(self.limiter.up)
             await asyncio.sleep(REPORT_S)
 
