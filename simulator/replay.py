@@ -72,12 +72,23 @@ class Call:
         """Whether its last token came."""
         return self.answer.ended_s is not None
 
+    @property
+    def ttft_s(self) -> float:
+        """From its arrival to its first token; it must have been served."""
+        return (self.answer.first_s or 0.0) - self.arrived_s
+
+    @property
+    def e2e_s(self) -> float:
+        """From its arrival to its last token; it must have been served."""
+        return (self.answer.ended_s or 0.0) - self.arrived_s
+
 
 class Replay(Generic[Ticket]):
     """One run.  All engines have the same block size; `speedup` divides the times of the trace."""
 
     def __init__(
         self,
+        *,
         trace: Iterable[TraceRequest],
         engines: Mapping[PodId, Engine],
         router: Router[Ticket],

@@ -4,7 +4,7 @@ Lives here: reading files.  Not here: what happens to the requests (replay).
 
 | told by | format | time |
 |---|---|---|
-| JSON lines | Mooncake: timestamp, input_length, output_length, hash_ids; our assignments are such lines with more keys | ms |
+| JSON lines | Mooncake: timestamp, input_length, output_length, hash_ids; our assignments have more keys | ms |
 | column TIMESTAMP | Azure: ContextTokens, GeneratedTokens | date and time; the first is 0 |
 | column arrival_s | ServeGen and VTC draws: client_id, input_tokens, output_tokens | s |
 
@@ -65,6 +65,7 @@ def block_hashes(request: TraceRequest, block_tokens: int) -> list[int]:
 def _parsed(lines: Iterator[str]) -> Iterator[TraceRequest]:
     first = next(lines, "")
     rows: Iterable[Any] = chain([first], lines)
+    parse: Callable[[Any], TraceRequest]
     if first.lstrip().startswith("{"):
         rows, parse = filter(str.strip, rows), _json_line
     else:

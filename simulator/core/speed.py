@@ -60,8 +60,8 @@ class LinearSpeed:
 class FittedSpeed:
     """Two polynomials, highest power first, in milliseconds; a pass with both kinds of work takes their sum.
 
-    `prefill` is one of the new prompt tokens of the pass; `decode` of the share of `kv_tokens` that the decoding sequences
-    fill, without those whose prompt ends in this pass.
+    `prefill` is one of the new prompt tokens of the pass; `decode` of the share of `kv_tokens` that the decoding
+    sequences fill, without those whose prompt ends in this pass.
     """
 
     prefill: tuple[float, float, float]
