@@ -57,6 +57,8 @@ class Comparer:
     """Replays the plan's trace for each speedup and strategy."""
 
     def __init__(self, plan: Plan) -> None:
+        for strategy in plan.strategies:
+            yardsticks.check(strategy)
         self._plan = plan
         self._profile = gpu_profile(plan.gpu)
         self._users = parse_users(plan.users)

@@ -8,12 +8,13 @@ Lives here: reading files.  Not here: what happens to the requests (replay).
 | column TIMESTAMP | Azure: ContextTokens, GeneratedTokens | date and time; the first is 0 |
 | column arrival_s | ServeGen and VTC draws: client_id, input_tokens, output_tokens | s |
 
-Names ending in `.gz` are unpacked.
+Files whose names end in `.gz` or `.xz` are unpacked.
 """
 
 import csv
 import gzip
 import json
+import lzma
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
@@ -22,6 +23,8 @@ from typing import Any, NamedTuple
 
 TOKENS_PER_ID = 512
 """What one of a trace's `hash_ids` stands for (Mooncake, FAST'25, trace release)."""
+
+UNPACKED: Mapping[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 
 
 class InvalidTraceError(ValueError):
@@ -42,7 +45,7 @@ class TraceRequest(NamedTuple):
 
 def read(path: Path) -> list[TraceRequest]:
     """Return the requests in the order of their timestamps.  Raises InvalidTraceError and OSError."""
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
+    with UNPACKED.get(path.suffix, Path.open)(path, "rt") as lines:
         try:
             requests = list(_parsed(iter(lines)))
         except (InvalidTraceError, UnicodeDecodeError) as error:

@@ -32,6 +32,12 @@ class RoundRobin:
         """Nothing to learn."""
 
 
+def check(name: str) -> None:
+    """Raise UnknownStrategyError unless `build` knows the name."""
+    if name != RoundRobin.name:
+        table.known(name)
+
+
 def build(name: str, rng: Rng, fallbacks: int) -> Strategy:
     """Return a new strategy of the gateway's table or of this module.  Raises UnknownStrategyError."""
     return RoundRobin(rng, fallbacks) if name == RoundRobin.name else table.build(name, rng, fallbacks)
