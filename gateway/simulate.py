@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 
 import click
@@ -59,6 +60,9 @@ class Comparer:
     def __init__(self, plan: Plan) -> None:
         for strategy in plan.strategies:
             yardsticks.check(strategy)
+        for speedup in plan.speedups:
+            if not 0 < speedup < inf:
+                raise ValueError(f"speedup = {speedup:g}, must be a positive number")
         self._plan = plan
         self._profile = gpu_profile(plan.gpu)
         self._users = parse_users(plan.users)
