@@ -94,7 +94,8 @@ class Comparer:
         replay = Replay(
             trace=self._trace, engines=engines, router=fleet, strategy=strategy, admission=admission, speedup=speedup
         )
-        with click.progressbar(length=len(self._trace), label=f"{strategy} {speedup:g}x", file=sys.stderr) as bar:
+        label, requests = f"{strategy} {speedup:g}x", len(self._trace)
+        with click.progressbar(length=requests, label=label, file=sys.stderr, update_min_steps=requests // 200) as bar:
             calls = replay.run(bar.update)
         self._write_assignments(calls, strategy, speedup)
         totals = {pod: engine.totals for pod, engine in engines.items()}

@@ -30,15 +30,20 @@ def service_gap(calls: Iterable[Call]) -> ServiceGap | None:
     users = {user: place for place, user in enumerate(sorted({call.request.user for call in calls}))}
     if len(users) < 2:  # noqa: PLR2004 - a difference needs two
         return None
-    windows = 1 + int(max(call.arrived_s + call.e2e_s for call in calls) / WINDOW_S)
+    start_s = min(call.arrived_s for call in calls)
+
+    def window(moment_s: float) -> int:
+        return int((moment_s - start_s) / WINDOW_S)
+
+    windows = 1 + max(window(call.arrived_s + call.e2e_s) for call in calls)
     asked, served = ([[0.0] * windows for _ in users] for _ in range(2))
     for call in calls:
         user = users[call.request.user]
         input_service = INPUT_WEIGHT * call.request.input_length  # counted with the first token
         output_service = OUTPUT_WEIGHT * call.request.output_length  # with the last
-        asked[user][int(call.arrived_s / WINDOW_S)] += input_service + output_service
-        served[user][int((call.arrived_s + call.ttft_s) / WINDOW_S)] += input_service
-        served[user][int((call.arrived_s + call.e2e_s) / WINDOW_S)] += output_service
+        asked[user][window(call.arrived_s)] += input_service + output_service
+        served[user][window(call.arrived_s + call.ttft_s)] += input_service
+        served[user][window(call.arrived_s + call.e2e_s)] += output_service
     gaps = list(_gaps(asked, served))
     return ServiceGap(sum(gaps) / len(gaps), max(gaps))
 

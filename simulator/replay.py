@@ -19,7 +19,7 @@ from routing.types import Decision, NoCandidateError, PodId, RouteRequest
 from simulator.admission import Admission
 from simulator.core.engine import Engine, Step, TooLongError
 from simulator.core.sequence import Sequence as Answer
-from simulator.traces import TraceRequest, block_hashes
+from simulator.traces import TraceRequest, block_hashes, unknown_blocks
 
 MODEL = "model"
 """The one model that all requests of a trace ask for."""
@@ -139,18 +139,13 @@ class Replay(Generic[Ticket]):
 
     def _arrive(self, serial: int, request: TraceRequest, now_s: float) -> None:
         prompt = block_hashes(request, self._block_tokens)
-        hashes = [*prompt, *self._own_blocks(request, serial, len(prompt))]
+        full = (request.input_length + request.output_length) // self._block_tokens
+        hashes = [*prompt, *unknown_blocks(serial, full - len(prompt))]  # never found, but they take their room
         call = Call(request, now_s, now_s, Answer(request.input_length, request.output_length, hashes))
         self.calls.append(call)
         call.why, call.reservation = self._admission.ask(request, now_s)
         if not call.why:
             self._dispatch(call, tuple(prompt), now_s)
-
-    def _own_blocks(self, request: TraceRequest, serial: int, known: int) -> range:
-        """Hashes for the blocks that are not known, the answer's among them: never hit, but they take their room."""
-        full = (request.input_length + request.output_length) // self._block_tokens
-        start = -(serial + 1) << 32
-        return range(start, start + full - known)
 
     def _dispatch(self, call: Call, prompt: tuple[int, ...], now_s: float) -> None:
         request = call.request
@@ -186,6 +181,7 @@ class Replay(Generic[Ticket]):
     def _close(self, answer: Answer, now_s: float) -> None:
         """A request has ended, done or not: settle its tokens, tell the router."""
         call, ticket = self._open.pop(answer)
+        answer.hashes = ()  # those of all requests together would be hundreds of megabytes
         request = call.request
         self._router.release(ticket)
         self._router.observe(

@@ -18,6 +18,7 @@ import lzma
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +66,12 @@ def block_hashes(request: TraceRequest, block_tokens: int) -> list[int]:
     return hashes[: request.input_length // block_tokens]
 
 
+def unknown_blocks(serial: int, count: int) -> range:
+    """Return hashes for blocks of the request with that number that no other request has: answers, unknown prompts."""
+    start = -(serial + 1) << 32
+    return range(start, start + count)
+
+
 def _parsed(lines: Iterator[str]) -> Iterator[TraceRequest]:
     first = next(lines, "")
     rows: Iterable[Any] = chain([first], lines)
@@ -82,8 +89,8 @@ def _parsed(lines: Iterator[str]) -> Iterator[TraceRequest]:
 
 
 def _checked(request: TraceRequest) -> TraceRequest:
-    if request.input_length < 1 or request.output_length < 0:
-        raise ValueError("a prompt has at least 1 token, an answer at least 0")
+    if not 0 <= request.timestamp < inf or request.input_length < 1 or request.output_length < 0:
+        raise ValueError("time is not negative, a prompt has at least 1 token, an answer at least 0")
     return request
 
 

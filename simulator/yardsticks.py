@@ -11,7 +11,7 @@ from typing import ClassVar
 from routing import table
 from routing.strategy import Event, Strategy
 from routing.types import Candidates, Decision, Rng, RouteRequest, Signal
-from simulator.traces import TraceRequest, block_hashes
+from simulator.traces import TraceRequest, block_hashes, unknown_blocks
 
 
 class RoundRobin:
@@ -56,8 +56,7 @@ def reuse(trace: Iterable[TraceRequest], block_tokens: int, blocks: int | None) 
         hits += next((index for index, block in enumerate(prompt[:most]) if block not in cache), min(most, len(prompt)))
         tokens += request.input_length
         held = -(-(request.input_length + request.output_length) // block_tokens)
-        own = range(-(serial + 1) << 32, (-(serial + 1) << 32) + held - len(prompt))
-        for block in (*reversed(own), *reversed(prompt)):
+        for block in reversed([*prompt, *unknown_blocks(serial, held - len(prompt))]):
             cache[block] = None
             cache.move_to_end(block)
         while blocks is not None and len(cache) > blocks:

@@ -216,6 +216,8 @@ class Engine:
         if sequence.first_s is None:
             sequence.first_s = end_s
             self.totals.prompts += sequence.prompt_tokens
+            self.totals.first_tokens += 1
+            self.totals.ttft_s += end_s - sequence.arrived_s
         else:
             self.totals.add_gaps(end_s - sequence.paused_s, 1)
         token = min(sequence.output_tokens, 1)

@@ -16,7 +16,8 @@ def test_users_who_get_what_they_ask_for_have_no_gap():
 
 
 def test_who_waits_while_another_is_served_falls_behind_by_what_they_asked_for():
-    trace = [a_request(0, output=70, user="a"), a_request(10, output=2, user="b")]
+    late_ms = 3_600_000  # windows begin with the trace's first request
+    trace = [a_request(late_ms, output=70, user="a"), a_request(late_ms + 10, output=2, user="b")]
 
     # one at a time: b gets 8 + 2 x 2 in the second minute; a got 8 in the first
     assert ServiceGap(4.0, 8.0) == gap(*trace, max_running=1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.traces import InvalidTraceError, TraceRequest, block_hashes, read
+from simulator.traces import InvalidTraceError, TraceRequest, block_hashes, read, unknown_blocks
 from tests.support.fleet_replay import MOONCAKE
 
 MOONCAKE_LINES = """
@@ -69,7 +69,9 @@ def test_the_whole_synthetic_trace_is_read():
         ("a,b\n1,2\n", "neither JSON lines nor a table"),
         ('{"timestamp": 1}', "request 1: KeyError: 'input_length'"),
         (MOONCAKE_LINES + "{", "request 3: JSONDecodeError"),
-        (MOONCAKE_LINES.replace("600", "0"), "request 2: ValueError: a prompt has at least 1 token"),
+        (MOONCAKE_LINES.replace("600", "0"), "request 2: ValueError: time is not negative"),
+        (MOONCAKE_LINES.replace("30", "-1"), "request 1: ValueError: time is not negative"),
+        (MOONCAKE_LINES.replace("30", '"x"'), "request 1: TypeError"),
         (CLIENT_ROWS.replace("36", "x"), "request 2: ValueError"),
         (AZURE_ROWS.replace(",8", ""), "request 2: TypeError"),
     ],
@@ -89,6 +91,12 @@ def test_equal_ids_are_equal_blocks_and_others_are_not():
     one, other = (block_hashes(TraceRequest(0, 1024, 1, ids), 16) for ids in ((1, 2), (1, 3)))
 
     assert (one[:32], 0) == (other[:32], len(set(one[32:]) & set(other[32:])))
+
+
+def test_blocks_that_nobody_knows_are_each_requests_own():
+    one, other, known = unknown_blocks(0, 3), unknown_blocks(1, 3), block_hashes(TraceRequest(0, 1024, 1, (0, 1)), 16)
+
+    assert 3 + 3 + 64 == len({*one, *other, *known})
 
 
 def test_a_block_size_that_does_not_divide_an_id_is_refused():

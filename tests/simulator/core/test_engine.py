@@ -21,6 +21,15 @@ def test_the_first_token_comes_at_the_end_of_the_pass_that_ends_the_prompt():
     assert (1, 1, 1) == (first.tokens, second.tokens, third.tokens)
 
 
+def test_what_an_engine_has_done_is_counted_as_its_metrics_show_it():
+    engine = an_engine(max_running=1)
+    run_out(engine, a_sequence(prompt=8, output=3), a_sequence(prompt=5, output=2))
+    totals = engine.totals
+
+    assert (2, 1.0 + 4.0, 13, 5) == (totals.first_tokens, totals.ttft_s, totals.prompts, totals.generated)
+    assert (3.0, {10_000: 3}, 5.0, 8 + 2 + 5 + 1) == (totals.gaps_s, totals.gaps, totals.busy_s, totals.computed)
+
+
 def test_an_engine_without_work_does_nothing():
     engine = an_engine()
     run_out(engine, a_sequence())
