@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import pytest
 
 from gateway.discovery.description import FleetDescription
@@ -5,6 +7,7 @@ from ratelimit.limits import User
 from routing.strategy import Finished, Started
 from simulator.replay import MODEL
 from simulator.traces import TraceRequest
+from simulator.yardsticks import RoundRobin
 from tests.support.fleet_replay import a_replay, a_request, replayed, sim_fleet
 from tests.support.model_engine import an_engine
 
@@ -40,25 +43,19 @@ def test_the_router_chooses_the_pod():
 
 
 def test_the_gateway_sees_a_request_end_at_the_moment_of_its_last_token():
-    class Notes:
-        def __init__(self, *_: object) -> None:
-            self.events: list[Started | Finished] = []
+    class Notes(RoundRobin):
+        events: ClassVar[list[Started | Finished]] = []
 
         def observe(self, event: Started | Finished) -> None:
             self.events.append(event)
 
-        def pick(self, request, candidates, now_s):
-            return fleet_choice.pick(request, candidates, now_s)
-
-    fleet_choice = sim_fleet(1)._strategy("round-robin")
-    notes = Notes()
-    fleet = sim_fleet(1, build=lambda *_: notes)
+    fleet = sim_fleet(1, build=lambda _name, rng, fallbacks: Notes(rng, fallbacks))
     a_replay([a_request(0), a_request(500)], one_pod(), router=fleet).run()
 
     assert [(Started, 0.0), (Started, 0.5), (Finished, 2.0), (Finished, 3.0)] == [
-        (type(event), event.now_s) for event in notes.events
+        (type(event), event.now_s) for event in Notes.events
     ]
-    assert (False, 2.0, None, 8, 2) == notes.events[2][3:]
+    assert (False, 2.0, None, 8, 2) == Notes.events[2][3:]
     assert {MODEL: 0} == fleet.in_flight()
 
 

@@ -22,7 +22,9 @@ from tests.support.pods import a_description, an_endpoint
 MOONCAKE = Path(__file__).parents[1] / "data" / "mooncake_synthetic_trace.jsonl.xz"
 
 
-def a_request(at_ms: float = 0.0, prompt: int = 8, output: int = 2, ids: Sequence[int] = (), user: str = "") -> Any:
+def a_request(
+    at_ms: float = 0.0, prompt: int = 8, output: int = 2, ids: Sequence[int] = (), user: str = ""
+) -> TraceRequest:
     """8 tokens in, 2 out: two seconds on an engine that takes one a pass."""
     return TraceRequest(at_ms, prompt, output, tuple(ids), user)
 
