@@ -151,7 +151,7 @@ class Worker:
 
     async def _discover(self, checker: HealthChecker, known: asyncio.Event) -> None:
         async for description in self._discovery().watch():
-            self.fleet.replace(description)
+            self.fleet.replace(description, time.monotonic())
             self.metrics.know_models(self.fleet.models())
             checker.replace(description.endpoints)
             self._report_endpoints()

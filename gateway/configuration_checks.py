@@ -7,6 +7,7 @@ from gateway.addresses import is_loopback, split_address
 from gateway.configuration_problems import Problems
 from gateway.settings import EndpointSettings, ListenSettings, ModelSettings, Settings
 from gateway.validation import shown
+from routing.mixture import parse_mixture
 
 Finding = tuple[str, object, str]
 """Key, value, rule."""
@@ -64,10 +65,17 @@ def _exchange_lives_with_its_answer(settings: Settings) -> Iterator[Finding]:
 
 
 def _known_strategy(key: str, name: str, strategies: Collection[str]) -> Iterator[Finding]:
-    if name not in strategies:
+    if not _is_strategy(name, strategies):
         close = get_close_matches(name, strategies, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         yield key, name, f"must be one of {', '.join(sorted(strategies))}{hint}"
+
+
+def _is_strategy(name: str, strategies: Collection[str]) -> bool:
+    try:
+        return name in strategies or all(share.name in strategies for share in parse_mixture(name))
+    except ValueError:
+        return False
 
 
 def _known_model_strategies(models: tuple[ModelSettings, ...], strategies: Collection[str]) -> Iterator[Finding]:

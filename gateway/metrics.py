@@ -27,6 +27,9 @@ TokenKind = Literal["input", "output", "reserved", "refunded"]
 UNKNOWN = "unknown"
 """The label of models and strategies that are not ours: what clients make up must not become series."""
 
+MIXTURE = "mixture"
+"""The label of all mixtures of strategies: clients compose them."""
+
 NONE_HEALTHY = "none-healthy"
 """Why a decision fell back: no pod passed its health check, so that all of them were tried."""
 
@@ -185,7 +188,9 @@ class Metrics:
         return model if model in self._models else UNKNOWN
 
     def _strategy(self, strategy: str) -> str:
-        return strategy if strategy in self._strategies else UNKNOWN
+        if strategy in self._strategies:
+            return strategy
+        return MIXTURE if "," in strategy or ":" in strategy else UNKNOWN
 
 
 class _Tally:

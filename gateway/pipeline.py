@@ -51,6 +51,7 @@ from ratelimit.limits import (
     UnknownUser,
 )
 from ratelimit.limits import Refused as OverLimit
+from routing.blocks import BLOCK_BYTES, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
@@ -129,6 +130,7 @@ class Pipeline:
             estimator.output_tokens(request.max_output_tokens, request.choices),
             request.stream,
         )
+        prompt = request.prompt_text()
         route = RouteRequest(
             model=request.model,
             user=user or "",
@@ -137,6 +139,8 @@ class Pipeline:
             session=headers.get("x-session-id", ""),
             subset=command.subset,
             selector=_selector(headers.get("external-filter")),
+            blocks=block_hashes(prompt, request.model),
+            block_tokens=BLOCK_BYTES * estimate.prompt_tokens / max(1, len(prompt)),
         )
         strategy = self._strategy(route.model, headers)
         self._check(route)
@@ -146,6 +150,8 @@ class Pipeline:
         ticket = await self._route(route, strategy, verdict)
         if not ticket.pod.endpoint.ready:
             self._metrics.fallback(strategy, NONE_HEALTHY)
+        if ticket.decision.fallback:
+            self._metrics.fallback(strategy, ticket.decision.fallback)
         opened = OpenRequest(
             id=f"{self._worker}-{next(self._ids):x}",
             ticket=ticket,

@@ -1,19 +1,21 @@
 """The fleet: membership, health, policy, and the counts of what is in flight."""
 
 import random
+from typing import Any
 
 import pytest
 
 from gateway.discovery.description import ModelPolicy
 from gateway.fleet import Fleet, Ticket
 from gateway.pod import PodState
+from gateway.scrape.readings import Readings
 from gateway.settings import RoutingSettings
 from routing import table
 from routing.selectors import parse_selector
-from routing.strategies.random_choice import RandomChoice
-from routing.strategy import Event, Finished, Started
+from routing.strategies.chance import RandomChoice
+from routing.strategy import Finished
 from routing.table import UnknownStrategyError
-from routing.types import NoCandidateReason, RouteRequest
+from routing.types import NoCandidateReason, RouteRequest, Signal
 from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint, refusal
 
 REQUEST = RouteRequest(MODEL)
@@ -43,7 +45,7 @@ def test_the_pick_counts_at_once_so_that_a_burst_spreads() -> None:
 def test_a_released_request_is_off_every_count() -> None:
     fleet = a_fleet(an_endpoint("a"))
 
-    assert fleet.release(route(fleet))
+    assert fleet.release(route(fleet), 1.0)
 
     assert (counts(fleet), fleet.in_flight()) == ({"a": 0}, {MODEL: 0})
 
@@ -52,14 +54,14 @@ def test_only_the_first_of_several_witnesses_releases() -> None:
     fleet = a_fleet(an_endpoint("a"))
     ticket, _other = route(fleet), route(fleet)
 
-    assert [fleet.release(ticket) for _ in range(3)] == [True, False, False]
+    assert [fleet.release(ticket, 1.0) for _ in range(3)] == [True, False, False]
     assert (counts(fleet), fleet.in_flight()) == ({"a": 1}, {MODEL: 1})
 
 
 def test_a_ticket_knows_its_decision_and_its_request() -> None:
     ticket = route(a_fleet(an_endpoint("a"), an_endpoint("b")), strategy="random")
 
-    assert ticket.request is REQUEST
+    assert ticket.request == REQUEST
     assert ticket.decision.strategy == "random"
     assert ticket.pod.endpoint is ticket.decision.pod
 
@@ -111,7 +113,7 @@ def test_a_draining_pod_gets_nothing_and_keeps_what_it_has() -> None:
 
     assert refusal(lambda: route(fleet)) == NoCandidateReason.NOT_READY
     assert counts(fleet) == {"a": 1}
-    assert fleet.release(ticket)
+    assert fleet.release(ticket, 1.0)
 
 
 def test_health_that_is_no_news_or_of_nobody_changes_nothing() -> None:
@@ -141,9 +143,9 @@ def test_a_pod_that_left_is_remembered_until_its_requests_end() -> None:
     fleet.replace(a_description(an_endpoint("b")))
 
     assert states(fleet) == {"b": PodState.READY, "a": PodState.GONE}
-    fleet.release(first)
+    fleet.release(first, 1.0)
     assert counts(fleet) == {"b": 0, "a": 1}
-    fleet.release(second)
+    fleet.release(second, 1.0)
     assert counts(fleet) == {"b": 0}
 
 
@@ -156,7 +158,7 @@ def test_a_pod_that_returns_has_its_count_and_is_trusted_again() -> None:
     fleet.replace(a_description(an_endpoint("a")))
 
     assert (counts(fleet), states(fleet)) == ({"a": 1}, {"a": PodState.READY})
-    fleet.release(ticket)
+    fleet.release(ticket, 1.0)
     assert counts(fleet) == {"a": 0}
 
 
@@ -167,7 +169,7 @@ def test_a_restarted_pod_starts_from_zero_while_its_predecessor_runs_out() -> No
     fleet.replace(a_description(an_endpoint("a", started_at=2.0)))
 
     assert [(pod.in_flight, pod.gone) for pod in fleet.pods()] == [(0, False), (1, True)]
-    fleet.release(ticket)
+    fleet.release(ticket, 1.0)
     assert [(pod.in_flight, pod.gone) for pod in fleet.pods()] == [(0, False)]
 
 
@@ -178,7 +180,7 @@ def test_a_request_of_a_model_that_is_gone_still_counts_until_it_ends() -> None:
     fleet.replace(a_description(an_endpoint("b", models=("other",))))
 
     assert fleet.in_flight() == {"other": 0, MODEL: 1}
-    fleet.release(ticket)
+    fleet.release(ticket, 1.0)
     assert fleet.in_flight() == {"other": 0}
 
 
@@ -262,18 +264,118 @@ def test_as_many_fallbacks_are_named_as_the_settings_say() -> None:
     assert len(route(fleet).decision.fallbacks) == 1
 
 
-def test_every_strategy_in_use_is_told_of_every_request_whoever_picked(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Event] = []
+def test_every_strategy_in_use_is_told_of_every_end_whoever_picked(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Finished] = []
 
     class Learner(RandomChoice):
-        def observe(self, event: Event) -> None:
+        def observe(self, event: Finished) -> None:
             told.append(event)
 
     monkeypatch.setattr(table, "STRATEGIES", {"learner": Learner, "random": RandomChoice})
     fleet = a_fleet(an_endpoint("a"), settings=RoutingSettings(strategy="learner"))
-    finished = Finished("a", REQUEST, now_s=2.0, failed=False)
+    ticket = fleet.route(REQUEST, "random", now_s=1.0)
 
-    fleet.route(REQUEST, "random", now_s=1.0)
-    fleet.observe(finished)
+    fleet.finish(ticket, finished := Finished("a", REQUEST, now_s=2.0, failed=False))
 
-    assert told == [Started("a", REQUEST, now_s=1.0), finished]
+    assert told == [finished]
+
+
+PROMPT = RouteRequest(MODEL, prompt_tokens=1000, output_tokens=10, blocks=(1, 2, 3), block_tokens=300)
+
+
+def served(fleet: Fleet, ticket: Ticket, pod: str = "", now_s: float = 1.0, **seen: Any) -> None:
+    fleet.release(ticket, now_s)
+    event = {"failed": False, "duration_s": 0.5, "input_tokens": 1000, "output_tokens": 5} | seen
+    fleet.finish(ticket, Finished(pod or ticket.decision.pod.id, ticket.request, now_s, **event))
+
+
+def test_a_prompt_goes_where_it_was_computed_and_only_the_rest_counts_as_work() -> None:
+    fleet = a_fleet(*(an_endpoint(name) for name in "abc"))
+    first = route(fleet, PROMPT, "prefix-cache")
+    second = route(fleet, PROMPT, "prefix-cache")
+
+    assert first.pod is second.pod
+    assert (first.work.uncached_tokens, second.work.uncached_tokens, second.pod.prefill_tokens) == (1000, 100, 1100)
+
+
+def test_a_ticket_does_not_keep_the_blocks() -> None:
+    assert route(a_fleet(an_endpoint("a")), PROMPT).request.blocks == ()
+
+
+def test_a_prompt_that_failed_is_not_believed_to_be_there() -> None:
+    fleet = a_fleet(an_endpoint("a"))
+    served(fleet, route(fleet, PROMPT), failed=True)
+
+    assert route(fleet, PROMPT).work.uncached_tokens == 1000
+
+
+def test_a_prompt_that_a_fallback_answered_is_not_believed_to_be_where_it_was_sent() -> None:
+    fleet = a_fleet(an_endpoint("a"), an_endpoint("b"))
+    ticket = route(fleet, PROMPT)
+    fallback = ticket.decision.fallbacks[0].id
+    served(fleet, ticket, pod=fallback)
+
+    assert ticket.pod.cache.held == 0
+    assert {route(fleet).decision.pod.id for _ in range(4)} == {fallback}  # the other one is set aside
+
+
+def test_a_pod_that_failed_is_set_aside_and_comes_back_one_request_at_a_time() -> None:
+    fleet = a_fleet(an_endpoint("a"), an_endpoint("b"))
+
+    def picks(now_s: float) -> list[str]:
+        return [fleet.route(REQUEST, "least-request", now_s).decision.pod.id for _ in range(3)]
+
+    ticket = fleet.route(REQUEST, "least-request", 0.0)
+    failed = ticket.decision.pod.id
+    served(fleet, ticket, now_s=10.0, failed=True)
+
+    assert failed not in picks(10.5)
+    assert picks(12.0).count(failed) == 1
+    assert failed not in picks(12.0)
+    served(fleet, Ticket(REQUEST, ticket.decision, ticket.pod, ticket.work), now_s=12.5)
+    assert picks(12.5).count(failed) == 3
+
+
+def test_when_all_have_failed_all_are_tried() -> None:
+    fleet = a_fleet(an_endpoint("a"))
+    served(fleet, route(fleet), failed=True)
+
+    assert route(fleet).decision.pod.id == "a"
+
+
+def test_signals_are_the_pods_until_they_are_stale_and_a_restart_empties_its_cache() -> None:
+    fleet = a_fleet(an_endpoint("a"))
+    fleet.read("a", Readings({Signal.KV_USAGE: 0.5}, cache_tokens=600, started_s=1.0), fresh_until_s=3.0)
+    fleet.read("nobody", Readings(), fresh_until_s=3.0)
+    pod = route(fleet, PROMPT).pod
+
+    assert [pod.signal(Signal.KV_USAGE, now_s) for now_s in (3.0, 3.1)] == [0.5, None]
+    assert pod.cache.held == pod.cache.budget == 2
+
+    fleet.read("a", Readings(started_s=2.0), fresh_until_s=9.0)
+    assert pod.cache.held == 0
+
+
+def test_a_pod_that_left_is_in_the_index_no_more() -> None:
+    fleet = a_fleet(an_endpoint("a"))
+    ticket = route(fleet, PROMPT)
+    fleet.replace(a_description())
+    fleet.replace(a_description(an_endpoint("a")))
+
+    assert route(fleet, PROMPT).work.uncached_tokens == 1000
+    served(fleet, ticket, failed=True)
+
+
+def test_only_a_pod_that_comes_later_ramps_up() -> None:
+    fleet = a_fleet(an_endpoint("a"))
+    fleet.replace(a_description(an_endpoint("a"), an_endpoint("b")), now_s=50.0)
+
+    assert {pod.endpoint.id: pod.ramp(51.0) > 1 for pod in fleet.pods()} == {"a": False, "b": True}
+
+
+def test_a_mixture_shares_its_parts_and_is_not_kept() -> None:
+    fleet = a_fleet(an_endpoint("a"), an_endpoint("b"))
+    decision = route(fleet, strategy="least-request:2,random").decision
+
+    assert decision.strategy == "least-request:2,random"
+    assert set(fleet._strategies) == {"least-request", "random"}

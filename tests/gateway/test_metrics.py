@@ -141,7 +141,7 @@ def test_names_that_clients_make_up_do_not_become_series():
 
     found = samples(metrics)
 
-    assert 100 == found["forebay_requests_total", "unknown", "refused", "unknown"]
+    assert 100 == found["forebay_requests_total", "unknown", "refused", "mixture"]
     assert 100 == found["forebay_tokens_total", "input", "unknown"]
 
 
