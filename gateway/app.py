@@ -8,7 +8,7 @@ import gc
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from gateway.admin.app import create_admin_app
 from gateway.configuration import load_models
 from gateway.discovery.description import Discovery
 from gateway.discovery.health import HealthChecker, HttpProbe
+from gateway.discovery.rounds import Rounds
 from gateway.discovery.static import ModelsFile, StaticModels
 from gateway.fleet import Fleet
 from gateway.http import create_http_app, operation_routes
@@ -28,6 +29,7 @@ from gateway.ledger import Ledger
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.readiness import Readiness
+from gateway.scrape.poller import HttpFetch, Poller
 from gateway.serving.service import Service
 from gateway.settings import Settings
 from ratelimit.limits import LimiterUnavailableError
@@ -115,9 +117,16 @@ class Worker:
                 random.Random(),  # noqa: S311 - jitter
             )
             known = asyncio.Event()
+            poller = Poller(
+                self.settings.scrape,
+                HttpFetch(self.settings.scrape.path),
+                self.fleet.read,
+                random.Random(),  # noqa: S311 - jitter
+            )
             work: dict[str, Callable[[], Awaitable[None]]] = {
-                "discovery": partial(self._discover, checker, known),
+                "discovery": partial(self._discover, (checker, poller), known),
                 "health": checker.run,
+                "scrape": poller.run,
                 "ledger": self.ledger.run,
                 "metrics": self.metrics.beat,
                 "report": self._report,
@@ -149,11 +158,12 @@ class Worker:
             else:
                 return
 
-    async def _discover(self, checker: HealthChecker, known: asyncio.Event) -> None:
+    async def _discover(self, rounds: Sequence[Rounds], known: asyncio.Event) -> None:
         async for description in self._discovery().watch():
             self.fleet.replace(description, time.monotonic())
             self.metrics.know_models(self.fleet.models())
-            checker.replace(description.endpoints)
+            for each in rounds:
+                each.replace(description.endpoints)
             self._report_endpoints()
             known.set()
 

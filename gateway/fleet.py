@@ -16,7 +16,7 @@ from gateway.settings import RoutingSettings
 from routing import filters, table
 from routing.load import Work
 from routing.mixture import Mixture
-from routing.prefix import NO_MATCH, PrefixIndex
+from routing.prefix import PrefixIndex
 from routing.speed import Speed
 from routing.strategy import Finished, Strategy, Tools
 from routing.types import Decision, Endpoint, NoCandidateError, NoCandidateReason, PodId, Rng, RouteRequest
@@ -128,14 +128,14 @@ class Fleet:
         blocks = request.blocks
         if blocks:
             self._index.reuse.saw(blocks, now_s)
-            request = request._replace(match=self._index.match(blocks))
+            request = request.matched(self._index.match(blocks))
         decision = self._strategy(strategy).pick(request, candidates, now_s)
         pod = self._pods[decision.pod.id]
         if not pod.endpoint.ready:
             decision = decision._replace(reason=f"{decision.reason}, none healthy")
         work = self._start(pod, request, now_s)
         if blocks:
-            request = request._replace(blocks=(), match=NO_MATCH)  # a ticket lives as long as its answer
+            request = request.without_prompt()
         return Ticket(request, decision, pod, work)
 
     def _start(self, pod: Pod, request: RouteRequest, now_s: float) -> Work:

@@ -47,8 +47,8 @@ class Pod(Load):
     """Satisfies `routing.types.PodView`.  Only the fleet changes it."""
 
     __slots__ = (
-        "_described", "_draining", "_fresh_until_s", "_healthy", "_joined_s", "_readings", "_ready_s", "_signals",
-        "cache", "endpoint", "failures", "gone",
+        "_described", "_draining", "_fresh_until_s", "_healthy", "_readings", "_ready_s", "_signals", "cache",
+        "endpoint", "failures", "gone", "ramped_s",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf, kind: Speed | None = None) -> None:
@@ -61,7 +61,7 @@ class Pod(Load):
         self.gone = False
         self.failures = 0  # requests in a row
         self._ready_s = -inf  # when it may be tried again
-        self._joined_s = joined_s
+        self.ramped_s = joined_s + RAMP_S
         self._readings = NOTHING
         self._signals: Mapping[Signal, float] = {}
         self._fresh_until_s = -inf
@@ -108,8 +108,8 @@ class Pod(Load):
 
     def ramp(self, now_s: float) -> float:
         """See `PodView.ramp`."""
-        age_s = now_s - self._joined_s
-        return 1.0 if age_s >= RAMP_S else min(MOST_RAMP, RAMP_S / max(age_s, 1.0))
+        age_s = now_s - self.ramped_s + RAMP_S
+        return min(MOST_RAMP, RAMP_S / max(age_s, 1.0)) if age_s < RAMP_S else 1.0
 
     def signal(self, signal: Signal, now_s: float) -> float | None:
         """See `PodView.signal`."""

@@ -98,6 +98,19 @@ class HealthSettings(Section):
     """When no endpoint of a model passes, try them all the same: the check may be what is wrong.  `false`: 503."""
 
 
+class ScrapeSettings(Section):
+    """Engine metrics: GET `path` on each."""
+
+    path: HttpPath = "/metrics"
+    """vLLM, SGLang and TensorRT-LLM all serve it."""
+    interval_s: Seconds = 2.0
+    """Between two scrapes of one endpoint, by each worker; one that fails is asked up to 16 times as rarely."""
+    timeout_s: Seconds = 1.0
+    """An answer later than this is none."""
+    stale_after_s: Seconds = 7.0
+    """Older metrics are treated as absent; three missed scrapes.  Larger hides dead engines, smaller flaps."""
+
+
 class EnvoySettings(Section):
     """The Envoy that users talk to, as `forebay envoy-config` renders it."""
 
@@ -158,6 +171,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     health: HealthSettings = HealthSettings()
+    scrape: ScrapeSettings = ScrapeSettings()
     envoy: EnvoySettings = EnvoySettings()
     response_mode: Literal["metadata", "ext_proc"] = "metadata"
     """How usage is learned: from Envoy's metadata and access log, or from the response passed through ext_proc."""

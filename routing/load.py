@@ -51,7 +51,8 @@ class Load:
 
     def start(self, work: Work, now_s: float) -> None:
         """A request is on its way to the pod."""
-        self._mark_busy(now_s)
+        if not self.in_flight:
+            self._mark_busy(now_s)
         self.in_flight += 1
         self.prefill_tokens += work.uncached_tokens
         self.resident_tokens += work.prompt_tokens + work.output_tokens
@@ -60,7 +61,8 @@ class Load:
 
     def end(self, work: Work, now_s: float) -> None:
         """It has ended, however.  Its prompt is done, and so are those that were sent before it."""
-        self._mark_busy(now_s)
+        if self.in_flight == 1:
+            self._mark_busy(now_s)
         self.in_flight -= 1
         if self.in_flight:
             self.prefill_tokens -= work.uncached_tokens

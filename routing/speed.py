@@ -8,8 +8,11 @@ sweep per request, no coefficient below zero.  Pods that look alike are believed
 all of them together have shown stands in for TRUST requests of each, a first guess for a fraction of one of all.
 """
 
+EACH = 200
+THINNED = 4
+"""Every request teaches at first, then one in so many: a lesson costs 3 us (chosen)."""
 MEMORY = 500
-"""Requests after which evidence has faded to 1/e (chosen: minutes at a busy pod)."""
+"""Lessons after which evidence has faded to 1/e (chosen: minutes at a busy pod)."""
 KNOWN = 8
 """Finished requests before the estimate is used (chosen)."""
 TRUST = 50.0
@@ -32,20 +35,16 @@ LEAST_S = 1e-9
 class Speed:
     """Of one pod, `kind` being that of all that look like it; or of a kind, without one."""
 
-    __slots__ = ("_cross", "_squares", "_sums", "fixed_s", "kind", "output_s", "seen", "token_s")
+    __slots__ = ("_cross", "_squares", "_sums", "fixed_s", "kind", "known", "output_s", "seen", "token_s")
 
     def __init__(self, kind: "Speed | None" = None) -> None:
         self.kind = kind
         self.fixed_s, self.token_s, self.output_s = kind.guess if kind else FIRST_GUESS
-        self.seen = 0
+        self.seen = 0  # requests that have ended
+        self.known = False  # enough of them
         self._squares = (0.0, 0.0, 0.0)
         self._cross = (0.0, 0.0, 0.0)  # fixed x token, fixed x output, token x output
         self._sums = (0.0, 0.0, 0.0)
-
-    @property
-    def known(self) -> bool:
-        """Whether enough requests have ended."""
-        return self.seen >= KNOWN
 
     def differs(self, kind: "Speed") -> bool:
         """Whether this pod has shown to be of a speed of its own."""
@@ -62,6 +61,10 @@ class Speed:
 
     def learn(self, uncached: float, outputs: float, duration_s: float, wait_s: float) -> None:
         """A request took so long, of which it is believed to have waited for others' prompts."""
+        self.seen += 1
+        self.known = self.seen >= KNOWN
+        if self.seen > EACH and self.seen % THINNED:
+            return
         expected_s = wait_s + self.fixed_s + self.token_s * uncached + self.output_s * outputs
         weight = 1 / max(expected_s, SHORTEST_S) ** 2
         amount = weight * (duration_s - wait_s)
@@ -73,7 +76,6 @@ class Speed:
         self._cross = (a * fade + tokens, b * fade + outs, c * fade + tokens * outputs)
         a, b, c = self._sums
         self._sums = (a * fade + amount, b * fade + amount * uncached, c * fade + amount * outputs)
-        self.seen += 1
         self._sweep()
 
     def _sweep(self) -> None:

@@ -104,8 +104,13 @@ class PodView(Protocol):
         """Weighted tokens of requests that ended in the window."""
         ...
 
+    @property
+    def ramped_s(self) -> float:
+        """When it gets its full share; in the past unless it is new."""
+        ...
+
     def ramp(self, now_s: float) -> float:
-        """How much longer work is to be taken to last because the pod is new; 1 = it is not."""
+        """How many times as long its work is to be taken to last before then."""
         ...
 
     def signal(self, signal: Signal, now_s: float) -> float | None:
@@ -127,6 +132,14 @@ class RouteRequest(NamedTuple):
     """Chained hashes of the prompt's full blocks in order: equal = the same prompt up to there.  Empty: unknown."""
     block_tokens: float = 0.0  # in one of them; 0 = unknown
     match: Match = NO_MATCH  # who holds how many of them, at the instant of the pick
+
+    def matched(self, match: Match) -> "RouteRequest":
+        """Return the request with its match."""
+        return RouteRequest._make((*self[:-1], match))
+
+    def without_prompt(self) -> "RouteRequest":
+        """Return the request as it may be kept while it is answered: its blocks are many."""
+        return RouteRequest._make((*self[:-3], (), 0.0, NO_MATCH))
 
     def uncached(self, pod: PodView) -> float:
         """Return how many prompt tokens the pod would have to compute; at least the last one."""

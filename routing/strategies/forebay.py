@@ -14,10 +14,10 @@ nothing switches.  Before any speed is known: uncached tokens x (in flight + 1).
 
 from collections.abc import Sequence
 from math import ceil
-from operator import attrgetter
 from typing import ClassVar
 
 from routing.scoring import Scoring
+from routing.speed import Speed
 from routing.strategy import Tools
 from routing.types import Candidates, PodView, RouteRequest, Scored
 
@@ -31,9 +31,6 @@ HOLDERS = 16
 OTHERS = 32
 """Of more, those that hold most of the prompt and a random sample: the best of 32 is among the best 9 % in 19 of 20
 picks, and the cost of a pick stops growing (chosen)."""
-
-
-_TOKEN_S = attrgetter("token_s")
 
 
 class Forebay(Scoring):
@@ -54,25 +51,26 @@ class Forebay(Scoring):
         if guess is None:
             scores = [request.uncached(pod) * (pod.in_flight + 1) for pod in pods]
             return Scored(pods, scores, fallback="speed-unknown")
-        block_tokens, prompt = request.block_tokens, request.prompt_tokens
-        levels = request.match.levels
-        parts = []
-        for pod in pods:
+        prompt, block_tokens, levels = request.prompt_tokens, request.block_tokens, request.match.levels
+        scores, parts = [], []
+        for pod in pods:  # written out: a call for each pod costs as much as what it computes
+            speed = pod.speed if pod.speed.known else guess
             uncached: float = prompt
-            slot = pod.cache.slot
+            cache = pod.cache
             for blocks, holders in levels:
-                if holders >> slot & 1:
+                if holders & cache.bit:
                     uncached = max(1.0, prompt - blocks * block_tokens)
                     break
-            fixed_s, token_s, output_s = pod.speed.guess if pod.speed.known else guess
+            wait_s = max(0.0, pod.free_s - now_s)
+            prefill_s = ALPHA * (speed.fixed_s + speed.token_s * uncached)
+            crowd_s = CROWD * speed.output_s * pod.in_flight
             regret_s = 0.0
-            if block_tokens:
-                regret_s = pod.cache.regret(ceil(uncached / block_tokens), now_s) * block_tokens * token_s
-            wait_s = pod.free_s - now_s
-            crowd_s = CROWD * output_s * pod.in_flight
-            parts.append((wait_s if wait_s > 0 else 0.0, ALPHA * (fixed_s + token_s * uncached), regret_s, crowd_s))
-        ramps = [pod.ramp(now_s) for pod in pods]
-        return Scored(pods, [sum(each) * ramp for each, ramp in zip(parts, ramps, strict=True)], parts)
+            if block_tokens and (lost := cache.regret(ceil(uncached / block_tokens), now_s)):
+                regret_s = lost * block_tokens * speed.token_s
+            score = wait_s + prefill_s + regret_s + crowd_s
+            parts.append((wait_s, prefill_s, regret_s, crowd_s))
+            scores.append(score if now_s >= pod.ramped_s else score * pod.ramp(now_s))
+        return Scored(pods, scores, parts)
 
     def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:
         """Return the parts of the score in milliseconds and what the pod holds."""
@@ -103,7 +101,11 @@ class Forebay(Scoring):
         return tuple(chosen.values())
 
 
-def _usual_speed(pods: Sequence[PodView]) -> tuple[float, float, float] | None:
+def _usual_speed(pods: Sequence[PodView]) -> Speed | None:
     """Return what an unknown pod's speed is taken for: that of the slowest known one; None = none is known."""
-    known = [pod.speed for pod in pods if pod.speed.known]
-    return max(known, key=_TOKEN_S).guess if known else None
+    slowest: Speed | None = None
+    for pod in pods:
+        speed = pod.speed
+        if speed is not slowest and speed.known and (slowest is None or speed.token_s > slowest.token_s):
+            slowest = speed
+    return slowest

@@ -23,6 +23,7 @@ PURE = (
     "gateway.fleet",
     "gateway.openai",
     "gateway.pod",
+    "gateway.scrape.parse",
     "simulator.core",
     "simulator.prefix_cache",
     "simulator.profile",

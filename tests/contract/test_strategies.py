@@ -8,7 +8,6 @@ import pytest
 from gateway.pod import Pod
 from gateway.scrape.readings import Readings
 from routing.prefix import PrefixIndex
-from routing.speed import KNOWN
 from routing.strategy import Finished, Strategy, Tools
 from routing.table import STRATEGIES, build
 from routing.types import Decision, RouteRequest, Signal
@@ -31,7 +30,7 @@ def pods(count: int, *, learned: bool = False) -> list[Pod]:
     made = pods_with(*(number * 7 % 5 for number in range(count)), index=index)
     for number, pod in enumerate(made if learned else ()):
         pod.learn(None, 1.0 + number % 3, 10, 100.0, 0.0)
-        pod.speed.seen = KNOWN
+        pod.speed.known = True
         pod.free_s = number % 4 * 0.1
         pod.read(Readings(dict.fromkeys(Signal, number % 6 / 6)), fresh_until_s=1e9)
         pod.cache.insert(BLOCKS[: number % 9], 0, 0.0)

@@ -11,7 +11,7 @@ class Known(Speed):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fixed_s, self.token_s, self.seen = 0.01, 0.001, 1000
+        self.fixed_s, self.token_s, self.known = 0.01, 0.001, True
 
 
 def work(uncached: float = 100, prompt: int = 200, output: int = 50) -> Work:

@@ -19,7 +19,7 @@ def known(*in_flight: int) -> list[Pod]:
     """Pods of equal, known speed: 10 ms and 0.1 ms a token."""
     pods = pods_with(*in_flight)
     for pod in pods:
-        pod.speed.fixed_s, pod.speed.token_s, pod.speed.output_s, pod.speed.seen = 0.01, 1e-4, 0.01, 1000
+        pod.speed.fixed_s, pod.speed.token_s, pod.speed.output_s, pod.speed.known = 0.01, 1e-4, 0.01, True
     return pods
 
 
@@ -88,7 +88,7 @@ def test_before_any_speed_is_known_uncached_tokens_times_load_decide_and_it_says
 def test_a_pod_of_unknown_speed_is_taken_for_the_slowest() -> None:
     pods = known(0, 0, 0)
     pods[1].speed.token_s = 5e-4
-    pods[2].speed.seen = 0
+    pods[2].speed.known = False
     pods[2].speed.token_s = 1e-9
 
     assert picked("forebay", pods) == {"p0"}
