@@ -114,7 +114,7 @@ def engine(
 @click.option("--trace", type=A_FILE, required=True, help="Mooncake or our JSON lines, Azure, ServeGen or VTC CSV.")
 @click.option("--pods", type=click.IntRange(min=1), default=8, help="Engines.")
 @click.option("--gpu", default="published-fit", help="GPU profile of the engines.")
-@click.option("--strategy", default="least-request", help="Strategies to compare: A,B,C; round-robin too.")
+@click.option("--strategy", default="forebay", help="Strategies to compare: A,B,C; round-robin too.")
 @click.option("--speedup", default="1", help="How many times as fast as the trace: 1,4.")
 @click.option("--users", default="", help="Limits: NAME[:rpm=N][:tpm=N],...; the name * is everybody else.")
 @click.option("--slo-ttft", type=click.FloatRange(min=0), default=2.0, help="Seconds to a good request's first token.")

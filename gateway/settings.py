@@ -53,7 +53,7 @@ class RedisSettings(Section):
 class RoutingSettings(Section):
     """How a pod is chosen."""
 
-    strategy: str = "least-request"
+    strategy: str = "forebay"
     """The default; a model's own `strategy` and the `routing-strategy` header come before it."""
     fallbacks: Annotated[int, Field(ge=0, le=10)] = 2
     """Further pods named after the chosen one; Envoy goes down the list when a connection fails."""

@@ -49,23 +49,18 @@ class Scoring:
 
 
 def lowest(scores: Sequence[float], wanted: int, rng: Rng) -> list[int]:
-    """Return the positions of the lowest scores in order, equals in random order.
-
-    O(scores), once per distinct score among those it returns.
-    """
-    wanted = min(wanted, len(scores))
+    """Return the positions of the lowest scores in order, equals in random order.  O(scores) for each it returns."""
     left = list(scores)
     ranked: list[int] = []
-    while len(ranked) < wanted:
+    for _ in range(min(wanted, len(left))):
         least = min(left)
         if left.count(least) == 1:
-            tied = [left.index(least)]
+            chosen = left.index(least)
         else:
             tied = [index for index, score in enumerate(left) if score == least and index not in ranked]
-            tied = rng.sample(tied, min(wanted - len(ranked), len(tied)))
-        ranked += tied
-        for index in tied:
-            left[index] = inf
+            chosen = tied[int(rng.random() * len(tied))]
+        ranked.append(chosen)
+        left[chosen] = inf
     return ranked
 
 

@@ -227,14 +227,14 @@ def test_endpoints_are_counted_by_model_and_state_with_zeros() -> None:
 @pytest.mark.parametrize(
     ("policy", "header", "strategy"),
     [
-        (ModelPolicy(), None, "least-request"),
-        (ModelPolicy(), "", "least-request"),
+        (ModelPolicy(), None, "forebay"),
+        (ModelPolicy(), "", "forebay"),
         (ModelPolicy(), "random", "random"),
         (ModelPolicy("random"), None, "random"),
         (ModelPolicy("random"), "least-request", "least-request"),
         (ModelPolicy("random", locked=True), "least-request", "random"),
         (ModelPolicy("random", locked=True), "nonsense", "random"),
-        (ModelPolicy(locked=True), "random", "least-request"),
+        (ModelPolicy(locked=True), "random", "forebay"),
     ],
 )
 def test_locked_policy_then_header_then_policy_then_default(
@@ -378,4 +378,4 @@ def test_a_mixture_shares_its_parts_and_is_not_kept() -> None:
     decision = route(fleet, strategy="least-request:2,random").decision
 
     assert decision.strategy == "least-request:2,random"
-    assert set(fleet._strategies) == {"least-request", "random"}
+    assert set(fleet._strategies) == {"forebay", "least-request", "random"}

@@ -36,7 +36,7 @@ async def test_the_destination_is_the_same_in_header_and_metadata_with_two_fallb
 async def test_the_client_is_told_pod_strategy_decision_and_ids():
     outcome = routed(await Shop().admit(x_request_id="r1", x_session_id="s\x01"))
     shown = outcome.response_headers
-    assert {"x-request-id": "r1", "request-id": "r1", "routing-strategy": "least-request"}.items() <= shown.items()
+    assert {"x-request-id": "r1", "request-id": "r1", "routing-strategy": "forebay"}.items() <= shown.items()
     assert shown["target-pod"] in outcome.pods.values()
     assert outcome.pods[shown["target-pod-ip"]] == shown["target-pod"]
     assert "0 in flight" in shown["x-forebay-decision"]
@@ -160,7 +160,7 @@ async def test_a_choice_among_pods_that_all_fail_their_checks_is_counted_as_a_fa
     for pod in ("a", "b", "c"):
         shop.fleet.set_health(pod, healthy=False)
     routed(await shop.admit())
-    assert 1 == shop.sample('forebay_fallbacks_total{reason="none-healthy",strategy="least-request"}')
+    assert 1 == shop.sample('forebay_fallbacks_total{reason="none-healthy",strategy="forebay"}')
 
 
 async def test_exchange_ids_begin_where_the_worker_was_told():
