@@ -159,8 +159,8 @@ class Settings(Section):
     envoy: EnvoySettings = EnvoySettings()
     response_mode: Literal["metadata", "ext_proc"] = "metadata"
     """How usage is learned: from Envoy's metadata and access log, or from the response passed through ext_proc."""
-    transport: Literal["pyvoy", "grpc"] = "pyvoy"
-    """gRPC over ASGI hosted in an Envoy process, or grpc.aio."""
+    transport: Literal["http2", "pyvoy", "grpc"] = "http2"
+    """An HTTP/2 server of our own, gRPC over ASGI hosted in an Envoy process, or grpc.aio."""
     anonymous: Annotated[str, Field(min_length=1)] = "allow"
     """Requests without `user`: `allow` (no limits), `deny` (401), or the name of the user they count as."""
     body_limit_bytes: Annotated[int, Field(ge=1024, le=MAX_BODY_LIMIT_BYTES)] = 16 * 1024 * 1024

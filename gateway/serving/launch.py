@@ -50,7 +50,7 @@ def worker_launch(settings: Settings, config_file: Path, index: int, run_dir: Pa
     if libpython is None:
         if settings.transport == "pyvoy":
             log.warning("no_shared_libpython", transport="grpc", instead_of="pyvoy")
-        return Launch((sys.executable, "-m", "gateway.serving.grpc_worker"), place, address)
+        return Launch((sys.executable, "-m", "gateway.serving.plain_worker"), place, address)
     file = run_dir / f"worker-{index}.json"
     file.write_text(json.dumps(hosting_envoy(settings, address)))
     hosting = {

@@ -69,9 +69,9 @@ class Service:
             )
             self._ledger.ended(entry.exchange, seen)
 
-    def failed(self, method: str) -> None:
+    def failed(self, method: str, error: Exception) -> None:
         """Log and count the exception that ended a call: a defect of ours."""
-        log.exception("call_failed", method=method)
+        log.error("call_failed", method=method, exc_info=error)
         self._on_error("grpc")
 
     def knows(self, request: bytes) -> bool:
