@@ -42,7 +42,7 @@ REPORT_S = 1.0
 """How often gauges that nobody pushes (endpoints, Redis) are refreshed (chosen: below any scrape interval)."""
 RETRY_S = 1.0
 """A background task that failed is started again after this (chosen)."""
-GC_THRESHOLDS = (20_000, 20, 20)
+GC_THRESHOLDS = (100_000, 20, 20)
 """Objects between collections, and young ones per older one (chosen: collecting cost 6 % of a request's CPU before)."""
 FIRST_FLEET_S = 10.0
 """The longest a worker waits at start for discovery to say anything (chosen)."""

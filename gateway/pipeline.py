@@ -22,7 +22,6 @@ from gateway.names import (
     EXCHANGE_NAMESPACE,
     LB_NAMESPACE,
     RESPONSE_NAMESPACE,
-    WORKER_KEY,
 )
 from gateway.openai.errors import (
     BrokenUserError,
@@ -233,13 +232,7 @@ class Pipeline:
 
     def _routed(self, opened: OpenRequest, headers: Mapping[str, str], verdict: Admitted | None) -> Routed:
         decision = opened.ticket.decision
-        request_id = headers.get("x-request-id") or opened.id
-        response = {
-            "x-request-id": request_id,
-            "request-id": request_id,
-            "routing-strategy": decision.strategy,
-            "x-forebay-decision": decision.reason,
-        }
+        response = {"routing-strategy": decision.strategy, "x-forebay-decision": decision.reason}
         if verdict is not None:
             response |= limit_headers(verdict.requests, verdict.tokens)
         if session := headers.get("x-session-id"):
@@ -249,9 +242,10 @@ class Pipeline:
         metadata = {
             LB_NAMESPACE: request,
             RESPONSE_NAMESPACE: response,
-            EXCHANGE_NAMESPACE: {EXCHANGE_KEY: opened.id, WORKER_KEY: self._worker},
+            EXCHANGE_NAMESPACE: {EXCHANGE_KEY: opened.id},
         }
-        shown = {**response, "target-pod": decision.pod.name}
+        request_id = headers.get("x-request-id") or opened.id
+        shown = {"x-request-id": request_id, "request-id": request_id, **response, "target-pod": decision.pod.name}
         if not self._settings.hide_pod_address:
             shown["target-pod-ip"] = decision.pod.address
         return Routed(request, shown, metadata, self._fleet.names)

@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import uvicorn
@@ -23,7 +23,7 @@ from gateway.serving.place import worker_from
 GRACE_S = 0.5
 """After draining, for what is just being answered; streams that last, as the access log's, need no end (chosen)."""
 
-SERVERS = {"http2": Http2Server, "grpc": GrpcServer}
+SERVERS: Mapping[str, type[Http2Server | GrpcServer]] = {"http2": Http2Server, "grpc": GrpcServer}
 """By `transport`."""
 
 

@@ -5,7 +5,7 @@ Lives here: methods by path, messages in order, status at the end.  Not here: wh
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from gateway.extproc.session import ProtocolError
 from gateway.serving.framing import Deframer, FramingError, frame
@@ -71,7 +71,7 @@ class _Process(_Call):
         super().__init__(service, connection, stream)
         self._session = service.session()
         self._waiting: deque[bytes] = deque()
-        self._deciding: asyncio.Task[list[bytes]] | None = None
+        self._deciding: asyncio.Task[None] | None = None
         self._ended = False  # by the client, in order
 
     def end(self) -> None:
@@ -96,19 +96,27 @@ class _Process(_Call):
             if self._session.ended:
                 self._finish(OK)
         else:
-            self._deciding = asyncio.get_running_loop().create_task(step)
-            self._deciding.add_done_callback(self._decided)
+            self._connection.deciding += 1
+            self._deciding = self._service.loop.create_task(self._decide(step))
 
-    def _decided(self, deciding: asyncio.Task[list[bytes]]) -> None:
-        self._deciding = None
+    async def _decide(self, step: Awaitable[list[bytes]]) -> None:
         try:
-            self._reply(*deciding.result())
-            while self._waiting and self._deciding is None and not self._over:
-                self._take(self._waiting.popleft())
+            try:
+                replies = await step
+            finally:
+                self._deciding = None
+                self._connection.deciding -= 1
+            self._reply(*replies)
+            self._go_on()
         except Exception as error:  # noqa: BLE001 - supervision point
             self._fail(error)
-        if self._deciding is not None:
-            return
+
+    def _go_on(self) -> None:
+        """After a decision: what came meanwhile, up to the next one."""
+        while self._waiting and not self._over:
+            self._take(self._waiting.popleft())
+            if self._deciding is not None:
+                return
         if self._over:
             self._session.close()
         elif self._ended or self._session.ended:

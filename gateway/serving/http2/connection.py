@@ -3,7 +3,7 @@
 Lives here: RFC 9113's state: header blocks, streams, windows.  Not here: what calls do (calls), sockets (server).
 Left out because gRPC needs none of it: priorities, push, dynamic tables for what is sent.
 A request costs little because Envoy repeats itself: after the first one all its header blocks are the same few bytes,
-so a block that only points into HPACK's tables is decoded once and looked up afterwards.
+so a block that leaves HPACK's table as it was is decoded once and looked up as long as the table stays.
 """
 
 import struct
@@ -66,8 +66,8 @@ MAX_BLOCK_BYTES = 64 * 1024
 """Of a header block over all its frames; what a gRPC client sends has some 200."""
 CREDIT_BYTES = 2**30
 """Bytes received before their window is given back: half of the window, so that it never closes."""
-INDEXED = 0x80
-"""A header block all of whose bytes are above this only points into the tables (RFC 7541, section 6.1)."""
+MAX_PATHS = 64
+"""Header blocks remembered: one per method, unless a client varies its headers (chosen)."""
 
 
 class Call(Protocol):
@@ -115,11 +115,11 @@ class Connection:
 
     def __init__(self, open_call: Callable[[str, Stream], Call], flush: Callable[[], None]) -> None:
         self.out: list[bytes] = [
-            settings(
-                {MAX_CONCURRENT_STREAMS: MAX_STREAMS, INITIAL_WINDOW_SIZE: MAX_WINDOW, MAX_FRAME_SIZE: MAX_FRAME}
-            ),
+            settings({MAX_CONCURRENT_STREAMS: MAX_STREAMS, INITIAL_WINDOW_SIZE: MAX_WINDOW, MAX_FRAME_SIZE: MAX_FRAME}),
             window_update(0, MAX_WINDOW - FIRST_WINDOW),
         ]
+        self.deciding = 0
+        """Calls whose answer is being worked out: what is ready may wait for theirs."""
         self._open_call = open_call
         self._flush = flush
         self._rest = b""
@@ -134,7 +134,7 @@ class Connection:
         self._table_note = b""  # precedes the next header block we send
         self._block: tuple[int, int, bytes] | None = None  # stream, flags, bytes so far of an unfinished header block
         self._decoder = Decoder()
-        self._paths: dict[bytes, str] = {}  # of blocks that only point into the tables, until these change
+        self._paths: dict[bytes, str] = {}  # of header blocks that left the table as it is now
         self._handlers = {
             DATA: self._on_data,
             HEADERS: self._on_headers,
@@ -286,15 +286,17 @@ class Connection:
         path = self._paths.get(block)
         if path is not None:
             return path
+        table = self._decoder.header_table
+        before = table.maxsize, list(table.dynamic_entries)
         try:
             headers = self._decoder.decode(block)
         except HPACKError as error:
             raise Http2Error(COMPRESSION_ERROR, str(error)) from error
-        path = next((value for name, value in headers if name == ":path"), "")
-        if min(block, default=0) >= INDEXED:
-            self._paths[block] = path
-        else:
+        path = next((str(value) for name, value in headers if name == ":path"), "")
+        if before != (table.maxsize, list(table.dynamic_entries)) or len(self._paths) == MAX_PATHS:
             self._paths.clear()
+        else:
+            self._paths[block] = path
         return path
 
     def _end_of_client(self, stream: Stream) -> None:

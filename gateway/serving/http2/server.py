@@ -5,12 +5,11 @@ Lives here: asyncio's protocol, listening, the orderly end.  Not here: frames (c
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from typing import cast
 
 from gateway.addresses import split_address
 from gateway.serving.http2.calls import open_call
-from gateway.serving.http2.connection import Connection, Http2Error
+from gateway.serving.http2.connection import Call, Connection, Http2Error, Stream
 from gateway.serving.service import Service
 
 BACKLOG = 1024
@@ -23,12 +22,13 @@ class _Client(asyncio.Protocol):
     def __init__(self, service: Service, clients: set["_Client"]) -> None:
         self._clients = clients
         self._loop = asyncio.get_running_loop()
-        self.connection = Connection(partial(self._open, service), self._flush_soon)
+        self._service = service
+        self.connection = Connection(self._open, self._flush_soon)
         self._transport: asyncio.Transport
         self._flushing = False
 
-    def _open(self, service: Service, path: str, stream: object) -> object:
-        return open_call(service, self.connection, path, stream)
+    def _open(self, path: str, stream: Stream) -> Call:
+        return open_call(self._service, self.connection, path, stream)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own class, the same interface
@@ -36,13 +36,14 @@ class _Client(asyncio.Protocol):
         self._flush_soon()
 
     def data_received(self, data: bytes) -> None:
+        self._flushing = True  # what is answered at once leaves below
         try:
             self.connection.receive(data)
         except Http2Error as error:
             self.connection.leave(error.code, str(error))
+            self.close()
+        else:
             self._flush()
-            self._transport.close()
-        self._flush_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._clients.discard(self)
@@ -54,10 +55,14 @@ class _Client(asyncio.Protocol):
         self._transport.close()
 
     def _flush_soon(self) -> None:
-        """What several calls say in one turn of the loop leaves in one write."""
-        if not self._flushing:
+        """What several calls say in one turn of the loop leaves in one write; the last one need not wait."""
+        if self._flushing:
+            return
+        if self.connection.deciding:
             self._flushing = True
             self._loop.call_soon(self._flush)
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         self._flushing = False
