@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -22,9 +22,6 @@ from gateway.serving.place import worker_from
 
 GRACE_S = 0.5
 """After draining, for what is just being answered; streams that last, as the access log's, need no end (chosen)."""
-
-SERVERS: Mapping[str, type[Http2Server | GrpcServer]] = {"http2": Http2Server, "grpc": GrpcServer}
-"""By `transport`."""
 
 
 def shared_socket(address: str) -> socket.socket:
@@ -54,7 +51,7 @@ async def serve(worker: Worker) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listen = worker.settings.listen
     async with worker.running():
-        server = SERVERS[worker.settings.transport](worker.service)
+        server = (GrpcServer if worker.settings.transport == "grpc" else Http2Server)(worker.service)
         http = QuietServer(uvicorn.Config(Faces(worker), lifespan="off", access_log=False, log_config=None))
         faces = [shared_socket(address) for address in (listen.http, listen.admin)]
         serving = asyncio.create_task(http.serve(faces), name="http")

@@ -26,10 +26,10 @@ from tests.support.source_tree import ROOT
 from tests.support.waiting import until
 
 COMBINATIONS = {
-    "pyvoy-metadata": "",
-    "grpc-metadata": "transport: grpc",
-    "pyvoy-ext_proc": "response_mode: ext_proc",
-    "pyvoy-full_duplex": "response_mode: ext_proc\nenvoy: {body_mode: full_duplex_streamed}",
+    "http2-metadata": "",
+    "grpc-metadata": "transport: grpc\nenvoy: {body_mode: buffered}",
+    "pyvoy-ext_proc": "transport: pyvoy\nresponse_mode: ext_proc",
+    "http2-full_duplex": "response_mode: ext_proc\nenvoy: {body_mode: full_duplex_streamed}",
 }
 """Name -> configuration: what every functional test runs on.  The first is the default."""
 _IMPATIENT = "timeouts: {idle_s: 2, connect_s: 0.5}\nhealth: {failures: 1000}"
@@ -46,7 +46,7 @@ def on(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("stack", names, indirect=True)
 
 
-on_the_default = on("pyvoy-metadata")
+on_the_default = on("http2-metadata")
 START_S = 60.0
 """For the slowest machine; a start takes 3 s."""
 STOP_S = 45.0

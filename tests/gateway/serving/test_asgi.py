@@ -114,7 +114,7 @@ class FakeService:
     def session(self) -> BrokenSession:
         return self.made
 
-    def failed(self, method: str) -> None:
+    def failed(self, method: str, error: Exception) -> None:
         self.failures.append(method)
 
     def knows(self, request: bytes) -> bool:
