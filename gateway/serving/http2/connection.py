@@ -1,21 +1,16 @@
 """One client's HTTP/2 connection, seen from a gRPC server: frames in, calls told, bytes out.  No I/O.
 
-Lives here: RFC 9113's state: header blocks, streams, windows.  Not here: what calls do (calls), sockets (server).
-Left out because gRPC needs none of it: priorities, push, dynamic tables for what is sent.
-A request costs little because Envoy repeats itself: after the first one all its header blocks are the same few bytes,
-so a block that leaves HPACK's table as it was is decoded once and looked up as long as the table stays.
+Lives here: RFC 9113's state: streams and windows.  Not here: headers (blocks), what calls do (calls), sockets (server).
+Left out because gRPC needs none of it: priorities, push, a dynamic table for what is sent.
 """
 
 import struct
 from collections.abc import Callable
 from typing import Protocol
 
-from hpack import Decoder, HPACKError
-
+from gateway.serving.http2.blocks import HeaderBlocks
 from gateway.serving.http2.frames import (
     ACK,
-    CANCEL,
-    COMPRESSION_ERROR,
     CONTINUATION,
     DATA,
     END_HEADERS,
@@ -49,6 +44,7 @@ from gateway.serving.http2.frames import (
     SETTINGS,
     STREAM_CLOSED,
     WINDOW_UPDATE,
+    Http2Error,
     frame,
     goaway,
     head,
@@ -62,12 +58,8 @@ MAX_STREAMS = 100_000
 """Concurrent calls per connection; one is open for every request that runs."""
 MAX_FRAME = 256 * 1024
 """The largest frame taken: a body of 16 MB then comes in 64 pieces, and none is held twice for long."""
-MAX_BLOCK_BYTES = 64 * 1024
-"""Of a header block over all its frames; what a gRPC client sends has some 200."""
 CREDIT_BYTES = 2**30
 """Bytes received before their window is given back: half of the window, so that it never closes."""
-MAX_PATHS = 64
-"""Header blocks remembered: one per method, unless a client varies its headers (chosen)."""
 
 
 class Call(Protocol):
@@ -84,14 +76,6 @@ class Call(Protocol):
     def reset(self) -> None:
         """The client is gone; nothing can be sent any more."""
         ...
-
-
-class Http2Error(Exception):
-    """The client broke the protocol: the connection ends with this code."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
 
 
 class Stream:
@@ -132,9 +116,7 @@ class Connection:
         self._max_frame = LEAST_MAX_FRAME
         self._received = 0
         self._table_note = b""  # precedes the next header block we send
-        self._block: tuple[int, int, bytes] | None = None  # stream, flags, bytes so far of an unfinished header block
-        self._decoder = Decoder()
-        self._paths: dict[bytes, str] = {}  # of header blocks that left the table as it is now
+        self._blocks = HeaderBlocks()
         self._handlers = {
             DATA: self._on_data,
             HEADERS: self._on_headers,
@@ -171,7 +153,7 @@ class Connection:
             if end > size:
                 break
             position = end
-            if self._block is not None and kind != CONTINUATION:
+            if kind != CONTINUATION and self._blocks.unfinished:
                 raise Http2Error(PROTOCOL_ERROR, "a header block is not finished")
             handler = self._handlers.get(kind)
             if handler is not None:  # types we do not know are ignored (section 4.1)
@@ -233,35 +215,27 @@ class Connection:
         if stream.received >= CREDIT_BYTES:
             self.out.append(window_update(stream_id, stream.received))
             stream.received = 0
-        stream.call.feed(_unpadded(payload, flags) if flags & PADDED else payload)
+        stream.call.feed(_unpadded(payload) if flags & PADDED else payload)
         if flags & END_STREAM:
             self._end_of_client(stream)
 
     def _on_headers(self, stream_id: int, flags: int, payload: bytes) -> None:
         if flags & PADDED:
-            payload = _unpadded(payload, flags)
+            payload = _unpadded(payload)
         if flags & HAS_PRIORITY:
             payload = payload[5:]
-        if not flags & END_HEADERS:
-            self._block = (stream_id, flags, payload)
-        else:
+        if flags & END_HEADERS:
             self._on_block(stream_id, flags, payload)
+        else:
+            self._blocks.begin(stream_id, flags, payload)
 
     def _on_continuation(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if self._block is None or self._block[0] != stream_id:
-            raise Http2Error(PROTOCOL_ERROR, "CONTINUATION without HEADERS")
-        _, first_flags, begun = self._block
-        block = begun + payload
-        if len(block) > MAX_BLOCK_BYTES:
-            raise Http2Error(PROTOCOL_ERROR, f"header block is over {MAX_BLOCK_BYTES} bytes")
-        if flags & END_HEADERS:
-            self._block = None
-            self._on_block(stream_id, first_flags, block)
-        else:
-            self._block = (stream_id, first_flags, block)
+        whole = self._blocks.go_on(stream_id, flags, payload)
+        if whole is not None:
+            self._on_block(stream_id, *whole)
 
     def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
-        path = self._path(block)  # even of a stream that is refused: the tables go on
+        path = self._blocks.path(block)  # even of a stream that is refused: the tables go on
         stream = self._streams.get(stream_id)
         if stream is not None:  # trailers
             if not flags & END_STREAM:
@@ -281,23 +255,6 @@ class Connection:
         stream.call = self._open_call(path, stream)
         if flags & END_STREAM:
             self._end_of_client(stream)
-
-    def _path(self, block: bytes) -> str:
-        path = self._paths.get(block)
-        if path is not None:
-            return path
-        table = self._decoder.header_table
-        before = table.maxsize, list(table.dynamic_entries)
-        try:
-            headers = self._decoder.decode(block)
-        except HPACKError as error:
-            raise Http2Error(COMPRESSION_ERROR, str(error)) from error
-        path = next((str(value) for name, value in headers if name == ":path"), "")
-        if before != (table.maxsize, list(table.dynamic_entries)) or len(self._paths) == MAX_PATHS:
-            self._paths.clear()
-        else:
-            self._paths[block] = path
-        return path
 
     def _end_of_client(self, stream: Stream) -> None:
         stream.remote_open = False
@@ -412,7 +369,7 @@ class Connection:
             self.out.append(rst_stream(stream.id, NO_ERROR))
 
 
-def _unpadded(payload: bytes, flags: int) -> bytes:
+def _unpadded(payload: bytes) -> bytes:
     padding = payload[0] if payload else 0
     if not payload or padding >= len(payload):
         raise Http2Error(PROTOCOL_ERROR, "padding is longer than its frame")

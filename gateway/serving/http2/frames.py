@@ -1,7 +1,7 @@
 """HTTP/2 frames as bytes: their layout, what a server sends, and the header blocks it sends.
 
 Source: RFC 9113 (HTTP/2), RFC 7541 (HPACK), "gRPC over HTTP2".  Pure.
-Lives here: building frames.  Not here: which frame may follow which (connection).
+Lives here: numbers, building frames.  Not here: which frame may follow which (connection).
 """
 
 import struct
@@ -32,6 +32,14 @@ NO_TABLE = b"\x20"
 """HPACK: from here on the dynamic table is empty; what we send never uses one (RFC 7541, section 6.3)."""
 GRPC_HEADERS = b"\x88\x0f\x10\x10application/grpc"
 """:status 200 (static table 8); content-type (31) as a literal without indexing."""
+
+
+class Http2Error(Exception):
+    """The client broke the protocol: the connection ends with this error code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 def head(size: int, kind: int, flags: int, stream: int) -> bytes:
