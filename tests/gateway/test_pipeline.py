@@ -183,7 +183,7 @@ async def test_pods_that_leave_while_the_limiter_is_asked_are_a_503_also_when_th
             shop.fleet.replace(FleetDescription({MODEL: ModelPolicy()}))
             return await super().reserve(charge)
 
-        async def settle(self, reservation: Reservation, tokens: int) -> None:
+        async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
             raise LimiterUnavailableError(reservation.user)
 
     shop = Shop(limiter=Leaving(lambda name: User(name, 3, 1000), lambda: 1000.0))

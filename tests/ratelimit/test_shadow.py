@@ -263,6 +263,11 @@ class Unplugged:
     def up(self) -> bool:
         return self.plugged
 
+    share = (0, 1)
+
+    def running(self, user: str) -> int:
+        return 0
+
     def now_s(self) -> float:
         return self.limiter.now_s()
 
