@@ -29,9 +29,11 @@ from tests.support.redis import RedisServer, redis_server
 
 NAMES = st.sampled_from(["u", "v"])
 MODELS = st.sampled_from(["m", "n"])
+CHARGES = st.builds(Charge, NAMES, st.sampled_from([0, 1, 5, 12, 25]), MODELS, st.sampled_from([None, None, 1, 2]))
 LIMIT = st.none() | st.integers(0, 5)
 TOKEN_LIMIT = st.none() | st.integers(0, 40)
-TICKS = st.integers(0, 64 * 3) | st.integers(0, 64 * 130)  # in 64ths of a second
+TICKS = st.sampled_from([1, 16, 48, 61, 63, 64, 65, 66, 67, 120, 64 * 5]) | st.integers(0, 64 * 130)
+"""In 64ths of a second; the edges of a second and of a lease more often than others."""
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +96,15 @@ class Agreement(RuleBasedStateMachine):
 
     @initialize()
     def both_exist(self) -> None:
-        self.world.put(User("u", rpm=3, tpm=20, concurrency=2, models={"m": Rates(2, 15)}))
-        self.world.put(User("v", rpm=None, tpm=20))
+        self.world.put(User("u", rpm=4, tpm=40, concurrency=2, models={"m": Rates(2, 15)}))
+        self.world.put(User("v", rpm=None, tpm=40))
 
-    @rule(
-        name=NAMES, tokens=st.integers(0, 25), model=MODELS, rps=st.none() | st.integers(0, 3), which=st.integers(0, 1)
-    )
-    def reserve(self, name: str, tokens: int, model: str, rps: int | None, which: int) -> None:
-        charge, replica = Charge(name, tokens, model, rps), self.replicas[which]
+    @rule(charges=st.lists(CHARGES, min_size=1, max_size=4), which=st.integers(0, 1))
+    def reserve(self, charges: list[Charge], which: int) -> None:
+        for charge in charges:
+            self.reserve_one(charge, self.replicas[which])
+
+    def reserve_one(self, charge: Charge, replica: RedisLimiter) -> None:
         assert self.runner.run(self.memory.check(charge)) == self.runner.run(replica.check(charge))
         expected = self.runner.run(self.memory.reserve(charge))
         assert expected == self.runner.run(replica.reserve(charge))
@@ -191,8 +194,13 @@ class Agreement(RuleBasedStateMachine):
         for replica in self.replicas:
             self.runner.run(renew(replica))
 
-    @rule(ticks=st.integers(1, 64 * 30))
-    def the_clock_steps_back(self, ticks: int) -> None:
+    @rule(data=st.data())
+    def something_rare_happens(self, data: st.DataObject) -> None:
+        rare = [self.a_user_is_deleted, self.redis_forgets_its_scripts, self.redis_is_killed, self.redis_loses_all]
+        data.draw(st.sampled_from([self.the_clock_steps_back, *rare, self.redis_forgets_its_scripts]))(data)
+
+    def the_clock_steps_back(self, data: st.DataObject) -> None:
+        ticks = data.draw(st.integers(1, 64 * 30))
         back_s = self.world.clock.now_s - ticks / 64
         self.world.clock.now_s = max(back_s, self.latest_s - WINDOW_S)  # further back users are forgotten
 
@@ -202,23 +210,18 @@ class Agreement(RuleBasedStateMachine):
     ) -> None:
         self.world.put(User(name, rpm, tpm, places, {"m": Rates(*model)} if model is not None else {}))
 
-    @rule(name=NAMES)
-    def delete(self, name: str) -> None:
-        self.world.remove(name)
+    def a_user_is_deleted(self, data: st.DataObject) -> None:
+        self.world.remove(data.draw(NAMES))
 
-    @rule()
-    def redis_forgets_its_scripts(self) -> None:
+    def redis_forgets_its_scripts(self, data: st.DataObject) -> None:
         with self.server.client() as client:
             client.script_flush()
 
-    @rule(chance=st.integers(0, 3))
-    def redis_is_killed_and_comes_back(self, chance: int) -> None:
-        if chance == 0:  # a start takes longer than all else
-            self.server.kill()
-            self.server.start()
+    def redis_is_killed(self, data: st.DataObject) -> None:
+        self.server.kill()
+        self.server.start()
 
-    @rule()
-    def redis_loses_everything(self) -> None:
+    def redis_loses_all(self, data: st.DataObject) -> None:
         for dead in list(self.dead):
             self.forget(dead)
         self.server.flush()
@@ -265,6 +268,6 @@ def test_memory_and_redis_agree_on_any_history_and_no_limit_is_ever_broken(serve
     run_state_machine_as_test(
         lambda: Agreement(server),
         settings=settings(
-            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
         ),
     )
