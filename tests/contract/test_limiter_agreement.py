@@ -268,6 +268,6 @@ def test_memory_and_redis_agree_on_any_history_and_no_limit_is_ever_broken(serve
     run_state_machine_as_test(
         lambda: Agreement(server),
         settings=settings(
-            max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
         ),
     )
