@@ -1,7 +1,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -236,21 +236,26 @@ class SlowLine:
 
 @asynccontextmanager
 async def a_slow_line(server: RedisServer, path: Path) -> AsyncIterator[SlowLine]:
-    line = SlowLine(path)
+    line, tasks = SlowLine(path), []
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, back: bool) -> None:
-        with suppress(ConnectionError):
+        try:
             while data := await reader.read(2**16):
                 await asyncio.sleep(line.delay_s if back else 0)
                 writer.write(data)
-        writer.close()
+        finally:
+            writer.close()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream, there = await asyncio.open_unix_connection(server.url.removeprefix("unix://"))
-        await asyncio.gather(carry(reader, there, back=False), carry(upstream, writer, back=True))
+        tasks.append(asyncio.create_task(carry(reader, there, back=False)))
+        tasks.append(asyncio.create_task(carry(upstream, writer, back=True)))
 
     async with await asyncio.start_unix_server(connected, path):
         yield line
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_redis_that_is_too_slow_again_and_again_is_left_alone_for_longer_each_time(mortal_server, monkeypatch):
