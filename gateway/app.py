@@ -73,9 +73,9 @@ class Worker:
             health_fail_open=settings.health.fail_open,
         )
         redis = settings.redis
-        self.redis_limiter = RedisLimiter(redis.url, timeout_s=redis.timeout_s)
+        self.redis_limiter = RedisLimiter(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.limiter = ShadowLimiter(self.redis_limiter, redis.when_away)
-        self.users = UserStore(redis.url, timeout_s=redis.timeout_s)
+        self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.ledger = Ledger(self.fleet, self.limiter, self.metrics, settings.limits.settle_grace_s, time.monotonic)
         self.readiness = Readiness(self.fleet, self.ledger)
         pipeline = Pipeline(
@@ -119,6 +119,7 @@ class Worker:
                 "discovery": partial(self._discover, checker, known),
                 "health": checker.run,
                 "ledger": self.ledger.run,
+                "limiter": self.redis_limiter.run,
                 "metrics": self.metrics.beat,
                 "report": self._report,
             }

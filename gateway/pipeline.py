@@ -25,13 +25,17 @@ from gateway.names import (
 )
 from gateway.openai.errors import (
     BrokenUserError,
+    ConcurrencyExceededError,
     InvalidFilterError,
     InvalidStrategyError,
     LimiterAwayError,
+    ModelRpmExceededError,
+    ModelTpmExceededError,
     NoReadyPodError,
     RateLimitError,
     RefusalError,
     RpmExceededError,
+    RpsExceededError,
     TpmExceededError,
     UnknownModelError,
     UnknownUserError,
@@ -54,9 +58,13 @@ from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
 
-LIMIT_ERRORS: Mapping[LimitKind, type[RateLimitError]] = {
-    LimitKind.RPM: RpmExceededError,
-    LimitKind.TPM: TpmExceededError,
+LIMIT_ERRORS: Mapping[LimitKind, tuple[type[RateLimitError], str]] = {
+    LimitKind.RPM: (RpmExceededError, "user: {user} has exceeded RPM: {limit}"),
+    LimitKind.TPM: (TpmExceededError, "user: {user} has exceeded TPM: {limit}"),
+    LimitKind.MODEL_RPM: (ModelRpmExceededError, "user: {user} has exceeded RPM for model {model}: {limit}"),
+    LimitKind.MODEL_TPM: (ModelTpmExceededError, "user: {user} has exceeded TPM for model {model}: {limit}"),
+    LimitKind.RPS: (RpsExceededError, "model: {model} has exceeded RPS: {limit}"),
+    LimitKind.CONCURRENCY: (ConcurrencyExceededError, "user: {user} has exceeded CONCURRENCY: {limit}"),
 }
 RETRY_NOT_READY_S = 5.0
 """`retry-after` when a model has no ready pod: a restart of an engine process is seconds at best (chosen)."""
@@ -140,7 +148,10 @@ class Pipeline:
         strategy = self._strategy(route.model, headers)
         self._check(route)
         decided_s = self._clock()
-        verdict = await self._reserve(user, estimate.tokens) if user is not None else None
+        charge = Charge(user or "", estimate.tokens, route.model, self._fleet.rps(route.model))
+        verdict = await self._reserve(charge) if user is not None or charge.rps is not None else None
+        if user is None:
+            verdict = None  # nobody's window, nobody's headers
         reserved_s = self._clock()
         ticket = await self._route(route, strategy, verdict)
         if not ticket.pod.endpoint.ready:
@@ -196,30 +207,31 @@ class Pipeline:
             return UnknownModelError(f"model {route.model} does not exist, must be one of: {existing}", param="model")
         return NoReadyPodError(f"model {route.model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
 
-    async def _reserve(self, user: str, tokens: int) -> Admitted:
+    async def _reserve(self, charge: Charge) -> Admitted:
         try:
-            verdict = await self._limiter.reserve(Charge(user, tokens))
+            verdict = await self._limiter.reserve(charge)
         except LimiterUnavailableError as error:
             raise LimiterAwayError("limits cannot be checked now", retry_after_s=1.0) from error
         except MalformedUserError as error:
-            raise BrokenUserError(f"user: {user} is stored in a form that cannot be read") from error
+            raise BrokenUserError(f"user: {charge.user} is stored in a form that cannot be read") from error
         if isinstance(verdict, Admitted):
             return verdict
         if isinstance(verdict, UnknownUser):
-            raise UnknownUserError(f"user: {user} does not exist")
-        raise _over_limit(user, verdict)
+            raise UnknownUserError(f"user: {charge.user} does not exist")
+        raise _over_limit(charge, verdict)
 
     async def _route(self, route: RouteRequest, strategy: str, verdict: Admitted | None) -> Ticket:
         try:
             return self._fleet.route(route, strategy, self._clock())
         except NoCandidateError as error:  # the pods left while the limiter was asked
             if verdict is not None:
+                self._limiter.release(verdict.reservation)
                 await self._give_back(verdict.reservation)
             raise self._no_candidate(error, route) from error
 
     async def _give_back(self, reservation: Reservation) -> None:
         try:
-            await self._limiter.settle(reservation, 0)
+            await self._limiter.settle(reservation, 0, requests=1)
         except LimiterUnavailableError:
             self._metrics.error("settle")  # the reservation leaves with its window
 
@@ -234,7 +246,7 @@ class Pipeline:
         decision = opened.ticket.decision
         response = {"routing-strategy": decision.strategy, "x-forebay-decision": decision.reason}
         if verdict is not None:
-            response |= limit_headers(verdict.requests, verdict.tokens)
+            response |= limit_headers(verdict.requests, verdict.tokens, verdict.model)
         if session := headers.get("x-session-id"):
             response["x-session-id"] = header_safe(session)
         destinations = decision.destinations
@@ -258,8 +270,10 @@ def _selector(header: str | None) -> Selector | None:
         raise InvalidFilterError(f"external-filter: {error}", param="external-filter") from error
 
 
-def _over_limit(user: str, verdict: OverLimit) -> RefusalError:
-    message = f"user: {user} has exceeded {verdict.kind.value.upper()}: {verdict.limit}"
-    error = LIMIT_ERRORS[verdict.kind](message, retry_after_s=verdict.retry_after_s)
-    error.headers = limit_headers(verdict.requests, verdict.tokens)
+def _over_limit(charge: Charge, verdict: OverLimit) -> RefusalError:
+    kind, message = LIMIT_ERRORS[verdict.kind]
+    text = message.format(user=charge.user, model=charge.model, limit=verdict.limit)
+    error = kind(text, retry_after_s=verdict.retry_after_s)
+    if charge.user:
+        error.headers = limit_headers(verdict.requests, verdict.tokens, verdict.model)
     return error

@@ -44,6 +44,8 @@ class RedisSettings(Section):
 
     url: RedisUrl = "redis://127.0.0.1:6379/0"
     """`redis://`, `rediss://` or `unix://`."""
+    cluster: bool = False
+    """`url` names a node of a Redis Cluster; the other nodes are learned from it."""
     timeout_s: Seconds = 0.25
     """The longest a request waits for Redis before `when_away` decides; a local Redis answers in 0.001."""
     when_away: Literal["shadow", "deny", "allow"] = "shadow"
@@ -143,6 +145,8 @@ class ModelSettings(Section):
     """Instead of the default strategy."""
     locked: bool = False
     """The model's strategy beats the `routing-strategy` header."""
+    rps: Annotated[int | None, Field(ge=0)] = None
+    """Requests in any second, of all users together, over all replicas; absent: unlimited, 0: none."""
     endpoints: tuple[EndpointSettings, ...] = ()
     """May be empty: a known model with no pod answers 503."""
 

@@ -19,6 +19,8 @@ from gateway.validation import joined, rule, shown
 RETRY_AFTER_S = 1
 """Suggested when the store is away; the client of Redis reconnects within a second."""
 
+_FIELDS = "name, rpm, tpm, concurrency, models (each rpm, tpm)"
+
 _CODES = {
     HTTPStatus.BAD_REQUEST: "invalid_json",
     HTTPStatus.NOT_FOUND: "not_found",
@@ -76,5 +78,5 @@ def _sentence(detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return f"{key or 'the body'} is missing"
     if detail["type"] == "extra_forbidden":
-        return f"{key} is unknown, known fields: name, rpm, tpm"
+        return f"{key} is unknown, known fields: {_FIELDS}"
     return f"{key or 'the body'} = {shown(key, detail['input'])}, {rule(detail)}"

@@ -56,7 +56,7 @@ class ToldLimiter:
     async def reserve(self, charge: Charge) -> Verdict:
         raise NotImplementedError
 
-    async def settle(self, reservation: Reservation, tokens: int) -> None:
+    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         raise NotImplementedError
 
     async def usage(self, user: str) -> Usage | None:
