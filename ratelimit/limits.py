@@ -111,6 +111,13 @@ class Limiter(Protocol):
         """
         ...
 
+    async def check(self, charge: Charge) -> Verdict:
+        """What `reserve` would say now; takes nothing.
+
+        The quotas are those of now, without the charge; there is no reservation to settle.  Raises as `reserve` does.
+        """
+        ...
+
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """Replace the reserved tokens by what was really used, in the sub-window of the reservation.
 

@@ -34,6 +34,13 @@ class MemoryLimiter:
             self._keep(user.name, window)
         return verdict
 
+    async def check(self, charge: Charge) -> Verdict:
+        """See `Limiter.check`."""
+        user = self._users(charge.user)
+        if user is None:
+            return UnknownUser(charge.user)
+        return self._windows.get(user.name, Window()).check(user, charge.tokens, self._clock())
+
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """See `Limiter.settle`."""
         window = self._windows.get(reservation.user)

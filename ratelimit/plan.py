@@ -97,15 +97,22 @@ class Window:
 
     def reserve(self, user: User, tokens: int, now_s: float) -> Admitted | Refused:
         """Take one request and `tokens`, or nothing.  O(slots that left since the last charge)."""
+        verdict = self.check(user, tokens, now_s)
+        if isinstance(verdict, Refused):
+            return verdict
+        now_s = max(now_s, self.newest)
+        self._drop_left(now_s)
+        self.add(verdict.reservation.slot, requests=1, tokens=tokens)
+        return admitted(user, verdict.reservation, self.read(now_s))
+
+    def check(self, user: User, tokens: int, now_s: float) -> Admitted | Refused:
+        """What `reserve` would say; takes nothing, and the quotas are those of now."""
         now_s = max(now_s, self.newest)
         before = self.read(now_s)
         obstacles = self._obstacles(user, tokens, before)
         if obstacles:
             return refused(user, obstacles, before)
-        self._drop_left(now_s)
-        slot = slot_of(now_s)
-        self.add(slot, requests=1, tokens=tokens)
-        return admitted(user, Reservation(user.name, slot, tokens), self.read(now_s))
+        return admitted(user, Reservation(user.name, slot_of(now_s), tokens), before)
 
     def settle(self, slot: int, reserved: int, tokens: int) -> None:
         """Replace `reserved` by `tokens` in a slot; never below zero, and nothing when it has left."""

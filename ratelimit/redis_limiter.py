@@ -79,9 +79,11 @@ class RedisLimiter:
 
     async def reserve(self, charge: Charge) -> Verdict:
         """See `Limiter.reserve`."""
-        keys = (user_key(charge.user), window_key(charge.user))
-        reply = await self._calls.call(_RESERVE, keys, (self._time(), min(charge.tokens, MAX_LIMIT)))
-        return self._verdict(charge, reply)
+        return await self._ask(charge, "")
+
+    async def check(self, charge: Charge) -> Verdict:
+        """See `Limiter.check`."""
+        return await self._ask(charge, "check")
 
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """See `Limiter.settle`."""
@@ -111,6 +113,11 @@ class RedisLimiter:
     async def aclose(self) -> None:
         """Disconnect."""
         await self._calls.aclose()
+
+    async def _ask(self, charge: Charge, only: str) -> Verdict:
+        keys = (user_key(charge.user), window_key(charge.user))
+        reply = await self._calls.call(_RESERVE, keys, (self._time(), min(charge.tokens, MAX_LIMIT), only))
+        return self._verdict(charge, reply)
 
     def _time(self) -> str:
         """What the scripts take for the time; empty = Redis's own."""

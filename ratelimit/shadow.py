@@ -107,6 +107,18 @@ class ShadowLimiter:
                 return verdict
         return await self._reserve_alone(charge)
 
+    async def check(self, charge: Charge) -> Verdict:
+        """See `Limiter.check`."""
+        if not self._away:
+            try:
+                return await self._primary.check(charge)
+            except LimiterUnavailableError:
+                self._leave()
+        if self._when_away == "allow":
+            return _uncounted(charge)
+        self._judge(charge.user)
+        return await self._memory.check(charge)
+
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """See `Limiter.settle`; while the shared limiter is away the settlement is kept for it."""
         if reservation.slot == UNCOUNTED_SLOT:
@@ -142,8 +154,7 @@ class ShadowLimiter:
 
     async def _reserve_alone(self, charge: Charge) -> Verdict:
         if self._when_away == "allow":
-            unlimited = Quota(limit=None, used=0, reset_s=0.0)
-            return Admitted(Reservation(charge.user, UNCOUNTED_SLOT, charge.tokens), unlimited, unlimited)
+            return _uncounted(charge)
         self._judge(charge.user)
         verdict = await self._memory.reserve(charge)
         if isinstance(verdict, Admitted):
@@ -219,3 +230,8 @@ class ShadowLimiter:
         self._away = self._away or not self._primary.up
         if not (self._away or self._ledger or self._handovers):
             self._memory = self._new_memory()
+
+
+def _uncounted(charge: Charge) -> Admitted:
+    unlimited = Quota(limit=None, used=0, reset_s=0.0)
+    return Admitted(Reservation(charge.user, UNCOUNTED_SLOT, charge.tokens), unlimited, unlimited)

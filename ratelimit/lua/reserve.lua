@@ -1,5 +1,5 @@
 -- Take one request and `tokens` or nothing; nothing is written on a refusal.
--- KEYS: user, window.  ARGV: time in microseconds or '' = Redis's own, tokens.
+-- KEYS: user, window.  ARGV: time in microseconds or '' = Redis's own, tokens, 'check' = take nothing either way.
 -- Admitted: {1, now, rpm, tpm, requests, tokens, newest slot with requests, newest slot with tokens}; limit -1 = none.
 -- Refused:  {0, the same ..., RPM until slot, TPM until slot}: 0 = not in the way, -1 = never fits.
 -- Unknown user: {2}.  Malformed record: {3}.
@@ -34,6 +34,13 @@ if over_rpm or over_tpm then
   return {
     0, window.now, rpm, tpm, window.requests, window.tokens,
     window.newest or 0, tokens_slot(window, fields), rpm_until, tpm_until,
+  }
+end
+
+if ARGV[3] == 'check' then
+  return {
+    1, window.now, rpm, tpm, window.requests, window.tokens,
+    window.newest or 0, tokens_slot(window, fields_of(key)),
   }
 end
 

@@ -27,6 +27,7 @@ from ratelimit.limits import (
     Reservation,
     UnknownUser,
     User,
+    Verdict,
 )
 from ratelimit.memory import MemoryLimiter
 from ratelimit.redis_limiter import RedisLimiter
@@ -77,6 +78,22 @@ async def test_a_refused_charge_takes_nothing_of_either_kind(world, limiter):
     verdicts = [await refuse(limiter, "u", 41) for _ in range(20)]
 
     assert {Refused(LimitKind.TPM, 100, 61.0, Quota(10, 1, 61.0), Quota(100, 60, 61.0))} == set(verdicts)
+    assert (User("u", 10, 100), 1, 60) == await used(limiter, "u")
+
+
+async def test_a_check_says_what_a_charge_would_meet_and_takes_nothing(world, limiter):
+    world.put(User("u", rpm=10, tpm=100))
+    assert UnknownUser("nobody") == await limiter.check(Charge("nobody", 1))
+    untouched = await limiter.check(Charge("u", 100))
+    assert isinstance(untouched, Admitted)
+    assert (Quota(10, 0, 0.0), Quota(100, 0, 0.0)) == (untouched.requests, untouched.tokens)
+    await admit(limiter, "u", 60)
+
+    fits = [await limiter.check(Charge("u", 40)) for _ in range(20)]
+    over = [await limiter.check(Charge("u", 41)) for _ in range(20)]
+
+    assert {(Quota(10, 1, 61.0), Quota(100, 60, 61.0))} == {(each.requests, each.tokens) for each in fits}
+    assert {await refuse(limiter, "u", 41)} == set(over)
     assert (User("u", 10, 100), 1, 60) == await used(limiter, "u")
 
 
@@ -313,8 +330,11 @@ class Agreement(RuleBasedStateMachine):
     @rule(name=NAMES, tokens=st.integers(0, 25))
     def reserve(self, name: str, tokens: int) -> None:
         charge = Charge(name, tokens)
+        foreseen = self.runner.run(self.memory.check(charge))
+        assert without_reservation(foreseen) == without_reservation(self.runner.run(self.redis.check(charge)))
         expected = self.runner.run(self.memory.reserve(charge))
         assert expected == self.runner.run(self.redis.reserve(charge))
+        assert type(foreseen) is type(expected)
         if isinstance(expected, Admitted):
             self.check_window(expected.reservation)
 
@@ -364,6 +384,10 @@ class Agreement(RuleBasedStateMachine):
     def usage_agrees(self) -> None:
         for name in ("u", "v"):
             assert self.runner.run(self.memory.usage(name)) == self.runner.run(self.redis.usage(name))
+
+
+def without_reservation(verdict: Verdict) -> Verdict:
+    return verdict._replace(reservation=Reservation("", 0, 0)) if isinstance(verdict, Admitted) else verdict
 
 
 async def connect(server: RedisServer, world: World) -> RedisLimiter:

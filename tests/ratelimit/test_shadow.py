@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ratelimit import shadow as shadow_module
-from ratelimit.limits import Charge, LimiterUnavailableError, Quota, UnknownUser, User
+from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, Quota, Refused, UnknownUser, User
 from ratelimit.redis_limiter import RedisLimiter, user_key, window_key
 from ratelimit.shadow import ShadowLimiter, WhenAway
 from tests.support.limiters import a_redis_limiter, admit, put_user, refuse, used
@@ -62,9 +62,11 @@ async def test_shadow_goes_on_from_the_limits_and_sums_last_seen(mortal_server):
         await admit(limiter, "u", 30)
         await leave(mortal_server, limiter)
 
+        foreseen = await limiter.check(Charge("u", 41))
         verdict = await admit(limiter, "u", 40)
         refused = await refuse(limiter, "u", 1)
 
+    assert isinstance(foreseen, Refused)
     assert (3, 100) == (verdict.requests.used, verdict.tokens.used)
     assert 100 == refused.limit
     assert refused.retry_after_s is not None and 55 < refused.retry_after_s <= 62
@@ -77,6 +79,8 @@ async def test_a_user_never_seen_here_cannot_be_judged(mortal_server):
 
         with pytest.raises(LimiterUnavailableError):
             await limiter.reserve(Charge("u", 1))
+        with pytest.raises(LimiterUnavailableError):
+            await limiter.check(Charge("u", 1))
 
 
 async def test_a_user_deleted_before_redis_left_is_not_judged_by_old_limits(mortal_server):
@@ -110,6 +114,7 @@ async def test_allow_admits_anybody_without_quotas_and_counts_nothing(mortal_ser
     put_user(mortal_server, User("u", rpm=0))
     async with a_shadow(mortal_server, "allow") as limiter:
         await leave(mortal_server, limiter)
+        assert isinstance(await limiter.check(Charge("u", 50)), Admitted)
         verdict = await admit(limiter, "u", 50)
         await limiter.settle(verdict.reservation, 20)
 

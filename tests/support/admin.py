@@ -56,6 +56,9 @@ class ToldLimiter:
     async def reserve(self, charge: Charge) -> Verdict:
         raise NotImplementedError
 
+    async def check(self, charge: Charge) -> Verdict:
+        raise NotImplementedError
+
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         raise NotImplementedError
 

@@ -28,6 +28,9 @@ class AwayLimiter:
     async def reserve(self, charge: Charge) -> Verdict:
         raise LimiterUnavailableError(charge.user)
 
+    async def check(self, charge: Charge) -> Verdict:
+        raise LimiterUnavailableError(charge.user)
+
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         raise LimiterUnavailableError(reservation.user)
 
