@@ -5,14 +5,17 @@ Not here: Envoy's messages (extproc), the window (ratelimit), the choice (routin
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 import orjson
 
-from gateway.estimates import Estimator, PromptSize
+from gateway.answers import check_record, models_list, usage_record
+from gateway.estimates import Estimator, OutputBounds, PromptSize
 from gateway.extproc.commands import Admit, Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet import Fleet, Ticket
+from gateway.identity import Identity
 from gateway.ledger import Ledger, OpenRequest
 from gateway.limit_headers import limit_headers
 from gateway.metrics import NONE_HEALTHY, Metrics
@@ -25,6 +28,7 @@ from gateway.names import (
     WORKER_KEY,
 )
 from gateway.openai.errors import (
+    BadRequestError,
     BrokenUserError,
     InvalidFilterError,
     InvalidStrategyError,
@@ -38,6 +42,7 @@ from gateway.openai.errors import (
     UnknownUserError,
     header_safe,
 )
+from gateway.openai.paths import Operation
 from gateway.settings import Settings
 from gateway.settlement import Estimate
 from ratelimit.limits import (
@@ -49,6 +54,7 @@ from ratelimit.limits import (
     MalformedUserError,
     Reservation,
     UnknownUser,
+    Verdict,
 )
 from ratelimit.limits import Refused as OverLimit
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
@@ -63,6 +69,25 @@ RETRY_NOT_READY_S = 5.0
 """`retry-after` when a model has no ready pod: a restart of an engine process is seconds at best (chosen)."""
 
 
+DRY_RUN = "dry-run"
+"""The request header.  Not `x-forebay-*`: those are the gateway's own, and stripped from what clients send."""
+
+
+T = TypeVar("T")
+
+
+class Plan(NamedTuple):
+    """A request that could be routed, before it is known whether it may be."""
+
+    user: str | None  # None = nobody's limits
+    size: PromptSize
+    bounds: OutputBounds
+    estimate: Estimate
+    estimator: Estimator
+    route: RouteRequest
+    strategy: str
+
+
 class Pipeline:
     """Admits requests for one worker.
 
@@ -74,6 +99,7 @@ class Pipeline:
         self,
         *,
         settings: Settings,
+        identity: Identity,
         fleet: Fleet,
         limiter: Limiter,
         ledger: Ledger,
@@ -83,6 +109,7 @@ class Pipeline:
         first_id: int = 1,
     ) -> None:
         self._settings = settings
+        self._identity = identity
         self._fleet = fleet
         self._limiter = limiter
         self._ledger = ledger
@@ -92,10 +119,13 @@ class Pipeline:
         self._ids = itertools.count(first_id)
         self._estimators: dict[str, Estimator] = {}
 
-    async def admit(self, command: Admit) -> tuple[Routed, str] | Refused:
-        """Reserve and pick.  Returns what goes to Envoy and the id under which the ledger knows the request."""
+    async def admit(self, command: Admit) -> tuple[Routed, str] | Refused | Answered:
+        """Reserve and pick.  Returns what goes to Envoy and the id under which the ledger knows the request.
+
+        A dry run is answered instead: nothing is charged, nothing forwarded.
+        """
         try:
-            return await self._admit(command)
+            return await (self._foresee(command) if _is_dry_run(command.headers) else self._admit(command))
         except RefusalError as error:
             return await self.refuse(Refuse(error, command.headers))
 
@@ -103,30 +133,48 @@ class Pipeline:
         """Count a refusal and add the headers that a user with limits sees on every answer.  Charges nothing."""
         self._metrics.refusal(command.error.kind)
         headers = dict(command.error.headers)
-        user = self._user_or_none(command.headers)
-        if user is not None and not headers:
+        if not headers and (user := await self._identity.known(command.headers)) is not None:
             headers = await self._quota_headers(user)
         return Refused(command.error, headers)
 
     async def answer(self, command: Answer) -> Answered | Refused:
-        """GET /v1/models: every known model name, in OpenAI's list shape; to whoever may send requests."""
+        """GET /v1/models and /v1/usage, to whoever may send requests; charges nothing."""
         try:
-            user = self._user(command.headers)
+            user = await self._identity.user(command.headers)
+            if command.operation is Operation.USAGE:
+                return await self._usage(user)
             quota = await self._quota_headers(user) if user is not None else {}
         except RefusalError as error:
             return await self.refuse(Refuse(error, command.headers))
-        models = [{"id": name, "object": "model", "created": 0, "owned_by": "forebay"} for name in self._fleet.models()]
-        return Answered(orjson.dumps({"object": "list", "data": models}), quota)
+        return Answered(orjson.dumps(models_list(self._fleet.models())), quota)
 
-    async def _admit(self, command: Admit) -> tuple[Routed, str]:
-        started_s = self._clock()
+    async def _usage(self, user: str | None) -> Answered:
+        if user is None:
+            raise self._identity.missing()
+        usage = await _told(user, self._limiter.usage(user))
+        if usage is None:
+            raise _unknown(user)
+        return Answered(orjson.dumps(usage_record(usage)), limit_headers(usage.requests, usage.tokens))
+
+    async def _foresee(self, command: Admit) -> Answered:
+        """Whether the request would be admitted now, and if not, when; what is no matter of limits is refused."""
+        plan = await self._plan(command)
+        tokens = plan.estimate.tokens
+        if plan.user is None:
+            return Answered(orjson.dumps(check_record(None, tokens)))
+        verdict = await _verdict(plan.user, self._limiter.check(Charge(plan.user, tokens)))
+        return Answered(orjson.dumps(check_record(verdict, tokens)), limit_headers(verdict.requests, verdict.tokens))
+
+    async def _plan(self, command: Admit) -> Plan:
+        """What the request would be charged and how it would be routed.  Raises RefusalError where it cannot be."""
         request, headers = command.request, command.headers
-        user = self._user(headers)
+        user = await self._identity.user(headers)
         estimator = self._estimator(request.model)
         size = PromptSize(request.prompt_bytes, request.prompt_token_ids)
+        bounds = OutputBounds(request.max_output_tokens, request.choices)
         estimate = Estimate(
             estimator.prompt_tokens(size),
-            estimator.output_tokens(request.max_output_tokens, request.choices),
+            estimator.output_tokens(bounds, user or ""),
             request.stream,
         )
         route = RouteRequest(
@@ -140,6 +188,11 @@ class Pipeline:
         )
         strategy = self._strategy(route.model, headers)
         self._check(route)
+        return Plan(user, size, bounds, estimate, estimator, route, strategy)
+
+    async def _admit(self, command: Admit) -> tuple[Routed, str]:
+        started_s = self._clock()
+        user, size, bounds, estimate, estimator, route, strategy = await self._plan(command)
         decided_s = self._clock()
         verdict = await self._reserve(user, estimate.tokens) if user is not None else None
         reserved_s = self._clock()
@@ -150,6 +203,7 @@ class Pipeline:
             id=f"{self._worker}-{next(self._ids):x}",
             ticket=ticket,
             prompt=size,
+            bounds=bounds,
             estimate=estimate,
             estimator=estimator,
             reservation=verdict.reservation if verdict is not None else None,
@@ -157,18 +211,7 @@ class Pipeline:
         self._ledger.open(opened)
         self._metrics.limiter_answered(reserved_s - decided_s)
         self._metrics.decided((decided_s - started_s) + (self._clock() - reserved_s))
-        return self._routed(opened, headers, verdict), opened.id
-
-    def _user_or_none(self, headers: Mapping[str, str]) -> str | None:
-        anonymous = self._settings.anonymous
-        return headers.get("user") or (anonymous if anonymous not in {"allow", "deny"} else None)
-
-    def _user(self, headers: Mapping[str, str]) -> str | None:
-        """None = nobody in particular, without limits."""
-        user = self._user_or_none(headers)
-        if user is None and self._settings.anonymous == "deny":
-            raise UnknownUserError("user header is missing, must name a user")
-        return user
+        return self._routed(opened, command.headers, verdict), opened.id
 
     def _estimator(self, model: str) -> Estimator:
         if model not in self._estimators:
@@ -198,16 +241,9 @@ class Pipeline:
         return NoReadyPodError(f"model {route.model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
 
     async def _reserve(self, user: str, tokens: int) -> Admitted:
-        try:
-            verdict = await self._limiter.reserve(Charge(user, tokens))
-        except LimiterUnavailableError as error:
-            raise LimiterAwayError("limits cannot be checked now", retry_after_s=1.0) from error
-        except MalformedUserError as error:
-            raise BrokenUserError(f"user: {user} is stored in a form that cannot be read") from error
+        verdict = await _verdict(user, self._limiter.reserve(Charge(user, tokens)))
         if isinstance(verdict, Admitted):
             return verdict
-        if isinstance(verdict, UnknownUser):
-            raise UnknownUserError(f"user: {user} does not exist")
         raise _over_limit(user, verdict)
 
     async def _route(self, route: RouteRequest, strategy: str, verdict: Admitted | None) -> Ticket:
@@ -254,7 +290,38 @@ class Pipeline:
         shown = {**response, "target-pod": decision.pod.name}
         if not self._settings.hide_pod_address:
             shown["target-pod-ip"] = decision.pod.address
-        return Routed(request, shown, metadata, self._fleet.names)
+        return Routed(request, shown, metadata, self._fleet.names, self._identity.withheld)
+
+
+async def _verdict(user: str, question: Awaitable[Verdict]) -> Admitted | OverLimit:
+    verdict = await _told(user, question)
+    if isinstance(verdict, UnknownUser):
+        raise _unknown(user)
+    return verdict
+
+
+async def _told(user: str, question: Awaitable[T]) -> T:
+    """What the limiter says; its errors as answers to the client."""
+    try:
+        return await question
+    except LimiterUnavailableError as error:
+        raise LimiterAwayError("limits cannot be checked now", retry_after_s=1.0) from error
+    except MalformedUserError as error:
+        raise BrokenUserError(f"user: {user} is stored in a form that cannot be read") from error
+
+
+def _unknown(user: str) -> UnknownUserError:
+    return UnknownUserError(f"user: {user} does not exist")
+
+
+def _is_dry_run(headers: Mapping[str, str]) -> bool:
+    """Anything else than the two words is refused: a mistake must not send and charge what was only a question."""
+    said = headers.get(DRY_RUN)
+    if said is None or said == "false":
+        return False
+    if said == "true":
+        return True
+    raise BadRequestError(f"{DRY_RUN} = {header_safe(said)}, must be true or false", param=DRY_RUN)
 
 
 def _selector(header: str | None) -> Selector | None:

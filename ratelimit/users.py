@@ -30,17 +30,14 @@ class UserStore:
     """The records on the Redis at `url`.  All methods may raise UserStoreUnavailableError."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        # protocol 3 makes redis-py 8 hand out connections that Redis has closed (it takes their end for a notification)
-        self._redis = Redis.from_url(
-            url, protocol=2, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
-        )
+        self._redis = store_client(url, timeout_s)
 
     async def create(self, user: User) -> tuple[User, bool]:
         """Store a new user: (user, True).  When there is one already: (the stored one, False), unchanged.
 
         Raises MalformedUserError when what is there is not a user record.
         """
-        with _availability():
+        with availability():
             while True:
                 if await self._redis.set(user_key(user.name), _record(user, {}), nx=True):
                     return user, True
@@ -50,7 +47,7 @@ class UserStore:
 
     async def read(self, name: str) -> User | None:
         """The stored user; None = unknown.  Raises MalformedUserError."""
-        with _availability():
+        with availability():
             stored = await self._redis.get(user_key(name))
         return None if stored is None else _well_formed(name, stored)
 
@@ -65,13 +62,13 @@ class UserStore:
             pipe.set(user_key(user.name), _record(user, _fields(stored) or {}))
             return user
 
-        with _availability():
+        with availability():
             updated: User | None = await self._redis.transaction(replace, user_key(user.name), value_from_callable=True)
             return updated
 
     async def delete(self, name: str) -> User | None:
         """Remove a user and return the last record, a malformed one without limits; None = unknown."""
-        with _availability():
+        with availability():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.get(user_key(name))
                 pipe.delete(user_key(name))
@@ -83,7 +80,7 @@ class UserStore:
     async def list(self) -> list[User]:
         """All users by name; malformed records are left out, `read` tells about them."""
         found: dict[str, User] = {}
-        with _availability():
+        with availability():
             cursor = None
             while cursor != 0:
                 cursor, keys = await self._redis.scan(cursor or 0, match=f"{USER_KEY_PREFIX}*", count=SCAN_PAGE)
@@ -99,8 +96,19 @@ class UserStore:
         await self._redis.aclose()
 
 
+def store_client(url: str, timeout_s: float) -> Redis:
+    """A client for records.
+
+    Protocol 3 makes redis-py 8 hand out connections that Redis has closed (it takes their end for a notification).
+    """
+    return Redis.from_url(
+        url, protocol=2, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
+    )
+
+
 @contextmanager
-def _availability() -> Iterator[None]:
+def availability() -> Iterator[None]:
+    """Turn what the client raises into UserStoreUnavailableError."""
     try:
         yield
     except (RedisError, OSError) as error:
