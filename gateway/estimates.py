@@ -25,7 +25,7 @@ ENOUGH_ANSWERS = 10
 """Answers before their lengths are believed: with fewer the default quantile is the longest one (chosen)."""
 MAX_USERS = 2_000
 """Users of one model whose lengths are remembered, those with the latest answers; others have the model's.
-Chosen: at 2 KB each, 4 MB."""
+Chosen: at 1 KB each, 2 MB."""
 
 
 @dataclass(slots=True)

@@ -54,7 +54,7 @@ from ratelimit.limits import (
     MalformedUserError,
     Reservation,
     UnknownUser,
-    Verdict,
+    Usage,
 )
 from ratelimit.limits import Refused as OverLimit
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
@@ -151,9 +151,7 @@ class Pipeline:
     async def _usage(self, user: str | None) -> Answered:
         if user is None:
             raise self._identity.missing()
-        usage = await _told(user, self._limiter.usage(user))
-        if usage is None:
-            raise _unknown(user)
+        usage: Usage = await _told(user, self._limiter.usage(user))
         return Answered(orjson.dumps(usage_record(usage)), limit_headers(usage.requests, usage.tokens))
 
     async def _foresee(self, command: Admit) -> Answered:
@@ -162,7 +160,7 @@ class Pipeline:
         tokens = plan.estimate.tokens
         if plan.user is None:
             return Answered(orjson.dumps(check_record(None, tokens)))
-        verdict = await _verdict(plan.user, self._limiter.check(Charge(plan.user, tokens)))
+        verdict: Admitted | OverLimit = await _told(plan.user, self._limiter.check(Charge(plan.user, tokens)))
         return Answered(orjson.dumps(check_record(verdict, tokens)), limit_headers(verdict.requests, verdict.tokens))
 
     async def _plan(self, command: Admit) -> Plan:
@@ -241,7 +239,7 @@ class Pipeline:
         return NoReadyPodError(f"model {route.model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
 
     async def _reserve(self, user: str, tokens: int) -> Admitted:
-        verdict = await _verdict(user, self._limiter.reserve(Charge(user, tokens)))
+        verdict: Admitted | OverLimit = await _told(user, self._limiter.reserve(Charge(user, tokens)))
         if isinstance(verdict, Admitted):
             return verdict
         raise _over_limit(user, verdict)
@@ -293,25 +291,17 @@ class Pipeline:
         return Routed(request, shown, metadata, self._fleet.names, self._identity.withheld)
 
 
-async def _verdict(user: str, question: Awaitable[Verdict]) -> Admitted | OverLimit:
-    verdict = await _told(user, question)
-    if isinstance(verdict, UnknownUser):
-        raise _unknown(user)
-    return verdict
-
-
-async def _told(user: str, question: Awaitable[T]) -> T:
-    """What the limiter says; its errors as answers to the client."""
+async def _told(user: str, question: Awaitable[T | UnknownUser | None]) -> T:
+    """What the limiter says of a user; that it does not, or not of this one, as answers to the client."""
     try:
-        return await question
+        told = await question
     except LimiterUnavailableError as error:
         raise LimiterAwayError("limits cannot be checked now", retry_after_s=1.0) from error
     except MalformedUserError as error:
         raise BrokenUserError(f"user: {user} is stored in a form that cannot be read") from error
-
-
-def _unknown(user: str) -> UnknownUserError:
-    return UnknownUserError(f"user: {user} does not exist")
+    if told is None or isinstance(told, UnknownUser):
+        raise UnknownUserError(f"user: {user} does not exist")
+    return told
 
 
 def _is_dry_run(headers: Mapping[str, str]) -> bool:
