@@ -55,6 +55,7 @@ from ratelimit.limits import (
     Reservation,
     UnknownUser,
     Usage,
+    Verdict,
 )
 from ratelimit.limits import Refused as OverLimit
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
@@ -83,6 +84,7 @@ class Plan(NamedTuple):
     size: PromptSize
     bounds: OutputBounds
     estimate: Estimate
+    first_guess: int  # of all tokens, before anything was learned about lengths
     estimator: Estimator
     route: RouteRequest
     strategy: str
@@ -157,11 +159,11 @@ class Pipeline:
     async def _foresee(self, command: Admit) -> Answered:
         """Whether the request would be admitted now, and if not, when; what is no matter of limits is refused."""
         plan = await self._plan(command)
-        tokens = plan.estimate.tokens
         if plan.user is None:
-            return Answered(orjson.dumps(check_record(None, tokens)))
-        verdict: Admitted | OverLimit = await _told(plan.user, self._limiter.check(Charge(plan.user, tokens)))
-        return Answered(orjson.dumps(check_record(verdict, tokens)), limit_headers(verdict.requests, verdict.tokens))
+            return Answered(orjson.dumps(check_record(None, plan.estimate.tokens)))
+        verdict, estimate = await _judged(plan.user, plan, self._limiter.check)
+        shown = limit_headers(verdict.requests, verdict.tokens)
+        return Answered(orjson.dumps(check_record(verdict, estimate.tokens)), shown)
 
     async def _plan(self, command: Admit) -> Plan:
         """What the request would be charged and how it would be routed.  Raises RefusalError where it cannot be."""
@@ -186,13 +188,17 @@ class Pipeline:
         )
         strategy = self._strategy(route.model, headers)
         self._check(route)
-        return Plan(user, size, bounds, estimate, estimator, route, strategy)
+        first_guess = estimate.prompt_tokens + estimator.first_guess(bounds)
+        return Plan(user, size, bounds, estimate, first_guess, estimator, route, strategy)
 
     async def _admit(self, command: Admit) -> tuple[Routed, str]:
         started_s = self._clock()
-        user, size, bounds, estimate, estimator, route, strategy = await self._plan(command)
+        plan = await self._plan(command)
+        user, size, bounds, estimate, _, estimator, route, strategy = plan
         decided_s = self._clock()
-        verdict = await self._reserve(user, estimate.tokens) if user is not None else None
+        verdict = None
+        if user is not None:
+            verdict, estimate = await self._reserve(user, plan)
         reserved_s = self._clock()
         ticket = await self._route(route, strategy, verdict)
         if not ticket.pod.endpoint.ready:
@@ -238,10 +244,10 @@ class Pipeline:
             return UnknownModelError(f"model {route.model} does not exist, must be one of: {existing}", param="model")
         return NoReadyPodError(f"model {route.model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
 
-    async def _reserve(self, user: str, tokens: int) -> Admitted:
-        verdict: Admitted | OverLimit = await _told(user, self._limiter.reserve(Charge(user, tokens)))
+    async def _reserve(self, user: str, plan: Plan) -> tuple[Admitted, Estimate]:
+        verdict, estimate = await _judged(user, plan, self._limiter.reserve)
         if isinstance(verdict, Admitted):
-            return verdict
+            return verdict, estimate
         raise _over_limit(user, verdict)
 
     async def _route(self, route: RouteRequest, strategy: str, verdict: Admitted | None) -> Ticket:
@@ -289,6 +295,26 @@ class Pipeline:
         if not self._settings.hide_pod_address:
             shown["target-pod-ip"] = decision.pod.address
         return Routed(request, shown, metadata, self._fleet.names, self._identity.withheld)
+
+
+async def _judged(
+    user: str, plan: Plan, ask: Callable[[Charge], Awaitable[Verdict]]
+) -> tuple[Admitted | OverLimit, Estimate]:
+    """The verdict, and the estimate it is about.
+
+    What was learned of lengths alone never shuts a user out, who could then teach nothing else: where more is expected
+    than the limit ever allows, and the first guess would fit, an empty window is asked for.
+    """
+    estimate = plan.estimate
+    verdict: Admitted | OverLimit = await _told(user, ask(Charge(user, estimate.tokens)))
+    if (
+        isinstance(verdict, OverLimit)
+        and (verdict.kind, verdict.retry_after_s) == (LimitKind.TPM, None)
+        and plan.first_guess <= verdict.limit
+    ):
+        estimate = estimate._replace(output_tokens=verdict.limit - estimate.prompt_tokens)
+        verdict = await _told(user, ask(Charge(user, estimate.tokens)))
+    return verdict, estimate
 
 
 async def _told(user: str, question: Awaitable[T | UnknownUser | None]) -> T:
