@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.estimates import Estimator, PromptSize
+from gateway.estimates import Estimator, OutputBounds, PromptSize
 from gateway.fleet import Fleet, Ticket
 from gateway.metrics import Metrics
 from gateway.settlement import Estimate, Seen, Settlement, settle
@@ -26,6 +26,7 @@ class OpenRequest:
     id: str
     ticket: Ticket
     prompt: PromptSize
+    bounds: OutputBounds
     estimate: Estimate
     estimator: Estimator
     reservation: Reservation | None  # None: nobody's limits
@@ -131,6 +132,8 @@ class Ledger:
             opened.estimator.learn_prompt(opened.prompt, seen.usage.prompt_tokens)
             if opened.estimate.streams and seen.response_bytes is not None and seen.usage.completion_tokens is not None:
                 opened.estimator.learn_stream(seen.response_bytes, seen.usage.completion_tokens)
+        if settlement.outcome == "ok" and seen.usage is not None and seen.usage.completion_tokens is not None:
+            opened.estimator.learn_output(opened.bounds, opened.ticket.request.user, seen.usage.completion_tokens)
         decision = opened.ticket.decision
         served = (pod.id for pod in decision.fallbacks if pod.address == seen.upstream)
         self._fleet.observe(

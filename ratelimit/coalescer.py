@@ -1,7 +1,8 @@
 """Script calls of one event-loop tick travel to Redis as one pipeline on one connection, in the order they were made.
 
 Lives here: batching, the deadline, the circuit breaker, scripts that Redis has forgotten.  Not here: what scripts do.
-While one batch is out the next one gathers, so the more calls there are the less each costs.  One connection:
+While one batch is out the next one gathers, so the more calls there are the less each costs; a call that has been
+alone lately goes at once.  One connection:
 calls run in the order in which they were made.  Nothing is ever repeated that may have run.
 """
 
@@ -124,6 +125,7 @@ class Coalescer:
         self._forgotten: list[Call] = []  # of these: Redis does not know the script
         self._deadline: asyncio.TimerHandle | None = None
         self._busy = False  # from a batch's first call to its last reply
+        self._lone = False  # the last batch was a single call: the next one does not wait for company
         self._connecting: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._up.set()
@@ -159,7 +161,10 @@ class Coalescer:
         self._waiting.append(call)
         if not self._busy:
             self._busy = True
-            loop.call_soon(self._send_waiting)  # after this tick's other calls
+            if self._lone and self._link is not None:
+                self._send_waiting()
+            else:
+                loop.call_soon(self._send_waiting)  # after this tick's other calls
         return call.reply
 
     async def aclose(self) -> None:
@@ -177,6 +182,7 @@ class Coalescer:
         calls = [call for call in self._waiting if not call.reply.done()]
         self._waiting = []
         self._batch = next(self._batches)
+        self._lone = len(calls) == 1
         if calls:
             self._send(calls)
         else:

@@ -35,13 +35,7 @@ class UserStore:
     """The records on the Redis at `url`.  All methods may raise UserStoreUnavailableError."""
 
     def __init__(self, url: str, timeout_s: float, *, cluster: bool = False) -> None:
-        # protocol 3 makes redis-py 8 hand out connections that Redis has closed (it takes their end for a notification)
-        options: dict[str, Any] = {"protocol": 2, "socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
-        self._redis: Any  # the two have the same calls and no common type
-        if cluster:
-            self._redis = RedisCluster.from_url(url, **options)
-        else:
-            self._redis = Redis.from_url(url, **options, retry=Retry(NoBackoff(), 0))
+        self._redis = store_client(url, timeout_s, cluster=cluster)
         self._cluster = cluster
 
     async def create(self, user: User) -> tuple[User, bool]:
@@ -49,7 +43,7 @@ class UserStore:
 
         Raises MalformedUserError when what is there is not a user record.
         """
-        with _availability():
+        with availability():
             while True:
                 if await self._redis.set(user_key(user.name), _record(user, {}), nx=True):
                     return user, True
@@ -59,14 +53,14 @@ class UserStore:
 
     async def read(self, name: str) -> User | None:
         """The stored user; None = unknown.  Raises MalformedUserError."""
-        with _availability():
+        with availability():
             stored = await self._redis.get(user_key(name))
         return None if stored is None else _well_formed(name, stored)
 
     async def update(self, user: User) -> User | None:
         """Replace the limits and keep other tools' fields; None = unknown.  Repairs a malformed record."""
         key = user_key(user.name)
-        with _availability():
+        with availability():
             while (stored := await self._redis.get(key)) is not None:
                 record = _record(user, _fields(stored) or {})
                 if await self._redis.eval(_REPLACE, 1, key, stored, record):
@@ -75,7 +69,7 @@ class UserStore:
 
     async def delete(self, name: str) -> User | None:
         """Remove a user and return the last record, a malformed one without limits; None = unknown."""
-        with _availability():
+        with availability():
             stored = await self._redis.getdel(user_key(name))
         if stored is None:
             return None
@@ -84,7 +78,7 @@ class UserStore:
     async def list(self) -> list[User]:
         """All users by name; malformed records are left out, `read` tells about them."""
         found: dict[str, User] = {}
-        with _availability():
+        with availability():
             page: list[bytes | str] = []
             async for key in self._redis.scan_iter(match=f"{USER_KEY_PREFIX}*", count=SCAN_PAGE):
                 page.append(key)
@@ -107,8 +101,20 @@ class UserStore:
         await self._redis.aclose()
 
 
+def store_client(url: str, timeout_s: float, *, cluster: bool) -> Any:
+    """A client for records: of one server or of a cluster, which have the same calls and no common type.
+
+    Protocol 3 makes redis-py 8 hand out connections that Redis has closed (it takes their end for a notification).
+    """
+    options: dict[str, Any] = {"protocol": 2, "socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+    if cluster:
+        return RedisCluster.from_url(url, **options)
+    return Redis.from_url(url, **options, retry=Retry(NoBackoff(), 0))
+
+
 @contextmanager
-def _availability() -> Iterator[None]:
+def availability() -> Iterator[None]:
+    """Turn what the client raises into UserStoreUnavailableError."""
     try:
         yield
     except (RedisError, RedisClusterException, OSError) as error:

@@ -20,7 +20,7 @@ MAX_LIMIT = 2**53
 """Every JSON reader holds integers up to here exactly (RFC 8259, section 6)."""
 
 
-def _user_name(name: str) -> str:
+def _name(name: str) -> str:
     if not 1 <= len(name.encode()) <= MAX_NAME_BYTES:
         message = f"must be 1 to {MAX_NAME_BYTES} bytes of UTF-8"
         raise ValueError(message)
@@ -30,6 +30,7 @@ def _user_name(name: str) -> str:
     return name
 
 
+Name = Annotated[str, AfterValidator(_name)]
 Limit = Annotated[StrictInt, Field(ge=0, le=MAX_LIMIT)]
 
 
@@ -49,7 +50,7 @@ class UserBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    name: Annotated[str, AfterValidator(_user_name)]
+    name: Name
     """1 to 256 bytes of UTF-8 without control characters."""
     rpm: Limit | None = None
     """Requests in any 60 seconds; absent or null: unlimited, 0: none."""
@@ -78,6 +79,15 @@ class UserBody(BaseModel):
         return User(self.name, self.rpm, self.tpm, self.concurrency, models)
 
 
+class CheckBody(BaseModel):
+    """What a request would be charged."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    tokens: Limit
+    """Prompt and output together."""
+
+
 class _CappedRequest(Request):
     """A request that is refused as soon as its body is known to be too large, and is JSON."""
 
@@ -104,11 +114,13 @@ def _too_large() -> HTTPException:
 
 
 class JsonRoute(APIRoute):
-    """A route whose body must say that it is JSON."""
+    """A route whose body, if it has one, must say that it is JSON."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's hook for changing the request before it is read."""
         handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
 
         async def handle_json(request: Request) -> Response:
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -70,6 +70,19 @@ async def test_a_refused_charge_takes_nothing_of_either_kind(world, limiter):
     assert (User("u", 10, 100), 1, 60) == await used(limiter, "u")
 
 
+async def test_a_check_says_what_a_charge_would_meet_and_takes_nothing(world, limiter):
+    world.put(User("u", rpm=10, tpm=100))
+    assert UnknownUser("nobody") == await limiter.check(Charge("nobody", 1))
+    await admit(limiter, "u", 60)
+
+    fits = [await limiter.check(Charge("u", 40)) for _ in range(20)]
+    over = [await limiter.check(Charge("u", 41)) for _ in range(20)]
+
+    assert {(Quota(10, 1, 61.0), Quota(100, 60, 61.0))} == {(each.requests, each.tokens) for each in fits}
+    assert {await refuse(limiter, "u", 41)} == set(over)
+    assert (User("u", 10, 100), 1, 60) == await used(limiter, "u")
+
+
 async def test_retry_after_is_the_exact_time(world, limiter):
     world.put(User("u", rpm=100, tpm=100))
     for tokens in (40, 30, 30):

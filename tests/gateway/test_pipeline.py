@@ -1,5 +1,7 @@
 """Admission: who, how much, where, and what the client is told."""
 
+import asyncio
+
 import orjson
 import pytest
 
@@ -9,20 +11,10 @@ from gateway.extproc.events import Answered, Refused, Routed
 from gateway.openai.errors import BadRequestError, error_headers
 from gateway.openai.paths import Operation
 from gateway.settings import LimitSettings, Settings
-from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, Rates, Reservation, User, Verdict
+from ratelimit.limits import Charge, Rates, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from tests.support.pods import MODEL
-from tests.support.shop import AwayLimiter, Shop
-
-
-def refused(outcome: Refused | Routed) -> tuple[int, str, str | None]:
-    assert isinstance(outcome, Refused)
-    return outcome.error.status, outcome.error.kind, outcome.error.param
-
-
-def routed(outcome: Refused | Routed) -> Routed:
-    assert isinstance(outcome, Routed), outcome
-    return outcome
+from tests.support.shop import AwayLimiter, Shop, refused, routed
 
 
 async def test_the_destination_is_the_same_in_header_and_metadata_with_two_fallbacks():
@@ -120,21 +112,21 @@ async def test_a_place_is_free_as_soon_as_the_stream_closes():
     routed(await shop.admit(user="lgy"))
 
 
-async def test_pods_that_leave_while_the_limiter_is_asked_leave_nothing_charged():
-    class Leaving(MemoryLimiter):
+async def test_the_pick_is_made_while_the_limiter_is_asked_and_taken_back_when_it_refuses():
+    counted = []
+
+    class Watching(MemoryLimiter):
         async def reserve(self, charge: Charge) -> Verdict:
-            shop.fleet.replace(FleetDescription({MODEL: ModelPolicy()}))
+            await asyncio.sleep(0)
+            counted.append(shop.fleet.in_flight()[MODEL])
             return await super().reserve(charge)
 
-    limiter = Leaving(lambda name: User(name, 3, 1000, 1), lambda: 1000.0)
-    shop = Shop(limiter=limiter)
+    shop = Shop(limiter=Watching(lambda name: User(name, 1), lambda: 1000.0))
 
-    assert (503, "no_ready_pod", None) == refused(await shop.admit(user="lgy"))
+    routed(await shop.admit(user="lgy"))
+    assert (429, "rpm", None) == refused(await shop.admit(user="lgy"))
 
-    usage = await limiter.usage("lgy")
-    assert usage is not None
-    assert (0, 0) == (usage.requests.used, usage.tokens.used)
-    assert isinstance(await limiter.reserve(Charge("lgy", 1)), Admitted)
+    assert ([1, 2], 1) == (counted, shop.fleet.in_flight()[MODEL])
 
 
 async def test_tokens_are_reserved_for_prompt_and_output_and_refused_together():
@@ -221,6 +213,28 @@ async def test_the_models_list_is_denied_to_those_who_may_send_nothing():
     assert 401 == outcome.error.status
 
 
+async def test_with_keys_on_the_holder_is_charged_and_the_engine_sees_neither_key_nor_claim():
+    shop = Shop(Settings(identity="api_key"), users={"lgy": User("lgy", 1)}, keys={"k": "lgy"})
+
+    outcome = routed(await shop.admit(authorization="Bearer k", user="root"))
+
+    assert ("authorization", "user") == outcome.withheld
+    assert (429, "rpm", None) == refused(await shop.admit(authorization="Bearer k"))
+    assert (401, "invalid_key", None) == refused(await shop.admit(authorization="Bearer x", user="lgy"))
+    routed(await shop.admit(user="lgy"))  # nobody in particular
+    shop.away = True
+    assert (503, "limiter_away", None) == refused(await shop.admit(authorization="Bearer k"))
+
+
+async def test_a_malformed_body_shows_the_limits_of_the_holder_and_nothing_to_a_bad_key():
+    shop = Shop(Settings(identity="api_key"), users={"lgy": User("lgy", 3)}, keys={"k": "lgy"})
+    shown = [
+        (await shop.pipeline.refuse(Refuse(BadRequestError("x"), {"authorization": f"Bearer {key}"}))).headers
+        for key in ("k", "x")
+    ]
+    assert ["3", None] == [headers.get("x-ratelimit-remaining-requests") for headers in shown]
+
+
 async def test_a_choice_among_pods_that_all_fail_their_checks_is_counted_as_a_fallback():
     shop = Shop()
     shop.fleet._health_fail_open = True
@@ -242,18 +256,3 @@ async def test_names_that_clients_make_up_are_not_remembered():
         await shop.admit({"model": f"made-up-{number}"})
     await shop.admit()
     assert ["m"] == list(shop.pipeline._estimators)
-
-
-async def test_pods_that_leave_while_the_limiter_is_asked_are_a_503_also_when_the_limiter_leaves_with_them():
-    class Leaving(MemoryLimiter):
-        async def reserve(self, charge: Charge) -> Verdict:
-            shop.fleet.replace(FleetDescription({MODEL: ModelPolicy()}))
-            return await super().reserve(charge)
-
-        async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
-            raise LimiterUnavailableError(reservation.user)
-
-    shop = Shop(limiter=Leaving(lambda name: User(name, 3, 1000), lambda: 1000.0))
-
-    assert (503, "no_ready_pod", None) == refused(await shop.admit(user="lgy"))
-    assert b'forebay_errors_total{where="settle"} 1.0' in shop.metrics.render()

@@ -42,7 +42,7 @@ async def test_each_caller_gets_its_own_reply(server):
 
 async def test_the_calls_of_one_tick_reach_redis_in_one_read(server):
     async with a_coalescer(server) as coalescer:
-        await echo(coalescer, 0)
+        await asyncio.gather(echo(coalescer, 0), echo(coalescer, 0))
         idle = reads(server)
         looking = reads(server) - idle
 
