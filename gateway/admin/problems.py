@@ -20,8 +20,6 @@ from gateway.validation import joined, rule, shown
 RETRY_AFTER_S = 1
 """Suggested when the store is away; the client of Redis reconnects within a second."""
 
-_FIELDS = "name, rpm, tpm, concurrency, models (each rpm, tpm)"
-
 _CODES = {
     HTTPStatus.BAD_REQUEST: "invalid_json",
     HTTPStatus.NOT_FOUND: "not_found",

@@ -56,7 +56,7 @@ async def test_every_problem_is_named_as_key_value_rule():
 
     assert (
         "name = '', must be 1 to 256 bytes of UTF-8; rpm = -1, must be greater than or equal to 0; "
-        "rmp is unknown, known fields: name, rpm, tpm, concurrency, models (each rpm, tpm)"
+        "rmp is unknown, known fields: name, rpm, tpm, concurrency, models"
     ) == answer.json()["message"]
 
 
