@@ -30,6 +30,9 @@ MAX_DOUBLINGS = 5
 """Of that pause, one for each failure in a row: a Redis that is reached and then too slow again is left alone, at most
 for 6.4 s, so that few requests pay for finding out (chosen)."""
 
+LONE = 8
+"""Batches of a single call after which the next call does not wait for company (chosen: load soon makes a pair)."""
+
 Reply = list[int]
 Argument = str | bytes | int
 
@@ -125,7 +128,7 @@ class Coalescer:
         self._forgotten: list[Call] = []  # of these: Redis does not know the script
         self._deadline: asyncio.TimerHandle | None = None
         self._busy = False  # from a batch's first call to its last reply
-        self._lone = False  # the last batch was a single call: the next one does not wait for company
+        self._lone = 0  # batches in a row that were a single call
         self._connecting: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._up.set()
@@ -161,7 +164,7 @@ class Coalescer:
         self._waiting.append(call)
         if not self._busy:
             self._busy = True
-            if self._lone and self._link is not None:
+            if self._lone >= LONE and self._link is not None:
                 self._send_waiting()
             else:
                 loop.call_soon(self._send_waiting)  # after this tick's other calls
@@ -182,7 +185,7 @@ class Coalescer:
         calls = [call for call in self._waiting if not call.reply.done()]
         self._waiting = []
         self._batch = next(self._batches)
-        self._lone = len(calls) == 1
+        self._lone = self._lone + 1 if len(calls) == 1 else 0
         if calls:
             self._send(calls)
         else:

@@ -44,7 +44,9 @@ class _Client(asyncio.Protocol):
             self.connection.leave(error.code, str(error))
             self.close()
         else:
-            self._flush()
+            self._flushing = False
+            if self.connection.out:
+                self._flush_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._clients.discard(self)
