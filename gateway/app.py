@@ -128,6 +128,7 @@ class Worker:
                 "discovery": partial(self._discover, checker, known),
                 "health": checker.run,
                 "ledger": self.ledger.run,
+                "limiter": self.redis_limiter.run,
                 "metrics": self.metrics.beat,
                 "report": self._report,
             }

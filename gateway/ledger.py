@@ -46,7 +46,7 @@ class Ledger:
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
         self._ended: dict[str, OpenRequest] = {}  # of `_open`: closed, waiting for their entry, oldest first
-        self._charges: dict[tuple[str, int], tuple[int, int, int]] = {}  # user, slot -> reserved, used, requests
+        self._charges: dict[Reservation, tuple[int, int, int]] = {}  # by all but tokens: reserved, used, requests
         self._settling: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -114,6 +114,8 @@ class Ledger:
     def _release(self, opened: OpenRequest) -> None:
         if self._fleet.release(opened.ticket):
             self._metrics.in_flight(opened.ticket.request.model, -1)
+            if opened.reservation is not None:
+                self._limiter.release(opened.reservation)
 
     def _count(self, opened: OpenRequest, settlement: Settlement) -> None:
         model = opened.ticket.request.model
@@ -147,17 +149,17 @@ class Ledger:
         )
 
     def _charge(self, reservation: Reservation, tokens: int) -> None:
-        """Settle soon: entries come in batches, and those of one user and slot are one call."""
+        """Settle soon: entries come in batches, and those of one user, slot and model are one call."""
         if not self._charges:
             asyncio.get_running_loop().call_soon(self._settle_charges)
-        key = (reservation.user, reservation.slot)
+        key = reservation._replace(tokens=0)
         reserved, used, count = self._charges.get(key, (0, 0, 0))
         self._charges[key] = (reserved + reservation.tokens, used + tokens, count + 1)
 
     def _settle_charges(self) -> None:
         charges, self._charges = self._charges, {}
-        for (user, slot), (reserved, used, count) in charges.items():
-            task = asyncio.ensure_future(self._settle(Reservation(user, slot, reserved), used, count))
+        for reservation, (reserved, used, count) in charges.items():
+            task = asyncio.ensure_future(self._settle(reservation._replace(tokens=reserved), used, count))
             self._settling.add(task)
             task.add_done_callback(self._settled)
 

@@ -30,13 +30,17 @@ from gateway.names import (
 from gateway.openai.errors import (
     BadRequestError,
     BrokenUserError,
+    ConcurrencyExceededError,
     InvalidFilterError,
     InvalidStrategyError,
     LimiterAwayError,
+    ModelRpmExceededError,
+    ModelTpmExceededError,
     NoReadyPodError,
     RateLimitError,
     RefusalError,
     RpmExceededError,
+    RpsExceededError,
     TpmExceededError,
     UnknownModelError,
     UnknownUserError,
@@ -61,9 +65,13 @@ from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
 
-LIMIT_ERRORS: Mapping[LimitKind, type[RateLimitError]] = {
-    LimitKind.RPM: RpmExceededError,
-    LimitKind.TPM: TpmExceededError,
+LIMIT_ERRORS: Mapping[LimitKind, tuple[type[RateLimitError], str]] = {
+    LimitKind.RPM: (RpmExceededError, "user: {user} has exceeded RPM: {limit}"),
+    LimitKind.TPM: (TpmExceededError, "user: {user} has exceeded TPM: {limit}"),
+    LimitKind.MODEL_RPM: (ModelRpmExceededError, "user: {user} has exceeded RPM for model {model}: {limit}"),
+    LimitKind.MODEL_TPM: (ModelTpmExceededError, "user: {user} has exceeded TPM for model {model}: {limit}"),
+    LimitKind.RPS: (RpsExceededError, "model: {model} has exceeded RPS: {limit}"),
+    LimitKind.CONCURRENCY: (ConcurrencyExceededError, "user: {user} has exceeded CONCURRENCY: {limit}"),
 }
 RETRY_NOT_READY_S = 5.0
 """`retry-after` when a model has no ready pod: a restart of an engine process is seconds at best (chosen)."""
@@ -157,11 +165,14 @@ class Pipeline:
     async def _foresee(self, command: Admit) -> Answered:
         """Whether the request would be admitted now, and if not, when; what is no matter of limits is refused."""
         plan = await self._plan(command)
-        tokens = plan.estimate.tokens
-        if plan.user is None:
-            return Answered(orjson.dumps(check_record(None, tokens)))
-        verdict: Admitted | OverLimit = await _told(plan.user, self._limiter.check(Charge(plan.user, tokens)))
-        return Answered(orjson.dumps(check_record(verdict, tokens)), limit_headers(verdict.requests, verdict.tokens))
+        charge = self._charge(plan)
+        verdict: Admitted | OverLimit = await _told(charge.user, self._limiter.check(charge))
+        shown = {} if plan.user is None else limit_headers(verdict.requests, verdict.tokens, verdict.model)
+        return Answered(orjson.dumps(check_record(verdict, charge.tokens)), shown)
+
+    def _charge(self, plan: Plan) -> Charge:
+        model = plan.route.model
+        return Charge(plan.user or "", plan.estimate.tokens, model, self._fleet.rps(model))
 
     async def _plan(self, command: Admit) -> Plan:
         """What the request would be charged and how it would be routed.  Raises RefusalError where it cannot be."""
@@ -190,9 +201,13 @@ class Pipeline:
 
     async def _admit(self, command: Admit) -> tuple[Routed, str]:
         started_s = self._clock()
-        user, size, bounds, estimate, estimator, route, strategy = await self._plan(command)
+        plan = await self._plan(command)
+        user, size, bounds, estimate, estimator, route, strategy = plan
+        charge = self._charge(plan)
         decided_s = self._clock()
-        verdict = await self._reserve(user, estimate.tokens) if user is not None else None
+        verdict = await self._reserve(charge) if user is not None or charge.rps is not None else None
+        if user is None:
+            verdict = None  # nobody's window, nobody's headers
         reserved_s = self._clock()
         ticket = await self._route(route, strategy, verdict)
         if not ticket.pod.endpoint.ready:
@@ -238,23 +253,24 @@ class Pipeline:
             return UnknownModelError(f"model {route.model} does not exist, must be one of: {existing}", param="model")
         return NoReadyPodError(f"model {route.model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
 
-    async def _reserve(self, user: str, tokens: int) -> Admitted:
-        verdict: Admitted | OverLimit = await _told(user, self._limiter.reserve(Charge(user, tokens)))
+    async def _reserve(self, charge: Charge) -> Admitted:
+        verdict: Admitted | OverLimit = await _told(charge.user, self._limiter.reserve(charge))
         if isinstance(verdict, Admitted):
             return verdict
-        raise _over_limit(user, verdict)
+        raise _over_limit(charge, verdict)
 
     async def _route(self, route: RouteRequest, strategy: str, verdict: Admitted | None) -> Ticket:
         try:
             return self._fleet.route(route, strategy, self._clock())
         except NoCandidateError as error:  # the pods left while the limiter was asked
             if verdict is not None:
+                self._limiter.release(verdict.reservation)
                 await self._give_back(verdict.reservation)
             raise self._no_candidate(error, route) from error
 
     async def _give_back(self, reservation: Reservation) -> None:
         try:
-            await self._limiter.settle(reservation, 0)
+            await self._limiter.settle(reservation, 0, requests=1)
         except LimiterUnavailableError:
             self._metrics.error("settle")  # the reservation leaves with its window
 
@@ -275,7 +291,7 @@ class Pipeline:
             "x-forebay-decision": decision.reason,
         }
         if verdict is not None:
-            response |= limit_headers(verdict.requests, verdict.tokens)
+            response |= limit_headers(verdict.requests, verdict.tokens, verdict.model)
         if session := headers.get("x-session-id"):
             response["x-session-id"] = header_safe(session)
         destinations = decision.destinations
@@ -321,8 +337,10 @@ def _selector(header: str | None) -> Selector | None:
         raise InvalidFilterError(f"external-filter: {error}", param="external-filter") from error
 
 
-def _over_limit(user: str, verdict: OverLimit) -> RefusalError:
-    message = f"user: {user} has exceeded {verdict.kind.value.upper()}: {verdict.limit}"
-    error = LIMIT_ERRORS[verdict.kind](message, retry_after_s=verdict.retry_after_s)
-    error.headers = limit_headers(verdict.requests, verdict.tokens)
+def _over_limit(charge: Charge, verdict: OverLimit) -> RefusalError:
+    kind, message = LIMIT_ERRORS[verdict.kind]
+    text = message.format(user=charge.user, model=charge.model, limit=verdict.limit)
+    error = kind(text, retry_after_s=verdict.retry_after_s)
+    if charge.user:
+        error.headers = limit_headers(verdict.requests, verdict.tokens, verdict.model)
     return error

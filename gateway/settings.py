@@ -147,6 +147,8 @@ class ModelSettings(Section):
     """Instead of the default strategy."""
     locked: bool = False
     """The model's strategy beats the `routing-strategy` header."""
+    rps: Annotated[int | None, Field(ge=0)] = None
+    """Requests in any second, of all users together, over all replicas; absent: unlimited, 0: none."""
     endpoints: tuple[EndpointSettings, ...] = ()
     """May be empty: a known model with no pod answers 503."""
 

@@ -82,6 +82,8 @@ class Coalescer:
         self._prober: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._up.set()
+        self.batch = 1
+        """The batch that calls made now go with; calls of one batch are answered or lost before the next is sent."""
 
     @property
     def up(self) -> bool:
@@ -122,6 +124,7 @@ class Coalescer:
             while self._waiting:
                 batch = [call for call in self._waiting if not call.reply.done()]
                 self._waiting = []
+                self.batch += 1
                 await self._exchange(batch)
         except BaseException:
             for call in (*batch, *self._waiting):

@@ -15,8 +15,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from ratelimit.limits import MalformedUserError, User
+from ratelimit.limits import MalformedUserError, Rates, User
 from ratelimit.redis_limiter import MAX_LIMIT, USER_KEY_PREFIX, user_key
+
+_OPTIONAL = frozenset({"concurrency", "models"})
 
 SCAN_PAGE = 1000
 """Keys asked for at a time when listing.  Chosen: well under a millisecond of Redis."""
@@ -116,7 +118,14 @@ def availability() -> Iterator[None]:
 
 
 def _record(user: User, others: dict[str, Any]) -> bytes:
-    return json.dumps({**others, "name": user.name, "rpm": user.rpm, "tpm": user.tpm}, ensure_ascii=False).encode()
+    """What is stored; what a user may well have no limit of is only there when set."""
+    fields = {key: value for key, value in others.items() if key not in _OPTIONAL}
+    fields |= {"name": user.name, "rpm": user.rpm, "tpm": user.tpm}
+    if user.concurrency is not None:
+        fields["concurrency"] = user.concurrency
+    if user.models:
+        fields["models"] = {model: rates._asdict() for model, rates in user.models.items()}
+    return json.dumps(fields, ensure_ascii=False).encode()
 
 
 def _text(key: bytes | str) -> str:
@@ -135,11 +144,24 @@ def _user(name: str, stored: bytes | str | None) -> User | None:
     fields = _fields(stored)
     if fields is None:
         return None
-    limits = fields.get("rpm"), fields.get("tpm")
-    if not all(limit is None or _is_limit(limit) for limit in limits):
+    models = fields.get("models") or {}
+    try:
+        if not isinstance(models, dict):
+            return None
+        rates = {model: Rates(_limit(limits, "rpm"), _limit(limits, "tpm")) for model, limits in models.items()}
+        return User(name, _limit(fields, "rpm"), _limit(fields, "tpm"), _limit(fields, "concurrency"), rates)
+    except ValueError:
         return None
-    rpm, tpm = (None if limit is None else int(limit) for limit in limits)
-    return User(name, rpm, tpm)
+
+
+def _limit(fields: Any, key: str) -> int | None:
+    """Raises ValueError for what is no limit."""
+    if not isinstance(fields, dict):
+        raise ValueError(key)
+    value = fields.get(key)
+    if value is not None and not _is_limit(value):
+        raise ValueError(key)
+    return None if value is None else int(value)
 
 
 def _is_limit(value: object) -> bool:

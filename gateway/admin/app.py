@@ -106,23 +106,23 @@ def _user_calls(users: Users, keys: Keys) -> APIRouter:
     """The four calls that the original offers."""
     router = APIRouter(route_class=JsonRoute, responses=REFUSALS)
 
-    @router.post("/CreateUser", response_model=UserAnswer)
+    @router.post("/CreateUser", response_model=UserAnswer, response_model_exclude_unset=True)
     async def create_user(body: UserBody) -> UserAnswer:
         """Create a user.  One that exists is returned as it is stored, unchanged."""
         stored, is_new = await users.create(body.user())
         return _answer(f"Created User: {stored.name}" if is_new else f"User: {stored.name} exists", stored)
 
-    @router.post("/ReadUser", response_model=UserAnswer)
+    @router.post("/ReadUser", response_model=UserAnswer, response_model_exclude_unset=True)
     async def read_user(body: UserBody) -> UserAnswer | Response:
         """Read a user; only `name` matters."""
         return _found(await users.read(body.name), "User", body.name)
 
-    @router.post("/UpdateUser", response_model=UserAnswer)
+    @router.post("/UpdateUser", response_model=UserAnswer, response_model_exclude_unset=True)
     async def update_user(body: UserBody) -> UserAnswer | Response:
-        """Replace a user's limits, both: an absent one becomes unlimited.  Binds the very next request."""
+        """Replace a user's limits, all: an absent one becomes unlimited.  Binds the very next request."""
         return _found(await users.update(body.user()), "Updated User", body.name)
 
-    @router.post("/DeleteUser", response_model=UserAnswer)
+    @router.post("/DeleteUser", response_model=UserAnswer, response_model_exclude_unset=True)
     async def delete_user(body: UserBody) -> UserAnswer | Response:
         """Delete a user and revoke the user's keys; only `name` matters."""
         deleted = await users.delete(body.name)
@@ -135,10 +135,10 @@ def _user_calls(users: Users, keys: Keys) -> APIRouter:
 def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[str]]) -> APIRouter:
     router = APIRouter(route_class=JsonRoute, responses=REFUSALS)
 
-    @router.get("/users")
+    @router.get("/users", response_model_exclude_unset=True)
     async def list_users() -> UserList:
         """Every user, by name."""
-        return UserList(users=[_body(user) for user in sorted(await users.list(), key=lambda user: user.name)])
+        return UserList(users=[UserBody.of(user) for user in sorted(await users.list(), key=lambda user: user.name)])
 
     @router.get("/users/{name:path}/usage", response_model=UsageAnswer)
     async def user_usage(name: str) -> UsageAnswer | Response:
@@ -149,7 +149,7 @@ def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[str
     @router.post("/users/{name:path}/check", response_model=CheckAnswer)
     async def check(name: str, body: CheckBody) -> CheckAnswer | Response:
         """Whether a request of the user would be admitted now.  Charges nothing."""
-        verdict = await limiter.check(Charge(name, body.tokens))
+        verdict = await limiter.check(Charge(name, body.tokens, body.model))
         if isinstance(verdict, UnknownUser):
             return missing_user(name)
         return CheckAnswer(**check_record(verdict, body.tokens))
@@ -167,9 +167,4 @@ def _found(user: User | None, done: str, name: str) -> UserAnswer | Response:
 
 
 def _answer(message: str, user: User) -> UserAnswer:
-    return UserAnswer(message=message, user=_body(user))
-
-
-def _body(user: User) -> UserBody:
-    """As stored, unchecked: records written by others must still be readable."""
-    return UserBody.model_construct(name=user.name, rpm=user.rpm, tpm=user.tpm)
+    return UserAnswer(message=message, user=UserBody.of(user))

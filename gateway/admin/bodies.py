@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ratelimit.limits import User
+from ratelimit.limits import Rates, User
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_NAME_BYTES = 256
@@ -34,6 +34,17 @@ Name = Annotated[str, AfterValidator(_name)]
 Limit = Annotated[StrictInt, Field(ge=0, le=MAX_LIMIT)]
 
 
+class ModelBody(BaseModel):
+    """A user's limits for one model."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    rpm: Limit | None = None
+    """Requests in any 60 seconds; absent or null: unlimited, 0: none."""
+    tpm: Limit | None = None
+    """Tokens in any 60 seconds; absent or null: unlimited, 0: none."""
+
+
 class UserBody(BaseModel):
     """A user as clients send and receive it."""
 
@@ -46,9 +57,26 @@ class UserBody(BaseModel):
     tpm: Limit | None = None
     """Tokens in any 60 seconds, prompt and output together; absent or null: unlimited, 0: none."""
 
+    concurrency: Limit | None = None
+    """Requests at the same time; absent or null: unlimited, 0: none.  Shown when set."""
+    models: dict[Annotated[str, Field(min_length=1)], ModelBody] = Field(default_factory=dict)
+    """Further limits on what goes to a model, by its name.  Shown when set."""
+
+    @classmethod
+    def of(cls, user: User) -> "UserBody":
+        """As stored, unchecked: records written by others must still be readable."""
+        fields: dict[str, Any] = {"name": user.name, "rpm": user.rpm, "tpm": user.tpm}
+        if user.concurrency is not None:
+            fields["concurrency"] = user.concurrency
+        if user.models:
+            models = user.models.items()
+            fields["models"] = {model: ModelBody.model_construct(rpm=r.rpm, tpm=r.tpm) for model, r in models}
+        return cls.model_construct(**fields)
+
     def user(self) -> User:
         """The value that the store keeps."""
-        return User(self.name, self.rpm, self.tpm)
+        models = {model: Rates(rates.rpm, rates.tpm) for model, rates in self.models.items()}
+        return User(self.name, self.rpm, self.tpm, self.concurrency, models)
 
 
 class CheckBody(BaseModel):
@@ -58,6 +86,8 @@ class CheckBody(BaseModel):
 
     tokens: Limit
     """Prompt and output together."""
+    model: str = ""
+    """Where it would go, for what limits the user there."""
 
 
 class _CappedRequest(Request):

@@ -20,6 +20,7 @@ from gateway.validation import joined, rule, shown
 RETRY_AFTER_S = 1
 """Suggested when the store is away; the client of Redis reconnects within a second."""
 
+
 _CODES = {
     HTTPStatus.BAD_REQUEST: "invalid_json",
     HTTPStatus.NOT_FOUND: "not_found",
@@ -95,5 +96,5 @@ def _sentence(detail: ErrorDetails, known: Collection[str]) -> str:
     if detail["type"] == "missing":
         return f"{key or 'the body'} is missing"
     if detail["type"] == "extra_forbidden":
-        return f"{key} is unknown, known fields: {', '.join(known)}"
+        return f"{key} is unknown" + (f", known fields: {', '.join(known)}" if key in detail["loc"] else "")
     return f"{key or 'the body'} = {shown(key, detail['input'])}, {rule(detail)}"

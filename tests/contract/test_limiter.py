@@ -1,37 +1,26 @@
-"""What every Limiter must do, run on each; and a machine that holds the two to agree."""
+"""What every Limiter must do, run on each."""
 
 import asyncio
 import math
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 
 from ratelimit.limits import (
-    WINDOW_S,
+    UNCOUNTED_SLOT,
+    UNLIMITED,
     Admitted,
     Charge,
     Limiter,
     LimitKind,
     Quota,
+    Rates,
     Refused,
     Reservation,
     UnknownUser,
     User,
-    Verdict,
 )
-from ratelimit.memory import MemoryLimiter
-from ratelimit.redis_limiter import RedisLimiter
-from tests.support.limiters import TIMEOUT_S, World, a_limiter, admit, refuse, used
+from tests.support.limiters import World, a_limiter, admit, refuse, used
 from tests.support.redis import RedisServer, redis_server
 
 
@@ -78,19 +67,6 @@ async def test_a_refused_charge_takes_nothing_of_either_kind(world, limiter):
     verdicts = [await refuse(limiter, "u", 41) for _ in range(20)]
 
     assert {Refused(LimitKind.TPM, 100, 61.0, Quota(10, 1, 61.0), Quota(100, 60, 61.0))} == set(verdicts)
-    assert (User("u", 10, 100), 1, 60) == await used(limiter, "u")
-
-
-async def test_a_check_says_what_a_charge_would_meet_and_takes_nothing(world, limiter):
-    world.put(User("u", rpm=10, tpm=100))
-    assert UnknownUser("nobody") == await limiter.check(Charge("nobody", 1))
-    await admit(limiter, "u", 60)
-
-    fits = [await limiter.check(Charge("u", 40)) for _ in range(20)]
-    over = [await limiter.check(Charge("u", 41)) for _ in range(20)]
-
-    assert {(Quota(10, 1, 61.0), Quota(100, 60, 61.0))} == {(each.requests, each.tokens) for each in fits}
-    assert {await refuse(limiter, "u", 41)} == set(over)
     assert (User("u", 10, 100), 1, 60) == await used(limiter, "u")
 
 
@@ -277,6 +253,136 @@ async def test_a_clock_that_steps_back_forgives_nothing(world, limiter):
     assert 61.0 == (await refuse(limiter, "u")).retry_after_s
 
 
+async def test_a_model_of_the_user_has_limits_of_its_own_beside_the_overall_ones(world, limiter):
+    world.put(User("u", rpm=3, tpm=100, models={"m": Rates(rpm=1, tpm=50)}))
+    first = await admit(limiter, "u", 10, "m")
+
+    second = await refuse(limiter, "u", 10, "m")
+
+    assert (Reservation("u", 1_700_000_000, 10, "m"), Quota(3, 1, 61.0)) == (first.reservation, first.requests)
+    assert (Quota(1, 1, 61.0), Quota(50, 10, 61.0)) == first.model == second.model
+    assert (LimitKind.MODEL_RPM, 1, 61.0) == (second.kind, second.limit, second.retry_after_s)
+    other = await admit(limiter, "u", 60, "other")
+    assert (None, "", 2) == (other.model, other.reservation.model, other.requests.used)
+    assert LimitKind.TPM is (await refuse(limiter, "u", 31, "other")).kind
+
+
+async def test_tokens_for_a_model_are_settled_there_too(world, limiter):
+    world.put(User("u", tpm=1000, models={"m": Rates(tpm=50)}))
+    verdict = await admit(limiter, "u", 50, "m")
+    assert LimitKind.MODEL_TPM is (await refuse(limiter, "u", 1, "m")).kind
+
+    await limiter.settle(verdict.reservation, 20)
+
+    assert 50 == (await admit(limiter, "u", 30, "m")).tokens.used
+    await refuse(limiter, "u", 1, "m")
+
+
+async def test_the_longest_wait_among_all_kinds_is_named(world, limiter):
+    world.put(User("u", rpm=2, concurrency=1, models={"m": Rates(rpm=1)}))
+    await admit(limiter, "u", 0, "other", rps=1)
+
+    assert LimitKind.CONCURRENCY is (await refuse(limiter, "u", 0, "m")).kind
+    assert (LimitKind.CONCURRENCY, 1.0) == named(await refuse(limiter, "u", 0, "other", rps=9))
+    world.put(User("u", rpm=1, concurrency=1, models={"m": Rates(rpm=0)}))
+    assert (LimitKind.RPM, 61.0) == named(await refuse(limiter, "u", 0, "other", rps=1))
+    assert (LimitKind.MODEL_RPM, None) == named(await refuse(limiter, "u", 0, "m", rps=1))
+
+
+def named(refused: Refused) -> tuple[LimitKind, float | None]:
+    return refused.kind, refused.retry_after_s
+
+
+async def test_a_model_serves_so_many_requests_in_any_second_whoever_asks(world, limiter):
+    world.put(User("u"))
+    world.put(User("v"))
+    world.clock.now_s += 0.03125
+    await admit(limiter, "u", 5, "m", rps=2)
+    world.clock.now_s += 0.5
+    await admit(limiter, "v", 5, "m", rps=2)
+
+    verdict = await refuse(limiter, "u", 5, "m", rps=2)
+
+    assert (LimitKind.RPS, 2, 0.51875) == (verdict.kind, verdict.limit, verdict.retry_after_s)
+    assert isinstance(await limiter.reserve(Charge("", 5, "m", rps=2)), Refused)
+    assert (User("u"), 1, 5) == await used(limiter, "u")
+    await admit(limiter, "u", 5, "other", rps=2)
+    world.clock.now_s += 0.515625
+    await refuse(limiter, "u", 5, "m", rps=2)
+    world.clock.now_s += 0.015625
+    await admit(limiter, "u", 5, "m", rps=2)
+    await refuse(limiter, "u", 5, "m", rps=2)
+
+
+async def test_nobody_in_particular_meets_only_the_limit_of_the_model(world, limiter):
+    verdict = await admit(limiter, "", 5, "m", rps=1)
+
+    assert (Reservation("", UNCOUNTED_SLOT, 5), UNLIMITED) == (verdict.reservation, verdict.requests)
+    refused = await refuse(limiter, "", 5, "m", rps=1)
+    assert (LimitKind.RPS, UNLIMITED) == (refused.kind, refused.tokens)
+    assert isinstance(await limiter.check(Charge("", 5, "m", rps=1)), Refused)
+    assert isinstance(await limiter.check(Charge("", 5, "m")), Admitted)
+    assert None is (await refuse(limiter, "", 5, "n", rps=0)).retry_after_s
+
+
+async def test_places_are_taken_by_running_requests_and_given_back_when_they_end(world, limiter):
+    world.put(User("u", concurrency=2))
+    first, _ = await admit(limiter, "u"), await admit(limiter, "u")
+    verdict = await refuse(limiter, "u")
+
+    limiter.release(first.reservation)
+
+    assert (LimitKind.CONCURRENCY, 2, 1.0) == (verdict.kind, verdict.limit, verdict.retry_after_s)
+    await admit(limiter, "u")
+    await refuse(limiter, "u")
+    world.put(User("u", concurrency=0))
+    assert None is (await refuse(limiter, "u")).retry_after_s
+    world.put(User("u"))
+    unplaced = await admit(limiter, "u")
+    limiter.release(unplaced.reservation)
+    world.put(User("u", concurrency=3))
+    await admit(limiter, "u")
+    await refuse(limiter, "u")
+
+
+async def test_a_thousand_at_once_get_exactly_the_places_there_are(world, limiter):
+    world.put(User("u", concurrency=7))
+
+    verdicts = await asyncio.gather(*(limiter.reserve(Charge("u", 1)) for _ in range(1000)))
+
+    assert 7 == count_admitted(verdicts)
+
+
+async def test_a_dry_run_answers_as_the_charge_would_and_takes_nothing(world, limiter):
+    world.put(User("u", rpm=2, tpm=100, concurrency=2, models={"m": Rates(rpm=1)}))
+    await admit(limiter, "u", 60, "other", rps=5)
+
+    checks = [await limiter.check(Charge("u", tokens, model, rps=2)) for tokens, model in ((40, "m"), (41, "other"))]
+
+    for _ in range(3):
+        assert checks == [
+            await limiter.check(Charge("u", tokens, model, rps=2)) for tokens, model in ((40, "m"), (41, "other"))
+        ]
+    fits, refused = checks
+    assert isinstance(fits, Admitted) and isinstance(refused, Refused)
+    assert ((1, 60), (0, 0)) == ((fits.requests.used, fits.tokens.used), tuple(quota.used for quota in fits.model))
+    assert (LimitKind.TPM, 61.0) == (refused.kind, refused.retry_after_s)
+    assert UnknownUser("nobody") == await limiter.check(Charge("nobody", 1))
+    await admit(limiter, "u", 40, "m", rps=2)
+
+
+async def test_a_request_that_is_given_back_leaves_no_trace(world, limiter):
+    world.put(User("u", rpm=1, tpm=100, models={"m": Rates(rpm=1)}))
+    verdict = await admit(limiter, "u", 60, "m")
+
+    await limiter.settle(verdict.reservation, 0, requests=1)
+
+    assert (0, 0) == (await used(limiter, "u"))[1:]
+    assert 1 == (await admit(limiter, "u", 100, "m")).requests.used
+    await limiter.settle(verdict.reservation, 0, requests=5)
+    assert (0, 40) == (await used(limiter, "u"))[1:]
+
+
 ODD_NAMES = ["a", "a}", "{a}", "{}a", "a{b}c", "}{", "a:window", "ü ☂", "'\"\\", "a b\tc", "x" * 256, "*", "a\x00b"]
 
 
@@ -293,108 +399,3 @@ async def test_users_of_any_name_are_told_apart(world, limiter):
 
 def count_admitted(verdicts: list[object]) -> int:
     return sum(isinstance(verdict, Admitted) for verdict in verdicts)
-
-
-NAMES = st.sampled_from(["u", "v"])
-TICKS = st.integers(0, 64 * 3) | st.integers(0, 64 * 130)  # in 64ths of a second
-
-
-class Agreement(RuleBasedStateMachine):
-    """Any history on both limiters: the same answers, and never more than N in any 60 s."""
-
-    def __init__(self, server: RedisServer) -> None:
-        super().__init__()
-        server.flush()
-        self.server = server
-        self.world = World(server)
-        self.runner = asyncio.Runner()
-        self.memory = MemoryLimiter(self.world.users.get, self.world.clock)
-        self.redis = self.runner.run(connect(server, self.world))
-        self.latest_s = self.world.clock.now_s
-        self.open: list[Reservation] = []
-        self.log: dict[str, list[tuple[float, Reservation]]] = {}
-        self.tokens: dict[int, int] = {}  # by identity of the reservation
-
-    def teardown(self) -> None:
-        self.runner.run(self.redis.aclose())
-        self.runner.close()
-
-    @initialize()
-    def both_exist(self) -> None:
-        self.world.put(User("u", rpm=3, tpm=20))
-        self.world.put(User("v", rpm=None, tpm=20))
-
-    @rule(name=NAMES, tokens=st.integers(0, 25))
-    def reserve(self, name: str, tokens: int) -> None:
-        charge = Charge(name, tokens)
-        foreseen = self.runner.run(self.memory.check(charge))
-        assert without_reservation(foreseen) == without_reservation(self.runner.run(self.redis.check(charge)))
-        expected = self.runner.run(self.memory.reserve(charge))
-        assert expected == self.runner.run(self.redis.reserve(charge))
-        assert type(foreseen) is type(expected)
-        if isinstance(expected, Admitted):
-            self.check_window(expected.reservation)
-
-    def check_window(self, reservation: Reservation) -> None:
-        log = self.log.setdefault(reservation.user, [])
-        now_s = max(self.world.clock(), *(math.floor(at_s) for at_s, _ in log[-1:]), 0)
-        log.append((now_s, reservation))
-        self.open.append(reservation)
-        self.tokens[id(reservation)] = reservation.tokens
-        recent = [each for at_s, each in log if at_s > now_s - WINDOW_S]
-        user = self.world.users[reservation.user]
-        assert user.rpm is None or len(recent) <= user.rpm
-        assert user.tpm is None or sum(self.tokens[id(each)] for each in recent) <= user.tpm
-
-    @precondition(lambda self: self.open)
-    @rule(data=st.data(), tokens=st.integers(0, 40))
-    def settle(self, data: st.DataObject, tokens: int) -> None:
-        reservation = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
-        self.tokens[id(reservation)] = tokens
-        for limiter in (self.memory, self.redis):
-            self.runner.run(limiter.settle(reservation, tokens))
-
-    @rule(ticks=TICKS)
-    def time_passes(self, ticks: int) -> None:
-        self.world.clock.now_s += ticks / 64
-        self.latest_s = max(self.latest_s, self.world.clock.now_s)
-
-    @rule(ticks=st.integers(1, 64 * 30))
-    def the_clock_steps_back(self, ticks: int) -> None:
-        back_s = self.world.clock.now_s - ticks / 64
-        self.world.clock.now_s = max(back_s, self.latest_s - WINDOW_S)  # further back users are forgotten
-
-    @rule(name=NAMES, rpm=st.none() | st.integers(0, 5), tpm=st.none() | st.integers(0, 40))
-    def update(self, name: str, rpm: int | None, tpm: int | None) -> None:
-        self.world.put(User(name, rpm, tpm))
-
-    @rule(name=NAMES)
-    def delete(self, name: str) -> None:
-        self.world.remove(name)
-
-    @rule()
-    def redis_forgets_its_scripts(self) -> None:
-        with self.server.client() as client:
-            client.script_flush()
-
-    @invariant()
-    def usage_agrees(self) -> None:
-        for name in ("u", "v"):
-            assert self.runner.run(self.memory.usage(name)) == self.runner.run(self.redis.usage(name))
-
-
-def without_reservation(verdict: Verdict) -> Verdict:
-    return verdict._replace(reservation=Reservation("", 0, 0)) if isinstance(verdict, Admitted) else verdict
-
-
-async def connect(server: RedisServer, world: World) -> RedisLimiter:
-    return RedisLimiter(server.url, TIMEOUT_S, world.clock)
-
-
-def test_memory_and_redis_agree_on_any_history_and_never_overshoot(server):
-    run_state_machine_as_test(
-        lambda: Agreement(server),
-        settings=settings(
-            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-        ),
-    )

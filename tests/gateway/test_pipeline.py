@@ -8,12 +8,12 @@ import pytest
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.commands import Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
-from gateway.openai.errors import BadRequestError
+from gateway.openai.errors import BadRequestError, error_headers
 from gateway.openai.paths import Operation
 from gateway.openai.usage import Usage
 from gateway.settings import LimitSettings, Settings
 from gateway.settlement import Seen
-from ratelimit.limits import Charge, LimiterUnavailableError, Reservation, User, Verdict
+from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, Rates, Reservation, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from tests.support.pods import MODEL
 from tests.support.shop import AwayLimiter, Shop
@@ -72,6 +72,73 @@ async def test_the_fourth_of_three_is_refused_with_a_true_retry_after():
     assert (429, "rpm", None) == refused(await shop.admit(user="lgy"))
     shop.now_s += 0.05
     routed(await shop.admit(user="lgy"))
+
+
+@pytest.mark.parametrize(
+    ("user", "kind", "header", "message"),
+    [
+        (User("lgy", 9, models={"m": Rates(rpm=1)}), "model_rpm", "x-error-rpm-exceeded",
+         "user: lgy has exceeded RPM for model m: 1"),
+        (User("lgy", 9, models={"m": Rates(tpm=300)}), "model_tpm", "x-error-tpm-exceeded",
+         "user: lgy has exceeded TPM for model m: 300"),
+        (User("lgy", 9, concurrency=1), "concurrency", "x-error-concurrency-exceeded",
+         "user: lgy has exceeded CONCURRENCY: 1"),
+    ],
+)  # fmt: skip
+async def test_each_further_limit_is_refused_in_its_own_words(user: User, kind: str, header: str, message: str):
+    shop = Shop(users={"lgy": user})
+    routed(await shop.admit(user="lgy"))
+
+    outcome = await shop.admit(user="lgy")
+
+    assert (429, kind, None) == refused(outcome)
+    assert isinstance(outcome, Refused)
+    assert message == outcome.error.message
+    headers = dict(error_headers(outcome.error))
+    assert "true" == headers[header] and int(headers["retry-after"]) >= 1
+
+
+async def test_a_model_with_a_limit_per_second_refuses_everybody_in_the_name_of_the_model():
+    shop = Shop(users={"lgy": User("lgy", 9)})
+    shop.fleet.replace(FleetDescription({MODEL: ModelPolicy(rps=2)}, tuple(pod.endpoint for pod in shop.fleet.pods())))
+    routed(await shop.admit(user="lgy"))
+    routed(await shop.admit())
+
+    outcomes = [await shop.admit(), await shop.admit(user="lgy")]
+
+    for outcome in outcomes:
+        assert (429, "rps", None) == refused(outcome)
+        assert isinstance(outcome, Refused)
+        assert "model: m has exceeded RPS: 2" == outcome.error.message
+        assert ("x-error-rps-exceeded", "true") in error_headers(outcome.error)
+    assert [False, True] == ["x-update-rpm" in outcome.headers for outcome in outcomes]
+
+
+async def test_a_place_is_free_as_soon_as_the_stream_closes():
+    shop = Shop(users={"lgy": User("lgy", concurrency=1)})
+    routed(await shop.admit(user="lgy"))
+    assert (429, "concurrency", None) == refused(await shop.admit(user="lgy"))
+
+    shop.ledger.stream_closed(shop.last_id)
+
+    routed(await shop.admit(user="lgy"))
+
+
+async def test_pods_that_leave_while_the_limiter_is_asked_leave_nothing_charged():
+    class Leaving(MemoryLimiter):
+        async def reserve(self, charge: Charge) -> Verdict:
+            shop.fleet.replace(FleetDescription({MODEL: ModelPolicy()}))
+            return await super().reserve(charge)
+
+    limiter = Leaving(lambda name: User(name, 3, 1000, 1), lambda: 1000.0)
+    shop = Shop(limiter=limiter)
+
+    assert (503, "no_ready_pod", None) == refused(await shop.admit(user="lgy"))
+
+    usage = await limiter.usage("lgy")
+    assert usage is not None
+    assert (0, 0) == (usage.requests.used, usage.tokens.used)
+    assert isinstance(await limiter.reserve(Charge("lgy", 1)), Admitted)
 
 
 async def test_tokens_are_reserved_for_prompt_and_output_and_refused_together():
@@ -291,7 +358,7 @@ async def test_pods_that_leave_while_the_limiter_is_asked_are_a_503_also_when_th
             shop.fleet.replace(FleetDescription({MODEL: ModelPolicy()}))
             return await super().reserve(charge)
 
-        async def settle(self, reservation: Reservation, tokens: int) -> None:
+        async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
             raise LimiterUnavailableError(reservation.user)
 
     shop = Shop(limiter=Leaving(lambda name: User(name, 3, 1000), lambda: 1000.0))

@@ -91,7 +91,7 @@ class ToldLimiter:
             raise LimiterUnavailableError
         return self.verdicts.get(charge) or UnknownUser(charge.user)
 
-    async def settle(self, reservation: Reservation, tokens: int) -> None:
+    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         raise NotImplementedError
 
     async def usage(self, user: str) -> Usage | None:

@@ -29,11 +29,14 @@ class AwayLimiter:
     async def reserve(self, charge: Charge) -> Verdict:
         raise LimiterUnavailableError(charge.user)
 
+    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
+        raise LimiterUnavailableError(reservation.user)
+
+    def release(self, reservation: Reservation) -> None:
+        """It has no place to give back."""
+
     async def check(self, charge: Charge) -> Verdict:
         raise LimiterUnavailableError(charge.user)
-
-    async def settle(self, reservation: Reservation, tokens: int) -> None:
-        raise LimiterUnavailableError(reservation.user)
 
     async def usage(self, user: str) -> Usage | None:
         raise LimiterUnavailableError(user)
