@@ -11,7 +11,7 @@ from ratelimit.limits import WINDOW_S, Admitted, Refused, Usage
 
 def models_list(names: Iterable[str]) -> dict[str, Any]:
     """The models that are served, in OpenAI's shape."""
-    served = [{"id": name, "object": "model", "created": 0, "owned_by": "forebay"} for name in sorted(names)]
+    served = [{"id": name, "object": "model", "created": 0, "owned_by": "forebay"} for name in names]
     return {"object": "list", "data": served}
 
 

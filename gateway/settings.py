@@ -112,7 +112,7 @@ class EnvoySettings(Section):
     body_mode: Literal["buffered", "full_duplex_streamed"] = "buffered"
     """How request bodies reach the gateway: gathered by Envoy, or as they arrive (with `response_mode: ext_proc`)."""
     fail_open: bool = False
-    """Serve, unlimited and unrouted, while no gateway answers; otherwise 503."""
+    """Serve, unlimited and unrouted, while no gateway answers; otherwise 503.  Not with `identity: api_key`."""
 
 
 class EndpointSettings(Section):

@@ -157,7 +157,7 @@ def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[str
     @router.get("/v1/models")
     async def list_models() -> dict[str, Any]:
         """The models that are served, in OpenAI's shape."""
-        return models_list(models())
+        return models_list(sorted(models()))
 
     return router
 

@@ -6,8 +6,8 @@ from ratelimit.limits import Admitted, LimitKind, Quota, Refused, Reservation, U
 RPM, TPM = Quota(3, 3, 20.0), Quota(None, 40, 20.0)
 
 
-def test_models_are_listed_by_name():
-    assert ["a", "b"] == [model["id"] for model in models_list(["b", "a"])["data"]]
+def test_models_are_listed_in_their_order():
+    assert ["b", "a"] == [model["id"] for model in models_list(["b", "a"])["data"]]
 
 
 def test_usage_has_the_shape_of_the_contract():
