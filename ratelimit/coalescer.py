@@ -15,12 +15,16 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import AskError, NoScriptError, RedisError, ResponseError
 
 from ratelimit.limits import LimiterUnavailableError
 
 PROBE_EVERY_S = 0.2
 """Between two attempts to reach a Redis that is away; calls fail at once meanwhile.  Chosen: back well under 1 s."""
+
+MAX_DOUBLINGS = 5
+"""Of that pause, one for each failure in a row: a Redis that is reached and then too slow again is left alone, at most
+for 6.4 s, so that few requests pay for finding out (chosen)."""
 
 Reply = list[int]
 Argument = str | bytes | int
@@ -28,6 +32,10 @@ Argument = str | bytes | int
 
 class NotSentError(LimiterUnavailableError):
     """The call certainly did not run, so repeating it later is safe."""
+
+
+class MovedElsewhereError(NotSentError):
+    """The keys of the call are another node's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,8 @@ class Coalescer:
         self._scripts = scripts
         self._timeout_s = timeout_s
         self._waiting: list[Call] = []
+        self._since_s = 0.0  # when the first of them came
+        self._failures = 0  # in a row
         self._sender: asyncio.Task[None] | None = None
         self._prober: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
@@ -104,6 +114,8 @@ class Coalescer:
         whole = (len(keys), *keys, *arguments)
         packed = _pack("EVALSHA", script.sha, *whole)
         call = Call(script, whole, packed, asyncio.get_running_loop().create_future())
+        if not self._waiting:
+            self._since_s = asyncio.get_running_loop().time()
         self._waiting.append(call)
         if self._sender is None:  # its first step runs after this tick's other calls
             self._sender = asyncio.create_task(self._send_waiting(), name="redis-coalescer")
@@ -125,7 +137,7 @@ class Coalescer:
                 batch = [call for call in self._waiting if not call.reply.done()]
                 self._waiting = []
                 self.batch += 1
-                await self._exchange(batch)
+                await self._exchange(batch, self._since_s + self._timeout_s)
         except BaseException:
             for call in (*batch, *self._waiting):
                 call.fail(LimiterUnavailableError("closed"))
@@ -133,15 +145,17 @@ class Coalescer:
         finally:
             self._sender = None
 
-    async def _exchange(self, batch: Sequence[Call]) -> None:
+    async def _exchange(self, batch: Sequence[Call], deadline_s: float) -> None:
         failure: type[LimiterUnavailableError] = NotSentError
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout_at(deadline_s):
                 await self._connect()
                 failure = LimiterUnavailableError  # from here on anything may have run
                 await self._converse(batch)
+            self._failures = 0
         except (RedisError, OSError) as error:  # OSError includes TimeoutError
             self._up.clear()
+            self._failures += 1
             for call in batch:
                 call.fail(failure(str(error) or f"no answer within {self._timeout_s} s"))
             for call in self._waiting:
@@ -159,7 +173,7 @@ class Coalescer:
             except NoScriptError:
                 forgotten.append(call)
             except ResponseError as error:
-                call.fail(LimiterUnavailableError(str(error)))
+                call.fail(_failure(error))
         if forgotten:  # they did not run; EVAL runs and loads
             await self._converse([_with_source(call) for call in forgotten])
 
@@ -171,13 +185,14 @@ class Coalescer:
                 return
             await connection.disconnect(nowait=True)
         await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
-        for script in self._scripts:
-            await connection.send_command("SCRIPT LOAD", script.source)
+        loads = [_pack("SCRIPT", "LOAD", script.source) for script in self._scripts]
+        await connection.send_packed_command(b"".join(loads), check_health=False)
+        for _ in loads:
             await connection.read_response()
 
     async def _probe(self) -> None:
         while not self.up:
-            await asyncio.sleep(PROBE_EVERY_S)
+            await asyncio.sleep(PROBE_EVERY_S * 2 ** min(self._failures - 1, MAX_DOUBLINGS))
             try:
                 async with asyncio.timeout(self._timeout_s):
                     await self._connect()
@@ -185,6 +200,13 @@ class Coalescer:
                 await self._connection.disconnect(nowait=True)
             else:
                 self._up.set()
+
+
+def _failure(error: ResponseError) -> LimiterUnavailableError:
+    """Of a call that ran and failed, or that a node of a cluster would not run."""
+    if isinstance(error, AskError):  # MOVED among them
+        return MovedElsewhereError(str(error))
+    return LimiterUnavailableError(str(error))
 
 
 def _with_source(call: Call) -> Call:

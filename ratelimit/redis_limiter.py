@@ -26,6 +26,7 @@ from ratelimit.limits import (
     MalformedUserError,
     Quota,
     Rates,
+    Refused,
     Reservation,
     UnknownUser,
     Usage,
@@ -34,6 +35,8 @@ from ratelimit.limits import (
     uncounted,
 )
 from ratelimit.plan import Obstacle, Reading, quotas, refused
+from ratelimit.refusals import Refusals
+from ratelimit.tracking import Tracking
 
 USER_KEY_PREFIX = "aibrix-users/"
 """Contracts section 2."""
@@ -92,6 +95,8 @@ class RedisLimiter:
         self._replica = f"@{uuid.uuid4().hex[:12]}"
         self._numbers = itertools.count(1)
         self._leases = Leases()
+        self._refusals = Refusals()
+        self._tracking = Tracking(url, timeout_s, USER_KEY_PREFIX, self._refusals.drop)
         self.share = (0, 1)
         """This replica's place among how many that live, as last heard."""
 
@@ -120,7 +125,10 @@ class RedisLimiter:
         """See `Limiter.reserve`.  Raises LostAnswerError when the charge may have been taken."""
         if not charge.user:
             return await self._second(charge, takes=True)
-        number = next(self._numbers)
+        known = self._refusals.find(charge)
+        if known is not None and self._tracking.is_quiet():
+            return known
+        number, changes = next(self._numbers), self._tracking.changes
         asking = self._leases.ask(charge.user)
         try:
             reply = await self._ask(charge, self._calls.batch, number)
@@ -132,7 +140,10 @@ class RedisLimiter:
             if asking:
                 self._leases.answered(charge.user)
         verdict = self._verdict(charge, reply)
-        if isinstance(verdict, Admitted) and verdict.reservation.placed:
+        if isinstance(verdict, Refused):
+            if self._tracking.up and self._tracking.changes == changes:
+                self._refusals.keep(charge, verdict, reply[3] / 1e6)
+        elif isinstance(verdict, Admitted) and verdict.reservation.placed:
             self._leases.took(charge.user)
         return verdict
 
@@ -145,6 +156,7 @@ class RedisLimiter:
     async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         """See `Limiter.settle`."""
         user, model = reservation.user, reservation.model
+        self._refusals.drop(user)
         keys = (window_key(user), window_key(user, model)) if model else (window_key(user),)
         arguments = (reservation.slot, min(reservation.tokens, MAX_LIMIT), min(tokens, MAX_LIMIT), requests)
         await self._calls.call(_SETTLE, keys, arguments)
@@ -178,6 +190,7 @@ class RedisLimiter:
 
         A `handover` that arrives twice counts once.  Queued when this returns: calls made later run later.
         """
+        self._refusals.drop(user)
         marker = f"forebay:{{{USER_KEY_PREFIX}{user}}}:absorbed:{handover}"
         numbers = [number for slot in sorted(slots) for number in (slot, *slots[slot])]
         calls = [number for call in lost for number in call]
@@ -186,12 +199,13 @@ class RedisLimiter:
         return self._calls.call(_ABSORB, (window_key(user, model), marker), arguments)
 
     async def run(self) -> None:
-        """Say that this replica lives and renew its places, for ever; cancel to stop."""
+        """Say that this replica lives, renew its places and hear of changed users, for ever; cancel to stop."""
         while True:
             if self.up:
                 self.renew()
                 with contextlib.suppress(LimiterUnavailableError):
                     await self.beat()
+                await self._tracking.keep()
             await asyncio.sleep(RENEW_S)
 
     async def beat(self) -> None:
@@ -206,6 +220,7 @@ class RedisLimiter:
 
     async def aclose(self) -> None:
         """Disconnect."""
+        await self._tracking.aclose()
         await self._calls.aclose()
 
     async def _second(self, charge: Charge, *, takes: bool) -> Verdict:

@@ -54,6 +54,7 @@ class Entry:
     tokens: int
     running: bool = True
     settled: bool = False
+    given_back: bool = False  # to the user; the model's second is too short to give back from
 
 
 @dataclass
@@ -119,7 +120,7 @@ class Agreement(RuleBasedStateMachine):
         self.log.append(entry)
         user = self.world.users[charge.user]
         of_user = [each for each in self.log if each.charge.user == charge.user]
-        recent = [each for each in of_user if each.at_s > entry.at_s - WINDOW_S]
+        recent = [each for each in of_user if each.at_s > entry.at_s - WINDOW_S and not each.given_back]
         in_limits(Rates(user.rpm, user.tpm), recent)
         if charge.model in user.models:
             in_limits(user.models[charge.model], [each for each in recent if each.reservation.model == charge.model])
@@ -140,8 +141,7 @@ class Agreement(RuleBasedStateMachine):
         entry = self.settle_one(data, 0, 1, which)
         if entry.running:
             self.release_one(entry)
-        if entry.charge.rps is None:  # a second is too short to give back from
-            self.log.remove(entry)
+        entry.given_back = True
 
     def settle_one(self, data: st.DataObject, tokens: int, requests: int, which: int) -> Entry:
         entry = data.draw(st.sampled_from([each for each in self.log if not each.settled]))
