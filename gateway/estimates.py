@@ -56,6 +56,10 @@ class OutputBounds(NamedTuple):
     maximum: int | None
     choices: int
 
+    def most(self, length: int) -> int:
+        """Tokens of all choices, each of this length or cut at the maximum."""
+        return self.choices * (length if self.maximum is None else min(length, self.maximum))
+
 
 class Estimator:
     """Estimates for one model."""
@@ -74,8 +78,11 @@ class Estimator:
 
     def output_tokens(self, bounds: OutputBounds, user: str) -> int:
         """What to reserve: a length that few answers exceed, never more than the maximum; times the choices."""
-        expected = self._expected(user)
-        return bounds.choices * (expected if bounds.maximum is None else min(bounds.maximum, expected))
+        return bounds.most(self._expected(user))
+
+    def first_guess(self, bounds: OutputBounds) -> int:
+        """What was reserved while nothing had been learned."""
+        return bounds.most(self._default_output)
 
     def _expected(self, user: str) -> int:
         """From the user's answers if there were enough, else from everybody's, else the first guess."""

@@ -59,6 +59,7 @@ from ratelimit.limits import (
     Reservation,
     UnknownUser,
     Usage,
+    Verdict,
 )
 from ratelimit.limits import Refused as OverLimit
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
@@ -91,6 +92,7 @@ class Plan(NamedTuple):
     size: PromptSize
     bounds: OutputBounds
     estimate: Estimate
+    first_guess: int  # of all tokens, before anything was learned about lengths
     estimator: Estimator
     route: RouteRequest
     strategy: str
@@ -165,10 +167,9 @@ class Pipeline:
     async def _foresee(self, command: Admit) -> Answered:
         """Whether the request would be admitted now, and if not, when; what is no matter of limits is refused."""
         plan = await self._plan(command)
-        charge = self._charge(plan)
-        verdict: Admitted | OverLimit = await _told(charge.user, self._limiter.check(charge))
+        verdict, estimate = await _judged(plan, self._charge(plan), self._limiter.check)
         shown = {} if plan.user is None else limit_headers(verdict.requests, verdict.tokens, verdict.model)
-        return Answered(orjson.dumps(check_record(verdict, charge.tokens)), shown)
+        return Answered(orjson.dumps(check_record(verdict, estimate.tokens)), shown)
 
     def _charge(self, plan: Plan) -> Charge:
         model = plan.route.model
@@ -197,15 +198,18 @@ class Pipeline:
         )
         strategy = self._strategy(route.model, headers)
         self._check(route)
-        return Plan(user, size, bounds, estimate, estimator, route, strategy)
+        first_guess = estimate.prompt_tokens + estimator.first_guess(bounds)
+        return Plan(user, size, bounds, estimate, first_guess, estimator, route, strategy)
 
     async def _admit(self, command: Admit) -> tuple[Routed, str]:
         started_s = self._clock()
         plan = await self._plan(command)
-        user, size, bounds, estimate, estimator, route, strategy = plan
+        user, size, bounds, estimate, _, estimator, route, strategy = plan
         charge = self._charge(plan)
         decided_s = self._clock()
-        verdict = await self._reserve(charge) if user is not None or charge.rps is not None else None
+        verdict = None
+        if user is not None or charge.rps is not None:
+            verdict, estimate = await self._reserve(plan, charge)
         if user is None:
             verdict = None  # nobody's window, nobody's headers
         reserved_s = self._clock()
@@ -253,10 +257,10 @@ class Pipeline:
             return UnknownModelError(f"model {route.model} does not exist, must be one of: {existing}", param="model")
         return NoReadyPodError(f"model {route.model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
 
-    async def _reserve(self, charge: Charge) -> Admitted:
-        verdict: Admitted | OverLimit = await _told(charge.user, self._limiter.reserve(charge))
+    async def _reserve(self, plan: Plan, charge: Charge) -> tuple[Admitted, Estimate]:
+        verdict, estimate = await _judged(plan, charge, self._limiter.reserve)
         if isinstance(verdict, Admitted):
-            return verdict
+            return verdict, estimate
         raise _over_limit(charge, verdict)
 
     async def _route(self, route: RouteRequest, strategy: str, verdict: Admitted | None) -> Ticket:
@@ -305,6 +309,28 @@ class Pipeline:
         if not self._settings.hide_pod_address:
             shown["target-pod-ip"] = decision.pod.address
         return Routed(request, shown, metadata, self._fleet.names, self._identity.withheld)
+
+
+async def _judged(
+    plan: Plan, charge: Charge, ask: Callable[[Charge], Awaitable[Verdict]]
+) -> tuple[Admitted | OverLimit, Estimate]:
+    """The verdict, and the estimate it is about.
+
+    What was learned of lengths alone never shuts a user out, who could then teach nothing else: where more is expected
+    than the limit ever allows, and the first guess would fit, an empty window is asked for.
+    """
+    estimate = plan.estimate
+    verdict: Admitted | OverLimit = await _told(charge.user, ask(charge))
+    while (  # of the user and of the user's model: each time less is asked for
+        isinstance(verdict, OverLimit)
+        and verdict.kind in {LimitKind.TPM, LimitKind.MODEL_TPM}
+        and verdict.retry_after_s is None
+        and plan.first_guess <= verdict.limit
+    ):
+        estimate = estimate._replace(output_tokens=verdict.limit - estimate.prompt_tokens)
+        charge = charge._replace(tokens=verdict.limit)
+        verdict = await _told(charge.user, ask(charge))
+    return verdict, estimate
 
 
 async def _told(user: str, question: Awaitable[T | UnknownUser | None]) -> T:

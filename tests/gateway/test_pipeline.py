@@ -1,5 +1,6 @@
 """Admission: who, how much, where, and what the client is told."""
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -327,6 +328,50 @@ async def test_what_is_reserved_follows_the_answers_of_the_user():
 
     assert 1000 < answer(await shop.admit(user="lgy", dry_run="true"))["estimated_tokens"] < 1250
     assert answer(await shop.admit({"max_tokens": 50}, user="lgy", dry_run="true"))["estimated_tokens"] < 70
+
+
+async def test_long_answers_never_shut_a_user_out_for_good():
+    shop = Shop(users={"lgy": User("lgy", None, 1000)})
+    for _ in range(20):
+        routed(await shop.admit(user="lgy"))
+        shop.ledger.ended(shop.last_id, Seen(200, Usage(9, 1200)))
+        await settled()
+        shop.now_s += 61
+
+    assert {"admitted": True, "estimated_tokens": 1000}.items() <= answer(
+        await shop.admit(user="lgy", dry_run="true")
+    ).items()
+    shown = routed(await shop.admit(user="lgy")).response_headers
+    assert ("1000", "0") == (shown["x-update-tpm"], shown["x-ratelimit-remaining-tokens"])
+    over = await shop.admit(user="lgy")
+    assert (429, "tpm", None) == refused(over)
+    assert isinstance(over, Refused)
+    assert 61 == over.error.retry_after_s
+
+
+async def test_long_answers_never_shut_a_user_out_of_a_model_either():
+    shop = Shop(users={"lgy": User("lgy", None, 1000, models={MODEL: Rates(None, 500)})})
+    for _ in range(20):
+        routed(await shop.admit(user="lgy"))
+        shop.ledger.ended(shop.last_id, Seen(200, Usage(9, 1200)))
+        await settled()
+        shop.now_s += 61
+
+    foreseen = answer(await shop.admit(user="lgy", dry_run="true"))
+    assert (True, 500) == (foreseen["admitted"], foreseen["estimated_tokens"])
+
+
+async def test_what_never_fits_by_its_own_words_is_refused_without_a_time():
+    shop = Shop(users={"lgy": User("lgy", None, 100)})
+    over = await shop.admit({"max_tokens": 99}, user="lgy")
+    assert (429, "tpm", None) == refused(over)
+    assert isinstance(over, Refused)
+    assert over.error.retry_after_s is None
+
+
+async def settled() -> None:
+    for _ in range(3):  # the settlement is a task of its own, a turn later
+        await asyncio.sleep(0)
 
 
 async def test_a_choice_among_pods_that_all_fail_their_checks_is_counted_as_a_fallback():
