@@ -100,3 +100,15 @@ class Shop:
         """One sample of the metrics page, 0 when it is not there."""
         lines = dict(line.rsplit(" ", 1) for line in self.metrics.render().decode().splitlines() if line[0] != "#")
         return float(lines.get(name, 0))
+
+
+def refused(outcome: Refused | Routed | Answered) -> tuple[int, str, str | None]:
+    """Status, kind and parameter of a refusal."""
+    assert isinstance(outcome, Refused)
+    return outcome.error.status, outcome.error.kind, outcome.error.param
+
+
+def routed(outcome: Refused | Routed | Answered) -> Routed:
+    """Nothing else."""
+    assert isinstance(outcome, Routed), outcome
+    return outcome
