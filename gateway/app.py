@@ -76,11 +76,11 @@ class Worker:
             health_fail_open=settings.health.fail_open,
         )
         redis = settings.redis
-        self.redis_limiter = RedisLimiter(redis.url, timeout_s=redis.timeout_s)
+        self.redis_limiter = RedisLimiter(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.limiter = ShadowLimiter(self.redis_limiter, redis.when_away)
-        self.users = UserStore(redis.url, timeout_s=redis.timeout_s)
-        self.keys = KeyStore(redis.url, redis.timeout_s, time.time)
-        self.keyring = KeyRing(redis.url, redis.timeout_s)
+        self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
+        self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
+        self.keyring = KeyRing(redis.url, redis.timeout_s, cluster=redis.cluster)
         self.ledger = Ledger(self.fleet, self.limiter, self.metrics, settings.limits.settle_grace_s, time.monotonic)
         self.readiness = Readiness(self.fleet, self.ledger)
         pipeline = Pipeline(

@@ -44,6 +44,8 @@ class RedisSettings(Section):
 
     url: RedisUrl = "redis://127.0.0.1:6379/0"
     """`redis://`, `rediss://` or `unix://`."""
+    cluster: bool = False
+    """`url` names a node of a Redis Cluster; the other nodes are learned from it."""
     timeout_s: Seconds = 0.25
     """The longest a request waits for Redis before `when_away` decides; a local Redis answers in 0.001."""
     when_away: Literal["shadow", "deny", "allow"] = "shadow"

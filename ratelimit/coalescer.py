@@ -7,7 +7,8 @@ calls run in the order in which they were made.  Nothing is ever repeated that m
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import hiredis
@@ -74,10 +75,13 @@ class Call:
 class Coalescer:
     """Calls `scripts` (known beforehand: they are loaded on connecting) on the Redis at `url`.
 
-    A call never waits longer than `timeout_s`; `up` is whether the last conversation succeeded.
+    A call never waits longer than `timeout_s`; `up` is whether the last conversation succeeded.  `batches` numbers
+    what is sent together, ascending.
     """
 
-    def __init__(self, url: str, scripts: Sequence[Script], timeout_s: float) -> None:
+    def __init__(
+        self, url: str, scripts: Sequence[Script], timeout_s: float, batches: Iterator[int] | None = None
+    ) -> None:
         # No retries: a script that may have run must not run again.
         pool = ConnectionPool.from_url(
             url, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=timeout_s
@@ -92,8 +96,8 @@ class Coalescer:
         self._prober: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._up.set()
-        self.batch = 1
-        """The batch that calls made now go with; calls of one batch are answered or lost before the next is sent."""
+        self._batches = batches or itertools.count(1)
+        self._batch = next(self._batches)
 
     @property
     def up(self) -> bool:
@@ -103,6 +107,10 @@ class Coalescer:
     async def wait_up(self) -> None:
         """Return as soon as Redis answers."""
         await self._up.wait()
+
+    def batch_for(self, key: str) -> int:  # noqa: ARG002 - in a cluster it depends on the key
+        """The batch that a call made now goes with; calls of one are answered or lost before the next is sent."""
+        return self._batch
 
     def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> asyncio.Future[Reply]:
         """Queue a call; its future may raise LimiterUnavailableError.
@@ -136,7 +144,7 @@ class Coalescer:
             while self._waiting:
                 batch = [call for call in self._waiting if not call.reply.done()]
                 self._waiting = []
-                self.batch += 1
+                self._batch = next(self._batches)
                 await self._exchange(batch, self._since_s + self._timeout_s)
         except BaseException:
             for call in (*batch, *self._waiting):

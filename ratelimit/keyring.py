@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+from ratelimit.cluster import ClusterCalls
 from ratelimit.coalescer import Coalescer, Script
 from ratelimit.keys import EPOCH, HOLDERS, KEY_LENGTH, KEY_PREFIX, digest_of
 from ratelimit.limits import LimiterUnavailableError
@@ -29,8 +30,8 @@ class KeyRing:
     While Redis is away the keys remembered here go on.  What is remembered is digests, never keys.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        self._calls = Coalescer(url, (_HOLDER,), timeout_s)
+    def __init__(self, url: str, timeout_s: float, *, cluster: bool = False) -> None:
+        self._calls = (ClusterCalls if cluster else Coalescer)(url, (_HOLDER,), timeout_s)
         self._holders: dict[str, str] = {}  # digest -> user, the longest known first
         self._epoch: int | None = None  # None = nothing may be remembered yet
 

@@ -51,8 +51,8 @@ class KeyStore:
     `clock` is in seconds since 1970.
     """
 
-    def __init__(self, url: str, timeout_s: float, clock: Callable[[], float]) -> None:
-        self._redis = store_client(url, timeout_s)
+    def __init__(self, url: str, timeout_s: float, clock: Callable[[], float], *, cluster: bool = False) -> None:
+        self._redis = store_client(url, timeout_s, cluster=cluster)
         self._clock = clock
 
     async def create(self, user: str, name: str) -> tuple[str, Key]:

@@ -9,14 +9,17 @@ A user's keys carry the whole key of the record as their hash tag, so all live i
 import asyncio
 import contextlib
 import itertools
+import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import resources
 
+from ratelimit.cluster import ClusterCalls
 from ratelimit.coalescer import Argument, Coalescer, NotSentError, Reply, Script
 from ratelimit.leases import RENEW_S, Leases
 from ratelimit.limits import (
+    UNCOUNTED_SLOT,
     UNLIMITED,
     Admitted,
     Charge,
@@ -85,11 +88,16 @@ def model_key(model: str) -> str:
 class RedisLimiter:
     """A `Limiter` on the Redis at `url`; no call waits longer than `timeout_s`.
 
-    `clock` (seconds) replaces Redis's time in tests; replicas must not bring their own.
+    `clock` (seconds) replaces Redis's time in tests; replicas must not bring their own.  On a `cluster` the window of a
+    model's requests per second is another node's: it is charged first, and given back when the user is refused.
     """
 
-    def __init__(self, url: str, timeout_s: float, clock: Callable[[], float] | None = None) -> None:
-        self._calls = Coalescer(url, (_RESERVE, _SETTLE, _USAGE, _ABSORB, _LEASE, _BEAT, _SECOND), timeout_s)
+    def __init__(
+        self, url: str, timeout_s: float, clock: Callable[[], float] | None = None, *, cluster: bool = False
+    ) -> None:
+        scripts = (_RESERVE, _SETTLE, _USAGE, _ABSORB, _LEASE, _BEAT, _SECOND)
+        self._calls = ClusterCalls(url, scripts, timeout_s) if cluster else Coalescer(url, scripts, timeout_s)
+        self._cluster = cluster
         self._clock = clock
         self._ahead_s = 0.0  # Redis's clock less our monotonic one
         self._replica = f"@{uuid.uuid4().hex[:12]}"
@@ -124,14 +132,16 @@ class RedisLimiter:
     async def reserve(self, charge: Charge) -> Verdict:
         """See `Limiter.reserve`.  Raises LostAnswerError when the charge may have been taken."""
         if not charge.user:
-            return await self._second(charge, takes=True)
+            return (await self._second(charge, takes=True))[0]
+        if self._cluster and charge.rps is not None:
+            return await self._reserve_apart(charge)
         known = self._refusals.find(charge)
         if known is not None and self._tracking.is_quiet():
             return known
         number, changes = next(self._numbers), self._tracking.changes
         asking = self._leases.ask(charge.user)
         try:
-            reply = await self._ask(charge, self._calls.batch, number)
+            reply = await self._ask(charge, self._calls.batch_for(window_key(charge.user)), number)
         except NotSentError:
             raise
         except LimiterUnavailableError as error:
@@ -150,7 +160,10 @@ class RedisLimiter:
     async def check(self, charge: Charge) -> Verdict:
         """See `Limiter.check`."""
         if not charge.user:
-            return await self._second(charge, takes=False)
+            return (await self._second(charge, takes=False))[0]
+        if self._cluster and charge.rps is not None:
+            verdict = await self.check(charge._replace(rps=None))
+            return _longer(verdict, (await self._second(charge, takes=False))[0])
         return self._verdict(charge, await self._ask(charge, "", 0), taken=False)
 
     async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
@@ -194,7 +207,7 @@ class RedisLimiter:
         marker = f"forebay:{{{USER_KEY_PREFIX}{user}}}:absorbed:{handover}"
         numbers = [number for slot in sorted(slots) for number in (slot, *slots[slot])]
         calls = [number for call in lost for number in call]
-        fence = 0 if model else self._calls.batch
+        fence = 0 if model else self._calls.batch_for(window_key(user))
         arguments: list[Argument] = [self._time(), self._replica, fence, len(lost), *calls, *numbers]
         return self._calls.call(_ABSORB, (window_key(user, model), marker), arguments)
 
@@ -205,7 +218,8 @@ class RedisLimiter:
                 self.renew()
                 with contextlib.suppress(LimiterUnavailableError):
                     await self.beat()
-                await self._tracking.keep()
+                if not self._cluster:  # there each node would have to be asked
+                    await self._tracking.keep()
             await asyncio.sleep(RENEW_S)
 
     async def beat(self) -> None:
@@ -223,15 +237,29 @@ class RedisLimiter:
         await self._tracking.aclose()
         await self._calls.aclose()
 
-    async def _second(self, charge: Charge, *, takes: bool) -> Verdict:
-        """Only the model's limit."""
+    async def _reserve_apart(self, charge: Charge) -> Verdict:
+        of_user = charge._replace(rps=None)
+        second, slot = await self._second(charge, takes=True)
+        if isinstance(second, Refused):
+            return _longer(await self.check(of_user), second)
+        verdict: Verdict | None = None
+        try:
+            verdict = await self.reserve(of_user)
+        finally:
+            if not isinstance(verdict, Admitted):
+                with contextlib.suppress(LimiterUnavailableError):  # it is gone within a second
+                    await self._calls.call(_SETTLE, (model_key(charge.model),), (slot, 0, 0, 1))
+        return verdict
+
+    async def _second(self, charge: Charge, *, takes: bool) -> tuple[Admitted | Refused, int]:
+        """Only the model's limit, and the slot that was charged."""
         if charge.rps is None:
-            return uncounted(charge)
+            return uncounted(charge), UNCOUNTED_SLOT
         arguments = (self._time(), charge.rps, 1 if takes else 0)
         status, *obstacle = await self._calls.call(_SECOND, (model_key(charge.model),), arguments)
         if status == _REFUSED:
-            return refused(_obstacles(obstacle), (UNLIMITED, UNLIMITED), None, None)
-        return uncounted(charge)
+            return refused(_obstacles(obstacle), (UNLIMITED, UNLIMITED), None, None), UNCOUNTED_SLOT
+        return uncounted(charge), obstacle[0]
 
     def _tell(self, user: str, held: int | None, change: int) -> None:
         arguments: list[Argument] = [self._time(), self._replica, "" if held is None else held, change]
@@ -270,6 +298,20 @@ class RedisLimiter:
         model = charge.model if has_model else ""
         reservation = Reservation(charge.user, shown[4] if taken else 0, charge.tokens, model, places is not None)
         return Admitted(reservation, *counted, of_model, places)
+
+
+def _longer(of_user: Verdict, second: Verdict) -> Verdict:
+    """One verdict of two, with the user's quotas: a refusal rather than an admission, then the longer wait."""
+    if isinstance(of_user, UnknownUser) or not isinstance(second, Refused):
+        return of_user
+    if isinstance(of_user, Refused) and _wait_s(of_user) >= _wait_s(second):
+        return of_user
+    shown = of_user.requests, of_user.tokens, of_user.model, of_user.concurrency
+    return Refused(second.kind, second.limit, second.retry_after_s, *shown)
+
+
+def _wait_s(verdict: Refused) -> float:
+    return math.inf if verdict.retry_after_s is None else verdict.retry_after_s
 
 
 def _quotas(now_us: int, shown: Sequence[int]) -> tuple[Quota, Quota]:

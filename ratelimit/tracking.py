@@ -59,6 +59,9 @@ class Tracking(asyncio.Protocol):
             with contextlib.suppress(RedisError, OSError):
                 async with asyncio.timeout(self._timeout_s):
                     await self._connect()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # redis-py 8.1 loses a cancellation while it connects
+                raise asyncio.CancelledError
         if self._transport is not None:
             self._transport.write(_PING)
 

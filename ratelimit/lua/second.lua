@@ -1,5 +1,5 @@
--- Take one request under a model's limit per second alone, or look (change 0), or give one back (-1, of `slot`).
--- KEYS: the model's window.  ARGV: time in microseconds or '' = Redis's own, rps, change.
+-- Take one request under a model's limit per second alone, or only look.
+-- KEYS: the model's window.  ARGV: time in microseconds or '' = Redis's own, rps, 1 = take.
 -- {1, slot} or {0 = refused, its place in limits.LimitKind, the limit, microseconds to wait; -1 = never}.
 
 local rps, second = tonumber(ARGV[2]), open(KEYS[1], clock(ARGV[1]), SECOND, '@')

@@ -315,7 +315,7 @@ async def test_what_a_lost_reserve_had_charged_is_taken_back_and_what_comes_late
     put_user(server, User("u", rpm=9, tpm=100, models={"m": Rates(rpm=9)}))
     async with a_redis_limiter(server) as limiter:
         await admit(limiter, "u", 1, "m")
-        batch = limiter._calls.batch
+        batch = limiter._calls.batch_for("")
         ran = await limiter._ask(Charge("u", 30, "m"), batch, 1001)
         await limiter._ask(Charge("u", 40, "m"), batch, 1002)
         lost = [(1001, 30), (1003, 7)]

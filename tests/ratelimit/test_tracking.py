@@ -73,3 +73,17 @@ async def test_a_lost_connection_is_news_about_everybody_and_is_made_again(morta
         await until(lambda: tracking.up)
         write(mortal_server, "aibrix-users/u")
         await until(lambda: told[-1] == "u")
+
+
+async def test_a_cancellation_while_connecting_is_obeyed(server):
+    for steps in range(40):
+        tracking = Tracking(server.url, 5.0, "aibrix-users/", [].append)
+        keeping = asyncio.create_task(tracking.keep())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        was_done = keeping.done()
+        keeping.cancel()
+        (outcome,) = await asyncio.gather(keeping, return_exceptions=True)
+        await tracking.aclose()
+
+        assert isinstance(outcome, asyncio.CancelledError) or was_done
