@@ -170,10 +170,12 @@ class RedisLimiter:
     async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         """See `Limiter.settle`."""
         user, model = reservation.user, reservation.model
-        self._refusals.drop(user)
         keys = (window_key(user), window_key(user, model)) if model else (window_key(user),)
         arguments = (reservation.slot, min(reservation.tokens, MAX_LIMIT), min(tokens, MAX_LIMIT), requests)
-        await self._calls.call(_SETTLE, keys, arguments)
+        try:
+            await self._calls.call(_SETTLE, keys, arguments)
+        finally:  # now, because a refusal of before it may have been kept while it was on its way
+            self._refusals.drop(user)
 
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`.  Not waited for: what is lost the next renewal puts right."""
