@@ -6,7 +6,7 @@ Everything runs on one event loop and nothing here awaits, so each method is one
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.pod import Identity, Pod, PodState, identity
@@ -16,6 +16,9 @@ from routing.strategy import Event, Started, Strategy
 from routing.types import Decision, Endpoint, NoCandidateError, NoCandidateReason, PodId, Rng, RouteRequest
 
 _NO_POLICY = ModelPolicy()
+
+StrategyBuilder = Callable[[str, Rng, int], Strategy]
+"""Raises UnknownStrategyError: `routing.table.build`, or what knows more names."""
 
 
 class Ticket:
@@ -33,10 +36,18 @@ class Ticket:
 class Fleet:
     """All models and pods.  Before the first `replace` it is empty and knows nothing."""
 
-    def __init__(self, settings: RoutingSettings, rng: Rng, *, health_fail_open: bool = False) -> None:
+    def __init__(
+        self,
+        settings: RoutingSettings,
+        rng: Rng,
+        *,
+        health_fail_open: bool = False,
+        build: StrategyBuilder = table.build,
+    ) -> None:
         self._settings = settings
         self._health_fail_open = health_fail_open
         self._rng = rng
+        self._build = build
         self._strategies: dict[str, Strategy] = {}  # built when first asked for
         self._policies: Mapping[str, ModelPolicy] = {}
         self._pods: dict[PodId, Pod] = {}
@@ -191,5 +202,5 @@ class Fleet:
 
     def _strategy(self, name: str) -> Strategy:
         if name not in self._strategies:
-            self._strategies[name] = table.build(name, self._rng, self._settings.fallbacks)
+            self._strategies[name] = self._build(name, self._rng, self._settings.fallbacks)
         return self._strategies[name]

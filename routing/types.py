@@ -78,6 +78,8 @@ class RouteRequest(NamedTuple):
     session: str = ""
     subset: frozenset[str] | None = None  # addresses (`ip:port` or `ip`) the proxy allows; None = all
     selector: Selector | None = None  # labels the client asks for; None = any
+    blocks: Sequence[int] = ()
+    """Chained hashes of the prompt's full blocks in order: equal = the same prompt up to there.  Empty: unknown."""
 
 
 class Decision(NamedTuple):

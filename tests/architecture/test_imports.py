@@ -23,6 +23,7 @@ PURE = (
     "gateway.fleet",
     "gateway.openai",
     "gateway.pod",
+    "simulator.core",
     "simulator.prefix_cache",
     "simulator.profile",
     "simulator.timing",
@@ -36,7 +37,8 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "redis": ("ratelimit", "gateway.app", "gateway.local"),
     "envoy": ("gateway.envoy", "gateway.local", "gateway.serving"),
     "pyvoy": ("gateway.envoy", "gateway.local", "gateway.serving"),
-    "simulator": ("simulator", "gateway.cli", "gateway.local"),
+    "simulator": ("simulator", "gateway.cli", "gateway.local", "gateway.simulate"),
+    "matplotlib": ("simulator.plots",),
 }
 """Who may import these directly."""
 

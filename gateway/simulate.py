@@ -1,0 +1,124 @@
+"""`forebay simulate`: the gateway's own fleet and limiter on a trace and engine models.
+
+Lives here: putting the parts together, files, the progress bar.  Not here: the parts (simulator).
+"""
+
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from math import inf
+from pathlib import Path
+
+import click
+
+from gateway.discovery.description import FleetDescription, ModelPolicy
+from gateway.fleet import Fleet
+from gateway.settings import LimitSettings, RoutingSettings
+from routing.types import Endpoint
+from simulator import assignments, report, traces, yardsticks
+from simulator.admission import Admission, dealt, parse_users
+from simulator.core.engine import Engine
+from simulator.core.gpus import gpu_profile
+from simulator.replay import MODEL, Call, Replay
+from simulator.summary import Slo, Summary, summarize
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked for on the command line."""
+
+    trace: Path
+    pods: int
+    gpu: str
+    strategies: Sequence[str]
+    speedups: Sequence[float]
+    users: str
+    seed: int
+    slo: Slo
+    assignments: Path | None
+    report: Path | None
+
+
+def run(plan: Plan) -> None:
+    """Replay, print the table, write what was asked for.
+
+    Raises ValueError for what the plan has wrong and OSError for files.
+    """
+    if plan.report and find_spec("matplotlib") is None:
+        raise ValueError("--report draws with matplotlib, which is not installed: pip install 'forebay[simulate]'")
+    comparison = Comparer(plan).compare()
+    click.echo(report.table(comparison))
+    if plan.report:
+        _write_report(comparison, plan.report)
+
+
+class Comparer:
+    """Replays the plan's trace for each speedup and strategy."""
+
+    def __init__(self, plan: Plan) -> None:
+        for strategy in plan.strategies:
+            yardsticks.check(strategy)
+        for speedup in plan.speedups:
+            if not 0 < speedup < inf:
+                raise ValueError(f"speedup = {speedup:g}, must be a positive number")
+        self._plan = plan
+        self._profile = gpu_profile(plan.gpu)
+        self._users = parse_users(plan.users)
+        self._trace = dealt(traces.read(plan.trace), self._users)
+
+    def compare(self) -> report.Comparison:
+        """All replays, and the ceilings of reuse."""
+        plan, profile = self._plan, self._profile
+        summaries = list(self._summaries())
+        pooled, endless = (
+            yardsticks.reuse(self._trace, profile.block_tokens, blocks)
+            for blocks in (profile.kv_blocks * plan.pods, None)
+        )
+        title = f"{plan.trace.name} on {plan.pods} pods of {plan.gpu}"
+        return report.Comparison(title, plan.slo, report.Ceilings(pooled, endless), summaries)
+
+    def _summaries(self) -> Iterator[Summary]:
+        for speedup in self._plan.speedups:
+            for strategy in self._plan.strategies:
+                yield self._replay(strategy, speedup)
+
+    def _replay(self, strategy: str, speedup: float) -> Summary:
+        endpoints = [_endpoint(index) for index in range(self._plan.pods)]
+        engines = {endpoint.id: Engine(self._profile) for endpoint in endpoints}
+        rng = random.Random(self._plan.seed)  # noqa: S311 - spreads load, keeps no secret
+        fleet = Fleet(RoutingSettings(strategy=strategy), rng, build=yardsticks.build)
+        fleet.replace(FleetDescription({MODEL: ModelPolicy()}, tuple(endpoints)))
+        admission = Admission(self._users, LimitSettings().output_tokens)
+        replay = Replay(
+            trace=self._trace, engines=engines, router=fleet, strategy=strategy, admission=admission, speedup=speedup
+        )
+        label, requests = f"{strategy} {speedup:g}x", len(self._trace)
+        with click.progressbar(length=requests, label=label, file=sys.stderr, update_min_steps=requests // 200) as bar:
+            calls = replay.run(bar.update)
+        self._write_assignments(calls, strategy, speedup)
+        totals = {pod: engine.totals for pod, engine in engines.items()}
+        return summarize(strategy, speedup, calls, totals, self._plan.slo)
+
+    def _write_assignments(self, calls: Sequence[Call], strategy: str, speedup: float) -> None:
+        file = self._plan.assignments
+        if file is None:
+            return
+        if len(self._plan.strategies) * len(self._plan.speedups) > 1:  # one file per replay
+            file = file.with_stem(f"{file.stem}-{strategy}-{speedup:g}x")
+        with file.open("w") as lines:
+            assignments.write(calls, lines)
+
+
+def _endpoint(index: int) -> Endpoint:
+    """Addresses from the block for documentation and tests of networks, RFC 2544: nobody connects to them."""
+    high, low = divmod(index, 256)
+    return Endpoint(f"pod-{index}", f"pod-{index}", f"198.18.{high}.{low}:8000", (MODEL,))
+
+
+def _write_report(comparison: report.Comparison, directory: Path) -> None:
+    from simulator import plots  # noqa: PLC0415 - needs the extra `simulate`
+
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "index.html").write_text(report.page(comparison, plots.draw(comparison, directory)))

@@ -1,0 +1,200 @@
+"""A trace replayed on a fleet of engine models, in virtual time.
+
+Lives here: the order of events.  Not here: routing (whatever is given as the router; the gateway's fleet is one), the
+engines (core), who may send (admission), what it all comes to (summary).
+
+Time jumps from event to event: an arrival, or the end of a pass on a pod.  At the same instant arrivals come first, so
+a pod's next pass has them.  The router sees what a gateway sees: its own counts, and requests as they end.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Generic, Protocol, TypeVar
+
+from ratelimit.limits import Reservation
+from routing.strategy import Finished
+from routing.types import Decision, NoCandidateError, PodId, RouteRequest
+from simulator.admission import Admission
+from simulator.core.engine import Engine, Step, TooLongError
+from simulator.core.sequence import Sequence as Answer
+from simulator.traces import TraceRequest, block_hashes, unknown_blocks
+
+MODEL = "model"
+"""The one model that all requests of a trace ask for."""
+
+NO_STEP = Step(0.0)
+
+
+class Routed(Protocol):
+    """What a router remembers of a request in flight."""
+
+    @property
+    def decision(self) -> Decision: ...  # noqa: D102 - the type says it
+    @property
+    def request(self) -> RouteRequest: ...  # noqa: D102 - the type says it
+
+
+Ticket = TypeVar("Ticket", bound=Routed)
+
+
+class Router(Protocol[Ticket]):
+    """The seam to the gateway: see `gateway.fleet.Fleet`."""
+
+    def route(self, request: RouteRequest, strategy: str, now_s: float) -> Ticket:
+        """Choose a pod and count the request there.  Raises NoCandidateError."""
+        ...
+
+    def release(self, ticket: Ticket) -> bool:
+        """The request has ended."""
+        ...
+
+    def observe(self, event: Finished) -> None:
+        """Let strategies learn from its end."""
+        ...
+
+
+@dataclass(slots=True)
+class Call:
+    """What became of one request of the trace.  Times are seconds from its beginning."""
+
+    request: TraceRequest
+    arrived_s: float
+    dispatched_s: float  # when it went to a pod or was refused
+    answer: Answer
+    pod: PodId = ""
+    why: str = ""  # it was refused; empty: it was not
+    reservation: Reservation | None = None
+
+    @property
+    def served(self) -> bool:
+        """Whether its last token came."""
+        return self.answer.ended_s is not None
+
+    @property
+    def ttft_s(self) -> float:
+        """From its arrival to its first token; it must have been served."""
+        return (self.answer.first_s or 0.0) - self.arrived_s
+
+    @property
+    def e2e_s(self) -> float:
+        """From its arrival to its last token; it must have been served."""
+        return (self.answer.ended_s or 0.0) - self.arrived_s
+
+
+class Replay(Generic[Ticket]):
+    """One run.  All engines have the same block size; `speedup` divides the times of the trace."""
+
+    def __init__(
+        self,
+        *,
+        trace: Iterable[TraceRequest],
+        engines: Mapping[PodId, Engine],
+        router: Router[Ticket],
+        strategy: str,
+        admission: Admission,
+        speedup: float = 1.0,
+    ) -> None:
+        self._trace = trace
+        self._engines = engines
+        self._router = router
+        self._strategy = strategy
+        self._admission = admission
+        self._speedup = speedup
+        self._block_tokens = next(iter(engines.values())).profile.block_tokens
+        self._passes: list[tuple[float, int, PodId, Step]] = []  # under way, a heap by their ends
+        self._idle = set(engines)
+        self._order = count()
+        self._open: dict[Answer, tuple[Call, Ticket]] = {}
+        self.calls: list[Call] = []  # in the order of dispatch
+
+    def run(self, progress: Callable[[int], None] = lambda _: None) -> Sequence[Call]:
+        """Replay all of it; `progress` is told of each arrival and how many there were."""
+        for serial, request in enumerate(self._trace):
+            arrived_s = request.timestamp / 1000 / self._speedup
+            self._end_passes(arrived_s)
+            self._arrive(serial, request, arrived_s)
+            progress(1)
+        self._end_passes(float("inf"))
+        return self.calls
+
+    def _end_passes(self, before_s: float) -> None:
+        """Let all passes end that end before then, and those that follow them."""
+        while self._passes and self._passes[0][0] < before_s:
+            now_s, _, pod, step = heapq.heappop(self._passes)
+            for answer in step.ended:
+                self._close(answer, now_s)
+            self._begin_pass(pod, now_s)
+
+    def _begin_pass(self, pod: PodId, now_s: float) -> None:
+        step = self._engines[pod].step(now_s)
+        if step is None:
+            self._idle.add(pod)
+        else:
+            self._push(now_s + step.duration_s, pod, step)
+
+    def _push(self, end_s: float, pod: PodId, step: Step) -> None:
+        heapq.heappush(self._passes, (end_s, next(self._order), pod, step))
+
+    def _arrive(self, serial: int, request: TraceRequest, now_s: float) -> None:
+        prompt = block_hashes(request, self._block_tokens)
+        full = (request.input_length + request.output_length) // self._block_tokens
+        hashes = [*prompt, *unknown_blocks(serial, full - len(prompt))]  # never found, but they take their room
+        call = Call(request, now_s, now_s, Answer(request.input_length, request.output_length, hashes))
+        self.calls.append(call)
+        call.why, call.reservation = self._admission.ask(request, now_s)
+        if not call.why:
+            self._dispatch(call, tuple(prompt), now_s)
+
+    def _dispatch(self, call: Call, prompt: tuple[int, ...], now_s: float) -> None:
+        request = call.request
+        asked = RouteRequest(
+            MODEL,
+            request.user,
+            prompt_tokens=request.input_length,
+            output_tokens=self._admission.output_tokens,
+            blocks=prompt,
+        )
+        try:
+            ticket = self._router.route(asked, self._strategy, now_s)
+        except NoCandidateError as error:
+            self._refuse(call, error.why.value)
+            return
+        pod = ticket.decision.pod.id
+        self._open[call.answer] = (call, ticket)
+        try:
+            self._engines[pod].add(call.answer, now_s)
+        except TooLongError:
+            self._close(call.answer, now_s)
+            self._refuse(call, "too-long")
+            return
+        call.pod = pod
+        if pod in self._idle:  # its pass begins when all that arrives at this instant has
+            self._idle.remove(pod)
+            self._push(now_s, pod, NO_STEP)
+
+    def _refuse(self, call: Call, why: str) -> None:
+        call.why = why
+        self._admission.settle(call.reservation, 0)
+
+    def _close(self, answer: Answer, now_s: float) -> None:
+        """A request has ended, done or not: settle its tokens, tell the router."""
+        call, ticket = self._open.pop(answer)
+        answer.hashes = ()  # those of all requests together would be hundreds of megabytes
+        request = call.request
+        self._router.release(ticket)
+        self._router.observe(
+            Finished(
+                ticket.decision.pod.id,
+                ticket.request,
+                now_s,
+                failed=not call.served,
+                duration_s=now_s - call.dispatched_s,
+                first_byte_s=None,  # engines send headers at once: it would say nothing about tokens
+                input_tokens=request.input_length if call.served else None,
+                output_tokens=request.output_length if call.served else None,
+            )
+        )
+        if call.served:
+            self._admission.settle(call.reservation, request.input_length + request.output_length)

@@ -1,0 +1,23 @@
+import pytest
+
+from simulator.core.speed import Chunks, FittedSpeed, LinearSpeed
+
+A_CHUNK = Chunks(parts=1, new_tokens=10, context_tokens=100, attended_tokens=1055)
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "expected"),
+    [("a", 1), ("b", 2 + 10), ("c", 50 + 1055), ("d", 50 + 100), ("e", 2 + 1)],
+)
+def test_each_coefficient_weighs_what_it_says(coefficient: str, expected: int):
+    speed = LinearSpeed(**(dict.fromkeys("abcde", 0.0) | {coefficient: 1.0}))
+
+    assert expected == speed.pass_s(2, 50, A_CHUNK)
+
+
+def test_a_fit_adds_both_kinds_of_work():
+    speed = FittedSpeed(prefill=(1.0, 2.0, 3.0), decode=(4.0, 5.0, 6.0), kv_tokens=100)
+
+    assert 0.123 == pytest.approx(speed.pass_s(0, 0, A_CHUNK))
+    assert 0.0095 == pytest.approx(speed.pass_s(2, 50))
+    assert 0.1325 == pytest.approx(speed.pass_s(2, 50, A_CHUNK))
