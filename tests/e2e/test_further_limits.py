@@ -14,13 +14,15 @@ def test_a_place_is_held_while_the_stream_runs_and_gone_soon_after_its_worker_is
     with running_stack(tmp_path, engines=1) as stack:
         user = stack.user(concurrency=1)
         with stack.stream(user, max_tokens=500) as answer:
-            next(answer.iter_lines())
+            lines = answer.iter_lines()  # kept: without it the response is closed
+            next(lines)
             refused = stack.chat(user)
             assert 200 == stack.chat(stack.user(concurrency=1)).status_code
         until(lambda: stack.chat(user, max_tokens=2).status_code == 200)
 
         with stack.stream(user, max_tokens=2000) as answer:
-            next(answer.iter_lines())
+            lines = answer.iter_lines()
+            next(lines)
             (worker,) = stack.processes("gateway")
             os.kill(worker["pid"], signal.SIGKILL)
             until(lambda: stack.chat(user, max_tokens=2).status_code == 200, limit_s=20)
