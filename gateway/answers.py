@@ -27,8 +27,8 @@ def usage_record(usage: Usage) -> dict[str, Any]:
     }
 
 
-def check_record(verdict: Admitted | Refused | None, tokens: int) -> dict[str, Any]:
-    """Whether a charge of `tokens` would be admitted, and if not, when; None = nobody's limits apply.
+def check_record(verdict: Admitted | Refused, tokens: int) -> dict[str, Any]:
+    """Whether a charge of `tokens` would be admitted, and if not, when.
 
     `retry_after_s` is null for what is admitted and for what never fits.
     """

@@ -181,10 +181,8 @@ class Pipeline:
     async def _foresee(self, command: Admit) -> Answered:
         """Whether the request would be admitted now, and if not, when; what is no matter of limits is refused."""
         plan = await self._plan(command)
-        if not plan.limited:
-            return Answered(orjson.dumps(check_record(None, plan.estimate.tokens)))
         verdict, estimate = await _judged(plan, self._limiter.check)
-        shown = limit_headers(verdict.requests, verdict.tokens)
+        shown = {} if plan.user is None else limit_headers(verdict.requests, verdict.tokens, verdict.model)
         return Answered(orjson.dumps(check_record(verdict, estimate.tokens)), shown)
 
     async def _plan(self, command: Admit) -> Plan:
@@ -310,10 +308,10 @@ async def _judged(plan: Plan, ask: Callable[[Charge], Awaitable[Verdict]]) -> tu
     """
     estimate = plan.estimate
     verdict: Admitted | OverLimit = await _told(plan.who, ask(plan.charge(estimate.tokens)))
-    if (
+    while (  # of the user and of the user's model: each time less is asked for
         isinstance(verdict, OverLimit)
-        and verdict.retry_after_s is None
         and verdict.kind in {LimitKind.TPM, LimitKind.MODEL_TPM}
+        and verdict.retry_after_s is None
         and plan.first_guess <= verdict.limit
     ):
         estimate = estimate._replace(output_tokens=verdict.limit - estimate.prompt_tokens)

@@ -31,8 +31,7 @@ class KeyRing:
     """
 
     def __init__(self, url: str, timeout_s: float, *, cluster: bool = False) -> None:
-        scripts = (_HOLDER,)
-        self._calls = ClusterCalls(url, scripts, timeout_s) if cluster else Coalescer(url, scripts, timeout_s)
+        self._calls = (ClusterCalls if cluster else Coalescer)(url, (_HOLDER,), timeout_s)
         self._holders: dict[str, str] = {}  # digest -> user, the longest known first
         self._epoch: int | None = None  # None = nothing may be remembered yet
 

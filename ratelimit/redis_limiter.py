@@ -52,7 +52,7 @@ MAX_LIMIT = 2**53
 
 _REFUSED, _ADMITTED, _UNKNOWN, _MALFORMED, _LATE = range(5)  # the first number of a reply
 _KINDS = tuple(LimitKind)
-_WINDOW = 6  # numbers by which a reply shows a window
+_USERS, _MODELS = slice(5, 11), slice(11, 17)  # where a reply shows the user's window and the one for the model
 
 
 def _script(*names: str) -> Script:
@@ -135,13 +135,14 @@ class RedisLimiter:
             return (await self._second(charge, takes=True))[0]
         if self._cluster and charge.rps is not None:
             return await self._reserve_apart(charge)
-        known = self._refusals.find(charge)
-        if known is not None and self._tracking.is_quiet():
-            return known
+        if charge.user in self._refusals:
+            known = self._refusals.find(charge)
+            if known is not None and self._tracking.is_quiet():
+                return known
         number, changes = next(self._numbers), self._tracking.changes
         asking = self._leases.ask(charge.user)
         try:
-            reply = await self._ask(charge, self._calls.batch_for(window_key(charge.user)), number)
+            reply = await self._ask(charge, number)
         except NotSentError:
             raise
         except LimiterUnavailableError as error:
@@ -164,15 +165,17 @@ class RedisLimiter:
         if self._cluster and charge.rps is not None:
             verdict = await self.check(charge._replace(rps=None))
             return _longer(verdict, (await self._second(charge, takes=False))[0])
-        return self._verdict(charge, await self._ask(charge, "", 0), taken=False)
+        return self._verdict(charge, await self._ask(charge, None), taken=False)
 
     async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         """See `Limiter.settle`."""
         user, model = reservation.user, reservation.model
-        self._refusals.drop(user)
         keys = (window_key(user), window_key(user, model)) if model else (window_key(user),)
         arguments = (reservation.slot, min(reservation.tokens, MAX_LIMIT), min(tokens, MAX_LIMIT), requests)
-        await self._calls.call(_SETTLE, keys, arguments)
+        try:
+            await self._calls.call(_SETTLE, keys, arguments)
+        finally:  # now, because a refusal of before it may have been kept while it was on its way
+            self._refusals.drop(user)
 
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`.  Not waited for: what is lost the next renewal puts right."""
@@ -267,13 +270,16 @@ class RedisLimiter:
             told = self._calls.call(_LEASE, (f"{window_key(user)}:leases",), arguments)
             told.add_done_callback(_forget)
 
-    def _ask(self, charge: Charge, batch: int | str, number: int) -> Awaitable[Reply]:
-        keys = [user_key(charge.user), window_key(charge.user)]
-        tokens = min(charge.tokens, MAX_LIMIT)
-        arguments: list[Argument] = [self._time(), tokens, charge.model, self._replica, batch, number]
-        if charge.rps is not None:
-            keys.append(model_key(charge.model))
-            arguments.append(charge.rps)
+    def _ask(self, charge: Charge, number: int | None) -> Awaitable[Reply]:
+        """Reserve; without a number only look."""
+        user, tokens, model, rps = charge
+        window = window_key(user)
+        keys = [user_key(user), window]
+        batch: int | str = self._calls.batch_for(window) if number is not None else ""
+        arguments: list[Argument] = [self._time(), min(tokens, MAX_LIMIT), model, self._replica, batch, number or 0]
+        if rps is not None:
+            keys.append(model_key(model))
+            arguments.append(rps)
         return self._calls.call(_RESERVE, keys, arguments)
 
     def _time(self) -> str:
@@ -288,16 +294,17 @@ class RedisLimiter:
             raise MalformedUserError(charge.user)
         if status == _LATE:
             raise NotSentError("came after its hand-over")
-        _, now_us, concurrency, _leaves_us, has_model, *shown = reply
+        now_us, concurrency, has_model = reply[1], reply[2], reply[4]
         self._ahead_s = now_us / 1e6 - time.monotonic()
-        counted = _quotas(now_us, shown)
-        of_model = _quotas(now_us, shown[_WINDOW:]) if has_model else None
+        requests, tokens = _quotas(now_us, reply[_USERS])
+        of_model = _quotas(now_us, reply[_MODELS]) if has_model else None
         places = None if concurrency < 0 else concurrency
         if status == _REFUSED:
-            return refused(_obstacles(shown[2 * _WINDOW if has_model else _WINDOW :]), counted, of_model, places)
-        model = charge.model if has_model else ""
-        reservation = Reservation(charge.user, shown[4] if taken else 0, charge.tokens, model, places is not None)
-        return Admitted(reservation, *counted, of_model, places)
+            obstacles = _obstacles(reply[_MODELS.stop if has_model else _USERS.stop :])
+            return refused(obstacles, (requests, tokens), of_model, places)
+        slot, model = reply[9] if taken else 0, charge.model if has_model else ""
+        reservation = Reservation(charge.user, slot, charge.tokens, model, places is not None)
+        return Admitted(reservation, requests, tokens, of_model, places)
 
 
 def _longer(of_user: Verdict, second: Verdict) -> Verdict:
@@ -315,9 +322,9 @@ def _wait_s(verdict: Refused) -> float:
 
 
 def _quotas(now_us: int, shown: Sequence[int]) -> tuple[Quota, Quota]:
-    rpm, tpm, *counted = shown[:_WINDOW]
+    rpm, tpm, requests, tokens, requests_slot, tokens_slot = shown
     rates = Rates(None if rpm < 0 else rpm, None if tpm < 0 else tpm)
-    return quotas(rates, Reading(now_us / 1e6, *counted))
+    return quotas(rates, Reading(now_us / 1e6, requests, tokens, requests_slot, tokens_slot))
 
 
 def _obstacles(found: Sequence[int]) -> list[Obstacle]:

@@ -42,6 +42,9 @@ class Refusals:
         self._clock = clock
         self._kept: dict[str, dict[str, Kept]] = {}
 
+    def __contains__(self, user: str) -> bool:
+        return user in self._kept
+
     def find(self, charge: Charge) -> Refused | None:
         """What Redis would answer, its times counted down; None = it has to be asked."""
         kept = self._kept.get(charge.user, {}).get(charge.model)

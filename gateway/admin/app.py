@@ -149,7 +149,7 @@ def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[str
     @router.post("/users/{name:path}/check", response_model=CheckAnswer)
     async def check(name: str, body: CheckBody) -> CheckAnswer | Response:
         """Whether a request of the user would be admitted now.  Charges nothing."""
-        verdict = await limiter.check(Charge(name, body.tokens))
+        verdict = await limiter.check(Charge(name, body.tokens, body.model))
         if isinstance(verdict, UnknownUser):
             return missing_user(name)
         return CheckAnswer(**check_record(verdict, body.tokens))

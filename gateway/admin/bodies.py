@@ -86,6 +86,8 @@ class CheckBody(BaseModel):
 
     tokens: Limit
     """Prompt and output together."""
+    model: str = ""
+    """Where it would go, for what limits the user there."""
 
 
 class _CappedRequest(Request):

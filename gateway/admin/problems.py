@@ -95,5 +95,5 @@ def _sentence(detail: ErrorDetails, known: Collection[str]) -> str:
     if detail["type"] == "missing":
         return f"{key or 'the body'} is missing"
     if detail["type"] == "extra_forbidden":
-        return f"{key} is unknown, known fields: {', '.join(known)}"
+        return f"{key} is unknown" + (f", known fields: {', '.join(known)}" if key in detail["loc"] else "")
     return f"{key or 'the body'} = {shown(key, detail['input'])}, {rule(detail)}"

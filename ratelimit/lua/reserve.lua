@@ -32,22 +32,23 @@ if user.models ~= nil and user.models ~= cjson.null then
 end
 if not concurrency then return { 3 } end
 
-local obstacles = {}
+local obstacles -- made when there is one: most charges meet none
 local function meet(kind, limited, wait)
+  obstacles = obstacles or {}
   local n = #obstacles
   obstacles[n + 1], obstacles[n + 2], obstacles[n + 3] = kind, limited, wait
 end
-local function judge(judged, requests, tokens, kind)
-  if over(requests, judged.requests, 1) then
-    meet(kind, requests, wait_for(judged, 'r', requests, judged.requests, 1))
+
+if over(rpm, window.requests, 1) then meet(0, rpm, wait_for(window, 'r', rpm, window.requests, 1)) end
+if over(tpm, window.tokens, charge) then meet(1, tpm, wait_for(window, 't', tpm, window.tokens, charge)) end
+if model then
+  if over(model_rpm, model.requests, 1) then
+    meet(2, model_rpm, wait_for(model, 'r', model_rpm, model.requests, 1))
   end
-  if over(tokens, judged.tokens, charge) then
-    meet(kind + 1, tokens, wait_for(judged, 't', tokens, judged.tokens, charge))
+  if over(model_tpm, model.tokens, charge) then
+    meet(3, model_tpm, wait_for(model, 't', model_tpm, model.tokens, charge))
   end
 end
-
-judge(window, rpm, tpm, 0)
-if model then judge(model, model_rpm, model_tpm, 2) end
 
 local second
 if KEYS[3] then
@@ -57,8 +58,9 @@ if KEYS[3] then
 end
 
 -- Places: by replica "count until", fresh until then.
-local leases, held, stale = KEYS[2] .. ':leases', 0, {}
+local leases, held, stale
 if concurrency >= 0 then
+  leases, held, stale = KEYS[2] .. ':leases', 0, {}
   local flat, running = call('HGETALL', leases), 0
   for i = 1, #flat, 2 do
     local count, fresh_until = string.match(flat[i + 1], '(%d+) (%d+)')
@@ -75,13 +77,13 @@ if concurrency >= 0 then
 end
 
 local reply = { 0, window.now, concurrency, 0, model and 1 or 0 }
-if #obstacles > 0 then
+if obstacles then
   reply[4] = leaves_in(window, window.oldest)
   if model then reply[4] = math.min(reply[4], leaves_in(model, model.oldest)) end
-elseif batch == '' then
-  reply[1] = 1
 else
   reply[1] = 1
+end
+if not obstacles and batch ~= '' then
   take(window, charge, replica, marked(window, batch, ARGV[6]))
   if model then take(model, charge, replica, marked(model, batch, ARGV[6])) end
   if second then take(second, 0) end
@@ -94,5 +96,7 @@ end
 
 show(reply, window, rpm, tpm)
 if model then show(reply, model, model_rpm, model_tpm) end
-for _, value in ipairs(obstacles) do reply[#reply + 1] = value end
+if obstacles then
+  for _, value in ipairs(obstacles) do reply[#reply + 1] = value end
+end
 return reply

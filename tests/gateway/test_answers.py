@@ -19,7 +19,6 @@ def test_a_check_names_the_limit_in_the_way_and_when_it_is_not():
     def record(*values: object) -> dict[str, object]:
         return dict(zip(("admitted", "kind", "limit", "retry_after_s", "estimated_tokens"), values, strict=True))
 
-    assert record(True, None, None, None, 9) == check_record(None, 9)
     assert record(True, None, None, None, 9) == check_record(Admitted(Reservation("u", 1, 9), RPM, TPM), 9)
     assert record(False, "rpm", 3, 20.0, 9) == check_record(Refused(LimitKind.RPM, 3, 20.0, RPM, TPM), 9)
     assert record(False, "tpm", 0, None, 9) == check_record(Refused(LimitKind.TPM, 0, None, RPM, TPM), 9)

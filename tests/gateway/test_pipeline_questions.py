@@ -11,7 +11,8 @@ from gateway.extproc.events import Answered, Refused, Routed
 from gateway.openai.paths import Operation
 from gateway.openai.usage import Usage
 from gateway.settlement import Seen
-from ratelimit.limits import User
+from ratelimit.limits import Rates, User
+from tests.support.pods import MODEL
 from tests.support.shop import AwayLimiter, Shop, refused, routed
 
 
@@ -114,6 +115,18 @@ async def test_long_answers_never_shut_a_user_out_for_good():
     assert (429, "tpm", None) == refused(over)
     assert isinstance(over, Refused)
     assert 61 == over.error.retry_after_s
+
+
+async def test_long_answers_never_shut_a_user_out_of_a_model_either():
+    shop = Shop(users={"lgy": User("lgy", None, 1000, models={MODEL: Rates(None, 500)})})
+    for _ in range(20):
+        routed(await shop.admit(user="lgy"))
+        shop.ledger.ended(shop.last_id, Seen(200, Usage(9, 1200)))
+        await settled()
+        shop.now_s += 61
+
+    foreseen = answer(await shop.admit(user="lgy", dry_run="true"))
+    assert (True, 500) == (foreseen["admitted"], foreseen["estimated_tokens"])
 
 
 async def test_what_never_fits_by_its_own_words_is_refused_without_a_time():

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.crc import key_slot
 
+from ratelimit.keyring import KeyRing
+from ratelimit.keys import KeyStore
 from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, LimitKind, Rates, Refused, User
 from ratelimit.redis_limiter import RedisLimiter, model_key, user_key, window_key
 from ratelimit.shadow import ShadowLimiter
@@ -40,6 +42,23 @@ async def store(cluster: RedisCluster) -> AsyncIterator[UserStore]:
     made = UserStore(cluster.url, 5.0, cluster=True)
     yield made
     await made.aclose()
+
+
+async def test_keys_of_any_user_are_made_known_and_revoked(cluster):
+    keys, ring = KeyStore(cluster.url, 5.0, lambda: 0.0, cluster=True), KeyRing(cluster.url, 5.0, cluster=True)
+    await ring.refresh()
+    made = {name: await keys.create(name, "") for name in NAMES[:6]}
+
+    assert list(made) == [await ring.user_of(secret) for secret, _ in made.values()]
+    for name, (_, key) in made.items():
+        assert [key] == await keys.list(name)
+        assert key == await keys.revoke(name, key.id)
+    await ring.refresh()
+
+    assert {None} == {await ring.user_of(secret) for secret, _ in made.values()}
+    await keys.revoke_all(NAMES[0])
+    await ring.aclose()
+    await keys.aclose()
 
 
 async def test_users_of_every_node_are_limited_exactly_by_several_replicas(cluster, store, limiter):

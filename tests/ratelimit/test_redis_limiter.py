@@ -316,13 +316,14 @@ async def test_what_a_lost_reserve_had_charged_is_taken_back_and_what_comes_late
     async with a_redis_limiter(server) as limiter:
         await admit(limiter, "u", 1, "m")
         batch = limiter._calls.batch_for("")
-        ran = await limiter._ask(Charge("u", 30, "m"), batch, 1001)
-        await limiter._ask(Charge("u", 40, "m"), batch, 1002)
+        calls = [limiter._ask(Charge("u", tokens, "m"), number) for tokens, number in ((30, 1001), (40, 1002))]
+        ran, _ = await asyncio.gather(*calls)
         lost = [(1001, 30), (1003, 7)]
         for model in ("", "m"):
             await limiter.absorb("u", model, f"h{model}", {}, lost)
 
-        late = await limiter._ask(Charge("u", 7, "m"), batch, 1003)
+        limiter._calls._batch = batch
+        late = await limiter._ask(Charge("u", 7, "m"), 1003)
 
         assert (1, [4]) == (ran[0], late)
         verdict = await admit(limiter, "u", 0, "m")

@@ -4,11 +4,11 @@ Lives here: the same handles on the in-memory and the Redis limiter.  Not here: 
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from ratelimit.limits import Admitted, Charge, Limiter, Refused, User
+from ratelimit.limits import Admitted, Charge, Limiter, Refused, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from ratelimit.redis_limiter import RedisLimiter, user_key
 from tests.support.redis import RedisServer
@@ -92,3 +92,7 @@ async def used(limiter: Limiter, name: str) -> tuple[User, int, int]:
     usage = await limiter.usage(name)
     assert usage is not None
     return usage.user, usage.requests.used, usage.tokens.used
+
+
+def count_admitted(verdicts: Sequence[Verdict]) -> int:
+    return sum(isinstance(verdict, Admitted) for verdict in verdicts)

@@ -137,7 +137,7 @@ class Stack:
         method = "POST" if body else "GET"
         return httpx.request(method, self.variables["ADMIN"] + path, json=body or None, trust_env=False, timeout=30)
 
-    def user(self, **limits: int) -> str:
+    def user(self, **limits: Any) -> str:
         """The name of a new user with these limits, `rpm` and `tpm`; by default both are there and wide."""
         name = next(self._names)
         answer = self.admin("/CreateUser", name=name, **(limits or {"rpm": 1000, "tpm": 1_000_000}))

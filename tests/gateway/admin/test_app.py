@@ -103,10 +103,11 @@ async def test_a_check_says_what_the_limiter_foresees():
     quotas = Quota(3, 3, 20.5), Quota(100, 40, 20.5)
     admin.limiter.verdicts = {
         Charge("lgy", 60): Admitted(Reservation("lgy", 1, 60), *quotas),
-        Charge("lgy", 61): Refused(LimitKind.TPM, 100, 20.5, *quotas),
+        Charge("lgy", 61, "m"): Refused(LimitKind.TPM, 100, 20.5, *quotas),
     }
 
-    fits, over = [await admin.call("/users/lgy/check", {"tokens": tokens}) for tokens in (60, 61)]
+    fits = await admin.call("/users/lgy/check", {"tokens": 60})
+    over = await admin.call("/users/lgy/check", {"tokens": 61, "model": "m"})
     nobody = await admin.call("/users/nobody/check", {"tokens": 1})
     bad = await admin.call("/users/lgy/check", {"tokens": -1})
 
