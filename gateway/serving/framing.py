@@ -49,8 +49,9 @@ class Deframer:
                 break
             yield data[start + PREFIX_BYTES : start + needed]
             start, needed = start + needed, PREFIX_BYTES
-        self._rest += data[start:]
-        self._needed = needed
+        if start < size:
+            self._rest += data[start:]
+            self._needed = needed
 
 
 def _length(data: bytes, start: int) -> int:
