@@ -53,8 +53,10 @@ class GrpcApp:
             return
         try:
             await method(receive, send)
-        except (ProtocolError, FramingError) as error:
+        except ProtocolError as error:
             await end(send, INVALID_ARGUMENT, str(error))
+        except FramingError as error:
+            await end(send, error.status, str(error))
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - supervision point

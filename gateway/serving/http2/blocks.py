@@ -47,17 +47,18 @@ class HeaderBlocks:
         return None
 
     def path(self, block: bytes) -> str:
-        """`:path` of a block, empty when it has none.  Every block must pass through here: the table goes on."""
+        """`:path` of a gRPC call, empty for what is none.  Every block must pass through here: the table goes on."""
         path = self._paths.get(block)
         if path is not None:
             return path
         table = self._decoder.header_table
         before = table.maxsize, list(table.dynamic_entries)
         try:
-            headers = self._decoder.decode(block, raw=True)
+            headers = dict(self._decoder.decode(block, raw=True))
         except HPACKError as error:
             raise Http2Error(COMPRESSION_ERROR, str(error)) from error
-        path = next((bytes(value).decode("latin-1") for name, value in headers if name == b":path"), "")
+        is_grpc = headers.get(b"content-type", b"").startswith(b"application/grpc")
+        path = headers.get(b":path", b"").decode("latin-1") if is_grpc else ""
         if before != (table.maxsize, list(table.dynamic_entries)) or len(self._paths) == MAX_REMEMBERED:
             self._paths.clear()
         else:

@@ -8,10 +8,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from gateway.extproc.session import ProtocolError
-from gateway.serving.framing import Deframer, FramingError, frame
+from gateway.serving.framing import MAX_MESSAGE_BYTES, Deframer, FramingError, frame
 from gateway.serving.http2.connection import Connection, Stream
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
 from gateway.serving.status import INTERNAL, INVALID_ARGUMENT, NOT_FOUND, OK, UNIMPLEMENTED, percent_encoded
+
+MAX_STATUS_LETTERS = 500
+"""Of a status's text, which may quote the client: no header block of ours may need more than one frame (chosen)."""
 
 
 class _Call:
@@ -40,23 +43,30 @@ class _Call:
 
     def reset(self) -> None:
         self._over = True
+        self._release()
 
     def _take(self, message: bytes) -> None:
         """One message of the client."""
         raise NotImplementedError
 
+    def _release(self) -> None:
+        """Let go of what the call holds: it is over."""
+
     def _reply(self, *messages: bytes) -> None:
-        if not self._over:
+        if messages and not self._over:
             self._connection.send(self._stream, b"".join(map(frame, messages)))
 
     def _finish(self, status: int, message: str = "") -> None:
         if not self._over:
             self._over = True
-            self._connection.finish(self._stream, status, percent_encoded(message))
+            self._connection.finish(self._stream, status, percent_encoded(message[:MAX_STATUS_LETTERS]))
+            self._release()
 
     def _fail(self, error: Exception) -> None:
-        if isinstance(error, ProtocolError | FramingError):
+        if isinstance(error, ProtocolError):
             self._finish(INVALID_ARGUMENT, str(error))
+        elif isinstance(error, FramingError):
+            self._finish(error.status, str(error))
         else:
             self._service.failed(self.method, error)
             self._finish(INTERNAL, "internal error")
@@ -71,6 +81,7 @@ class _Process(_Call):
         super().__init__(service, connection, stream)
         self._session = service.session()
         self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
         self._deciding: asyncio.Task[None] | None = None
         self._ended = False  # by the client, in order
 
@@ -79,25 +90,33 @@ class _Process(_Call):
         if self._deciding is None:
             self._finish(OK)
 
-    def reset(self) -> None:
-        """A decision under way comes to its end: a reservation that Redis is just making must be settled."""
-        self._over = True
-        if self._deciding is None:
+    def _release(self) -> None:
+        """A decision under way comes to its end first: a reservation that Redis is just making must be settled."""
+        if self._deciding is not None:
+            return
+        try:
             self._session.close()
+        except Exception as error:  # noqa: BLE001 - supervision point
+            self._service.failed(self.method, error)
 
     def _take(self, message: bytes) -> None:
         if self._deciding is not None:
-            self._waiting.append(message)
+            self._wait(message)
             return
         step = self._session.step(message)
         if isinstance(step, list):
-            if step:
-                self._reply(*step)
+            self._reply(*step)
             if self._session.ended:
                 self._finish(OK)
         else:
             self._connection.deciding += 1
             self._deciding = self._service.loop.create_task(self._decide(step))
+
+    def _wait(self, message: bytes) -> None:
+        self._waiting.append(message)
+        self._waiting_bytes += len(message)
+        if self._waiting_bytes > MAX_MESSAGE_BYTES:
+            raise ProtocolError(f"waiting = {self._waiting_bytes} bytes, must be at most {MAX_MESSAGE_BYTES}")
 
     async def _decide(self, step: Awaitable[list[bytes]]) -> None:
         try:
@@ -110,21 +129,17 @@ class _Process(_Call):
             self._go_on()
         except Exception as error:  # noqa: BLE001 - supervision point
             self._fail(error)
+        if self._over:
+            self._release()
 
     def _go_on(self) -> None:
         """After a decision: what came meanwhile, up to the next one."""
-        while self._waiting and not self._over:
-            self._take(self._waiting.popleft())
-            if self._deciding is not None:
-                return
-        if self._over:
-            self._session.close()
-        elif self._ended or self._session.ended:
+        while self._waiting and not self._over and self._deciding is None:
+            message = self._waiting.popleft()
+            self._waiting_bytes -= len(message)
+            self._take(message)
+        if self._deciding is None and (self._ended or self._session.ended):
             self._finish(OK)
-
-    def _finish(self, status: int, message: str = "") -> None:
-        super()._finish(status, message)
-        self._session.close()
 
 
 class _AccessLogs(_Call):
@@ -165,14 +180,14 @@ class _Watch(_Call):
     def end(self) -> None:
         """The client said what it watches; the answer has no end."""
 
-    def reset(self) -> None:
-        super().reset()
+    def _release(self) -> None:
         if self._telling is not None:
             self._telling.cancel()
 
     def _take(self, message: bytes) -> None:
         self._service.knows(message)  # raises here rather than in the task
-        self._telling = asyncio.create_task(self._tell(message), name="health-watch")
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell(message), name="health-watch")
 
     async def _tell(self, request: bytes) -> None:
         async for status in self._service.health_changes(request):

@@ -18,7 +18,6 @@ from gateway.serving.http2.frames import (
     FIRST_WINDOW,
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
-    GOAWAY,
     GRPC_HEADERS,
     HAS_PRIORITY,
     HEAD,
@@ -33,10 +32,10 @@ from gateway.serving.http2.frames import (
     MOST_MAX_FRAME,
     NO_ERROR,
     NO_TABLE,
+    NOT_GRPC,
     PADDED,
     PING,
     PREFACE,
-    PRIORITY,
     PROTOCOL_ERROR,
     PUSH_PROMISE,
     REFUSED_STREAM,
@@ -83,14 +82,14 @@ class Stream:
 
     __slots__ = ("call", "id", "received", "remote_open", "started", "trailers", "unsent", "window")
 
-    def __init__(self, stream_id: int, window: int) -> None:
+    def __init__(self, stream_id: int, window: int, *, remote_open: bool) -> None:
         self.id = stream_id
         self.call: Call
         self.window = window  # bytes that we may send
         self.received = 0  # bytes since the window was last given back
-        self.remote_open = True
+        self.remote_open = remote_open
         self.started = False  # response headers are out
-        self.unsent = b""  # waits for the window
+        self.unsent = bytearray()  # waits for the window
         self.trailers: bytes | None = None  # waits for `unsent`
 
 
@@ -110,7 +109,6 @@ class Connection:
         self._greeted = False
         self._streams: dict[int, Stream] = {}
         self._last_stream = 0
-        self._leaving = False
         self._window = FIRST_WINDOW  # bytes that we may send, over all streams
         self._stream_window = FIRST_WINDOW  # of a new stream
         self._max_frame = LEAST_MAX_FRAME
@@ -120,12 +118,10 @@ class Connection:
         self._handlers = {
             DATA: self._on_data,
             HEADERS: self._on_headers,
-            PRIORITY: self._on_priority,
             RST_STREAM: self._on_reset,
             SETTINGS: self._on_settings,
             PUSH_PROMISE: self._on_push,
             PING: self._on_ping,
-            GOAWAY: self._on_goaway,
             WINDOW_UPDATE: self._on_window,
             CONTINUATION: self._on_continuation,
         }
@@ -156,14 +152,15 @@ class Connection:
             if kind != CONTINUATION and self._blocks.unfinished:
                 raise Http2Error(PROTOCOL_ERROR, "a header block is not finished")
             handler = self._handlers.get(kind)
-            if handler is not None:  # types we do not know are ignored (section 4.1)
+            if handler is not None:  # PRIORITY, GOAWAY and what we do not know are ignored (sections 5.3.2, 4.1)
                 handler(stream & MAX_WINDOW, flags, data[start:end])
         self._rest = data[position:]
 
     def send(self, stream: Stream, data: bytes) -> None:
         """Send framed messages on a stream that has no trailers yet; waits in memory for the client's window."""
         if not stream.started:
-            self._start(stream, END_HEADERS)
+            stream.started = True
+            self._send_headers(stream.id, END_HEADERS, GRPC_HEADERS)
         size = len(data)
         if stream.unsent or size > self._max_frame or size > stream.window or size > self._window:
             stream.unsent += data
@@ -181,9 +178,13 @@ class Connection:
         self._send_more(stream)
         self._flush()
 
-    def leave(self, code: int = NO_ERROR, reason: str = "") -> None:
-        """Tell the client to open no more streams here."""
-        self._leaving = True
+    def leave(self) -> None:
+        """Ask the client to open no more streams here; those on their way are served (section 6.8)."""
+        self.out.append(goaway(MAX_WINDOW))
+        self._flush()
+
+    def end(self, code: int = NO_ERROR, reason: str = "") -> None:
+        """Tell the client which streams were served, before the connection is closed."""
         self.out.append(goaway(self._last_stream, code, reason))
         self._flush()
 
@@ -215,6 +216,7 @@ class Connection:
         if stream.received >= CREDIT_BYTES:
             self.out.append(window_update(stream_id, stream.received))
             stream.received = 0
+        stream.remote_open = not flags & END_STREAM
         stream.call.feed(_unpadded(payload) if flags & PADDED else payload)
         if flags & END_STREAM:
             self._end_of_client(stream)
@@ -237,9 +239,11 @@ class Connection:
     def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
         path = self._blocks.path(block)  # even of a stream that is refused: the tables go on
         stream = self._streams.get(stream_id)
+        remote_open = not flags & END_STREAM
         if stream is not None:  # trailers
-            if not flags & END_STREAM:
-                raise Http2Error(PROTOCOL_ERROR, "HEADERS in the middle of a stream")
+            if remote_open or not stream.remote_open:
+                raise Http2Error(PROTOCOL_ERROR, "HEADERS in the middle of a stream or after its end")
+            stream.remote_open = False
             self._end_of_client(stream)
             return
         if stream_id <= self._last_stream:
@@ -248,16 +252,17 @@ class Connection:
         if stream_id % 2 == 0:
             raise Http2Error(PROTOCOL_ERROR, f"stream = {stream_id}, must be odd")
         self._last_stream = stream_id
-        if self._leaving or len(self._streams) >= MAX_STREAMS:
+        if len(self._streams) >= MAX_STREAMS:
             self.out.append(rst_stream(stream_id, REFUSED_STREAM))
-            return
-        stream = self._streams[stream_id] = Stream(stream_id, self._stream_window)
-        stream.call = self._open_call(path, stream)
-        if flags & END_STREAM:
-            self._end_of_client(stream)
+        elif not path:
+            self._send_last(stream_id, NOT_GRPC, remote_open=remote_open)
+        else:
+            stream = self._streams[stream_id] = Stream(stream_id, self._stream_window, remote_open=remote_open)
+            stream.call = self._open_call(path, stream)
+            if not remote_open:
+                self._end_of_client(stream)
 
     def _end_of_client(self, stream: Stream) -> None:
-        stream.remote_open = False
         if stream.id in self._streams:  # its last message may have ended it
             stream.call.end()
 
@@ -287,16 +292,16 @@ class Connection:
             elif key == HEADER_TABLE_SIZE:
                 self._table_note = NO_TABLE
         self.out.append(frame(SETTINGS, ACK, 0, b""))
+        self._send_waiting()  # after the ACK: from there on the client counts with its new windows
 
     def _resize(self, window: int) -> None:
         if window > MAX_WINDOW:
             raise Http2Error(FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE = {window}")
         change, self._stream_window = window - self._stream_window, window
-        for stream in list(self._streams.values()):
+        for stream in self._streams.values():
             stream.window += change
             if stream.window > MAX_WINDOW:
                 raise Http2Error(FLOW_CONTROL_ERROR, "a window is over 2^31 - 1")
-            self._send_more(stream)
 
     def _on_window(self, stream_id: int, _flags: int, payload: bytes) -> None:
         if len(payload) != 4:  # noqa: PLR2004 - an increment
@@ -308,8 +313,7 @@ class Connection:
             self._window += increment
             if self._window > MAX_WINDOW:
                 raise Http2Error(FLOW_CONTROL_ERROR, "the connection's window is over 2^31 - 1")
-            for stream in list(self._streams.values()):
-                self._send_more(stream)
+            self._send_waiting()
             return
         one = self._streams.get(stream_id)
         if one is None:
@@ -328,25 +332,26 @@ class Connection:
         if not flags & ACK:
             self.out.append(frame(PING, ACK, 0, payload))
 
-    def _on_priority(self, _stream_id: int, _flags: int, _payload: bytes) -> None:
-        """Deprecated (section 5.3.2)."""
-
     def _on_push(self, _stream_id: int, _flags: int, _payload: bytes) -> None:
         raise Http2Error(PROTOCOL_ERROR, "PUSH_PROMISE from a client")
-
-    def _on_goaway(self, _stream_id: int, _flags: int, _payload: bytes) -> None:
-        """The client opens no more streams; those that are open go on."""
 
     def _check_known(self, stream_id: int) -> None:
         """A stream that is over may still be spoken of; one that never was may not."""
         if not stream_id or stream_id > self._last_stream:
             raise Http2Error(PROTOCOL_ERROR, f"stream {stream_id} is not open")
 
-    def _start(self, stream: Stream, flags: int, more: bytes = b"") -> None:
-        stream.started = True
-        block = self._table_note + GRPC_HEADERS + more
+    def _send_headers(self, stream_id: int, flags: int, block: bytes) -> None:
+        self.out.append(frame(HEADERS, flags, stream_id, self._table_note + block))
         self._table_note = b""
-        self.out.append(frame(HEADERS, flags, stream.id, block))
+
+    def _send_last(self, stream_id: int, block: bytes, *, remote_open: bool) -> None:
+        self._send_headers(stream_id, END_STREAM | END_HEADERS, block)
+        if remote_open:  # the client need not go on
+            self.out.append(rst_stream(stream_id, NO_ERROR))
+
+    def _send_waiting(self) -> None:
+        for stream in [stream for stream in self._streams.values() if stream.unsent]:
+            self._send_more(stream)
 
     def _send_more(self, stream: Stream) -> None:
         """Send what the windows allow, and the trailers once nothing is left."""
@@ -354,19 +359,15 @@ class Connection:
             room = min(len(stream.unsent), self._max_frame, stream.window, self._window)
             if room <= 0:
                 return
-            piece, stream.unsent = stream.unsent[:room], stream.unsent[room:]
+            piece = stream.unsent[:room]
+            del stream.unsent[:room]
             stream.window -= room
             self._window -= room
-            self.out.append(frame(DATA, 0, stream.id, piece))
-        if stream.trailers is None:
-            return
-        if stream.started:
-            self.out.append(frame(HEADERS, END_STREAM | END_HEADERS, stream.id, stream.trailers))
-        else:
-            self._start(stream, END_STREAM | END_HEADERS, stream.trailers)
-        del self._streams[stream.id]
-        if stream.remote_open:  # the client need not go on
-            self.out.append(rst_stream(stream.id, NO_ERROR))
+            self.out.append(head(room, DATA, 0, stream.id) + piece)
+        if stream.trailers is not None:
+            del self._streams[stream.id]
+            block = stream.trailers if stream.started else GRPC_HEADERS + stream.trailers
+            self._send_last(stream.id, block, remote_open=stream.remote_open)
 
 
 def _unpadded(payload: bytes) -> bytes:

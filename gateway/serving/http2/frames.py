@@ -32,6 +32,8 @@ NO_TABLE = b"\x20"
 """HPACK: from here on the dynamic table is empty; what we send never uses one (RFC 7541, section 6.3)."""
 GRPC_HEADERS = b"\x88\x0f\x10\x10application/grpc"
 """:status 200 (static table 8); content-type (31) as a literal without indexing."""
+NOT_GRPC = b"\x08\x03415"
+""":status (name of 8) 415, as a literal without indexing."""
 
 
 class Http2Error(Exception):
@@ -67,7 +69,7 @@ def rst_stream(stream: int, code: int) -> bytes:
     return frame(RST_STREAM, 0, stream, struct.pack(">I", code))
 
 
-def goaway(last_stream: int, code: int, reason: str = "") -> bytes:
+def goaway(last_stream: int, code: int = NO_ERROR, reason: str = "") -> bytes:
     """No stream after `last_stream` is or will be served on this connection."""
     return frame(GOAWAY, 0, 0, struct.pack(">II", last_stream, code) + reason.encode())
 

@@ -10,7 +10,7 @@ from typing import cast
 from gateway.addresses import split_address
 from gateway.serving.http2.calls import open_call
 from gateway.serving.http2.connection import Call, Connection, Stream
-from gateway.serving.http2.frames import Http2Error
+from gateway.serving.http2.frames import NO_ERROR, Http2Error
 from gateway.serving.service import Service
 
 BACKLOG = 1024
@@ -41,8 +41,7 @@ class _Client(asyncio.Protocol):
         try:
             self.connection.receive(data)
         except Http2Error as error:
-            self.connection.leave(error.code, str(error))
-            self.close()
+            self.close(error.code, str(error))
         else:
             self._flushing = False
             if self.connection.out:
@@ -52,8 +51,17 @@ class _Client(asyncio.Protocol):
         self._clients.discard(self)
         self.connection.lost()
 
-    def close(self) -> None:
+    def pause_writing(self) -> None:
+        """Who does not read our answers is not read either."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._transport.resume_reading()
+
+    def close(self, code: int = NO_ERROR, reason: str = "") -> None:
         """Send what is ready and hang up."""
+        self.connection.end(code, reason)
         self._flush()
         self._transport.close()
 
@@ -96,7 +104,7 @@ class Http2Server:
         """Accept nothing new; what runs has `grace_s` to end."""
         for server in self._servers:
             server.close()
-        for client in list(self._clients):
+        for client in self._clients:
             client.connection.leave()
         await asyncio.sleep(grace_s)  # the access log's streams have no end of their own
         for client in list(self._clients):
