@@ -1,14 +1,16 @@
 """Script calls of one event-loop tick travel to Redis as one pipeline on one connection, in the order they were made.
 
 Lives here: batching, the deadline, the circuit breaker, scripts that Redis has forgotten.  Not here: what scripts do.
-While one batch is out the next one gathers, so the more calls there are the less each costs.  One connection:
+While one batch is out the next one gathers, so the more calls there are the less each costs; a call that has been
+alone lately goes at once.  One connection:
 calls run in the order in which they were made.  Nothing is ever repeated that may have run.
 """
 
 import asyncio
 import hashlib
+import itertools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -24,12 +26,23 @@ from ratelimit.limits import LimiterUnavailableError
 PROBE_EVERY_S = 0.2
 """Between two attempts to reach a Redis that is away; calls fail at once meanwhile.  Chosen: back well under 1 s."""
 
+MAX_DOUBLINGS = 5
+"""Of that pause, one for each failure in a row: a Redis that is reached and then too slow again is left alone, at most
+for 6.4 s, so that few requests pay for finding out (chosen)."""
+
+LONE = 8
+"""Batches of a single call after which the next call does not wait for company (chosen: load soon makes a pair)."""
+
 Reply = list[int]
 Argument = str | bytes | int
 
 
 class NotSentError(LimiterUnavailableError):
     """The call certainly did not run, so repeating it later is safe."""
+
+
+class MovedElsewhereError(NotSentError):
+    """The keys of the call are another node's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +106,13 @@ class _Link(asyncio.Protocol):
 class Coalescer:
     """Calls `scripts` (known beforehand: they are loaded on connecting) on the Redis at `url`.
 
-    A call never waits longer than `timeout_s`; `up` is whether the last conversation succeeded.
+    A call never waits longer than `timeout_s`; `up` is whether the last conversation succeeded.  `batches` numbers
+    what is sent together, ascending.
     """
 
-    def __init__(self, url: str, scripts: Sequence[Script], timeout_s: float) -> None:
+    def __init__(
+        self, url: str, scripts: Sequence[Script], timeout_s: float, batches: Iterator[int] | None = None
+    ) -> None:
         # No retries: a script that may have run must not run again.
         self._pool = ConnectionPool.from_url(
             url, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=timeout_s
@@ -106,13 +122,18 @@ class Coalescer:
         self._loop: asyncio.AbstractEventLoop | None = None  # asking for the running one is a system call
         self._link: _Link | None = None
         self._waiting: list[Call] = []
+        self._since_s = 0.0  # when the first of them came
+        self._failures = 0  # in a row
         self._out: deque[Call] = deque()  # sent, not answered
         self._forgotten: list[Call] = []  # of these: Redis does not know the script
         self._deadline: asyncio.TimerHandle | None = None
         self._busy = False  # from a batch's first call to its last reply
+        self._lone = 0  # batches in a row that were a single call
         self._connecting: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._up.set()
+        self._batches = batches or itertools.count(1)
+        self._batch = next(self._batches)
 
     @property
     def up(self) -> bool:
@@ -122,6 +143,10 @@ class Coalescer:
     async def wait_up(self) -> None:
         """Return as soon as Redis answers."""
         await self._up.wait()
+
+    def batch_for(self, key: str) -> int:  # noqa: ARG002 - in a cluster it depends on the key
+        """The batch that a call made now goes with; calls of one are answered or lost before the next is sent."""
+        return self._batch
 
     def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> asyncio.Future[Reply]:
         """Queue a call; its future may raise LimiterUnavailableError.
@@ -134,10 +159,15 @@ class Coalescer:
         packed = _pack("EVALSHA", script.sha, *whole)
         loop = self._loop = self._loop or asyncio.get_running_loop()
         call = Call(script, whole, packed, loop.create_future())
+        if not self._waiting:
+            self._since_s = loop.time()
         self._waiting.append(call)
         if not self._busy:
             self._busy = True
-            loop.call_soon(self._send_waiting)  # after this tick's other calls
+            if self._lone >= LONE and self._link is not None:
+                self._send_waiting()
+            else:
+                loop.call_soon(self._send_waiting)  # after this tick's other calls
         return call.reply
 
     async def aclose(self) -> None:
@@ -154,6 +184,8 @@ class Coalescer:
             return
         calls = [call for call in self._waiting if not call.reply.done()]
         self._waiting = []
+        self._batch = next(self._batches)
+        self._lone = self._lone + 1 if len(calls) == 1 else 0
         if calls:
             self._send(calls)
         else:
@@ -163,7 +195,8 @@ class Coalescer:
         assert self._loop is not None and self._link is not None  # noqa: S101 - `call` and the caller saw to it
         self._out.extend(calls)
         if self._deadline is None:
-            self._deadline = self._loop.call_later(self._timeout_s, self._leave, "no answer in time")
+            reason = f"no answer within {self._timeout_s} s"
+            self._deadline = self._loop.call_at(self._since_s + self._timeout_s, self._leave, reason)
         self._link.write(b"".join([call.packed for call in calls]))
 
     def _replied(self, reply: object) -> None:
@@ -172,6 +205,8 @@ class Coalescer:
             call.succeed(cast(Reply, reply))
         elif str(reply).startswith("NOSCRIPT"):
             self._forgotten.append(call)
+        elif str(reply).startswith(("MOVED", "ASK")):
+            call.fail(MovedElsewhereError(str(reply)))
         else:
             call.fail(LimiterUnavailableError(str(reply)))
         if not self._out:
@@ -183,6 +218,7 @@ class Coalescer:
             calls, self._forgotten = self._forgotten, []
             self._send([_with_source(call) for call in calls])
             return
+        self._failures = 0
         self._no_deadline()
         if self._waiting:
             self._send_waiting()
@@ -205,6 +241,7 @@ class Coalescer:
     def _leave(self, reason: str) -> None:
         """Redis is away: everybody learns it, and probing begins."""
         self._up.clear()
+        self._failures += 1
         self._fail(reason, LimiterUnavailableError, NotSentError)
         self._connecting = asyncio.create_task(self._probe(), name="redis-probe")
 
@@ -238,8 +275,9 @@ class Coalescer:
         async with asyncio.timeout(self._timeout_s):
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
-                for script in self._scripts:
-                    await connection.send_command("SCRIPT LOAD", script.source)
+                loads = [_pack("SCRIPT", "LOAD", script.source) for script in self._scripts]
+                await connection.send_packed_command(b"".join(loads), check_health=False)
+                for _ in loads:
                     await connection.read_response()
             except BaseException:
                 await connection.disconnect(nowait=True)
@@ -248,7 +286,7 @@ class Coalescer:
 
     async def _probe(self) -> None:
         while not self.up:
-            await asyncio.sleep(PROBE_EVERY_S)
+            await asyncio.sleep(PROBE_EVERY_S * 2 ** min(self._failures - 1, MAX_DOUBLINGS))
             try:
                 await self._connect()
             except (RedisError, OSError):

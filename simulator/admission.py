@@ -55,7 +55,8 @@ def parse_users(text: str) -> dict[str, User]:
         pairs = dict(limit.split("=", 1) for limit in limits if "=" in limit)
         if len(pairs) != len(limits) or not pairs.keys() <= {"rpm", "tpm"} or not all(map(str.isdigit, pairs.values())):
             raise ValueError(f"user = {part!r}, must be NAME[:rpm=N][:tpm=N]")
-        users[name] = User(name, **{limit: int(number) for limit, number in pairs.items()})
+        numbers = {limit: int(number) for limit, number in pairs.items()}
+        users[name] = User(name, numbers.get("rpm"), numbers.get("tpm"))
     return users
 
 

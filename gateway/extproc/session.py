@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.extproc import wire
 from gateway.extproc.commands import Abort, Admit, Answer, Command, Finish, Refuse
-from gateway.extproc.events import Closed, Refused
+from gateway.extproc.events import Answered, Closed, Refused
 from gateway.extproc.exchange import Exchange, State
 from gateway.ledger import Ledger
 from gateway.pipeline import Pipeline
@@ -76,7 +76,7 @@ class Session:
         if isinstance(command, Refuse):
             return self._exchange.step(await self._pipeline.refuse(command))
         admission = await self._pipeline.admit(command)
-        if isinstance(admission, Refused):
+        if isinstance(admission, Refused | Answered):
             return self._exchange.step(admission)
         routed, self._id = admission
         return self._exchange.step(routed)

@@ -43,7 +43,9 @@ class _Client(asyncio.Protocol):
         except Http2Error as error:
             self.close(error.code, str(error))
         else:
-            self._flush()
+            self._flushing = False
+            if self.connection.out:
+                self._flush_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._clients.discard(self)
