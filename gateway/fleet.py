@@ -113,6 +113,10 @@ class Fleet:
         preferred = policy.strategy or self._settings.strategy
         return preferred if policy.locked else table.parse_header(header) or preferred
 
+    def rps(self, model: str) -> int | None:
+        """Requests per second that the model's policy allows; None = unlimited."""
+        return self._policies.get(model, _NO_POLICY).rps
+
     def check(self, request: RouteRequest) -> None:
         """Raise NoCandidateError when `route` would now: before anything is charged for a request nobody can take."""
         self._candidates(request)
@@ -167,6 +171,12 @@ class Fleet:
         if pod.gone and not pod.in_flight:
             del self._departed[identity(pod.endpoint)]
         return True
+
+    def withdraw(self, ticket: Ticket, now_s: float) -> None:
+        """Take back a route whose request was never sent."""
+        self.release(ticket, now_s)
+        if ticket.work.record is not None:
+            ticket.pod.cache.withdraw(ticket.work.record)
 
     def finish(self, ticket: Ticket, event: Finished) -> None:
         """Learn from a request's end; every strategy in use does.  Whoever released the ticket says so once."""

@@ -309,6 +309,14 @@ def test_a_prompt_that_failed_is_not_believed_to_be_there() -> None:
     assert route(fleet, PROMPT).work.uncached_tokens == 1000
 
 
+def test_a_route_that_is_taken_back_leaves_nothing() -> None:
+    fleet = a_fleet(an_endpoint("a"))
+    ticket = route(fleet, PROMPT)
+    fleet.withdraw(ticket, 1.0)
+
+    assert (ticket.pod.in_flight, ticket.pod.cache.held, ticket.open) == (0, 0, False)
+
+
 def test_a_prompt_that_a_fallback_answered_is_not_believed_to_be_where_it_was_sent() -> None:
     fleet = a_fleet(an_endpoint("a"), an_endpoint("b"))
     ticket = route(fleet, PROMPT)
