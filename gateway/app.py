@@ -19,6 +19,7 @@ import structlog
 from gateway import logs, metrics
 from gateway.admin.app import create_admin_app
 from gateway.configuration import load_models
+from gateway.decisions import state
 from gateway.discovery.description import Discovery
 from gateway.discovery.health import HealthChecker, HttpProbe
 from gateway.discovery.rounds import Rounds
@@ -98,7 +99,12 @@ class Worker:
         )
         self.service = Service(settings, pipeline, self.ledger, self.readiness, self.metrics.error)
         page, reasons = self.metrics.render, self.readiness.reasons
-        self.http = create_http_app(page, metrics.CONTENT_TYPE, reasons, {"endpoints": self.readiness.endpoints})
+        debug = {
+            "endpoints": self.readiness.endpoints,
+            "decisions": self.fleet.decisions.page,
+            "fleet": lambda: [state(pod, time.monotonic()) for pod in self.fleet.pods()],
+        }
+        self.http = create_http_app(page, metrics.CONTENT_TYPE, reasons, debug)
         self.admin = create_admin_app(
             self.users,
             self.keys,

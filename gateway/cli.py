@@ -141,6 +141,23 @@ def simulate(
 
 
 @main.command()
+@click.argument("request_file", metavar="REQUEST.json", type=A_FILE)
+@click.option("--fleet", type=A_FILE, required=True, help="Pods as /debug/fleet shows them.")
+@click.option("--strategy", default="forebay", help="Strategy or mixture to ask.")
+def explain(*, request_file: Path, fleet: Path, strategy: str) -> None:
+    """Show what a strategy thinks of each pod for a request.
+
+    REQUEST.json is an entry of /debug/decisions, or has model, prompt_tokens and held (pod: tokens).
+    """
+    from gateway.explain import explain as explained
+
+    try:
+        click.echo(explained(request_file, fleet, strategy))
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
 @click.option("--config", "file", type=A_FILE, required=True, help="The configuration file.")
 def envoy_config(file: Path) -> None:
     """Print the Envoy configuration for a file."""

@@ -22,6 +22,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("envoy", "identity"), lambda: _keys_are_always_checked(settings)),
         (("envoy", "response_mode"), lambda: _exchange_lives_with_its_answer(settings)),
         (("routing",), lambda: _known_strategy("routing.strategy", settings.routing.strategy, strategies)),
+        (("routing",), lambda: _known_shadow(settings.routing.shadow, strategies)),
         (("models",), lambda: _known_model_strategies(settings.models, strategies)),
         (("models",), lambda: _unique_models(settings.models)),
         (("models",), lambda: _unique_endpoints(settings.models)),
@@ -75,6 +76,11 @@ def _known_strategy(key: str, name: str, strategies: Collection[str]) -> Iterato
         close = get_close_matches(name, strategies, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         yield key, name, f"must be one of {', '.join(sorted(strategies))}{hint}"
+
+
+def _known_shadow(name: str, strategies: Collection[str]) -> Iterator[Finding]:
+    if name:
+        yield from _known_strategy("routing.shadow", name, strategies)
 
 
 def _is_strategy(name: str, strategies: Collection[str]) -> bool:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 
+from gateway.decisions import DecisionLog
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.pod import Identity, Pod, PodState, identity
 from gateway.scrape.readings import Readings
@@ -33,9 +34,10 @@ StrategyBuilder = Callable[[str, Tools], Strategy]
 class Ticket:
     """A request in flight.  Whoever sees its end first gives it back to the fleet, which alone changes it."""
 
-    __slots__ = ("decision", "open", "pod", "request", "work")
+    __slots__ = ("decision", "open", "pod", "request", "shadow", "work")
 
-    def __init__(self, request: RouteRequest, decision: Decision, pod: Pod, work: Work) -> None:
+    def __init__(self, request: RouteRequest, decision: Decision, pod: Pod, work: Work, shadow: PodId = "") -> None:
+        self.shadow = shadow  # where the shadow strategy would have sent it; empty: there is none
         self.request = request  # without its blocks
         self.work = work
         self.decision = decision
@@ -67,10 +69,12 @@ class Fleet:
         self._departed: dict[Identity, Pod] = {}  # gone with requests in flight; remembered until those end
         self.names: Mapping[str, str] = {}
         """Address -> name of every endpoint there is; replaced, never changed."""
+        self.decisions = DecisionLog()
         self._serving: dict[str, list[Pod]] = {}  # known models
         self._routable: dict[str, tuple[Pod, ...]] = {}  # of `_serving`; forgotten when membership or health changes
         self._in_flight: Counter[str] = Counter()
-        self._strategy(settings.strategy)  # an unknown default is found at start
+        for name in filter(None, (settings.strategy, settings.shadow)):
+            self._strategy(name)  # one that is unknown is found at start
 
     def replace(self, description: FleetDescription, now_s: float = -inf) -> None:
         """Make the fleet what `description` says.  Pods that stay keep their health and their count.
@@ -133,14 +137,18 @@ class Fleet:
         if blocks:
             self._index.reuse.saw(blocks, now_s)
             request = request.matched(self._index.match(blocks))
-        decision = self._strategy(strategy).pick(request, candidates, now_s)
+        chooser = self._strategy(strategy)
+        decision = chooser.pick(request, candidates, now_s)
+        shadow = self._settings.shadow
+        other = self._strategy(shadow).pick(request, candidates, now_s).pod.id if shadow else ""
         pod = self._pods[decision.pod.id]
         if not pod.endpoint.ready:
             decision = decision._replace(reason=f"{decision.reason}, none healthy")
         work = self._start(pod, request, now_s)
         if blocks:
-            request = request.without_prompt()
-        return Ticket(request, decision, pod, work)
+            request = request.without_blocks()
+        self.decisions.add(now_s, request, decision, chooser)
+        return Ticket(request, decision.without_scores(), pod, work, other)
 
     def _start(self, pod: Pod, request: RouteRequest, now_s: float) -> Work:
         """Count the request on the pod and its prompt into the pod's cache."""

@@ -235,6 +235,9 @@ class Pipeline:
                 raise
         if not ticket.pod.endpoint.ready:
             self._metrics.fallback(plan.strategy, NONE_HEALTHY)
+        if ticket.shadow:
+            agrees = ticket.shadow == ticket.decision.pod.id
+            self._metrics.shadowed(plan.strategy, self._settings.routing.shadow, agrees)
         if ticket.decision.fallback:
             self._metrics.fallback(plan.strategy, ticket.decision.fallback)
         opened = OpenRequest(

@@ -59,6 +59,8 @@ class RoutingSettings(Section):
     """The default; a model's own `strategy` and the `routing-strategy` header come before it."""
     fallbacks: Annotated[int, Field(ge=0, le=10)] = 2
     """Further pods named after the chosen one; Envoy goes down the list when a connection fails."""
+    shadow: str = ""
+    """A second strategy that is asked beside the real one, and only counted: `forebay_shadow_decisions_total`."""
     output_weight: Annotated[float, Field(gt=0)] = 2.0
     """How many input tokens an output token counts for, where `throughput` and `vtc-basic` weigh work."""
 

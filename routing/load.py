@@ -97,6 +97,11 @@ class Load:
         """Return the weighted tokens of requests that ended in the window."""
         return self._processed * exp(min(0.0, self._processed_s - now_s) / WINDOW_S)
 
+    def recall(self, busy_s: float, processed: float, latency_s: float | None) -> None:
+        """Take over what was written down of a pod at time 0."""
+        self._busy_s, self._processed = busy_s, processed
+        self._latency = (latency_s, 1.0) if latency_s is not None else (0.0, 0.0)
+
     @property
     def latency_s(self) -> float | None:
         """Seconds per weighted token of finished requests; None = none has finished."""

@@ -137,9 +137,9 @@ class RouteRequest(NamedTuple):
         """Return the request with its match."""
         return RouteRequest._make((*self[:-1], match))
 
-    def without_prompt(self) -> "RouteRequest":
+    def without_blocks(self) -> "RouteRequest":
         """Return the request as it may be kept while it is answered: its blocks are many."""
-        return RouteRequest._make((*self[:-3], (), 0.0, NO_MATCH))
+        return RouteRequest._make((*self[:-3], (), *self[-2:]))
 
     def uncached(self, pod: PodView) -> float:
         """Return how many prompt tokens the pod would have to compute; at least the last one."""
@@ -165,6 +165,10 @@ class Decision(NamedTuple):
     fallback: str = ""
     """Why the strategy did not choose as its name says, a constant of the program; empty: it did."""
     scored: "Scored | None" = None
+
+    def without_scores(self) -> "Decision":
+        """Return the decision as it may be kept while the request is answered."""
+        return Decision._make((*self[:-1], None))
 
     @property
     def destinations(self) -> str:

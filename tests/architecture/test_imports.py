@@ -22,6 +22,7 @@ PURE = (
     "gateway.extproc.exchange",
     "gateway.fleet",
     "gateway.openai",
+    "gateway.decisions",
     "gateway.pod",
     "gateway.scrape.parse",
     "simulator.core",

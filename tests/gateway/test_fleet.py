@@ -387,3 +387,12 @@ def test_a_mixture_shares_its_parts_and_is_not_kept() -> None:
 
     assert decision.strategy == "least-request:2,random"
     assert set(fleet._strategies) == {"forebay", "least-request", "random"}
+
+
+def test_a_shadow_strategy_is_asked_and_decides_nothing() -> None:
+    settings = RoutingSettings(strategy="least-request", shadow="session-affinity")
+    fleet = a_fleet(*(an_endpoint(name) for name in "abc"), settings=settings)
+    tickets = [route(fleet, RouteRequest(MODEL, session="s")) for _ in range(3)]
+
+    assert len({ticket.shadow for ticket in tickets}) == 1
+    assert {ticket.decision.pod.id for ticket in tickets} == {"a", "b", "c"}

@@ -217,3 +217,10 @@ def test_worker_processes_are_summed_and_a_killed_one_leaves_only_its_counters(t
 
 def test_forgetting_a_process_that_left_nothing_is_harmless(tmp_path):
     forget_process(4_194_305, tmp_path)
+
+
+def test_a_shadow_strategy_is_counted_by_whether_it_agrees():
+    metrics = one_process()
+    metrics.shadowed("random", "least-request", True)
+
+    assert 1 == samples(metrics)["forebay_shadow_decisions_total", "true", "least-request", "random"]
