@@ -162,6 +162,8 @@ class Fleet:
             record = cache.insert(request.blocks, request.match.blocks(cache.slot), now_s)
         work = Work(request.prompt_tokens, uncached, request.output_tokens, record)
         pod.start(work, now_s)
+        if request.model != pod.endpoint.models[0]:
+            pod.used_s[request.model] = now_s
         self._in_flight[request.model] += 1
         return work
 

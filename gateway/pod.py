@@ -19,6 +19,9 @@ RAMP_S = 30.0
 MOST_RAMP = 10.0
 """At first its work counts as this many times as long (Envoy's slow start has the same default)."""
 
+WARM_S = 10.0
+"""An adapter that was asked for so long ago is believed to be still in the batch (chosen: a long answer)."""
+
 FIRST_ASIDE_S = 1.0
 LONGEST_ASIDE_S = 30.0
 """A pod that failed a request gets none for so long, twice as long after each more, then one at a time until it answers
@@ -48,7 +51,7 @@ class Pod(Load):
 
     __slots__ = (
         "_described", "_draining", "_fresh_until_s", "_healthy", "_readings", "_ready_s", "_signals", "cache",
-        "endpoint", "failures", "gone", "ramped_s",
+        "endpoint", "failures", "gone", "ramped_s", "used_s",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf, kind: Speed | None = None) -> None:
@@ -63,6 +66,7 @@ class Pod(Load):
         self._ready_s = -inf  # when it may be tried again
         self.ramped_s = joined_s + RAMP_S
         self._readings = NOTHING
+        self.used_s: dict[str, float] = {}  # adapter -> when it was asked for last
         self._signals: Mapping[Signal, float] = {}
         self._fresh_until_s = -inf
         self._healthy = True  # a restart of the gateway must not be an outage until every engine was checked
@@ -110,6 +114,12 @@ class Pod(Load):
         """See `PodView.ramp`."""
         age_s = now_s - self.ramped_s + RAMP_S
         return min(MOST_RAMP, RAMP_S / max(age_s, 1.0)) if age_s < RAMP_S else 1.0
+
+    def is_warm(self, model: str, now_s: float) -> bool:
+        """See `PodView.is_warm`: as the engine says, or as the gateway itself has just sent."""
+        if model == self.endpoint.models[0] or model in self._readings.adapters:
+            return True
+        return now_s - self.used_s.get(model, -inf) < WARM_S
 
     def signal(self, signal: Signal, now_s: float) -> float | None:
         """See `PodView.signal`."""

@@ -9,8 +9,8 @@ nothing to another process.
 
 FIRST_BYTES = 128
 """The first block is short, so that short prompts are told apart and found again (chosen)."""
-BLOCK_BYTES = 512
-"""About 128 tokens of English.  Smaller blocks see more of a prompt and cost more time and memory each (chosen)."""
+BLOCK_BYTES = 1024
+"""About 256 tokens of English.  Smaller blocks see more of a prompt and cost more time and memory each (chosen)."""
 
 _MASK = (1 << 60) - 1
 """An int of 60 bits takes 32 bytes, one of 64 bits 48."""

@@ -113,6 +113,10 @@ class PodView(Protocol):
         """How many times as long its work is to be taken to last before then."""
         ...
 
+    def is_warm(self, model: str, now_s: float) -> bool:
+        """Whether it has the model at hand: the base model, or an adapter that it uses or used a moment ago."""
+        ...
+
     def signal(self, signal: Signal, now_s: float) -> float | None:
         """The engine's own figure; None when absent, stale or no number >= 0 (unknown is never zero)."""
         ...

@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from gateway.pod import RAMP_S, Pod
+from gateway.pod import RAMP_S, WARM_S, Pod
+from gateway.scrape.readings import Readings
 from routing.strategies.forebay import ALL, HOLDERS, OTHERS
 from routing.strategy import Tools
 from routing.table import build
@@ -139,3 +140,15 @@ def test_only_candidates_are_found_through_the_index(name: str) -> None:
     pods[0].cache.insert(BLOCKS, 0, 0.0)
 
     assert "p0" not in picked(name, tuple(pods[1:]), asking_for(pods, BLOCKS))
+
+
+def test_an_adapter_goes_where_it_runs_unless_that_costs_more() -> None:
+    pods = known(0, 0, 0)
+    pods[1].used_s["adapter"] = 0.0
+    pods[2].read(Readings(adapters=frozenset(["adapter"])), fresh_until_s=9.0)
+    request = REQUEST._replace(model="adapter")
+
+    assert picked("forebay", pods, request, now_s=1.0) == {"p1", "p2"}
+    assert picked("forebay", pods, request, now_s=1.0 + WARM_S) == {"p2"}
+    pods[2].free_s = 30.0
+    assert picked("forebay", pods, request, now_s=1.0 + WARM_S) == {"p0", "p1"}
