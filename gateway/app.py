@@ -9,7 +9,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -138,6 +138,8 @@ class Worker:
             try:
                 async with asyncio.timeout(FIRST_FLEET_S):
                     await known.wait()
+                with suppress(LimiterUnavailableError):  # else the first request would pay for the connection
+                    await self.redis_limiter.beat()
                 settle_garbage_collection()
                 yield
             finally:
