@@ -20,7 +20,7 @@ from routing.mixture import Mixture
 from routing.prefix import PrefixIndex
 from routing.speed import Speed
 from routing.strategy import Finished, Strategy, Tools
-from routing.types import Decision, Endpoint, NoCandidateError, NoCandidateReason, PodId, Rng, RouteRequest
+from routing.types import Decision, Endpoint, NoCandidateError, NoCandidateReason, PodId, Rng, RouteRequest, Slo
 
 CACHE_TOKENS = 250_000
 """Room in the cache of a pod that does not say: an 8B model's on a GPU of 48 GB (chosen)."""
@@ -58,7 +58,8 @@ class Fleet:
     ) -> None:
         self._settings = settings
         self._health_fail_open = health_fail_open
-        self._tools = Tools(rng, settings.fallbacks, settings.output_weight)
+        slo = Slo(settings.slo_ttft_s, settings.slo_itl_s) if settings.slo_ttft_s else None
+        self._tools = Tools(rng, settings.fallbacks, settings.output_weight, slo)
         self._build = build
         self._index = PrefixIndex()
         self._kinds: dict[object, Speed] = {}  # by GPU, engine and base model
@@ -248,7 +249,8 @@ class Fleet:
             returned.renew(endpoint, cache, joined_s)
             return returned
         kind = (endpoint.gpu_type, endpoint.engine, endpoint.models[:1])
-        return Pod(endpoint, cache, joined_s, self._kinds.setdefault(kind, Speed()))
+        speed, slo = self._kinds.setdefault(kind, Speed()), self._tools.slo
+        return Pod(endpoint, cache, joined_s, kind=speed, itl_s=slo.itl_s if slo else inf)
 
     def _part(self, pod: Pod) -> None:
         pod.gone = True

@@ -15,7 +15,7 @@ from gateway.eager import begin
 from gateway.estimates import Estimator, OutputBounds, PromptSize
 from gateway.extproc.commands import Admit, Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
-from gateway.fleet import Fleet
+from gateway.fleet import Fleet, Ticket
 from gateway.identity import Identity
 from gateway.ledger import Ledger, OpenRequest
 from gateway.limit_headers import limit_headers
@@ -37,6 +37,7 @@ from gateway.openai.errors import (
     ModelRpmExceededError,
     ModelTpmExceededError,
     NoReadyPodError,
+    OverloadedError,
     RateLimitError,
     RefusalError,
     RpmExceededError,
@@ -217,14 +218,12 @@ class Pipeline:
         return Plan(user, size, bounds, estimate, first_guess, estimator, route, strategy, rps)
 
     async def _admit(self, command: Admit) -> tuple[Routed, str]:
-        """The pick is made and counted while the limiter is asked, and taken back when it refuses."""
+        """The pick is made and counted before the limiter is asked, and taken back when it refuses."""
         started_s = self._clock()
         plan = await self._plan(command)
+        ticket = self._route(plan)
         asked_s = self._clock()
         judging = begin(_judged(plan, self._limiter.reserve)) if plan.limited else None
-        routed_s = self._clock()
-        ticket = self._fleet.route(plan.route, plan.strategy, routed_s)
-        decided_s = self._clock()
         verdict, estimate = None, plan.estimate
         if judging is not None:
             try:
@@ -251,7 +250,7 @@ class Pipeline:
         )
         self._ledger.open(opened)
         self._metrics.limiter_answered(self._clock() - asked_s)
-        self._metrics.decided((asked_s - started_s) + (decided_s - routed_s))
+        self._metrics.decided(asked_s - started_s)
         return self._routed(opened, command.headers, verdict if plan.user is not None else None), opened.id
 
     def _estimator(self, model: str) -> Estimator:
@@ -274,11 +273,19 @@ class Pipeline:
         except NoCandidateError as error:
             raise self._no_candidate(error, route) from error
 
+    def _route(self, plan: Plan) -> Ticket:
+        try:
+            return self._fleet.route(plan.route, plan.strategy, self._clock())
+        except NoCandidateError as error:
+            raise self._no_candidate(error, plan.route) from error
+
     def _no_candidate(self, error: NoCandidateError, route: RouteRequest) -> RefusalError:
         """Contracts section 1: 404 once any model is known; 503 with an empty pool or under a subset hint."""
         if error.why is NoCandidateReason.UNKNOWN_MODEL and self._fleet.known_any and route.subset is None:
             existing = ", ".join(self._fleet.models())
             return UnknownModelError(f"model {route.model} does not exist, must be one of: {existing}", param="model")
+        if error.why is NoCandidateReason.OVERLOADED:
+            return OverloadedError(f"model {route.model} is overloaded", retry_after_s=error.retry_after_s)
         return NoReadyPodError(f"model {route.model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
 
     async def _quota_headers(self, user: str) -> dict[str, str]:

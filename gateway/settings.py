@@ -59,6 +59,11 @@ class RoutingSettings(Section):
     """The default; a model's own `strategy` and the `routing-strategy` header come before it."""
     fallbacks: Annotated[int, Field(ge=0, le=10)] = 2
     """Further pods named after the chosen one; Envoy goes down the list when a connection fails."""
+    slo_ttft_s: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds to the first token that are promised; `forebay` answers 429 when that, or `slo_itl_s`, cannot be kept.
+    0: nothing is refused."""
+    slo_itl_s: Seconds = 0.05
+    """Seconds per token after the first, on average."""
     shadow: str = ""
     """A second strategy that is asked beside the real one, and only counted: `forebay_shadow_decisions_total`."""
     output_weight: Annotated[float, Field(gt=0)] = 2.0

@@ -89,7 +89,9 @@ class Comparer:
         endpoints = [_endpoint(index) for index in range(self._plan.pods)]
         engines = {endpoint.id: Engine(self._profile) for endpoint in endpoints}
         rng = random.Random(self._plan.seed)  # noqa: S311 - spreads load, keeps no secret
-        fleet = Fleet(RoutingSettings(strategy=strategy), rng, build=yardsticks.build)
+        slo = self._plan.slo
+        routing = RoutingSettings(strategy=strategy, slo_ttft_s=slo.ttft_s, slo_itl_s=slo.itl_s)
+        fleet = Fleet(routing, rng, build=yardsticks.build)
         fleet.replace(FleetDescription({MODEL: ModelPolicy()}, tuple(endpoints)))
         size = Readings(cache_tokens=self._profile.kv_blocks * self._profile.block_tokens)
         for endpoint in endpoints:

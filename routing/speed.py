@@ -15,9 +15,9 @@ MEMORY = 500
 """Lessons after which evidence has faded to 1/e (chosen: minutes at a busy pod)."""
 KNOWN = 8
 """Finished requests before the estimate is used (chosen)."""
-TRUST = 50.0
+TRUST = 200.0
 """Requests of one pod that weigh as much as what its kind has shown (chosen: they differ by chance before)."""
-DIFFERENT = 1.25
+DIFFERENT = 1.5
 """As fast as its kind within this factor, a pod is taken for one of them: what chance makes of two equal pods would
 otherwise send all to one (chosen: reuse on the synthetic trace fell from .545 to .537 without)."""
 FIRST_TRUST = 0.1

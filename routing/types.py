@@ -59,6 +59,13 @@ class Endpoint:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+class Slo(NamedTuple):
+    """What a request is promised; what cannot be kept is refused."""
+
+    ttft_s: float  # to the first token
+    itl_s: float  # per token after that, on average
+
+
 class PodView(Protocol):
     """A pod as a strategy may read it, true at the instant of the pick."""
 
@@ -82,6 +89,15 @@ class PodView(Protocol):
     @property
     def free_s(self) -> float:
         """When the prompts sent so far are believed to be computed; in the past when they are."""
+        ...
+
+    @property
+    def share(self) -> float:
+        """Of the pod's time, what prompts may take."""
+        ...
+
+    def debt_s(self, now_s: float) -> float:
+        """Seconds of prefill that it was sent beyond this share."""
         ...
 
     @property
@@ -187,14 +203,16 @@ class NoCandidateReason(StrEnum):
     NOT_READY = "not-ready"
     OUTSIDE_SUBSET = "outside-subset"
     NO_MATCH = "no-match"  # ready pods inside the subset, none with the labels asked for
+    OVERLOADED = "overloaded"  # every one that would do has more to compute than the SLO allows
 
 
 class NoCandidateError(Exception):
     """No pod may take the request."""
 
-    def __init__(self, why: NoCandidateReason) -> None:
+    def __init__(self, why: NoCandidateReason, retry_after_s: float = 0.0) -> None:
         super().__init__(why.value)
         self.why = why
+        self.retry_after_s = retry_after_s  # when it would have been taken; only of OVERLOADED
 
 
 Candidates = Sequence[PodView]

@@ -10,9 +10,10 @@ from gateway.extproc.commands import Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.openai.errors import BadRequestError, error_headers
 from gateway.openai.paths import Operation
-from gateway.settings import LimitSettings, Settings
+from gateway.settings import LimitSettings, RoutingSettings, Settings
 from ratelimit.limits import Charge, Rates, User, Verdict
 from ratelimit.memory import MemoryLimiter
+from routing.load import Work
 from tests.support.pods import MODEL
 from tests.support.shop import AwayLimiter, Shop, refused, routed
 
@@ -256,3 +257,18 @@ async def test_names_that_clients_make_up_are_not_remembered():
         await shop.admit({"model": f"made-up-{number}"})
     await shop.admit()
     assert ["m"] == list(shop.pipeline._estimators)
+
+
+async def test_what_no_pod_can_answer_in_time_is_refused_until_one_can_and_charges_nothing():
+    shop = Shop(Settings(routing=RoutingSettings(slo_ttft_s=1.0)), users={"lgy": User("lgy", 3, 10_000)})
+    for pod in shop.fleet.pods():
+        pod.speed.known = True
+        pod.start(Work(0, 50_000, 0, None), shop.now_s)
+
+    outcome = await shop.admit(user="lgy")
+
+    assert (429, "overloaded", None) == refused(outcome)
+    assert isinstance(outcome, Refused)
+    assert "3" == outcome.headers["x-ratelimit-remaining-requests"]
+    shop.now_s += outcome.error.retry_after_s or 0.0
+    routed(await shop.admit(user="lgy"))

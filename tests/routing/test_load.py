@@ -2,7 +2,7 @@
 
 import pytest
 
-from routing.load import WINDOW_S, Load, Work
+from routing.load import FEW_OUTPUTS, LEAST_SHARE, MOST_SHARE, WINDOW_S, Load, Work
 from routing.speed import Speed
 
 
@@ -114,3 +114,34 @@ def test_what_its_own_requests_took_teaches_its_kind() -> None:
     load.learn(None, 1.0, 10, 120, 1.0)  # answered here, sent elsewhere
 
     assert kind.seen == 1
+
+
+def test_what_a_pod_owes_is_paid_by_its_share_of_time_and_forgiven_when_it_is_idle() -> None:
+    load, first = Load(Known()), work(uncached=990)
+    load.start(first, 0.0)
+    load.start(work(uncached=990), 0.0)
+    load.share = 0.5
+
+    assert [load.debt_s(now_s) for now_s in (0.0, 1.0, 10.0)] == pytest.approx([2.0, 1.5, 0.0])
+    load.end(first, 1.0)
+    load.end(first, 1.0)
+    assert load.debt_s(1.0) == 0.0
+
+
+@pytest.mark.parametrize(("itl_s", "expected"), [(0.1, 0.9), (0.01, 1.076), (5.0, 0.9)])
+def test_prompts_get_less_of_the_time_when_tokens_come_too_far_apart(itl_s: float, expected: float) -> None:
+    load, done = Load(Known(), itl_s=0.05), work(uncached=0)
+    done.wait_s = 0.2
+    load.learn(done, 0.2 + 0.01 + 100 * itl_s, 100, 300.0, 1.0)
+
+    assert load.share == pytest.approx(expected, abs=0.001)
+
+
+def test_the_share_of_prompts_is_bounded_and_short_answers_say_nothing() -> None:
+    slow, fast, short = (Load(Known(), itl_s=0.05) for _ in range(3))
+    for _ in range(50):
+        slow.learn(work(), 100.0, 100, 300.0, 1.0)
+        fast.learn(work(), 0.2, 100, 300.0, 1.0)
+        short.learn(work(), 100.0, FEW_OUTPUTS - 1, 300.0, 1.0)
+
+    assert (slow.share, fast.share, short.share) == (LEAST_SHARE, MOST_SHARE, 1.0)
