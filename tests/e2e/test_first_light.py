@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import time
 
+import httpx
 import pytest
 
+from routing.table import STRATEGIES
 from tests.support.raw_http import RawAnswer
 from tests.support.recordings import recorded_body
 from tests.support.shapes import events, runs, shape
@@ -158,3 +160,28 @@ def test_a_strategy_is_chosen_by_header_and_an_unknown_one_is_refused(stack: Sta
     assert (400, "true") == (unknown.status_code, unknown.headers["x-error-invalid-routing-strategy"])
     assert {"random", "least-request"} <= set(re.findall(r"[a-z-]+", unknown.json()["error"]["message"]))
     stack.uses(user, 1, chosen.json()["usage"]["total_tokens"])
+
+
+def test_every_strategy_can_be_named_by_header_and_says_what_it_did(stack: Stack):
+    user = stack.user()
+    answers = {name: stack.chat(user, headers={"routing-strategy": name}) for name in [*STRATEGIES, "random:2,forebay"]}
+
+    assert {name: (200, name) for name in answers} == {
+        name: (answer.status_code, answer.headers["routing-strategy"]) for name, answer in answers.items()
+    }
+    page = httpx.get(stack.variables["HTTP"] + "/debug/decisions", trust_env=False).json()
+    assert {"forebay", "random:2,forebay"} <= {entry["strategy"] for entry in page}
+
+
+def test_a_long_prompt_goes_back_to_the_pod_that_has_computed_it(stack: Stack):
+    user, headers = stack.user(), {"routing-strategy": "prefix-cache"}
+    prompts = [f"{number} " + "water turns the wheel " * 40 for number in range(6)]
+    first, again = (
+        [
+            stack.chat(user, messages=[{"role": "user", "content": prompt}], headers=headers).headers["target-pod"]
+            for prompt in prompts
+        ]
+        for _ in range(2)
+    )
+
+    assert first == again
