@@ -8,7 +8,7 @@ that `forebay --help` stays fast.
 import os
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -88,24 +88,23 @@ def gateway(file: Path, workers: int) -> None:
 @click.option("--model", required=True, help="Model name it serves.")
 @click.option("--port", type=click.IntRange(0, 65535), required=True, help="0 takes a free one.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--count", type=click.IntRange(min=1), default=1, help="Engines in this process, on ports that follow.")
 @click.option("--name", default="", help="The engine's own name; the model's when empty.")
-@click.option("--gpu", default="", help="GPU type whose speed it has.")
-@click.option("--ttft", type=click.FloatRange(min=0), help="Seconds to the first token.")
-@click.option("--tokens-per-s", type=click.FloatRange(min=0, min_open=True), help="Tokens a second of one answer.")
+@click.option("--gpu", default="", help="GPU profile, or a file that calibrate wrote; H100 when empty.")
+@click.option("--tokens-per-s", type=click.FloatRange(min=0, min_open=True), help="Of one answer, whatever the load.")
 @click.option("--max-running", type=click.IntRange(min=1), help="Requests served at once; more wait.")
+@click.option("--max-waiting", type=click.IntRange(min=0), help="Requests that may wait; more are refused with 503.")
+@click.option("--max-model-len", type=click.IntRange(min=1), help="Tokens of prompt and answer.")
+@click.option("--adapter", "adapters", multiple=True, help="LoRA adapter that is loaded; repeatable.")
+@click.option("--metrics", type=click.Choice(["vllm", "sglang"]), default="vllm", help="Whose names /metrics has.")
+@click.option("--kv-events", default="", help="ZMQ endpoint to publish KV-cache events at: tcp://127.0.0.1:5557.")
 @click.option("--seed", type=int, default=0, help="The same seed gives the same answers.")
-def engine(
-    *, model: str, port: int, host: str, name: str, gpu: str,
-    ttft: float | None, tokens_per_s: float | None, max_running: int | None, seed: int,
-) -> None:  # fmt: skip
-    """Run one simulated engine."""
+def engine(*, model: str, host: str, port: int, **options: Any) -> None:
+    """Run simulated engines."""
     from simulator.serve import serve
 
     try:
-        serve(
-            model, host, port,
-            name=name, gpu=gpu, ttft_s=ttft, tokens_per_s=tokens_per_s, max_running=max_running, seed=seed,
-        )  # fmt: skip
+        serve(model, host, port, **options)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
 

@@ -20,7 +20,7 @@ from routing.types import Endpoint
 from simulator import assignments, report, traces, yardsticks
 from simulator.admission import Admission, dealt, parse_users
 from simulator.core.engine import Engine
-from simulator.core.gpus import gpu_profile
+from simulator.gpu_file import load_gpu
 from simulator.replay import MODEL, Call, Replay
 from simulator.summary import Slo, Summary, summarize
 
@@ -64,7 +64,7 @@ class Comparer:
             if not 0 < speedup < inf:
                 raise ValueError(f"speedup = {speedup:g}, must be a positive number")
         self._plan = plan
-        self._profile = gpu_profile(plan.gpu)
+        self._profile = load_gpu(plan.gpu)
         self._users = parse_users(plan.users)
         self._trace = dealt(traces.read(plan.trace), self._users)
 

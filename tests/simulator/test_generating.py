@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import contextlib
 import struct
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import httpx
 import openai
 import pytest
 
+from simulator.core.speed import steady
 from tests.support.engines import STOPPED, a_chat, an_engine, figure, until_figure
+from tests.support.polling import until
 from tests.support.shapes import Answer, events, read_recording, runs, shape
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -125,8 +128,9 @@ async def test_the_headers_of_a_stream_do_not_wait_for_its_first_token():
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_client_that_leaves_frees_its_slot_and_the_next_gets_it(stream):
-    async with an_engine(speed=STOPPED, max_running=1) as (_, client):
-        requests = [asyncio.create_task(client.post(CHAT, json=a_chat(stream=stream))) for _ in range(3)]
+    async with an_engine(speed=steady(50), max_running=1) as (_, client):
+        body = a_chat(stream=stream, max_tokens=8000)
+        requests = [asyncio.create_task(client.post(CHAT, json=body)) for _ in range(3)]
         await until_figure(client, 2, WAITING)
         assert 1 == await figure(client, RUNNING)
 
@@ -297,6 +301,31 @@ async def test_death_of_the_engine_ends_running_streams_with_the_error_event():
         assert recorded("chat_stream_engine_died").events[-2:] == events(body)
         assert 500 == (await ask(client, CHAT, a_chat())).status
         assert 503 == (await client.get("/health")).status_code
+
+
+async def test_a_crash_in_mid_stream_ends_every_stream_and_the_engine_comes_back_empty():
+    chat = a_chat(messages=[{"role": "user", "content": "x" * 1000}])
+    async with an_engine() as (_, client):
+        await client.post("/sim/speed", json={"tokens_per_s": 200})
+        other = asyncio.create_task(ask(client, CHAT, a_chat(stream=True, max_tokens=8000)))
+        await until_figure(client, 1, RUNNING)
+        await fault(client, "crash", after_tokens=3, delay_s=0.01)
+        ours = await ask(client, CHAT, chat | {"stream": True, "max_tokens": 4000})
+        await until_answers(client)
+        after = await ask(client, CHAT, chat)
+
+        assert [500, 500] == [answer.events[-2]["error"]["code"] for answer in (ours, await other)]
+        assert 1 + 3 + 2 == len(ours.events)
+        assert (200, 0) == (after.status, await figure(client, "vllm:prefix_cache_hits_total"))
+
+
+async def until_answers(client):
+    async def answers():
+        with contextlib.suppress(httpx.TransportError):
+            return (await client.get("/health")).status_code == 200
+        return False
+
+    await until(answers)
 
 
 async def test_the_openai_client_works_unchanged():
