@@ -140,6 +140,30 @@ def simulate(
 
 
 @main.command()
+@click.option("--base-url", required=True, help="Of an OpenAI endpoint that streams completions with usage.")
+@click.option("--model", required=True, help="Model to ask for.")
+@click.option("--output", type=A_FILE, required=True, help="Where to write the profile.")
+@click.option("--prompt-tokens", default="64,512,1024,2048,4096", help="Prompt lengths to measure, about.")
+@click.option("--concurrency", default="1,4,16", help="Answers at once to measure.")
+@click.option("--pass-tokens", type=click.IntRange(min=1), default=2048, help="Its --max-num-batched-tokens.")
+@click.option("--max-running", type=click.IntRange(min=1), default=256, help="Its --max-num-seqs.")
+@click.option("--kv-blocks", type=click.IntRange(min=1), help="Its KV blocks, when its /metrics do not say.")
+@click.option("--api-key", default="", envvar="OPENAI_API_KEY", help="Sent as bearer token.")
+def calibrate(*, prompt_tokens: str, concurrency: str, **options: Any) -> None:
+    """Fit a GPU profile to a live engine.
+
+    The engine should have nothing else to do; it takes a minute or two.
+    """
+    from simulator.calibrate import Request, run
+
+    try:
+        lengths, counts = ([int(number) for number in text.split(",")] for text in (prompt_tokens, concurrency))
+        run(Request(prompt_tokens=lengths, concurrency=counts, **options), click.echo)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
 @click.option("--config", "file", type=A_FILE, required=True, help="The configuration file.")
 def envoy_config(file: Path) -> None:
     """Print the Envoy configuration for a file."""
