@@ -113,26 +113,36 @@ def engine(*, model: str, host: str, port: int, **options: Any) -> None:
 @click.option("--trace", type=A_FILE, required=True, help="Mooncake or our JSON lines, Azure, ServeGen or VTC CSV.")
 @click.option("--pods", type=click.IntRange(min=1), default=8, help="Engines.")
 @click.option("--gpu", default="published-fit", help="GPU profile of the engines.")
-@click.option("--strategy", default="least-request", help="Strategies to compare: A,B,C; round-robin too.")
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    default=("least-request",),
+    help="To compare: A,B,C, round-robin too; repeatable, and one with a colon is one name: a:2,b.",
+)
 @click.option("--speedup", default="1", help="How many times as fast as the trace: 1,4.")
 @click.option("--users", default="", help="Limits: NAME[:rpm=N][:tpm=N],...; the name * is everybody else.")
+@click.option("--fault", "faults", multiple=True, help="stall|crash:POD:AT_SECONDS:FOR_SECONDS; repeatable.")
 @click.option("--slo-ttft", type=click.FloatRange(min=0), default=2.0, help="Seconds to a good request's first token.")
 @click.option("--slo-itl", type=click.FloatRange(min=0), default=0.05, help="Seconds a token after that.")
 @click.option("--seed", type=int, default=0, help="The same seed gives the same result.")
 @click.option("--assignments", type=A_FILE, help="Write where each request went, as JSON lines.")
 @click.option("--report", type=click.Path(path_type=Path, file_okay=False), help="Write a page with plots there.")
 def simulate(
-    *, trace: Path, pods: int, gpu: str, strategy: str, speedup: str, users: str,
+    *, trace: Path, pods: int, gpu: str, strategies: tuple[str, ...], speedup: str, users: str, faults: tuple[str, ...],
     slo_ttft: float, slo_itl: float, seed: int, assignments: Path | None, report: Path | None,
 ) -> None:  # fmt: skip
     """Replay a trace on engine models, in virtual time."""
     from gateway.simulate import Plan, run
+    from simulator.outages import parse_outage
     from simulator.summary import Slo
 
     try:
+        names = [name for given in strategies for name in ([given] if ":" in given else given.split(","))]
         plan = Plan(
-            trace, pods, gpu, strategy.split(","), [float(factor) for factor in speedup.split(",")],
+            trace, pods, gpu, names, [float(factor) for factor in speedup.split(",")],
             users=users, seed=seed, slo=Slo(slo_ttft, slo_itl), assignments=assignments, report=report,
+            outages=[parse_outage(fault) for fault in faults],
         )  # fmt: skip
         run(plan)
     except (ValueError, OSError) as error:
