@@ -57,7 +57,7 @@ def main() -> None:
 @main.command()
 @click.option("--engines", type=click.IntRange(min=0), default=3, help="Simulated engines.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="Gateway processes.")
-@click.option("--gpu", default="", help="GPU type whose speed the engines have.")
+@click.option("--gpu", default="", help="GPU profile of the engines, or a file; H100 when empty.")
 @click.option("--strategy", default="", help="Default routing strategy.")
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=Path(".forebay"), help="Users, logs.")
 @click.option("--config", "base", type=A_FILE, help="A configuration to start from; addresses and models are set here.")
@@ -112,7 +112,7 @@ def engine(*, model: str, host: str, port: int, **options: Any) -> None:
 @main.command()
 @click.option("--trace", type=A_FILE, required=True, help="Mooncake or our JSON lines, Azure, ServeGen or VTC CSV.")
 @click.option("--pods", type=click.IntRange(min=1), default=8, help="Engines.")
-@click.option("--gpu", default="published-fit", help="GPU profile of the engines.")
+@click.option("--gpu", default="published-fit", help="GPU profile of the engines, or a file.")
 @click.option(
     "--strategy",
     "strategies",

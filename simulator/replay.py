@@ -4,7 +4,7 @@ Lives here: the order of events.  Not here: routing (whatever is given as the ro
 engines (core), who may send (admission), what it all comes to (summary).
 
 Time jumps from event to event: an arrival, the end of a pass on a pod, an outage.  At the same instant arrivals come
-first, so a pod's next pass has them.  The router sees what a gateway sees: its own counts, requests as they end, health.
+first, so a pod's next pass has them.  The router sees what a gateway sees: its own counts, ends, health.
 """
 
 import heapq
