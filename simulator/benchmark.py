@@ -48,11 +48,11 @@ class Stream:
 class Benchmark:
     """Measures one engine, idle but for this.  `pass_tokens` is its budget of new tokens in a pass."""
 
-    def __init__(self, client: httpx.AsyncClient, model: str, pass_tokens: int, seed: int = 0) -> None:
+    def __init__(self, client: httpx.AsyncClient, model: str, pass_tokens: int) -> None:
         self._client = client
         self._model = model
         self._pass_tokens = pass_tokens
-        self._rng = random.Random(seed)  # noqa: S311 - prompts, no secret
+        self._rng = random.Random()  # noqa: S311 - prompts, no secret; not those of an earlier run, which are cached
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         self._tokens_per_word = 1.0
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Series
 from dataclasses import dataclass, replace
 from math import inf
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import generate_latest
 
@@ -24,10 +24,12 @@ from simulator.state import EngineState
 from simulator.tokens import block_hashes, token_count
 from simulator.writing import Composition
 
+if TYPE_CHECKING:
+    from simulator.kv_events import KvEvents
+
 LAG_S = 0.02
 """A pass begins when the one before was due to end, though the loop is late, up to this much: timers are late by a
 millisecond each, which would add up.  A loop that is later than that cannot keep up, and time runs on."""
-
 
 METRICS: Mapping[str, type[VllmMetrics] | type[SglangMetrics]] = {"vllm": VllmMetrics, "sglang": SglangMetrics}
 """By `Profile.metrics`."""
@@ -73,14 +75,6 @@ class _Output:
     token_s: float | None = None  # when its last token came
 
 
-class CacheListener(Protocol):
-    """Who is told what happens to reusable blocks (kv_events)."""
-
-    def restart(self) -> None: ...  # noqa: D102 - the name says it
-    def clear(self) -> None: ...  # noqa: D102 - the name says it
-    def publish(self, changes: list[Change], prompt: Callable[[Sequence], bytes]) -> None: ...  # noqa: D102 - the name says it
-
-
 class Generation:
     """The sequences of one request.  Iterate over its tokens in the order of their coming; it ends with the last."""
 
@@ -121,12 +115,12 @@ class Generation:
 class Engine:
     """One engine on the running event loop.  `clock` gives Unix seconds; pacing uses the loop's own time."""
 
-    def __init__(self, profile: Profile, clock: Callable[[], float], listener: CacheListener | None = None) -> None:
+    def __init__(self, profile: Profile, clock: Callable[[], float], events: "KvEvents | None" = None) -> None:
         self.clock = clock
         self.alive = True
         self.restarting = False
-        self._listener = listener
-        self._changes: list[Change] | None = [] if listener else None
+        self._events = events
+        self._changes: list[Change] | None = [] if events else None
         self._at_start = profile
         self._start()
         self._outputs: dict[Sequence, _Output] = {}
@@ -195,8 +189,8 @@ class Engine:
     def clear_cache(self) -> bool:
         """Forget what is cached; False while sequences run: nothing is forgotten then."""
         cleared = self.state.model.clear_cache()
-        if cleared and self._listener:
-            self._listener.clear()
+        if cleared and self._events:
+            self._events.clear()
         return cleared
 
     def set_speed(self, speed: Speed) -> None:
@@ -213,9 +207,10 @@ class Engine:
 
     def crash(self, restart_s: float) -> None:
         """Lose all requests and all state; start again, as the profile said at first, after so long."""
-        self._end_all()
-        self.restarting = True
-        self._loop.call_later(restart_s, self._restart)
+        if not self.restarting:
+            self._end_all()
+            self.restarting = True
+            self._loop.call_later(restart_s, self._restart)
 
     def die(self) -> None:
         """As a real engine on SIGTERM: every request ends with an error, new ones are refused."""
@@ -231,9 +226,9 @@ class Engine:
         if self._timer:
             self._timer.cancel()
         self._timer, self._step = None, NO_STEP
-        if self._changes is not None and self._listener:
+        if self._changes is not None and self._events:
             self._changes.clear()
-            self._listener.restart()
+            self._events.restart()
         self._start()
         self.restarting = False
 
@@ -297,6 +292,6 @@ class Engine:
         output.made, output.token_s = output.made + 1, self._due_s
 
     def _publish(self) -> None:
-        if self._changes and self._listener:
-            self._listener.publish(self._changes, lambda sequence: self._outputs[sequence].work.prompt)
+        if self._changes and self._events:
+            self._events.publish(self._changes, lambda sequence: self._outputs[sequence].work.prompt)
             self._changes.clear()

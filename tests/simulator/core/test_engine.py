@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.core.adapters import UnknownAdapterError
+from simulator.core.blocks import Stored
 from simulator.core.engine import Engine, TooLongError
 from simulator.core.speed import LinearSpeed
 from tests.support.model_engine import a_sequence, an_engine, held, run_out, steps
@@ -272,3 +273,26 @@ def run_watched(engine: Engine, passes: int) -> None:
         assert held(engine) == engine.blocks.total - engine.blocks.free <= engine.blocks.total
         assert len(engine.running) <= engine.profile.max_running
         assert engine.decoding.tokens == sum(s.prompt_tokens + engine.decoding.made(s) for s in engine.decoding)
+
+
+def test_blocks_that_become_reusable_are_told_once_with_the_sequence_that_filled_them():
+    changes = []
+    engine = Engine(an_engine().profile, changes)
+    first, second = (a_sequence(prompt=8, output=1, hashes=[1, 2]) for _ in range(2))
+
+    run_out(engine, first)
+    run_out(engine, second, now_s=10.0)
+
+    assert [Stored(first, 0), Stored(first, 1)] == changes
+
+
+def test_the_cache_is_cleared_only_while_nothing_runs():
+    engine = an_engine()
+    engine.add(a_sequence(hashes=[1, 2]), 0.0)
+    engine.step(0.0)
+    assert not engine.clear_cache()
+
+    run_out(engine, now_s=1.0)
+
+    assert engine.clear_cache()
+    assert 0 == engine.blocks.leading([1, 2], 2)
