@@ -7,6 +7,7 @@ import click
 import uvloop
 
 from bench import machine
+from bench.limiter import measure_limiter
 from bench.measure import measure, started
 from bench.report import document, tables
 from bench.variants import VARIANTS
@@ -35,9 +36,11 @@ def main(rounds: int, seconds: float, only: tuple[str, ...], without: tuple[str,
         started(variants, Path(directory), progress) as stacks,
     ):
         samples = uvloop.run(measure(stacks, workloads, rounds, seconds, progress))
-    click.echo(tables(samples))
+    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory:
+        limited = uvloop.run(measure_limiter(Path(directory), rounds, progress))
+    click.echo(tables(samples, limited))
     if write:
-        DOCUMENT.write_text(document(samples, machine.facts(), rounds, seconds))
+        DOCUMENT.write_text(document(samples, limited, machine.facts(), rounds, seconds))
         progress(f"written: {DOCUMENT}")
 
 

@@ -6,8 +6,9 @@ Lives here: the figures and their Markdown.  Not here: the facts about the machi
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median, quantiles
 
+from bench.limiter import AT_ONCE, LimiterFigures, LimiterSample
 from bench.measure import Sample
-from bench.variants import ALONE, EMPTY, FOREBAY, GATEWAY, IN_BODY_MODE, ROLES
+from bench.variants import ALONE, EMPTY, FOREBAY, GATEWAY, IN_BODY_MODE, REDIS, ROLES
 from bench.workloads import CONNECTIONS, LATENCY, SLOW, SMALL, SPREAD_S, STREAM, STREAMS, WORKLOADS, Workload
 
 Row = Sequence[str]
@@ -79,7 +80,7 @@ def latency_rows(figures: Figures) -> Iterator[Row]:
         yield (variant, *(number(value, 2) for value in values), number(figures.cpu_us(LATENCY, variant, GATEWAY)))
 
 
-def target_rows(figures: Figures) -> Iterator[Row]:
+def target_rows(figures: Figures, limiter: LimiterFigures) -> Iterator[Row]:
     """The targets, each a ratio of medians."""
     cpu = figures.cpu_us
     small, empty_small = cpu(SMALL, FOREBAY, GATEWAY), cpu(SMALL, EMPTY, GATEWAY)
@@ -93,6 +94,7 @@ def target_rows(figures: Figures) -> Iterator[Row]:
     )
     yield ("the same / 200-byte prompt at full load", ABSENT, number(ratio(stream, small), 2))
     yield ("added p50: Forebay / empty", "<= 1.0", number(ratio(added, empty_added), 2))
+    yield ("limiter, 32 at once: reserve and settle / two plain evalsha", "<= 0.7", number(limiter.ratio(), 2))
 
 
 def table(header: Row, rows: Iterator[Row]) -> str:
@@ -104,10 +106,10 @@ def table(header: Row, rows: Iterator[Row]) -> str:
     return "\n".join(f"| {line} |" for line in (padded[0], rule, *padded[1:]))
 
 
-def tables(samples: Sequence[Sample]) -> str:
+def tables(samples: Sequence[Sample], limited: Sequence[LimiterSample]) -> str:
     """The whole result in Markdown."""
-    figures = Figures(samples)
-    parts = ["## Targets", table(("ratio of medians", "target", "measured"), target_rows(figures))]
+    figures, limiter = Figures(samples), LimiterFigures(limited)
+    parts = ["## Targets", table(("ratio of medians", "target", "measured"), target_rows(figures, limiter))]
     for workload in WORKLOADS:
         if workload is not LATENCY and figures.variants(workload):
             header = ("", "answers/s", *(f"{role} CPU us" for role in ROLES), "gateway / empty")
@@ -115,10 +117,19 @@ def tables(samples: Sequence[Sample]) -> str:
     if figures.variants(LATENCY):
         header = ("milliseconds", "p50", "p99", "added p50", "added p99", "gateway CPU us")
         parts += [f"## {LATENCY.title}", table(header, latency_rows(figures))]
+    if limited:
+        header = ("CPU us", *(f"{side}, {count} at once" for count in AT_ONCE for side in ("gateway", REDIS)))
+        parts += ["## One reserve and its settlement", table(header, limiter.rows())]
     return "\n\n".join(parts)
 
 
-def document(samples: Sequence[Sample], machine: Mapping[str, str], rounds: int, seconds: float) -> str:
+def document(
+    samples: Sequence[Sample],
+    limited: Sequence[LimiterSample],
+    machine: Mapping[str, str],
+    rounds: int,
+    seconds: float,
+) -> str:
     """docs/performance.md."""
     turns = f"{rounds} rounds of {seconds:g} s"
     held = f"{STREAMS} requests whose starts are spread over {SPREAD_S:g} s"
@@ -134,7 +145,8 @@ time of all threads per answer, what follows the answer included. {CONNECTIONS} 
 seconds, {held}.
 
 The empty processor has no logic: behind the same Envoy configuration as Forebay, it parses every message and sends an
-empty reply. One Envoy thread, one gateway worker; the user has limits.
+empty reply. One Envoy thread, one gateway worker; the user has limits. The limiter by itself: the two scripts through
+Forebay, the same with each call sent by itself, and through redis-py's `evalsha` with nothing made of the replies.
 
-{tables(samples)}
+{tables(samples, limited)}
 """

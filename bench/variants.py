@@ -104,7 +104,7 @@ def forebay(mode: Mode) -> Start:
         redis_port = port_of(settings.redis.url.removesuffix("/0"))
         gateway_argv = (str(Path(sys.executable).with_name("forebay")), "gateway", "--config", str(file))
         with ExitStack() as stack:
-            redis = stack.enter_context(running(REDIS, _redis_argv(redis_port), redis_port, directory))
+            redis = stack.enter_context(running(REDIS, redis_argv(redis_port), redis_port, directory))
             gateway = stack.enter_context(running(GATEWAY, gateway_argv, port_of(settings.listen.grpc), directory))
             envoy = stack.enter_context(_envoy(settings, render(settings), directory))
             user = {"name": USER, "rpm": 10**9, "tpm": 10**12}
@@ -114,7 +114,8 @@ def forebay(mode: Mode) -> Start:
     return start
 
 
-def _redis_argv(port: int) -> tuple[str, ...]:
+def redis_argv(port: int) -> tuple[str, ...]:
+    """A Redis that keeps nothing."""
     return (str(newest_server()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
 
 

@@ -9,7 +9,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,15 @@ from gateway.discovery.health import HealthChecker, HttpProbe
 from gateway.discovery.static import ModelsFile, StaticModels
 from gateway.fleet import Fleet
 from gateway.http import create_http_app, operation_routes
+from gateway.identity import Identity
 from gateway.ledger import Ledger
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.readiness import Readiness
 from gateway.serving.service import Service
 from gateway.settings import Settings
+from ratelimit.keyring import KeyRing
+from ratelimit.keys import KeyStore
 from ratelimit.limits import LimiterUnavailableError
 from ratelimit.redis_limiter import RedisLimiter
 from ratelimit.shadow import ShadowLimiter
@@ -42,7 +45,7 @@ REPORT_S = 1.0
 """How often gauges that nobody pushes (endpoints, Redis) are refreshed (chosen: below any scrape interval)."""
 RETRY_S = 1.0
 """A background task that failed is started again after this (chosen)."""
-GC_THRESHOLDS = (20_000, 20, 20)
+GC_THRESHOLDS = (100_000, 20, 20)
 """Objects between collections, and young ones per older one (chosen: collecting cost 6 % of a request's CPU before)."""
 FIRST_FLEET_S = 10.0
 """The longest a worker waits at start for discovery to say anything (chosen)."""
@@ -73,13 +76,16 @@ class Worker:
             health_fail_open=settings.health.fail_open,
         )
         redis = settings.redis
-        self.redis_limiter = RedisLimiter(redis.url, timeout_s=redis.timeout_s)
+        self.redis_limiter = RedisLimiter(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.limiter = ShadowLimiter(self.redis_limiter, redis.when_away)
-        self.users = UserStore(redis.url, timeout_s=redis.timeout_s)
+        self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
+        self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
+        self.keyring = KeyRing(redis.url, redis.timeout_s, cluster=redis.cluster)
         self.ledger = Ledger(self.fleet, self.limiter, self.metrics, settings.limits.settle_grace_s, time.monotonic)
         self.readiness = Readiness(self.fleet, self.ledger)
         pipeline = Pipeline(
             settings=settings,
+            identity=Identity(settings, self.keyring),
             fleet=self.fleet,
             limiter=self.limiter,
             ledger=self.ledger,
@@ -93,6 +99,7 @@ class Worker:
         self.http = create_http_app(page, metrics.CONTENT_TYPE, reasons, {"endpoints": self.readiness.endpoints})
         self.admin = create_admin_app(
             self.users,
+            self.keys,
             self.limiter,
             self.fleet.models,
             operations=operation_routes(page, metrics.CONTENT_TYPE, reasons),
@@ -107,6 +114,8 @@ class Worker:
             stack.push_async_callback(self.redis_limiter.aclose)
             stack.push_async_callback(self.limiter.aclose)
             stack.push_async_callback(self.users.aclose)
+            stack.push_async_callback(self.keys.aclose)
+            stack.push_async_callback(self.keyring.aclose)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             checker = HealthChecker(
                 self.settings.health,
@@ -119,13 +128,18 @@ class Worker:
                 "discovery": partial(self._discover, checker, known),
                 "health": checker.run,
                 "ledger": self.ledger.run,
+                "limiter": self.redis_limiter.run,
                 "metrics": self.metrics.beat,
                 "report": self._report,
             }
+            if self.settings.identity == "api_key":
+                work["keys"] = self.keyring.run
             running = [tasks.create_task(self._supervised(name, job), name=name) for name, job in work.items()]
             try:
                 async with asyncio.timeout(FIRST_FLEET_S):
                     await known.wait()
+                with suppress(LimiterUnavailableError):  # else the first request would pay for the connection
+                    await self.redis_limiter.beat()
                 settle_garbage_collection()
                 yield
             finally:

@@ -18,6 +18,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("listen", "admin_token"), lambda: _admin_is_guarded(settings)),
         (("listen",), lambda: _ports_of_their_own(settings.listen)),
         (("models", "models_file"), lambda: _one_source_of_models(settings)),
+        (("envoy", "identity"), lambda: _keys_are_always_checked(settings)),
         (("envoy", "response_mode"), lambda: _exchange_lives_with_its_answer(settings)),
         (("routing",), lambda: _known_strategy("routing.strategy", settings.routing.strategy, strategies)),
         (("models",), lambda: _known_model_strategies(settings.models, strategies)),
@@ -55,6 +56,11 @@ def _ports_of_their_own(listen: ListenSettings) -> Iterator[Finding]:
 def _one_source_of_models(settings: Settings) -> Iterator[Finding]:
     if settings.models and settings.models_file:
         yield "models_file", settings.models_file, "must be empty when models are given here"
+
+
+def _keys_are_always_checked(settings: Settings) -> Iterator[Finding]:
+    if settings.identity == "api_key" and settings.envoy.fail_open:
+        yield "envoy.fail_open", True, "must be false with identity: api_key, or keys are unchecked and reach engines"
 
 
 def _exchange_lives_with_its_answer(settings: Settings) -> Iterator[Finding]:

@@ -1,17 +1,17 @@
 """Tokens before they are known: what to reserve, and what an unfinished answer has used.
 
-Lives here: tokens per byte of prompt and bytes per token of streamed answer, learned per model from finished requests.
-Not here: who is charged (ledger).  Ratios of sums, so that long requests weigh more; old evidence fades.
+Lives here: tokens per byte of prompt, bytes per token of streamed answer and length of answers, learned per model from
+finished requests.  Not here: who is charged (ledger), the quantile (lengths).
+Ratios of sums, so that long requests weigh more; old evidence fades.
 """
 
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gateway.lengths import MEMORY, Lengths
 from gateway.settings import LimitSettings
 
-MEMORY = 200
-"""Requests after which evidence has faded to 1/e: follows a change of traffic within minutes (chosen)."""
 FIRST_STREAM_BYTES_PER_TOKEN = 215.0
 """One content event of a recorded vLLM 0.32 stream: 212 to 217 bytes."""
 PROMPT_PRIOR_BYTES = 2_000.0
@@ -21,6 +21,11 @@ OUTPUT_PRIOR_TOKENS = 50.0
 MOST_TOKENS_PER_BYTE = 64
 """What one answer can teach at most: a picture's digest of 32 bytes may stand for 2,048 tokens, but an engine that
 claims millions for a short prompt must not price everybody out (chosen)."""
+ENOUGH_ANSWERS = 10
+"""Answers before their lengths are believed: with fewer the default quantile is the longest one (chosen)."""
+MAX_USERS = 2_000
+"""Users of one model whose lengths are remembered, those with the latest answers; others have the model's.
+Chosen: at 1 KB each, 2 MB."""
 
 
 @dataclass(slots=True)
@@ -45,11 +50,25 @@ class PromptSize(NamedTuple):
     token_ids: int
 
 
+class OutputBounds(NamedTuple):
+    """What a request says about its output: the maximum of one choice (None = none, 0 = no output), and choices."""
+
+    maximum: int | None
+    choices: int
+
+    def most(self, length: int) -> int:
+        """Tokens of all choices, each of this length or cut at the maximum."""
+        return self.choices * (length if self.maximum is None else min(length, self.maximum))
+
+
 class Estimator:
     """Estimates for one model."""
 
     def __init__(self, settings: LimitSettings) -> None:
         self._default_output = settings.output_tokens
+        self._quantile = settings.output_quantile
+        self._lengths = Lengths(self._quantile)
+        self._lengths_by_user: dict[str, Lengths] = {}  # the longest without an answer first
         self._tokens_per_byte = _Ratio(settings.tokens_per_byte * PROMPT_PRIOR_BYTES, PROMPT_PRIOR_BYTES)
         self._bytes_per_token = _Ratio(FIRST_STREAM_BYTES_PER_TOKEN * OUTPUT_PRIOR_TOKENS, OUTPUT_PRIOR_TOKENS)
 
@@ -57,9 +76,20 @@ class Estimator:
         """Exact for token ids, else bytes times tokens per byte."""
         return size.token_ids + math.ceil(size.text_bytes * self._tokens_per_byte.value)
 
-    def output_tokens(self, maximum: int | None, choices: int) -> int:
-        """What to reserve: the first guess, never more than the maximum that the request names; times its choices."""
-        return choices * (self._default_output if maximum is None else min(maximum, self._default_output))
+    def output_tokens(self, bounds: OutputBounds, user: str) -> int:
+        """What to reserve: a length that few answers exceed, never more than the maximum; times the choices."""
+        return bounds.most(self._expected(user))
+
+    def first_guess(self, bounds: OutputBounds) -> int:
+        """What was reserved while nothing had been learned."""
+        return bounds.most(self._default_output)
+
+    def _expected(self, user: str) -> int:
+        """From the user's answers if there were enough, else from everybody's, else the first guess."""
+        for lengths in (self._lengths_by_user.get(user), self._lengths):
+            if lengths is not None and lengths.count >= ENOUGH_ANSWERS:
+                return lengths.quantile
+        return self._default_output
 
     def streamed_tokens(self, response_bytes: int) -> int:
         """Output tokens in so many bytes of a stream."""
@@ -70,6 +100,25 @@ class Estimator:
         if size.text_bytes and prompt_tokens > size.token_ids:
             told = prompt_tokens - size.token_ids
             self._tokens_per_byte.learn(min(told, size.text_bytes * MOST_TOKENS_PER_BYTE), size.text_bytes)
+
+    def learn_output(self, bounds: OutputBounds, user: str, output_tokens: int) -> None:
+        """A finished answer told its real output size.
+
+        One that was cut at its maximum says only "at least so many", which is news where less was expected: else a user
+        of small maxima would teach that every answer is short.
+        """
+        if bounds.maximum == 0:
+            return
+        length = math.ceil(output_tokens / bounds.choices)
+        if bounds.maximum is not None and length >= bounds.maximum and length <= self._expected(user):
+            return
+        self._lengths.learn(length)
+        if user:
+            lengths = self._lengths_by_user.pop(user, None) or Lengths(self._quantile)
+            lengths.learn(length)
+            self._lengths_by_user[user] = lengths
+            if len(self._lengths_by_user) > MAX_USERS:
+                del self._lengths_by_user[next(iter(self._lengths_by_user))]
 
     def learn_stream(self, response_bytes: int, output_tokens: int) -> None:
         """A finished stream told its real output size."""

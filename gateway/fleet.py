@@ -90,6 +90,10 @@ class Fleet:
         preferred = policy.strategy or self._settings.strategy
         return preferred if policy.locked else table.parse_header(header) or preferred
 
+    def rps(self, model: str) -> int | None:
+        """Requests per second that the model's policy allows; None = unlimited."""
+        return self._policies.get(model, _NO_POLICY).rps
+
     def check(self, request: RouteRequest) -> None:
         """Raise NoCandidateError when `route` would now: before anything is charged for a request nobody can take."""
         self._candidates(request)

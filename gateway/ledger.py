@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.estimates import Estimator, PromptSize
+from gateway.estimates import Estimator, OutputBounds, PromptSize
 from gateway.fleet import Fleet, Ticket
 from gateway.metrics import Metrics
 from gateway.settlement import Estimate, Seen, Settlement, settle
@@ -26,6 +26,7 @@ class OpenRequest:
     id: str
     ticket: Ticket
     prompt: PromptSize
+    bounds: OutputBounds
     estimate: Estimate
     estimator: Estimator
     reservation: Reservation | None  # None: nobody's limits
@@ -45,7 +46,7 @@ class Ledger:
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
         self._ended: dict[str, OpenRequest] = {}  # of `_open`: closed, waiting for their entry, oldest first
-        self._charges: dict[tuple[str, int], tuple[int, int, int]] = {}  # user, slot -> reserved, used, requests
+        self._charges: dict[Reservation, tuple[int, int, int]] = {}  # by all but tokens: reserved, used, requests
         self._settling: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -113,6 +114,8 @@ class Ledger:
     def _release(self, opened: OpenRequest) -> None:
         if self._fleet.release(opened.ticket):
             self._metrics.in_flight(opened.ticket.request.model, -1)
+            if opened.reservation is not None:
+                self._limiter.release(opened.reservation)
 
     def _count(self, opened: OpenRequest, settlement: Settlement) -> None:
         model = opened.ticket.request.model
@@ -129,6 +132,8 @@ class Ledger:
             opened.estimator.learn_prompt(opened.prompt, seen.usage.prompt_tokens)
             if opened.estimate.streams and seen.response_bytes is not None and seen.usage.completion_tokens is not None:
                 opened.estimator.learn_stream(seen.response_bytes, seen.usage.completion_tokens)
+        if settlement.outcome == "ok" and seen.usage is not None and seen.usage.completion_tokens is not None:
+            opened.estimator.learn_output(opened.bounds, opened.ticket.request.user, seen.usage.completion_tokens)
         decision = opened.ticket.decision
         served = (pod.id for pod in decision.fallbacks if pod.address == seen.upstream)
         self._fleet.observe(
@@ -144,17 +149,17 @@ class Ledger:
         )
 
     def _charge(self, reservation: Reservation, tokens: int) -> None:
-        """Settle soon: entries come in batches, and those of one user and slot are one call."""
+        """Settle soon: entries come in batches, and those of one user, slot and model are one call."""
         if not self._charges:
             asyncio.get_running_loop().call_soon(self._settle_charges)
-        key = (reservation.user, reservation.slot)
+        key = reservation._replace(tokens=0)
         reserved, used, count = self._charges.get(key, (0, 0, 0))
         self._charges[key] = (reserved + reservation.tokens, used + tokens, count + 1)
 
     def _settle_charges(self) -> None:
         charges, self._charges = self._charges, {}
-        for (user, slot), (reserved, used, count) in charges.items():
-            task = asyncio.ensure_future(self._settle(Reservation(user, slot, reserved), used, count))
+        for reservation, (reserved, used, count) in charges.items():
+            task = asyncio.ensure_future(self._settle(reservation._replace(tokens=reserved), used, count))
             self._settling.add(task)
             task.add_done_callback(self._settled)
 

@@ -16,6 +16,7 @@ class Names(NamedTuple):
     """The names of one kind of limit."""
 
     policy: str
+    model_policy: str
     limit: str
     remaining: str
     reset: str
@@ -23,29 +24,41 @@ class Names(NamedTuple):
 
 def _names(kind: str, policy: str) -> Names:
     """OpenAI names limits by kind, the IETF by policy."""
-    return Names(f'"{policy}"', *(f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset")))
+    openai = (f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset"))
+    return Names(f'"{policy}"', f'"model-{policy}"', *openai)
 
 
 REQUESTS, TOKENS = _names("requests", "rpm"), _names("tokens", "tpm")
 
 
-def limit_headers(requests: Quota, tokens: Quota) -> dict[str, str]:
-    """Header name to value; `x-update-*` are the use including this request."""
+def limit_headers(requests: Quota, tokens: Quota, model: tuple[Quota, Quota] | None = None) -> dict[str, str]:
+    """Header name to value; `x-update-*` are the use including this request.
+
+    `model`: the user's quotas for the model of this request.  OpenAI's headers have room for one limit of a kind: the
+    one with less remaining; the IETF's name both.
+    """
     headers = {"x-update-rpm": str(requests.used), "x-update-tpm": str(tokens.used)}
     policies, states = [], []
-    for names, quota in ((REQUESTS, requests), (TOKENS, tokens)):
-        if quota.limit is None:
-            continue
-        remaining = quota.remaining
-        headers[names.limit] = str(quota.limit)
-        headers[names.remaining] = str(remaining)
-        headers[names.reset] = duration(quota.reset_s)
-        policies.append(f"{names.policy};q={quota.limit};w={WINDOW_S}")
-        states.append(f"{names.policy};r={remaining};t={math.ceil(quota.reset_s)}")
+    for names, own, of_model in zip((REQUESTS, TOKENS), (requests, tokens), model or (None, None), strict=True):
+        shown = _tighter(own, of_model)
+        if shown.limit is not None:
+            headers[names.limit] = str(shown.limit)
+            headers[names.remaining] = str(shown.remaining)
+            headers[names.reset] = duration(shown.reset_s)
+        for policy, quota in ((names.policy, own), (names.model_policy, of_model)):
+            if quota is not None and quota.limit is not None:
+                policies.append(f"{policy};q={quota.limit};w={WINDOW_S}")
+                states.append(f"{policy};r={quota.remaining};t={math.ceil(quota.reset_s)}")
     if policies:
         headers["ratelimit-policy"] = ", ".join(policies)
         headers["ratelimit"] = ", ".join(states)
     return headers
+
+
+def _tighter(own: Quota, of_model: Quota | None) -> Quota:
+    if of_model is None or of_model.remaining is None:
+        return own
+    return of_model if own.remaining is None or of_model.remaining < own.remaining else own
 
 
 def duration(seconds: float) -> str:

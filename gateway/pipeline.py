@@ -5,14 +5,18 @@ Not here: Envoy's messages (extproc), the window (ratelimit), the choice (routin
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 import orjson
 
-from gateway.estimates import Estimator, PromptSize
+from gateway.answers import check_record, models_list, usage_record
+from gateway.eager import begin
+from gateway.estimates import Estimator, OutputBounds, PromptSize
 from gateway.extproc.commands import Admit, Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
-from gateway.fleet import Fleet, Ticket
+from gateway.fleet import Fleet
+from gateway.identity import Identity
 from gateway.ledger import Ledger, OpenRequest
 from gateway.limit_headers import limit_headers
 from gateway.metrics import NONE_HEALTHY, Metrics
@@ -22,22 +26,27 @@ from gateway.names import (
     EXCHANGE_NAMESPACE,
     LB_NAMESPACE,
     RESPONSE_NAMESPACE,
-    WORKER_KEY,
 )
 from gateway.openai.errors import (
+    BadRequestError,
     BrokenUserError,
+    ConcurrencyExceededError,
     InvalidFilterError,
     InvalidStrategyError,
     LimiterAwayError,
+    ModelRpmExceededError,
+    ModelTpmExceededError,
     NoReadyPodError,
     RateLimitError,
     RefusalError,
     RpmExceededError,
+    RpsExceededError,
     TpmExceededError,
     UnknownModelError,
     UnknownUserError,
     header_safe,
 )
+from gateway.openai.paths import Operation
 from gateway.settings import Settings
 from gateway.settlement import Estimate
 from ratelimit.limits import (
@@ -47,20 +56,60 @@ from ratelimit.limits import (
     LimiterUnavailableError,
     LimitKind,
     MalformedUserError,
-    Reservation,
     UnknownUser,
+    Usage,
+    Verdict,
 )
 from ratelimit.limits import Refused as OverLimit
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
 
-LIMIT_ERRORS: Mapping[LimitKind, type[RateLimitError]] = {
-    LimitKind.RPM: RpmExceededError,
-    LimitKind.TPM: TpmExceededError,
+LIMIT_ERRORS: Mapping[LimitKind, tuple[type[RateLimitError], str]] = {
+    LimitKind.RPM: (RpmExceededError, "user: {user} has exceeded RPM: {limit}"),
+    LimitKind.TPM: (TpmExceededError, "user: {user} has exceeded TPM: {limit}"),
+    LimitKind.MODEL_RPM: (ModelRpmExceededError, "user: {user} has exceeded RPM for model {model}: {limit}"),
+    LimitKind.MODEL_TPM: (ModelTpmExceededError, "user: {user} has exceeded TPM for model {model}: {limit}"),
+    LimitKind.RPS: (RpsExceededError, "model: {model} has exceeded RPS: {limit}"),
+    LimitKind.CONCURRENCY: (ConcurrencyExceededError, "user: {user} has exceeded CONCURRENCY: {limit}"),
 }
 RETRY_NOT_READY_S = 5.0
 """`retry-after` when a model has no ready pod: a restart of an engine process is seconds at best (chosen)."""
+
+
+DRY_RUN = "dry-run"
+"""The request header.  Not `x-forebay-*`: those are the gateway's own, and stripped from what clients send."""
+
+
+T = TypeVar("T")
+
+
+class Plan(NamedTuple):
+    """A request that could be routed, before it is known whether it may be."""
+
+    user: str | None  # None = nobody's limits
+    size: PromptSize
+    bounds: OutputBounds
+    estimate: Estimate
+    first_guess: int  # of all tokens, before anything was learned about lengths
+    estimator: Estimator
+    route: RouteRequest
+    strategy: str
+    rps: int | None  # the model's limit
+
+    @property
+    def limited(self) -> bool:
+        """Whether any limit may apply."""
+        return self.user is not None or self.rps is not None
+
+    @property
+    def who(self) -> str:
+        """The user as limiters name it, "" for nobody."""
+        return self.user or ""
+
+    def charge(self, tokens: int) -> Charge:
+        """What the limiter is asked for."""
+        return Charge(self.who, tokens, self.route.model, self.rps)
 
 
 class Pipeline:
@@ -74,6 +123,7 @@ class Pipeline:
         self,
         *,
         settings: Settings,
+        identity: Identity,
         fleet: Fleet,
         limiter: Limiter,
         ledger: Ledger,
@@ -83,6 +133,7 @@ class Pipeline:
         first_id: int = 1,
     ) -> None:
         self._settings = settings
+        self._identity = identity
         self._fleet = fleet
         self._limiter = limiter
         self._ledger = ledger
@@ -92,10 +143,13 @@ class Pipeline:
         self._ids = itertools.count(first_id)
         self._estimators: dict[str, Estimator] = {}
 
-    async def admit(self, command: Admit) -> tuple[Routed, str] | Refused:
-        """Reserve and pick.  Returns what goes to Envoy and the id under which the ledger knows the request."""
+    async def admit(self, command: Admit) -> tuple[Routed, str] | Refused | Answered:
+        """Reserve and pick.  Returns what goes to Envoy and the id under which the ledger knows the request.
+
+        A dry run is answered instead: nothing is charged, nothing forwarded.
+        """
         try:
-            return await self._admit(command)
+            return await (self._foresee(command) if _is_dry_run(command.headers) else self._admit(command))
         except RefusalError as error:
             return await self.refuse(Refuse(error, command.headers))
 
@@ -103,30 +157,44 @@ class Pipeline:
         """Count a refusal and add the headers that a user with limits sees on every answer.  Charges nothing."""
         self._metrics.refusal(command.error.kind)
         headers = dict(command.error.headers)
-        user = self._user_or_none(command.headers)
-        if user is not None and not headers:
+        if not headers and (user := await self._identity.known(command.headers)) is not None:
             headers = await self._quota_headers(user)
         return Refused(command.error, headers)
 
     async def answer(self, command: Answer) -> Answered | Refused:
-        """GET /v1/models: every known model name, in OpenAI's list shape; to whoever may send requests."""
+        """GET /v1/models and /v1/usage, to whoever may send requests; charges nothing."""
         try:
-            user = self._user(command.headers)
+            user = await self._identity.user(command.headers)
+            if command.operation is Operation.USAGE:
+                return await self._usage(user)
             quota = await self._quota_headers(user) if user is not None else {}
         except RefusalError as error:
             return await self.refuse(Refuse(error, command.headers))
-        models = [{"id": name, "object": "model", "created": 0, "owned_by": "forebay"} for name in self._fleet.models()]
-        return Answered(orjson.dumps({"object": "list", "data": models}), quota)
+        return Answered(orjson.dumps(models_list(self._fleet.models())), quota)
 
-    async def _admit(self, command: Admit) -> tuple[Routed, str]:
-        started_s = self._clock()
+    async def _usage(self, user: str | None) -> Answered:
+        if user is None:
+            raise self._identity.missing()
+        usage: Usage = await _told(user, self._limiter.usage(user))
+        return Answered(orjson.dumps(usage_record(usage)), limit_headers(usage.requests, usage.tokens))
+
+    async def _foresee(self, command: Admit) -> Answered:
+        """Whether the request would be admitted now, and if not, when; what is no matter of limits is refused."""
+        plan = await self._plan(command)
+        verdict, estimate = await _judged(plan, self._limiter.check)
+        shown = {} if plan.user is None else limit_headers(verdict.requests, verdict.tokens, verdict.model)
+        return Answered(orjson.dumps(check_record(verdict, estimate.tokens)), shown)
+
+    async def _plan(self, command: Admit) -> Plan:
+        """What the request would be charged and how it would be routed.  Raises RefusalError where it cannot be."""
         request, headers = command.request, command.headers
-        user = self._user(headers)
+        user = await self._identity.user(headers)
         estimator = self._estimator(request.model)
         size = PromptSize(request.prompt_bytes, request.prompt_token_ids)
+        bounds = OutputBounds(request.max_output_tokens, request.choices)
         estimate = Estimate(
             estimator.prompt_tokens(size),
-            estimator.output_tokens(request.max_output_tokens, request.choices),
+            estimator.output_tokens(bounds, user or ""),
             request.stream,
         )
         route = RouteRequest(
@@ -140,35 +208,42 @@ class Pipeline:
         )
         strategy = self._strategy(route.model, headers)
         self._check(route)
+        first_guess = estimate.prompt_tokens + estimator.first_guess(bounds)
+        rps = self._fleet.rps(route.model)
+        return Plan(user, size, bounds, estimate, first_guess, estimator, route, strategy, rps)
+
+    async def _admit(self, command: Admit) -> tuple[Routed, str]:
+        """The pick is made and counted while the limiter is asked, and taken back when it refuses."""
+        started_s = self._clock()
+        plan = await self._plan(command)
+        asked_s = self._clock()
+        judging = begin(_judged(plan, self._limiter.reserve)) if plan.limited else None
+        routed_s = self._clock()
+        ticket = self._fleet.route(plan.route, plan.strategy, routed_s)
         decided_s = self._clock()
-        verdict = await self._reserve(user, estimate.tokens) if user is not None else None
-        reserved_s = self._clock()
-        ticket = await self._route(route, strategy, verdict)
+        verdict, estimate = None, plan.estimate
+        if judging is not None:
+            try:
+                judged, estimate = await judging
+                verdict = _admitted(plan, judged)
+            except BaseException:
+                self._fleet.release(ticket)
+                raise
         if not ticket.pod.endpoint.ready:
-            self._metrics.fallback(strategy, NONE_HEALTHY)
+            self._metrics.fallback(plan.strategy, NONE_HEALTHY)
         opened = OpenRequest(
             id=f"{self._worker}-{next(self._ids):x}",
             ticket=ticket,
-            prompt=size,
+            prompt=plan.size,
+            bounds=plan.bounds,
             estimate=estimate,
-            estimator=estimator,
-            reservation=verdict.reservation if verdict is not None else None,
+            estimator=plan.estimator,
+            reservation=verdict.reservation if verdict is not None and plan.user is not None else None,
         )
         self._ledger.open(opened)
-        self._metrics.limiter_answered(reserved_s - decided_s)
-        self._metrics.decided((decided_s - started_s) + (self._clock() - reserved_s))
-        return self._routed(opened, headers, verdict), opened.id
-
-    def _user_or_none(self, headers: Mapping[str, str]) -> str | None:
-        anonymous = self._settings.anonymous
-        return headers.get("user") or (anonymous if anonymous not in {"allow", "deny"} else None)
-
-    def _user(self, headers: Mapping[str, str]) -> str | None:
-        """None = nobody in particular, without limits."""
-        user = self._user_or_none(headers)
-        if user is None and self._settings.anonymous == "deny":
-            raise UnknownUserError("user header is missing, must name a user")
-        return user
+        self._metrics.limiter_answered(self._clock() - asked_s)
+        self._metrics.decided((asked_s - started_s) + (decided_s - routed_s))
+        return self._routed(opened, command.headers, verdict if plan.user is not None else None), opened.id
 
     def _estimator(self, model: str) -> Estimator:
         if model not in self._estimators:
@@ -197,33 +272,6 @@ class Pipeline:
             return UnknownModelError(f"model {route.model} does not exist, must be one of: {existing}", param="model")
         return NoReadyPodError(f"model {route.model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
 
-    async def _reserve(self, user: str, tokens: int) -> Admitted:
-        try:
-            verdict = await self._limiter.reserve(Charge(user, tokens))
-        except LimiterUnavailableError as error:
-            raise LimiterAwayError("limits cannot be checked now", retry_after_s=1.0) from error
-        except MalformedUserError as error:
-            raise BrokenUserError(f"user: {user} is stored in a form that cannot be read") from error
-        if isinstance(verdict, Admitted):
-            return verdict
-        if isinstance(verdict, UnknownUser):
-            raise UnknownUserError(f"user: {user} does not exist")
-        raise _over_limit(user, verdict)
-
-    async def _route(self, route: RouteRequest, strategy: str, verdict: Admitted | None) -> Ticket:
-        try:
-            return self._fleet.route(route, strategy, self._clock())
-        except NoCandidateError as error:  # the pods left while the limiter was asked
-            if verdict is not None:
-                await self._give_back(verdict.reservation)
-            raise self._no_candidate(error, route) from error
-
-    async def _give_back(self, reservation: Reservation) -> None:
-        try:
-            await self._limiter.settle(reservation, 0)
-        except LimiterUnavailableError:
-            self._metrics.error("settle")  # the reservation leaves with its window
-
     async def _quota_headers(self, user: str) -> dict[str, str]:
         try:
             usage = await self._limiter.usage(user)
@@ -233,15 +281,9 @@ class Pipeline:
 
     def _routed(self, opened: OpenRequest, headers: Mapping[str, str], verdict: Admitted | None) -> Routed:
         decision = opened.ticket.decision
-        request_id = headers.get("x-request-id") or opened.id
-        response = {
-            "x-request-id": request_id,
-            "request-id": request_id,
-            "routing-strategy": decision.strategy,
-            "x-forebay-decision": decision.reason,
-        }
+        response = {"routing-strategy": decision.strategy, "x-forebay-decision": decision.reason}
         if verdict is not None:
-            response |= limit_headers(verdict.requests, verdict.tokens)
+            response |= limit_headers(verdict.requests, verdict.tokens, verdict.model)
         if session := headers.get("x-session-id"):
             response["x-session-id"] = header_safe(session)
         destinations = decision.destinations
@@ -249,12 +291,61 @@ class Pipeline:
         metadata = {
             LB_NAMESPACE: request,
             RESPONSE_NAMESPACE: response,
-            EXCHANGE_NAMESPACE: {EXCHANGE_KEY: opened.id, WORKER_KEY: self._worker},
+            EXCHANGE_NAMESPACE: {EXCHANGE_KEY: opened.id},
         }
-        shown = {**response, "target-pod": decision.pod.name}
+        request_id = headers.get("x-request-id") or opened.id
+        shown = {"x-request-id": request_id, "request-id": request_id, **response, "target-pod": decision.pod.name}
         if not self._settings.hide_pod_address:
             shown["target-pod-ip"] = decision.pod.address
-        return Routed(request, shown, metadata, self._fleet.names)
+        return Routed(request, shown, metadata, self._fleet.names, self._identity.withheld)
+
+
+async def _judged(plan: Plan, ask: Callable[[Charge], Awaitable[Verdict]]) -> tuple[Admitted | OverLimit, Estimate]:
+    """The verdict, and the estimate it is about.
+
+    What was learned of lengths alone never shuts a user out, who could then teach nothing else: where more is expected
+    than the limit ever allows, and the first guess would fit, an empty window is asked for.
+    """
+    estimate = plan.estimate
+    verdict: Admitted | OverLimit = await _told(plan.who, ask(plan.charge(estimate.tokens)))
+    while (  # of the user and of the user's model: each time less is asked for
+        isinstance(verdict, OverLimit)
+        and verdict.kind in {LimitKind.TPM, LimitKind.MODEL_TPM}
+        and verdict.retry_after_s is None
+        and plan.first_guess <= verdict.limit
+    ):
+        estimate = estimate._replace(output_tokens=verdict.limit - estimate.prompt_tokens)
+        verdict = await _told(plan.who, ask(plan.charge(estimate.tokens)))
+    return verdict, estimate
+
+
+def _admitted(plan: Plan, verdict: Admitted | OverLimit) -> Admitted:
+    if isinstance(verdict, Admitted):
+        return verdict
+    raise _over_limit(plan, verdict)
+
+
+async def _told(user: str, question: Awaitable[T | UnknownUser | None]) -> T:
+    """What the limiter says of a user; that it does not, or not of this one, as answers to the client."""
+    try:
+        told = await question
+    except LimiterUnavailableError as error:
+        raise LimiterAwayError("limits cannot be checked now", retry_after_s=1.0) from error
+    except MalformedUserError as error:
+        raise BrokenUserError(f"user: {user} is stored in a form that cannot be read") from error
+    if told is None or isinstance(told, UnknownUser):
+        raise UnknownUserError(f"user: {user} does not exist")
+    return told
+
+
+def _is_dry_run(headers: Mapping[str, str]) -> bool:
+    """Anything else than the two words is refused: a mistake must not send and charge what was only a question."""
+    said = headers.get(DRY_RUN)
+    if said is None or said == "false":
+        return False
+    if said == "true":
+        return True
+    raise BadRequestError(f"{DRY_RUN} = {header_safe(said)}, must be true or false", param=DRY_RUN)
 
 
 def _selector(header: str | None) -> Selector | None:
@@ -264,8 +355,10 @@ def _selector(header: str | None) -> Selector | None:
         raise InvalidFilterError(f"external-filter: {error}", param="external-filter") from error
 
 
-def _over_limit(user: str, verdict: OverLimit) -> RefusalError:
-    message = f"user: {user} has exceeded {verdict.kind.value.upper()}: {verdict.limit}"
-    error = LIMIT_ERRORS[verdict.kind](message, retry_after_s=verdict.retry_after_s)
-    error.headers = limit_headers(verdict.requests, verdict.tokens)
+def _over_limit(plan: Plan, verdict: OverLimit) -> RefusalError:
+    kind, message = LIMIT_ERRORS[verdict.kind]
+    text = message.format(user=plan.who, model=plan.route.model, limit=verdict.limit)
+    error = kind(text, retry_after_s=verdict.retry_after_s)
+    if plan.user is not None:
+        error.headers = limit_headers(verdict.requests, verdict.tokens, verdict.model)
     return error

@@ -44,6 +44,8 @@ class RedisSettings(Section):
 
     url: RedisUrl = "redis://127.0.0.1:6379/0"
     """`redis://`, `rediss://` or `unix://`."""
+    cluster: bool = False
+    """`url` names a node of a Redis Cluster; the other nodes are learned from it."""
     timeout_s: Seconds = 0.25
     """The longest a request waits for Redis before `when_away` decides; a local Redis answers in 0.001."""
     when_away: Literal["shadow", "deny", "allow"] = "shadow"
@@ -63,7 +65,11 @@ class LimitSettings(Section):
     """What is reserved before the real usage is known."""
 
     output_tokens: Annotated[int, Field(ge=1)] = 256
-    """Output tokens reserved when the request names no maximum; never more than the maximum it names."""
+    """Output tokens reserved while nothing is known of the user's and the model's answers; never more than the maximum
+    that a request names."""
+    output_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Of a user's earlier answers from a model, the share that was no longer than what is reserved for the next one.
+    Larger refuses earlier; smaller lets more answers outgrow what was reserved for them."""
     tokens_per_byte: Annotated[float, Field(gt=0, le=1)] = 0.25
     """First guess of prompt tokens per byte of text; English is near 0.25 in common vocabularies."""
     settle_grace_s: Seconds = 2.0
@@ -108,7 +114,7 @@ class EnvoySettings(Section):
     body_mode: Literal["buffered", "full_duplex_streamed"] = "buffered"
     """How request bodies reach the gateway: gathered by Envoy, or as they arrive (with `response_mode: ext_proc`)."""
     fail_open: bool = False
-    """Serve, unlimited and unrouted, while no gateway answers; otherwise 503."""
+    """Serve, unlimited and unrouted, while no gateway answers; otherwise 503.  Not with `identity: api_key`."""
 
 
 class EndpointSettings(Section):
@@ -143,6 +149,8 @@ class ModelSettings(Section):
     """Instead of the default strategy."""
     locked: bool = False
     """The model's strategy beats the `routing-strategy` header."""
+    rps: Annotated[int | None, Field(ge=0)] = None
+    """Requests in any second, of all users together, over all replicas; absent: unlimited, 0: none."""
     endpoints: tuple[EndpointSettings, ...] = ()
     """May be empty: a known model with no pod answers 503."""
 
@@ -159,10 +167,13 @@ class Settings(Section):
     envoy: EnvoySettings = EnvoySettings()
     response_mode: Literal["metadata", "ext_proc"] = "metadata"
     """How usage is learned: from Envoy's metadata and access log, or from the response passed through ext_proc."""
-    transport: Literal["pyvoy", "grpc"] = "pyvoy"
-    """gRPC over ASGI hosted in an Envoy process, or grpc.aio."""
+    transport: Literal["http2", "pyvoy", "grpc"] = "http2"
+    """An HTTP/2 server of our own, gRPC over ASGI hosted in an Envoy process, or grpc.aio."""
+    identity: Literal["header", "api_key"] = "header"
+    """Who a request's user is: whom the `user` header names, or who holds the API key in `authorization: Bearer KEY`.
+    With `api_key` the `user` header means nothing, and engines see neither."""
     anonymous: Annotated[str, Field(min_length=1)] = "allow"
-    """Requests without `user`: `allow` (no limits), `deny` (401), or the name of the user they count as."""
+    """Requests without `user`, or without a key: `allow` (no limits), `deny` (401), or the user they count as."""
     body_limit_bytes: Annotated[int, Field(ge=1024, le=MAX_BODY_LIMIT_BYTES)] = 16 * 1024 * 1024
     """Larger request bodies answer 413."""
     admin_token: str = ""

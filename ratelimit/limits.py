@@ -3,7 +3,8 @@
 Lives here: values and the `Limiter` protocol.  Not here: window arithmetic (plan), Redis (redis_limiter).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -11,27 +12,52 @@ WINDOW_S = 60
 """Never more than N in any WINDOW_S seconds (contracts section 3)."""
 
 
+CONCURRENCY_RETRY_S = 1.0
+"""When to ask again for a place: a stream's end cannot be foreseen (chosen)."""
+
+
 class LimitKind(StrEnum):
-    """What can be exceeded; the value is the metric label and part of `x-error-<value>-exceeded`."""
+    """What can be exceeded; the value is the metric label.  Of equal waits the first is named."""
 
     RPM = "rpm"
     TPM = "tpm"
+    MODEL_RPM = "model_rpm"
+    """Of the user, for this model."""
+    MODEL_TPM = "model_tpm"
+    RPS = "rps"
+    """Of the model, all users together, in any second."""
+    CONCURRENCY = "concurrency"
+    """Requests of the user that run at the same time."""
 
 
-@dataclass(frozen=True, slots=True)
-class User:
-    """A stored user.  None = unlimited, 0 = nothing allowed."""
+class Rates(NamedTuple):
+    """Limits of one window.  None = unlimited, 0 = nothing allowed."""
 
-    name: str
     rpm: int | None = None
     tpm: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class User:
+    """A stored user.  None = unlimited, 0 = nothing allowed; `models` further limits what goes to a model."""
+
+    name: str
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    models: Mapping[str, Rates] = field(default_factory=dict)
+
+
 class Charge(NamedTuple):
-    """What a request asks for: one request and an estimate of its tokens, prompt and output together."""
+    """What a request asks for: one request and an estimate of its tokens, prompt and output together.
+
+    `rps` is the limit of the model, from its settings.  Without a user ("") nothing else limits or is counted.
+    """
 
     user: str
     tokens: int
+    model: str = ""
+    rps: int | None = None
 
 
 class Quota(NamedTuple):
@@ -48,19 +74,31 @@ class Quota(NamedTuple):
 
 
 class Reservation(NamedTuple):
-    """Tokens held for a running request, in the sub-window (`slot`) where they were admitted."""
+    """Tokens held for a running request, in the sub-window (`slot`) where they were admitted.
+
+    `model` is set when they are held in the user's window for that model too; `placed` when it holds one of the
+    user's places (`concurrency`), which `Limiter.release` gives back.
+    """
 
     user: str
     slot: int
     tokens: int
+    model: str = ""
+    placed: bool = False
+
+
+UNCOUNTED_SLOT = -1
+"""The slot of a reservation that nobody counts; settling it does nothing."""
 
 
 class Admitted(NamedTuple):
-    """The charge was taken, all of it; the quotas include it."""
+    """The charge was taken, all of it; the quotas include it.  `model`: requests and tokens, if the user has such."""
 
     reservation: Reservation
     requests: Quota
     tokens: Quota
+    model: tuple[Quota, Quota] | None = None
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +110,8 @@ class Refused:
     retry_after_s: float | None
     requests: Quota
     tokens: Quota
+    model: tuple[Quota, Quota] | None = None
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +123,17 @@ class UnknownUser:
 
 Verdict = Admitted | Refused | UnknownUser
 
+UNLIMITED = Quota(limit=None, used=0, reset_s=0.0)
+
+
+def uncounted(charge: Charge) -> Admitted:
+    """Admission without counting anything of a user."""
+    return Admitted(Reservation(charge.user, UNCOUNTED_SLOT, charge.tokens), UNLIMITED, UNLIMITED)
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A user's use of the window now."""
+    """A user's use of the window now, and the limits of that window."""
 
     user: User
     requests: Quota
@@ -97,6 +144,14 @@ class LimiterUnavailableError(Exception):
     """The limiter's store did not answer in time; nothing is known about the charge."""
 
 
+class LostAnswerError(LimiterUnavailableError):
+    """A reserve that may have been taken, or may be yet; `number` is its name in the hand-over."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(reason)
+        self.number = number
+
+
 class MalformedUserError(Exception):
     """What is stored under the user's key is not a user record; nothing is known about the limits."""
 
@@ -105,20 +160,31 @@ class Limiter(Protocol):
     """Reserves before and settles after.  Both are atomic across replicas."""
 
     async def reserve(self, charge: Charge) -> Verdict:
-        """Take one request and `charge.tokens` or nothing at all.
+        """Take one request, `charge.tokens` and a place, under every limit that applies, or nothing at all.
 
         Raises LimiterUnavailableError, MalformedUserError.
         """
         ...
 
-    async def settle(self, reservation: Reservation, tokens: int) -> None:
+    async def check(self, charge: Charge) -> Verdict:
+        """What `reserve` would answer now; takes nothing, so an admission's reservation must not be settled.
+
+        Raises LimiterUnavailableError, MalformedUserError.
+        """
+        ...
+
+    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         """Replace the reserved tokens by what was really used, in the sub-window of the reservation.
 
-        Called exactly once per reservation, or once with the sums of several of one user and slot; a reservation
-        that has left the window changes nothing.
-        The request stays counted (contracts section 1, upstream errors: tokens=0).
+        Called exactly once per reservation, or once with the sums of several of one user, slot and model; a
+        reservation that has left the window changes nothing.  `requests` are given back; by default the request stays
+        counted (contracts section 1, upstream errors: tokens=0).
         Raises LimiterUnavailableError.
         """
+        ...
+
+    def release(self, reservation: Reservation) -> None:
+        """Give the place of a reservation back, once, when its request ends; nothing when it has none."""
         ...
 
     async def usage(self, user: str) -> Usage | None:

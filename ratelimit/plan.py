@@ -3,8 +3,9 @@
 Lives here: values and pure code; `now_s` is a parameter.  Not here: who the users are (memory, users),
 or the same rules inside Redis (lua/), which tests hold to agree with these.
 
-A slot is one second, floor(now_s).  A charge counts until its whole slot has left the window, so in no
-WINDOW_S seconds more than the limit is admitted; the price is that it counts up to a second too long.
+A window is cut into slots, for limits per minute of one second: floor(now_s).  A charge counts until its whole slot
+has left the window, so in no WINDOW_S seconds more than the limit is admitted; the price is that it counts up to a
+slot too long.
 """
 
 import math
@@ -12,10 +13,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ratelimit.limits import WINDOW_S, Admitted, LimitKind, Quota, Refused, Reservation, User
+from ratelimit.limits import WINDOW_S, LimitKind, Quota, Rates, Refused
+
+
+class Span(NamedTuple):
+    """How a window is cut: it is `slots` / `per_s` seconds long."""
+
+    per_s: int
+    slots: int
+
+
+MINUTE = Span(per_s=1, slots=WINDOW_S)
+SECOND = Span(per_s=20, slots=20)
+"""For requests per second: slots of 50 ms, so that a limit of N lets at least 0.95 N through (chosen)."""
 
 LIVE_S = 1 + WINDOW_S
-"""A slot counts for its own second and the window after it."""
+"""A slot of a minute counts for its own second and the window after it."""
 
 KEEP_S = 2 * LIVE_S
 """Windows without a charge for this long are forgotten: twice the need; a clock that steps back forgives nothing."""
@@ -23,7 +36,7 @@ KEEP_S = 2 * LIVE_S
 
 @dataclass(slots=True)
 class Slot:
-    """What was charged in one second."""
+    """What was charged in one slot."""
 
     requests: int = 0
     tokens: int = 0
@@ -39,81 +52,75 @@ class Reading(NamedTuple):
     tokens_slot: int
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """A limit in the way of a charge, until everything up to `until_slot` has left; None = for ever."""
+class Obstacle(NamedTuple):
+    """A limit in the way of a charge for `wait_s`; None = for ever."""
 
     kind: LimitKind
     limit: int
-    until_slot: int | None
+    wait_s: float | None
 
 
-def slot_of(now_s: float) -> int:
+def slot_of(now_s: float, span: Span = MINUTE) -> int:
     """Where a charge made now belongs."""
-    return math.floor(now_s)
+    return math.floor(now_s * span.per_s)
 
 
-def leaves_in_s(slot: int, now_s: float) -> float:
+def leaves_in_s(slot: int, now_s: float, span: Span = MINUTE) -> float:
     """Seconds until a slot has left the window."""
-    return max(0.0, slot + LIVE_S - now_s)
+    return max(0.0, (slot + 1 + span.slots - now_s * span.per_s) / span.per_s)
 
 
-def quotas(user: User, reading: Reading) -> tuple[Quota, Quota]:
+def quotas(rates: Rates, reading: Reading) -> tuple[Quota, Quota]:
     """Requests and tokens as a verdict shows them."""
     requests_reset_s = leaves_in_s(reading.requests_slot, reading.now_s) if reading.requests else 0.0
     tokens_reset_s = leaves_in_s(reading.tokens_slot, reading.now_s) if reading.tokens else 0.0
-    return Quota(user.rpm, reading.requests, requests_reset_s), Quota(user.tpm, reading.tokens, tokens_reset_s)
+    return Quota(rates.rpm, reading.requests, requests_reset_s), Quota(rates.tpm, reading.tokens, tokens_reset_s)
 
 
-def admitted(user: User, reservation: Reservation, reading: Reading) -> Admitted:
-    """The verdict on a charge that was taken; `reading` includes it."""
-    requests, tokens = quotas(user, reading)
-    return Admitted(reservation, requests, tokens)
-
-
-def refused(user: User, obstacles: Sequence[Obstacle], reading: Reading) -> Refused:
-    """The verdict on a charge that met `obstacles` (at least one, RPM first): the longest wait is named."""
-    worst = max(obstacles, key=lambda obstacle: math.inf if obstacle.until_slot is None else obstacle.until_slot)
-    retry_after_s = None if worst.until_slot is None else leaves_in_s(worst.until_slot, reading.now_s)
-    requests, tokens = quotas(user, reading)
-    return Refused(worst.kind, worst.limit, retry_after_s, requests, tokens)
+def refused(
+    obstacles: Sequence[Obstacle],
+    counted: tuple[Quota, Quota],
+    model: tuple[Quota, Quota] | None,
+    concurrency: int | None,
+) -> Refused:
+    """The verdict on a charge that met `obstacles` (at least one, in LimitKind's order): the longest wait is named."""
+    worst = max(obstacles, key=lambda obstacle: math.inf if obstacle.wait_s is None else obstacle.wait_s)
+    return Refused(worst.kind, worst.limit, worst.wait_s, *counted, model, concurrency)
 
 
 class Window:
-    """One user's charges.  Reading drops nothing, so refusing changes nothing; charging drops what has left.
+    """Charges of one user, one user and model, or one model.  Only charging drops what has left.
 
     The clock never runs backwards here: no moment is earlier than the newest charge.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, span: Span = MINUTE) -> None:
+        self._span = span
         self._slots: dict[int, Slot] = {}  # ascending
         self._requests = 0  # sums over all of them
         self._tokens = 0
 
     @property
-    def newest(self) -> int:
-        """The slot of the last charge; 0 when there is none."""
-        return next(reversed(self._slots), 0)
+    def newest_s(self) -> float:
+        """When the slot of the last charge began; 0 when there is none."""
+        return next(reversed(self._slots), 0) / self._span.per_s
 
-    def reserve(self, user: User, tokens: int, now_s: float) -> Admitted | Refused:
-        """Take one request and `tokens`, or nothing.  O(slots that left since the last charge)."""
-        now_s = max(now_s, self.newest)
-        before = self.read(now_s)
-        obstacles = self._obstacles(user, tokens, before)
-        if obstacles:
-            return refused(user, obstacles, before)
+    def take(self, tokens: int, now_s: float) -> int:
+        """Charge one request without asking; the slot.  O(slots that left since the last charge)."""
+        now_s = max(now_s, self.newest_s)
         self._drop_left(now_s)
-        slot = slot_of(now_s)
+        slot = slot_of(now_s, self._span)
         self.add(slot, requests=1, tokens=tokens)
-        return admitted(user, Reservation(user.name, slot, tokens), self.read(now_s))
+        return slot
 
-    def settle(self, slot: int, reserved: int, tokens: int) -> None:
-        """Replace `reserved` by `tokens` in a slot; never below zero, and nothing when it has left."""
+    def settle(self, slot: int, reserved: int, tokens: int, requests: int = 0) -> None:
+        """Replace `reserved` by `tokens` and give `requests` back; never below zero, nothing when the slot has left."""
         held = self._slots.get(slot)
         if held is not None:
-            settled = max(0, held.tokens - reserved + tokens)
+            settled, kept = max(0, held.tokens - reserved + tokens), max(0, held.requests - requests)
             self._tokens += settled - held.tokens
-            held.tokens = settled
+            self._requests += kept - held.requests
+            held.tokens, held.requests = settled, kept
 
     def add(self, slot: int, *, requests: int, tokens: int) -> None:
         """Charge without asking, in the newest slot or a newer one."""
@@ -125,44 +132,50 @@ class Window:
 
     def read(self, now_s: float) -> Reading:
         """What counts now."""
-        now_s = max(now_s, self.newest)
+        now_s = max(now_s, self.newest_s)
         requests, tokens = self._requests, self._tokens
         for slot, held in self._slots.items():
-            if leaves_in_s(slot, now_s) > 0:
+            if leaves_in_s(slot, now_s, self._span) > 0:
                 break
             requests -= held.requests
             tokens -= held.tokens
-        tokens_slot = next((slot for slot in reversed(self._slots) if self._slots[slot].tokens), 0)
-        return Reading(now_s, requests, tokens, self.newest, tokens_slot)
+        newest = reversed(self._slots.items())
+        requests_slot = next((slot for slot, held in newest if held.requests), 0)
+        tokens_slot = next((slot for slot, held in reversed(self._slots.items()) if held.tokens), 0)
+        return Reading(now_s, requests, tokens, requests_slot, tokens_slot)
+
+    def obstacles(self, rates: Rates, tokens: int, now_s: float, kinds: tuple[LimitKind, LimitKind]) -> list[Obstacle]:
+        """What is in the way of one request and `tokens`: none, either or both of `kinds`."""
+        reading = self.read(now_s)
+        found = []
+        if rates.rpm is not None and not fits(rates.rpm, reading.requests, 1):
+            steps = [(slot, held.requests) for slot, held in self._slots.items()]
+            found.append(Obstacle(kinds[0], rates.rpm, self._wait_s(rates.rpm, 1, steps, reading.now_s)))
+        if rates.tpm is not None and not fits(rates.tpm, reading.tokens, tokens):
+            steps = [(slot, held.tokens) for slot, held in self._slots.items()]
+            found.append(Obstacle(kinds[1], rates.tpm, self._wait_s(rates.tpm, tokens, steps, reading.now_s)))
+        return found
 
     def _drop_left(self, now_s: float) -> None:
         for slot in list(self._slots):
-            if leaves_in_s(slot, now_s) > 0:
+            if leaves_in_s(slot, now_s, self._span) > 0:
                 return
             held = self._slots.pop(slot)
             self._requests -= held.requests
             self._tokens -= held.tokens
 
-    def _obstacles(self, user: User, tokens: int, reading: Reading) -> list[Obstacle]:
-        obstacles = []
-        if user.rpm is not None and not _fits(user.rpm, reading.requests, 1):
-            obstacles.append(Obstacle(LimitKind.RPM, user.rpm, self._until(user.rpm, 1, LimitKind.RPM)))
-        if user.tpm is not None and not _fits(user.tpm, reading.tokens, tokens):
-            obstacles.append(Obstacle(LimitKind.TPM, user.tpm, self._until(user.tpm, tokens, LimitKind.TPM)))
-        return obstacles
-
-    def _until(self, limit: int, amount: int, kind: LimitKind) -> int | None:
-        """The oldest slot after whose leaving `amount` fits; None when it does not fit an empty window either."""
-        if not _fits(limit, 0, amount):
+    def _wait_s(self, limit: int, amount: int, steps: list[tuple[int, int]], now_s: float) -> float | None:
+        """Until so many slots have left that `amount` fits; None when it does not fit an empty window either."""
+        if not fits(limit, 0, amount):
             return None
-        left = self._requests if kind is LimitKind.RPM else self._tokens
-        for slot, held in self._slots.items():
-            left -= held.requests if kind is LimitKind.RPM else held.tokens
-            if _fits(limit, left, amount):
-                return slot
+        left = sum(held for _, held in steps)
+        for slot, held in steps:
+            left -= held
+            if fits(limit, left, amount):
+                return leaves_in_s(slot, now_s, self._span)
         return None
 
 
-def _fits(limit: int, used: int, amount: int) -> bool:
+def fits(limit: int, used: int, amount: int) -> bool:
     """A limit of 0 allows nothing, not even a charge of 0 tokens."""
     return limit > 0 and used + amount <= limit

@@ -2,34 +2,57 @@
 
 Lives here: keys, arguments and replies of the scripts in lua/.  Not here: transport (coalescer), waiting times (plan).
 
-The window's key carries the whole user key as its hash tag, so both live in one slot of a Redis Cluster
+A user's keys carry the whole key of the record as their hash tag, so all live in one slot of a Redis Cluster
 (names with braces excepted: Redis then reads another tag; without a cluster they work).
 """
 
+import asyncio
+import contextlib
+import itertools
+import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import resources
 
-from ratelimit.coalescer import Coalescer, Reply, Script
+from ratelimit.cluster import ClusterCalls
+from ratelimit.coalescer import Argument, Coalescer, NotSentError, Reply, Script
+from ratelimit.leases import RENEW_S, Leases
 from ratelimit.limits import (
+    UNCOUNTED_SLOT,
+    UNLIMITED,
+    Admitted,
     Charge,
+    LimiterUnavailableError,
     LimitKind,
+    LostAnswerError,
     MalformedUserError,
+    Quota,
+    Rates,
+    Refused,
     Reservation,
     UnknownUser,
     Usage,
     User,
     Verdict,
+    uncounted,
 )
-from ratelimit.plan import Obstacle, Reading, admitted, quotas, refused
+from ratelimit.plan import Obstacle, Reading, quotas, refused
+from ratelimit.refusals import Refusals
+from ratelimit.tracking import Tracking
 
 USER_KEY_PREFIX = "aibrix-users/"
 """Contracts section 2."""
 
+REPLICAS_KEY = "forebay:replicas"
+"""Who is alive, by when it last said so."""
+
 MAX_LIMIT = 2**53
 """The largest integer that Lua's numbers hold exactly; a larger limit is malformed, a larger charge counts as this."""
 
-_REFUSED, _ADMITTED, _UNKNOWN, _MALFORMED = range(4)  # the first number of a reply
+_REFUSED, _ADMITTED, _UNKNOWN, _MALFORMED, _LATE = range(5)  # the first number of a reply
+_KINDS = tuple(LimitKind)
+_USERS, _MODELS = slice(5, 11), slice(11, 17)  # where a reply shows the user's window and the one for the model
 
 
 def _script(*names: str) -> Script:
@@ -41,6 +64,9 @@ _RESERVE = _script("window", "reserve")
 _SETTLE = _script("settle")
 _USAGE = _script("window", "usage")
 _ABSORB = _script("window", "absorb")
+_LEASE = _script("window", "lease")
+_BEAT = _script("window", "beat")
+_SECOND = _script("window", "second")
 
 
 def user_key(name: str) -> str:
@@ -48,21 +74,39 @@ def user_key(name: str) -> str:
     return USER_KEY_PREFIX + name
 
 
-def window_key(name: str) -> str:
-    """Where the user's window is stored."""
-    return f"forebay:{{{USER_KEY_PREFIX}{name}}}:window"
+def window_key(name: str, model: str = "") -> str:
+    """Where the user's window is stored, or the one for a model."""
+    key = f"forebay:{{{USER_KEY_PREFIX}{name}}}:window"
+    return f"{key}:model:{model}" if model else key
+
+
+def model_key(model: str) -> str:
+    """Where the window of a model's requests per second is stored."""
+    return f"forebay:{{model/{model}}}:window"
 
 
 class RedisLimiter:
     """A `Limiter` on the Redis at `url`; no call waits longer than `timeout_s`.
 
-    `clock` (seconds) replaces Redis's time in tests; replicas must not bring their own.
+    `clock` (seconds) replaces Redis's time in tests; replicas must not bring their own.  On a `cluster` the window of a
+    model's requests per second is another node's: it is charged first, and given back when the user is refused.
     """
 
-    def __init__(self, url: str, timeout_s: float, clock: Callable[[], float] | None = None) -> None:
-        self._calls = Coalescer(url, (_RESERVE, _SETTLE, _USAGE, _ABSORB), timeout_s)
+    def __init__(
+        self, url: str, timeout_s: float, clock: Callable[[], float] | None = None, *, cluster: bool = False
+    ) -> None:
+        scripts = (_RESERVE, _SETTLE, _USAGE, _ABSORB, _LEASE, _BEAT, _SECOND)
+        self._calls = ClusterCalls(url, scripts, timeout_s) if cluster else Coalescer(url, scripts, timeout_s)
+        self._cluster = cluster
         self._clock = clock
         self._ahead_s = 0.0  # Redis's clock less our monotonic one
+        self._replica = f"@{uuid.uuid4().hex[:12]}"
+        self._numbers = itertools.count(1)
+        self._leases = Leases()
+        self._refusals = Refusals()
+        self._tracking = Tracking(url, timeout_s, USER_KEY_PREFIX, self._refusals.drop)
+        self.share = (0, 1)
+        """This replica's place among how many that live, as last heard."""
 
     @property
     def up(self) -> bool:
@@ -77,16 +121,67 @@ class RedisLimiter:
         """Redis's clock, carried on from the last verdict."""
         return time.monotonic() + self._ahead_s
 
-    async def reserve(self, charge: Charge) -> Verdict:
-        """See `Limiter.reserve`."""
-        keys = (user_key(charge.user), window_key(charge.user))
-        reply = await self._calls.call(_RESERVE, keys, (self._time(), min(charge.tokens, MAX_LIMIT)))
-        return self._verdict(charge, reply)
+    def running(self, user: str) -> int:
+        """Places of the user that this replica's requests hold."""
+        return self._leases[user]
 
-    async def settle(self, reservation: Reservation, tokens: int) -> None:
+    def take_place(self, user: str) -> None:
+        """A request that was admitted without Redis holds a place of the user; the next renewal tells."""
+        self._leases.took(user)
+
+    async def reserve(self, charge: Charge) -> Verdict:
+        """See `Limiter.reserve`.  Raises LostAnswerError when the charge may have been taken."""
+        if not charge.user:
+            return (await self._second(charge, takes=True))[0]
+        if self._cluster and charge.rps is not None:
+            return await self._reserve_apart(charge)
+        if charge.user in self._refusals:
+            known = self._refusals.find(charge)
+            if known is not None and self._tracking.is_quiet():
+                return known
+        number, changes = next(self._numbers), self._tracking.changes
+        asking = self._leases.ask(charge.user)
+        try:
+            reply = await self._ask(charge, number)
+        except NotSentError:
+            raise
+        except LimiterUnavailableError as error:
+            raise LostAnswerError(number, str(error)) from error
+        finally:
+            if asking:
+                self._leases.answered(charge.user)
+        verdict = self._verdict(charge, reply)
+        if isinstance(verdict, Refused):
+            if self._tracking.up and self._tracking.changes == changes:
+                self._refusals.keep(charge, verdict, reply[3] / 1e6)
+        elif isinstance(verdict, Admitted) and verdict.reservation.placed:
+            self._leases.took(charge.user)
+        return verdict
+
+    async def check(self, charge: Charge) -> Verdict:
+        """See `Limiter.check`."""
+        if not charge.user:
+            return (await self._second(charge, takes=False))[0]
+        if self._cluster and charge.rps is not None:
+            verdict = await self.check(charge._replace(rps=None))
+            return _longer(verdict, (await self._second(charge, takes=False))[0])
+        return self._verdict(charge, await self._ask(charge, None), taken=False)
+
+    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         """See `Limiter.settle`."""
-        arguments = (reservation.slot, min(reservation.tokens, MAX_LIMIT), min(tokens, MAX_LIMIT))
-        await self._calls.call(_SETTLE, (window_key(reservation.user),), arguments)
+        user, model = reservation.user, reservation.model
+        keys = (window_key(user), window_key(user, model)) if model else (window_key(user),)
+        arguments = (reservation.slot, min(reservation.tokens, MAX_LIMIT), min(tokens, MAX_LIMIT), requests)
+        try:
+            await self._calls.call(_SETTLE, keys, arguments)
+        finally:  # now, because a refusal of before it may have been kept while it was on its way
+            self._refusals.drop(user)
+
+    def release(self, reservation: Reservation) -> None:
+        """See `Limiter.release`.  Not waited for: what is lost the next renewal puts right."""
+        if reservation.placed:
+            self._leases.gave_back(reservation.user)
+            self._tell(reservation.user, None, -1)
 
     async def usage(self, user: str) -> Usage | None:
         """See `Limiter.usage`."""
@@ -95,52 +190,152 @@ class RedisLimiter:
             return None
         if reply[0] == _MALFORMED:
             raise MalformedUserError(user)
-        _, now_us, rpm, tpm, *counted = reply
-        known = _user(user, rpm, tpm)
-        return Usage(known, *quotas(known, Reading(now_us / 1e6, *counted)))
+        _, now_us, *shown = reply
+        requests, tokens = _quotas(now_us, shown)
+        return Usage(User(user, requests.limit, tokens.limit), requests, tokens)
 
-    def absorb(self, user: str, handover: str, slots: Mapping[int, tuple[int, int]]) -> Awaitable[Reply]:
-        """Add requests and tokens by slot to a user's window; a `handover` that arrives twice counts once.
+    def absorb(
+        self,
+        user: str,
+        model: str,
+        handover: str,
+        slots: Mapping[int, tuple[int, int]],
+        lost: Sequence[tuple[int, int]] = (),
+    ) -> Awaitable[Reply]:
+        """Add requests and tokens by slot to a window, and take back what `lost` calls (number, tokens) had charged.
 
-        Queued when this returns: calls made later run later.
+        A `handover` that arrives twice counts once.  Queued when this returns: calls made later run later.
         """
+        self._refusals.drop(user)
         marker = f"forebay:{{{USER_KEY_PREFIX}{user}}}:absorbed:{handover}"
         numbers = [number for slot in sorted(slots) for number in (slot, *slots[slot])]
-        return self._calls.call(_ABSORB, (window_key(user), marker), (self._time(), *numbers))
+        calls = [number for call in lost for number in call]
+        fence = 0 if model else self._calls.batch_for(window_key(user))
+        arguments: list[Argument] = [self._time(), self._replica, fence, len(lost), *calls, *numbers]
+        return self._calls.call(_ABSORB, (window_key(user, model), marker), arguments)
+
+    async def run(self) -> None:
+        """Say that this replica lives, renew its places and hear of changed users, for ever; cancel to stop."""
+        while True:
+            if self.up:
+                self.renew()
+                with contextlib.suppress(LimiterUnavailableError):
+                    await self.beat()
+                if not self._cluster:  # there each node would have to be asked
+                    await self._tracking.keep()
+            await asyncio.sleep(RENEW_S)
+
+    async def beat(self) -> None:
+        """Say that this replica lives, and learn how many do."""
+        first, count = await self._calls.call(_BEAT, (REPLICAS_KEY,), (self._time(), self._replica))
+        self.share = (first, count)
+
+    def renew(self) -> None:
+        """Keep the places of running requests."""
+        for user, held in self._leases.renewals():
+            self._tell(user, held, 0)
 
     async def aclose(self) -> None:
         """Disconnect."""
+        await self._tracking.aclose()
         await self._calls.aclose()
+
+    async def _reserve_apart(self, charge: Charge) -> Verdict:
+        of_user = charge._replace(rps=None)
+        second, slot = await self._second(charge, takes=True)
+        if isinstance(second, Refused):
+            return _longer(await self.check(of_user), second)
+        verdict: Verdict | None = None
+        try:
+            verdict = await self.reserve(of_user)
+        finally:
+            if not isinstance(verdict, Admitted):
+                with contextlib.suppress(LimiterUnavailableError):  # it is gone within a second
+                    await self._calls.call(_SETTLE, (model_key(charge.model),), (slot, 0, 0, 1))
+        return verdict
+
+    async def _second(self, charge: Charge, *, takes: bool) -> tuple[Admitted | Refused, int]:
+        """Only the model's limit, and the slot that was charged."""
+        if charge.rps is None:
+            return uncounted(charge), UNCOUNTED_SLOT
+        arguments = (self._time(), charge.rps, 1 if takes else 0)
+        status, *obstacle = await self._calls.call(_SECOND, (model_key(charge.model),), arguments)
+        if status == _REFUSED:
+            return refused(_obstacles(obstacle), (UNLIMITED, UNLIMITED), None, None), UNCOUNTED_SLOT
+        return uncounted(charge), obstacle[0]
+
+    def _tell(self, user: str, held: int | None, change: int) -> None:
+        arguments: list[Argument] = [self._time(), self._replica, "" if held is None else held, change]
+        with contextlib.suppress(NotSentError):
+            told = self._calls.call(_LEASE, (f"{window_key(user)}:leases",), arguments)
+            told.add_done_callback(_forget)
+
+    def _ask(self, charge: Charge, number: int | None) -> Awaitable[Reply]:
+        """Reserve; without a number only look."""
+        user, tokens, model, rps = charge
+        window = window_key(user)
+        keys = [user_key(user), window]
+        batch: int | str = self._calls.batch_for(window) if number is not None else ""
+        arguments: list[Argument] = [self._time(), min(tokens, MAX_LIMIT), model, self._replica, batch, number or 0]
+        if rps is not None:
+            keys.append(model_key(model))
+            arguments.append(rps)
+        return self._calls.call(_RESERVE, keys, arguments)
 
     def _time(self) -> str:
         """What the scripts take for the time; empty = Redis's own."""
         return "" if self._clock is None else str(round(self._clock() * 1e6))
 
-    def _verdict(self, charge: Charge, reply: Reply) -> Verdict:
+    def _verdict(self, charge: Charge, reply: Reply, *, taken: bool = True) -> Verdict:
         status = reply[0]
         if status == _UNKNOWN:
             return UnknownUser(charge.user)
         if status == _MALFORMED:
             raise MalformedUserError(charge.user)
-        _, now_us, rpm, tpm, requests, tokens, requests_slot, tokens_slot, *until = reply
-        now_s = now_us / 1e6
-        self._ahead_s = now_s - time.monotonic()
-        user = _user(charge.user, rpm, tpm)
-        reading = Reading(now_s, requests, tokens, requests_slot, tokens_slot)
+        if status == _LATE:
+            raise NotSentError("came after its hand-over")
+        now_us, concurrency, has_model = reply[1], reply[2], reply[4]
+        self._ahead_s = now_us / 1e6 - time.monotonic()
+        requests, tokens = _quotas(now_us, reply[_USERS])
+        of_model = _quotas(now_us, reply[_MODELS]) if has_model else None
+        places = None if concurrency < 0 else concurrency
         if status == _REFUSED:
-            return refused(user, _obstacles(user, *until), reading)
-        return admitted(user, Reservation(charge.user, requests_slot, charge.tokens), reading)
+            obstacles = _obstacles(reply[_MODELS.stop if has_model else _USERS.stop :])
+            return refused(obstacles, (requests, tokens), of_model, places)
+        slot, model = reply[9] if taken else 0, charge.model if has_model else ""
+        reservation = Reservation(charge.user, slot, charge.tokens, model, places is not None)
+        return Admitted(reservation, requests, tokens, of_model, places)
 
 
-def _user(name: str, rpm: int, tpm: int) -> User:
-    return User(name, None if rpm < 0 else rpm, None if tpm < 0 else tpm)
+def _longer(of_user: Verdict, second: Verdict) -> Verdict:
+    """One verdict of two, with the user's quotas: a refusal rather than an admission, then the longer wait."""
+    if isinstance(of_user, UnknownUser) or not isinstance(second, Refused):
+        return of_user
+    if isinstance(of_user, Refused) and _wait_s(of_user) >= _wait_s(second):
+        return of_user
+    shown = of_user.requests, of_user.tokens, of_user.model, of_user.concurrency
+    return Refused(second.kind, second.limit, second.retry_after_s, *shown)
 
 
-def _obstacles(user: User, rpm_until: int, tpm_until: int) -> list[Obstacle]:
-    """Slots as the script returns them: 0 = not in the way, -1 = for ever."""
-    found = ((LimitKind.RPM, user.rpm, rpm_until), (LimitKind.TPM, user.tpm, tpm_until))
+def _wait_s(verdict: Refused) -> float:
+    return math.inf if verdict.retry_after_s is None else verdict.retry_after_s
+
+
+def _quotas(now_us: int, shown: Sequence[int]) -> tuple[Quota, Quota]:
+    rpm, tpm, requests, tokens, requests_slot, tokens_slot = shown
+    rates = Rates(None if rpm < 0 else rpm, None if tpm < 0 else tpm)
+    return quotas(rates, Reading(now_us / 1e6, requests, tokens, requests_slot, tokens_slot))
+
+
+def _obstacles(found: Sequence[int]) -> list[Obstacle]:
+    """Kind, limit and microseconds of each; -1 = for ever."""
     return [
-        Obstacle(kind, limit, until if until > 0 else None)
-        for kind, limit, until in found
-        if limit is not None and until != 0
+        Obstacle(_KINDS[kind], limit, wait_us / 1e6 if wait_us >= 0 else None)
+        for kind, limit, wait_us in zip(found[::3], found[1::3], found[2::3], strict=True)
     ]
+
+
+def _forget(told: asyncio.Future[Reply]) -> None:
+    """Nobody waits for it: take note of an error, so that it is not reported as forgotten."""
+    if not told.cancelled():
+        told.exception()

@@ -5,36 +5,42 @@ Not here: noticing that Redis is away or back (coalescer).
 
 Leaving and returning: the first call that fails begins the absence; everything is decided here until the shared
 limiter answers again; then the ledger is queued to it ahead of every later call: nothing is forgiven or counted twice.
-A call that failed without an answer may still have run: what it reserved stays charged until it leaves the window.
+A reserve that failed without an answer may still have run, or may run yet: it is decided here anew, and the hand-over
+takes back what it had charged, or makes it come too late.
+
+Shares: with n replicas alive when last heard, each has an n-th of every limit and counts an n-th of what all had used.
+What others admitted after a replica last heard of a user it cannot know.
 """
 
 import asyncio
+import math
 import uuid
-from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from ratelimit.coalescer import NotSentError, Reply
 from ratelimit.limits import (
+    UNCOUNTED_SLOT,
     Admitted,
     Charge,
     Limiter,
     LimiterUnavailableError,
+    LostAnswerError,
     Quota,
+    Rates,
     Refused,
     Reservation,
     UnknownUser,
     Usage,
     User,
     Verdict,
+    uncounted,
 )
 from ratelimit.memory import MemoryLimiter
-from ratelimit.plan import LIVE_S, leaves_in_s, slot_of
+from ratelimit.plan import KEEP_S, LIVE_S, leaves_in_s, slot_of
 
 WhenAway = Literal["shadow", "deny", "allow"]
-
-UNCOUNTED_SLOT = -1
-"""The slot of a reservation that nobody counts."""
 
 MAX_USERS = 100_000
 """Users whose last verdict is remembered, the most recent ones.  Chosen: about 50 MB."""
@@ -43,8 +49,17 @@ HANDOVER_PAUSE_S = 0.2
 """Between two attempts to hand over when the shared limiter answers, but not this.  Chosen: as its probe."""
 
 
+AWAY_RETRY_S = 1.0
+"""When to ask again for what fits the limit but not this replica's share of it (chosen: an absence is mostly short)."""
+
+
 class SharedLimiter(Limiter, Protocol):
     """A limiter that can be away and takes back what was decided meanwhile."""
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """This replica's place, from 0, among how many that live, as last heard."""
+        ...
 
     @property
     def up(self) -> bool:
@@ -59,34 +74,63 @@ class SharedLimiter(Limiter, Protocol):
         """Its clock, as far as known."""
         ...
 
-    def absorb(self, user: str, handover: str, slots: Mapping[int, tuple[int, int]]) -> Awaitable[Reply]:
-        """Add requests and tokens by slot, once per `handover`, ahead of calls made later."""
+    def running(self, user: str) -> int:
+        """Places of the user that this replica's requests hold."""
         ...
+
+    def take_place(self, user: str) -> None:
+        """A request that was admitted without it holds a place of the user."""
+        ...
+
+    def absorb(
+        self,
+        user: str,
+        model: str,
+        handover: str,
+        slots: Mapping[int, tuple[int, int]],
+        lost: Sequence[tuple[int, int]],
+    ) -> Awaitable[Reply]:
+        """Add requests and tokens by slot and take back lost calls, once per `handover`, ahead of calls made later."""
+        ...
+
+
+Key = tuple[str, str]
+"""A user, and a model or "" for the window over all models."""
+
+
+@dataclass(slots=True)
+class Entries:
+    """What is to be done to one window: requests and tokens by slot, and the lost calls (number, tokens)."""
+
+    slots: dict[int, tuple[int, int]] = field(default_factory=dict)
+    lost: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """One user's ledger on its way; its name makes repeating it harmless."""
+    """Entries of one window on their way; its name makes repeating it harmless."""
 
-    user: str
+    key: Key
     name: str
-    slots: Mapping[int, tuple[int, int]]
+    entries: Entries
+    until_s: float  # afterwards nothing of it matters
 
 
 class ShadowLimiter:
     """A `Limiter` that goes on as `when_away` says while `primary` raises LimiterUnavailableError.
 
-    `shadow`: the limits and sums last seen here; a user never seen here cannot be judged and raises.
-    `deny`: raises.  `allow`: admits, counts nothing, and the quotas are without limits.
+    `shadow`: this replica's share of the limits and sums last seen here; a user never seen here cannot be judged and
+    raises.  `deny`: raises.  `allow`: admits, counts nothing, and the quotas are without limits.
     """
 
     def __init__(self, primary: SharedLimiter, when_away: WhenAway) -> None:
         self._primary = primary
         self._when_away = when_away
         self._away = False
-        self._seen: dict[str, tuple[Admitted | Refused, float]] = {}  # last verdict and when; the longest unseen first
+        self._seen: dict[Key, tuple[Admitted | Refused, float]] = {}  # last verdict and when; the longest unseen first
+        self._judged: dict[str, User] = {}  # whom the memory knows, with the whole limits
         self._memory = self._new_memory()
-        self._ledger: dict[str, dict[int, tuple[int, int]]] = {}  # user -> slot -> requests, tokens
+        self._ledger: dict[Key, Entries] = {}
         self._handovers: list[Handover] = []
         self._returning: asyncio.Task[None] | None = None
 
@@ -100,20 +144,36 @@ class ShadowLimiter:
         if not self._away:
             try:
                 verdict = await self._primary.reserve(charge)
+            except LostAnswerError as error:
+                for model in {"", charge.model}:
+                    self._entries((charge.user, model)).lost.append((error.number, charge.tokens))
+                self._leave()
             except LimiterUnavailableError:
                 self._leave()
             else:
-                self._remember(charge.user, verdict)
+                self._remember(charge, verdict)
                 return verdict
         return await self._reserve_alone(charge)
 
-    async def settle(self, reservation: Reservation, tokens: int) -> None:
+    async def check(self, charge: Charge) -> Verdict:
+        """See `Limiter.check`."""
+        if not self._away:
+            try:
+                return await self._primary.check(charge)
+            except LimiterUnavailableError:
+                self._leave()
+        if self._when_away == "allow":
+            return uncounted(charge)
+        self._judge(charge)
+        return await self._memory.check(self._shared(charge))
+
+    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         """See `Limiter.settle`; while the shared limiter is away the settlement is kept for it."""
         if reservation.slot == UNCOUNTED_SLOT:
             return
         if not self._away:
             try:
-                await self._primary.settle(reservation, tokens)
+                await self._primary.settle(reservation, tokens, requests=requests)
             except NotSentError:
                 self._leave()
             except LimiterUnavailableError:
@@ -121,8 +181,13 @@ class ShadowLimiter:
                 raise
             else:
                 return
-        await self._memory.settle(reservation, tokens)
-        self._enter(reservation.user, reservation.slot, requests=0, tokens=tokens - reservation.tokens)
+        await self._memory.settle(reservation, tokens, requests=requests)
+        self._enter(reservation, -requests, tokens - reservation.tokens)
+
+    def release(self, reservation: Reservation) -> None:
+        """See `Limiter.release`."""
+        self._primary.release(reservation)
+        self._memory.release(reservation)
 
     async def usage(self, user: str) -> Usage | None:
         """See `Limiter.usage`."""
@@ -131,7 +196,7 @@ class ShadowLimiter:
                 return await self._primary.usage(user)
             except LimiterUnavailableError:
                 self._leave()
-        self._judge(user)
+        self._judge(Charge(user, 0))
         return await self._memory.usage(user)
 
     async def aclose(self) -> None:
@@ -142,46 +207,91 @@ class ShadowLimiter:
 
     async def _reserve_alone(self, charge: Charge) -> Verdict:
         if self._when_away == "allow":
-            unlimited = Quota(limit=None, used=0, reset_s=0.0)
-            return Admitted(Reservation(charge.user, UNCOUNTED_SLOT, charge.tokens), unlimited, unlimited)
-        self._judge(charge.user)
-        verdict = await self._memory.reserve(charge)
-        if isinstance(verdict, Admitted):
-            self._enter(charge.user, verdict.reservation.slot, requests=1, tokens=charge.tokens)
+            return uncounted(charge)
+        whole = self._judge(charge)
+        verdict = await self._memory.reserve(self._shared(charge))
+        if isinstance(verdict, Admitted) and charge.user:
+            self._enter(verdict.reservation, 1, charge.tokens)
+            if verdict.reservation.placed:
+                self._primary.take_place(charge.user)
+        elif isinstance(verdict, Refused) and verdict.retry_after_s is None:
+            fitting = await MemoryLimiter({charge.user: whole}.get, self._primary.now_s).check(charge)
+            if isinstance(fitting, Admitted):  # only the share is too small for it
+                return replace(verdict, retry_after_s=AWAY_RETRY_S)
         return verdict
 
-    def _judge(self, user: str) -> None:
-        """Be able to decide about a user from memory, or raise."""
-        if self._when_away != "shadow" or user not in self._seen:
-            raise LimiterUnavailableError(f"user = {user}: the shared limiter is away")
-        verdict, seen_s = self._seen[user]
-        self._memory.seed(user, slot_of(seen_s), requests=verdict.requests.used, tokens=verdict.tokens.used)
+    def _judge(self, charge: Charge) -> User:
+        """Be able to decide about a user from memory, or raise.  The user with the whole limits."""
+        if self._when_away == "shadow" and not charge.user:
+            return User("")
+        seen = self._seen.get((charge.user, ""))
+        if self._when_away != "shadow" or seen is None:
+            raise LimiterUnavailableError(f"user = {charge.user}: the shared limiter is away")
+        verdict, seen_s = seen
+        whole = self._judged.get(charge.user)
+        if whole is None:
+            self._seed(charge.user, "", verdict.requests, verdict.tokens, seen_s)
+            self._memory.seat(charge.user, self._primary.running(charge.user))
+            whole = User(charge.user, verdict.requests.limit, verdict.tokens.limit, verdict.concurrency)
+        of_model = self._seen.get((charge.user, charge.model)) if charge.model not in whole.models else None
+        if charge.model and of_model is not None and of_model[0].model is not None:
+            requests, tokens = of_model[0].model
+            self._seed(charge.user, charge.model, requests, tokens, of_model[1])
+            whole = replace(whole, models={**whole.models, charge.model: Rates(requests.limit, tokens.limit)})
+        self._judged[charge.user] = whole
+        return whole
 
-    def _remember(self, user: str, verdict: Verdict) -> None:
-        self._seen.pop(user, None)
-        if not isinstance(verdict, UnknownUser):
-            self._seen[user] = (verdict, self._primary.now_s())
-            if len(self._seen) > MAX_USERS:
-                del self._seen[next(iter(self._seen))]
+    def _share(self, limit: int | None) -> int | None:
+        """This replica's part of a limit, so that all parts together are the limit."""
+        place, count = self._primary.share
+        return None if limit is None else limit // count + (place < limit % count)
 
-    def _new_memory(self) -> MemoryLimiter:
-        return MemoryLimiter(self._user, self._primary.now_s)
+    def _shared(self, charge: Charge) -> Charge:
+        return charge._replace(rps=self._share(charge.rps))
 
     def _user(self, name: str) -> User | None:
-        """The user with the limits last seen."""
-        if name not in self._seen:
+        """The user with this replica's share of the limits."""
+        whole = self._judged.get(name)
+        if whole is None:
             return None
-        verdict, _ = self._seen[name]
-        return User(name, verdict.requests.limit, verdict.tokens.limit)
+        models = {model: Rates(*map(self._share, rates)) for model, rates in whole.models.items()}
+        return User(name, self._share(whole.rpm), self._share(whole.tpm), self._share(whole.concurrency), models)
 
-    def _enter(self, user: str, slot: int, *, requests: int, tokens: int) -> None:
+    def _seed(self, user: str, model: str, requests: Quota, tokens: Quota, seen_s: float) -> None:
+        """Count this replica's share of what all had used."""
+        _, count = self._primary.share
+        used, tokens_used = math.ceil(requests.used / count), math.ceil(tokens.used / count)
+        self._memory.seed(user, model, slot_of(seen_s), requests=used, tokens=tokens_used)
+
+    def _remember(self, charge: Charge, verdict: Verdict) -> None:
+        key = (charge.user, "")
+        self._seen.pop(key, None)
+        if isinstance(verdict, UnknownUser) or not charge.user:
+            return
+        seen = self._seen[key] = (verdict, self._primary.now_s())
+        if verdict.model is not None:
+            key = (charge.user, charge.model)
+            self._seen.pop(key, None)
+            self._seen[key] = seen
+        while len(self._seen) > MAX_USERS:
+            del self._seen[next(iter(self._seen))]
+
+    def _new_memory(self) -> MemoryLimiter:
+        self._judged = {}
+        return MemoryLimiter(self._user, self._primary.now_s)
+
+    def _entries(self, key: Key) -> Entries:
+        return self._ledger.setdefault(key, Entries())
+
+    def _enter(self, reservation: Reservation, requests: int, tokens: int) -> None:
         """Write into the ledger; what has left the window need not be handed over."""
-        slots = self._ledger.setdefault(user, {})
-        held_requests, held_tokens = slots.get(slot, (0, 0))
-        slots[slot] = (held_requests + requests, held_tokens + tokens)
-        if len(slots) > LIVE_S:
-            now_s = self._primary.now_s()
-            self._ledger[user] = {slot: held for slot, held in slots.items() if leaves_in_s(slot, now_s) > 0}
+        for model in {"", reservation.model}:
+            entries = self._entries((reservation.user, model))
+            held_requests, held_tokens = entries.slots.get(reservation.slot, (0, 0))
+            entries.slots[reservation.slot] = (held_requests + requests, held_tokens + tokens)
+            if len(entries.slots) > LIVE_S:
+                now_s = self._primary.now_s()
+                entries.slots = {slot: held for slot, held in entries.slots.items() if leaves_in_s(slot, now_s) > 0}
 
     def _leave(self) -> None:
         """A call failed.  Unless only that call did (`up` is still true), ask no more until the return."""
@@ -202,11 +312,14 @@ class ShadowLimiter:
 
     async def _hand_over(self) -> None:
         now_s = self._primary.now_s()
-        new = [Handover(user, uuid.uuid4().hex, slots) for user, slots in self._ledger.items()]
+        new = [Handover(key, uuid.uuid4().hex, entries, now_s + KEEP_S) for key, entries in self._ledger.items()]
         self._ledger = {}
-        self._handovers = [each for each in self._handovers + new if leaves_in_s(max(each.slots), now_s) > 0]
+        self._handovers = [each for each in self._handovers + new if each.until_s > now_s]
         try:
-            queued = [self._primary.absorb(each.user, each.name, each.slots) for each in self._handovers]
+            queued = [
+                self._primary.absorb(*each.key, each.name, each.entries.slots, each.entries.lost)
+                for each in self._handovers
+            ]
         except NotSentError:
             return
         self._away = False  # calls from here on stand behind these in the queue

@@ -5,18 +5,23 @@ The window of a deleted user stays until it is empty: deleting and creating agai
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
+from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
-from ratelimit.limits import MalformedUserError, User
+from ratelimit.limits import MalformedUserError, Rates, User
 from ratelimit.redis_limiter import MAX_LIMIT, USER_KEY_PREFIX, user_key
+
+_REPLACE = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end redis.call('SET', KEYS[1], ARGV[2]) return 1"
+"""Unless somebody else was faster."""
+
+_OPTIONAL = frozenset({"concurrency", "models"})
 
 SCAN_PAGE = 1000
 """Keys asked for at a time when listing.  Chosen: well under a millisecond of Redis."""
@@ -29,18 +34,16 @@ class UserStoreUnavailableError(Exception):
 class UserStore:
     """The records on the Redis at `url`.  All methods may raise UserStoreUnavailableError."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        # protocol 3 makes redis-py 8 hand out connections that Redis has closed (it takes their end for a notification)
-        self._redis = Redis.from_url(
-            url, protocol=2, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
-        )
+    def __init__(self, url: str, timeout_s: float, *, cluster: bool = False) -> None:
+        self._redis = store_client(url, timeout_s, cluster=cluster)
+        self._cluster = cluster
 
     async def create(self, user: User) -> tuple[User, bool]:
         """Store a new user: (user, True).  When there is one already: (the stored one, False), unchanged.
 
         Raises MalformedUserError when what is there is not a user record.
         """
-        with _availability():
+        with availability():
             while True:
                 if await self._redis.set(user_key(user.name), _record(user, {}), nx=True):
                     return user, True
@@ -50,32 +53,24 @@ class UserStore:
 
     async def read(self, name: str) -> User | None:
         """The stored user; None = unknown.  Raises MalformedUserError."""
-        with _availability():
+        with availability():
             stored = await self._redis.get(user_key(name))
         return None if stored is None else _well_formed(name, stored)
 
     async def update(self, user: User) -> User | None:
         """Replace the limits and keep other tools' fields; None = unknown.  Repairs a malformed record."""
-
-        async def replace(pipe: Pipeline) -> User | None:
-            stored = await pipe.get(user_key(user.name))
-            pipe.multi()  # type: ignore[no-untyped-call]  # redis-py
-            if stored is None:
-                return None
-            pipe.set(user_key(user.name), _record(user, _fields(stored) or {}))
-            return user
-
-        with _availability():
-            updated: User | None = await self._redis.transaction(replace, user_key(user.name), value_from_callable=True)
-            return updated
+        key = user_key(user.name)
+        with availability():
+            while (stored := await self._redis.get(key)) is not None:
+                record = _record(user, _fields(stored) or {})
+                if await self._redis.eval(_REPLACE, 1, key, stored, record):
+                    return user
+        return None
 
     async def delete(self, name: str) -> User | None:
         """Remove a user and return the last record, a malformed one without limits; None = unknown."""
-        with _availability():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.get(user_key(name))
-                pipe.delete(user_key(name))
-                stored, _ = await pipe.execute()
+        with availability():
+            stored = await self._redis.getdel(user_key(name))
         if stored is None:
             return None
         return _user(name, stored) or User(name)
@@ -83,32 +78,58 @@ class UserStore:
     async def list(self) -> list[User]:
         """All users by name; malformed records are left out, `read` tells about them."""
         found: dict[str, User] = {}
-        with _availability():
-            cursor = None
-            while cursor != 0:
-                cursor, keys = await self._redis.scan(cursor or 0, match=f"{USER_KEY_PREFIX}*", count=SCAN_PAGE)
-                for key, stored in zip(keys, await self._redis.mget(keys) if keys else (), strict=True):
-                    name = _text(key).removeprefix(USER_KEY_PREFIX)
-                    user = _user(name, stored)
-                    if user is not None:
-                        found[name] = user
+        with availability():
+            page: list[bytes | str] = []
+            async for key in self._redis.scan_iter(match=f"{USER_KEY_PREFIX}*", count=SCAN_PAGE):
+                page.append(key)
+                if len(page) == SCAN_PAGE:
+                    found |= await self._read_all(page)
+                    page = []
+            found |= await self._read_all(page)
         return [user for _, user in sorted(found.items())]
+
+    async def _read_all(self, keys: Sequence[bytes | str]) -> dict[str, User]:
+        if not keys:
+            return {}
+        read = self._redis.mget_nonatomic if self._cluster else self._redis.mget
+        names = [_text(key).removeprefix(USER_KEY_PREFIX) for key in keys]
+        users = [_user(name, stored) for name, stored in zip(names, await read(keys), strict=True)]
+        return {user.name: user for user in users if user is not None}
 
     async def aclose(self) -> None:
         """Disconnect."""
         await self._redis.aclose()
 
 
+def store_client(url: str, timeout_s: float, *, cluster: bool) -> Any:
+    """A client for records: of one server or of a cluster, which have the same calls and no common type.
+
+    Protocol 3 makes redis-py 8 hand out connections that Redis has closed (it takes their end for a notification).
+    """
+    options: dict[str, Any] = {"protocol": 2, "socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+    if cluster:
+        return RedisCluster.from_url(url, **options)
+    return Redis.from_url(url, **options, retry=Retry(NoBackoff(), 0))
+
+
 @contextmanager
-def _availability() -> Iterator[None]:
+def availability() -> Iterator[None]:
+    """Turn what the client raises into UserStoreUnavailableError."""
     try:
         yield
-    except (RedisError, OSError) as error:
+    except (RedisError, RedisClusterException, OSError) as error:
         raise UserStoreUnavailableError(str(error)) from error
 
 
 def _record(user: User, others: dict[str, Any]) -> bytes:
-    return json.dumps({**others, "name": user.name, "rpm": user.rpm, "tpm": user.tpm}, ensure_ascii=False).encode()
+    """What is stored; what a user may well have no limit of is only there when set."""
+    fields = {key: value for key, value in others.items() if key not in _OPTIONAL}
+    fields |= {"name": user.name, "rpm": user.rpm, "tpm": user.tpm}
+    if user.concurrency is not None:
+        fields["concurrency"] = user.concurrency
+    if user.models:
+        fields["models"] = {model: rates._asdict() for model, rates in user.models.items()}
+    return json.dumps(fields, ensure_ascii=False).encode()
 
 
 def _text(key: bytes | str) -> str:
@@ -127,11 +148,24 @@ def _user(name: str, stored: bytes | str | None) -> User | None:
     fields = _fields(stored)
     if fields is None:
         return None
-    limits = fields.get("rpm"), fields.get("tpm")
-    if not all(limit is None or _is_limit(limit) for limit in limits):
+    models = fields.get("models") or {}
+    try:
+        if not isinstance(models, dict):
+            return None
+        rates = {model: Rates(_limit(limits, "rpm"), _limit(limits, "tpm")) for model, limits in models.items()}
+        return User(name, _limit(fields, "rpm"), _limit(fields, "tpm"), _limit(fields, "concurrency"), rates)
+    except ValueError:
         return None
-    rpm, tpm = (None if limit is None else int(limit) for limit in limits)
-    return User(name, rpm, tpm)
+
+
+def _limit(fields: Any, key: str) -> int | None:
+    """Raises ValueError for what is no limit."""
+    if not isinstance(fields, dict):
+        raise ValueError(key)
+    value = fields.get(key)
+    if value is not None and not _is_limit(value):
+        raise ValueError(key)
+    return None if value is None else int(value)
 
 
 def _is_limit(value: object) -> bool:

@@ -29,7 +29,8 @@ class Admission:
     def ask(self, request: TraceRequest, now_s: float) -> tuple[str, Reservation | None]:
         """Return why the request is refused, empty when it is not, and what is reserved for it."""
         self._now_s = now_s
-        verdict = _result(self._limiter.reserve(Charge(request.user, request.input_length + self.output_tokens)))
+        charge = Charge(request.user or EVERYBODY, request.input_length + self.output_tokens)
+        verdict = _result(self._limiter.reserve(charge))
         if isinstance(verdict, Refused):
             return verdict.kind.value, None
         return "", verdict.reservation if isinstance(verdict, Admitted) else None
@@ -55,7 +56,8 @@ def parse_users(text: str) -> dict[str, User]:
         pairs = dict(limit.split("=", 1) for limit in limits if "=" in limit)
         if len(pairs) != len(limits) or not pairs.keys() <= {"rpm", "tpm"} or not all(map(str.isdigit, pairs.values())):
             raise ValueError(f"user = {part!r}, must be NAME[:rpm=N][:tpm=N]")
-        users[name] = User(name, **{limit: int(number) for limit, number in pairs.items()})
+        rpm, tpm = (int(pairs[limit]) if limit in pairs else None for limit in ("rpm", "tpm"))
+        users[name] = User(name, rpm, tpm)
     return users
 
 

@@ -4,7 +4,6 @@ Lives here: paths, messages, what each call does.  Not here: validation (bodies)
 """
 
 from collections.abc import Callable, Collection, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -15,11 +14,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.admin.bodies import JsonRoute, UserBody
+from gateway.admin.bodies import CheckBody, JsonRoute, UserBody
 from gateway.admin.guard import BearerGuard
-from gateway.admin.problems import on_defect, on_http_error, on_invalid, on_malformed, on_store_away, problem
+from gateway.admin.keys import Keys, key_calls
+from gateway.admin.problems import (
+    REFUSALS,
+    missing_user,
+    on_defect,
+    on_http_error,
+    on_invalid,
+    on_malformed,
+    on_store_away,
+)
 from gateway.admin.users import Users
-from ratelimit.limits import WINDOW_S, Limiter, MalformedUserError, User
+from gateway.answers import check_record, models_list, usage_record
+from ratelimit.limits import Charge, Limiter, MalformedUserError, UnknownUser, User
 
 OPEN_PATHS = frozenset({"/healthz"})
 """What a prober without the token may ask."""
@@ -46,23 +55,22 @@ class UsageAnswer(BaseModel):
     tokens: int
     rpm: int | None
     tpm: int | None
-    window_s: int = WINDOW_S
+    window_s: int
 
 
-class Problem(BaseModel):
-    """Every answer that is not a 200."""
+class CheckAnswer(BaseModel):
+    """Whether a request would be admitted now, and if not, which limit is in the way and for how long."""
 
-    message: str
-    error: dict[str, Any]
-
-
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem} for status in (400, 401, 404, 413, 415, 422, 503)
-}
+    admitted: bool
+    kind: str | None
+    limit: int | None
+    retry_after_s: float | None
+    estimated_tokens: int
 
 
 def create_admin_app(
     users: Users,
+    keys: Keys,
     limiter: Limiter,
     models: Callable[[], Collection[str]],
     *,
@@ -87,80 +95,76 @@ def create_admin_app(
             **dict.fromkeys(unavailable, on_store_away),
         },
     )
-    app.include_router(_user_calls(users))
+    app.include_router(_user_calls(users, keys))
+    app.include_router(key_calls(users, keys))
     app.include_router(_queries(users, limiter, models))
     app.router.routes.extend(operations)
     return BearerGuard(app, token, OPEN_PATHS) if token else app
 
 
-def _user_calls(users: Users) -> APIRouter:
+def _user_calls(users: Users, keys: Keys) -> APIRouter:
     """The four calls that the original offers."""
-    router = APIRouter(route_class=JsonRoute, responses=_REFUSALS)
+    router = APIRouter(route_class=JsonRoute, responses=REFUSALS)
 
-    @router.post("/CreateUser", response_model=UserAnswer)
+    @router.post("/CreateUser", response_model=UserAnswer, response_model_exclude_unset=True)
     async def create_user(body: UserBody) -> UserAnswer:
         """Create a user.  One that exists is returned as it is stored, unchanged."""
         stored, is_new = await users.create(body.user())
         return _answer(f"Created User: {stored.name}" if is_new else f"User: {stored.name} exists", stored)
 
-    @router.post("/ReadUser", response_model=UserAnswer)
+    @router.post("/ReadUser", response_model=UserAnswer, response_model_exclude_unset=True)
     async def read_user(body: UserBody) -> UserAnswer | Response:
         """Read a user; only `name` matters."""
         return _found(await users.read(body.name), "User", body.name)
 
-    @router.post("/UpdateUser", response_model=UserAnswer)
+    @router.post("/UpdateUser", response_model=UserAnswer, response_model_exclude_unset=True)
     async def update_user(body: UserBody) -> UserAnswer | Response:
-        """Replace a user's limits, both: an absent one becomes unlimited.  Binds the very next request."""
+        """Replace a user's limits, all: an absent one becomes unlimited.  Binds the very next request."""
         return _found(await users.update(body.user()), "Updated User", body.name)
 
-    @router.post("/DeleteUser", response_model=UserAnswer)
+    @router.post("/DeleteUser", response_model=UserAnswer, response_model_exclude_unset=True)
     async def delete_user(body: UserBody) -> UserAnswer | Response:
-        """Delete a user; only `name` matters."""
-        return _found(await users.delete(body.name), "Deleted User", body.name)
+        """Delete a user and revoke the user's keys; only `name` matters."""
+        deleted = await users.delete(body.name)
+        await keys.revoke_all(body.name)  # also of nobody: a call that failed here before can be made again
+        return _found(deleted, "Deleted User", body.name)
 
     return router
 
 
 def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[str]]) -> APIRouter:
-    router = APIRouter(responses=_REFUSALS)
+    router = APIRouter(route_class=JsonRoute, responses=REFUSALS)
 
-    @router.get("/users")
+    @router.get("/users", response_model_exclude_unset=True)
     async def list_users() -> UserList:
         """Every user, by name."""
-        return UserList(users=[_body(user) for user in sorted(await users.list(), key=lambda user: user.name)])
+        return UserList(users=[UserBody.of(user) for user in sorted(await users.list(), key=lambda user: user.name)])
 
     @router.get("/users/{name:path}/usage", response_model=UsageAnswer)
     async def user_usage(name: str) -> UsageAnswer | Response:
         """What a user has used of the last 60 seconds."""
         usage = await limiter.usage(name)
-        if usage is None:
-            return _missing(name)
-        user = usage.user
-        return UsageAnswer(
-            name=user.name, requests=usage.requests.used, tokens=usage.tokens.used, rpm=user.rpm, tpm=user.tpm
-        )
+        return missing_user(name) if usage is None else UsageAnswer(**usage_record(usage))
+
+    @router.post("/users/{name:path}/check", response_model=CheckAnswer)
+    async def check(name: str, body: CheckBody) -> CheckAnswer | Response:
+        """Whether a request of the user would be admitted now.  Charges nothing."""
+        verdict = await limiter.check(Charge(name, body.tokens, body.model))
+        if isinstance(verdict, UnknownUser):
+            return missing_user(name)
+        return CheckAnswer(**check_record(verdict, body.tokens))
 
     @router.get("/v1/models")
     async def list_models() -> dict[str, Any]:
         """The models that are served, in OpenAI's shape."""
-        served = [{"id": name, "object": "model", "created": 0, "owned_by": "forebay"} for name in sorted(models())]
-        return {"object": "list", "data": served}
+        return models_list(sorted(models()))
 
     return router
 
 
 def _found(user: User | None, done: str, name: str) -> UserAnswer | Response:
-    return _missing(name) if user is None else _answer(f"{done}: {user.name}", user)
-
-
-def _missing(name: str) -> Response:
-    return problem(HTTPStatus.NOT_FOUND, f"User: {name} does not exist", "user_not_found", param="name")
+    return missing_user(name) if user is None else _answer(f"{done}: {user.name}", user)
 
 
 def _answer(message: str, user: User) -> UserAnswer:
-    return UserAnswer(message=message, user=_body(user))
-
-
-def _body(user: User) -> UserBody:
-    """As stored, unchecked: records written by others must still be readable."""
-    return UserBody.model_construct(name=user.name, rpm=user.rpm, tpm=user.tpm)
+    return UserAnswer(message=message, user=UserBody.of(user))

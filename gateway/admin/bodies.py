@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ratelimit.limits import User
+from ratelimit.limits import Rates, User
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_NAME_BYTES = 256
@@ -20,7 +20,7 @@ MAX_LIMIT = 2**53
 """Every JSON reader holds integers up to here exactly (RFC 8259, section 6)."""
 
 
-def _user_name(name: str) -> str:
+def _name(name: str) -> str:
     if not 1 <= len(name.encode()) <= MAX_NAME_BYTES:
         message = f"must be 1 to {MAX_NAME_BYTES} bytes of UTF-8"
         raise ValueError(message)
@@ -30,7 +30,19 @@ def _user_name(name: str) -> str:
     return name
 
 
+Name = Annotated[str, AfterValidator(_name)]
 Limit = Annotated[StrictInt, Field(ge=0, le=MAX_LIMIT)]
+
+
+class ModelBody(BaseModel):
+    """A user's limits for one model."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    rpm: Limit | None = None
+    """Requests in any 60 seconds; absent or null: unlimited, 0: none."""
+    tpm: Limit | None = None
+    """Tokens in any 60 seconds; absent or null: unlimited, 0: none."""
 
 
 class UserBody(BaseModel):
@@ -38,16 +50,44 @@ class UserBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    name: Annotated[str, AfterValidator(_user_name)]
+    name: Name
     """1 to 256 bytes of UTF-8 without control characters."""
     rpm: Limit | None = None
     """Requests in any 60 seconds; absent or null: unlimited, 0: none."""
     tpm: Limit | None = None
     """Tokens in any 60 seconds, prompt and output together; absent or null: unlimited, 0: none."""
 
+    concurrency: Limit | None = None
+    """Requests at the same time; absent or null: unlimited, 0: none.  Shown when set."""
+    models: dict[Annotated[str, Field(min_length=1)], ModelBody] = Field(default_factory=dict)
+    """Further limits on what goes to a model, by its name.  Shown when set."""
+
+    @classmethod
+    def of(cls, user: User) -> "UserBody":
+        """As stored, unchecked: records written by others must still be readable."""
+        fields: dict[str, Any] = {"name": user.name, "rpm": user.rpm, "tpm": user.tpm}
+        if user.concurrency is not None:
+            fields["concurrency"] = user.concurrency
+        if user.models:
+            models = user.models.items()
+            fields["models"] = {model: ModelBody.model_construct(rpm=r.rpm, tpm=r.tpm) for model, r in models}
+        return cls.model_construct(**fields)
+
     def user(self) -> User:
         """The value that the store keeps."""
-        return User(self.name, self.rpm, self.tpm)
+        models = {model: Rates(rates.rpm, rates.tpm) for model, rates in self.models.items()}
+        return User(self.name, self.rpm, self.tpm, self.concurrency, models)
+
+
+class CheckBody(BaseModel):
+    """What a request would be charged."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    tokens: Limit
+    """Prompt and output together."""
+    model: str = ""
+    """Where it would go, for what limits the user there."""
 
 
 class _CappedRequest(Request):
@@ -76,11 +116,13 @@ def _too_large() -> HTTPException:
 
 
 class JsonRoute(APIRoute):
-    """A route whose body must say that it is JSON."""
+    """A route whose body, if it has one, must say that it is JSON."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's hook for changing the request before it is read."""
         handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
 
         async def handle_json(request: Request) -> Response:
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

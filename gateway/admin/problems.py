@@ -3,11 +3,12 @@
 `message` is where the original's clients look; `error` is what every other answer of the gateway carries.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -28,6 +29,18 @@ _CODES = {
 }
 
 
+class Problem(BaseModel):
+    """Every answer that is not a 200."""
+
+    message: str
+    error: dict[str, Any]
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem} for status in (400, 401, 404, 413, 415, 422, 503)
+}
+
+
 def problem(
     status: int, message: str, code: str, param: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
@@ -37,16 +50,22 @@ def problem(
     return Json({"message": message, "error": error}, status_code=status, headers=headers)
 
 
+def missing_user(name: str) -> Response:
+    """404."""
+    return problem(HTTPStatus.NOT_FOUND, f"User: {name} does not exist", "user_not_found", param="name")
+
+
 async def on_http_error(_request: Request, error: HTTPException) -> Response:
     """404, 405, 413, 415 and the like."""
     code = _CODES.get(HTTPStatus(error.status_code), "invalid_request")
     return problem(error.status_code, error.detail, code, headers=error.headers)
 
 
-async def on_invalid(_request: Request, error: RequestValidationError) -> Response:
+async def on_invalid(request: Request, error: RequestValidationError) -> Response:
     """422: valid JSON with values that cannot be; all of them named, `param` the first."""
     details: Sequence[Any] = error.errors()
-    message = "; ".join(_sentence(detail) for detail in details)
+    known = request.scope["route"].body_field.field_info.annotation.model_fields
+    message = "; ".join(_sentence(detail, known) for detail in details)
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, message, "invalid_value", _key(details[0]) or None)
 
 
@@ -71,10 +90,10 @@ def _key(detail: ErrorDetails) -> str:
     return joined(detail["loc"][1:])  # without the leading "body"
 
 
-def _sentence(detail: ErrorDetails) -> str:
+def _sentence(detail: ErrorDetails, known: Collection[str]) -> str:
     key = _key(detail)
     if detail["type"] == "missing":
         return f"{key or 'the body'} is missing"
     if detail["type"] == "extra_forbidden":
-        return f"{key} is unknown, known fields: name, rpm, tpm"
+        return f"{key} is unknown" + (f", known fields: {', '.join(known)}" if key in detail["loc"] else "")
     return f"{key or 'the body'} = {shown(key, detail['input'])}, {rule(detail)}"

@@ -12,10 +12,11 @@ from routing.types import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class ModelPolicy:
-    """How requests for one model are routed."""
+    """How requests for one model are routed and limited."""
 
     strategy: str = ""  # empty: the gateway's default
     locked: bool = False  # the `routing-strategy` header does not count
+    rps: int | None = None  # requests in any second, of all users together; None: unlimited
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def _endpoint(model: str, settings: EndpointSettings) -> Endpoint:
 
 def _policies(models: tuple[ModelSettings, ...]) -> dict[str, ModelPolicy]:
     """Return the policy of every model name, adapters after the models."""
-    policies = {model.name: ModelPolicy(model.strategy, model.locked) for model in models}
+    policies = {model.name: ModelPolicy(model.strategy, model.locked, model.rps) for model in models}
     for model in models:
         for settings in model.endpoints:
             for adapter in settings.adapters:

@@ -10,7 +10,7 @@ from gateway.envoy.filters import http_filters
 from gateway.envoy.headers import response_headers, strip_from_clients
 from gateway.envoy.messages import Json, bind_address, duration, extension
 from gateway.envoy.replies import local_replies
-from gateway.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE, WORKER_KEY
+from gateway.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE
 from gateway.settings import Settings
 
 _HEADERS_TIMEOUT_S = 10.0
@@ -97,12 +97,12 @@ def _access_logs(settings: Settings) -> list[Json]:
     """One logger per worker, because only the worker that holds the exchange can settle it."""
     workers = range(len(settings.listen.workers))
     if not workers:
-        return [_access_log(PROCESSOR, EXCHANGE_KEY, {"present_match": True})]
-    return [_access_log(worker_cluster(i), WORKER_KEY, {"string_match": {"exact": str(i)}}) for i in workers]
+        return [_access_log(PROCESSOR, {"present_match": True})]
+    return [_access_log(worker_cluster(i), {"string_match": {"prefix": f"{i}-"}}) for i in workers]
 
 
-def _access_log(cluster: str, key: str, value: Json) -> Json:
-    matcher = {"filter": EXCHANGE_NAMESPACE, "path": [{"key": key}], "value": value}
+def _access_log(cluster: str, value: Json) -> Json:
+    matcher = {"filter": EXCHANGE_NAMESPACE, "path": [{"key": EXCHANGE_KEY}], "value": value}
     log = extension(
         "envoy.access_loggers.http_grpc",
         "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",

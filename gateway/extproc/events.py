@@ -74,6 +74,7 @@ class Routed(NamedTuple):
     response_headers: Mapping[str, str]  # what the client should see
     metadata: Mapping[str, Mapping[str, str]]  # dynamic metadata, by namespace
     pods: Mapping[str, str] = EMPTY  # address -> pod name, of every pod that may answer
+    withheld: tuple[str, ...] = ()  # request headers that no pod may see
 
 
 class Refused(NamedTuple):

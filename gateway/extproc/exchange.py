@@ -138,7 +138,7 @@ class Exchange:
         self._headers = event
         headers = event.headers
         self._operation = operation = resolve(headers.get(":method", ""), headers.get(":path", ""))
-        if operation is Operation.MODELS:
+        if operation.method == "GET":
             self.state = State.ADMITTING
             return [Answer(operation, headers)]
         if event.end_of_stream:
@@ -189,7 +189,7 @@ class Exchange:
         if self._injected:
             request_headers["content-length"] = str(len(body))
         untrusted = tuple(name for name in self._headers.headers if is_untrusted(name) and name not in request_headers)
-        mutation = Mutation(request_headers, untrusted, event.metadata)
+        mutation = Mutation(request_headers, (*untrusted, *event.withheld), event.metadata)
         trailers: list[Command] = [TrailersReply(Side.REQUEST)] if self._trailers else []
         if self._headers.request_mode is BodyMode.FULL_DUPLEX_STREAMED:
             pieces = _pieces(Side.REQUEST, body, end_of_stream=not self._trailers)

@@ -3,11 +3,12 @@
 Lives here: the loop between wire, exchange and pipeline, for every transport.  Not here: framing and gRPC (serving).
 """
 
-from collections import deque
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from gateway.extproc import wire
 from gateway.extproc.commands import Abort, Admit, Answer, Command, Finish, Refuse
-from gateway.extproc.events import Closed, Refused
+from gateway.extproc.events import Answered, Closed, Refused
 from gateway.extproc.exchange import Exchange, State
 from gateway.ledger import Ledger
 from gateway.pipeline import Pipeline
@@ -36,16 +37,26 @@ class Session:
 
     async def feed(self, message: bytes) -> list[bytes]:
         """Return the replies to one message, in order.  Raises ProtocolError."""
+        step = self.step(message)
+        return step if isinstance(step, list) else await step
+
+    def step(self, message: bytes) -> list[bytes] | Coroutine[Any, Any, list[bytes]]:
+        """Return the replies, or what must be awaited to have them.  Raises ProtocolError."""
         try:
-            commands = deque(self._exchange.step(wire.decode(message)))
+            commands = self._exchange.step(wire.decode(message))
         except wire.MalformedMessageError as error:
             raise ProtocolError(str(error)) from error
+        if commands and isinstance(commands[0], Admit | Refuse | Answer):
+            return self._decided(commands[0])
+        return self._performed(commands)
+
+    async def _decided(self, command: Admit | Refuse | Answer) -> list[bytes]:
+        return self._performed(await self._decide(command))
+
+    def _performed(self, commands: Sequence[Command]) -> list[bytes]:
         replies = []
-        while commands:
-            command = commands.popleft()
-            if isinstance(command, Admit | Refuse | Answer):
-                commands.extend(await self._decide(command))
-            elif isinstance(command, Finish):
+        for command in commands:
+            if isinstance(command, Finish):
                 self._finish(command)
             elif isinstance(command, Abort):
                 raise ProtocolError(command.reason)
@@ -65,7 +76,7 @@ class Session:
         if isinstance(command, Refuse):
             return self._exchange.step(await self._pipeline.refuse(command))
         admission = await self._pipeline.admit(command)
-        if isinstance(admission, Refused):
+        if isinstance(admission, Refused | Answered):
             return self._exchange.step(admission)
         routed, self._id = admission
         return self._exchange.step(routed)

@@ -49,7 +49,7 @@ def _worker_part(
         partial(_ready, settings, launch.address),
         env={**launch.env, METRICS_VARIABLE: str(metrics)},
         log=log(name),
-        advice="With `transport: grpc` it starts where pyvoy cannot, for example without a shared libpython.",
+        advice="With `transport: http2` it starts where pyvoy cannot, for example without a shared libpython.",
         drain=partial(_drain, launch.drain_url, settings.drain_s) if launch.drain_url else None,
         ends_first=True,
         stop_s=_DRAIN_GRACE_S if launch.drain_url else settings.drain_s + _DRAIN_GRACE_S,  # SIGTERM drains, too

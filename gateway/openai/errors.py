@@ -86,6 +86,32 @@ class TpmExceededError(RateLimitError):
     error_header = "x-error-tpm-exceeded"
 
 
+class ModelRpmExceededError(RpmExceededError):
+    """Requests per minute of the user for one model."""
+
+    kind = "model_rpm"
+
+
+class ModelTpmExceededError(TpmExceededError):
+    """Tokens per minute of the user for one model."""
+
+    kind = "model_tpm"
+
+
+class RpsExceededError(RateLimitError):
+    """Requests per second of a model, all users together."""
+
+    kind = "rps"
+    error_header = "x-error-rps-exceeded"
+
+
+class ConcurrencyExceededError(RateLimitError):
+    """Requests of the user that run at the same time."""
+
+    kind = "concurrency"
+    error_header = "x-error-concurrency-exceeded"
+
+
 class UnknownModelError(CallerError):
     """No endpoint has ever been known for the model."""
 

@@ -25,14 +25,16 @@ class Operation(StrEnum):
     TRANSCRIPTIONS = "/v1/audio/transcriptions"
     TRANSLATIONS = "/v1/audio/translations"
     IMAGES = "/v1/images/generations"
-    MODELS = "/v1/models"  # answered by the gateway, has no body
+    MODELS = "/v1/models"  # answered by the gateway, has no body; so is the next
+    USAGE = "/v1/usage"
 
     @property
     def method(self) -> str:
         """The only method the path has."""
-        return "GET" if self is Operation.MODELS else "POST"
+        return "GET" if self in _ANSWERED_HERE else "POST"
 
 
+_ANSWERED_HERE = frozenset({Operation.MODELS, Operation.USAGE})
 _BY_PATH = {operation.value: operation for operation in Operation}
 
 

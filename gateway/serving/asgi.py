@@ -11,6 +11,7 @@ from typing import Any
 from gateway.extproc.session import ProtocolError
 from gateway.serving.framing import Deframer, FramingError, frame
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, WATCH_S, Service
+from gateway.serving.status import INTERNAL, INVALID_ARGUMENT, NOT_FOUND, OK, UNIMPLEMENTED, percent_encoded
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -23,8 +24,6 @@ START: Message = {
     "headers": [(b"content-type", b"application/grpc")],
     "trailers": True,
 }
-OK, INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, INTERNAL = 0, 3, 5, 12, 13
-"""gRPC status codes (grpc.io, "Status codes")."""
 
 
 class GrpcApp:
@@ -54,14 +53,16 @@ class GrpcApp:
             return
         try:
             await method(receive, send)
-        except (ProtocolError, FramingError) as error:
+        except ProtocolError as error:
             await end(send, INVALID_ARGUMENT, str(error))
+        except FramingError as error:
+            await end(send, error.status, str(error))
         except OSError:
             raise
-        except Exception:  # noqa: BLE001 - supervision point
+        except Exception as error:  # noqa: BLE001 - supervision point
             # Without an error status the server would end the call with OK, which says to Envoy
             # "go on without me": unlimited and unrouted.
-            self._service.failed(scope["path"])
+            self._service.failed(scope["path"], error)
             await end(send, INTERNAL, "internal error")
 
     async def _process(self, receive: Receive, send: Send) -> None:
@@ -143,11 +144,3 @@ async def end(send: Send, status: int, message: str = "") -> None:
         trailers.append((b"grpc-message", percent_encoded(message)))
     await send({"type": "http.response.body", "body": b"", "more_body": False})
     await send({"type": "http.response.trailers", "headers": trailers, "more_trailers": False})
-
-
-def percent_encoded(message: str) -> bytes:
-    """As grpc-message wants it: printable ASCII but for the percent sign, the rest %XX."""
-    return b"".join(
-        bytes((byte,)) if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte  # noqa: PLR2004 - the rule itself
-        for byte in message.encode()
-    )

@@ -5,6 +5,7 @@ Source: "gRPC over HTTP2", Length-Prefixed-Message.
 
 from collections.abc import Iterator
 
+from gateway.serving.status import INVALID_ARGUMENT, UNIMPLEMENTED
 from gateway.settings import MAX_BODY_LIMIT_BYTES
 
 PREFIX_BYTES = 5
@@ -13,7 +14,11 @@ MAX_MESSAGE_BYTES = 2 * MAX_BODY_LIMIT_BYTES + 1024 * 1024
 
 
 class FramingError(Exception):
-    """Not a sequence of uncompressed gRPC messages."""
+    """Not a sequence of uncompressed gRPC messages; `status` is how the call ends."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 def frame(message: bytes) -> bytes:
@@ -25,21 +30,34 @@ class Deframer:
     """Cuts a byte stream into messages, however it was split."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
+        self._needed = PREFIX_BYTES
+        """Bytes of `_rest` below which no message can be complete: a large one is not looked at piece by piece."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the messages that are complete now.  Raises FramingError."""
-        buffer = self._rest + data if self._rest else data
-        start = 0
-        while len(buffer) - start >= PREFIX_BYTES:
-            if buffer[start]:
-                raise FramingError("compressed messages are not supported")
-            size = int.from_bytes(buffer[start + 1 : start + PREFIX_BYTES], "big")
-            if size > MAX_MESSAGE_BYTES:
-                raise FramingError(f"message = {size} bytes, must be at most {MAX_MESSAGE_BYTES}")
-            end = start + PREFIX_BYTES + size
-            if len(buffer) < end:
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._needed:
+                return
+            data = bytes(self._rest)
+            self._rest.clear()
+        start, size, needed = 0, len(data), PREFIX_BYTES
+        while size - start >= PREFIX_BYTES:
+            needed = PREFIX_BYTES + _length(data, start)
+            if size - start < needed:
                 break
-            yield buffer[start + PREFIX_BYTES : end]
-            start = end
-        self._rest = buffer[start:]
+            yield data[start + PREFIX_BYTES : start + needed]
+            start, needed = start + needed, PREFIX_BYTES
+        if start < size:
+            self._rest += data[start:]
+            self._needed = needed
+
+
+def _length(data: bytes, start: int) -> int:
+    if data[start]:
+        raise FramingError(UNIMPLEMENTED, "compressed messages are not supported")
+    size = int.from_bytes(data[start + 1 : start + PREFIX_BYTES], "big")
+    if size > MAX_MESSAGE_BYTES:
+        raise FramingError(INVALID_ARGUMENT, f"message = {size} bytes, must be at most {MAX_MESSAGE_BYTES}")
+    return size

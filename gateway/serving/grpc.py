@@ -44,8 +44,8 @@ class GrpcHandlers:
                     return
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except Exception:  # noqa: BLE001 - supervision point
-            self._service.failed(EXT_PROC)
+        except Exception as error:  # noqa: BLE001 - supervision point
+            self._service.failed(EXT_PROC, error)
             await context.abort(grpc.StatusCode.INTERNAL, "internal error")
         finally:
             session.close()
@@ -57,8 +57,8 @@ class GrpcHandlers:
                 self._service.access_log(message)
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except Exception:  # noqa: BLE001 - supervision point
-            self._service.failed(ACCESS_LOG)
+        except Exception as error:  # noqa: BLE001 - supervision point
+            self._service.failed(ACCESS_LOG, error)
             await context.abort(grpc.StatusCode.INTERNAL, "internal error")
         return b""
 
@@ -95,20 +95,29 @@ async def fed(session: Session, message: bytes) -> list[bytes]:
         raise
 
 
-def grpc_server(service: Service, addresses: Sequence[str]) -> aio.Server:
-    """A server bound to `addresses`, not started.  Raises RuntimeError when one cannot be bound."""
-    handlers = GrpcHandlers(service)
-    server = aio.server(options=OPTIONS)
-    server.add_generic_rpc_handlers(
-        (
-            _methods(EXT_PROC, Process=_stream_stream(handlers.process)),
-            _methods(ACCESS_LOG, StreamAccessLogs=_stream_unary(handlers.access_logs)),
-            _methods(HEALTH, Check=_unary_unary(handlers.check), Watch=_unary_stream(handlers.watch)),
+class GrpcServer:
+    """grpc.aio behind the same two steps as the other servers."""
+
+    def __init__(self, service: Service) -> None:
+        handlers = GrpcHandlers(service)
+        self._server = aio.server(options=OPTIONS)
+        self._server.add_generic_rpc_handlers(
+            (
+                _methods(EXT_PROC, Process=_stream_stream(handlers.process)),
+                _methods(ACCESS_LOG, StreamAccessLogs=_stream_unary(handlers.access_logs)),
+                _methods(HEALTH, Check=_unary_unary(handlers.check), Watch=_unary_stream(handlers.watch)),
+            )
         )
-    )
-    for address in addresses:
-        server.add_insecure_port(address)
-    return server
+
+    async def start(self, addresses: Sequence[str]) -> None:
+        """Accept connections.  Raises RuntimeError when an address cannot be bound."""
+        for address in addresses:
+            self._server.add_insecure_port(address)
+        await self._server.start()
+
+    async def stop(self, grace_s: float) -> None:
+        """Accept nothing new; what runs has `grace_s` to end."""
+        await self._server.stop(grace_s)
 
 
 def _methods(service: str, **handlers: Any) -> grpc.GenericRpcHandler:

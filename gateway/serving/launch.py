@@ -1,7 +1,7 @@
-"""How a worker process is started: argv and environment for either transport.
+"""How a worker process is started: argv and environment for every transport.
 
-Lives here: the Envoy that hosts Python (pyvoy) and its configuration; the plain interpreter for grpc.aio.
-Not here: who supervises it (gateway.local), what runs inside (pyvoy_worker, grpc_worker).
+Lives here: the Envoy that hosts Python (pyvoy) and its configuration; the plain interpreter for the others.
+Not here: who supervises it (gateway.local), what runs inside (pyvoy_worker, plain_worker).
 What the hosting Envoy needs was found by failures; each setting names its own.
 """
 
@@ -42,15 +42,15 @@ class Launch:
 def worker_launch(settings: Settings, config_file: Path, index: int, run_dir: Path) -> Launch:
     """Prepare worker `index`; writes the hosting Envoy's configuration into `run_dir`.
 
-    Without a shared libpython the plain transport stands in for pyvoy, and a warning says so.
+    Without a shared libpython our own server stands in for pyvoy, and a warning says so.
     """
     address = settings.listen.workers[index] if index < len(settings.listen.workers) else f"127.0.0.1:{_free_port()}"
     place = {CONFIG_VARIABLE: str(config_file), INDEX_VARIABLE: str(index), ADDRESS_VARIABLE: address}
     libpython = find_libpython.find_libpython() if settings.transport == "pyvoy" else None
     if libpython is None:
         if settings.transport == "pyvoy":
-            log.warning("no_shared_libpython", transport="grpc", instead_of="pyvoy")
-        return Launch((sys.executable, "-m", "gateway.serving.grpc_worker"), place, address)
+            log.warning("no_shared_libpython", transport="http2", instead_of="pyvoy")
+        return Launch((sys.executable, "-m", "gateway.serving.plain_worker"), place, address)
     file = run_dir / f"worker-{index}.json"
     file.write_text(json.dumps(hosting_envoy(settings, address)))
     hosting = {

@@ -1,10 +1,11 @@
 """What the gRPC methods do, whichever transport carries them.
 
-Lives here: sessions, access-log batches, health.  Not here: framing (framing), transports (asgi, grpc).
+Lives here: sessions, access-log batches, health.  Not here: framing (framing), transports (asgi, grpc, http2).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import cached_property
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -14,7 +15,6 @@ from gateway.extproc.session import ProtocolError, Session
 from gateway.ledger import Ledger
 from gateway.pipeline import Pipeline
 from gateway.settings import Settings
-from gateway.settlement import Seen
 from proto import health_pb2 as health
 
 log = structlog.get_logger("service")
@@ -46,6 +46,11 @@ class Service:
         self._ready = ready
         self._on_error = on_error
 
+    @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The worker's event loop; asking for the running one costs a system call each time."""
+        return asyncio.get_running_loop()
+
     def session(self) -> Session:
         """A new ext_proc stream."""
         return Session(self._settings, self._pipeline, self._ledger)
@@ -56,22 +61,12 @@ class Service:
             entries = finished.decode(message)
         except ValueError as error:
             raise ProtocolError(str(error)) from error
-        for entry in entries:
-            seen = Seen(
-                status=entry.status,
-                usage=entry.usage,
-                error_code=entry.error_code,
-                cut=entry.client_gone,
-                broken=entry.pod_broke_off,
-                response_bytes=entry.response_bytes,
-                duration_s=entry.duration_s,
-                upstream=entry.upstream,
-            )
-            self._ledger.ended(entry.exchange, seen)
+        for exchange, seen in entries:
+            self._ledger.ended(exchange, seen)
 
-    def failed(self, method: str) -> None:
+    def failed(self, method: str, error: Exception) -> None:
         """Log and count the exception that ended a call: a defect of ours."""
-        log.exception("call_failed", method=method)
+        log.error("call_failed", method=method, exc_info=error)
         self._on_error("grpc")
 
     def knows(self, request: bytes) -> bool:

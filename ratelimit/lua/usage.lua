@@ -4,8 +4,5 @@
 
 local rpm, tpm = read_user(KEYS[1])
 if not rpm then return { tpm == 'unknown' and 2 or 3 } end
-local window = open(KEYS[2], clock(ARGV[1]))
-return {
-  1, window.now, rpm, tpm, window.requests, window.tokens,
-  window.newest or 0, tokens_slot(window, fields_of(KEYS[2])),
-}
+local window = open(KEYS[2], clock(ARGV[1]), MINUTE, '@')
+return show({ 1, window.now }, window, rpm, tpm)

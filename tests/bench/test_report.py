@@ -1,9 +1,12 @@
 """The benchmark's arithmetic: medians, ratios of medians, and nothing where nothing was measured."""
 
+from bench.limiter import COALESCED, PLAIN, LimiterFigures, LimiterSample
 from bench.measure import Sample
 from bench.report import Figures, document, latency_rows, tables, target_rows
 from bench.variants import ALONE, EMPTY, FOREBAY
 from bench.workloads import LATENCY, SLOW, SMALL, STREAM
+
+LIMITED = [LimiterSample(COALESCED, 32, 30.0, 9.0), LimiterSample(PLAIN, 32, 50.0, 19.0)]
 
 
 def a_sample(workload, variant, gateway_us=0.0, latencies=(0.001,)) -> Sample:
@@ -44,14 +47,23 @@ def test_targets_are_ratios_of_medians():
         a_sample(LATENCY, FOREBAY, latencies=[0.002] * 10),
     ]
 
-    assert ["0.75", "1.12", "3.00", "0.50"] == [measured for _, _, measured in target_rows(Figures(samples))]
+    assert ["0.75", "1.12", "3.00", "0.50", "0.60"] == [
+        measured for _, _, measured in target_rows(Figures(samples), LimiterFigures(LIMITED))
+    ]
 
 
 def test_a_table_lists_only_variants_that_were_asked():
-    text = tables([a_sample(SMALL, FOREBAY, 150.0)])
+    text = tables([a_sample(SMALL, FOREBAY, 150.0)], [])
 
     assert (True, False) == (f"| {FOREBAY} " in text, EMPTY in text)
 
 
 def test_the_document_names_the_machine():
-    assert "an old laptop" in document([a_sample(SMALL, FOREBAY, 1.0)], {"processor": "an old laptop"}, 3, 2.0)
+    assert "an old laptop" in document([a_sample(SMALL, FOREBAY, 1.0)], [], {"processor": "an old laptop"}, 3, 2.0)
+
+
+def test_the_limiter_has_a_table_of_its_own():
+    text = tables([], LIMITED)
+
+    assert "One reserve and its settlement" in text
+    assert [PLAIN, "-", "-", "50.0", "19.0"] == [cell.strip() for cell in text.splitlines()[-1].split("|")[1:-1]]

@@ -1,26 +1,13 @@
-"""What every Limiter must do, run on each; and a machine that holds the two to agree."""
+"""What every Limiter must do, run on each."""
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 
 from ratelimit.limits import (
-    WINDOW_S,
     Admitted,
     Charge,
-    Limiter,
     LimitKind,
     Quota,
     Refused,
@@ -28,31 +15,7 @@ from ratelimit.limits import (
     UnknownUser,
     User,
 )
-from ratelimit.memory import MemoryLimiter
-from ratelimit.redis_limiter import RedisLimiter
-from tests.support.limiters import TIMEOUT_S, World, a_limiter, admit, refuse, used
-from tests.support.redis import RedisServer, redis_server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
-
-
-@pytest.fixture(params=["memory", "redis"])
-def world(request: pytest.FixtureRequest) -> World:
-    if request.param == "memory":
-        return World(server=None)
-    server: RedisServer = request.getfixturevalue("server")
-    server.flush()
-    return World(server)
-
-
-@pytest.fixture
-async def limiter(world: World) -> AsyncIterator[Limiter]:
-    async with a_limiter(world) as made:
-        yield made
+from tests.support.limiters import admit, count_admitted, refuse, used
 
 
 async def test_a_charge_is_admitted_with_quotas_that_include_it(world, limiter):
@@ -275,105 +238,3 @@ async def test_users_of_any_name_are_told_apart(world, limiter):
 
     for name in ODD_NAMES:
         assert (User(name, 1, 5), 1, 5) == await used(limiter, name)
-
-
-def count_admitted(verdicts: list[object]) -> int:
-    return sum(isinstance(verdict, Admitted) for verdict in verdicts)
-
-
-NAMES = st.sampled_from(["u", "v"])
-TICKS = st.integers(0, 64 * 3) | st.integers(0, 64 * 130)  # in 64ths of a second
-
-
-class Agreement(RuleBasedStateMachine):
-    """Any history on both limiters: the same answers, and never more than N in any 60 s."""
-
-    def __init__(self, server: RedisServer) -> None:
-        super().__init__()
-        server.flush()
-        self.server = server
-        self.world = World(server)
-        self.runner = asyncio.Runner()
-        self.memory = MemoryLimiter(self.world.users.get, self.world.clock)
-        self.redis = self.runner.run(connect(server, self.world))
-        self.latest_s = self.world.clock.now_s
-        self.open: list[Reservation] = []
-        self.log: dict[str, list[tuple[float, Reservation]]] = {}
-        self.tokens: dict[int, int] = {}  # by identity of the reservation
-
-    def teardown(self) -> None:
-        self.runner.run(self.redis.aclose())
-        self.runner.close()
-
-    @initialize()
-    def both_exist(self) -> None:
-        self.world.put(User("u", rpm=3, tpm=20))
-        self.world.put(User("v", rpm=None, tpm=20))
-
-    @rule(name=NAMES, tokens=st.integers(0, 25))
-    def reserve(self, name: str, tokens: int) -> None:
-        charge = Charge(name, tokens)
-        expected = self.runner.run(self.memory.reserve(charge))
-        assert expected == self.runner.run(self.redis.reserve(charge))
-        if isinstance(expected, Admitted):
-            self.check_window(expected.reservation)
-
-    def check_window(self, reservation: Reservation) -> None:
-        log = self.log.setdefault(reservation.user, [])
-        now_s = max(self.world.clock(), *(math.floor(at_s) for at_s, _ in log[-1:]), 0)
-        log.append((now_s, reservation))
-        self.open.append(reservation)
-        self.tokens[id(reservation)] = reservation.tokens
-        recent = [each for at_s, each in log if at_s > now_s - WINDOW_S]
-        user = self.world.users[reservation.user]
-        assert user.rpm is None or len(recent) <= user.rpm
-        assert user.tpm is None or sum(self.tokens[id(each)] for each in recent) <= user.tpm
-
-    @precondition(lambda self: self.open)
-    @rule(data=st.data(), tokens=st.integers(0, 40))
-    def settle(self, data: st.DataObject, tokens: int) -> None:
-        reservation = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
-        self.tokens[id(reservation)] = tokens
-        for limiter in (self.memory, self.redis):
-            self.runner.run(limiter.settle(reservation, tokens))
-
-    @rule(ticks=TICKS)
-    def time_passes(self, ticks: int) -> None:
-        self.world.clock.now_s += ticks / 64
-        self.latest_s = max(self.latest_s, self.world.clock.now_s)
-
-    @rule(ticks=st.integers(1, 64 * 30))
-    def the_clock_steps_back(self, ticks: int) -> None:
-        back_s = self.world.clock.now_s - ticks / 64
-        self.world.clock.now_s = max(back_s, self.latest_s - WINDOW_S)  # further back users are forgotten
-
-    @rule(name=NAMES, rpm=st.none() | st.integers(0, 5), tpm=st.none() | st.integers(0, 40))
-    def update(self, name: str, rpm: int | None, tpm: int | None) -> None:
-        self.world.put(User(name, rpm, tpm))
-
-    @rule(name=NAMES)
-    def delete(self, name: str) -> None:
-        self.world.remove(name)
-
-    @rule()
-    def redis_forgets_its_scripts(self) -> None:
-        with self.server.client() as client:
-            client.script_flush()
-
-    @invariant()
-    def usage_agrees(self) -> None:
-        for name in ("u", "v"):
-            assert self.runner.run(self.memory.usage(name)) == self.runner.run(self.redis.usage(name))
-
-
-async def connect(server: RedisServer, world: World) -> RedisLimiter:
-    return RedisLimiter(server.url, TIMEOUT_S, world.clock)
-
-
-def test_memory_and_redis_agree_on_any_history_and_never_overshoot(server):
-    run_state_machine_as_test(
-        lambda: Agreement(server),
-        settings=settings(
-            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-        ),
-    )

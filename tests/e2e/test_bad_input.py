@@ -12,9 +12,9 @@ from tests.support.stack import Stack, on, on_the_default
 
 CHAT = "/v1/chat/completions"
 PROCESSING = "x-error-request-body-processing"
-both_body_modes = on("pyvoy-metadata", "pyvoy-full_duplex")
+both_body_modes = on("http2-metadata", "http2-full_duplex")
 """What a body is in matters to most; the rest is the same code on every combination."""
-not_where_ext_proc_sees_answers = on("pyvoy-metadata")  # docs/limits.md says what happens there
+not_where_ext_proc_sees_answers = on("http2-metadata")  # docs/limits.md says what happens there
 """docs/limits.md: there Envoy closes the connection on what is no HTTP."""
 
 

@@ -18,7 +18,7 @@ NAMES = {
 TALLIES = ("input", "output", "reserved", "refunded")
 
 
-@on("pyvoy-metadata", "pyvoy-ext_proc")
+@on("http2-metadata", "pyvoy-ext_proc")
 def test_traffic_moves_each_metric_by_what_it_was(stack: Stack):
     user = stack.user(rpm=3)
     before = figures(stack)
@@ -52,7 +52,7 @@ def figures(stack: Stack) -> dict[str, float]:
     }
 
 
-@on("pyvoy-metadata", "grpc-metadata")
+@on("http2-metadata", "grpc-metadata")
 def test_every_metric_of_the_contract_is_there_with_its_labels(stack: Stack):
     user = stack.user(rpm=1)
     assert [200, 429] == [stack.chat(user, max_tokens=1).status_code for _ in range(2)]
@@ -66,7 +66,7 @@ def test_every_metric_of_the_contract_is_there_with_its_labels(stack: Stack):
     assert 0 <= stack.figure("forebay_loop_lag_seconds") < 10
 
 
-@on("pyvoy-metadata")
+@on("http2-metadata")
 def test_what_clients_make_up_becomes_no_series(stack: Stack):
     user = stack.user()
     for name in ("made-up-1", "made-up-2"):

@@ -53,7 +53,7 @@ def test_a_key_in_the_wrong_section_is_told_where_it_belongs(tmp_path):
 def test_a_key_near_nothing_gets_the_list_of_known_ones(tmp_path):
     (problem,) = problems_of(tmp_path, "redis: {zzz: 1}")
 
-    assert problem == "redis.zzz is unknown, known keys: timeout_s, url, when_away"
+    assert problem == "redis.zzz is unknown, known keys: cluster, timeout_s, url, when_away"
 
 
 @pytest.mark.parametrize(

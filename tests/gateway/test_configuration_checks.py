@@ -23,6 +23,13 @@ def test_each_face_has_a_port_of_its_own_because_workers_tell_them_apart_by_it(t
     )
 
 
+def test_keys_are_not_left_unchecked_when_no_gateway_answers(tmp_path):
+    assert problems_of(tmp_path, "{identity: api_key, envoy: {fail_open: true}}") == (
+        "envoy.fail_open = true, must be false with identity: api_key, or keys are unchecked and reach engines",
+    )
+    assert loaded(tmp_path, "{identity: header, envoy: {fail_open: true}}").envoy.fail_open
+
+
 def test_models_come_from_one_place(tmp_path):
     assert problems_of(tmp_path, "{models: [{name: m}], models_file: fleet.yaml}") == (
         "models_file = fleet.yaml, must be empty when models are given here",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.estimates import Estimator, PromptSize
+from gateway.estimates import ENOUGH_ANSWERS, MAX_USERS, Estimator, OutputBounds, PromptSize
 from gateway.settings import LimitSettings
 
 
@@ -31,7 +31,7 @@ def test_a_prompt_of_ids_teaches_nothing_about_bytes():
     ("maximum", "choices", "tokens"), [(None, 1, 256), (10, 1, 10), (100_000, 1, 256), (0, 1, 0), (10, 3, 30)]
 )
 def test_output_is_reserved_up_to_what_the_request_names(maximum: int | None, choices: int, tokens: int):
-    assert tokens == an_estimator().output_tokens(maximum, choices)
+    assert tokens == an_estimator().output_tokens(OutputBounds(maximum, choices), "u")
 
 
 def test_the_size_of_a_stream_tells_its_tokens_once_learned():
@@ -52,3 +52,66 @@ def test_one_absurd_report_does_not_price_everybody_out():
     estimator = an_estimator()
     estimator.learn_prompt(PromptSize(20, 0), 2**31 - 1)
     assert 100 > estimator.prompt_tokens(PromptSize(100, 0))
+
+
+FREE = OutputBounds(None, 1)
+
+
+def taught(*lengths: int, user: str = "u", bounds: OutputBounds = FREE) -> Estimator:
+    estimator = an_estimator()
+    for length in lengths:
+        estimator.learn_output(bounds, user, length)
+    return estimator
+
+
+def test_the_first_guess_stands_until_there_were_enough_answers():
+    assert 256 == taught(*[40] * (ENOUGH_ANSWERS - 1)).output_tokens(FREE, "u")
+    assert 45 == taught(*[40] * ENOUGH_ANSWERS).output_tokens(FREE, "u")
+
+
+def test_what_is_reserved_is_a_length_that_nine_of_ten_answers_do_not_exceed():
+    estimator = taught(*range(1, 101))
+    assert 90 <= estimator.output_tokens(FREE, "u") <= 90 * 1.19 + 1
+
+
+def test_each_user_has_lengths_of_its_own_and_a_new_one_has_those_of_the_model():
+    estimator = taught(*[1000] * 50, user="long")
+    for _ in range(50):
+        estimator.learn_output(FREE, "short", 10)
+
+    assert 1000 <= estimator.output_tokens(FREE, "long") <= 1190
+    assert 10 <= estimator.output_tokens(FREE, "short") <= 12
+    assert 1000 <= estimator.output_tokens(FREE, "new") <= 1190
+
+
+def test_learned_lengths_never_exceed_the_maximum_and_count_for_each_choice():
+    estimator = taught(*[400] * 20, bounds=OutputBounds(None, 2))
+    assert 3 * 50 == estimator.output_tokens(OutputBounds(50, 3), "u")
+    assert 3 * 200 <= estimator.output_tokens(OutputBounds(None, 3), "u") <= 3 * 238
+
+
+def test_answers_cut_at_their_maximum_do_not_teach_that_answers_are_short():
+    assert 256 == taught(*[1] * 100, bounds=OutputBounds(1, 1)).output_tokens(FREE, "u")
+
+
+def test_answers_cut_at_a_maximum_beyond_what_was_expected_teach_that_they_are_long():
+    assert 4000 <= taught(*[4000] * 100, bounds=OutputBounds(4000, 1)).output_tokens(FREE, "u")
+
+
+def test_operations_without_output_teach_nothing():
+    assert 256 == taught(*[0] * 100, bounds=OutputBounds(0, 1)).output_tokens(FREE, "u")
+
+
+def test_of_many_users_the_latest_are_remembered():
+    estimator = an_estimator()
+    for number in range(MAX_USERS + 5):
+        estimator.learn_output(FREE, f"u{number}", 7)
+    estimator.learn_output(FREE, "u5", 7)
+    estimator.learn_output(FREE, "one-more", 7)
+
+    assert MAX_USERS == len(estimator._lengths_by_user)
+    assert ("u5" in estimator._lengths_by_user, "u6" in estimator._lengths_by_user) == (True, False)
+
+
+def test_anonymous_answers_teach_the_model():
+    assert 45 == taught(*[40] * 20, user="").output_tokens(FREE, "new")

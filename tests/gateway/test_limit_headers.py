@@ -26,6 +26,18 @@ def test_a_kind_without_a_limit_shows_only_its_use():
     assert {"x-update-rpm": "1", "x-update-tpm": "5"} == headers
 
 
+def test_of_two_limits_of_a_kind_openai_has_room_for_the_tighter_and_the_ietf_for_both():
+    model = (Quota(9, 1, 60.0), Quota(500, 266, 59.5))
+    headers = limit_headers(Quota(3, 1, 60.0), Quota(1000, 300, 60.0), model)
+
+    assert ("3", "500", "234") == tuple(
+        headers[f"x-ratelimit-{name}"] for name in ("limit-requests", "limit-tokens", "remaining-tokens")
+    )
+    assert ("1", "300") == (headers["x-update-rpm"], headers["x-update-tpm"])
+    assert '"rpm";r=2;t=60, "model-rpm";r=8;t=60, "tpm";r=700;t=60, "model-tpm";r=234;t=60' == headers["ratelimit"]
+    assert "9" == limit_headers(Quota(None, 1, 60.0), Quota(None, 1, 60.0), model)["x-ratelimit-limit-requests"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

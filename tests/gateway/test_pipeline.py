@@ -1,28 +1,20 @@
 """Admission: who, how much, where, and what the client is told."""
 
+import asyncio
+
 import orjson
 import pytest
 
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.commands import Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
-from gateway.openai.errors import BadRequestError
+from gateway.openai.errors import BadRequestError, error_headers
 from gateway.openai.paths import Operation
 from gateway.settings import LimitSettings, Settings
-from ratelimit.limits import Charge, LimiterUnavailableError, Reservation, User, Verdict
+from ratelimit.limits import Charge, Rates, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from tests.support.pods import MODEL
-from tests.support.shop import AwayLimiter, Shop
-
-
-def refused(outcome: Refused | Routed) -> tuple[int, str, str | None]:
-    assert isinstance(outcome, Refused)
-    return outcome.error.status, outcome.error.kind, outcome.error.param
-
-
-def routed(outcome: Refused | Routed) -> Routed:
-    assert isinstance(outcome, Routed), outcome
-    return outcome
+from tests.support.shop import AwayLimiter, Shop, refused, routed
 
 
 async def test_the_destination_is_the_same_in_header_and_metadata_with_two_fallbacks():
@@ -68,6 +60,73 @@ async def test_the_fourth_of_three_is_refused_with_a_true_retry_after():
     assert (429, "rpm", None) == refused(await shop.admit(user="lgy"))
     shop.now_s += 0.05
     routed(await shop.admit(user="lgy"))
+
+
+@pytest.mark.parametrize(
+    ("user", "kind", "header", "message"),
+    [
+        (User("lgy", 9, models={"m": Rates(rpm=1)}), "model_rpm", "x-error-rpm-exceeded",
+         "user: lgy has exceeded RPM for model m: 1"),
+        (User("lgy", 9, models={"m": Rates(tpm=300)}), "model_tpm", "x-error-tpm-exceeded",
+         "user: lgy has exceeded TPM for model m: 300"),
+        (User("lgy", 9, concurrency=1), "concurrency", "x-error-concurrency-exceeded",
+         "user: lgy has exceeded CONCURRENCY: 1"),
+    ],
+)  # fmt: skip
+async def test_each_further_limit_is_refused_in_its_own_words(user: User, kind: str, header: str, message: str):
+    shop = Shop(users={"lgy": user})
+    routed(await shop.admit(user="lgy"))
+
+    outcome = await shop.admit(user="lgy")
+
+    assert (429, kind, None) == refused(outcome)
+    assert isinstance(outcome, Refused)
+    assert message == outcome.error.message
+    headers = dict(error_headers(outcome.error))
+    assert "true" == headers[header] and int(headers["retry-after"]) >= 1
+
+
+async def test_a_model_with_a_limit_per_second_refuses_everybody_in_the_name_of_the_model():
+    shop = Shop(users={"lgy": User("lgy", 9)})
+    shop.fleet.replace(FleetDescription({MODEL: ModelPolicy(rps=2)}, tuple(pod.endpoint for pod in shop.fleet.pods())))
+    routed(await shop.admit(user="lgy"))
+    routed(await shop.admit())
+
+    outcomes = [await shop.admit(), await shop.admit(user="lgy")]
+
+    for outcome in outcomes:
+        assert (429, "rps", None) == refused(outcome)
+        assert isinstance(outcome, Refused)
+        assert "model: m has exceeded RPS: 2" == outcome.error.message
+        assert ("x-error-rps-exceeded", "true") in error_headers(outcome.error)
+    assert [False, True] == ["x-update-rpm" in outcome.headers for outcome in outcomes]
+
+
+async def test_a_place_is_free_as_soon_as_the_stream_closes():
+    shop = Shop(users={"lgy": User("lgy", concurrency=1)})
+    routed(await shop.admit(user="lgy"))
+    assert (429, "concurrency", None) == refused(await shop.admit(user="lgy"))
+
+    shop.ledger.stream_closed(shop.last_id)
+
+    routed(await shop.admit(user="lgy"))
+
+
+async def test_the_pick_is_made_while_the_limiter_is_asked_and_taken_back_when_it_refuses():
+    counted = []
+
+    class Watching(MemoryLimiter):
+        async def reserve(self, charge: Charge) -> Verdict:
+            await asyncio.sleep(0)
+            counted.append(shop.fleet.in_flight()[MODEL])
+            return await super().reserve(charge)
+
+    shop = Shop(limiter=Watching(lambda name: User(name, 1), lambda: 1000.0))
+
+    routed(await shop.admit(user="lgy"))
+    assert (429, "rpm", None) == refused(await shop.admit(user="lgy"))
+
+    assert ([1, 2], 1) == (counted, shop.fleet.in_flight()[MODEL])
 
 
 async def test_tokens_are_reserved_for_prompt_and_output_and_refused_together():
@@ -154,6 +213,28 @@ async def test_the_models_list_is_denied_to_those_who_may_send_nothing():
     assert 401 == outcome.error.status
 
 
+async def test_with_keys_on_the_holder_is_charged_and_the_engine_sees_neither_key_nor_claim():
+    shop = Shop(Settings(identity="api_key"), users={"lgy": User("lgy", 1)}, keys={"k": "lgy"})
+
+    outcome = routed(await shop.admit(authorization="Bearer k", user="root"))
+
+    assert ("authorization", "user") == outcome.withheld
+    assert (429, "rpm", None) == refused(await shop.admit(authorization="Bearer k"))
+    assert (401, "invalid_key", None) == refused(await shop.admit(authorization="Bearer x", user="lgy"))
+    routed(await shop.admit(user="lgy"))  # nobody in particular
+    shop.away = True
+    assert (503, "limiter_away", None) == refused(await shop.admit(authorization="Bearer k"))
+
+
+async def test_a_malformed_body_shows_the_limits_of_the_holder_and_nothing_to_a_bad_key():
+    shop = Shop(Settings(identity="api_key"), users={"lgy": User("lgy", 3)}, keys={"k": "lgy"})
+    shown = [
+        (await shop.pipeline.refuse(Refuse(BadRequestError("x"), {"authorization": f"Bearer {key}"}))).headers
+        for key in ("k", "x")
+    ]
+    assert ["3", None] == [headers.get("x-ratelimit-remaining-requests") for headers in shown]
+
+
 async def test_a_choice_among_pods_that_all_fail_their_checks_is_counted_as_a_fallback():
     shop = Shop()
     shop.fleet._health_fail_open = True
@@ -175,18 +256,3 @@ async def test_names_that_clients_make_up_are_not_remembered():
         await shop.admit({"model": f"made-up-{number}"})
     await shop.admit()
     assert ["m"] == list(shop.pipeline._estimators)
-
-
-async def test_pods_that_leave_while_the_limiter_is_asked_are_a_503_also_when_the_limiter_leaves_with_them():
-    class Leaving(MemoryLimiter):
-        async def reserve(self, charge: Charge) -> Verdict:
-            shop.fleet.replace(FleetDescription({MODEL: ModelPolicy()}))
-            return await super().reserve(charge)
-
-        async def settle(self, reservation: Reservation, tokens: int) -> None:
-            raise LimiterUnavailableError(reservation.user)
-
-    shop = Shop(limiter=Leaving(lambda name: User(name, 3, 1000), lambda: 1000.0))
-
-    assert (503, "no_ready_pod", None) == refused(await shop.admit(user="lgy"))
-    assert b'forebay_errors_total{where="settle"} 1.0' in shop.metrics.render()

@@ -2,9 +2,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from ratelimit import coalescer as coalescer_module
 from ratelimit.coalescer import Coalescer, NotSentError, Script
 from ratelimit.limits import LimiterUnavailableError
 from tests.support.redis import RedisServer
@@ -39,7 +42,7 @@ async def test_each_caller_gets_its_own_reply(server):
 
 async def test_the_calls_of_one_tick_reach_redis_in_one_read(server):
     async with a_coalescer(server) as coalescer:
-        await echo(coalescer, 0)
+        await asyncio.gather(echo(coalescer, 0), echo(coalescer, 0))
         idle = reads(server)
         looking = reads(server) - idle
 
@@ -206,3 +209,66 @@ async def test_closing_fails_the_calls_still_waiting(mortal_server):
     assert all(isinstance(result, LimiterUnavailableError) for result in results)
     with pytest.raises(NotSentError):
         coalescer.call(ECHO, (), (1,))
+
+
+async def test_a_call_that_waited_for_a_slow_batch_has_only_the_rest_of_its_time(server, tmp_path):
+    async with a_slow_line(server, tmp_path / "slow.sock") as line:
+        coalescer = Coalescer(f"unix://{line.path}", (ECHO,), timeout_s=1.2)
+        await echo(coalescer, 0)
+        line.delay_s = 0.8
+        first = asyncio.create_task(echo(coalescer, 1))
+        await asyncio.sleep(0.1)
+
+        with pytest.raises(LimiterUnavailableError):  # it would take 1.5 s
+            await echo(coalescer, 2)
+
+        assert 1 == await first
+        await coalescer.aclose()
+
+
+@dataclass
+class SlowLine:
+    """Where to connect, and how late answers come."""
+
+    path: Path
+    delay_s: float = 0.0
+
+
+@asynccontextmanager
+async def a_slow_line(server: RedisServer, path: Path) -> AsyncIterator[SlowLine]:
+    line, tasks = SlowLine(path), []
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, back: bool) -> None:
+        try:
+            while data := await reader.read(2**16):
+                await asyncio.sleep(line.delay_s if back else 0)
+                writer.write(data)
+        finally:
+            writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream, there = await asyncio.open_unix_connection(server.url.removeprefix("unix://"))
+        tasks.append(asyncio.create_task(carry(reader, there, back=False)))
+        tasks.append(asyncio.create_task(carry(upstream, writer, back=True)))
+
+    async with await asyncio.start_unix_server(connected, path):
+        yield line
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_redis_that_is_too_slow_again_and_again_is_left_alone_for_longer_each_time(mortal_server, monkeypatch):
+    monkeypatch.setattr(coalescer_module, "PROBE_EVERY_S", 0.05)
+    async with a_coalescer(mortal_server, timeout_s=0.2) as coalescer:
+        for failures in range(5):
+            mortal_server.pause()
+            with pytest.raises(LimiterUnavailableError):
+                await echo(coalescer, 0)
+            mortal_server.resume()
+            failed_s = time.monotonic()
+            await coalescer.wait_up()
+            assert time.monotonic() - failed_s > 0.9 * 0.05 * 2**failures - 0.01
+
+        assert 1 == await echo(coalescer, 1)
+        assert 0 == coalescer._failures

@@ -1,17 +1,27 @@
-from ratelimit.limits import Admitted, LimitKind, Quota, Refused, User
-from ratelimit.plan import Window
+from ratelimit.limits import Admitted, LimitKind, Quota, Rates, Refused, Reservation, User
+from ratelimit.plan import SECOND, Window, leaves_in_s, quotas, refused
 
 T = 1_700_000_000.0
+KINDS = (LimitKind.RPM, LimitKind.TPM)
+
+
+def reserve(window: Window, user: User, tokens: int, now_s: float) -> Admitted | Refused:
+    rates = Rates(user.rpm, user.tpm)
+    obstacles = window.obstacles(rates, tokens, now_s, KINDS)
+    if obstacles:
+        return refused(obstacles, quotas(rates, window.read(now_s)), None, None)
+    slot = window.take(tokens, now_s)
+    return Admitted(Reservation(user.name, slot, tokens), *quotas(rates, window.read(now_s)))
 
 
 def admit(window: Window, user: User, tokens: int, now_s: float) -> Admitted:
-    verdict = window.reserve(user, tokens, now_s)
+    verdict = reserve(window, user, tokens, now_s)
     assert isinstance(verdict, Admitted), verdict
     return verdict
 
 
 def refuse(window: Window, user: User, tokens: int, now_s: float) -> Refused:
-    verdict = window.reserve(user, tokens, now_s)
+    verdict = reserve(window, user, tokens, now_s)
     assert isinstance(verdict, Refused), verdict
     return verdict
 
@@ -55,9 +65,9 @@ def test_a_charge_counts_until_its_whole_second_has_left_the_window():
 def test_the_burst_at_the_edge_of_a_fixed_window_is_refused():
     window, user = Window(), User("u", rpm=100)
     edge = T - T % 60 + 60
-    before = [window.reserve(user, 1, edge - 0.01) for _ in range(100)]
+    before = [reserve(window, user, 1, edge - 0.01) for _ in range(100)]
 
-    after = [window.reserve(user, 1, edge + 0.01) for _ in range(100)]
+    after = [reserve(window, user, 1, edge + 0.01) for _ in range(100)]
 
     assert all(isinstance(verdict, Admitted) for verdict in before)
     assert all(isinstance(verdict, Refused) for verdict in after)
@@ -152,3 +162,26 @@ def test_limits_up_to_two_to_the_53_are_exact():
 
     assert 2**53 == window.read(T).tokens
     refuse(window, user, 1, T)
+
+
+def test_given_back_requests_make_room_and_the_reset_is_of_those_that_are_left():
+    window, user = Window(), User("u", rpm=2)
+    admit(window, user, 5, T)
+    slot = admit(window, user, 5, T + 10).reservation.slot
+    window.settle(slot, 5, 0, requests=1)
+
+    assert (1, 5) == window.read(T + 10)[1:3]
+    assert 51.0 == quotas(Rates(2), window.read(T + 10))[0].reset_s
+    admit(window, user, 5, T + 10)
+
+
+def test_a_second_is_cut_into_twentieths():
+    window, rates, kinds = Window(SECOND), Rates(2), (LimitKind.RPS, LimitKind.RPS)
+    slot = window.take(0, T + 0.0625)
+    window.take(0, T + 0.5)
+
+    (obstacle,) = window.obstacles(rates, 0, T + 0.5, kinds)
+
+    assert (LimitKind.RPS, 2, 0.6) == obstacle
+    assert 0.6 == leaves_in_s(slot, T + 0.5, SECOND)
+    assert [] == window.obstacles(rates, 0, T + 1.125, kinds)

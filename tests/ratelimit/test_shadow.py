@@ -5,7 +5,17 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ratelimit import shadow as shadow_module
-from ratelimit.limits import Charge, LimiterUnavailableError, Quota, UnknownUser, User
+from ratelimit.limits import (
+    Admitted,
+    Charge,
+    LimiterUnavailableError,
+    LimitKind,
+    Quota,
+    Rates,
+    Refused,
+    UnknownUser,
+    User,
+)
 from ratelimit.redis_limiter import RedisLimiter, user_key, window_key
 from ratelimit.shadow import ShadowLimiter, WhenAway
 from tests.support.limiters import a_redis_limiter, admit, put_user, refuse, used
@@ -197,6 +207,107 @@ async def test_load_across_an_absence_never_admits_more_than_the_limit(mortal_se
         await refuse(limiter, "u")
 
 
+async def test_a_reserve_whose_answer_was_lost_is_charged_once_after_the_return(mortal_server):
+    put_user(mortal_server, User("u", rpm=9, tpm=1000, concurrency=9, models={"m": Rates(rpm=9)}))
+    async with a_shadow(mortal_server, timeout_s=0.3) as limiter:
+        await admit(limiter, "u", 1, "m")
+        mortal_server.pause()
+        verdicts = await asyncio.gather(*(admit(limiter, "u", 100, "m") for _ in range(3)))
+        mortal_server.resume()
+        await until(lambda: limiter.up)
+
+        verdict = await admit(limiter, "u", 1, "m")
+
+        assert [(2, 101), (3, 201), (4, 301)] == [(each.requests.used, each.tokens.used) for each in verdicts]
+        assert (5, 302, 5) == (verdict.requests.used, verdict.tokens.used, verdict.model[0].used)
+
+
+async def test_a_lost_reserve_that_was_refused_a_place_elsewhere_is_not_charged_at_all(mortal_server):
+    put_user(mortal_server, User("u", rpm=9))
+    async with a_shadow(mortal_server, "deny", timeout_s=0.3) as limiter:
+        await admit(limiter, "u")
+        mortal_server.pause()
+        with pytest.raises(LimiterUnavailableError):
+            await limiter.reserve(Charge("u", 1))
+        mortal_server.resume()
+        await until(lambda: limiter.up)
+
+        assert 2 == (await admit(limiter, "u")).requests.used
+
+
+async def test_each_of_several_replicas_enforces_its_share(mortal_server):
+    put_user(mortal_server, User("u", rpm=10, tpm=103, concurrency=6, models={"m": Rates(rpm=5)}))
+    put_user(mortal_server, User("v", rpm=2, tpm=100))
+    async with a_shadow(mortal_server) as one, a_shadow(mortal_server) as two, a_shadow(mortal_server) as three:
+        replicas = (one, two, three)
+        for limiter in (*replicas, *replicas):
+            await limiter._primary.beat()
+        for limiter in replicas:
+            await admit(limiter, "u", 1, "m")
+            await limiter.check(Charge("v", 1))
+        await admit(one, "v", 90)
+        for limiter in replicas:
+            await limiter.reserve(Charge("v", 50))
+        await leave(mortal_server, one)
+
+        of_u = [await count_admitted(limiter, Charge("u", 1, "m")) for limiter in replicas]
+        of_v = [await limiter.reserve(Charge("v", 5)) for limiter in replicas]
+
+        assert sum(of_u) <= 2  # of the five for the model three are used
+        assert sum(isinstance(verdict, Admitted) for verdict in of_v) <= 1
+        assert all(verdict.retry_after_s is not None for verdict in of_v if isinstance(verdict, Refused))
+        whole_but_none = await one.reserve(Charge("v", 101))
+        assert isinstance(whole_but_none, Refused) and whole_but_none.retry_after_s is None
+
+
+async def count_admitted(limiter: ShadowLimiter, charge: Charge) -> int:
+    verdicts = [await limiter.reserve(charge) for _ in range(10)]
+    return sum(isinstance(verdict, Admitted) for verdict in verdicts)
+
+
+async def test_places_taken_alone_are_told_on_return_and_given_back_once(mortal_server):
+    put_user(mortal_server, User("u", concurrency=3))
+    async with a_shadow(mortal_server) as limiter:
+        before = await admit(limiter, "u")
+        await leave(mortal_server, limiter)
+        alone = await admit(limiter, "u")
+        await admit(limiter, "u")
+        refused = await refuse(limiter, "u")
+        limiter.release(before.reservation)
+        await admit(limiter, "u")
+        await come_back(mortal_server, limiter)
+        for _ in range(2):
+            limiter._primary.renew()
+
+        await refuse(limiter, "u")
+        limiter.release(alone.reservation)
+        await admit(limiter, "u")
+        assert (LimitKind.CONCURRENCY, 1.0) == (refused.kind, refused.retry_after_s)
+
+
+async def test_nobody_in_particular_meets_the_limit_of_the_model_while_redis_is_away_too(mortal_server):
+    async with a_shadow(mortal_server) as limiter:
+        await admit(limiter, "", 5, "m", rps=2)
+        await leave(mortal_server, limiter)
+
+        verdicts = [await limiter.reserve(Charge("", 5, "m", rps=2)) for _ in range(3)]
+        await limiter.settle(verdicts[0].reservation, 3)
+
+        assert [Admitted, Admitted, Refused] == [type(verdict) for verdict in verdicts]
+        assert {} == limiter._ledger
+
+
+async def test_a_dry_run_goes_on_too(mortal_server):
+    put_user(mortal_server, User("u", rpm=1))
+    async with a_shadow(mortal_server) as limiter:
+        await limiter.reserve(Charge("u", 1))
+        await leave(mortal_server, limiter)
+
+        assert isinstance(await limiter.check(Charge("u", 1)), Refused)
+    async with a_shadow(mortal_server, "allow") as limiter:
+        assert isinstance(await limiter.check(Charge("u", 1)), Admitted)
+
+
 async def test_a_settlement_that_may_have_run_is_not_repeated(mortal_server):
     put_user(mortal_server, User("u"))
     async with a_shadow(mortal_server, timeout_s=0.3) as limiter:
@@ -262,6 +373,11 @@ class Unplugged:
     @property
     def up(self) -> bool:
         return self.plugged
+
+    share = (0, 1)
+
+    def running(self, user: str) -> int:
+        return 0
 
     def now_s(self) -> float:
         return self.limiter.now_s()

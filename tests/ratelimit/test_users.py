@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ratelimit.limits import MalformedUserError, User
+from ratelimit.limits import MalformedUserError, Rates, User
 from ratelimit.redis_limiter import user_key, window_key
 from ratelimit.users import UserStore, UserStoreUnavailableError
 from tests.support.limiters import a_redis_limiter, admit, refuse
@@ -98,7 +98,23 @@ async def test_listing_nobody_is_an_empty_list(store):
     assert [] == await store.list()
 
 
-@pytest.mark.parametrize("record", ["", "no json", "[1]", '{"rpm":"3"}', '{"rpm":-1}', '{"tpm":1.5}', '{"tpm":true}'])
+async def test_places_and_limits_for_models_are_stored_when_set_and_removed_by_an_update_without(server, store):
+    user = User("u", 1, 2, 3, {"m": Rates(4, None)})
+    await store.create(user)
+
+    record = {"name": "u", "rpm": 1, "tpm": 2, "concurrency": 3, "models": {"m": {"rpm": 4, "tpm": None}}}
+    assert (record, user) == (stored(server, "u"), await store.read("u"))
+    await store.update(User("u", 1))
+    assert {"name": "u", "rpm": 1, "tpm": None} == stored(server, "u")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "", "no json", "[1]", '{"rpm":"3"}', '{"rpm":-1}', '{"tpm":1.5}', '{"tpm":true}', '{"concurrency":-1}',
+        '{"models":[1]}', '{"models":{"m":5}}', '{"models":{"m":{"rpm":"1"}}}',
+    ],
+)  # fmt: skip
 async def test_a_malformed_record_is_told_and_can_be_repaired_or_removed(server, store, record):
     put(server, "u", record)
     with pytest.raises(MalformedUserError):

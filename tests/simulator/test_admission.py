@@ -39,3 +39,9 @@ def test_requests_without_a_user_are_dealt_to_the_named_ones_in_turn():
 
     assert ["a", "x", "b", "a"] == [request.user for request in dealt(trace, ["a", "*", "b"])]
     assert ["", "x", "", ""] == [request.user for request in dealt(trace, ["*"])]
+
+
+def test_requests_without_a_user_share_the_limits_of_everybody():
+    admission = Admission(parse_users("*:rpm=1"), output_tokens=1)
+
+    assert ["", "rpm"] == [admission.ask(a_request(), 0.0)[0] for _ in range(2)]

@@ -7,7 +7,8 @@ import httpx
 
 from gateway.admin.app import create_admin_app
 from gateway.http import operation_routes
-from ratelimit.limits import Charge, LimiterUnavailableError, Reservation, Usage, User, Verdict
+from ratelimit.keys import Key
+from ratelimit.limits import Charge, LimiterUnavailableError, Reservation, UnknownUser, Usage, User, Verdict
 
 
 class StoreAwayError(Exception):
@@ -47,16 +48,50 @@ class MemoryUsers:
 
 
 @dataclass
+class MemoryKeys:
+    """Keys in a dict: id -> secret and record."""
+
+    made: dict[str, tuple[str, Key]] = field(default_factory=dict)
+    away: bool = False
+
+    async def create(self, user: str, name: str) -> tuple[str, Key]:
+        if self.away:
+            raise StoreAwayError
+        number = len(self.made) + 1
+        self.made[f"id{number}"] = f"secret-{number}", Key(f"id{number}", user, name, 1000 + number, "last")
+        return self.made[f"id{number}"]
+
+    async def list(self, user: str) -> list[Key]:
+        if self.away:
+            raise StoreAwayError
+        return [key for _, key in self.made.values() if key.user == user]
+
+    async def revoke(self, user: str, key_id: str) -> Key | None:
+        keys = {key.id: key for key in await self.list(user)}
+        return self.made.pop(key_id)[1] if key_id in keys else None
+
+    async def revoke_all(self, user: str) -> None:
+        for key in await self.list(user):
+            del self.made[key.id]
+
+
+@dataclass
 class ToldLimiter:
-    """A limiter that knows the usage it was told; nothing else is asked of it here."""
+    """A limiter that knows the usage and the verdicts it was told; nothing else is asked of it here."""
 
     used: dict[str, Usage] = field(default_factory=dict)
+    verdicts: dict[Charge, Verdict] = field(default_factory=dict)
     away: bool = False
 
     async def reserve(self, charge: Charge) -> Verdict:
         raise NotImplementedError
 
-    async def settle(self, reservation: Reservation, tokens: int) -> None:
+    async def check(self, charge: Charge) -> Verdict:
+        if self.away:
+            raise LimiterUnavailableError
+        return self.verdicts.get(charge) or UnknownUser(charge.user)
+
+    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         raise NotImplementedError
 
     async def usage(self, user: str) -> Usage | None:
@@ -70,6 +105,7 @@ class Admin:
     """The application, its surroundings and a client."""
 
     users: MemoryUsers
+    keys: MemoryKeys
     limiter: ToldLimiter
     client: httpx.AsyncClient
 
@@ -79,9 +115,10 @@ class Admin:
 
 def an_admin(token: str = "", not_ready: tuple[str, ...] = (), models: tuple[str, ...] = ()) -> Admin:
     """An admin interface without a server."""
-    users, limiter = MemoryUsers(), ToldLimiter()
+    users, keys, limiter = MemoryUsers(), MemoryKeys(), ToldLimiter()
     app = create_admin_app(
         users,
+        keys,
         limiter,
         lambda: models,
         operations=operation_routes(lambda: b"a_metric 1\n", "text/plain", lambda: not_ready),
@@ -89,4 +126,4 @@ def an_admin(token: str = "", not_ready: tuple[str, ...] = (), models: tuple[str
         token=token,
     )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return Admin(users, limiter, httpx.AsyncClient(transport=transport, base_url="http://admin"))
+    return Admin(users, keys, limiter, httpx.AsyncClient(transport=transport, base_url="http://admin"))

@@ -4,11 +4,11 @@ Lives here: the same handles on the in-memory and the Redis limiter.  Not here: 
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from ratelimit.limits import Admitted, Charge, Limiter, Refused, User
+from ratelimit.limits import Admitted, Charge, Limiter, Refused, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from ratelimit.redis_limiter import RedisLimiter, user_key
 from tests.support.redis import RedisServer
@@ -50,7 +50,9 @@ class World:
 def put_user(server: RedisServer, user: User) -> None:
     """Store a user as other tools do."""
     with server.client() as client:
-        client.set(user_key(user.name), json.dumps({"name": user.name, "rpm": user.rpm, "tpm": user.tpm}))
+        models = {model: rates._asdict() for model, rates in user.models.items()}
+        record = {"name": user.name, "rpm": user.rpm, "tpm": user.tpm, "concurrency": user.concurrency}
+        client.set(user_key(user.name), json.dumps({**record, "models": models}))
 
 
 @asynccontextmanager
@@ -73,14 +75,14 @@ async def a_redis_limiter(
         await limiter.aclose()
 
 
-async def admit(limiter: Limiter, user: str, tokens: int = 0) -> Admitted:
-    verdict = await limiter.reserve(Charge(user, tokens))
+async def admit(limiter: Limiter, user: str, tokens: int = 0, model: str = "", rps: int | None = None) -> Admitted:
+    verdict = await limiter.reserve(Charge(user, tokens, model, rps))
     assert isinstance(verdict, Admitted), verdict
     return verdict
 
 
-async def refuse(limiter: Limiter, user: str, tokens: int = 0) -> Refused:
-    verdict = await limiter.reserve(Charge(user, tokens))
+async def refuse(limiter: Limiter, user: str, tokens: int = 0, model: str = "", rps: int | None = None) -> Refused:
+    verdict = await limiter.reserve(Charge(user, tokens, model, rps))
     assert isinstance(verdict, Refused), verdict
     return verdict
 
@@ -90,3 +92,7 @@ async def used(limiter: Limiter, name: str) -> tuple[User, int, int]:
     usage = await limiter.usage(name)
     assert usage is not None
     return usage.user, usage.requests.used, usage.tokens.used
+
+
+def count_admitted(verdicts: Sequence[Verdict]) -> int:
+    return sum(isinstance(verdict, Admitted) for verdict in verdicts)

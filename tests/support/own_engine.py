@@ -3,11 +3,15 @@
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import orjson
+
+PAUSE_S = 0.002
+"""After a piece of an answer, so that it travels alone."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,12 @@ class Received:
 
 @dataclass(frozen=True)
 class Reply:
+    """An answer with its length, or in `pieces`, each sent on its own."""
+
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
+    pieces: tuple[bytes, ...] = ()
 
 
 def usage_reply(prompt_tokens: int = 7, completion_tokens: int = 5, **headers: str) -> Reply:
@@ -105,11 +112,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
-        headers = {"content-type": "application/json", "content-length": str(len(reply.body)), **reply.headers}
+        framing = {"transfer-encoding": "chunked"} if reply.pieces else {"content-length": str(len(reply.body))}
+        headers = {"content-type": "application/json", **framing, **reply.headers}
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(reply.body)
+        for piece in reply.pieces:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            time.sleep(PAUSE_S)
+        self.wfile.write(b"0\r\n\r\n" if reply.pieces else reply.body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         pass

@@ -33,11 +33,11 @@ class RedisServer:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Return once it answers."""
         command = [
             str(REDIS_SERVER_PATH), "--port", "0", "--unixsocket", f"{self.folder}/redis.sock",
-            "--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", "always",
+            "--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", "always", *options,
         ]  # fmt: skip
         log = (self.folder / "redis.log").open("ab")
         with log:

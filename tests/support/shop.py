@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 
 from gateway.extproc.commands import Admit
-from gateway.extproc.events import Refused, Routed
+from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet import Fleet
+from gateway.identity import Identity
 from gateway.ledger import Ledger
 from gateway.metrics import Metrics
 from gateway.openai.paths import Operation
@@ -28,8 +29,14 @@ class AwayLimiter:
     async def reserve(self, charge: Charge) -> Verdict:
         raise LimiterUnavailableError(charge.user)
 
-    async def settle(self, reservation: Reservation, tokens: int) -> None:
+    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         raise LimiterUnavailableError(reservation.user)
+
+    def release(self, reservation: Reservation) -> None:
+        """It has no place to give back."""
+
+    async def check(self, charge: Charge) -> Verdict:
+        raise LimiterUnavailableError(charge.user)
 
     async def usage(self, user: str) -> Usage | None:
         raise LimiterUnavailableError(user)
@@ -44,6 +51,8 @@ class Shop:
     users: dict[str, User] = field(default_factory=dict)
     limiter: Limiter | None = None
     first_id: int = 1
+    keys: dict[str, str] = field(default_factory=dict)  # key -> user
+    away: bool = False
 
     def __post_init__(self) -> None:
         self.fleet: Fleet = a_fleet(
@@ -56,6 +65,7 @@ class Shop:
         self.ledger = Ledger(self.fleet, self.limiter, self.metrics, self.settings.limits.settle_grace_s, self.clock)
         self.pipeline = Pipeline(
             settings=self.settings,
+            identity=Identity(self.settings, self),
             fleet=self.fleet,
             limiter=self.limiter,
             ledger=self.ledger,
@@ -65,15 +75,23 @@ class Shop:
             first_id=self.first_id,
         )
 
+    async def user_of(self, key: str) -> str | None:
+        """Keys are as `keys` says; as a ring of keys, `away` like Redis."""
+        if self.away:
+            raise LimiterUnavailableError
+        return self.keys.get(key)
+
     def clock(self) -> float:
         return self.now_s
 
-    async def admit(self, body: dict[str, Any] | None = None, subset: Any = None, **headers: str) -> Refused | Routed:
+    async def admit(
+        self, body: dict[str, Any] | None = None, subset: Any = None, **headers: str
+    ) -> Refused | Routed | Answered:
         """The pipeline's answer; an admitted request's id is `self.last_id`."""
         request = parse_request(Operation.CHAT, "", orjson.dumps({**CHAT, **(body or {})}))
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         outcome = await self.pipeline.admit(Admit(request, named, subset))
-        if isinstance(outcome, Refused):
+        if isinstance(outcome, Refused | Answered):
             return outcome
         routed, self.last_id = outcome
         return routed
@@ -82,3 +100,15 @@ class Shop:
         """One sample of the metrics page, 0 when it is not there."""
         lines = dict(line.rsplit(" ", 1) for line in self.metrics.render().decode().splitlines() if line[0] != "#")
         return float(lines.get(name, 0))
+
+
+def refused(outcome: Refused | Routed | Answered) -> tuple[int, str, str | None]:
+    """Status, kind and parameter of a refusal."""
+    assert isinstance(outcome, Refused)
+    return outcome.error.status, outcome.error.kind, outcome.error.param
+
+
+def routed(outcome: Refused | Routed | Answered) -> Routed:
+    """Nothing else."""
+    assert isinstance(outcome, Routed), outcome
+    return outcome

@@ -25,18 +25,22 @@ from gateway.metrics import BEAT_S
 from tests.support.source_tree import ROOT
 from tests.support.waiting import until
 
+_FULL_DUPLEX = "response_mode: ext_proc\nenvoy: {body_mode: full_duplex_streamed}"
 COMBINATIONS = {
-    "pyvoy-metadata": "",
-    "grpc-metadata": "transport: grpc",
-    "pyvoy-ext_proc": "response_mode: ext_proc",
-    "pyvoy-full_duplex": "response_mode: ext_proc\nenvoy: {body_mode: full_duplex_streamed}",
+    "http2-metadata": "",
+    "grpc-metadata": "transport: grpc\nenvoy: {body_mode: buffered}",
+    "pyvoy-ext_proc": "transport: pyvoy\nresponse_mode: ext_proc",
+    "http2-full_duplex": _FULL_DUPLEX,
 }
 """Name -> configuration: what every functional test runs on.  The first is the default."""
 _IMPATIENT = "timeouts: {idle_s: 2, connect_s: 0.5}\nhealth: {failures: 1000}"
 """Silence is given up soon, and only requests, not health checks, find out that an engine is down."""
+_KEYS = "identity: api_key"
 SPECIAL = {
     "impatient-metadata": _IMPATIENT,
     "impatient-ext_proc": f"{_IMPATIENT}\nresponse_mode: ext_proc",
+    "keys-metadata": _KEYS,
+    "keys-full_duplex": f"{_KEYS}\n{_FULL_DUPLEX}",
 }
 """The same for tests that need something else."""
 
@@ -46,7 +50,7 @@ def on(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("stack", names, indirect=True)
 
 
-on_the_default = on("pyvoy-metadata")
+on_the_default = on("http2-metadata")
 START_S = 60.0
 """For the slowest machine; a start takes 3 s."""
 STOP_S = 45.0
@@ -133,7 +137,7 @@ class Stack:
         method = "POST" if body else "GET"
         return httpx.request(method, self.variables["ADMIN"] + path, json=body or None, trust_env=False, timeout=30)
 
-    def user(self, **limits: int) -> str:
+    def user(self, **limits: Any) -> str:
         """The name of a new user with these limits, `rpm` and `tpm`; by default both are there and wide."""
         name = next(self._names)
         answer = self.admin("/CreateUser", name=name, **(limits or {"rpm": 1000, "tpm": 1_000_000}))

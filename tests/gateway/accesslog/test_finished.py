@@ -2,8 +2,9 @@
 
 import pytest
 
-from gateway.accesslog.finished import Finished, decode
+from gateway.accesslog.finished import decode
 from gateway.openai.usage import Usage
+from gateway.settlement import Seen
 from proto import access_log_service_pb2 as service
 from tests.support.access_log import put
 
@@ -26,17 +27,16 @@ def test_an_entry_tells_usage_pod_and_times():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1", prompt_tokens=7, completion_tokens=9)
 
-    assert [
-        Finished("0-1", 200, "10.0.0.1:8000", Usage(7, 9), None, False, False, 533, 2.5)
-    ] == decode(message.SerializeToString())  # fmt: skip
+    seen = Seen(200, Usage(7, 9), response_bytes=533, duration_s=2.5, upstream="10.0.0.1:8000")
+    assert [("0-1", seen)] == decode(message.SerializeToString())
 
 
 def test_usage_that_is_no_number_is_unknown():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1")
     put(message.http_logs.log_entry[0], "usage", prompt_tokens=None, completion_tokens="9")
-    (finished,) = decode(message.SerializeToString())
-    assert finished.usage is None
+    ((_, seen),) = decode(message.SerializeToString())
+    assert seen.usage is None
 
 
 @pytest.mark.parametrize("tokens", [float("nan"), float("inf"), 1.5, 1e300, -1.0])
@@ -44,30 +44,30 @@ def test_a_number_of_tokens_that_cannot_be_is_unknown_and_costs_no_other_entry(t
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1", total_tokens=tokens)
     an_entry(message, "0-2", total_tokens=3)
-    assert [None, Usage(stated_total=3)] == [entry.usage for entry in decode(message.SerializeToString())]
+    assert [None, Usage(stated_total=3)] == [seen.usage for _, seen in decode(message.SerializeToString())]
 
 
 def test_a_duration_that_envoy_did_not_tell_is_unknown():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1")
     message.http_logs.log_entry[0].common_properties.ClearField("duration")
-    (finished,) = decode(message.SerializeToString())
-    assert finished.duration_s is None
+    ((_, seen),) = decode(message.SerializeToString())
+    assert seen.duration_s is None
 
 
 def test_requests_that_were_not_ours_are_passed_over():
     message = service.StreamAccessLogsMessage()
     an_entry(message, None)
     an_entry(message, "0-2")
-    assert ["0-2"] == [entry.exchange for entry in decode(message.SerializeToString())]
+    assert ["0-2"] == [exchange for exchange, _ in decode(message.SerializeToString())]
 
 
 def test_a_client_that_left_and_an_error_inside_a_stream_are_seen():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-3", error_code=500)
     message.http_logs.log_entry[0].common_properties.response_flags.downstream_connection_termination = True
-    (finished,) = decode(message.SerializeToString())
-    assert (500, True, None) == (finished.error_code, finished.client_gone, finished.usage)
+    ((_, seen),) = decode(message.SerializeToString())
+    assert (500, True, None) == (seen.error_code, seen.cut, seen.usage)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_an_answer_that_is_not_whole_is_the_pods_failure_whatever_its_status(fla
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-4")
     setattr(message.http_logs.log_entry[0].common_properties.response_flags, flag, True)
-    (finished,) = decode(message.SerializeToString())
-    assert (200, True, False) == (finished.status, finished.pod_broke_off, finished.client_gone)
+    ((_, seen),) = decode(message.SerializeToString())
+    assert (200, True, False) == (seen.status, seen.broken, seen.cut)
 
 
 def test_bytes_that_are_no_message_are_refused():

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from ratelimit.limits import Quota, Usage, User
+from ratelimit.limits import Admitted, Charge, LimitKind, Quota, Refused, Reservation, Usage, User
 from tests.support.admin import an_admin
 
 LGY = {"name": "lgy", "rpm": 3, "tpm": 1000}
@@ -98,6 +98,26 @@ async def test_usage_names_what_was_used_and_the_limits(name):
     assert (200, expected) == (answer.status_code, answer.json())
 
 
+async def test_a_check_says_what_the_limiter_foresees():
+    admin = an_admin()
+    quotas = Quota(3, 3, 20.5), Quota(100, 40, 20.5)
+    admin.limiter.verdicts = {
+        Charge("lgy", 60): Admitted(Reservation("lgy", 1, 60), *quotas),
+        Charge("lgy", 61, "m"): Refused(LimitKind.TPM, 100, 20.5, *quotas),
+    }
+
+    fits = await admin.call("/users/lgy/check", {"tokens": 60})
+    over = await admin.call("/users/lgy/check", {"tokens": 61, "model": "m"})
+    nobody = await admin.call("/users/nobody/check", {"tokens": 1})
+    bad = await admin.call("/users/lgy/check", {"tokens": -1})
+
+    fields = {"kind": None, "limit": None, "retry_after_s": None, "estimated_tokens": 60}
+    assert (200, {"admitted": True, **fields}) == (fits.status_code, fits.json())
+    refused = {"admitted": False, "kind": "tpm", "limit": 100, "retry_after_s": 20.5, "estimated_tokens": 61}
+    assert (200, refused) == (over.status_code, over.json())
+    assert (404, 422) == (nobody.status_code, bad.status_code)
+
+
 async def test_usage_of_nobody_is_404():
     answer = await an_admin().client.get("/users/nobody/usage")
 
@@ -167,7 +187,8 @@ async def test_openapi_describes_every_call_and_needs_nothing_from_elsewhere():
     document = await an_admin().client.get("/openapi.json")
 
     paths = document.json()["paths"]
-    assert {*CALLS, "/users", "/users/{name}/usage", "/v1/models"} == set(paths)
+    users = ("/users", "/users/{name}/usage", "/users/{name}/check", "/users/{name}/keys")
+    assert {*CALLS, "/CreateKey", "/RevokeKey", *users, "/v1/models"} == set(paths)
     assert {"200", "400", "401", "404", "413", "415", "422", "503"} == set(paths["/CreateUser"]["post"]["responses"])
     user = document.json()["components"]["schemas"]["UserBody"]["properties"]
     assert "unlimited" in user["rpm"]["description"]

@@ -21,6 +21,12 @@ JSON = {"content-type": "application/json"}
         ({"name": "u", "rpm": []}, "rpm"),
         ({"name": "u", "rpm": 2**53 + 1}, "rpm"),
         ({"name": "u", "rpm": 10**30}, "rpm"),
+        ({"name": "u", "concurrency": -1}, "concurrency"),
+        ({"name": "u", "models": []}, "models"),
+        ({"name": "u", "models": {"m": 5}}, "models.m"),
+        ({"name": "u", "models": {"m": {"rpm": 1.5}}}, "models.m.rpm"),
+        ({"name": "u", "models": {"m": {"rps": 1}}}, "models.m.rps"),
+        ({"name": "u", "models": {"": {}}}, "models..[key]"),
         ({"name": ""}, "name"),
         ({"name": "ü" * 129}, "name"),
         ({"name": "a\nb"}, "name"),
@@ -50,8 +56,20 @@ async def test_every_problem_is_named_as_key_value_rule():
 
     assert (
         "name = '', must be 1 to 256 bytes of UTF-8; rpm = -1, must be greater than or equal to 0; "
-        "rmp is unknown, known fields: name, rpm, tpm"
+        "rmp is unknown, known fields: name, rpm, tpm, concurrency, models"
     ) == answer.json()["message"]
+
+
+async def test_places_and_limits_for_models_are_shown_when_set_and_only_then():
+    admin = an_admin()
+    body = {"name": "u", "rpm": 1, "tpm": None, "concurrency": 2, "models": {"m": {"rpm": 3, "tpm": None}}}
+
+    created = (await admin.call("/CreateUser", body)).json()["user"]
+    plain = (await admin.call("/UpdateUser", {"name": "u", "rpm": 1})).json()["user"]
+
+    assert body == created
+    assert {"name": "u", "rpm": 1, "tpm": None} == plain
+    assert {"users": [plain]} == (await admin.client.get("/users")).json()
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "ü" * 128, "李 雷", "a/b", "{user}"])

@@ -15,7 +15,7 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"  # as vLLM sends it
 
 
 def gateway_for(address: str, **options: object) -> Processor:
-    exchange = {"exchange": "1", "worker": "0"}
+    exchange = {"exchange": "0-1"}
     return Processor(lambda seen: Answer(address, "m", {"forebay": exchange}), **options)  # type: ignore[arg-type]  # passed on
 
 

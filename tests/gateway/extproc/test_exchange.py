@@ -157,6 +157,17 @@ def test_names_that_only_the_gateway_may_set_are_removed_from_the_request():
     assert "10.0.0.1:8000,10.0.0.2:8000" == reply.mutation.set_headers["x-gateway-destination-endpoint"]
 
 
+@pytest.mark.parametrize("mode", [BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED])
+def test_what_pods_may_not_see_is_removed_in_every_body_mode(mode: BodyMode):
+    machine = exchange()
+    for event in (headers(mode, authorization="Bearer k"), RequestBody(BODY, True)):
+        machine.step(event)
+
+    reply, *_ = machine.step(ROUTED._replace(withheld=("authorization",)))
+
+    assert ("authorization",) == reply.mutation.remove_headers
+
+
 @pytest.mark.parametrize("mode", [BodyMode.NONE, BodyMode.STREAMED])
 def test_a_mode_in_which_headers_leave_before_the_body_is_known_is_refused(mode: BodyMode):
     assert Playbook(exchange()) >> headers(mode) << refuses(500)

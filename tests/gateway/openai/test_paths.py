@@ -3,21 +3,22 @@ import pytest
 from gateway.openai.errors import MethodNotAllowedError, UnknownPathError
 from gateway.openai.paths import Operation, resolve
 
-POSTED = sorted(set(Operation) - {Operation.MODELS})
+POSTED = sorted(set(Operation) - {Operation.MODELS, Operation.USAGE})
 
 
 @pytest.mark.parametrize("operation", POSTED)
-def test_every_path_but_models_is_posted_to(operation):
+def test_every_path_that_engines_answer_is_posted_to(operation):
     assert operation is resolve("POST", operation.value)
     with pytest.raises(MethodNotAllowedError, match="answers only POST") as refused:
         resolve("GET", operation.value)
     assert "POST" == refused.value.allow
 
 
-def test_models_are_asked_for_with_get():
-    assert Operation.MODELS is resolve("GET", "/v1/models")
+@pytest.mark.parametrize("operation", [Operation.MODELS, Operation.USAGE])
+def test_what_the_gateway_answers_is_asked_for_with_get(operation):
+    assert operation is resolve("GET", operation.value)
     with pytest.raises(MethodNotAllowedError, match="answers only GET"):
-        resolve("POST", "/v1/models")
+        resolve("POST", operation.value)
 
 
 @pytest.mark.parametrize("query", ["?", "?api-version=1", "?a=/v1/models?b"])

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.serving.framing import MAX_MESSAGE_BYTES, Deframer, FramingError, frame
+from gateway.serving.status import UNIMPLEMENTED
 
 
 @given(st.lists(st.binary(max_size=300), max_size=6), st.data())
@@ -20,8 +21,9 @@ def test_messages_come_out_as_they_went_in_at_any_split(messages: list[bytes], d
 
 
 def test_a_compressed_message_is_refused():
-    with pytest.raises(FramingError, match="compressed"):
+    with pytest.raises(FramingError, match="compressed") as caught:
         list(Deframer().feed(b"\1\0\0\0\0"))
+    assert UNIMPLEMENTED == caught.value.status
 
 
 def test_an_absurd_length_is_refused_before_it_is_buffered():

@@ -55,7 +55,7 @@ class BrokenService:
     def access_log(self, message: bytes) -> None:
         raise RuntimeError(message)
 
-    def failed(self, method: str) -> None:
+    def failed(self, method: str, error: Exception) -> None:
         self.failures.append(method)
 
     async def abort(self, code: grpc.StatusCode, _details: str) -> None:

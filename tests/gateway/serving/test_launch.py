@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -21,7 +21,7 @@ def addresses(listener: dict[str, Any]) -> set[int]:
 
 
 def test_one_listener_of_the_hosting_envoy_has_all_addresses(tmp_path: Path):
-    started = worker_launch(Settings(listen=LISTEN), tmp_path / "f.yaml", 0, tmp_path)
+    started = worker_launch(Settings(listen=LISTEN, transport="pyvoy"), tmp_path / "f.yaml", 0, tmp_path)
 
     (listener,) = json.loads((tmp_path / "worker-0.json").read_text())["static_resources"]["listeners"]
     assert {1, 2, 3, 4} == addresses(listener)
@@ -35,15 +35,22 @@ def test_a_worker_learns_its_place_from_the_environment(tmp_path: Path):
         INDEX_VARIABLE: "2",
         ADDRESS_VARIABLE: started.address,
     }.items() <= started.env.items()
+
+
+def test_an_envoy_that_hosts_python_is_given_the_shared_libpython(tmp_path: Path):
+    started = worker_launch(Settings(transport="pyvoy"), tmp_path / "f.yaml", 0, tmp_path)
     assert "libpython" in started.env["LD_PRELOAD"]
 
 
-def test_the_plain_transport_is_this_interpreter_and_drains_on_sigterm(tmp_path: Path):
-    started = worker_launch(Settings(transport="grpc"), tmp_path / "f.yaml", 0, tmp_path)
-    assert ((sys.executable, "-m", "gateway.serving.grpc_worker"), "") == (started.argv, started.drain_url)
+@pytest.mark.parametrize("transport", ["http2", "grpc"])
+def test_the_plain_transports_are_this_interpreter_and_drain_on_sigterm(
+    tmp_path: Path, transport: Literal["http2", "grpc"]
+):
+    started = worker_launch(Settings(transport=transport), tmp_path / "f.yaml", 0, tmp_path)
+    assert ((sys.executable, "-m", "gateway.serving.plain_worker"), "") == (started.argv, started.drain_url)
 
 
-def test_without_a_shared_libpython_the_plain_transport_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_a_shared_libpython_our_own_server_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(launch.find_libpython, "find_libpython", lambda: None)
-    started = worker_launch(Settings(), tmp_path / "f.yaml", 0, tmp_path)
-    assert "gateway.serving.grpc_worker" == started.argv[-1]
+    started = worker_launch(Settings(transport="pyvoy"), tmp_path / "f.yaml", 0, tmp_path)
+    assert "gateway.serving.plain_worker" == started.argv[-1]

@@ -1,6 +1,6 @@
-"""A worker on the plain transport: `python -m gateway.serving.grpc_worker`.
+"""A worker in a Python process of its own: `python -m gateway.serving.plain_worker`.
 
-Lives here: grpc.aio beside uvicorn (HTTP, admin, drain) on one uvloop, and an orderly end on SIGTERM.
+Lives here: one of the gRPC servers beside uvicorn (HTTP, admin) on one uvloop, and an orderly end on SIGTERM.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ import uvloop
 from gateway.addresses import split_address
 from gateway.app import Worker
 from gateway.serving.faces import Faces
-from gateway.serving.grpc import grpc_server
+from gateway.serving.grpc import GrpcServer
+from gateway.serving.http2.server import Http2Server
 from gateway.serving.place import worker_from
 
 GRACE_S = 0.5
@@ -50,11 +51,11 @@ async def serve(worker: Worker) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listen = worker.settings.listen
     async with worker.running():
-        server = grpc_server(worker.service, (listen.grpc, worker.place.address))
+        server = (GrpcServer if worker.settings.transport == "grpc" else Http2Server)(worker.service)
         http = QuietServer(uvicorn.Config(Faces(worker), lifespan="off", access_log=False, log_config=None))
-        sockets = [shared_socket(address) for address in (listen.http, listen.admin)]
-        serving = asyncio.create_task(http.serve(sockets), name="http")
-        await server.start()
+        faces = [shared_socket(address) for address in (listen.http, listen.admin)]
+        serving = asyncio.create_task(http.serve(faces), name="http")
+        await server.start((listen.grpc, worker.place.address))
         await stop.wait()
         await worker.drain()
         await server.stop(GRACE_S)

@@ -1,0 +1,122 @@
+"""Calls on a Redis Cluster: each goes to the node that has its keys, with the other calls of that node.
+
+Lives here: the slot map, when it is read again, one coalescer per node.  Not here: batching and deadlines (coalescer).
+All nodes must answer: while one does not, the whole counts as away.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+
+from ratelimit.coalescer import PROBE_EVERY_S, Argument, Coalescer, MovedElsewhereError, NotSentError, Reply, Script
+
+
+class ClusterCalls:
+    """The calls of a `Coalescer`, on the cluster of which `url` names a node; all nodes take its password."""
+
+    def __init__(self, url: str, scripts: Sequence[Script], timeout_s: float) -> None:
+        self._url = url
+        self._scripts = scripts
+        self._timeout_s = timeout_s
+        self._batches = itertools.count(1)  # one for all nodes: a user may move
+        self._nodes: dict[str, Coalescer] = {}  # by address
+        self._ranges: list[tuple[int, int, str]] = []  # first slot, last slot, address; empty = to be read again
+        self._reading = asyncio.Lock()
+
+    @property
+    def up(self) -> bool:
+        """Whether every node answered last time."""
+        return all(node.up for node in self._nodes.values())
+
+    async def wait_up(self) -> None:
+        """Return as soon as every node answers; a node that was replaced is not waited for."""
+        while not self.up:
+            await asyncio.sleep(PROBE_EVERY_S)
+            self._ranges = []
+            await self._read_map()
+
+    def batch_for(self, key: str) -> int:
+        """As `Coalescer.batch_for`."""
+        node = self._node(key)
+        return node.batch_for(key) if node is not None else next(self._batches)
+
+    def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> asyncio.Future[Reply]:
+        """As `Coalescer.call`; all keys are of one slot."""
+        if not self.up:
+            raise NotSentError("a node is away")
+        return asyncio.ensure_future(self._call(script, keys, arguments))
+
+    async def aclose(self) -> None:
+        """Disconnect; calls still waiting fail."""
+        for node in self._nodes.values():
+            await node.aclose()
+
+    async def _call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Reply:
+        for _ in range(2):
+            node = self._node(keys[0])
+            if node is None:
+                await self._read_map()
+                node = self._node(keys[0])
+            if node is None:
+                break
+            try:
+                return await node.call(script, keys, arguments)
+            except MovedElsewhereError:
+                self._ranges = []
+        raise NotSentError(f"no node serves {keys[0]}")
+
+    def _node(self, key: str) -> Coalescer | None:
+        slot = key_slot(key.encode())
+        address = next((address for first, last, address in self._ranges if first <= slot <= last), None)
+        return None if address is None else self._nodes[address]
+
+    async def _read_map(self) -> None:
+        """Ask the nodes one after the other until one knows; leave the map empty when none does."""
+        async with self._reading:
+            for url in [self._url, *map(self._url_of, self._nodes)]:
+                if self._ranges:
+                    return
+                try:
+                    async with asyncio.timeout(self._timeout_s):
+                        await self._take(await self._ask(url), urlsplit(url).hostname or "")
+                except (RedisError, OSError):
+                    continue
+
+    async def _ask(self, url: str) -> Any:
+        pool = ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0))
+        connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
+            await connection.send_command("CLUSTER", "SLOTS")
+            return await connection.read_response()
+        finally:
+            await connection.disconnect(nowait=True)
+
+    async def _take(self, slots: Any, asked: str) -> None:
+        """CLUSTER SLOTS: first, last, the master (host, port, ...), its replicas.  No host: the one that was asked."""
+        ranges = []
+        for first, last, (host, port, *_), *_ in slots:
+            name = (host.decode() if host else "") or asked
+            ranges.append((first, last, f"[{name}]:{port}" if ":" in name else f"{name}:{port}"))
+        addresses = {address for _, _, address in ranges}
+        gone = [self._nodes.pop(address) for address in list(self._nodes) if address not in addresses]
+        for address in addresses - self._nodes.keys():
+            url = self._url_of(address)
+            self._nodes[address] = Coalescer(url, self._scripts, self._timeout_s, self._batches)
+        self._ranges = ranges
+        for node in gone:
+            await node.aclose()
+
+    def _url_of(self, address: str) -> str:
+        parts = urlsplit(self._url)
+        credentials, at, _ = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{credentials}{at}{address}"))

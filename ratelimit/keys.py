@@ -1,0 +1,111 @@
+"""API keys as stored in Redis: what was given to whom, and what is still valid.
+
+Lives here: making, listing and revoking keys.  Not here: the check of a request's key (keyring), HTTP.
+Only a key's SHA-256 is stored.  A slow, salted hash guards secrets that can be guessed; 256 random bits cannot be.
+All of it lies under one hash tag, so that a change is one transaction, in a Redis Cluster too.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ratelimit.users import availability, store_client
+
+KEY_PREFIX = "fby-"
+"""By which people and secret scanners recognise a key."""
+KEY_BYTES = 32
+KEY_LENGTH = len(KEY_PREFIX) + 43
+"""32 bytes in base64 without padding."""
+ID_BYTES = 8
+SHOWN_CHARACTERS = 4
+
+HOLDERS = "forebay:{api-keys}:holders"
+"""A hash: digest -> user."""
+EPOCH = "forebay:{api-keys}:epoch"
+"""Counts revocations: who remembers holders must forget them when it moves."""
+
+
+_Record = bytes | str  # as redis-py's types have it; bytes in truth
+
+
+class Key(NamedTuple):
+    """A key as an administrator sees it."""
+
+    id: str
+    user: str
+    name: str
+    created: int  # seconds since 1970
+    last4: str
+
+
+def digest_of(key: str) -> str:
+    """Under what a key is stored."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+class KeyStore:
+    """The keys on the Redis at `url`.  All methods may raise UserStoreUnavailableError.
+
+    `clock` is in seconds since 1970.
+    """
+
+    def __init__(self, url: str, timeout_s: float, clock: Callable[[], float], *, cluster: bool = False) -> None:
+        self._redis = store_client(url, timeout_s, cluster=cluster)
+        self._clock = clock
+
+    async def create(self, user: str, name: str) -> tuple[str, Key]:
+        """A new key, which is told only here, and its record.  Whether there is such a user is not looked at."""
+        secret = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
+        key = Key(secrets.token_hex(ID_BYTES), user, name, int(self._clock()), secret[-SHOWN_CHARACTERS:])
+        digest = digest_of(secret)
+        with availability():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hset(HOLDERS, digest, user)
+                pipe.hset(_index(user), key.id, json.dumps({**key._asdict(), "digest": digest}))
+                await pipe.execute()
+        return secret, key
+
+    async def list(self, user: str) -> list[Key]:
+        """A user's valid keys, the oldest first."""
+        with availability():
+            stored = await self._redis.hgetall(_index(user))
+        return sorted((_key(record) for record in stored.values()), key=lambda key: (key.created, key.id))
+
+    async def revoke(self, user: str, key_id: str) -> Key | None:
+        """End a key and return its record; None = the user has no such key."""
+        with availability():
+            record = await self._redis.hget(_index(user), key_id)
+            if record is None:
+                return None
+            await self._forget(user, {key_id: record})
+        return _key(record)
+
+    async def revoke_all(self, user: str) -> None:
+        """End every key of a user."""
+        with availability():
+            records = await self._redis.hgetall(_index(user))
+            if records:
+                await self._forget(user, records)
+
+    async def _forget(self, user: str, records: Mapping[Any, _Record]) -> None:
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hdel(HOLDERS, *(json.loads(record)["digest"] for record in records.values()))
+            pipe.hdel(_index(user), *records)
+            pipe.incr(EPOCH)
+            await pipe.execute()
+
+    async def aclose(self) -> None:
+        """Disconnect."""
+        await self._redis.aclose()
+
+
+def _index(user: str) -> str:
+    """A hash: id -> record with its digest."""
+    return f"forebay:{{api-keys}}:of:{user}"
+
+
+def _key(record: _Record) -> Key:
+    fields = json.loads(record)
+    return Key(*(fields[name] for name in Key._fields))

@@ -1,0 +1,27 @@
+"""The limiter's turns run, on a real Redis, for an instant."""
+
+from bench import limiter as bench_limiter
+from bench.limiter import APART, COALESCED, PLAIN, LimiterFigures, LimiterSample, measure_limiter
+
+
+async def test_every_variant_is_measured_at_every_number_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_limiter, "TURN_S", 0.05)
+    told = []
+
+    samples = await measure_limiter(tmp_path, 2, told.append)
+
+    assert {(name, at_once): 2 for name in (COALESCED, APART, PLAIN) for at_once in (1, 32)} == {
+        (sample.variant, sample.at_once): sum(
+            each.variant == sample.variant and each.at_once == sample.at_once for each in samples
+        )
+        for sample in samples
+    }
+    assert all(sample.cpu_us > 0 and sample.redis_cpu_us > 0 for sample in samples)
+    assert 2 == len(told)
+
+
+def test_the_ratio_is_of_medians_and_absent_where_nothing_was_measured():
+    ours = [LimiterSample(COALESCED, 32, us, 1.0) for us in (20.0, 90.0, 30.0)]
+
+    assert None is LimiterFigures(ours).ratio()
+    assert 0.6 == LimiterFigures([*ours, LimiterSample(PLAIN, 32, 50.0, 1.0)]).ratio()

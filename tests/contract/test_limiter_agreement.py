@@ -1,0 +1,273 @@
+"""A machine that plays any history on the limiter in memory and on two replicas on a real Redis: they must agree.
+
+Whatever happens, never more than N are admitted in any window, and never more than N run at once.
+"""
+
+import asyncio
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ratelimit.leases import LEASE_S
+from ratelimit.limits import WINDOW_S, Admitted, Charge, Quota, Rates, Reservation, Usage, User
+from ratelimit.memory import MemoryLimiter
+from ratelimit.redis_limiter import RedisLimiter, window_key
+from tests.support.limiters import TIMEOUT_S, World
+from tests.support.redis import RedisServer, redis_server
+
+NAMES = st.sampled_from(["u", "v"])
+MODELS = st.sampled_from(["m", "n"])
+CHARGES = st.builds(Charge, NAMES, st.sampled_from([0, 1, 5, 12, 25]), MODELS, st.sampled_from([None, None, 1, 2]))
+LIMIT = st.none() | st.integers(0, 5)
+TOKEN_LIMIT = st.none() | st.integers(0, 40)
+TICKS = st.sampled_from([1, 16, 48, 61, 63, 64, 65, 66, 67, 120, 64 * 5]) | st.integers(0, 64 * 130)
+"""In 64ths of a second; the edges of a second and of a lease more often than others."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+@dataclass(eq=False)
+class Entry:
+    """A request that was admitted."""
+
+    at_s: float
+    asked_s: float  # without correction for a clock that stepped back
+    charge: Charge
+    reservation: Reservation
+    replica: RedisLimiter
+    tokens: int
+    running: bool = True
+    settled: bool = False
+    given_back: bool = False  # to the user; the model's second is too short to give back from
+
+
+@dataclass
+class Dead:
+    """A replica that was killed: its places go after a while."""
+
+    replica: RedisLimiter
+    fresh_until_s: float
+    entries: list[Entry] = field(default_factory=list)
+
+
+class Agreement(RuleBasedStateMachine):
+    """Any history on both: the same answers, and no limit ever broken."""
+
+    def __init__(self, server: RedisServer) -> None:
+        super().__init__()
+        server.flush()
+        self.server = server
+        self.world = World(server)
+        self.runner = asyncio.Runner()
+        self.memory = self.new_memory()
+        self.replicas = [self.new_replica() for _ in range(2)]
+        self.latest_s = self.world.clock.now_s
+        self.log: list[Entry] = []
+        self.dead: list[Dead] = []
+
+    def new_memory(self) -> MemoryLimiter:
+        return MemoryLimiter(self.world.users.get, self.world.clock)
+
+    def new_replica(self) -> RedisLimiter:
+        async def connect() -> RedisLimiter:
+            return RedisLimiter(self.server.url, TIMEOUT_S, self.world.clock)
+
+        return self.runner.run(connect())
+
+    def teardown(self) -> None:
+        for replica in self.replicas:
+            self.runner.run(replica.aclose())
+        self.runner.close()
+
+    @initialize()
+    def both_exist(self) -> None:
+        self.world.put(User("u", rpm=4, tpm=40, concurrency=2, models={"m": Rates(2, 15)}))
+        self.world.put(User("v", rpm=None, tpm=40))
+
+    @rule(charges=st.lists(CHARGES, min_size=1, max_size=4), which=st.integers(0, 1))
+    def reserve(self, charges: list[Charge], which: int) -> None:
+        for charge in charges:
+            self.reserve_one(charge, self.replicas[which])
+
+    def reserve_one(self, charge: Charge, replica: RedisLimiter) -> None:
+        assert self.runner.run(self.memory.check(charge)) == self.runner.run(replica.check(charge))
+        expected = self.runner.run(self.memory.reserve(charge))
+        assert expected == self.runner.run(replica.reserve(charge))
+        if isinstance(expected, Admitted):
+            self.note(charge, expected.reservation, replica)
+
+    def note(self, charge: Charge, reservation: Reservation, replica: RedisLimiter) -> None:
+        """Remember an admission and hold it against every limit."""
+        clock_s = self.world.clock()
+        newest_s = max((math.floor(each.at_s) for each in self.log if each.charge.user == charge.user), default=0)
+        entry = Entry(max(clock_s, newest_s), clock_s, charge, reservation, replica, charge.tokens)
+        self.log.append(entry)
+        user = self.world.users[charge.user]
+        of_user = [each for each in self.log if each.charge.user == charge.user]
+        recent = [each for each in of_user if each.at_s > entry.at_s - WINDOW_S and not each.given_back]
+        in_limits(Rates(user.rpm, user.tpm), recent)
+        if charge.model in user.models:
+            in_limits(user.models[charge.model], [each for each in recent if each.reservation.model == charge.model])
+        if charge.rps is not None:
+            limited = (each for each in self.log if each.charge.model == charge.model and each.charge.rps is not None)
+            assert sum(clock_s - 1 < each.asked_s <= clock_s for each in limited) <= charge.rps
+        if user.concurrency is not None:
+            assert sum(each.running and each.reservation.placed for each in of_user) <= user.concurrency
+
+    @precondition(lambda self: any(not entry.settled for entry in self.log))
+    @rule(data=st.data(), tokens=st.integers(0, 40), which=st.integers(0, 1))
+    def settle(self, data: st.DataObject, tokens: int, which: int) -> None:
+        self.settle_one(data, tokens, 0, which)
+
+    @precondition(lambda self: any(not entry.settled for entry in self.log))
+    @rule(data=st.data(), which=st.integers(0, 1))
+    def refund(self, data: st.DataObject, which: int) -> None:
+        entry = self.settle_one(data, 0, 1, which)
+        if entry.running:
+            self.release_one(entry)
+        entry.given_back = True
+
+    def settle_one(self, data: st.DataObject, tokens: int, requests: int, which: int) -> Entry:
+        entry = data.draw(st.sampled_from([each for each in self.log if not each.settled]))
+        entry.tokens, entry.settled = tokens, True
+        for limiter in (self.memory, self.replicas[which]):
+            self.runner.run(limiter.settle(entry.reservation, tokens, requests=requests))
+        return entry
+
+    @precondition(lambda self: any(entry.running and entry.replica in self.replicas for entry in self.log))
+    @rule(data=st.data())
+    def a_request_ends(self, data: st.DataObject) -> None:
+        running = [each for each in self.log if each.running and each.replica in self.replicas]
+        self.release_one(data.draw(st.sampled_from(running)))
+
+    def release_one(self, entry: Entry) -> None:
+        if entry.replica not in self.replicas:
+            return
+        entry.running = False
+        self.memory.release(entry.reservation)
+        self.runner.run(release(entry))
+
+    @rule(which=st.integers(0, 1))
+    def a_replica_is_killed(self, which: int) -> None:
+        replica = self.replicas[which]
+        self.renew()
+        entries = [each for each in self.log if each.replica is replica and each.running]
+        self.dead.append(Dead(replica, self.world.clock() + LEASE_S, entries))
+        self.runner.run(replica.aclose())
+        self.replicas[which] = self.new_replica()
+
+    @rule(ticks=TICKS)
+    def time_passes(self, ticks: int) -> None:
+        self.world.clock.now_s += ticks / 64
+        self.latest_s = max(self.latest_s, self.world.clock.now_s)
+        for dead in [each for each in self.dead if each.fresh_until_s < self.world.clock.now_s]:
+            self.forget(dead)
+        self.renew()
+
+    def forget(self, dead: Dead) -> None:
+        """Its places are free; should the clock step back, they stay so."""
+        self.dead.remove(dead)
+        for entry in dead.entries:
+            entry.running = False
+            self.memory.release(entry.reservation)
+        with self.server.client() as client:
+            for name in ("u", "v"):
+                client.hdel(f"{window_key(name)}:leases", dead.replica._replica)
+
+    def renew(self) -> None:
+        for replica in self.replicas:
+            self.runner.run(renew(replica))
+
+    @rule(data=st.data())
+    def something_rare_happens(self, data: st.DataObject) -> None:
+        rare = [self.a_user_is_deleted, self.redis_forgets_its_scripts, self.redis_is_killed, self.redis_loses_all]
+        data.draw(st.sampled_from([self.the_clock_steps_back, *rare, self.redis_forgets_its_scripts]))(data)
+
+    def the_clock_steps_back(self, data: st.DataObject) -> None:
+        ticks = data.draw(st.integers(1, 64 * 30))
+        back_s = self.world.clock.now_s - ticks / 64
+        self.world.clock.now_s = max(back_s, self.latest_s - WINDOW_S)  # further back users are forgotten
+
+    @rule(name=NAMES, rpm=LIMIT, tpm=TOKEN_LIMIT, places=LIMIT, model=st.none() | st.tuples(LIMIT, TOKEN_LIMIT))
+    def update(
+        self, name: str, rpm: int | None, tpm: int | None, places: int | None, model: tuple[int, int] | None
+    ) -> None:
+        self.world.put(User(name, rpm, tpm, places, {"m": Rates(*model)} if model is not None else {}))
+
+    def a_user_is_deleted(self, data: st.DataObject) -> None:
+        self.world.remove(data.draw(NAMES))
+
+    def redis_forgets_its_scripts(self, data: st.DataObject) -> None:
+        with self.server.client() as client:
+            client.script_flush()
+
+    def redis_is_killed(self, data: st.DataObject) -> None:
+        self.server.kill()
+        self.server.start()
+
+    def redis_loses_all(self, data: st.DataObject) -> None:
+        for dead in list(self.dead):
+            self.forget(dead)
+        self.server.flush()
+        for user in self.world.users.values():
+            self.world.put(user)
+        for _ in range(2):  # the first renewal leaves new numbers as they are
+            self.renew()
+        self.memory = self.new_memory()
+        running = [entry for entry in self.log if entry.running and entry.reservation.placed]
+        for name in ("u", "v"):
+            self.memory.seat(name, sum(entry.charge.user == name for entry in running))
+        for entry in self.log:  # what was admitted before counts no more, only what runs still does
+            entry.at_s = entry.asked_s = 0
+
+    @invariant()
+    def usage_agrees(self) -> None:
+        for name in ("u", "v"):
+            expected = self.runner.run(self.memory.usage(name))
+            for replica in self.replicas:
+                told = self.runner.run(replica.usage(name))
+                assert counted(expected) == counted(told)
+
+
+def counted(usage: Usage | None) -> tuple[Quota, Quota] | None:
+    return None if usage is None else (usage.requests, usage.tokens)
+
+
+def in_limits(rates: Rates, recent: list[Entry]) -> None:
+    assert rates.rpm is None or len(recent) <= rates.rpm
+    assert rates.tpm is None or sum(each.tokens for each in recent) <= rates.tpm
+
+
+async def release(entry: Entry) -> None:
+    entry.replica.release(entry.reservation)
+    await entry.replica.usage("u")  # queued behind it
+
+
+async def renew(replica: RedisLimiter) -> None:
+    replica.renew()
+    await replica.usage("u")
+
+
+def test_memory_and_redis_agree_on_any_history_and_no_limit_is_ever_broken(server):
+    run_state_machine_as_test(
+        lambda: Agreement(server),
+        settings=settings(
+            max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        ),
+    )

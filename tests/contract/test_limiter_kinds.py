@@ -1,0 +1,148 @@
+"""Limits beyond requests and tokens of a user: per model, per second, of places; dry runs; run on every Limiter."""
+
+import asyncio
+
+from ratelimit.limits import (
+    UNCOUNTED_SLOT,
+    UNLIMITED,
+    Admitted,
+    Charge,
+    LimitKind,
+    Quota,
+    Rates,
+    Refused,
+    Reservation,
+    UnknownUser,
+    User,
+)
+from tests.support.limiters import admit, count_admitted, refuse, used
+
+
+async def test_a_model_of_the_user_has_limits_of_its_own_beside_the_overall_ones(world, limiter):
+    world.put(User("u", rpm=3, tpm=100, models={"m": Rates(rpm=1, tpm=50)}))
+    first = await admit(limiter, "u", 10, "m")
+
+    second = await refuse(limiter, "u", 10, "m")
+
+    assert (Reservation("u", 1_700_000_000, 10, "m"), Quota(3, 1, 61.0)) == (first.reservation, first.requests)
+    assert (Quota(1, 1, 61.0), Quota(50, 10, 61.0)) == first.model == second.model
+    assert (LimitKind.MODEL_RPM, 1, 61.0) == (second.kind, second.limit, second.retry_after_s)
+    other = await admit(limiter, "u", 60, "other")
+    assert (None, "", 2) == (other.model, other.reservation.model, other.requests.used)
+    assert LimitKind.TPM is (await refuse(limiter, "u", 31, "other")).kind
+
+
+async def test_tokens_for_a_model_are_settled_there_too(world, limiter):
+    world.put(User("u", tpm=1000, models={"m": Rates(tpm=50)}))
+    verdict = await admit(limiter, "u", 50, "m")
+    assert LimitKind.MODEL_TPM is (await refuse(limiter, "u", 1, "m")).kind
+
+    await limiter.settle(verdict.reservation, 20)
+
+    assert 50 == (await admit(limiter, "u", 30, "m")).tokens.used
+    await refuse(limiter, "u", 1, "m")
+
+
+async def test_the_longest_wait_among_all_kinds_is_named(world, limiter):
+    world.put(User("u", rpm=2, concurrency=1, models={"m": Rates(rpm=1)}))
+    await admit(limiter, "u", 0, "other", rps=1)
+
+    assert LimitKind.CONCURRENCY is (await refuse(limiter, "u", 0, "m")).kind
+    assert (LimitKind.CONCURRENCY, 1.0) == named(await refuse(limiter, "u", 0, "other", rps=9))
+    world.put(User("u", rpm=1, concurrency=1, models={"m": Rates(rpm=0)}))
+    assert (LimitKind.RPM, 61.0) == named(await refuse(limiter, "u", 0, "other", rps=1))
+    assert (LimitKind.MODEL_RPM, None) == named(await refuse(limiter, "u", 0, "m", rps=1))
+
+
+def named(refused: Refused) -> tuple[LimitKind, float | None]:
+    return refused.kind, refused.retry_after_s
+
+
+async def test_a_model_serves_so_many_requests_in_any_second_whoever_asks(world, limiter):
+    world.put(User("u"))
+    world.put(User("v"))
+    world.clock.now_s += 0.03125
+    await admit(limiter, "u", 5, "m", rps=2)
+    world.clock.now_s += 0.5
+    await admit(limiter, "v", 5, "m", rps=2)
+
+    verdict = await refuse(limiter, "u", 5, "m", rps=2)
+
+    assert (LimitKind.RPS, 2, 0.51875) == (verdict.kind, verdict.limit, verdict.retry_after_s)
+    assert isinstance(await limiter.reserve(Charge("", 5, "m", rps=2)), Refused)
+    assert (User("u"), 1, 5) == await used(limiter, "u")
+    await admit(limiter, "u", 5, "other", rps=2)
+    world.clock.now_s += 0.515625
+    await refuse(limiter, "u", 5, "m", rps=2)
+    world.clock.now_s += 0.015625
+    await admit(limiter, "u", 5, "m", rps=2)
+    await refuse(limiter, "u", 5, "m", rps=2)
+
+
+async def test_nobody_in_particular_meets_only_the_limit_of_the_model(world, limiter):
+    verdict = await admit(limiter, "", 5, "m", rps=1)
+
+    assert (Reservation("", UNCOUNTED_SLOT, 5), UNLIMITED) == (verdict.reservation, verdict.requests)
+    refused = await refuse(limiter, "", 5, "m", rps=1)
+    assert (LimitKind.RPS, UNLIMITED) == (refused.kind, refused.tokens)
+    assert isinstance(await limiter.check(Charge("", 5, "m", rps=1)), Refused)
+    assert isinstance(await limiter.check(Charge("", 5, "m")), Admitted)
+    assert None is (await refuse(limiter, "", 5, "n", rps=0)).retry_after_s
+
+
+async def test_places_are_taken_by_running_requests_and_given_back_when_they_end(world, limiter):
+    world.put(User("u", concurrency=2))
+    first, _ = await admit(limiter, "u"), await admit(limiter, "u")
+    verdict = await refuse(limiter, "u")
+
+    limiter.release(first.reservation)
+
+    assert (LimitKind.CONCURRENCY, 2, 1.0) == (verdict.kind, verdict.limit, verdict.retry_after_s)
+    await admit(limiter, "u")
+    await refuse(limiter, "u")
+    world.put(User("u", concurrency=0))
+    assert None is (await refuse(limiter, "u")).retry_after_s
+    world.put(User("u"))
+    unplaced = await admit(limiter, "u")
+    limiter.release(unplaced.reservation)
+    world.put(User("u", concurrency=3))
+    await admit(limiter, "u")
+    await refuse(limiter, "u")
+
+
+async def test_a_thousand_at_once_get_exactly_the_places_there_are(world, limiter):
+    world.put(User("u", concurrency=7))
+
+    verdicts = await asyncio.gather(*(limiter.reserve(Charge("u", 1)) for _ in range(1000)))
+
+    assert 7 == count_admitted(verdicts)
+
+
+async def test_a_dry_run_answers_as_the_charge_would_and_takes_nothing(world, limiter):
+    world.put(User("u", rpm=2, tpm=100, concurrency=2, models={"m": Rates(rpm=1)}))
+    await admit(limiter, "u", 60, "other", rps=5)
+
+    checks = [await limiter.check(Charge("u", tokens, model, rps=2)) for tokens, model in ((40, "m"), (41, "other"))]
+
+    for _ in range(3):
+        assert checks == [
+            await limiter.check(Charge("u", tokens, model, rps=2)) for tokens, model in ((40, "m"), (41, "other"))
+        ]
+    fits, refused = checks
+    assert isinstance(fits, Admitted) and isinstance(refused, Refused)
+    assert ((1, 60), (0, 0)) == ((fits.requests.used, fits.tokens.used), tuple(quota.used for quota in fits.model))
+    assert (LimitKind.TPM, 61.0) == (refused.kind, refused.retry_after_s)
+    assert UnknownUser("nobody") == await limiter.check(Charge("nobody", 1))
+    await admit(limiter, "u", 40, "m", rps=2)
+
+
+async def test_a_request_that_is_given_back_leaves_no_trace(world, limiter):
+    world.put(User("u", rpm=1, tpm=100, models={"m": Rates(rpm=1)}))
+    verdict = await admit(limiter, "u", 60, "m")
+
+    await limiter.settle(verdict.reservation, 0, requests=1)
+
+    assert (0, 0) == (await used(limiter, "u"))[1:]
+    assert 1 == (await admit(limiter, "u", 100, "m")).requests.used
+    await limiter.settle(verdict.reservation, 0, requests=5)
+    assert (0, 40) == (await used(limiter, "u"))[1:]

@@ -1,0 +1,44 @@
+"""Limits of places, per model and per second, through the whole stack."""
+
+import os
+import signal
+from pathlib import Path
+
+import orjson
+
+from tests.support.stack import running_stack
+from tests.support.waiting import until
+
+
+def test_a_place_is_held_while_the_stream_runs_and_gone_soon_after_its_worker_is_killed(tmp_path: Path):
+    with running_stack(tmp_path, engines=1) as stack:
+        user = stack.user(concurrency=1)
+        with stack.stream(user, max_tokens=500) as answer:
+            lines = answer.iter_lines()  # kept: without it the response is closed
+            next(lines)
+            refused = stack.chat(user)
+            assert 200 == stack.chat(stack.user(concurrency=1)).status_code
+        until(lambda: stack.chat(user, max_tokens=2).status_code == 200)
+
+        with stack.stream(user, max_tokens=2000) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            (worker,) = stack.processes("gateway")
+            os.kill(worker["pid"], signal.SIGKILL)
+            until(lambda: stack.chat(user, max_tokens=2).status_code == 200, limit_s=20)
+
+    assert (429, "true", "1") == (
+        refused.status_code, refused.headers["x-error-concurrency-exceeded"], refused.headers["retry-after"],
+    )  # fmt: skip
+    assert f"user: {user} has exceeded CONCURRENCY: 1" == orjson.loads(refused.content)["error"]["message"]
+
+
+def test_a_user_has_limits_of_its_own_for_a_model(tmp_path: Path):
+    with running_stack(tmp_path, engines=1) as stack:
+        user = stack.user(rpm=9, models={stack.model: {"rpm": 1}})
+        first, second = stack.chat(user), stack.chat(user)
+
+        assert (200, "0") == (first.status_code, first.headers["x-ratelimit-remaining-requests"])
+        assert 'r=8;t=61, "model-rpm";r=0' in first.headers["ratelimit"]
+        assert (429, "true") == (second.status_code, second.headers["x-error-rpm-exceeded"])
+        assert 55 < int(second.headers["retry-after"]) <= 61

@@ -1,0 +1,97 @@
+"""What a stream is charged by and what of its usage a client sees, however the engine cuts its bytes."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import httpx
+import openai
+import pytest
+
+from tests.support.own_engine import OwnEngine, Reply
+from tests.support.recordings import recorded_body
+from tests.support.stack import PROMPT, Stack, on
+
+pytestmark = on("http2-metadata", "pyvoy-ext_proc", "http2-full_duplex")
+
+STREAM = recorded_body("chat_stream_usage.http")
+"""Four events with text, and one with the usage: 6 tokens of prompt, 4 of output."""
+END = STREAM.rindex(b"data:", 0, STREAM.rindex(b"data: [DONE]"))
+"""Where the event with the usage begins."""
+WITHOUT_USAGE = STREAM[:END] + STREAM[STREAM.rindex(b"data: [DONE]") :]
+SSE = {"content-type": "text/event-stream; charset=utf-8"}
+
+
+def hides(stack: Stack) -> bool:
+    return "response_mode: ext_proc" in (stack.data / "forebay.yaml").read_text()
+
+
+def cut_at(body: bytes, places: Sequence[int]) -> tuple[bytes, ...]:
+    return tuple(body[start:end] for start, end in zip((0, *places), (*places, len(body)), strict=True))
+
+
+def streamed(stack: Stack, user: str, **changes: object) -> bytes:
+    with stack.stream(user, model="own", **changes) as answer:
+        return answer.read()
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        (),
+        range(END - 3, len(STREAM)),  # every byte of the usage and of the end alone
+        range(END - 2, len(STREAM), 7),
+        (END + 1,),
+        (END - 1,),  # inside the blank line before it
+        (len(STREAM) - 1,),
+    ],
+    ids=["whole", "bytes", "sevens", "after its first byte", "before its blank line", "last byte"],
+)
+def test_usage_split_anywhere_is_charged_exactly_and_hidden_where_it_can_be(
+    stack: Stack, own: OwnEngine, places: Sequence[int]
+):
+    user = stack.user()
+    own.answer = lambda _: Reply(headers=SSE, pieces=cut_at(STREAM, places))
+
+    told = streamed(stack, user)
+
+    assert (WITHOUT_USAGE if hides(stack) else STREAM) == told
+    stack.uses(user, 1, 10)
+
+
+def test_a_client_that_asks_for_the_usage_gets_every_byte(stack: Stack, own: OwnEngine):
+    own.answer = lambda _: Reply(headers=SSE, pieces=cut_at(STREAM, range(5, len(STREAM), 41)))
+
+    assert STREAM == streamed(stack, stack.user(), stream_options={"include_usage": True})
+
+
+def test_a_stream_without_usage_is_charged_by_its_events_or_their_bytes(stack: Stack, own: OwnEngine):
+    """Events are counted where they pass through the gateway; elsewhere bytes tell, and those that end it count too."""
+    user = stack.user()
+    own.answer = lambda _: Reply(headers=SSE, pieces=(WITHOUT_USAGE,))
+
+    assert WITHOUT_USAGE == streamed(stack, user)
+
+    stack.settled()
+    requests, tokens = stack.usage(user)
+    prompt = range(1, 17)  # estimated: 24 bytes, at what this model's other prompts taught
+    output = range(4, 5) if hides(stack) else range(3, 9)
+    assert (1, True) == (requests, prompt[0] + output[0] <= tokens <= prompt[-1] + output[-1]), tokens
+
+
+@contextmanager
+def client(stack: Stack, user: str) -> Iterator[openai.OpenAI]:
+    with httpx.Client(trust_env=False) as http:
+        base_url = stack.variables["GATEWAY"] + "/v1"
+        yield openai.OpenAI(base_url=base_url, api_key="none", default_headers={"user": user}, http_client=http)
+
+
+@pytest.mark.parametrize("kind", ["chat", "completion"])
+def test_the_official_client_meets_a_chunk_without_choices_only_where_it_cannot_be_hidden(stack: Stack, kind: str):
+    with client(stack, stack.user()) as mine:
+        if kind == "chat":
+            chunks = list(mine.chat.completions.create(model=stack.model, messages=PROMPT, max_tokens=5, stream=True))
+        else:
+            chunks = list(mine.completions.create(model=stack.model, prompt="Once", max_tokens=5, stream=True))
+
+    assert (0 if hides(stack) else 1) == sum(not chunk.choices for chunk in chunks)
+    assert (0 if hides(stack) else 1) == sum(chunk.usage is not None for chunk in chunks)

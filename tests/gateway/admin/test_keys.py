@@ -1,0 +1,122 @@
+"""The admin calls about keys: statuses, messages and bodies."""
+
+import httpx
+import pytest
+
+from tests.support.admin import Admin, an_admin
+
+CALLS = (("/CreateKey", {"user": "lgy"}), ("/RevokeKey", {"user": "lgy", "id": "id1"}))
+
+
+async def a_user(name: str = "lgy") -> Admin:
+    admin = an_admin()
+    await admin.call("/CreateUser", {"name": name})
+    return admin
+
+
+async def test_the_life_of_a_key():
+    admin = await a_user()
+
+    created = await admin.call("/CreateKey", {"user": "lgy", "name": "laptop"})
+    listed = await admin.client.get("/users/lgy/keys")
+    revoked = await admin.call("/RevokeKey", {"user": "lgy", "id": "id1"})
+    again = await admin.call("/RevokeKey", {"user": "lgy", "id": "id1"})
+
+    record = {"id": "id1", "user": "lgy", "name": "laptop", "created": 1001, "last4": "last"}
+    expected = {"message": "Created Key: id1", "key": record, "secret": "secret-1"}
+    assert (200, expected) == (created.status_code, created.json())
+    assert (200, {"keys": [record]}) == (listed.status_code, listed.json())
+    assert (200, {"message": "Revoked Key: id1", "key": record}) == (revoked.status_code, revoked.json())
+    assert (404, "Key: id1 does not exist") == (again.status_code, again.json()["message"])
+    assert ("key_not_found", "id") == (again.json()["error"]["code"], again.json()["error"]["param"])
+    assert {"keys": []} == (await admin.client.get("/users/lgy/keys")).json()
+
+
+async def test_a_key_of_one_user_is_not_revoked_in_the_name_of_another():
+    admin = await a_user()
+    await admin.call("/CreateKey", {"user": "lgy"})
+
+    assert 404 == (await admin.call("/RevokeKey", {"user": "other", "id": "id1"})).status_code
+
+
+@pytest.mark.parametrize("name", ["team/lgy", "ü ?"])
+async def test_keys_of_users_with_odd_names_are_listed(name: str):
+    admin = await a_user(name)
+    await admin.call("/CreateKey", {"user": name})
+
+    listed = await admin.client.get(httpx.URL("http://admin").join(f"/users/{name.replace('?', '%3F')}/keys"))
+
+    assert [name] == [key["user"] for key in listed.json()["keys"]]
+
+
+async def test_nobody_has_no_keys():
+    admin = an_admin()
+
+    created, listed = await admin.call("/CreateKey", {"user": "nobody"}), await admin.client.get("/users/nobody/keys")
+
+    for answer in (created, listed):
+        assert (404, "User: nobody does not exist") == (answer.status_code, answer.json()["message"])
+    assert {} == admin.keys.made
+
+
+async def test_deleting_a_user_revokes_the_keys_also_when_it_had_failed_half_way():
+    admin = await a_user()
+    await admin.call("/CreateKey", {"user": "lgy"})
+    admin.keys.away = True
+    assert 503 == (await admin.call("/DeleteUser", {"name": "lgy"})).status_code
+    admin.keys.away = False
+
+    assert 404 == (await admin.call("/DeleteUser", {"name": "lgy"})).status_code
+
+    assert {} == admin.keys.made
+
+
+async def test_a_key_made_while_its_user_is_deleted_does_not_outlive_it():
+    admin = await a_user()
+    create = admin.keys.create
+
+    async def slowly(user: str, name: str):
+        made = await create(user, name)
+        await admin.users.delete(user)
+        return made
+
+    admin.keys.create = slowly  # type: ignore[method-assign]  # the race
+
+    assert 404 == (await admin.call("/CreateKey", {"user": "lgy"})).status_code
+    assert {} == admin.keys.made
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("/CreateKey", {}, "user is missing"),
+        ("/CreateKey", {"user": "lgy", "name": "a\n"}, "must not contain control characters"),
+        ("/CreateKey", {"user": "lgy", "rpm": 1}, "rpm is unknown, known fields: user, name"),
+        ("/RevokeKey", {"user": "lgy", "id": 1}, "id = 1"),
+        ("/RevokeKey", {"user": "lgy"}, "id is missing"),
+    ],
+)
+async def test_bodies_that_cannot_be_meant_are_422(path: str, body: object, says: str):
+    answer = await (await a_user()).call(path, body)
+
+    assert 422 == answer.status_code
+    assert says in answer.json()["message"]
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_calls_answer_503_while_the_store_is_away(path: str, body: object):
+    admin = await a_user()
+    admin.keys.away = True
+
+    assert (503, 503) == (
+        (await admin.call(path, body)).status_code,
+        (await admin.client.get("/users/lgy/keys")).status_code,
+    )
+
+
+@pytest.mark.parametrize(("path", "_body"), CALLS)
+async def test_calls_are_post_and_json_only(path: str, _body: object):
+    admin = await a_user()
+
+    assert 405 == (await admin.client.get(path)).status_code
+    assert 415 == (await admin.client.post(path, content=b"{}")).status_code

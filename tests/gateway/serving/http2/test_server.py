@@ -1,0 +1,175 @@
+"""The server on real sockets: another gRPC implementation as its client, and clients that misbehave."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from grpc import aio
+
+from gateway.addresses import split_address
+from gateway.serving.framing import frame as message
+from gateway.serving.http2.frames import (
+    GOAWAY,
+    HEAD,
+    INITIAL_WINDOW_SIZE,
+    MAX_WINDOW,
+    PING,
+    PREFACE,
+    frame,
+    settings,
+    window_update,
+)
+from gateway.serving.http2.server import Http2Server
+from gateway.serving.service import HEALTH, Service
+from proto import health_pb2 as health
+from tests.support.http2 import HELLO, PROCESS, Answer, Frame, data, frames_of, opened
+from tests.support.polling import until
+from tests.support.ports import free_address
+from tests.support.shop import Shop
+
+CHECK = f"/{HEALTH}/Check"
+ENOUGH_S = 20.0
+
+
+class Running:
+    """A server, and what its clients need."""
+
+    def __init__(self) -> None:
+        shop = Shop()
+        self.address = free_address()
+        self.server = Http2Server(Service(shop.settings, shop.pipeline, shop.ledger, lambda: True, shop.metrics.error))
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def connect(self, *frames: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(*split_address(self.address))
+        self._writers.append(writer)
+        writer.write(b"".join(frames))
+        return reader, writer
+
+    async def end(self) -> None:
+        """Both sides gone, nothing left to the loop."""
+        await self.server.stop(0)
+        for writer in self._writers:
+            writer.transport.abort()
+        await until(lambda: not self.server._clients)
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[Running]:
+    one = Running()
+    await one.server.start([one.address])
+    yield one
+    await one.end()
+
+
+async def read_frame(reader: asyncio.StreamReader) -> Frame:
+    head = await asyncio.wait_for(reader.readexactly(HEAD.size), ENOUGH_S)
+    high, low, *_ = HEAD.unpack(head)
+    return frames_of(head + await asyncio.wait_for(reader.readexactly(high << 8 | low), ENOUGH_S))[0]
+
+
+async def read_all(reader: asyncio.StreamReader) -> list[Frame]:
+    return frames_of(await asyncio.wait_for(reader.read(), ENOUGH_S))
+
+
+async def test_grpc_s_own_client_calls_it(running: Running):
+    async with aio.insecure_channel(running.address) as channel:
+        check = channel.unary_unary(CHECK)
+        answers = await asyncio.gather(*(check(b"", timeout=ENOUGH_S) for _ in range(100)))
+        assert {health.HealthCheckResponse.SERVING} == {
+            health.HealthCheckResponse.FromString(answer).status for answer in answers
+        }
+        with pytest.raises(aio.AioRpcError) as caught:
+            await channel.unary_unary("/no.Such/Method")(b"", timeout=ENOUGH_S)
+        assert (grpc.StatusCode.UNIMPLEMENTED, "unknown method /no.Such/Method") == (
+            caught.value.code(), caught.value.details(),
+        )  # fmt: skip
+
+
+async def test_grpc_s_own_compression_is_unimplemented(running: Running):
+    async with aio.insecure_channel(running.address, compression=grpc.Compression.Gzip) as channel:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await channel.unary_unary(CHECK)(bytes(1000), timeout=ENOUGH_S)
+        assert grpc.StatusCode.UNIMPLEMENTED == caught.value.code()
+
+
+async def test_an_answer_leaves_without_another_word_of_the_client(running: Running):
+    reader, _ = await running.connect(HELLO, opened(1, CHECK), data(1, message(b""), end=True))
+    sent = b""
+    while not Answer(sent).ended:
+        one = await read_frame(reader)
+        sent += frame(*one)
+    assert "0" == Answer(sent).status
+
+
+async def test_a_client_that_breaks_the_protocol_is_told_why_and_hung_up_on(running: Running):
+    reader, _ = await running.connect(HELLO, frame(PING, 0, 0, b"short"))
+    last = (await read_all(reader))[-1]
+    assert (GOAWAY, b"PING is not 8 bytes") == (last.kind, last.payload[8:])
+
+
+async def test_a_client_that_does_not_speak_http2_is_hung_up_on(running: Running):
+    reader, _ = await running.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert GOAWAY == (await read_all(reader))[-1].kind
+
+
+async def test_a_client_that_does_not_read_is_not_read_until_it_does(running: Running):
+    reader, writer = await running.connect(HELLO)
+    await read_frame(reader)
+    (client,) = running.server._clients
+    pings = frame(PING, 0, 0, bytes(8)) * 1000
+
+    def stopped() -> bool:
+        writer.write(pings)
+        return not client._transport.is_reading()
+
+    await until(stopped, every_s=0)
+    await asyncio.wait_for(reader.readexactly(len(pings)), ENOUGH_S)
+
+    while not client._transport.is_reading():
+        await asyncio.wait_for(reader.readexactly(len(pings)), ENOUGH_S)
+
+
+async def test_a_large_answer_comes_through_a_small_window(running: Running):
+    reader, writer = await running.connect(PREFACE, settings({INITIAL_WINDOW_SIZE: 1000}))
+    writer.write(opened(1, "/" + "x" * 100) + opened(3, CHECK) + data(3, message(b""), end=True))
+    writer.write(window_update(3, 1000))
+    sent = b""
+    while not (Answer(sent).ended and Answer(sent, 3).ended):
+        sent += frame(*await read_frame(reader))
+    assert ("12", "0") == (Answer(sent).status, Answer(sent, 3).status)
+
+
+async def test_a_server_that_stops_says_so_first_and_serves_what_is_on_its_way(running: Running):
+    reader, writer = await running.connect(HELLO, opened(1))
+    while (await read_frame(reader)).kind != 4:  # it has read what we sent
+        pass
+    stopping = asyncio.create_task(running.server.stop(0.5))
+    while (first := await read_frame(reader)).kind != GOAWAY:
+        pass
+
+    writer.write(opened(3, CHECK) + data(3, message(b""), end=True))
+
+    *answer, last = await read_all(reader)
+    await stopping
+    assert MAX_WINDOW == int.from_bytes(first.payload[:4], "big")
+    assert "0" == Answer(b"".join(frame(*one) for one in answer), 3).status
+    assert (GOAWAY, 3) == (last.kind, int.from_bytes(last.payload[:4], "big"))
+
+
+async def test_an_address_that_is_taken_by_a_stranger_is_an_error():
+    stranger = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = stranger.sockets[0].getsockname()[1]
+    with pytest.raises(OSError, match="address already in use"):
+        await Running().server.start([f"127.0.0.1:{port}"])
+    stranger.close()
+    await stranger.wait_closed()
+
+
+async def test_a_client_that_vanishes_takes_its_calls_along(running: Running):
+    _, gone = await running.connect(HELLO, *(opened(stream, PROCESS) for stream in range(1, 200, 2)))
+    gone.transport.abort()
+    reader, _ = await running.connect(HELLO, frame(PING, 0, 0, b"stillup?"))
+    while (await read_frame(reader)).kind != PING:
+        pass

@@ -1,0 +1,74 @@
+"""Who a request's user is, by header and by key."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from gateway.identity import Identity
+from gateway.openai.errors import InvalidKeyError, LimiterAwayError, RefusalError, UnknownUserError
+from gateway.settings import Settings
+from ratelimit.limits import LimiterUnavailableError
+
+
+@dataclass
+class Ring:
+    """One key of one user."""
+
+    asked: list[str] = field(default_factory=list)
+    away: bool = False
+
+    async def user_of(self, key: str) -> str | None:
+        self.asked.append(key)
+        if self.away:
+            raise LimiterUnavailableError
+        return {"good": "lgy"}.get(key)
+
+
+def an_identity(ring: Ring | None = None, **settings: str) -> Identity:
+    return Identity(Settings.model_validate(settings), ring or Ring())
+
+
+async def test_by_default_the_header_names_the_user_and_keys_are_the_engines_business():
+    ring = Ring()
+    identity = an_identity(ring)
+
+    assert "lgy" == await identity.user({"user": "lgy", "authorization": "Bearer other"})
+    assert ([], ()) == (ring.asked, identity.withheld)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
+async def test_the_holder_of_a_key_is_the_user_whatever_the_header_says(scheme: str):
+    identity = an_identity(identity="api_key")
+    assert "lgy" == await identity.user({"user": "root", "authorization": f"{scheme} good"})
+
+
+def test_engines_see_neither_key_nor_claim():
+    assert ("authorization", "user") == an_identity(identity="api_key").withheld
+
+
+@pytest.mark.parametrize("given", ["Bearer bad", "Bearer", "Bearer ", "Basic good", "good", "Bearer good,Bearer good"])
+@pytest.mark.parametrize("anonymous", ["allow", "deny", "guest"])
+async def test_a_bad_key_is_refused_also_where_none_is_needed(given: str, anonymous: str):
+    with pytest.raises(InvalidKeyError) as refusal:
+        await an_identity(identity="api_key", anonymous=anonymous).user({"authorization": given, "user": "lgy"})
+
+    assert (401, "invalid_api_key") == (refusal.value.status, refusal.value.code)
+    assert {"www-authenticate": "Bearer"} == refusal.value.headers
+    assert "good" not in refusal.value.message
+
+
+@pytest.mark.parametrize(("kind", "refusal"), [("header", UnknownUserError), ("api_key", InvalidKeyError)])
+async def test_requests_that_name_nobody_are_what_the_setting_says(kind: str, refusal: type[RefusalError]):
+    assert None is await an_identity(identity=kind).user({})
+    assert "guest" == await an_identity(identity=kind, anonymous="guest").user({"authorization": "", "user": ""})
+    denied = an_identity(identity=kind, anonymous="deny")
+    with pytest.raises(refusal):
+        await denied.user({})
+    assert None is await denied.known({})
+
+
+async def test_a_key_that_cannot_be_checked_is_no_bad_key():
+    with pytest.raises(LimiterAwayError) as refusal:
+        await an_identity(Ring(away=True), identity="api_key").user({"authorization": "Bearer good"})
+
+    assert (503, 1.0) == (refusal.value.status, refusal.value.retry_after_s)

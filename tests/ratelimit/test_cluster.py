@@ -1,0 +1,162 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.crc import key_slot
+
+from ratelimit.keyring import KeyRing
+from ratelimit.keys import KeyStore
+from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, LimitKind, Rates, Refused, User
+from ratelimit.redis_limiter import RedisLimiter, model_key, user_key, window_key
+from ratelimit.shadow import ShadowLimiter
+from ratelimit.users import UserStore
+from tests.support.limiters import admit, refuse, used
+from tests.support.polling import until
+from tests.support.redis_cluster import RedisCluster, redis_cluster
+
+NAMES = [f"user-{number}" for number in range(30)]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RedisCluster]:
+    with redis_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(running: RedisCluster) -> RedisCluster:
+    running.flush()
+    return running
+
+
+@pytest.fixture
+async def limiter(cluster: RedisCluster) -> AsyncIterator[RedisLimiter]:
+    made = RedisLimiter(cluster.url, 5.0, cluster=True)
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+async def store(cluster: RedisCluster) -> AsyncIterator[UserStore]:
+    made = UserStore(cluster.url, 5.0, cluster=True)
+    yield made
+    await made.aclose()
+
+
+async def test_keys_of_any_user_are_made_known_and_revoked(cluster):
+    keys, ring = KeyStore(cluster.url, 5.0, lambda: 0.0, cluster=True), KeyRing(cluster.url, 5.0, cluster=True)
+    await ring.refresh()
+    made = {name: await keys.create(name, "") for name in NAMES[:6]}
+
+    assert list(made) == [await ring.user_of(secret) for secret, _ in made.values()]
+    for name, (_, key) in made.items():
+        assert [key] == await keys.list(name)
+        assert key == await keys.revoke(name, key.id)
+    await ring.refresh()
+
+    assert {None} == {await ring.user_of(secret) for secret, _ in made.values()}
+    await keys.revoke_all(NAMES[0])
+    await ring.aclose()
+    await keys.aclose()
+
+
+async def test_users_of_every_node_are_limited_exactly_by_several_replicas(cluster, store, limiter):
+    for name in NAMES:
+        await store.create(User(name, rpm=5, tpm=100, concurrency=9, models={"m": Rates(rpm=4)}))
+    other = RedisLimiter(cluster.url, 5.0, cluster=True)
+    charges = [Charge(name, 10, "m") for name in NAMES for _ in range(20)]
+
+    verdicts = await asyncio.gather(*((limiter, other)[i % 2].reserve(each) for i, each in enumerate(charges)))
+
+    assert 4 * len(NAMES) == sum(isinstance(verdict, Admitted) for verdict in verdicts)
+    for name in NAMES:
+        assert (4, 40) == (await used(limiter, name))[1:]
+    for verdict in verdicts:
+        if isinstance(verdict, Admitted):
+            await limiter.settle(verdict.reservation, 1)
+    assert (4, 4) == (await used(other, NAMES[0]))[1:]
+    await other.aclose()
+
+
+async def test_a_model_refused_by_its_user_is_given_back(cluster, store, limiter):
+    for name in NAMES:
+        await store.create(User(name, rpm=1))
+        await admit(limiter, name)
+
+    for name in NAMES:
+        verdict = await refuse(limiter, name, 0, "m", rps=5)
+        assert LimitKind.RPM is verdict.kind
+    await limiter.reserve(Charge("nobody", 1, "m", 5))
+
+    counts = await asyncio.gather(*(limiter.reserve(Charge("", 1, "m", 5)) for _ in range(8)))
+    assert 5 == sum(isinstance(verdict, Admitted) for verdict in counts)
+
+
+async def test_a_model_that_refuses_leaves_the_user_untouched_and_shows_the_users_quotas(store, limiter):
+    await store.create(User("u", rpm=5))
+    await admit(limiter, "u", 0, "m", rps=1)
+    refused = [await limiter.reserve(Charge("u", 0, "m", 1)), await limiter.check(Charge("u", 0, "m", 1))]
+
+    assert [(LimitKind.RPS, 1)] * 2 == [
+        (each.kind, each.requests.used) for each in refused if isinstance(each, Refused)
+    ]
+    assert 1 == (await used(limiter, "u"))[1]
+    assert isinstance(await limiter.check(Charge("u", 0, "n", 1)), Admitted)
+
+
+async def test_a_slot_that_moves_is_followed(cluster, store, limiter):
+    name = next(name for name in NAMES if key_slot(user_key(name).encode()) < 5000)
+    await admit(limiter, "", 0, "m", rps=9)  # the map is known
+    cluster.move(key_slot(user_key(name).encode()), 0, 1)
+    await store.create(User(name, rpm=1))
+
+    await admit(limiter, name)
+
+    await refuse(limiter, name)
+    cluster.flush()
+    cluster.move(key_slot(user_key(name).encode()), 1, 0)
+
+
+async def test_while_a_node_is_away_each_replica_goes_on_alone_and_hands_over(cluster, store, limiter):
+    shadow = ShadowLimiter(limiter, "shadow")
+    for name in NAMES:
+        await store.create(User(name, rpm=5))
+        await shadow.reserve(Charge(name, 1))
+    cluster.nodes[2].kill()
+
+    for name in NAMES:
+        assert isinstance(await shadow.reserve(Charge(name, 1)), Admitted)
+
+    assert not shadow.up
+    cluster.start(2)
+    cluster.wait_whole()
+    await until(lambda: shadow.up)
+    for name in NAMES:
+        assert 2 == (await used(limiter, name))[1]
+    await shadow.aclose()
+
+
+async def test_the_users_of_all_nodes_are_stored_changed_and_listed(cluster, store):
+    for name in NAMES:
+        await store.create(User(name, 1))
+    await asyncio.gather(*(store.update(User(NAMES[0], number)) for number in range(10)))
+
+    assert sorted(NAMES) == [user.name for user in await store.list()]
+    assert User(NAMES[1], 1) == await store.delete(NAMES[1])
+    assert None is await store.read(NAMES[1])
+    assert None is await store.update(User(NAMES[1], 1))
+
+
+async def test_nobody_at_the_address_is_an_unavailable_limiter(tmp_path):
+    limiter = RedisLimiter("redis://127.0.0.1:1/0", 1.0, cluster=True)
+    with pytest.raises(LimiterUnavailableError):
+        await limiter.reserve(Charge("u", 1))
+    await limiter.aclose()
+
+
+def test_the_keys_of_a_user_are_of_one_slot_and_models_of_others():
+    keys = [user_key("u"), window_key("u"), window_key("u", "{m}"), f"{window_key('u')}:leases"]
+    assert 1 == len({key_slot(key.encode()) for key in keys})
+    assert key_slot(model_key("m").encode()) != key_slot(keys[0].encode())
+    assert "u" in json.dumps(keys)

@@ -1,0 +1,136 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from ratelimit import keyring as keyring_module
+from ratelimit.keyring import KeyRing
+from ratelimit.keys import KeyStore
+from ratelimit.limits import LimiterUnavailableError
+from tests.support.redis import RedisServer
+
+
+@asynccontextmanager
+async def keys_on(server: RedisServer) -> AsyncIterator[tuple[KeyStore, KeyRing]]:
+    """A store, and a ring that has looked at Redis once."""
+    store, ring = KeyStore(server.url, 5.0, lambda: 0.0), KeyRing(server.url, 5.0)
+    await ring.refresh()
+    try:
+        yield store, ring
+    finally:
+        await ring.aclose()
+        await store.aclose()
+
+
+def commands(server: RedisServer) -> int:
+    with server.client() as client:
+        return int(client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+
+async def test_a_key_names_its_user_from_the_moment_it_is_made(server):
+    async with keys_on(server) as (store, ring):
+        secret, _ = await store.create("ü ☂", "")
+
+        assert "ü ☂" == await ring.user_of(secret)
+
+
+async def test_a_key_seen_before_costs_no_call(server):
+    async with keys_on(server) as (store, ring):
+        secret, _ = await store.create("lgy", "")
+        await ring.user_of(secret)
+        before = commands(server)
+
+        assert ["lgy"] * 100 == [await ring.user_of(secret) for _ in range(100)]
+        assert before == commands(server)
+
+
+@pytest.mark.parametrize("change", ["", "x", "upper"])
+async def test_what_is_no_key_names_nobody(server, change):
+    async with keys_on(server) as (store, ring):
+        secret, _ = await store.create("lgy", "")
+        wrong = {"": secret[:-1], "x": secret[:-1] + ("a" if secret[-1] != "a" else "b"), "upper": secret.upper()}
+
+        assert None is await ring.user_of(wrong[change])
+
+
+async def test_text_that_cannot_be_a_key_costs_no_call(server):
+    async with keys_on(server) as (_, ring):
+        before = commands(server)
+
+        assert [None] * 3 == [await ring.user_of(text) for text in ("", "x" * 47, "fby-" + "x" * 100_000)]
+        assert before == commands(server)
+
+
+async def test_a_revoked_key_is_forgotten_at_the_next_look_and_others_stay_good(server):
+    async with keys_on(server) as (store, ring):
+        first, record = await store.create("lgy", "")
+        second, _ = await store.create("lgy", "")
+        await asyncio.gather(ring.user_of(first), ring.user_of(second))
+
+        await store.revoke("lgy", record.id)
+        await ring.refresh()
+
+        assert (None, "lgy") == (await ring.user_of(first), await ring.user_of(second))
+
+
+async def test_keys_of_a_deleted_user_are_forgotten(server):
+    async with keys_on(server) as (store, ring):
+        secret, _ = await store.create("lgy", "")
+        await ring.user_of(secret)
+
+        await store.revoke_all("lgy")
+        await ring.refresh()
+
+        assert None is await ring.user_of(secret)
+
+
+async def test_a_key_looked_up_while_it_is_revoked_is_not_remembered(server):
+    async with keys_on(server) as (store, ring):
+        secret, _ = await store.create("lgy", "")
+        _, other = await store.create("lgy", "")
+        await store.revoke("lgy", other.id)  # the ring has not looked since
+
+        assert "lgy" == await ring.user_of(secret)
+        assert {} == ring._holders
+        await ring.refresh()
+        assert "lgy" == await ring.user_of(secret)
+        assert 1 == len(ring._holders)
+
+
+async def test_the_ring_keeps_looking_by_itself(server, monkeypatch):
+    monkeypatch.setattr(keyring_module, "POLL_S", 0.01)
+    async with keys_on(server) as (store, ring):
+        secret, record = await store.create("lgy", "")
+        watching = asyncio.create_task(ring.run())
+        await ring.user_of(secret)
+
+        await store.revoke("lgy", record.id)
+
+        async with asyncio.timeout(10):
+            while await ring.user_of(secret) is not None:  # noqa: ASYNC110  # what another connection did has no event
+                await asyncio.sleep(0.01)
+        watching.cancel()
+
+
+async def test_while_redis_is_away_known_keys_go_on_and_unknown_ones_cannot_be_judged(mortal_server):
+    async with keys_on(mortal_server) as (store, ring):
+        known, _ = await store.create("lgy", "")
+        unknown, _ = await store.create("lgy", "")
+        await ring.user_of(known)
+        mortal_server.kill()
+        await ring.refresh()
+
+        assert "lgy" == await ring.user_of(known)
+        with pytest.raises(LimiterUnavailableError):
+            await ring.user_of(unknown)
+
+
+async def test_of_many_keys_the_latest_are_remembered(server, monkeypatch):
+    monkeypatch.setattr(keyring_module, "MAX_KEYS", 2)
+    async with keys_on(server) as (store, ring):
+        for name in ("a", "b", "c"):
+            secret, _ = await store.create(name, "")
+            await ring.user_of(secret)
+
+        assert ["b", "c"] == list(ring._holders.values())

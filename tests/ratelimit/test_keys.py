@@ -1,0 +1,86 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from ratelimit.keys import KEY_LENGTH, KEY_PREFIX, Key, KeyStore
+from ratelimit.users import UserStoreUnavailableError
+from tests.support.redis import RedisServer
+
+
+class Clock:
+    now_s = 1_700_000_000.5
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def store(server: RedisServer, clock: Clock) -> AsyncIterator[KeyStore]:
+    made = KeyStore(server.url, 5.0, clock)
+    yield made
+    await made.aclose()
+
+
+def everything(server: RedisServer) -> str:
+    with server.client() as client:
+        return str([(name, client.hgetall(name)) for name in client.scan_iter()])
+
+
+async def test_a_key_is_long_random_and_told_once(server, store):
+    secret, key = await store.create("lgy", "laptop")
+    other, _ = await store.create("lgy", "laptop")
+
+    assert (KEY_PREFIX, KEY_LENGTH) == (secret[: len(KEY_PREFIX)], len(secret))
+    assert secret != other
+    assert Key(key.id, "lgy", "laptop", 1_700_000_000, secret[-4:]) == key
+    assert secret not in everything(server)
+    assert secret.removeprefix(KEY_PREFIX)[:-4] not in everything(server)
+
+
+async def test_a_users_keys_are_listed_the_oldest_first_and_nobody_elses(store, clock):
+    made = []
+    for name in ("a", "b", "c"):
+        clock.now_s += 1
+        made.append((await store.create("ü {x}", name))[1])
+    await store.create("other", "")
+
+    assert made == await store.list("ü {x}")
+    assert [] == await store.list("nobody")
+
+
+async def test_a_revoked_key_is_gone_and_only_it(store):
+    _, first = await store.create("lgy", "first")
+    _, second = await store.create("lgy", "second")
+
+    assert first == await store.revoke("lgy", first.id)
+
+    assert [second] == await store.list("lgy")
+    assert [None, None] == [await store.revoke("lgy", first.id), await store.revoke("other", second.id)]
+
+
+async def test_revoking_all_of_a_user_leaves_nothing_of_it(server, store):
+    for name in ("a", "b"):
+        await store.create("lgy", name)
+    _, other = await store.create("other", "")
+
+    await store.revoke_all("lgy")
+    await store.revoke_all("nobody")
+
+    assert ([], [other]) == (await store.list("lgy"), await store.list("other"))
+    with server.client() as client:
+        assert 1 == client.hlen("forebay:{api-keys}:holders")
+
+
+async def test_calls_end_in_time_while_redis_is_away(mortal_server):
+    store = KeyStore(mortal_server.url, 0.2, Clock())
+    mortal_server.kill()
+
+    for call in (store.create("u", ""), store.list("u"), store.revoke("u", "x"), store.revoke_all("u")):
+        with pytest.raises(UserStoreUnavailableError):
+            await call
+    await store.aclose()
