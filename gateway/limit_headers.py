@@ -5,11 +5,14 @@ for `RateLimit-Policy` and `RateLimit`.  A kind without a limit has no header.
 """
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 from ratelimit.limits import WINDOW_S, Quota
 
 MS_PER_S = 1000
+REMEMBERED = 8192
+"""Texts kept; the hundredths of a window are 6,000 (chosen)."""
 
 
 class Names(NamedTuple):
@@ -47,12 +50,17 @@ def limit_headers(requests: Quota, tokens: Quota, model: tuple[Quota, Quota] | N
             headers[names.reset] = duration(shown.reset_s)
         for policy, quota in ((names.policy, own), (names.model_policy, of_model)):
             if quota is not None and quota.limit is not None:
-                policies.append(f"{policy};q={quota.limit};w={WINDOW_S}")
+                policies.append(_policy(policy, quota.limit))
                 states.append(f"{policy};r={quota.remaining};t={math.ceil(quota.reset_s)}")
     if policies:
         headers["ratelimit-policy"] = ", ".join(policies)
         headers["ratelimit"] = ", ".join(states)
     return headers
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _policy(policy: str, limit: int) -> str:
+    return f"{policy};q={limit};w={WINDOW_S}"
 
 
 def _tighter(own: Quota, of_model: Quota | None) -> Quota:
@@ -67,6 +75,11 @@ def duration(seconds: float) -> str:
         return "0s"
     if (milliseconds := math.ceil(seconds * MS_PER_S)) < MS_PER_S:
         return f"{milliseconds}ms"
-    minutes, rest = divmod(math.ceil(seconds * 100) / 100, 60)
+    return _from_hundredths(math.ceil(seconds * 100))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _from_hundredths(hundredths: int) -> str:
+    minutes, rest = divmod(hundredths / 100, 60)
     text = f"{rest:.2f}".rstrip("0").rstrip(".")
     return f"{int(minutes)}m{text}s" if minutes else f"{text}s"

@@ -13,6 +13,7 @@ import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from importlib import resources
 
 from ratelimit.cluster import ClusterCalls
@@ -28,7 +29,6 @@ from ratelimit.limits import (
     LostAnswerError,
     MalformedUserError,
     Quota,
-    Rates,
     Refused,
     Reservation,
     UnknownUser,
@@ -37,7 +37,7 @@ from ratelimit.limits import (
     Verdict,
     uncounted,
 )
-from ratelimit.plan import Obstacle, Reading, quotas, refused
+from ratelimit.plan import Obstacle, leaves_in_s, refused
 from ratelimit.refusals import Refusals
 from ratelimit.tracking import Tracking
 
@@ -46,6 +46,9 @@ USER_KEY_PREFIX = "aibrix-users/"
 
 REPLICAS_KEY = "forebay:replicas"
 """Who is alive, by when it last said so."""
+
+REMEMBERED = 8192
+"""Keys kept (chosen: 2 MB)."""
 
 MAX_LIMIT = 2**53
 """The largest integer that Lua's numbers hold exactly; a larger limit is malformed, a larger charge counts as this."""
@@ -69,11 +72,13 @@ _BEAT = _script("window", "beat")
 _SECOND = _script("window", "second")
 
 
+@lru_cache(maxsize=REMEMBERED)
 def user_key(name: str) -> str:
     """Where the user's record is stored."""
     return USER_KEY_PREFIX + name
 
 
+@lru_cache(maxsize=REMEMBERED)
 def window_key(name: str, model: str = "") -> str:
     """Where the user's window is stored, or the one for a model."""
     key = f"forebay:{{{USER_KEY_PREFIX}{name}}}:window"
@@ -323,8 +328,12 @@ def _wait_s(verdict: Refused) -> float:
 
 def _quotas(now_us: int, shown: Sequence[int]) -> tuple[Quota, Quota]:
     rpm, tpm, requests, tokens, requests_slot, tokens_slot = shown
-    rates = Rates(None if rpm < 0 else rpm, None if tpm < 0 else tpm)
-    return quotas(rates, Reading(now_us / 1e6, requests, tokens, requests_slot, tokens_slot))
+    now_s = now_us / 1e6
+    return _quota(rpm, requests, requests_slot, now_s), _quota(tpm, tokens, tokens_slot, now_s)
+
+
+def _quota(limit: int, used: int, newest_slot: int, now_s: float) -> Quota:
+    return Quota(None if limit < 0 else limit, used, leaves_in_s(newest_slot, now_s) if used else 0.0)
 
 
 def _obstacles(found: Sequence[int]) -> list[Obstacle]:

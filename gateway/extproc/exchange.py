@@ -39,7 +39,7 @@ from gateway.extproc.events import (
     ResponseTrailers,
     Routed,
 )
-from gateway.extproc.response import ResponseReader, is_untrusted
+from gateway.extproc.response import ResponseReader, untrusted
 from gateway.openai.errors import (
     BadRequestError,
     BodyTooLargeError,
@@ -188,8 +188,8 @@ class Exchange:
         request_headers = dict(event.request_headers)
         if self._injected:
             request_headers["content-length"] = str(len(body))
-        untrusted = tuple(name for name in self._headers.headers if is_untrusted(name) and name not in request_headers)
-        mutation = Mutation(request_headers, (*untrusted, *event.withheld), event.metadata)
+        removed = untrusted(self._headers.headers, request_headers)
+        mutation = Mutation(request_headers, (*removed, *event.withheld), event.metadata)
         trailers: list[Command] = [TrailersReply(Side.REQUEST)] if self._trailers else []
         if self._headers.request_mode is BodyMode.FULL_DUPLEX_STREAMED:
             pieces = _pieces(Side.REQUEST, body, end_of_stream=not self._trailers)

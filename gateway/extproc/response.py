@@ -3,6 +3,8 @@
 Lives here: usage of streams and of whole bodies, the hidden usage chunk, response headers.  Pure.
 """
 
+from collections.abc import Mapping
+
 from gateway.extproc.commands import Finish, Mutation
 from gateway.extproc.events import ResponseHeaders, Routed
 from gateway.names import DESTINATION
@@ -11,13 +13,16 @@ from gateway.openai.stream_usage import UsageChunkFilter
 from gateway.openai.usage import JsonUsageCollector, SseUsageParser
 
 UNTRUSTED = frozenset({"target-pod", "target-pod-ip", DESTINATION})
+_SUSPECT = ("target-pod", "x-forebay-", DESTINATION)
+"""How they begin: one look at each of a request's headers."""
 
 STATUS_DIGITS = 3
 
 
-def is_untrusted(name: str) -> bool:
-    """Names that only the gateway may set (contracts section 1): a client's or an engine's are removed."""
-    return name in UNTRUSTED or name.startswith("x-forebay-")
+def untrusted(headers: Mapping[str, str], ours: Mapping[str, str]) -> list[str]:
+    """Names that only the gateway may set (contracts section 1) and did not: a client's or an engine's are removed."""
+    suspects = [name for name in headers if name.startswith(_SUSPECT)]
+    return [name for name in suspects if (name in UNTRUSTED or name.startswith("x-forebay-")) and name not in ours]
 
 
 class ResponseReader:
@@ -44,7 +49,7 @@ class ResponseReader:
                 headers["target-pod"] = routed.pods[served]
             if "target-pod-ip" in headers:
                 headers["target-pod-ip"] = header_safe(served)
-        removed = [name for name in self._event.headers if is_untrusted(name) and name not in headers]
+        removed = untrusted(self._event.headers, headers)
         if self._filter is not None and "content-length" in self._event.headers:
             removed.append("content-length")
         return Mutation(headers, tuple(removed))

@@ -15,6 +15,9 @@ from gateway.pipeline import Pipeline
 from gateway.settings import Settings
 from gateway.settlement import FIRST_ERROR_STATUS, Seen
 
+_QUESTIONS = (Admit, Refuse, Answer)
+"""Commands that the pipeline answers; a union would be built anew for every message."""
+
 
 class ProtocolError(Exception):
     """The peer sent what no ext_proc client sends: INVALID_ARGUMENT, with this text."""
@@ -46,7 +49,7 @@ class Session:
             commands = self._exchange.step(wire.decode(message))
         except wire.MalformedMessageError as error:
             raise ProtocolError(str(error)) from error
-        if commands and isinstance(commands[0], Admit | Refuse | Answer):
+        if commands and isinstance(commands[0], _QUESTIONS):
             return self._decided(commands[0])
         return self._performed(commands)
 
@@ -76,7 +79,7 @@ class Session:
         if isinstance(command, Refuse):
             return self._exchange.step(await self._pipeline.refuse(command))
         admission = await self._pipeline.admit(command)
-        if isinstance(admission, Refused | Answered):
+        if isinstance(admission, (Refused, Answered)):
             return self._exchange.step(admission)
         routed, self._id = admission
         return self._exchange.step(routed)

@@ -78,7 +78,11 @@ def usage_of(usage: object) -> Usage | None:
 
 
 def _first(usage: Mapping[str, Any], *names: str) -> int | None:
-    return next((tokens for name in names if (tokens := _tokens(usage.get(name))) is not None), None)
+    for name in names:  # a generator would cost as much again
+        tokens = _tokens(usage.get(name))
+        if tokens is not None:
+            return tokens
+    return None
 
 
 def _tokens(value: Any) -> int | None:

@@ -25,12 +25,12 @@ class _Call:
     def __init__(self, service: Service, connection: Connection, stream: Stream) -> None:
         self._service = service
         self._connection = connection
-        self._stream = stream
+        self._stream: Stream | None = stream
+        """None once the call is over: the stream refers to it, and a cycle would keep its messages for long."""
         self._deframer = Deframer()
-        self._over = False
 
     def feed(self, data: bytes) -> None:
-        if self._over:
+        if self._stream is None:
             return
         try:
             for message in self._deframer.feed(data):
@@ -42,7 +42,7 @@ class _Call:
         self._finish(OK)
 
     def reset(self) -> None:
-        self._over = True
+        self._stream = None
         self._release()
 
     def _take(self, message: bytes) -> None:
@@ -53,13 +53,13 @@ class _Call:
         """Let go of what the call holds: it is over."""
 
     def _reply(self, *messages: bytes) -> None:
-        if messages and not self._over:
+        if messages and self._stream is not None:
             self._connection.send(self._stream, b"".join(map(frame, messages)))
 
     def _finish(self, status: int, message: str = "") -> None:
-        if not self._over:
-            self._over = True
-            self._connection.finish(self._stream, status, percent_encoded(message[:MAX_STATUS_LETTERS]))
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._connection.finish(stream, status, percent_encoded(message[:MAX_STATUS_LETTERS]))
             self._release()
 
     def _fail(self, error: Exception) -> None:
@@ -129,12 +129,12 @@ class _Process(_Call):
             self._go_on()
         except Exception as error:  # noqa: BLE001 - supervision point
             self._fail(error)
-        if self._over:
+        if self._stream is None:
             self._release()
 
     def _go_on(self) -> None:
         """After a decision: what came meanwhile, up to the next one."""
-        while self._waiting and not self._over and self._deciding is None:
+        while self._waiting and self._stream is not None and self._deciding is None:
             message = self._waiting.popleft()
             self._waiting_bytes -= len(message)
             self._take(message)

@@ -1,6 +1,7 @@
 """gRPC methods on a connection without a socket: order, statuses, and what is let go of when."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
@@ -11,7 +12,7 @@ from gateway.extproc.session import ProtocolError
 from gateway.serving.framing import Deframer, frame
 from gateway.serving.http2 import calls
 from gateway.serving.http2.calls import MAX_STATUS_LETTERS, open_call
-from gateway.serving.http2.connection import Connection
+from gateway.serving.http2.connection import Call, Connection, Stream
 from gateway.serving.http2.frames import FIRST_WINDOW, rst_stream
 from gateway.serving.service import ACCESS_LOG, HEALTH, Service
 from proto import ext_proc_pb2 as pb
@@ -98,9 +99,14 @@ class Client:
 
     def __init__(self, service: Any = None) -> None:
         self.service = service or Services()
-        self.connection = Connection(lambda path, stream: open_call(self.service, self.connection, path, stream), id_)
+        self.calls: list[Call] = []
+        self.connection = Connection(self._open, id_)
         self.connection.receive(HELLO)
         self.sent = b""
+
+    def _open(self, path: str, stream: Stream) -> Call:
+        self.calls.append(open_call(self.service, self.connection, path, stream))
+        return self.calls[-1]
 
     @property
     def script(self) -> Script:
@@ -346,3 +352,15 @@ async def test_health_is_read_by_its_own_message():
     client = Client(Service(shop.settings, shop.pipeline, shop.ledger, lambda: True, shop.metrics.error))
     (answer,) = messages(client.asks(b"", path=CHECK, end=True))
     assert health.HealthCheckResponse.SERVING == health.HealthCheckResponse.FromString(answer).status
+
+
+@pytest.mark.parametrize("last", [rst_stream(1, 8), data(1, b"", end=True), data(1, b"\1\0\0\0\0")])
+async def test_a_call_that_is_over_leaves_its_memory_at_once_not_when_garbage_is_collected(last: bytes):
+    client = Client()
+    client.asks(b"a")
+    call = weakref.ref(client.calls.pop())
+    assert call() is not None
+
+    client.says(last)
+
+    assert call() is None
