@@ -1,7 +1,7 @@
 # Everything needs only make and Python >= 3.11; all of it lives in .venv.  `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check bench fmt docs lock clean
+.PHONY: help up test test-vllm check bench fmt docs lock clean
 .DELETE_ON_ERROR:
 
 ARGS ?=
@@ -18,7 +18,7 @@ PIP_LOCKED = rm -f .venv/.failed; { $(PIP) --require-hashes -r $< || touch .venv
 	| sed -n 's/^ *Downloading \(.* ([0-9.]* MB)\).*/      \1/p'; test ! -e .venv/.failed
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 	@echo 'ARGS="..." is passed on: make up ARGS="--engines 5", make test ARGS="-k limits -x"; PYTHON=... names the interpreter.'
 
 up: .venv/.installed ## run Redis, Envoy, the gateway and simulated engines until Ctrl-C
@@ -26,6 +26,9 @@ up: .venv/.installed ## run Redis, Envoy, the gateway and simulated engines unti
 
 test: .venv/.dev ## every test, with the real Envoy and a real Redis
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-vllm: .venv/.dev .vllm/.installed ## the engine contract, and the gateway, on a real vLLM (CPU; Linux, 6 GB, libnuma)
+	@FOREBAY_VLLM=.vllm $(BIN)/python -m pytest tests/contract/engine $(ARGS)
 
 check: .venv/.dev ## lint, format, types, import rules, architecture
 	$(BIN)/ruff check .
@@ -54,7 +57,7 @@ lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade takes new versi
 	@! grep -n -e '://' -e '^--' requirements*.lock
 
 clean: ## remove what make made; keeps .forebay, where users and logs are
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .vllm .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	rm -f proto/*_pb2.py proto/*_pb2.pyi
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -73,6 +76,14 @@ clean: ## remove what make made; keeps .forebay, where users and logs are
 .venv/.installed: pyproject.toml $(wildcard proto/*.proto) proto/build.py .venv/.packages
 	@echo "[3/3] forebay and its protobuf messages"
 	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Its Python packages do not go with ours; no lock, because the overrides make the resolution what it is.
+.vllm/.installed: tests/vllm/requirements.txt tests/vllm/overrides.txt tests/vllm/make_model.py | .venv/.dev
+	@echo "[vllm] vLLM for the CPU, some gigabytes"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .vllm
+	@$(BIN)/uv pip install --quiet --python .vllm/bin/python --override tests/vllm/overrides.txt -r tests/vllm/requirements.txt
+	@.vllm/bin/python tests/vllm/make_model.py .vllm/model .vllm/adapter
 	@touch $@
 
 .venv/.dev: requirements-dev.lock .venv/.installed

@@ -166,7 +166,7 @@ def document(
     return f"""# Performance
 
 Written by `make bench`: its last run and the machine of that run. Machines differ by a factor of three and are noisy:
-only ratios within one run mean anything elsewhere.
+only ratios within one run mean anything elsewhere. What was run with a real vLLM is on a [page of its own](vllm.md).
 
 {table(("", ""), iter(machine.items()))}
 

@@ -8,7 +8,7 @@ that `forebay --help` stays fast.
 import os
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -57,7 +57,7 @@ def main() -> None:
 @main.command()
 @click.option("--engines", type=click.IntRange(min=0), default=3, help="Simulated engines.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="Gateway processes.")
-@click.option("--gpu", default="", help="GPU type whose speed the engines have.")
+@click.option("--gpu", default="", help="GPU profile of the engines, or a file; H100 when empty.")
 @click.option("--strategy", default="", help="Default routing strategy.")
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=Path(".forebay"), help="Users, logs.")
 @click.option("--config", "base", type=A_FILE, help="A configuration to start from; addresses and models are set here.")
@@ -88,24 +88,23 @@ def gateway(file: Path, workers: int) -> None:
 @click.option("--model", required=True, help="Model name it serves.")
 @click.option("--port", type=click.IntRange(0, 65535), required=True, help="0 takes a free one.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--count", type=click.IntRange(min=1), default=1, help="Engines in this process, on ports that follow.")
 @click.option("--name", default="", help="The engine's own name; the model's when empty.")
-@click.option("--gpu", default="", help="GPU type whose speed it has.")
-@click.option("--ttft", type=click.FloatRange(min=0), help="Seconds to the first token.")
-@click.option("--tokens-per-s", type=click.FloatRange(min=0, min_open=True), help="Tokens a second of one answer.")
+@click.option("--gpu", default="", help="GPU profile, or a file that calibrate wrote; H100 when empty.")
+@click.option("--tokens-per-s", type=click.FloatRange(min=0, min_open=True), help="Of one answer, whatever the load.")
 @click.option("--max-running", type=click.IntRange(min=1), help="Requests served at once; more wait.")
+@click.option("--max-waiting", type=click.IntRange(min=0), help="Requests that may wait; more are refused with 503.")
+@click.option("--max-model-len", type=click.IntRange(min=1), help="Tokens of prompt and answer.")
+@click.option("--adapter", "adapters", multiple=True, help="LoRA adapter that is loaded; repeatable.")
+@click.option("--metrics", type=click.Choice(["vllm", "sglang"]), default="vllm", help="Whose names /metrics has.")
+@click.option("--kv-events", default="", help="ZMQ endpoint to publish KV-cache events at: tcp://127.0.0.1:5557.")
 @click.option("--seed", type=int, default=0, help="The same seed gives the same answers.")
-def engine(
-    *, model: str, port: int, host: str, name: str, gpu: str,
-    ttft: float | None, tokens_per_s: float | None, max_running: int | None, seed: int,
-) -> None:  # fmt: skip
-    """Run one simulated engine."""
+def engine(*, model: str, host: str, port: int, **options: Any) -> None:
+    """Run simulated engines."""
     from simulator.serve import serve
 
     try:
-        serve(
-            model, host, port,
-            name=name, gpu=gpu, ttft_s=ttft, tokens_per_s=tokens_per_s, max_running=max_running, seed=seed,
-        )  # fmt: skip
+        serve(model, host, port, **options)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -113,27 +112,37 @@ def engine(
 @main.command()
 @click.option("--trace", type=A_FILE, required=True, help="Mooncake or our JSON lines, Azure, ServeGen or VTC CSV.")
 @click.option("--pods", type=click.IntRange(min=1), default=8, help="Engines.")
-@click.option("--gpu", default="published-fit", help="GPU profile of the engines.")
-@click.option("--strategy", default="forebay", help="Strategies to compare: A,B,C; round-robin too.")
+@click.option("--gpu", default="published-fit", help="GPU profile of the engines, or a file.")
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    default=("forebay",),
+    help="To compare: A,B,C, round-robin too; repeatable, and one with a colon is one name: a:2,b.",
+)
 @click.option("--speedup", default="1", help="How many times as fast as the trace: 1,4.")
 @click.option("--users", default="", help="Limits: NAME[:rpm=N][:tpm=N],...; the name * is everybody else.")
+@click.option("--fault", "faults", multiple=True, help="stall|crash:POD:AT_SECONDS:FOR_SECONDS; repeatable.")
 @click.option("--slo-ttft", type=click.FloatRange(min=0), default=2.0, help="Seconds to a good request's first token.")
 @click.option("--slo-itl", type=click.FloatRange(min=0), default=0.05, help="Seconds a token after that.")
 @click.option("--seed", type=int, default=0, help="The same seed gives the same result.")
 @click.option("--assignments", type=A_FILE, help="Write where each request went, as JSON lines.")
 @click.option("--report", type=click.Path(path_type=Path, file_okay=False), help="Write a page with plots there.")
 def simulate(
-    *, trace: Path, pods: int, gpu: str, strategy: str, speedup: str, users: str,
+    *, trace: Path, pods: int, gpu: str, strategies: tuple[str, ...], speedup: str, users: str, faults: tuple[str, ...],
     slo_ttft: float, slo_itl: float, seed: int, assignments: Path | None, report: Path | None,
 ) -> None:  # fmt: skip
     """Replay a trace on engine models, in virtual time."""
     from gateway.simulate import Plan, run
+    from simulator.outages import parse_outage
     from simulator.summary import Slo
 
     try:
+        names = [name for given in strategies for name in ([given] if ":" in given else given.split(","))]
         plan = Plan(
-            trace, pods, gpu, strategy.split(","), [float(factor) for factor in speedup.split(",")],
+            trace, pods, gpu, names, [float(factor) for factor in speedup.split(",")],
             users=users, seed=seed, slo=Slo(slo_ttft, slo_itl), assignments=assignments, report=report,
+            outages=[parse_outage(fault) for fault in faults],
         )  # fmt: skip
         run(plan)
     except (ValueError, OSError) as error:
@@ -153,6 +162,30 @@ def explain(*, request_file: Path, fleet: Path, strategy: str) -> None:
 
     try:
         click.echo(explained(request_file, fleet, strategy))
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.option("--base-url", required=True, help="Of an OpenAI endpoint that streams completions with usage.")
+@click.option("--model", required=True, help="Model to ask for.")
+@click.option("--output", type=A_FILE, required=True, help="Where to write the profile.")
+@click.option("--prompt-tokens", default="64,512,1024,2048,4096", help="Prompt lengths to measure, about.")
+@click.option("--concurrency", default="1,4,16", help="Answers at once to measure.")
+@click.option("--pass-tokens", type=click.IntRange(min=1), default=2048, help="Its --max-num-batched-tokens.")
+@click.option("--max-running", type=click.IntRange(min=1), default=256, help="Its --max-num-seqs.")
+@click.option("--kv-blocks", type=click.IntRange(min=1), help="Its KV blocks, when its /metrics do not say.")
+@click.option("--api-key", default="", envvar="OPENAI_API_KEY", help="Sent as bearer token.")
+def calibrate(*, prompt_tokens: str, concurrency: str, **options: Any) -> None:
+    """Fit a GPU profile to a live engine.
+
+    The engine should have nothing else to do; it takes a minute or two.
+    """
+    from simulator.calibrate import Request, run
+
+    try:
+        lengths, counts = ([int(number) for number in text.split(",")] for text in (prompt_tokens, concurrency))
+        run(Request(prompt_tokens=lengths, concurrency=counts, **options), click.echo)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
 

@@ -21,7 +21,8 @@ from routing.types import Endpoint
 from simulator import assignments, report, traces, yardsticks
 from simulator.admission import Admission, dealt, parse_users
 from simulator.core.engine import Engine
-from simulator.core.gpus import gpu_profile
+from simulator.gpu_file import load_gpu
+from simulator.outages import Outage
 from simulator.replay import MODEL, Call, Replay
 from simulator.summary import Slo, Summary, summarize
 
@@ -40,6 +41,7 @@ class Plan:
     slo: Slo
     assignments: Path | None
     report: Path | None
+    outages: Sequence[Outage] = ()
 
 
 def run(plan: Plan) -> None:
@@ -64,8 +66,11 @@ class Comparer:
         for speedup in plan.speedups:
             if not 0 < speedup < inf:
                 raise ValueError(f"speedup = {speedup:g}, must be a positive number")
+        for outage in plan.outages:
+            if outage.pod not in map(_pod_name, range(plan.pods)):
+                raise ValueError(f"fault on {outage.pod!r}: pods are pod-0 to pod-{plan.pods - 1}")
         self._plan = plan
-        self._profile = gpu_profile(plan.gpu)
+        self._profile = load_gpu(plan.gpu)
         self._users = parse_users(plan.users)
         self._trace = dealt(traces.read(plan.trace), self._users)
 
@@ -98,8 +103,9 @@ class Comparer:
             fleet.read(endpoint.id, size, inf)
         admission = Admission(self._users, LimitSettings().output_tokens)
         replay = Replay(
-            trace=self._trace, engines=engines, router=fleet, strategy=strategy, admission=admission, speedup=speedup
-        )
+            trace=self._trace, engines=engines, router=fleet, strategy=strategy, admission=admission, speedup=speedup,
+            outages=self._plan.outages,
+        )  # fmt: skip
         label, requests = f"{strategy} {speedup:g}x", len(self._trace)
         with click.progressbar(length=requests, label=label, file=sys.stderr, update_min_steps=requests // 200) as bar:
             calls = replay.run(bar.update)
@@ -120,7 +126,12 @@ class Comparer:
 def _endpoint(index: int) -> Endpoint:
     """Addresses from the block for documentation and tests of networks, RFC 2544: nobody connects to them."""
     high, low = divmod(index, 256)
-    return Endpoint(f"pod-{index}", f"pod-{index}", f"198.18.{high}.{low}:8000", (MODEL,))
+    name = _pod_name(index)
+    return Endpoint(name, name, f"198.18.{high}.{low}:8000", (MODEL,))
+
+
+def _pod_name(index: int) -> str:
+    return f"pod-{index}"
 
 
 def _write_report(comparison: report.Comparison, directory: Path) -> None:

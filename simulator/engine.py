@@ -1,23 +1,40 @@
-"""The engine as its HTTP face uses it: requests become sequences, their tokens arrive on the event loop.
+"""The engine model on a real clock, as its HTTP face uses it: requests become sequences, tokens arrive on the loop.
 
-Lives here: one timer for all sequences, hand-over of tokens, abort, death.  Not here: when tokens come (timing),
-JSON (answers), HTTP (http).
+Lives here: one timer for the pass under way, hand-over of tokens, abort, sleep, crash, death.  Not here: what a pass
+does and how long it takes (core), JSON (answers), HTTP (http).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Series
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
 
-from simulator.metrics import EngineMetrics
-from simulator.profile import Profile, Speed
-from simulator.timing import Scheduler, Sequence
+from prometheus_client import generate_latest
+
+from simulator.core.blocks import Change
+from simulator.core.engine import Step
+from simulator.core.sequence import Sequence
+from simulator.core.speed import Speed
+from simulator.metrics import VllmMetrics
+from simulator.profile import Profile
+from simulator.sglang_metrics import SglangMetrics
+from simulator.state import EngineState
 from simulator.tokens import block_hashes, token_count
 from simulator.writing import Composition
 
-RESOLUTION_S = 0.005
-"""Tokens due within this time of each other come together: at most 200 wake-ups a second, however many streams."""
+if TYPE_CHECKING:
+    from simulator.kv_events import KvEvents
+
+LAG_S = 0.02
+"""A pass begins when the one before was due to end, though the loop is late, up to this much: timers are late by a
+millisecond each, which would add up.  A loop that is later than that cannot keep up, and time runs on."""
+
+METRICS: Mapping[str, type[VllmMetrics] | type[SglangMetrics]] = {"vllm": VllmMetrics, "sglang": SglangMetrics}
+"""By `Profile.metrics`."""
+
+NO_STEP = Step(0.0)
 
 
 class EngineDiedError(Exception):
@@ -45,6 +62,17 @@ class Work:
 
     prompt: bytes  # encoded
     composition: Composition | None = None
+
+
+@dataclass(slots=True)
+class _Output:
+    """One choice that is being made."""
+
+    generation: "Generation"
+    choice: int
+    work: Work
+    made: int = 0
+    token_s: float | None = None  # when its last token came
 
 
 class Generation:
@@ -87,17 +115,30 @@ class Generation:
 class Engine:
     """One engine on the running event loop.  `clock` gives Unix seconds; pacing uses the loop's own time."""
 
-    def __init__(self, profile: Profile, clock: Callable[[], float]) -> None:
-        self.profile = profile
+    def __init__(self, profile: Profile, clock: Callable[[], float], events: "KvEvents | None" = None) -> None:
         self.clock = clock
         self.alive = True
-        self._scheduler = Scheduler(profile)
-        self._metrics = EngineMetrics(profile, self._scheduler, clock())
-        self._owners: dict[Sequence, tuple[Generation, int, str]] = {}
+        self.restarting = False
+        self._events = events
+        self._changes: list[Change] | None = [] if events else None
+        self._at_start = profile
+        self._start()
+        self._outputs: dict[Sequence, _Output] = {}
         self._interruptible: set[Generation] = set()
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._ticked_s = 0.0
+        self._step = NO_STEP  # the pass under way
+        self._due_s = 0.0  # when it ends
+        self._timer: asyncio.Handle | None = None
+
+    def _start(self) -> None:
+        """As the profile says, with nothing cached or counted."""
+        self.state = EngineState(self._at_start, self.clock(), self._changes)
+        self._metrics = METRICS[self._at_start.metrics](self.state)
+
+    @property
+    def profile(self) -> Profile:
+        """What it serves now, adapters that were loaded since its start included."""
+        return self.state.profile
 
     def generate(self, model: str, works: Series[Work]) -> Generation:
         """Submit the choices of one request.
@@ -109,74 +150,148 @@ class Engine:
         self._check_queue()
         generation = Generation(self._abort)
         self._interruptible.add(generation)
-        hashes = {work.prompt: block_hashes(work.prompt, model) for work in works}
+        adapter = "" if model == self.profile.model else model
+        block_tokens = self.profile.gpu.block_tokens
+        hashes = {work.prompt: block_hashes(work.prompt, model, block_tokens) for work in works}
         for choice, work in enumerate(works):
             length = len(work.composition.pieces) if work.composition else 0
-            sequence = Sequence(token_count(work.prompt), length, self._loop.time(), hashes[work.prompt], model)
-            self._submit(generation, choice, work, sequence)
-        self._schedule()
+            sequence = Sequence(max(1, token_count(work.prompt)), length, hashes[work.prompt], adapter)
+            self.state.model.add(sequence, self._loop.time())
+            self._outputs[sequence] = _Output(generation, choice, work)
+            generation.sequences.append(sequence)
+            generation.open += 1
+        self._wake()
         return generation
 
+    def load_adapter(self, name: str) -> None:
+        """From now on it is a model.  Raises AdapterLoadedError."""
+        self.state.model.adapters.load(name)
+        self.state.profile = replace(self.profile, adapters=(*self.profile.adapters, name))
+
+    def unload_adapter(self, name: str) -> None:
+        """From now on it is no model; requests for it that are there go on.  Raises UnknownAdapterError."""
+        self.state.model.adapters.unload(name)
+        left = tuple(adapter for adapter in self.profile.adapters if adapter != name)
+        self.state.profile = replace(self.profile, adapters=left)
+
+    def sleep(self, level: int) -> None:
+        """Begin no further pass until `wake`; what is cached is lost."""
+        self.state.sleep_level = level
+        self.state.model.hold(inf)
+        self.clear_cache()
+
+    def wake(self) -> None:
+        """End the sleep, if it sleeps."""
+        self.state.sleep_level = 0
+        self.state.model.hold(0)
+        self._wake()
+
+    def clear_cache(self) -> bool:
+        """Forget what is cached; False while sequences run: nothing is forgotten then."""
+        cleared = self.state.model.clear_cache()
+        if cleared and self._events:
+            self._events.clear()
+        return cleared
+
     def set_speed(self, speed: Speed) -> None:
-        """From now on."""
-        self._scheduler.set_speed(speed, self._loop.time())
-        self._schedule()
+        """From now on; the pass under way ends at once."""
+        self.state.model.profile = replace(self.state.model.profile, speed=speed)
+        if self._timer:
+            self._due_s = self._loop.time()
+            self._set_timer()
 
     def exposition(self) -> bytes:
         """The text of /metrics."""
-        return self._metrics.exposition(self.clock())
+        self._metrics.now_s = self.clock()
+        return generate_latest(self._metrics)
+
+    def crash(self, restart_s: float) -> None:
+        """Lose all requests and all state; start again, as the profile said at first, after so long."""
+        if not self.restarting:
+            self._end_all()
+            self.restarting = True
+            self._loop.call_later(restart_s, self._restart)
 
     def die(self) -> None:
         """As a real engine on SIGTERM: every request ends with an error, new ones are refused."""
         self.alive = False
+        self._end_all()
+
+    def _end_all(self) -> None:
         for generation in tuple(self._interruptible):
             generation.put(EngineDiedError())
             generation.abort()
 
+    def _restart(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer, self._step = None, NO_STEP
+        if self._changes is not None and self._events:
+            self._changes.clear()
+            self._events.restart()
+        self._start()
+        self.restarting = False
+
     def _check_queue(self) -> None:
-        limit = self.profile.max_waiting
-        if limit is not None and len(self._scheduler.waiting) >= limit and self._is_full():
-            self._metrics.rejected()
+        limit, model = self.profile.max_waiting, self.state.model
+        if limit is not None and len(model.running) + len(model.waiting) >= self.profile.gpu.max_running + limit:
+            self.state.rejections += 1
             raise QueueFullError
-
-    def _is_full(self) -> bool:
-        return bool(self._scheduler.waiting) or len(self._scheduler.running) >= self.profile.max_running
-
-    def _submit(self, generation: Generation, choice: int, work: Work, sequence: Sequence) -> None:
-        reason = work.composition.finish_reason if work.composition else "stop"
-        self._owners[sequence] = (generation, choice, reason)
-        generation.sequences.append(sequence)
-        generation.open += 1
-        self._scheduler.submit(sequence, sequence.arrived_s)
 
     def _abort(self, generation: Generation) -> None:
         self._interruptible.discard(generation)
-        now_s = self._loop.time()
         for sequence in generation.sequences:
-            if self._owners.pop(sequence, None):
-                self._scheduler.abort(sequence, now_s)
+            if sequence in self._outputs:
+                self.state.model.abort(sequence)
+                self._publish()
+                del self._outputs[sequence]
+        self.state.ending = tuple(sequence for sequence in self.state.ending if sequence in self._outputs)
         generation.open = 0
-        self._schedule()
 
-    def _schedule(self) -> None:
-        """Set the one timer to the next due token, no sooner than RESOLUTION_S after the last tick."""
+    # Passes
+
+    def _wake(self) -> None:
+        """Begin a pass, unless one is under way, with all that arrives in this turn of the loop."""
+        if not self._timer:
+            self._timer = self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._begin_at(self._loop.time())
+
+    def _begin_at(self, now_s: float) -> None:
+        self._timer = None
+        step = self.state.model.step(now_s)
+        self._publish()
+        if step:
+            self._step, self._due_s = step, now_s + step.duration_s
+            self.state.ending = step.ended
+            self._set_timer()
+
+    def _set_timer(self) -> None:
         if self._timer:
             self._timer.cancel()
-        next_s = self._scheduler.next_s()
-        at_s = None if next_s is None else max(next_s, self._ticked_s + RESOLUTION_S)
-        self._timer = None if at_s is None else self._loop.call_at(at_s, self._tick)
+        self._timer = self._loop.call_at(self._due_s, self._finish)
 
-    def _tick(self) -> None:
-        self._ticked_s = self._loop.time()
-        for sequence in self._scheduler.advance(self._ticked_s):
-            self._deliver(sequence)
-        self._schedule()
+    def _finish(self) -> None:
+        """The end of a pass: hand its tokens over, begin the next."""
+        step, self._step, self.state.ending = self._step, NO_STEP, ()
+        decoded = tuple(self.state.model.decoding) if step.tokens else ()
+        for sequence in (*decoded, *step.ended):
+            if sequence in self._outputs:
+                self._deliver(sequence, self._outputs[sequence])
+        self._begin_at(max(self._due_s, self._loop.time() - LAG_S))
 
-    def _deliver(self, sequence: Sequence) -> None:
-        generation, choice, reason = self._owners[sequence]
-        self._metrics.token_made(sequence)
-        if sequence.ended:
-            del self._owners[sequence]
-            generation.open -= 1
-            self._metrics.finished(sequence, reason)
-        generation.put(Token(choice, max(0, sequence.made - 1)))
+    def _deliver(self, sequence: Sequence, output: _Output) -> None:
+        self.state.token_made(sequence, output.token_s, self._due_s)
+        if sequence.ended_s is not None:
+            del self._outputs[sequence]
+            output.generation.open -= 1
+            composition = output.work.composition
+            self.state.finish(sequence, composition.finish_reason if composition else "stop", self._due_s)
+        output.generation.put(Token(output.choice, output.made))
+        output.made, output.token_s = output.made + 1, self._due_s
+
+    def _publish(self) -> None:
+        if self._changes and self._events:
+            self._events.publish(self._changes, lambda sequence: self._outputs[sequence].work.prompt)
+            self._changes.clear()

@@ -67,6 +67,28 @@ class UnknownModelError(ApiError):
         super().__init__(f"The model `{model}` does not exist. Valid aliases: {served}.", "model")
 
 
+class AdapterThereError(ApiError):
+    """An adapter cannot be loaded: one of that name is there."""
+
+    type = "InvalidUserInput"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The lora adapter '{name}' has already been loaded. If you want to load the adapter in place, "
+            "set 'load_inplace' to True."
+        )
+
+
+class NoAdapterError(ApiError):
+    """An adapter that is to be unloaded is not loaded."""
+
+    status = 404
+    type = "NotFoundError"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The lora adapter '{name}' cannot be found.")
+
+
 class DeadEngineError(ApiError):
     """The engine has died under the request."""
 

@@ -21,6 +21,9 @@ class FaultKind(StrEnum):
     """Answers, `delay_s` late, headers included."""
     DIE_MID_STREAM = "die_mid_stream"
     """vLLM's way to die: an error event with code 500 and `[DONE]` under status 200; 500 when not streaming."""
+    CRASH = "crash"
+    """The whole engine dies in this way, under all its requests, and starts again `delay_s` later with an empty cache;
+    until then it closes every connection."""
     CUT = "cut"
     """Closes the connection in the middle of the answer."""
     STALL = "stall"
@@ -36,9 +39,9 @@ class Fault(BaseModel):
 
     kind: FaultKind
     after_tokens: int = Field(default=0, ge=0)
-    """Tokens, of all choices together, that come before DIE_MID_STREAM, CUT or STALL."""
+    """Tokens, of all choices together, that come before DIE_MID_STREAM, CRASH, CUT or STALL."""
     delay_s: float = Field(default=1.0, ge=0)
-    """For SLOW."""
+    """For SLOW and CRASH."""
     times: int | None = Field(default=1, ge=1)
     """How many requests meet it; null: every one until DELETE /sim/fault."""
 

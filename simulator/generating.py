@@ -71,7 +71,7 @@ class GeneratingEndpoint:
         generation = self._desk.engine.generate(model, tuple(works))
         watch = asyncio.create_task(_watch(exchange, generation), name="simulator client watch")
         try:
-            faulty = FaultyGeneration(generation, exchange, self._desk.faults.take())
+            faulty = FaultyGeneration(generation, exchange, self._desk)
             await faulty.before_answer()
             yield faulty
         finally:
@@ -134,10 +134,11 @@ class EmbeddingEndpoint(GeneratingEndpoint):
 class FaultyGeneration:
     """A generation with the fault that its request meets, if any."""
 
-    def __init__(self, generation: Generation, exchange: Exchange, fault: Fault | None) -> None:
+    def __init__(self, generation: Generation, exchange: Exchange, desk: Desk) -> None:
         self._generation = generation
         self._exchange = exchange
-        self._fault = fault
+        self._engine = desk.engine
+        self._fault = desk.faults.take()
 
     async def before_answer(self) -> None:
         """Do what the fault does before the first byte."""
@@ -158,12 +159,15 @@ class FaultyGeneration:
         count = 0
         async for token in self._generation:
             if self._fault and count == self._fault.after_tokens:
-                await self._strike(self._fault.kind)
+                await self._strike(self._fault)
             count += 1
             yield token
 
-    async def _strike(self, kind: FaultKind) -> None:
-        match kind:
+    async def _strike(self, fault: Fault) -> None:
+        match fault.kind:
+            case FaultKind.CRASH:
+                self._engine.crash(fault.delay_s)
+                await self._generation.interruption()
             case FaultKind.DIE_MID_STREAM:
                 raise EngineDiedError
             case FaultKind.CUT:

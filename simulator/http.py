@@ -1,51 +1,34 @@
-"""The routes of one simulated engine: vLLM's, and a control path under /sim that no real engine has.
+"""The routes of one simulated engine, vLLM's.
 
-Lives here: the ASGI application and its short answers.  Not here: generating requests (generating), the server (serve).
+Lives here: the ASGI application and answers that only show the engine.  Not here: generating requests (generating),
+routes that change the engine (control), the server (serve).
 """
 
 import random
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from functools import wraps
+from collections.abc import Callable
 
 import orjson
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from simulator import answers, requests
+from simulator import answers, requests, tokens
 from simulator.answers import ChatShape, CompletionShape
+from simulator.control import Control
 from simulator.engine import Engine
-from simulator.errors import ApiError, parse_json
-from simulator.faults import Fault, Faults
+from simulator.errors import parse_json
+from simulator.exchange import Exchange
+from simulator.faults import Faults
 from simulator.generating import Desk, EmbeddingEndpoint, TextEndpoint
-from simulator.profile import Speed
+from simulator.replies import json_reply, refusing
 from simulator.writing import Writer
 
 VERSION = "0.32.0"
 """The vLLM whose answers these are."""
-
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class SpeedBody(BaseModel):
-    """The body of POST /sim/speed: what is absent is as the profile says; `factor` scales all of it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    ttft_s: float | None = Field(default=None, ge=0)
-    prefill_tokens_per_s: float | None = Field(default=None, gt=0)
-    tokens_per_s: float | None = Field(default=None, gt=0)
-    factor: float = Field(default=1.0, gt=0)
-
-    def speed(self, profile_speed: Speed) -> Speed:
-        """The whole speed."""
-        given = self.model_dump(exclude={"factor"}, exclude_none=True)
-        return replace(profile_speed, **given).times(self.factor)
 
 
 class Face:
@@ -60,7 +43,7 @@ class Face:
         """GET /v1/models."""
         profile = self._engine.profile
         permission_ids = [self._new_id() for _ in (profile.model, *profile.adapters)]
-        return _json(answers.models(profile, int(self._engine.clock()), permission_ids))
+        return json_reply(answers.models(profile, int(self._engine.clock()), permission_ids))
 
     async def health(self, _: Request) -> Response:
         """GET /health: an empty 200, or 503 when dead or told so."""
@@ -69,7 +52,7 @@ class Face:
 
     async def version(self, _: Request) -> Response:
         """GET /version."""
-        return _json(orjson.dumps({"version": VERSION}))
+        return json_reply(orjson.dumps({"version": VERSION}))
 
     async def metrics(self, _: Request) -> Response:
         """GET /metrics."""
@@ -81,30 +64,16 @@ class Face:
         profile = self._engine.profile
         requests.served_model(body, profile)
         prompt = requests.tokenize_prompt(body)
-        return _json(answers.tokenized(prompt, profile.max_model_len, with_texts=bool(body.return_token_strs)))
+        return json_reply(answers.tokenized(prompt, profile.max_model_len, with_texts=bool(body.return_token_strs)))
 
-    async def add_fault(self, request: Request) -> Response:
-        """POST /sim/fault; answers with what is pending."""
-        self._faults.add(requests.validated(Fault, parse_json(await request.body())))
-        return self._pending()
-
-    async def clear_faults(self, _: Request) -> Response:
-        """DELETE /sim/fault."""
-        self._faults.clear()
-        return self._pending()
-
-    async def set_speed(self, request: Request) -> Response:
-        """POST /sim/speed; answers with the speed that now holds."""
-        body = requests.validated(SpeedBody, parse_json(await request.body()))
-        speed = body.speed(self._engine.profile.speed)
-        self._engine.set_speed(speed)
-        return _json(orjson.dumps(speed))
-
-    def _pending(self) -> Response:
-        return _json(orjson.dumps([fault.model_dump() for fault in self._faults.pending]))
+    async def detokenize(self, request: Request) -> Response:
+        """POST /detokenize."""
+        body = requests.validated(requests.DetokenizeBody, parse_json(await request.body()))
+        requests.served_model(body, self._engine.profile)
+        return json_reply(orjson.dumps({"prompt": tokens.decode(tokens.encode_ids(body.tokens))}))
 
 
-def application(engine: Engine) -> Starlette:
+def application(engine: Engine) -> ASGIApp:
     """The ASGI application of `engine`."""
     rng = random.Random(engine.profile.seed)  # noqa: S311  # reproducible ids, no secret
     faults = Faults()
@@ -122,35 +91,33 @@ def application(engine: Engine) -> Starlette:
         Route("/health", face.health),
         Route("/version", face.version),
         Route("/metrics", face.metrics),
-        Route("/tokenize", _refusing(face.tokenize), methods=["POST"]),
-        Route("/sim/fault", _refusing(face.add_fault), methods=["POST"]),
-        Route("/sim/fault", face.clear_faults, methods=["DELETE"]),
-        Route("/sim/speed", _refusing(face.set_speed), methods=["POST"]),
+        Route("/tokenize", refusing(face.tokenize), methods=["POST"]),
+        Route("/detokenize", refusing(face.detokenize), methods=["POST"]),
+        *Control(engine, faults).routes(),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
+    return _Reachable(engine, Starlette(routes=routes, exception_handlers={HTTPException: _no_route}))
 
 
-def _refusing(endpoint: Endpoint) -> Endpoint:
-    """`endpoint` with ApiError as an answer."""
+class _Reachable:
+    """The application while the engine is not between a crash and its restart, when connections are closed."""
 
-    @wraps(endpoint)
-    async def answer(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except ApiError as error:
-            return _json(orjson.dumps(error.body), error.status)
+    def __init__(self, engine: Engine, application: ASGIApp) -> None:
+        self._engine = engine
+        self._application = application
 
-    return answer
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._engine.restarting:
+            exchange = Exchange(scope, receive, send)
+            exchange.cut()
+            await exchange.gone()
+        else:
+            await self._application(scope, receive, send)
 
 
 async def _no_route(_: Request, error: Exception) -> Response:
     """Unknown path or method, as FastAPI words it."""
     if not isinstance(error, HTTPException):
         raise error
-    answer = _json(orjson.dumps({"detail": error.detail}), error.status_code)
+    answer = json_reply(orjson.dumps({"detail": error.detail}), error.status_code)
     answer.headers.update(error.headers or {})
     return answer
-
-
-def _json(body: bytes, status: int = 200) -> Response:
-    return Response(body, status, {"vary": "Origin"}, "application/json")

@@ -3,8 +3,8 @@
 Lives here: the order of events.  Not here: routing (whatever is given as the router; the gateway's fleet is one), the
 engines (core), who may send (admission), what it all comes to (summary).
 
-Time jumps from event to event: an arrival, or the end of a pass on a pod.  At the same instant arrivals come first, so
-a pod's next pass has them.  The router sees what a gateway sees: its own counts, and requests as they end.
+Time jumps from event to event: an arrival, the end of a pass on a pod, an outage.  At the same instant arrivals come
+first, so a pod's next pass has them.  The router sees what a gateway sees: its own counts, ends, health.
 """
 
 import heapq
@@ -19,6 +19,7 @@ from routing.types import Decision, NoCandidateError, PodId, RouteRequest
 from simulator.admission import Admission
 from simulator.core.engine import Engine, Step, TooLongError
 from simulator.core.sequence import Sequence as Answer
+from simulator.outages import Outage, OutageKind
 from simulator.traces import TraceRequest, block_hashes, unknown_blocks
 
 MODEL = "model"
@@ -52,6 +53,10 @@ class Router(Protocol[Ticket]):
 
     def finish(self, ticket: Ticket, event: Finished) -> None:
         """Learn from its end."""
+        ...
+
+    def set_health(self, pod_id: PodId, healthy: bool) -> bool:
+        """What health checks found."""
         ...
 
 
@@ -95,6 +100,7 @@ class Replay(Generic[Ticket]):
         strategy: str,
         admission: Admission,
         speedup: float = 1.0,
+        outages: Iterable[Outage] = (),
     ) -> None:
         self._trace = trace
         self._engines = engines
@@ -103,9 +109,13 @@ class Replay(Generic[Ticket]):
         self._admission = admission
         self._speedup = speedup
         self._block_tokens = next(iter(engines.values())).profile.block_tokens
-        self._passes: list[tuple[float, int, PodId, Step]] = []  # under way, a heap by their ends
-        self._idle = set(engines)
         self._order = count()
+        self._events: list[tuple[float, int, PodId, Step | Outage]] = [  # a heap: ends of passes, outages to come
+            (outage.at_s, next(self._order), outage.pod, outage) for outage in outages
+        ]
+        heapq.heapify(self._events)
+        self._under_way: dict[PodId, Step] = {}  # by pod; others are idle
+        self._down: set[PodId] = set()
         self._open: dict[Answer, tuple[Call, Ticket]] = {}
         self.calls: list[Call] = []  # in the order of dispatch
 
@@ -113,29 +123,57 @@ class Replay(Generic[Ticket]):
         """Replay all of it; `progress` is told of each arrival and how many there were."""
         for serial, request in enumerate(self._trace):
             arrived_s = request.timestamp / 1000 / self._speedup
-            self._end_passes(arrived_s)
+            self._advance(arrived_s)
             self._arrive(serial, request, arrived_s)
             progress(1)
-        self._end_passes(float("inf"))
+        self._advance(float("inf"))
         return self.calls
 
-    def _end_passes(self, before_s: float) -> None:
-        """Let all passes end that end before then, and those that follow them."""
-        while self._passes and self._passes[0][0] < before_s:
-            now_s, _, pod, step = heapq.heappop(self._passes)
-            for answer in step.ended:
-                self._close(answer, now_s)
-            self._begin_pass(pod, now_s)
+    def _advance(self, before_s: float) -> None:
+        """Let all happen that happens before then, and what follows from it."""
+        while self._events and self._events[0][0] < before_s:
+            now_s, _, pod, event = heapq.heappop(self._events)
+            if isinstance(event, Outage):
+                self._strike(event, now_s)
+            elif self._under_way.get(pod) is event:  # else the engine crashed meanwhile
+                for answer in event.ended:
+                    self._close(answer, now_s)
+                self._begin_pass(pod, now_s)
+
+    def _strike(self, outage: Outage, now_s: float) -> None:
+        pod, engine = outage.pod, self._engines[outage.pod]
+        if outage.kind is OutageKind.CRASH:
+            self._crash(pod, now_s)
+            self._push(now_s + outage.for_s, pod, Step(outage.for_s))
+        engine.hold(now_s + outage.for_s)
+
+    def _crash(self, pod: PodId, now_s: float) -> None:
+        """All that it has is lost; what it had done stays counted."""
+        engine, under_way = self._engines[pod], self._under_way.get(pod, NO_STEP)
+        totals = engine.totals
+        lost = (*under_way.ended, *engine.crash())
+        engine.totals = totals
+        for answer in lost:
+            answer.ended_s = None
+            call, _ = self._open[answer]
+            self._close(answer, now_s)
+            self._refuse(call, "lost")
+        self._router.set_health(pod, False)
+        self._down.add(pod)
 
     def _begin_pass(self, pod: PodId, now_s: float) -> None:
+        if pod in self._down:
+            self._down.remove(pod)
+            self._router.set_health(pod, True)
         step = self._engines[pod].step(now_s)
         if step is None:
-            self._idle.add(pod)
+            del self._under_way[pod]
         else:
             self._push(now_s + step.duration_s, pod, step)
 
     def _push(self, end_s: float, pod: PodId, step: Step) -> None:
-        heapq.heappush(self._passes, (end_s, next(self._order), pod, step))
+        self._under_way[pod] = step
+        heapq.heappush(self._events, (end_s, next(self._order), pod, step))
 
     def _arrive(self, serial: int, request: TraceRequest, now_s: float) -> None:
         prompt = block_hashes(request, self._block_tokens)
@@ -171,8 +209,7 @@ class Replay(Generic[Ticket]):
             self._refuse(call, "too-long")
             return
         call.pod = pod
-        if pod in self._idle:  # its pass begins when all that arrives at this instant has
-            self._idle.remove(pod)
+        if pod not in self._under_way:  # its pass begins when all that arrives at this instant has
             self._push(now_s, pod, NO_STEP)
 
     def _refuse(self, call: Call, why: str) -> None:

@@ -84,6 +84,25 @@ class TokenizeBody(Body):
     return_token_strs: bool | None = None
 
 
+class DetokenizeBody(Body):
+    """POST /detokenize."""
+
+    tokens: list[TokenId]
+
+
+class LoadAdapterBody(BaseModel):
+    """POST /v1/load_lora_adapter.  The files at the path are not looked for."""
+
+    lora_name: str = Field(min_length=1)
+    lora_path: str = Field(min_length=1)
+
+
+class UnloadAdapterBody(BaseModel):
+    """POST /v1/unload_lora_adapter."""
+
+    lora_name: str = Field(min_length=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """A checked generation request."""

@@ -1,4 +1,4 @@
-"""Run one simulated engine: as a process, or inside a test's event loop.
+"""Run simulated engines: as a process, or inside a test's event loop.
 
 Lives here: the socket, the server, signals, the clock.  Not here: what is served (http).
 """
@@ -8,19 +8,24 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from simulator.core.speed import steady
 from simulator.engine import Engine
 from simulator.exchange import TRANSPORT
+from simulator.gpu_file import load_gpu
 from simulator.http import application
-from simulator.profile import Profile, on_gpu
+from simulator.profile import DEFAULT_GPU, Profile
+
+if TYPE_CHECKING:
+    from simulator.kv_events import KvEvents
 
 BACKLOG = 4096
 """Connections waiting to be accepted; Linux caps it at somaxconn, 4096 by default."""
@@ -38,6 +43,8 @@ class RunningEngine:
 
     address: str
     engine: Engine
+    stop: Callable[[], None]
+    """Begin to end; leaving the block waits for it."""
 
     @property
     def url(self) -> str:
@@ -50,53 +57,91 @@ def serve(
     host: str,
     port: int,
     *,
+    count: int = 1,
     name: str = "",
     gpu: str = "",
-    ttft_s: float | None = None,
     tokens_per_s: float | None = None,
     max_running: int | None = None,
     max_waiting: int | None = None,
     max_model_len: int | None = None,
     seed: int = 0,
     adapters: tuple[str, ...] = (),
+    metrics: str = "vllm",
+    kv_events: str = "",
 ) -> None:
     """Serve until SIGTERM or SIGINT; running requests then end with an error, as vLLM's do.
 
-    Port 0 takes a free one; a line on standard output says `engine NAME: http://HOST:PORT`.  None means the
-    default of Profile; `gpu` sets the speed of a GPU type, `ttft_s` and `tokens_per_s` override that.
+    `count` engines take as many ports, from `port` and from that of `kv_events` on; port 0 takes free ones.  For each
+    a line on standard output says `engine NAME: http://HOST:PORT`.  None means the default of Profile; `gpu` is a
+    profile's name or file, and `tokens_per_s` overrides its speed.
     Raises ValueError for an impossible profile and OSError for a taken port.
     """
-    profile = Profile(model, name or model, adapters, seed=seed)
-    profile = on_gpu(profile, gpu) if gpu else profile
-    speed = replace(profile.speed, **_given(ttft_s=ttft_s, tokens_per_s=tokens_per_s))
-    sizes = _given(max_running=max_running, max_waiting=max_waiting, max_model_len=max_model_len)
-    uvloop.run(_serve_until_told(replace(profile, speed=speed, **sizes), host, port))
+    profile = Profile(
+        model, name or model, adapters, gpu=load_gpu(gpu) if gpu else DEFAULT_GPU, seed=seed, metrics=metrics,
+        **_given(max_waiting=max_waiting, max_model_len=max_model_len),
+    )  # fmt: skip
+    speed = steady(tokens_per_s) if tokens_per_s else None
+    profile = replace(profile, gpu=replace(profile.gpu, **_given(speed=speed, max_running=max_running)))
+    uvloop.run(_serve_until_told(profile, host, port, count, kv_events))
 
 
 @asynccontextmanager
-async def running_engine(profile: Profile, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[RunningEngine]:
+async def running_engine(
+    profile: Profile, host: str = "127.0.0.1", port: int = 0, kv_events: str = ""
+) -> AsyncIterator[RunningEngine]:
     """An engine on the running loop; it answers inside the block and is gone after it."""
     listener = _listen(host, port)
     address = _address(listener)
-    engine = Engine(profile, time.time)  # noqa: TID251  # a composition root: the clock is made here
-    server = _Server(engine)
-    task = asyncio.create_task(server.serve(sockets=[listener]), name=f"simulated engine {profile.name}")
-    await server.ready.wait()
-    try:
-        yield RunningEngine(address, engine)
-    finally:
-        server.should_exit = True
-        await task
+    clock = time.time  # noqa: TID251  # a composition root: the clock is made here
+    with _kv_events(kv_events, f"kv@{address}@{profile.model}", profile, clock) as events:
+        engine = Engine(profile, clock, events)
+        server = _Server(engine)
+        task = asyncio.create_task(server.serve(sockets=[listener]), name=f"simulated engine {profile.name}")
+        await server.ready.wait()
+        try:
+            yield RunningEngine(address, engine, server.stop)
+        finally:
+            server.stop()
+            await task
 
 
-async def _serve_until_told(profile: Profile, host: str, port: int) -> None:
+@contextmanager
+def _kv_events(endpoint: str, topic: str, profile: Profile, clock: Callable[[], float]) -> Iterator["KvEvents | None"]:
+    """None without an endpoint."""
+    if not endpoint:
+        yield None
+        return
+    from simulator.kv_events import KvEvents  # noqa: PLC0415 - only who publishes events waits for ZMQ to be imported
+
+    with closing(KvEvents(endpoint, topic, profile.gpu.block_tokens, clock)) as events:
+        yield events
+
+
+async def _serve_until_told(profile: Profile, host: str, port: int, count: int, kv_events: str) -> None:
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    async with running_engine(profile, host, port) as running:
-        sys.stdout.write(f"engine {profile.name}: {running.url}\n")
+    async with AsyncExitStack() as blocks:
+        engines = []
+        for index in range(count):
+            each = replace(profile, name=f"{profile.name}-{index + 1}") if count > 1 else profile
+            block = running_engine(each, host, port + index if port else 0, _next_port(kv_events, index))
+            engines.append(await blocks.enter_async_context(block))
+            sys.stdout.write(f"engine {each.name}: {engines[-1].url}\n")
         sys.stdout.flush()
         await told.wait()
+        for engine in engines:  # all at once: each takes a moment to end
+            engine.stop()
+
+
+def _next_port(endpoint: str, index: int) -> str:
+    """`tcp://127.0.0.1:5557` -> `tcp://127.0.0.1:5558` for index 1."""
+    head, _, port = endpoint.rpartition(":")
+    if not endpoint or not index:
+        return endpoint
+    if not port.isdecimal():
+        raise ValueError(f"kv_events = {endpoint!r}, must end in a port that can be counted up for several engines")
+    return f"{head}:{int(port) + index}"
 
 
 class _Protocol(HttpToolsProtocol):
@@ -120,6 +165,10 @@ class _Server(uvicorn.Server):
         self._engine = engine
         self.ready = asyncio.Event()
 
+    def stop(self) -> None:
+        """Begin to end."""
+        self.should_exit = True
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
@@ -140,7 +189,11 @@ def _given(**values: Any) -> dict[str, Any]:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    # Connections inherit it.  asyncio sets it only on sockets whose protocol number is TCP's, which is 0 here; without
+    # it the first token waits 40 ms for the acknowledgement of the headers.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _address(listener: socket.socket) -> str:

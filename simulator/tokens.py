@@ -11,11 +11,9 @@ from typing import Any
 
 import orjson
 
-from simulator.profile import BLOCK_TOKENS
-
 TOKEN_BYTES = 4
 MAX_TOKEN_ID = 2 ** (8 * TOKEN_BYTES) - 1
-BLOCK_BYTES = BLOCK_TOKENS * TOKEN_BYTES
+_64_BITS = 2**64 - 1
 
 
 def encode(text: str) -> bytes:
@@ -39,17 +37,26 @@ def token_ids(encoded: bytes) -> list[int]:
     return array("I", encoded).tolist()
 
 
+def decode(encoded: bytes) -> str:
+    """The text of tokens."""
+    return encoded.rstrip(b"\0").decode(errors="replace")
+
+
 def token_texts(encoded: bytes) -> list[str]:
     """The text of each token; a character that is split between tokens shows as U+FFFD, as in vLLM."""
     pieces = (encoded[start : start + TOKEN_BYTES] for start in range(0, len(encoded), TOKEN_BYTES))
     return [piece.rstrip(b"\0").decode(errors="replace") for piece in pieces]
 
 
-def block_hashes(encoded: bytes, model: str) -> tuple[int, ...]:
-    """One hash per full block, each covering all before it; an adapter's blocks are never the base model's."""
-    hashes, parent = [], hash(model)
-    for start in range(0, len(encoded) - BLOCK_BYTES + 1, BLOCK_BYTES):
-        parent = hash((parent, encoded[start : start + BLOCK_BYTES]))
+def block_hashes(encoded: bytes, model: str, block_tokens: int) -> tuple[int, ...]:
+    """One 64-bit hash per full block, each covering all before it; an adapter's blocks are never the base model's.
+
+    Python's own hash, which differs from process to process, as vLLM's do unless told otherwise.
+    """
+    size = block_tokens * TOKEN_BYTES
+    hashes, parent = [], hash(model) & _64_BITS
+    for start in range(0, len(encoded) - size + 1, size):
+        parent = hash((parent, encoded[start : start + size])) & _64_BITS
         hashes.append(parent)
     return tuple(hashes)
 

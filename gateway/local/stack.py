@@ -86,7 +86,7 @@ def write_configuration(directory: Path, addresses: Addresses, gpu: str, strateg
     Raises ConfigurationError when it is no good by itself.
     """
     endpoints = [
-        {"address": address, "name": engine_name(index), "engine": "vllm", "gpu": gpu}
+        {"address": address, "name": engine_name(index), "engine": "vllm", "gpu": Path(gpu).stem}
         for index, address in enumerate(addresses.engines)
     ]
     models = directory / "models.yaml"
@@ -141,7 +141,7 @@ def _engine_part(name: str, address: str, gpu: str, logs: Path) -> Part:
     argv = [sys.executable, "-m", "gateway", "engine", "--model", MODEL, "--name", name, "--host", host]
     argv += ["--port", str(port), *(["--gpu", gpu] if gpu else [])]
     ready = partial(answers_ok, address, "/health")
-    advice = "--gpu must name a GPU type that the simulator knows." if gpu else ""
+    advice = "--gpu must name a GPU profile that the simulator knows, or a file that has one." if gpu else ""
     return Part("engine", name, argv, address, ready, log=logs / f"{name}.log", advice=advice)
 
 

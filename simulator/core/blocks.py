@@ -7,13 +7,34 @@ its head; least recently used first.  A block computed by two sequences at once 
 
 from collections import OrderedDict
 from collections.abc import Sequence as Series
+from typing import NamedTuple
+
+from simulator.core.sequence import Sequence
+
+
+class Stored(NamedTuple):
+    """A block is reusable that was not before: the one of this number, from 0, of a sequence that is in the batch."""
+
+    sequence: Sequence
+    number: int
+
+
+class Removed(NamedTuple):
+    """A block is no longer reusable."""
+
+    hash: int
+
+
+Change = Stored | Removed
 
 
 class KvBlocks:
     """`total` blocks, each blank, held by sequences, or idle: full, known by its hash and held by nobody."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, changes: list[Change] | None = None) -> None:
         self.total = total
+        self.changes = changes
+        """What happened to reusable blocks, for somebody who empties the list; None = nobody does."""
         self._blank = total
         self._holders: dict[int, int] = {}  # hash -> sequences that hold the block
         self._idle: OrderedDict[int, None] = OrderedDict()  # the least recently used first
@@ -61,20 +82,31 @@ class KvBlocks:
             return False
         self._blank = 0
         for _ in range(evicted):
-            self._idle.popitem(last=False)
+            block, _ = self._idle.popitem(last=False)
+            if self.changes is not None:
+                self.changes.append(Removed(block))
         return True
 
-    def name(self, block: int) -> None:
-        """A held nameless block is full now: it is known by its hash, or given up for the one that is known already."""
+    def clear(self) -> None:
+        """Forget the blocks that nobody holds."""
+        self._blank += len(self._idle)
+        self._idle.clear()
+
+    def name(self, block: int) -> bool:
+        """A held nameless block is full now: it is known by its hash, or given up for the one that is known already.
+
+        Return whether it was not known.
+        """
         if block in self._holders:
             self._holders[block] += 1
             self._blank += 1
-        elif block in self._idle:
+            return False
+        self._holders[block] = 1
+        if block in self._idle:
             del self._idle[block]
-            self._holders[block] = 1
             self._blank += 1
-        else:
-            self._holders[block] = 1
+            return False
+        return True
 
     def give_back(self, named: Series[int], nameless: int) -> None:
         """Hold no longer the blocks known by `named`, in the order of the prompt, and so many nameless ones."""

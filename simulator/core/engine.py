@@ -16,7 +16,7 @@ from collections import deque
 from typing import NamedTuple
 
 from simulator.core.adapters import Adapters
-from simulator.core.blocks import KvBlocks
+from simulator.core.blocks import Change, KvBlocks, Stored
 from simulator.core.decoding import Decoding
 from simulator.core.gpus import GpuProfile
 from simulator.core.sequence import Sequence
@@ -42,17 +42,21 @@ Parts = list[tuple[Sequence, int]]
 
 
 class Engine:
-    """One engine.  `running` is the batch in the order of joining; `decoding` are those of it whose prompt is done."""
+    """One engine.  `running` is the batch in the order of joining; `decoding` are those of it whose prompt is done.
 
-    def __init__(self, profile: GpuProfile) -> None:
+    What happens to reusable blocks is appended to `changes`, if given.
+    """
+
+    def __init__(self, profile: GpuProfile, changes: list[Change] | None = None) -> None:
         self.profile = profile
+        self._changes = changes
         self._start_empty()
 
     def _start_empty(self) -> None:
         self.waiting: deque[Sequence] = deque()
         self.running: dict[Sequence, None] = {}
         self.decoding = Decoding(self.profile.block_tokens)
-        self.blocks = KvBlocks(self.profile.kv_blocks)
+        self.blocks = KvBlocks(self.profile.kv_blocks, self._changes)
         self.adapters = Adapters(self.profile.adapter_slots)
         self.totals = Totals()
         self._part_done: Sequence | None = None
@@ -80,6 +84,13 @@ class Engine:
     def hold(self, until_s: float) -> None:
         """Begin no pass before then: a stall, a slow start, sleep (infinity).  A time that has passed ends it."""
         self._held_until_s = until_s
+
+    def clear_cache(self) -> bool:
+        """Forget all blocks; False while sequences hold some: nothing is forgotten then."""
+        if self.running:
+            return False
+        self.blocks.clear()
+        return True
 
     def crash(self) -> tuple[Sequence, ...]:
         """Start again: nothing cached, loaded or counted.  Return the sequences that are lost."""
@@ -243,8 +254,9 @@ class Engine:
     def _name_full(self, sequence: Sequence, computed: int) -> None:
         """Make the blocks that are full now reusable, as far as their hashes are known."""
         full = min(computed // self.profile.block_tokens, len(sequence.hashes))
-        for block in sequence.hashes[sequence.named : full]:
-            self.blocks.name(block)
+        for number in range(sequence.named, full):
+            if self.blocks.name(sequence.hashes[number]) and self._changes is not None:
+                self._changes.append(Stored(sequence, number))
         sequence.named = max(sequence.named, full)
 
     def _blocks_for(self, tokens: int) -> int:

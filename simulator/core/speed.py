@@ -79,3 +79,20 @@ class FittedSpeed:
             square, linear, constant = self.prefill
             spent_ms += (square * chunks.new_tokens + linear) * chunks.new_tokens + constant
         return spent_ms / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledSpeed:
+    """Another speed, `factor` times as fast."""
+
+    base: Speed
+    factor: float
+
+    def pass_s(self, decodes: int, decode_tokens: int, chunks: Chunks = NO_CHUNKS) -> float:
+        """See `Speed.pass_s`."""
+        return self.base.pass_s(decodes, decode_tokens, chunks) / self.factor
+
+
+def steady(tokens_per_s: float) -> Speed:
+    """Return a speed at which every pass takes as long, whatever it computes."""
+    return LinearSpeed(a=1 / tokens_per_s, b=0.0, c=0.0, d=0.0, e=0.0)

@@ -26,9 +26,7 @@ PURE = (
     "gateway.pod",
     "gateway.scrape.parse",
     "simulator.core",
-    "simulator.prefix_cache",
     "simulator.profile",
-    "simulator.timing",
     "simulator.tokens",
 )
 """Decide or parse: may not reach IO, not even through another module.  A package stands for all that is in it."""
@@ -40,6 +38,7 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "envoy": ("gateway.envoy", "gateway.local", "gateway.serving"),
     "pyvoy": ("gateway.envoy", "gateway.local", "gateway.serving"),
     "simulator": ("simulator", "gateway.cli", "gateway.local", "gateway.simulate"),
+    "zmq": ("simulator.kv_events",),
     "matplotlib": ("simulator.plots",),
 }
 """Who may import these directly."""

@@ -58,8 +58,7 @@ def test_the_two_commands_work_as_printed_and_the_fourth_call_is_refused(stack: 
     assert first.headers["target-pod"] in {"engine-1", "engine-2"}
     assert f"http://{first.headers['target-pod-ip']}" in stack.engines
     assert "forebay" == first.headers["routing-strategy"]
-    decided = r"0 of \d+ tokens held, 0 in flight, fallback=speed-unknown"  # nothing was learned yet
-    assert re.fullmatch(decided, first.headers["x-forebay-decision"])
+    assert re.search(r"\b0 of \d+ tokens held", first.headers["x-forebay-decision"])
     assert first.headers["x-request-id"] == first.headers["request-id"]
     assert {} == {n: first.headers.get(n) for n, p in LIMIT_HEADERS.items() if not re.fullmatch(p, first.headers[n])}
     error = {"message": "user: lgy has exceeded RPM: 3", "type": "rate_limit_error", "code": "rate_limit_exceeded",
@@ -85,9 +84,9 @@ def test_a_stream_comes_as_it_is_made_and_its_events_are_the_recorded_ones(stack
     assert 200 == answer.status_code
     assert "text/event-stream; charset=utf-8" == answer.headers["content-type"]
     assert {"target-pod", "routing-strategy", "x-forebay-decision", *LIMIT_HEADERS} <= answer.headers.keys()
-    # 19 gaps of 20 ms each at the engine; were it held back, all would come at once.
+    # 19 gaps of 8 ms each at the engine; were it held back, all would come at once.
     assert len(pieces) > 10
-    assert arrived[-1] - arrived[0] > 0.2
+    assert arrived[-1] - arrived[0] > 0.08
     told = events(b"".join(pieces))
     assert shape_of_stream(recorded_body("chat_stream_usage.http")) == shape_of_stream(b"".join(pieces))
     stack.uses(user, 1, told[-2]["usage"]["total_tokens"])

@@ -104,10 +104,13 @@ def test_gateway_runs_the_service(replaced, record, calls):
 def test_engine_serves_what_it_is_told(replaced, record, calls):
     replaced("simulator.serve", serve=record)
 
-    result = run("engine", "--model", "m", "--port", "0", "--ttft", "0.1", "--tokens-per-s", "50", "--seed", "7")
+    result = run("engine", "--model", "m", "--port", "0", "--tokens-per-s", "50", "--seed", "7", "--count", "2")
 
     assert 0 == result.exit_code
-    named = {"name": "", "gpu": "", "ttft_s": 0.1, "tokens_per_s": 50.0, "max_running": None, "seed": 7}
+    named = {
+        "count": 2, "name": "", "gpu": "", "tokens_per_s": 50.0, "max_running": None, "max_waiting": None,
+        "max_model_len": None, "adapters": (), "metrics": "vllm", "kv_events": "", "seed": 7,
+    }  # fmt: skip
     assert [("m", "127.0.0.1", 0, named)] == calls
 
 

@@ -62,6 +62,12 @@ def test_without_matplotlib_a_report_says_what_to_install(trace: Path, tmp_path:
     assert (1, True) == (result.exit_code, "forebay[simulate]" in result.output)
 
 
+def test_faults_happen(trace: Path):
+    result = simulate("--trace", trace, "--pods", 1, "--strategy", "random", "--fault", "crash:pod-0:0.0055:1")
+
+    assert "lost:5" in result.output
+
+
 def test_users_have_their_limits(trace: Path):
     result = simulate("--trace", trace, "--users", "a:rpm=1,b", "--strategy", "random")
 
@@ -74,6 +80,9 @@ def test_users_have_their_limits(trace: Path):
         (["--strategy", "random,nonsense"], "routing strategy = 'nonsense', must be one of"),
         (["--gpu", "X1"], "gpu = 'X1', must be one of"),
         (["--users", "a:3"], "user = 'a:3', must be"),
+        (["--strategy", "random", "--strategy", "random:2,nonsense"], "routing strategy = 'random:2,nonsense'"),
+        (["--fault", "sulk:pod-0:1:1"], "fault = 'sulk:pod-0:1:1', must be"),
+        (["--fault", "crash:pod-9:1:1", "--pods", "2"], "fault on 'pod-9': pods are pod-0 to pod-1"),
         (["--speedup", "fast"], "could not convert string to float: 'fast'"),
         (["--speedup", "0"], "speedup = 0"),
         (["--trace", "nowhere"], "No such file"),

@@ -1,9 +1,9 @@
-import asyncio
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.support.engines import FAST, STOPPED, a_chat, an_engine, until_figure
+from tests.support.engines import a_chat, an_engine
 from tests.support.shapes import read_recording, shape
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -72,36 +72,24 @@ async def test_health_is_an_empty_200_until_told_otherwise():
     assert 200 == answer.status_code
 
 
-async def test_faults_can_be_listed_and_cleared():
+async def test_detokenize_gives_the_text_back():
     async with an_engine() as (_, client):
-        pending = (await client.post("/sim/fault", json={"kind": "error", "times": None})).json()
-        cleared = (await client.delete("/sim/fault")).json()
-        answer = await client.post(CHAT, json=a_chat())
+        tokens = (await client.post("/tokenize", json={"prompt": "Hello wheel"})).json()["tokens"]
+        answer = await client.post("/detokenize", json={"tokens": tokens})
 
-    assert (["error"], [], 200) == ([fault["kind"] for fault in pending], cleared, answer.status_code)
-
-
-@pytest.mark.parametrize(
-    ("path", "body"), [("/sim/fault", {"kind": "sulk"}), ("/sim/speed", {"tokens_per_s": 0}), ("/sim/speed", {"x": 1})]
-)
-async def test_a_control_request_that_makes_no_sense_is_refused(path, body):
-    async with an_engine() as (_, client):
-        assert 400 == (await client.post(path, json=body)).status_code
+    assert {"prompt": "Hello wheel"} == answer.json()
 
 
-async def test_a_new_speed_binds_requests_that_already_run():
-    async with an_engine(speed=STOPPED) as (_, client):
-        request = asyncio.create_task(client.post(CHAT, json=a_chat()))
-        await until_figure(client, 1, "vllm:num_requests_running")
-        await client.post("/sim/speed", json={"ttft_s": 0})
+async def test_metrics_may_have_sglangs_names():
+    async with an_engine(metrics="sglang") as (_, client):
+        text = (await client.get("/metrics")).text
 
-        assert 200 == (await request).status_code
+    assert "sglang:num_running_reqs" in text
+    assert "vllm:" not in text
 
 
-async def test_a_speed_factor_scales_the_engines_own_speed():
-    async with an_engine() as (_, client):
-        slow = (await client.post("/sim/speed", json={"factor": 0.5, "ttft_s": 2})).json()
-        back = (await client.post("/sim/speed", json={})).json()
-
-    assert (4.0, FAST.tokens_per_s / 2) == (slow["ttft_s"], slow["tokens_per_s"])
-    assert (FAST.ttft_s, FAST.tokens_per_s) == (back["ttft_s"], back["tokens_per_s"])
+async def test_between_a_crash_and_the_restart_connections_are_closed():
+    async with an_engine() as (running, client):
+        running.engine.crash(3600)
+        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+            await client.get("/health")

@@ -5,6 +5,7 @@ import pytest
 from gateway.discovery.description import FleetDescription
 from ratelimit.limits import User
 from routing.strategy import Finished
+from simulator.outages import Outage, OutageKind
 from simulator.replay import MODEL
 from simulator.traces import TraceRequest
 from simulator.yardsticks import RoundRobin
@@ -133,3 +134,42 @@ def test_the_same_seed_gives_the_same_result(strategy: str):
     one, other = ([(c.pod, c.ttft_s) for c in replayed(*trace, strategy=strategy)] for _ in range(2))
 
     assert one == other
+
+
+def test_a_stalled_engine_ends_its_pass_and_begins_the_next_when_the_stall_is_over():
+    (call,) = replayed(a_request(0), engines=one_pod(), outages=[Outage(OutageKind.STALL, "pod-0", 0.5, 10.0)])
+
+    assert (1.0, 11.5) == (call.answer.first_s, call.answer.ended_s)
+
+
+def test_a_crash_loses_what_the_pod_has_and_what_it_cached():
+    trace = [a_request(0, output=1), a_request(500), a_request(4000, prompt=600, ids=[1, 2])]
+    trace.append(a_request(100, prompt=600, ids=[1, 2], output=1))
+    engines = one_pod(block_tokens=16, kv_blocks=200, pass_tokens=2048)
+
+    calls = replayed(*sorted(trace), engines=engines, outages=[Outage(OutageKind.CRASH, "pod-0", 2.2, 1.0)])
+
+    assert ["", "", "lost", ""] == [call.why for call in calls]
+    assert (0, 5.0) == (calls[3].answer.cached_tokens, calls[3].answer.first_s)
+    assert engines["pod-0"].totals.first_tokens == 4  # what it did stays counted, what was lost too
+
+
+def test_an_answer_whose_last_token_is_being_computed_is_lost_with_the_crash():
+    (call,) = replayed(a_request(0, output=1), engines=one_pod(), outages=[Outage(OutageKind.CRASH, "pod-0", 0.5, 1.0)])
+
+    assert ("lost", False) == (call.why, call.served)
+
+
+def test_a_pod_that_is_down_gets_nothing_until_it_is_back():
+    trace = [a_request(at_ms) for at_ms in range(0, 6000, 1000)]
+
+    calls = replayed(*trace, outages=[Outage(OutageKind.CRASH, "pod-0", 0.5, 3.0)])
+
+    assert ["pod-0", "pod-1", "pod-1", "pod-1"] == [call.pod for call in calls[:4]]
+    assert "pod-0" in {call.pod for call in calls[4:]}
+
+
+def test_a_crash_of_an_idle_pod_costs_nothing_but_its_cache():
+    calls = replayed(a_request(5000), engines=one_pod(), outages=[Outage(OutageKind.CRASH, "pod-0", 1.0, 1.0)])
+
+    assert [6.0] == [call.answer.first_s for call in calls]

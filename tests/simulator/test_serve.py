@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from simulator.core.gpus import GPUS
 from simulator.serve import serve
-from tests.support.engines import STOPPED, a_chat, an_engine, figure, until_figure
+from tests.support.engines import a_chat, an_engine, figure, until_figure
 from tests.support.shapes import events
 
 CHAT = "/v1/chat/completions"
@@ -34,7 +35,7 @@ async def an_engine_process(**options):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_running_streams_with_an_error_and_the_process_with_zero(number):
-    async with an_engine_process(name="pod-a", ttft_s=3600) as (process, client, line):
+    async with an_engine_process(name="pod-a", tokens_per_s=0.001) as (process, client, line):
         assert line.startswith("engine pod-a: http://127.0.0.1:")
         async with client.stream("POST", CHAT, json=a_chat(stream=True)) as reply:
             process.send_signal(number)
@@ -46,14 +47,39 @@ async def test_a_signal_ends_running_streams_with_an_error_and_the_process_with_
 
 
 async def test_options_reach_the_engine():
-    options = {"gpu": "H100", "tokens_per_s": 1e4, "max_running": 1, "adapters": ("ad1",), "max_model_len": 512}
+    options = {"gpu": "A10", "max_running": 1, "adapters": ("ad1",), "max_model_len": 512, "tokens_per_s": 1e4}
     async with an_engine_process(**options) as (_, client, _):
         models = (await client.get("/v1/models")).json()["data"]
-        speed = (await client.post("/sim/speed", json={})).json()
+        blocks = await figure(client, "vllm:cache_config_info", num_gpu_blocks=str(GPUS["A10"].kv_blocks))
 
     assert ["tiny", "ad1"] == [model["id"] for model in models]
     assert 512 == models[0]["max_model_len"]
-    assert (1e4, 31000.0) == (speed["tokens_per_s"], speed["prefill_tokens_per_s"])
+    assert 1 == blocks
+
+
+async def test_fifty_engines_run_in_one_process_each_by_itself():
+    call = "from simulator.serve import serve; serve('tiny', '127.0.0.1', 0, count=50, name='pod')"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", call, stdout=asyncio.subprocess.PIPE)
+    try:
+        lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode().split() for _ in range(50)]
+        async with httpx.AsyncClient(timeout=30) as client:
+            answers = await asyncio.gather(*(client.post(url + CHAT, json=a_chat()) for _, _, url in lines))
+            pages = await asyncio.gather(*(client.get(url + "/metrics") for _, _, url in lines))
+        process.send_signal(signal.SIGTERM)
+        assert 0 == await asyncio.wait_for(process.wait(), 30)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+    assert ["pod-1:", "pod-50:"] == [lines[0][1], lines[-1][1]]
+    assert {200} == {answer.status_code for answer in answers}
+    assert 50 == sum('vllm:generation_tokens_total{engine="0",model_name="tiny"} 5.0' in page.text for page in pages)
+
+
+def test_endpoints_of_several_engines_are_counted_up():
+    with pytest.raises(ValueError, match="must end in a port"):
+        serve("tiny", "127.0.0.1", 0, count=2, kv_events="ipc://kv")
 
 
 def test_an_impossible_option_is_refused_before_anything_listens():
@@ -112,10 +138,14 @@ async def stream_over_a_socket(address, body):
 
 async def test_a_thousand_streams_run_at_once_and_none_is_lost():
     body = json.dumps(a_chat(stream=True, max_tokens=3)).encode()
-    async with an_engine(speed=STOPPED) as (running, client):
+    async with an_engine() as (running, client):
+        await client.post("/sleep")
         streams = [asyncio.create_task(stream_over_a_socket(running.address, body)) for _ in range(1000)]
+        await until_figure(client, 1000, "vllm:num_requests_waiting")
+        await client.post("/sim/speed", json={"tokens_per_s": 1})
+        await client.post("/wake_up")
         await until_figure(client, 1000, "vllm:num_requests_running")
-        await client.post("/sim/speed", json={"ttft_s": 0.1})
+        await client.post("/sim/speed", json={"tokens_per_s": 10})
         answers = await asyncio.gather(*streams)
 
         assert {1 + 3 + 1} == {answer.count(b"data: ") for answer in answers}

@@ -21,20 +21,20 @@ def test_a_lone_surrogate_is_counted_and_not_an_error():
 
 def test_prompts_share_block_hashes_up_to_the_first_difference():
     common = "x" * 64 * 3
-    one, other = block_hashes(encode(common + "a" * 64), "m"), block_hashes(encode(common + "b" * 64), "m")
+    one, other = block_hashes(encode(common + "a" * 64), "m", 16), block_hashes(encode(common + "b" * 64), "m", 16)
 
     assert one[:3] == other[:3]
     assert one[3] != other[3]
 
 
 def test_a_part_filled_block_has_no_hash():
-    assert 1 == len(block_hashes(encode("x" * 124), "m"))
+    assert 1 == len(block_hashes(encode("x" * 124), "m", 16))
 
 
 def test_an_adapter_shares_no_block_with_its_base_model():
     prompt = encode("x" * 128)
 
-    assert set(block_hashes(prompt, "base")).isdisjoint(block_hashes(prompt, "adapter"))
+    assert set(block_hashes(prompt, "base", 16)).isdisjoint(block_hashes(prompt, "adapter", 16))
 
 
 def test_the_chat_template_holds_roles_text_parts_and_tools():
@@ -56,7 +56,7 @@ def test_a_conversation_that_goes_on_keeps_its_prefix():
     first = [{"role": "user", "content": "x" * 300}]
     then = [*first, {"role": "assistant", "content": "y"}, {"role": "user", "content": "z"}]
 
-    early, late = (block_hashes(encode(chat_text(messages)), "m") for messages in (first, then))
+    early, late = (block_hashes(encode(chat_text(messages)), "m", 16) for messages in (first, then))
 
     assert early == late[: len(early)]
     assert len(early) >= 4

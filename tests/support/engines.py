@@ -2,22 +2,27 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import fields, replace
 from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from simulator.profile import Profile, Speed
+from simulator.core.gpus import GpuProfile
+from simulator.core.speed import steady
+from simulator.profile import DEFAULT_GPU, Profile
 from simulator.serve import RunningEngine, running_engine
 from tests.support.polling import until
 
-FAST = Speed(ttft_s=0.001, prefill_tokens_per_s=1e9, tokens_per_s=2000.0)
-STOPPED = Speed(ttft_s=3600.0)
+FAST = steady(2000)
+STOPPED = steady(1 / 3600)
 """No token comes before a test is over."""
 
 
 def a_profile(**changes: Any) -> Profile:
-    return Profile(**{"model": "tiny", "speed": FAST} | changes)
+    """Fields of Profile and of GpuProfile."""
+    of_gpu = {field.name: changes.pop(field.name) for field in fields(GpuProfile) if field.name in changes}
+    return Profile(**{"model": "tiny", "gpu": replace(DEFAULT_GPU, **{"speed": FAST} | of_gpu)} | changes)
 
 
 def a_chat(**changes: Any) -> dict[str, Any]:
@@ -25,11 +30,11 @@ def a_chat(**changes: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def an_engine(**changes: Any) -> AsyncIterator[tuple[RunningEngine, httpx.AsyncClient]]:
+async def an_engine(kv_events: str = "", **changes: Any) -> AsyncIterator[tuple[RunningEngine, httpx.AsyncClient]]:
     """An engine with profile `changes` and a client of it."""
     limits = httpx.Limits(max_connections=None)
     async with (
-        running_engine(a_profile(**changes)) as running,
+        running_engine(a_profile(**changes), kv_events=kv_events) as running,
         httpx.AsyncClient(base_url=running.url, timeout=30, limits=limits) as client,
     ):
         yield running, client

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from grpc import aio
 
 from gateway.settings import Settings
 from proto import health_pb2 as health
-from simulator.profile import Profile, Speed
+from simulator.core.speed import steady
+from simulator.profile import DEFAULT_GPU, Profile
 from simulator.serve import running_engine
 from tests.support.envoy import a_model, running_envoy
 from tests.support.outage import IN_FLIGHT, MODEL, Outcome, ask, request
@@ -22,7 +23,7 @@ from tests.support.ports import free_address
 from tests.support.programs import Program, program
 from tests.support.redis import redis_server
 
-SLOW = Profile(MODEL, speed=Speed(ttft_s=0.05, tokens_per_s=10))
+SLOW = Profile(MODEL, gpu=replace(DEFAULT_GPU, speed=steady(10)))
 
 
 @dataclass

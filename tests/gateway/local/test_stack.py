@@ -51,6 +51,13 @@ def test_the_configuration_written_is_one_that_loads(tmp_path: Path):
     ]
 
 
+def test_a_profile_in_a_file_goes_by_the_files_name(tmp_path: Path):
+    file = write_configuration(tmp_path, addresses(), gpu="profiles/mine.yaml", strategy="", base=None)
+    settings = with_models(load(file, {}, STRATEGIES), {}, STRATEGIES)
+
+    assert {"mine"} == {endpoint.gpu for endpoint in settings.models[0].endpoints}
+
+
 def test_ctrl_c_waits_a_second_for_answers_unless_told_otherwise(tmp_path: Path):
     base = tmp_path / "base.yaml"
     for text, drain_s in (("{}", 1.0), ("drain_s: 7", 7.0)):

@@ -1,4 +1,4 @@
-from simulator.core.blocks import KvBlocks
+from simulator.core.blocks import KvBlocks, Removed
 
 
 def filled(blocks: KvBlocks, *hashes: int) -> None:
@@ -98,3 +98,22 @@ def test_nameless_blocks_are_blank_again():
     blocks.take(1)
 
     assert 1 == blocks.leading([1], 1)
+
+
+def test_what_is_evicted_is_told_to_whoever_wants_to_know():
+    changes = []
+    blocks = KvBlocks(3, changes)
+    filled(blocks, 1, 2, 3)
+    blocks.take(2)
+
+    assert [Removed(3), Removed(2)] == changes
+
+
+def test_a_cleared_cache_has_room_for_all_that_nobody_holds():
+    blocks = KvBlocks(4)
+    filled(blocks, 1, 2)
+    blocks.take(1)
+
+    blocks.clear()
+
+    assert (3, 0) == (blocks.free, blocks.leading([1, 2], 2))

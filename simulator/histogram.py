@@ -1,0 +1,34 @@
+"""Counts of values per bucket, as Prometheus shows them.
+
+Lives here: one histogram.  Not here: what is observed (state).
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+
+from prometheus_client.core import HistogramMetricFamily
+
+
+class Histogram:
+    """Counts per bucket and a sum."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def family(self, name: str, help_text: str, labels: Mapping[str, str]) -> HistogramMetricFamily:
+        """As the exposition has it: cumulative counts, `+Inf` last."""
+        buckets: list[tuple[str, float]] = []
+        total = 0
+        for bound, in_bucket in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
+            total += in_bucket
+            buckets.append((bound, total))
+        family = HistogramMetricFamily(name, help_text, labels=list(labels))
+        family.add_metric(list(labels.values()), buckets, self._sum)
+        return family
