@@ -168,6 +168,7 @@ def test_every_strategy_can_be_named_by_header_and_says_what_it_did(stack: Stack
     assert {name: (200, name) for name in answers} == {
         name: (answer.status_code, answer.headers["routing-strategy"]) for name, answer in answers.items()
     }
+    stack.settled()
     page = httpx.get(stack.variables["HTTP"] + "/debug/decisions", trust_env=False).json()
     assert {"forebay", "random:2,forebay"} <= {entry["strategy"] for entry in page}
 
@@ -184,3 +185,4 @@ def test_a_long_prompt_goes_back_to_the_pod_that_has_computed_it(stack: Stack):
     )
 
     assert first == again
+    stack.settled()  # what comes after it counts tokens
