@@ -37,7 +37,7 @@ class Ticket:
     __slots__ = ("decision", "open", "pod", "request", "shadow", "work")
 
     def __init__(self, request: RouteRequest, decision: Decision, pod: Pod, work: Work, shadow: PodId = "") -> None:
-        self.shadow = shadow  # where the shadow strategy would have sent it; empty: there is none
+        self.shadow = shadow  # where the shadow strategy would have sent it; empty: there is none, or it refused
         self.request = request  # without its blocks
         self.work = work
         self.decision = decision
@@ -140,8 +140,7 @@ class Fleet:
             request = request.matched(self._index.match(blocks))
         chooser = self._strategy(strategy)
         decision = chooser.pick(request, candidates, now_s)
-        shadow = self._settings.shadow
-        other = self._strategy(shadow).pick(request, candidates, now_s).pod.id if shadow else ""
+        other = self._shadow(request, candidates, now_s) if self._settings.shadow else ""
         pod = self._pods[decision.pod.id]
         if not pod.endpoint.ready:
             decision = decision._replace(reason=f"{decision.reason}, none healthy")
@@ -150,6 +149,13 @@ class Fleet:
             request = request.without_blocks()
         self.decisions.add(now_s, request, decision, chooser)
         return Ticket(request, decision.without_scores(), pod, work, other)
+
+    def _shadow(self, request: RouteRequest, candidates: Sequence[Pod], now_s: float) -> PodId:
+        """Return where the shadow strategy would send it; empty when it would refuse it."""
+        try:
+            return self._strategy(self._settings.shadow).pick(request, candidates, now_s).pod.id
+        except NoCandidateError:
+            return ""
 
     def _start(self, pod: Pod, request: RouteRequest, now_s: float) -> Work:
         """Count the request on the pod and its prompt into the pod's cache."""

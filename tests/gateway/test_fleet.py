@@ -396,3 +396,14 @@ def test_a_shadow_strategy_is_asked_and_decides_nothing() -> None:
 
     assert len({ticket.shadow for ticket in tickets}) == 1
     assert {ticket.decision.pod.id for ticket in tickets} == {"a", "b", "c"}
+
+
+def test_a_shadow_that_would_refuse_refuses_nothing() -> None:
+    settings = RoutingSettings(strategy="least-request", shadow="forebay", slo_ttft_s=1.0)
+    fleet = a_fleet(an_endpoint("a"), settings=settings)
+    for pod in fleet.pods():
+        pod.speed.known = True
+        pod.free_s = 100.0
+
+    assert route(fleet).shadow == ""
+    assert refusal(lambda: route(fleet, strategy="forebay")) == NoCandidateReason.OVERLOADED
