@@ -29,7 +29,7 @@ class OpenRequest:
     bounds: OutputBounds
     estimate: Estimate
     estimator: Estimator
-    reservation: Reservation | None  # None: nobody's limits
+    reservation: Reservation | None = None  # None: nobody's limits
     ended_s: float | None = None  # when its stream closed
 
 

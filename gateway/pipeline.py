@@ -218,20 +218,29 @@ class Pipeline:
         return Plan(user, size, bounds, estimate, first_guess, estimator, route, strategy, rps)
 
     async def _admit(self, command: Admit) -> tuple[Routed, str]:
-        """The pick is made and counted before the limiter is asked, and taken back when it refuses."""
+        """All but the pick, which may refuse, is done while the limiter is asked; what that refuses is taken back."""
         started_s = self._clock()
         plan = await self._plan(command)
         ticket = self._route(plan)
         asked_s = self._clock()
-        judging = begin(_judged(plan, self._limiter.reserve)) if plan.limited else None
-        verdict, estimate = None, plan.estimate
-        if judging is not None:
-            try:
-                judged, estimate = await judging
+        try:
+            judging = begin(_judged(plan, self._limiter.reserve)) if plan.limited else None
+            judged_s = self._clock()
+            opened = OpenRequest(
+                f"{self._worker}-{next(self._ids):x}", ticket, plan.size, plan.bounds, plan.estimate, plan.estimator
+            )
+            response: dict[str, str] = {}
+            routed = self._routed(opened, command.headers, response)
+            decided_s = self._clock()
+            if judging is not None:
+                judged, opened.estimate = await judging
                 verdict = _admitted(plan, judged)
-            except BaseException:
-                self._fleet.withdraw(ticket, self._clock())
-                raise
+                if plan.user is not None:
+                    opened.reservation = verdict.reservation
+                    response |= limit_headers(verdict.requests, verdict.tokens, verdict.model)
+        except BaseException:
+            self._fleet.withdraw(ticket, self._clock())
+            raise
         if not ticket.pod.endpoint.ready:
             self._metrics.fallback(plan.strategy, NONE_HEALTHY)
         if ticket.shadow:
@@ -239,19 +248,10 @@ class Pipeline:
             self._metrics.shadowed(plan.strategy, self._settings.routing.shadow, agrees)
         if ticket.decision.fallback:
             self._metrics.fallback(plan.strategy, ticket.decision.fallback)
-        opened = OpenRequest(
-            id=f"{self._worker}-{next(self._ids):x}",
-            ticket=ticket,
-            prompt=plan.size,
-            bounds=plan.bounds,
-            estimate=estimate,
-            estimator=plan.estimator,
-            reservation=verdict.reservation if verdict is not None and plan.user is not None else None,
-        )
         self._ledger.open(opened)
         self._metrics.limiter_answered(self._clock() - asked_s)
-        self._metrics.decided(asked_s - started_s)
-        return self._routed(opened, command.headers, verdict if plan.user is not None else None), opened.id
+        self._metrics.decided((asked_s - started_s) + (decided_s - judged_s))
+        return routed, opened.id
 
     def _estimator(self, model: str) -> Estimator:
         if model not in self._estimators:
@@ -295,22 +295,20 @@ class Pipeline:
             return {}
         return limit_headers(usage.requests, usage.tokens) if usage is not None else {}
 
-    def _routed(self, opened: OpenRequest, headers: Mapping[str, str], verdict: Admitted | None) -> Routed:
+    def _routed(self, opened: OpenRequest, headers: Mapping[str, str], response: dict[str, str]) -> Routed:
+        """What goes to Envoy; `response` is part of it and may still grow."""
         decision = opened.ticket.decision
-        response = {"routing-strategy": decision.strategy, "x-forebay-decision": decision.reason}
-        if verdict is not None:
-            response |= limit_headers(verdict.requests, verdict.tokens, verdict.model)
+        response |= {"routing-strategy": decision.strategy, "x-forebay-decision": decision.reason}
         if session := headers.get("x-session-id"):
             response["x-session-id"] = header_safe(session)
-        destinations = decision.destinations
-        request = {DESTINATION: destinations, "model": opened.ticket.request.model}
+        request = {DESTINATION: decision.destinations, "model": opened.ticket.request.model}
         metadata = {
             LB_NAMESPACE: request,
             RESPONSE_NAMESPACE: response,
             EXCHANGE_NAMESPACE: {EXCHANGE_KEY: opened.id},
         }
         request_id = headers.get("x-request-id") or opened.id
-        shown = {"x-request-id": request_id, "request-id": request_id, **response, "target-pod": decision.pod.name}
+        shown = {"x-request-id": request_id, "request-id": request_id, "target-pod": decision.pod.name}
         if not self._settings.hide_pod_address:
             shown["target-pod-ip"] = decision.pod.address
         return Routed(request, shown, metadata, self._fleet.names, self._identity.withheld)

@@ -126,7 +126,8 @@ class Coalescer:
         self._failures = 0  # in a row
         self._out: deque[Call] = deque()  # sent, not answered
         self._forgotten: list[Call] = []  # of these: Redis does not know the script
-        self._deadline: asyncio.TimerHandle | None = None
+        self._due_s = 0.0  # when the batch that is out is too late
+        self._alarm: asyncio.TimerHandle | None = None  # looks whether it is; outlives many batches
         self._busy = False  # from a batch's first call to its last reply
         self._lone = 0  # batches in a row that were a single call
         self._connecting: asyncio.Task[None] | None = None
@@ -191,12 +192,13 @@ class Coalescer:
         else:
             self._busy = False
 
-    def _send(self, calls: Sequence[Call]) -> None:
+    def _send(self, calls: Sequence[Call], *, again: bool = False) -> None:
         assert self._loop is not None and self._link is not None  # noqa: S101 - `call` and the caller saw to it
         self._out.extend(calls)
-        if self._deadline is None:
-            reason = f"no answer within {self._timeout_s} s"
-            self._deadline = self._loop.call_at(self._since_s + self._timeout_s, self._leave, reason)
+        if not again:
+            self._due_s = self._since_s + self._timeout_s
+        if self._alarm is None:
+            self._alarm = self._loop.call_at(self._due_s, self._look)
         self._link.write(b"".join([call.packed for call in calls]))
 
     def _replied(self, reply: object) -> None:
@@ -216,19 +218,22 @@ class Coalescer:
         """Every reply of the batch is there."""
         if self._forgotten:  # they did not run; EVAL runs and loads
             calls, self._forgotten = self._forgotten, []
-            self._send([_with_source(call) for call in calls])
+            self._send([_with_source(call) for call in calls], again=True)
             return
         self._failures = 0
-        self._no_deadline()
         if self._waiting:
             self._send_waiting()
         else:
             self._busy = False
 
-    def _no_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _look(self) -> None:
+        """A timer for each batch would cost more than this look after what was once the time for one."""
+        self._alarm = None
+        if self._out and self._loop is not None:
+            if self._loop.time() >= self._due_s:
+                self._leave(f"no answer within {self._timeout_s} s")
+            else:
+                self._alarm = self._loop.call_at(self._due_s, self._look)
 
     def _lost(self, link: _Link) -> None:
         """A connection ended; while nobody waits for it that is not worth a word."""
@@ -249,7 +254,9 @@ class Coalescer:
         self, reason: str, of_sent: type[LimiterUnavailableError], of_waiting: type[LimiterUnavailableError]
     ) -> None:
         """Fail every call and hang up."""
-        self._no_deadline()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         calls = [(call, of_sent) for call in (*self._out, *self._forgotten)]
         calls += [(call, of_waiting) for call in self._waiting]
         self._out.clear()

@@ -9,6 +9,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
+from gateway.names import RESPONSE_NAMESPACE
 from gateway.openai.errors import RefusalError
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -71,10 +72,15 @@ class Routed(NamedTuple):
     """The shell admitted the request and chose a pod."""
 
     request_headers: Mapping[str, str]  # set on the way to the pod
-    response_headers: Mapping[str, str]  # what the client should see
+    shown: Mapping[str, str]  # what the client should see, beside RESPONSE_NAMESPACE
     metadata: Mapping[str, Mapping[str, str]]  # dynamic metadata, by namespace
     pods: Mapping[str, str] = EMPTY  # address -> pod name, of every pod that may answer
     withheld: tuple[str, ...] = ()  # request headers that no pod may see
+
+    @property
+    def response_headers(self) -> dict[str, str]:
+        """All that the client should see; in metadata mode Envoy puts it together."""
+        return {**self.metadata.get(RESPONSE_NAMESPACE, EMPTY), **self.shown}
 
 
 class Refused(NamedTuple):

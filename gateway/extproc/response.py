@@ -41,7 +41,7 @@ class ResponseReader:
         """The headers the client should see; what an engine may not claim is removed."""
         if routed is None:
             return Mutation()
-        headers = dict(routed.response_headers)
+        headers = routed.response_headers
         served = self._event.served
         if served is not None:
             headers.pop("target-pod", None)  # of a pod we do not know: better no name than a wrong one

@@ -5,7 +5,6 @@ Lives here: sessions, access-log batches, health.  Not here: framing (framing), 
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from functools import cached_property
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -45,11 +44,6 @@ class Service:
         self._ledger = ledger
         self._ready = ready
         self._on_error = on_error
-
-    @cached_property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The worker's event loop; asking for the running one costs a system call each time."""
-        return asyncio.get_running_loop()
 
     def session(self) -> Session:
         """A new ext_proc stream."""

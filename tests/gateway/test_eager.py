@@ -63,3 +63,39 @@ async def test_a_deadline_around_the_wait_holds():
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await never
+
+
+async def test_then_goes_on_without_a_task_and_tells_when_it_is_done():
+    answer = asyncio.get_running_loop().create_future()
+
+    async def ask() -> int:
+        await asyncio.sleep(0)
+        return int(await answer) + 1
+
+    told: list[int] = []
+    asking = begin(ask())
+    asking.then(lambda: told.append(asking.result()))
+    await asyncio.sleep(0)
+    assert (False, []) == (asking.done, told)
+
+    answer.set_result(7)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (True, [8]) == (asking.done, told)
+
+
+@pytest.mark.parametrize("error", [KeyError("theirs"), ZeroDivisionError()])
+async def test_an_error_after_then_is_raised_by_result(error: Exception):
+    answer = asyncio.get_running_loop().create_future()
+
+    async def ask() -> None:
+        await answer
+
+    told = asyncio.Event()
+    asking = begin(ask())
+    asking.then(told.set)
+    answer.set_exception(error)
+
+    await told.wait()
+    with pytest.raises(type(error)):
+        asking.result()

@@ -272,3 +272,12 @@ async def test_what_no_pod_can_answer_in_time_is_refused_until_one_can_and_charg
     assert "3" == outcome.headers["x-ratelimit-remaining-requests"]
     shop.now_s += outcome.error.retry_after_s or 0.0
     routed(await shop.admit(user="lgy"))
+
+
+async def test_a_limiter_that_refuses_at_once_leaves_nothing_counted():
+    shop = Shop(users={"lgy": User("lgy", 0, 1000)})
+
+    assert (429, "rpm", None) == refused(await shop.admit(user="lgy"))
+
+    assert [0, 0, 0] == [pod.in_flight for pod in shop.fleet.pods()]
+    assert [0, 0, 0] == [pod.cache.held for pod in shop.fleet.pods()]

@@ -4,9 +4,9 @@ Lives here: methods by path, messages in order, status at the end.  Not here: wh
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
+from gateway.eager import Begun, begin
 from gateway.extproc.session import ProtocolError
 from gateway.serving.framing import MAX_MESSAGE_BYTES, Deframer, FramingError, frame
 from gateway.serving.http2.connection import Connection, Stream
@@ -80,9 +80,9 @@ class _Process(_Call):
     def __init__(self, service: Service, connection: Connection, stream: Stream) -> None:
         super().__init__(service, connection, stream)
         self._session = service.session()
-        self._waiting: deque[bytes] = deque()
+        self._waiting: list[bytes] = []
         self._waiting_bytes = 0
-        self._deciding: asyncio.Task[None] | None = None
+        self._deciding: Begun[list[bytes]] | None = None
         self._ended = False  # by the client, in order
 
     def end(self) -> None:
@@ -104,13 +104,17 @@ class _Process(_Call):
             self._wait(message)
             return
         step = self._session.step(message)
-        if isinstance(step, list):
-            self._reply(*step)
-            if self._session.ended:
-                self._finish(OK)
-        else:
-            self._connection.deciding += 1
-            self._deciding = self._service.loop.create_task(self._decide(step))
+        if not isinstance(step, list):
+            begun = begin(step)
+            if not begun.done:
+                self._deciding = begun
+                self._connection.deciding += 1
+                begun.then(self._decided)
+                return
+            step = begun.result()
+        self._reply(*step)
+        if self._session.ended:
+            self._finish(OK)
 
     def _wait(self, message: bytes) -> None:
         self._waiting.append(message)
@@ -118,14 +122,12 @@ class _Process(_Call):
         if self._waiting_bytes > MAX_MESSAGE_BYTES:
             raise ProtocolError(f"waiting = {self._waiting_bytes} bytes, must be at most {MAX_MESSAGE_BYTES}")
 
-    async def _decide(self, step: Awaitable[list[bytes]]) -> None:
+    def _decided(self) -> None:
+        begun, self._deciding = self._deciding, None
+        assert begun is not None  # noqa: S101 - who calls this
+        self._connection.deciding -= 1
         try:
-            try:
-                replies = await step
-            finally:
-                self._deciding = None
-                self._connection.deciding -= 1
-            self._reply(*replies)
+            self._reply(*begun.result())
             self._go_on()
         except Exception as error:  # noqa: BLE001 - supervision point
             self._fail(error)
@@ -135,7 +137,7 @@ class _Process(_Call):
     def _go_on(self) -> None:
         """After a decision: what came meanwhile, up to the next one."""
         while self._waiting and self._stream is not None and self._deciding is None:
-            message = self._waiting.popleft()
+            message = self._waiting.pop(0)
             self._waiting_bytes -= len(message)
             self._take(message)
         if self._deciding is None and (self._ended or self._session.ended):

@@ -17,7 +17,8 @@ from gateway.serving.http2.frames import FIRST_WINDOW, rst_stream
 from gateway.serving.service import ACCESS_LOG, HEALTH, Service
 from proto import ext_proc_pb2 as pb
 from proto import health_pb2 as health
-from ratelimit.limits import User
+from ratelimit.limits import Charge, User, Verdict
+from ratelimit.memory import MemoryLimiter
 from tests.support.http2 import HELLO, PROCESS, Answer, data, opened
 from tests.support.polling import until
 from tests.support.shop import CHAT, Shop
@@ -67,7 +68,6 @@ class Services:
         self.failures: list[str] = []
         self.logged: list[bytes] = []
         self.told_health: list[str] = []
-        self.loop = asyncio.get_running_loop()
 
     def session(self) -> Script:
         return self.script
@@ -334,7 +334,12 @@ def admission(user: str) -> bytes:
 
 @pytest.mark.parametrize("leaving", [rst_stream(1, 8), data(1, b"\1\0\0\0\0"), data(1, b"", end=True)])
 async def test_a_request_whose_client_leaves_while_it_is_admitted_is_settled(leaving: bytes):
-    shop = Shop(users={"lgy": User("lgy", tpm=1000)})
+    class Thoughtful(MemoryLimiter):
+        async def reserve(self, charge: Charge) -> Verdict:
+            await asyncio.sleep(0)
+            return await super().reserve(charge)
+
+    shop = Shop(limiter=Thoughtful(lambda name: User(name, tpm=1000), lambda: 1000.0))
     client = Client(Service(shop.settings, shop.pipeline, shop.ledger, lambda: True, shop.metrics.error))
 
     client.says(opened(1), data(1, admission("lgy")), leaving)
