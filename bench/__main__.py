@@ -9,6 +9,7 @@ import uvloop
 from bench import machine
 from bench.limiter import measure_limiter
 from bench.measure import measure, started
+from bench.picking import measure_picking
 from bench.report import document, tables
 from bench.variants import VARIANTS
 from bench.workloads import WORKLOADS
@@ -38,9 +39,10 @@ def main(rounds: int, seconds: float, only: tuple[str, ...], without: tuple[str,
         samples = uvloop.run(measure(stacks, workloads, rounds, seconds, progress))
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory:
         limited = uvloop.run(measure_limiter(Path(directory), rounds, progress))
-    click.echo(tables(samples, limited))
+    picking = measure_picking(progress)
+    click.echo(tables(samples, limited, picking))
     if write:
-        DOCUMENT.write_text(document(samples, limited, machine.facts(), rounds, seconds))
+        DOCUMENT.write_text(document(samples, limited, picking, machine.facts(), rounds=rounds, seconds=seconds))
         progress(f"written: {DOCUMENT}")
 
 

@@ -8,6 +8,7 @@ from statistics import median, quantiles
 
 from bench.limiter import AT_ONCE, LimiterFigures, LimiterSample
 from bench.measure import Sample
+from bench.picking import PODS, TOKENS, PickFigures
 from bench.variants import ALONE, EMPTY, FOREBAY, GATEWAY, IN_BODY_MODE, REDIS, ROLES
 from bench.workloads import CONNECTIONS, LATENCY, SLOW, SMALL, SPREAD_S, STREAM, STREAMS, WORKLOADS, Workload
 
@@ -80,6 +81,26 @@ def latency_rows(figures: Figures) -> Iterator[Row]:
         yield (variant, *(number(value, 2) for value in values), number(figures.cpu_us(LATENCY, variant, GATEWAY)))
 
 
+def picking_rows(picking: PickFigures) -> Iterator[Row]:
+    """Per number of pods: microseconds of hashing a prompt, choosing a pod and counting, by the prompt's length."""
+    for pods in PODS:
+        samples = {sample.tokens: sample for sample in picking.samples if sample.pods == pods}
+        costs = (samples[tokens] for tokens in TOKENS)
+        yield (number(pods), *(f"{number(cost.hash_us)} + {number(cost.route_us)}" for cost in costs))
+
+
+def picking_target_rows(figures: Figures, picking: PickFigures) -> Iterator[Row]:
+    """The targets of routing."""
+    empty = figures.cpu_us(SMALL, EMPTY, GATEWAY)
+    yield (
+        "choosing among 100 pods, 4,000 tokens / empty processor's CPU",
+        "<= 0.25",
+        number(ratio(picking.route_us(100, 4_000), empty), 2),
+    )
+    yield ("speed of block hashing / of the raw hash", ">= 0.5", number(picking.hash_share, 2))
+    yield ("bytes per block in the index", "<= 120", number(picking.bytes_per_block))
+
+
 def target_rows(figures: Figures, limiter: LimiterFigures) -> Iterator[Row]:
     """The targets, each a ratio of medians."""
     cpu = figures.cpu_us
@@ -106,10 +127,11 @@ def table(header: Row, rows: Iterator[Row]) -> str:
     return "\n".join(f"| {line} |" for line in (padded[0], rule, *padded[1:]))
 
 
-def tables(samples: Sequence[Sample], limited: Sequence[LimiterSample]) -> str:
+def tables(samples: Sequence[Sample], limited: Sequence[LimiterSample], picking: PickFigures | None = None) -> str:
     """The whole result in Markdown."""
     figures, limiter = Figures(samples), LimiterFigures(limited)
-    parts = ["## Targets", table(("ratio of medians", "target", "measured"), target_rows(figures, limiter))]
+    targets = [*target_rows(figures, limiter), *(picking_target_rows(figures, picking) if picking else ())]
+    parts = ["## Targets", table(("ratio of medians", "target", "measured"), iter(targets))]
     for workload in WORKLOADS:
         if workload is not LATENCY and figures.variants(workload):
             header = ("", "answers/s", *(f"{role} CPU us" for role in ROLES), "gateway / empty")
@@ -120,13 +142,21 @@ def tables(samples: Sequence[Sample], limited: Sequence[LimiterSample]) -> str:
     if limited:
         header = ("CPU us", *(f"{side}, {count} at once" for count in AT_ONCE for side in ("gateway", REDIS)))
         parts += ["## One reserve and its settlement", table(header, limiter.rows())]
+    if picking:
+        header = ("pods", *(f"{tokens:,} tokens" for tokens in TOKENS))
+        parts += [
+            "## A decision: us of hashing the prompt + choosing and counting",
+            table(header, picking_rows(picking)),
+        ]
     return "\n\n".join(parts)
 
 
 def document(
     samples: Sequence[Sample],
     limited: Sequence[LimiterSample],
+    picking: PickFigures | None,
     machine: Mapping[str, str],
+    *,
     rounds: int,
     seconds: float,
 ) -> str:
@@ -148,5 +178,5 @@ The empty processor has no logic: behind the same Envoy configuration as Forebay
 empty reply. One Envoy thread, one gateway worker; the user has limits. The limiter by itself: the two scripts through
 Forebay, the same with each call sent by itself, and through redis-py's `evalsha` with nothing made of the replies.
 
-{tables(samples, limited)}
+{tables(samples, limited, picking)}
 """

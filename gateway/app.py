@@ -8,7 +8,7 @@ import gc
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +19,10 @@ import structlog
 from gateway import logs, metrics
 from gateway.admin.app import create_admin_app
 from gateway.configuration import load_models
+from gateway.decisions import state
 from gateway.discovery.description import Discovery
 from gateway.discovery.health import HealthChecker, HttpProbe
+from gateway.discovery.rounds import Rounds
 from gateway.discovery.static import ModelsFile, StaticModels
 from gateway.fleet import Fleet
 from gateway.http import create_http_app, operation_routes
@@ -29,6 +31,7 @@ from gateway.ledger import Ledger
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.readiness import Readiness
+from gateway.scrape.poller import HttpFetch, Poller
 from gateway.serving.service import Service
 from gateway.settings import Settings
 from ratelimit.keyring import KeyRing
@@ -96,7 +99,12 @@ class Worker:
         )
         self.service = Service(settings, pipeline, self.ledger, self.readiness, self.metrics.error)
         page, reasons = self.metrics.render, self.readiness.reasons
-        self.http = create_http_app(page, metrics.CONTENT_TYPE, reasons, {"endpoints": self.readiness.endpoints})
+        debug = {
+            "endpoints": self.readiness.endpoints,
+            "decisions": self.fleet.decisions.page,
+            "fleet": lambda: [state(pod, time.monotonic()) for pod in self.fleet.pods()],
+        }
+        self.http = create_http_app(page, metrics.CONTENT_TYPE, reasons, debug)
         self.admin = create_admin_app(
             self.users,
             self.keys,
@@ -124,9 +132,16 @@ class Worker:
                 random.Random(),  # noqa: S311 - jitter
             )
             known = asyncio.Event()
+            poller = Poller(
+                self.settings.scrape,
+                HttpFetch(self.settings.scrape.path),
+                self.fleet.read,
+                random.Random(),  # noqa: S311 - jitter
+            )
             work: dict[str, Callable[[], Awaitable[None]]] = {
-                "discovery": partial(self._discover, checker, known),
+                "discovery": partial(self._discover, (checker, poller), known),
                 "health": checker.run,
+                "scrape": poller.run,
                 "ledger": self.ledger.run,
                 "limiter": self.redis_limiter.run,
                 "metrics": self.metrics.beat,
@@ -163,11 +178,12 @@ class Worker:
             else:
                 return
 
-    async def _discover(self, checker: HealthChecker, known: asyncio.Event) -> None:
+    async def _discover(self, rounds: Sequence[Rounds], known: asyncio.Event) -> None:
         async for description in self._discovery().watch():
-            self.fleet.replace(description)
+            self.fleet.replace(description, time.monotonic())
             self.metrics.know_models(self.fleet.models())
-            checker.replace(description.endpoints)
+            for each in rounds:
+                each.replace(description.endpoints)
             self._report_endpoints()
             known.set()
 

@@ -117,7 +117,7 @@ def engine(*, model: str, host: str, port: int, **options: Any) -> None:
     "--strategy",
     "strategies",
     multiple=True,
-    default=("least-request",),
+    default=("forebay",),
     help="To compare: A,B,C, round-robin too; repeatable, and one with a colon is one name: a:2,b.",
 )
 @click.option("--speedup", default="1", help="How many times as fast as the trace: 1,4.")
@@ -145,6 +145,23 @@ def simulate(
             outages=[parse_outage(fault) for fault in faults],
         )  # fmt: skip
         run(plan)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("request_file", metavar="REQUEST.json", type=A_FILE)
+@click.option("--fleet", type=A_FILE, required=True, help="Pods as /debug/fleet shows them.")
+@click.option("--strategy", default="forebay", help="Strategy or mixture to ask.")
+def explain(*, request_file: Path, fleet: Path, strategy: str) -> None:
+    """Show what a strategy thinks of each pod for a request.
+
+    REQUEST.json is an entry of /debug/decisions, or has model, prompt_tokens and held (pod: tokens).
+    """
+    from gateway.explain import explain as explained
+
+    try:
+        click.echo(explained(request_file, fleet, strategy))
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
 

@@ -7,6 +7,7 @@ from gateway.addresses import is_loopback, split_address
 from gateway.configuration_problems import Problems
 from gateway.settings import EndpointSettings, ListenSettings, ModelSettings, Settings
 from gateway.validation import shown
+from routing.mixture import parse_mixture
 
 Finding = tuple[str, object, str]
 """Key, value, rule."""
@@ -21,6 +22,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("envoy", "identity"), lambda: _keys_are_always_checked(settings)),
         (("envoy", "response_mode"), lambda: _exchange_lives_with_its_answer(settings)),
         (("routing",), lambda: _known_strategy("routing.strategy", settings.routing.strategy, strategies)),
+        (("routing",), lambda: _known_shadow(settings.routing.shadow, strategies)),
         (("models",), lambda: _known_model_strategies(settings.models, strategies)),
         (("models",), lambda: _unique_models(settings.models)),
         (("models",), lambda: _unique_endpoints(settings.models)),
@@ -70,10 +72,22 @@ def _exchange_lives_with_its_answer(settings: Settings) -> Iterator[Finding]:
 
 
 def _known_strategy(key: str, name: str, strategies: Collection[str]) -> Iterator[Finding]:
-    if name not in strategies:
+    if not _is_strategy(name, strategies):
         close = get_close_matches(name, strategies, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         yield key, name, f"must be one of {', '.join(sorted(strategies))}{hint}"
+
+
+def _known_shadow(name: str, strategies: Collection[str]) -> Iterator[Finding]:
+    if name:
+        yield from _known_strategy("routing.shadow", name, strategies)
+
+
+def _is_strategy(name: str, strategies: Collection[str]) -> bool:
+    try:
+        return name in strategies or all(share.name in strategies for share in parse_mixture(name))
+    except ValueError:
+        return False
 
 
 def _known_model_strategies(models: tuple[ModelSettings, ...], strategies: Collection[str]) -> Iterator[Finding]:

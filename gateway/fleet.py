@@ -7,27 +7,39 @@ Everything runs on one event loop and nothing here awaits, so each method is one
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 
+from gateway.decisions import DecisionLog
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.pod import Identity, Pod, PodState, identity
+from gateway.scrape.readings import Readings
 from gateway.settings import RoutingSettings
 from routing import filters, table
-from routing.strategy import Event, Started, Strategy
-from routing.types import Decision, Endpoint, NoCandidateError, NoCandidateReason, PodId, Rng, RouteRequest
+from routing.load import Work
+from routing.mixture import Mixture
+from routing.prefix import PrefixIndex
+from routing.speed import Speed
+from routing.strategy import Finished, Strategy, Tools
+from routing.types import Decision, Endpoint, NoCandidateError, NoCandidateReason, PodId, Rng, RouteRequest, Slo
+
+CACHE_TOKENS = 250_000
+"""Room in the cache of a pod that does not say: an 8B model's on a GPU of 48 GB (chosen)."""
 
 _NO_POLICY = ModelPolicy()
 
-StrategyBuilder = Callable[[str, Rng, int], Strategy]
+StrategyBuilder = Callable[[str, Tools], Strategy]
 """Raises UnknownStrategyError: `routing.table.build`, or what knows more names."""
 
 
 class Ticket:
     """A request in flight.  Whoever sees its end first gives it back to the fleet, which alone changes it."""
 
-    __slots__ = ("decision", "open", "pod", "request")
+    __slots__ = ("decision", "open", "pod", "request", "shadow", "work")
 
-    def __init__(self, request: RouteRequest, decision: Decision, pod: Pod) -> None:
-        self.request = request
+    def __init__(self, request: RouteRequest, decision: Decision, pod: Pod, work: Work, shadow: PodId = "") -> None:
+        self.shadow = shadow  # where the shadow strategy would have sent it; empty: there is none, or it refused
+        self.request = request  # without its blocks
+        self.work = work
         self.decision = decision
         self.pod = pod  # where it is counted: the chosen one, though a fallback may answer
         self.open = True
@@ -46,23 +58,33 @@ class Fleet:
     ) -> None:
         self._settings = settings
         self._health_fail_open = health_fail_open
-        self._rng = rng
+        slo = Slo(settings.slo_ttft_s, settings.slo_itl_s) if settings.slo_ttft_s else None
+        self._tools = Tools(rng, settings.fallbacks, settings.output_weight, slo)
         self._build = build
+        self._index = PrefixIndex()
+        self._kinds: dict[object, Speed] = {}  # by GPU, engine and base model
+        self._failing: set[Pod] = set()
         self._strategies: dict[str, Strategy] = {}  # built when first asked for
         self._policies: Mapping[str, ModelPolicy] = {}
         self._pods: dict[PodId, Pod] = {}
         self._departed: dict[Identity, Pod] = {}  # gone with requests in flight; remembered until those end
         self.names: Mapping[str, str] = {}
         """Address -> name of every endpoint there is; replaced, never changed."""
+        self.decisions = DecisionLog()
         self._serving: dict[str, list[Pod]] = {}  # known models
         self._routable: dict[str, tuple[Pod, ...]] = {}  # of `_serving`; forgotten when membership or health changes
         self._in_flight: Counter[str] = Counter()
-        self._strategy(settings.strategy)  # an unknown default is found at start
+        for name in filter(None, (settings.strategy, settings.shadow)):
+            self._strategy(name)  # one that is unknown is found at start
 
-    def replace(self, description: FleetDescription) -> None:
-        """Make the fleet what `description` says.  Pods that stay keep their health and their count."""
+    def replace(self, description: FleetDescription, now_s: float = -inf) -> None:
+        """Make the fleet what `description` says.  Pods that stay keep their health and their count.
+
+        Those that are new join at `now_s`, those of the first description long before.
+        """
         before = self._pods
-        self._pods = {endpoint.id: self._pod(endpoint) for endpoint in description.endpoints}
+        joined_s = now_s if before else -inf
+        self._pods = {endpoint.id: self._pod(endpoint, joined_s) for endpoint in description.endpoints}
         for pod_id, pod in before.items():
             if self._pods.get(pod_id) is not pod:
                 self._part(pod)
@@ -80,6 +102,12 @@ class Fleet:
         """Return whether this changed anything.  A draining pod finishes what it has and gets nothing new."""
         pod = self._pods.get(pod_id)
         return pod is not None and self._noted(pod, pod.set_draining(draining))
+
+    def read(self, pod_id: PodId, readings: Readings, fresh_until_s: float) -> None:
+        """Take over what an engine says of itself; what a pod that is not there says is not heard."""
+        pod = self._pods.get(pod_id)
+        if pod is not None:
+            pod.read(readings, fresh_until_s)
 
     def strategy_for(self, model: str, header: str | None) -> str:
         """Return the strategy that routes this request: locked policy, header, policy, default, in this order.
@@ -104,16 +132,49 @@ class Fleet:
         Raises NoCandidateError and UnknownStrategyError; then nothing is counted.
         """
         candidates = self._candidates(request)
-        decision = self._strategy(strategy).pick(request, candidates, now_s)
+        if self._failing:
+            candidates = [pod for pod in candidates if not pod.is_aside(now_s)] or candidates
+        blocks = request.blocks
+        if blocks:
+            self._index.reuse.saw(blocks, now_s)
+            request = request.matched(self._index.match(blocks))
+        chooser = self._strategy(strategy)
+        decision = chooser.pick(request, candidates, now_s)
+        other = self._shadow(request, candidates, now_s) if self._settings.shadow else ""
         pod = self._pods[decision.pod.id]
         if not pod.endpoint.ready:
             decision = decision._replace(reason=f"{decision.reason}, none healthy")
-        pod.in_flight += 1
-        self._in_flight[request.model] += 1
-        self.observe(Started(pod.endpoint.id, request, now_s))
-        return Ticket(request, decision, pod)
+        work = self._start(pod, request, now_s)
+        if blocks:
+            request = request.without_blocks()
+        self.decisions.add(now_s, request, decision, chooser)
+        return Ticket(request, decision.without_scores(), pod, work, other)
 
-    def release(self, ticket: Ticket) -> bool:
+    def _shadow(self, request: RouteRequest, candidates: Sequence[Pod], now_s: float) -> PodId:
+        """Return where the shadow strategy would send it; empty when it would refuse it."""
+        try:
+            return self._strategy(self._settings.shadow).pick(request, candidates, now_s).pod.id
+        except NoCandidateError:
+            return ""
+
+    def _start(self, pod: Pod, request: RouteRequest, now_s: float) -> Work:
+        """Count the request on the pod and its prompt into the pod's cache."""
+        record = None
+        uncached: float = request.prompt_tokens
+        if request.blocks:
+            cache = pod.cache
+            if request.block_tokens:
+                cache.budget = int((pod.cache_tokens or CACHE_TOKENS) / request.block_tokens)
+            uncached = request.uncached(pod)
+            record = cache.insert(request.blocks, request.match.blocks(cache.slot), now_s)
+        work = Work(request.prompt_tokens, uncached, request.output_tokens, record)
+        pod.start(work, now_s)
+        if request.model != pod.endpoint.models[0]:
+            pod.used_s[request.model] = now_s
+        self._in_flight[request.model] += 1
+        return work
+
+    def release(self, ticket: Ticket, now_s: float) -> bool:
         """Take the request off the counts; return False, and do nothing, when that was done before.
 
         A request's end has several witnesses that race: the one that gets True settles and reports.
@@ -123,15 +184,38 @@ class Fleet:
         ticket.open = False
         self._in_flight[ticket.request.model] -= 1
         pod = ticket.pod
-        pod.in_flight -= 1
+        pod.end(ticket.work, now_s)
         if pod.gone and not pod.in_flight:
             del self._departed[identity(pod.endpoint)]
         return True
 
-    def observe(self, event: Event) -> None:
-        """Tell every strategy in use."""
+    def withdraw(self, ticket: Ticket, now_s: float) -> None:
+        """Take back a route whose request was never sent."""
+        self.release(ticket, now_s)
+        if ticket.work.record is not None:
+            ticket.pod.cache.withdraw(ticket.work.record)
+
+    def finish(self, ticket: Ticket, event: Finished) -> None:
+        """Learn from a request's end; every strategy in use does.  Whoever released the ticket says so once."""
+        pod, work = ticket.pod, ticket.work
+        elsewhere = event.pod != pod.endpoint.id  # a fallback answered
+        failed = event.failed or elsewhere
+        if failed and work.record is not None:
+            pod.cache.withdraw(work.record)
+        self._answered(pod, failed, event.now_s)
+        if elsewhere and event.pod in self._pods:
+            pod = self._pods[event.pod]
+            self._answered(pod, event.failed, event.now_s)
+        if not event.failed and event.output_tokens is not None and event.duration_s is not None:
+            cost = event.cost(self._settings.output_weight)
+            pod.learn(None if elsewhere else work, event.duration_s, event.output_tokens, cost, event.now_s)
         for strategy in self._strategies.values():
             strategy.observe(event)
+
+    def _answered(self, pod: Pod, failed: bool, now_s: float) -> None:
+        if failed or pod.failures:
+            pod.answered(failed, now_s)
+            (self._failing.add if failed else self._failing.discard)(pod)
 
     @property
     def known_any(self) -> bool:
@@ -159,20 +243,25 @@ class Fleet:
         yield from self._pods.values()
         yield from self._departed.values()
 
-    def _pod(self, endpoint: Endpoint) -> Pod:
+    def _pod(self, endpoint: Endpoint, joined_s: float) -> Pod:
         """Return the pod that `endpoint` describes: the one that is there, the one that returns, or a new one."""
         pod = self._pods.get(endpoint.id)
         if pod is not None and identity(pod.endpoint) == identity(endpoint):
             pod.describe(endpoint)
             return pod
         returned = self._departed.pop(identity(endpoint), None)
-        if returned is None:
-            return Pod(endpoint)
-        returned.renew(endpoint)
-        return returned
+        cache = self._index.join(CACHE_TOKENS)
+        if returned is not None:
+            returned.renew(endpoint, cache, joined_s)
+            return returned
+        kind = (endpoint.gpu_type, endpoint.engine, endpoint.models[:1])
+        speed, slo = self._kinds.setdefault(kind, Speed()), self._tools.slo
+        return Pod(endpoint, cache, joined_s, kind=speed, itl_s=slo.itl_s if slo else inf)
 
     def _part(self, pod: Pod) -> None:
         pod.gone = True
+        self._failing.discard(pod)
+        self._index.leave(pod.cache)
         if pod.in_flight:
             self._departed[identity(pod.endpoint)] = pod
 
@@ -202,5 +291,8 @@ class Fleet:
 
     def _strategy(self, name: str) -> Strategy:
         if name not in self._strategies:
-            self._strategies[name] = self._build(name, self._rng, self._settings.fallbacks)
+            if "," in name or ":" in name:  # any client may name another one: it is not kept
+                parts = [(self._strategy(share.name), share.weight) for share in table.shares(name)]
+                return Mixture(name, parts, self._tools)
+            self._strategies[name] = self._build(name, self._tools)
         return self._strategies[name]

@@ -112,7 +112,7 @@ class Ledger:
         return len(self._open)
 
     def _release(self, opened: OpenRequest) -> None:
-        if self._fleet.release(opened.ticket):
+        if self._fleet.release(opened.ticket, self._clock()):
             self._metrics.in_flight(opened.ticket.request.model, -1)
             if opened.reservation is not None:
                 self._limiter.release(opened.reservation)
@@ -136,7 +136,8 @@ class Ledger:
             opened.estimator.learn_output(opened.bounds, opened.ticket.request.user, seen.usage.completion_tokens)
         decision = opened.ticket.decision
         served = (pod.id for pod in decision.fallbacks if pod.address == seen.upstream)
-        self._fleet.observe(
+        self._fleet.finish(
+            opened.ticket,
             Finished(
                 pod=next(served, decision.pod.id),
                 request=opened.ticket.request,
@@ -145,7 +146,7 @@ class Ledger:
                 duration_s=seen.duration_s,
                 input_tokens=settlement.input_tokens,
                 output_tokens=settlement.output_tokens,
-            )
+            ),
         )
 
     def _charge(self, reservation: Reservation, tokens: int) -> None:

@@ -27,6 +27,9 @@ TokenKind = Literal["input", "output", "reserved", "refunded"]
 UNKNOWN = "unknown"
 """The label of models and strategies that are not ours: what clients make up must not become series."""
 
+MIXTURE = "mixture"
+"""The label of all mixtures of strategies: clients compose them."""
+
 NONE_HEALTHY = "none-healthy"
 """Why a decision fell back: no pod passed its health check, so that all of them were tried."""
 
@@ -58,6 +61,9 @@ class Metrics:
         self._tokens = self._counter("tokens", "Tokens used (input, output), held and given back.", "model", "kind")
         self._refusals = self._counter("refusals", "Requests that the gateway answered itself.", "kind")
         self._fallbacks = self._counter("fallbacks", "Decisions not made as the name says.", "strategy", "reason")
+        self._shadows = self._counter(
+            "shadow_decisions", "Decisions asked of a second strategy.", "strategy", "shadow", "agrees"
+        )
         for strategy in strategies:
             self._fallbacks.add((strategy, NONE_HEALTHY), 0)
         self._errors = self._counter("errors", "Unexpected errors caught at supervision points.", "where")
@@ -131,6 +137,10 @@ class Metrics:
         """Count a decision that fell back; `reason` is a constant of the program."""
         self._fallbacks.add((self._strategy(strategy), reason))
 
+    def shadowed(self, strategy: str, shadow: str, agrees: bool) -> None:
+        """Count a decision that a shadow strategy was asked about too."""
+        self._shadows.add((self._strategy(strategy), self._strategy(shadow), str(agrees).lower()))
+
     def error(self, where: str) -> None:
         """Count an unexpected error at the supervision point `where`."""
         self._errors.add((where,))
@@ -185,7 +195,9 @@ class Metrics:
         return model if model in self._models else UNKNOWN
 
     def _strategy(self, strategy: str) -> str:
-        return strategy if strategy in self._strategies else UNKNOWN
+        if strategy in self._strategies:
+            return strategy
+        return MIXTURE if "," in strategy or ":" in strategy else UNKNOWN
 
 
 class _Tally:

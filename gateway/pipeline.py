@@ -15,7 +15,7 @@ from gateway.eager import begin
 from gateway.estimates import Estimator, OutputBounds, PromptSize
 from gateway.extproc.commands import Admit, Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
-from gateway.fleet import Fleet
+from gateway.fleet import Fleet, Ticket
 from gateway.identity import Identity
 from gateway.ledger import Ledger, OpenRequest
 from gateway.limit_headers import limit_headers
@@ -37,6 +37,7 @@ from gateway.openai.errors import (
     ModelRpmExceededError,
     ModelTpmExceededError,
     NoReadyPodError,
+    OverloadedError,
     RateLimitError,
     RefusalError,
     RpmExceededError,
@@ -61,6 +62,7 @@ from ratelimit.limits import (
     Verdict,
 )
 from ratelimit.limits import Refused as OverLimit
+from routing.blocks import BLOCK_BYTES, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
@@ -197,6 +199,7 @@ class Pipeline:
             estimator.output_tokens(bounds, user or ""),
             request.stream,
         )
+        prompt = request.prompt_text()
         route = RouteRequest(
             model=request.model,
             user=user or "",
@@ -205,6 +208,8 @@ class Pipeline:
             session=headers.get("x-session-id", ""),
             subset=command.subset,
             selector=_selector(headers.get("external-filter")),
+            blocks=block_hashes(prompt, request.model),
+            block_tokens=BLOCK_BYTES * estimate.prompt_tokens / max(1, len(prompt)),
         )
         strategy = self._strategy(route.model, headers)
         self._check(route)
@@ -213,34 +218,39 @@ class Pipeline:
         return Plan(user, size, bounds, estimate, first_guess, estimator, route, strategy, rps)
 
     async def _admit(self, command: Admit) -> tuple[Routed, str]:
-        """All that the limiter's verdict does not change is done while it is asked; what it refuses is taken back."""
+        """All but the pick, which may refuse, is done while the limiter is asked; what that refuses is taken back."""
         started_s = self._clock()
         plan = await self._plan(command)
+        ticket = self._route(plan)
         asked_s = self._clock()
-        judging = begin(_judged(plan, self._limiter.reserve)) if plan.limited else None
-        routed_s = self._clock()
-        ticket = self._fleet.route(plan.route, plan.strategy, routed_s)
-        opened = OpenRequest(
-            f"{self._worker}-{next(self._ids):x}", ticket, plan.size, plan.bounds, plan.estimate, plan.estimator
-        )
-        response: dict[str, str] = {}
-        routed = self._routed(opened, command.headers, response)
-        decided_s = self._clock()
-        if judging is not None:
-            try:
+        try:
+            judging = begin(_judged(plan, self._limiter.reserve)) if plan.limited else None
+            judged_s = self._clock()
+            opened = OpenRequest(
+                f"{self._worker}-{next(self._ids):x}", ticket, plan.size, plan.bounds, plan.estimate, plan.estimator
+            )
+            response: dict[str, str] = {}
+            routed = self._routed(opened, command.headers, response)
+            decided_s = self._clock()
+            if judging is not None:
                 judged, opened.estimate = await judging
                 verdict = _admitted(plan, judged)
-            except BaseException:
-                self._fleet.release(ticket)
-                raise
-            if plan.user is not None:
-                opened.reservation = verdict.reservation
-                response |= limit_headers(verdict.requests, verdict.tokens, verdict.model)
+                if plan.user is not None:
+                    opened.reservation = verdict.reservation
+                    response |= limit_headers(verdict.requests, verdict.tokens, verdict.model)
+        except BaseException:
+            self._fleet.withdraw(ticket, self._clock())
+            raise
         if not ticket.pod.endpoint.ready:
             self._metrics.fallback(plan.strategy, NONE_HEALTHY)
+        if ticket.shadow:
+            agrees = ticket.shadow == ticket.decision.pod.id
+            self._metrics.shadowed(plan.strategy, self._settings.routing.shadow, agrees)
+        if ticket.decision.fallback:
+            self._metrics.fallback(plan.strategy, ticket.decision.fallback)
         self._ledger.open(opened)
         self._metrics.limiter_answered(self._clock() - asked_s)
-        self._metrics.decided((asked_s - started_s) + (decided_s - routed_s))
+        self._metrics.decided((asked_s - started_s) + (decided_s - judged_s))
         return routed, opened.id
 
     def _estimator(self, model: str) -> Estimator:
@@ -263,11 +273,19 @@ class Pipeline:
         except NoCandidateError as error:
             raise self._no_candidate(error, route) from error
 
+    def _route(self, plan: Plan) -> Ticket:
+        try:
+            return self._fleet.route(plan.route, plan.strategy, self._clock())
+        except NoCandidateError as error:
+            raise self._no_candidate(error, plan.route) from error
+
     def _no_candidate(self, error: NoCandidateError, route: RouteRequest) -> RefusalError:
         """Contracts section 1: 404 once any model is known; 503 with an empty pool or under a subset hint."""
         if error.why is NoCandidateReason.UNKNOWN_MODEL and self._fleet.known_any and route.subset is None:
             existing = ", ".join(self._fleet.models())
             return UnknownModelError(f"model {route.model} does not exist, must be one of: {existing}", param="model")
+        if error.why is NoCandidateReason.OVERLOADED:
+            return OverloadedError(f"model {route.model} is overloaded", retry_after_s=error.retry_after_s)
         return NoReadyPodError(f"model {route.model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
 
     async def _quota_headers(self, user: str) -> dict[str, str]:

@@ -3,10 +3,29 @@
 Lives here: one pod's state.  Not here: which pods there are and who may change them (gateway.fleet).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
+from math import inf
 
+from gateway.scrape.readings import NOTHING, Readings
+from routing.load import Load
+from routing.prefix import Cache
+from routing.speed import Speed
 from routing.types import Endpoint, PodId, Signal
+
+RAMP_S = 30.0
+"""A pod that came later than the others gets its full share after this: engines compile and warm up (chosen)."""
+MOST_RAMP = 10.0
+"""At first its work counts as this many times as long (Envoy's slow start has the same default)."""
+
+WARM_S = 10.0
+"""An adapter that was asked for so long ago is believed to be still in the batch (chosen: a long answer)."""
+
+FIRST_ASIDE_S = 1.0
+LONGEST_ASIDE_S = 30.0
+"""A pod that failed a request gets none for so long, twice as long after each more, then one at a time until it answers
+one (chosen: a restart takes longer than the first, and a pod that came back must not wait for minutes)."""
 
 Identity = tuple[PodId, str, float | None]
 """Another address or start time makes another pod, whatever its name: its predecessor's requests are not its own."""
@@ -27,18 +46,31 @@ def identity(endpoint: Endpoint) -> Identity:
     return (endpoint.id, endpoint.address, endpoint.started_at)
 
 
-class Pod:
+class Pod(Load):
     """Satisfies `routing.types.PodView`.  Only the fleet changes it."""
 
-    __slots__ = ("_described", "_draining", "_healthy", "endpoint", "gone", "in_flight")
+    __slots__ = (
+        "_described", "_draining", "_fresh_until_s", "_healthy", "_readings", "_ready_s", "_signals", "cache",
+        "endpoint", "failures", "gone", "ramped_s", "used_s",
+    )  # fmt: skip
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.in_flight = 0
-        self.renew(endpoint)
+    def __init__(
+        self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf, kind: Speed | None = None, itl_s: float = inf
+    ) -> None:
+        super().__init__(kind, itl_s)
+        self.renew(endpoint, cache, joined_s)
 
-    def renew(self, endpoint: Endpoint) -> None:
+    def renew(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf) -> None:
         """Take over what discovery says and forget health: for a pod that is new or was gone."""
+        self.cache = cache
         self.gone = False
+        self.failures = 0  # requests in a row
+        self._ready_s = -inf  # when it may be tried again
+        self.ramped_s = joined_s + RAMP_S
+        self._readings = NOTHING
+        self.used_s: dict[str, float] = {}  # adapter -> when it was asked for last
+        self._signals: Mapping[Signal, float] = {}
+        self._fresh_until_s = -inf
         self._healthy = True  # a restart of the gateway must not be an outage until every engine was checked
         self._draining = False
         self.describe(endpoint)
@@ -62,6 +94,44 @@ class Pod:
         self._combine()
         return changed
 
+    def read(self, readings: Readings, fresh_until_s: float) -> None:
+        """Take over what the engine says of itself.  One that has restarted holds nothing any more."""
+        if readings.restarted_since(self._readings):
+            self.cache.clear()
+        self._readings = readings
+        self._signals = {signal: value for signal, value in readings.signals.items() if 0 <= value < inf}
+        self._fresh_until_s = fresh_until_s
+
+    def answered(self, failed: bool, now_s: float) -> None:
+        """A request came back."""
+        self.failures = self.failures + 1 if failed else 0
+        if failed:
+            self._ready_s = now_s + min(FIRST_ASIDE_S * 2 ** (self.failures - 1), LONGEST_ASIDE_S)
+
+    def is_aside(self, now_s: float) -> bool:
+        """Whether it failed and may not be tried now."""
+        return self.failures > 0 and (now_s < self._ready_s or self.in_flight > 0)
+
+    def ramp(self, now_s: float) -> float:
+        """See `PodView.ramp`."""
+        age_s = now_s - self.ramped_s + RAMP_S
+        return min(MOST_RAMP, RAMP_S / max(age_s, 1.0)) if age_s < RAMP_S else 1.0
+
+    def is_warm(self, model: str, now_s: float) -> bool:
+        """See `PodView.is_warm`: as the engine says, or as the gateway itself has just sent."""
+        if model == self.endpoint.models[0] or model in self._readings.adapters:
+            return True
+        return now_s - self.used_s.get(model, -inf) < WARM_S
+
+    def signal(self, signal: Signal, now_s: float) -> float | None:
+        """See `PodView.signal`."""
+        return self._signals.get(signal) if now_s <= self._fresh_until_s else None
+
+    @property
+    def cache_tokens(self) -> float | None:
+        """How many tokens its cache has room for; it does not get stale."""
+        return self._readings.cache_tokens
+
     def _combine(self) -> None:
         """Set `endpoint`, all that routing reads: what discovery and the gateway say about it together."""
         said = self._described
@@ -79,7 +149,3 @@ class Pod:
         if not self._described.ready:
             return PodState.NOT_READY
         return PodState.READY if self._healthy else PodState.UNHEALTHY
-
-    def signal(self, signal: Signal) -> float | None:  # noqa: ARG002  the seam's signature
-        """No engine is scraped yet, so every signal is unknown."""
-        return None

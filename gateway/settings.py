@@ -55,10 +55,19 @@ class RedisSettings(Section):
 class RoutingSettings(Section):
     """How a pod is chosen."""
 
-    strategy: str = "least-request"
+    strategy: str = "forebay"
     """The default; a model's own `strategy` and the `routing-strategy` header come before it."""
     fallbacks: Annotated[int, Field(ge=0, le=10)] = 2
     """Further pods named after the chosen one; Envoy goes down the list when a connection fails."""
+    slo_ttft_s: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds to the first token that are promised; `forebay` answers 429 when that, or `slo_itl_s`, cannot be kept.
+    0: nothing is refused."""
+    slo_itl_s: Seconds = 0.05
+    """Seconds per token after the first, on average."""
+    shadow: str = ""
+    """A second strategy that is asked beside the real one, and only counted: `forebay_shadow_decisions_total`."""
+    output_weight: Annotated[float, Field(gt=0)] = 2.0
+    """How many input tokens an output token counts for, where `throughput` and `vtc-basic` weigh work."""
 
 
 class LimitSettings(Section):
@@ -100,6 +109,19 @@ class HealthSettings(Section):
     """Failures in a row that make an endpoint not ready; one success makes it ready again."""
     fail_open: bool = True
     """When no endpoint of a model passes, try them all the same: the check may be what is wrong.  `false`: 503."""
+
+
+class ScrapeSettings(Section):
+    """Engine metrics: GET `path` on each."""
+
+    path: HttpPath = "/metrics"
+    """vLLM, SGLang and TensorRT-LLM all serve it."""
+    interval_s: Seconds = 2.0
+    """Between two scrapes of one endpoint, by each worker; one that fails is asked up to 16 times as rarely."""
+    timeout_s: Seconds = 1.0
+    """An answer later than this is none."""
+    stale_after_s: Seconds = 7.0
+    """Older metrics are treated as absent; three missed scrapes.  Larger hides dead engines, smaller flaps."""
 
 
 class EnvoySettings(Section):
@@ -164,6 +186,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     health: HealthSettings = HealthSettings()
+    scrape: ScrapeSettings = ScrapeSettings()
     envoy: EnvoySettings = EnvoySettings()
     response_mode: Literal["metadata", "ext_proc"] = "metadata"
     """How usage is learned: from Envoy's metadata and access log, or from the response passed through ext_proc."""

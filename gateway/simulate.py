@@ -15,6 +15,7 @@ import click
 
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.fleet import Fleet
+from gateway.scrape.readings import Readings
 from gateway.settings import LimitSettings, RoutingSettings
 from routing.types import Endpoint
 from simulator import assignments, report, traces, yardsticks
@@ -93,8 +94,13 @@ class Comparer:
         endpoints = [_endpoint(index) for index in range(self._plan.pods)]
         engines = {endpoint.id: Engine(self._profile) for endpoint in endpoints}
         rng = random.Random(self._plan.seed)  # noqa: S311 - spreads load, keeps no secret
-        fleet = Fleet(RoutingSettings(strategy=strategy), rng, build=yardsticks.build)
+        slo = self._plan.slo
+        routing = RoutingSettings(strategy=strategy, slo_ttft_s=slo.ttft_s, slo_itl_s=slo.itl_s)
+        fleet = Fleet(routing, rng, build=yardsticks.build)
         fleet.replace(FleetDescription({MODEL: ModelPolicy()}, tuple(endpoints)))
+        size = Readings(cache_tokens=self._profile.kv_blocks * self._profile.block_tokens)
+        for endpoint in endpoints:
+            fleet.read(endpoint.id, size, inf)
         admission = Admission(self._users, LimitSettings().output_tokens)
         replay = Replay(
             trace=self._trace, engines=engines, router=fleet, strategy=strategy, admission=admission, speedup=speedup,

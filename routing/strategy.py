@@ -1,21 +1,13 @@
 """What a strategy is: it picks one of the candidates, and it may learn from what became of earlier picks.
 
-Lives here: the protocol and the events.  Not here: which strategies exist (routing.table), who may be picked
+Lives here: the protocol and the event.  Not here: which strategies exist (routing.table), who may be picked
 (routing.filters), in-flight counts (gateway.fleet).
 """
 
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple, Protocol
 
-from routing.types import Candidates, Decision, PodId, Rng, RouteRequest, Signal
-
-
-class Started(NamedTuple):
-    """A request was sent to a pod, by whichever strategy picked it."""
-
-    pod: PodId
-    request: RouteRequest
-    now_s: float
+from routing.types import Candidates, Decision, PodId, Rng, RouteRequest, Scored, Signal, Slo
 
 
 class Finished(NamedTuple):
@@ -30,8 +22,9 @@ class Finished(NamedTuple):
     input_tokens: int | None = None
     output_tokens: int | None = None
 
-
-Event = Started | Finished
+    def cost(self, output_weight: float) -> float:
+        """Return its tokens with their weights: an input token counts 1."""
+        return (self.input_tokens or 0) + output_weight * (self.output_tokens or 0)
 
 
 class Strategy(Protocol):
@@ -42,17 +35,36 @@ class Strategy(Protocol):
     needs: ClassVar[frozenset[Signal]]
     """The engine metrics that `pick` reads; where one is None the decision's reason must say what stood in for it."""
 
+    parts: ClassVar[tuple[str, ...]]
+    """What `Scored.parts` mean, in order."""
+
+    def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:
+        """Say what is thought of the candidates: for mixtures, which want a score of each."""
+        ...
+
     def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:
         """Choose among `candidates`, which is never empty and is not kept after the call.
 
         The fallbacks are the next best in the strategy's own order, never the chosen pod itself.
+        Raises NoCandidateError: `overloaded`, when the strategy judges load.
         """
         ...
 
-    def observe(self, event: Event) -> None:
+    def observe(self, event: Finished) -> None:
         """Learn.  Every strategy in use sees every event, also those of requests that another one picked for."""
         ...
 
 
-StrategyFactory = Callable[[Rng, int], Strategy]
-"""Builds a strategy from its randomness and the number of fallbacks it names at most."""
+class Tools(NamedTuple):
+    """What strategies are built from."""
+
+    rng: Rng
+    fallbacks: int = 2
+    """How many pods they name after the chosen one at most."""
+    output_weight: float = 2.0
+    """How many input tokens an output token counts for, where work is weighed."""
+    slo: Slo | None = None
+    """What overload is judged by; None = nothing is refused."""
+
+
+StrategyFactory = Callable[[Tools], Strategy]

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeVar
 
+from routing.prefix import NO_MATCH, Cache, Match
 from routing.selectors import Selector
+from routing.speed import Speed
 
 T = TypeVar("T")
 
@@ -22,7 +24,7 @@ class Signal(StrEnum):
     RUNNING = "running"
     WAITING = "waiting"
     KV_USAGE = "kv_usage"
-    CACHE_BLOCKS = "cache_blocks"
+    CACHE_TOKENS = "cache_tokens"
 
 
 class Rng(Protocol):
@@ -30,6 +32,10 @@ class Rng(Protocol):
 
     def sample(self, population: Sequence[T], k: int) -> list[T]:
         """Return `k` different members in random order."""
+        ...
+
+    def random(self) -> float:
+        """Return a number in [0, 1)."""
         ...
 
 
@@ -53,6 +59,13 @@ class Endpoint:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+class Slo(NamedTuple):
+    """What a request is promised; what cannot be kept is refused."""
+
+    ttft_s: float  # to the first token
+    itl_s: float  # per token after that, on average
+
+
 class PodView(Protocol):
     """A pod as a strategy may read it, true at the instant of the pick."""
 
@@ -63,8 +76,65 @@ class PodView(Protocol):
         """Requests sent to this pod that have not been seen to finish, counted by the gateway."""
         ...
 
-    def signal(self, signal: Signal) -> float | None:
-        """The engine's own figure; None when absent or stale (unknown is never zero)."""
+    @property
+    def prefill_tokens(self) -> float:
+        """Uncached prompt tokens of the requests in flight."""
+        ...
+
+    @property
+    def resident_tokens(self) -> int:
+        """Prompt tokens and expected output tokens of the requests in flight."""
+        ...
+
+    @property
+    def free_s(self) -> float:
+        """When the prompts sent so far are believed to be computed; in the past when they are."""
+        ...
+
+    @property
+    def share(self) -> float:
+        """Of the pod's time, what prompts may take."""
+        ...
+
+    def debt_s(self, now_s: float) -> float:
+        """Seconds of prefill that it was sent beyond this share."""
+        ...
+
+    @property
+    def latency_s(self) -> float | None:
+        """Seconds per weighted token of finished requests; None = none has finished."""
+        ...
+
+    @property
+    def speed(self) -> Speed: ...  # noqa: D102 - the type says it
+    @property
+    def cache(self) -> Cache:
+        """What it is believed to hold of prompts."""
+        ...
+
+    def busy_s(self, now_s: float) -> float:
+        """Seconds in the window during which a request was in flight."""
+        ...
+
+    def processed(self, now_s: float) -> float:
+        """Weighted tokens of requests that ended in the window."""
+        ...
+
+    @property
+    def ramped_s(self) -> float:
+        """When it gets its full share; in the past unless it is new."""
+        ...
+
+    def ramp(self, now_s: float) -> float:
+        """How many times as long its work is to be taken to last before then."""
+        ...
+
+    def is_warm(self, model: str, now_s: float) -> bool:
+        """Whether it has the model at hand: the base model, or an adapter that it uses or used a moment ago."""
+        ...
+
+    def signal(self, signal: Signal, now_s: float) -> float | None:
+        """The engine's own figure; None when absent, stale or no number >= 0 (unknown is never zero)."""
         ...
 
 
@@ -80,6 +150,29 @@ class RouteRequest(NamedTuple):
     selector: Selector | None = None  # labels the client asks for; None = any
     blocks: Sequence[int] = ()
     """Chained hashes of the prompt's full blocks in order: equal = the same prompt up to there.  Empty: unknown."""
+    block_tokens: float = 0.0  # in one of them; 0 = unknown
+    match: Match = NO_MATCH  # who holds how many of them, at the instant of the pick
+
+    def matched(self, match: Match) -> "RouteRequest":
+        """Return the request with its match."""
+        return RouteRequest._make((*self[:-1], match))
+
+    def without_blocks(self) -> "RouteRequest":
+        """Return the request as it may be kept while it is answered: its blocks are many."""
+        return RouteRequest._make((*self[:-3], (), *self[-2:]))
+
+    def uncached(self, pod: PodView) -> float:
+        """Return how many prompt tokens the pod would have to compute; at least the last one."""
+        return max(1.0, self.prompt_tokens - self.match.blocks(pod.cache.slot) * self.block_tokens)
+
+
+class Scored(NamedTuple):
+    """What a strategy thought of each pod that it looked at; the lowest score wins."""
+
+    pods: Sequence[PodView]
+    scores: Sequence[float]
+    parts: Sequence[tuple[float, ...]] = ()  # per pod, as the strategy's `parts` name them; empty: the score is all
+    fallback: str = ""  # see Decision
 
 
 class Decision(NamedTuple):
@@ -89,6 +182,13 @@ class Decision(NamedTuple):
     reason: str  # short, printable ASCII: it becomes a response header
     strategy: str
     fallbacks: tuple[Endpoint, ...] = ()
+    fallback: str = ""
+    """Why the strategy did not choose as its name says, a constant of the program; empty: it did."""
+    scored: "Scored | None" = None
+
+    def without_scores(self) -> "Decision":
+        """Return the decision as it may be kept while the request is answered."""
+        return Decision._make((*self[:-1], None))
 
     @property
     def destinations(self) -> str:
@@ -103,14 +203,16 @@ class NoCandidateReason(StrEnum):
     NOT_READY = "not-ready"
     OUTSIDE_SUBSET = "outside-subset"
     NO_MATCH = "no-match"  # ready pods inside the subset, none with the labels asked for
+    OVERLOADED = "overloaded"  # every one that would do has more to compute than the SLO allows
 
 
 class NoCandidateError(Exception):
     """No pod may take the request."""
 
-    def __init__(self, why: NoCandidateReason) -> None:
+    def __init__(self, why: NoCandidateReason, retry_after_s: float = 0.0) -> None:
         super().__init__(why.value)
         self.why = why
+        self.retry_after_s = retry_after_s  # when it would have been taken; only of OVERLOADED
 
 
 Candidates = Sequence[PodView]

@@ -47,12 +47,12 @@ class Router(Protocol[Ticket]):
         """Choose a pod and count the request there.  Raises NoCandidateError."""
         ...
 
-    def release(self, ticket: Ticket) -> bool:
+    def release(self, ticket: Ticket, now_s: float) -> bool:
         """The request has ended."""
         ...
 
-    def observe(self, event: Finished) -> None:
-        """Let strategies learn from its end."""
+    def finish(self, ticket: Ticket, event: Finished) -> None:
+        """Learn from its end."""
         ...
 
     def set_health(self, pod_id: PodId, healthy: bool) -> bool:
@@ -193,6 +193,7 @@ class Replay(Generic[Ticket]):
             prompt_tokens=request.input_length,
             output_tokens=self._admission.output_tokens,
             blocks=prompt,
+            block_tokens=self._block_tokens,
         )
         try:
             ticket = self._router.route(asked, self._strategy, now_s)
@@ -220,8 +221,9 @@ class Replay(Generic[Ticket]):
         call, ticket = self._open.pop(answer)
         answer.hashes = ()  # those of all requests together would be hundreds of megabytes
         request = call.request
-        self._router.release(ticket)
-        self._router.observe(
+        self._router.release(ticket, now_s)
+        self._router.finish(
+            ticket,
             Finished(
                 ticket.decision.pod.id,
                 ticket.request,
@@ -231,7 +233,7 @@ class Replay(Generic[Ticket]):
                 first_byte_s=None,  # engines send headers at once: it would say nothing about tokens
                 input_tokens=request.input_length if call.served else None,
                 output_tokens=request.output_length if call.served else None,
-            )
+            ),
         )
         if call.served:
             self._admission.settle(call.reservation, request.input_length + request.output_length)

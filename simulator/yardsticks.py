@@ -9,27 +9,25 @@ from itertools import count
 from typing import ClassVar
 
 from routing import table
-from routing.strategy import Event, Strategy
-from routing.types import Candidates, Decision, Rng, RouteRequest, Signal
+from routing.scoring import Scoring
+from routing.strategy import Strategy, Tools
+from routing.types import Candidates, Decision, RouteRequest
 from simulator.traces import TraceRequest, block_hashes, unknown_blocks
 
 
-class RoundRobin:
+class RoundRobin(Scoring):
     """One pod after the other."""
 
     name: ClassVar[str] = "round-robin"
-    needs: ClassVar[frozenset[Signal]] = frozenset()
 
-    def __init__(self, _rng: Rng, _fallbacks: int) -> None:
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(tools)
         self._turns = count()
 
     def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:  # noqa: ARG002  the seam's signature
         """Return the next candidate; no fallbacks, because nothing fails here."""
         turn = next(self._turns)
         return Decision(candidates[turn % len(candidates)].endpoint, f"turn {turn}", self.name)
-
-    def observe(self, event: Event) -> None:
-        """Nothing to learn."""
 
 
 def check(name: str) -> None:
@@ -38,9 +36,9 @@ def check(name: str) -> None:
         table.known(name)
 
 
-def build(name: str, rng: Rng, fallbacks: int) -> Strategy:
+def build(name: str, tools: Tools) -> Strategy:
     """Return a new strategy of the gateway's table or of this module.  Raises UnknownStrategyError."""
-    return RoundRobin(rng, fallbacks) if name == RoundRobin.name else table.build(name, rng, fallbacks)
+    return RoundRobin(tools) if name == RoundRobin.name else table.build(name, tools)
 
 
 def reuse(trace: Iterable[TraceRequest], block_tokens: int, blocks: int | None) -> float:

@@ -1,22 +1,22 @@
 """Active health checks: asks every engine whether it is there, and says what changed.
 
-Lives here: doing the checks and bounding them.  Not here: when each is due and what a row of failures means (schedule),
-what a pod's health is for (gateway.fleet).
+Lives here: the check and what is said of it.  Not here: doing checks in turn (rounds), when each is due and what a row
+of failures means (schedule), what a pod's health is for (gateway.fleet).
 """
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from random import Random
 
 import structlog
 
 from gateway.addresses import split_address
+from gateway.discovery.rounds import Rounds
 from gateway.discovery.schedule import Schedule, Target
 from gateway.settings import HealthSettings
-from routing.types import Endpoint, PodId
+from routing.types import PodId
 
-CONCURRENCY = 256  # chosen: so many engines may hang at once, each for `timeout_s`, before the others' checks run late
 SERVER_ERROR = 500  # vLLM and SGLang answer 503 when the engine behind the server is dead (vLLM 0.32, recorded)
 
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: |\r)")
@@ -56,7 +56,7 @@ class HttpProbe:
             raise UnhealthyError(f"status {int(status[1])}")
 
 
-class HealthChecker:
+class HealthChecker(Rounds):
     """Checks the endpoints it was given last, until cancelled.
 
     `report` takes a pod's health after each check that decides it and returns whether that was news: Fleet.set_health.
@@ -65,51 +65,16 @@ class HealthChecker:
     def __init__(
         self, settings: HealthSettings, probe: Probe, report: Callable[[PodId, bool], bool], rng: Random
     ) -> None:
-        self._settings = settings
+        super().__init__(Schedule(settings.interval_s, rng, failures=settings.failures), settings.timeout_s, "health")
         self._probe = probe
         self._report = report
-        self._schedule = Schedule(settings, rng)
-        self._slots = asyncio.Semaphore(CONCURRENCY)
-        self._replaced = asyncio.Event()
 
-    def replace(self, endpoints: Iterable[Endpoint]) -> None:
-        """Check exactly these from now on; new ones at once."""
-        self._schedule.replace(endpoints, asyncio.get_running_loop().time())
-        self._replaced.set()
+    async def ask(self, target: Target) -> None:
+        """Check one."""
+        await self._probe(target.address)
 
-    async def run(self) -> None:
-        """Run forever: one scheduler, and one short task per check."""
-        clock = asyncio.get_running_loop().time
-        async with asyncio.TaskGroup() as checks:
-            while True:
-                self._replaced.clear()
-                for target in self._schedule.due(clock()):
-                    await self._slots.acquire()
-                    checks.create_task(self._check(target), name=f"health {target.pod}")
-                await self._wait(self._schedule.wait_s(clock()))
-
-    async def _wait(self, timeout_s: float | None) -> None:
-        """Sleep until something is due or the endpoints are replaced."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._replaced.wait()
-        except TimeoutError:
-            return
-
-    async def _check(self, target: Target) -> None:
-        why = ""
-        try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                await self._probe(target.address)
-        except Exception as error:  # noqa: BLE001  supervision point: a check that fails in any way says the same of its engine
-            why = f"{type(error).__name__} {error}".strip()
-        finally:
-            self._slots.release()
-        self._conclude(target, why)
-
-    def _conclude(self, target: Target, why: str) -> None:
-        """Report the engine's health; log it when it changed.  An empty `why` is a success."""
-        healthy = self._schedule.checked(target, healthy=not why)
+    def conclude(self, target: Target, healthy: bool | None, why: str) -> None:
+        """Report the engine's health; log it when it changed."""
         if healthy is None or not self._report(target.pod, healthy):
             return
         fields = {"pod": target.pod, "address": target.address}

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-from gateway.settings import HealthSettings
 from routing.types import Endpoint, PodId
 
 JITTER = 0.1  # of the interval, both ways; chosen: replicas and endpoints drift apart within a few rounds
@@ -27,9 +26,12 @@ class Target:
 class Schedule:
     """A heap of due times: O(log endpoints) per check, however many endpoints there are."""
 
-    def __init__(self, settings: HealthSettings, rng: Random) -> None:
-        self._settings = settings
+    def __init__(self, interval_s: float, rng: Random, *, failures: int = 1, doublings: int = 0) -> None:
+        """After `failures` in a row an endpoint is not healthy; after each its interval doubles, so often at most."""
+        self._interval_s = interval_s
         self._rng = rng
+        self._failures = failures
+        self._doublings = doublings
         self._targets: dict[PodId, Target] = {}
         self._due: list[tuple[float, int, Target]] = []
         self._pushed = 0  # orders equal times, first come first served
@@ -55,7 +57,8 @@ class Schedule:
             _, _, target = heapq.heappop(self._due)
             if not self._is_current(target):
                 continue
-            self._push(target, now_s + self._settings.interval_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
+            interval_s = self._interval_s * 2 ** min(target.failures, self._doublings)
+            self._push(target, now_s + interval_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
             if not target.checking:
                 target.checking = True
                 found.append(target)
@@ -73,7 +76,7 @@ class Schedule:
             return None
         if healthy:
             return True
-        return False if target.failures >= self._settings.failures else None
+        return False if target.failures >= self._failures else None
 
     def _is_current(self, target: Target) -> bool:
         return self._targets.get(target.pod) is target

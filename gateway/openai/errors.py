@@ -72,6 +72,13 @@ class RateLimitError(CallerError):
     kind = "rate_limit"
 
 
+class OverloadedError(RateLimitError):
+    """No pod can answer in time; the same request may be taken later."""
+
+    code = "overloaded"
+    kind = "overloaded"
+
+
 class RpmExceededError(RateLimitError):
     """Requests per minute."""
 

@@ -2,7 +2,8 @@
 
 from bench.limiter import COALESCED, PLAIN, LimiterFigures, LimiterSample
 from bench.measure import Sample
-from bench.report import Figures, document, latency_rows, tables, target_rows
+from bench.picking import PODS, TOKENS, PickFigures, PickSample
+from bench.report import Figures, document, latency_rows, picking_rows, picking_target_rows, tables, target_rows
 from bench.variants import ALONE, EMPTY, FOREBAY
 from bench.workloads import LATENCY, SLOW, SMALL, STREAM
 
@@ -59,7 +60,9 @@ def test_a_table_lists_only_variants_that_were_asked():
 
 
 def test_the_document_names_the_machine():
-    assert "an old laptop" in document([a_sample(SMALL, FOREBAY, 1.0)], [], {"processor": "an old laptop"}, 3, 2.0)
+    assert "an old laptop" in document(
+        [a_sample(SMALL, FOREBAY, 1.0)], [], None, {"processor": "an old laptop"}, rounds=3, seconds=2.0
+    )
 
 
 def test_the_limiter_has_a_table_of_its_own():
@@ -67,3 +70,12 @@ def test_the_limiter_has_a_table_of_its_own():
 
     assert "One reserve and its settlement" in text
     assert [PLAIN, "-", "-", "50.0", "19.0"] == [cell.strip() for cell in text.splitlines()[-1].split("|")[1:-1]]
+
+
+def test_the_cost_of_a_decision_is_shown_by_pods_and_prompt():
+    samples = tuple(PickSample(pods, tokens, 3.0, pods / 2, 9.0) for pods in PODS for tokens in TOKENS)
+    picking = PickFigures(samples, hash_share=0.6, bytes_per_block=80.0)
+    figures = Figures([a_sample(SMALL, EMPTY, 200.0)])
+
+    assert ("100", *["3 + 50"] * len(TOKENS)) in list(picking_rows(picking))
+    assert ["0.25", "0.60", "80"] == [measured for _, _, measured in picking_target_rows(figures, picking)]

@@ -332,7 +332,7 @@ def test_an_unknown_method_is_unimplemented(player: Player):
 
 def test_many_exchanges_at_once_leave_nothing_behind(player: Player, worker: RunningWorker):
     until(lambda: quiet(worker))
-    before = worker.metrics().get('forebay_requests_total{model="m",outcome="unknown",strategy="least-request"}', 0)
+    before = worker.metrics().get('forebay_requests_total{model="m",outcome="unknown",strategy="forebay"}', 0)
 
     def run(count: int) -> None:
         for number in range(count):
@@ -347,5 +347,5 @@ def test_many_exchanges_at_once_leave_nothing_behind(player: Player, worker: Run
         thread.join()
 
     until(lambda: quiet(worker))
-    after = worker.metrics()['forebay_requests_total{model="m",outcome="unknown",strategy="least-request"}']
+    after = worker.metrics()['forebay_requests_total{model="m",outcome="unknown",strategy="forebay"}']
     assert 200 == after - before

@@ -1,25 +1,45 @@
 """What every strategy in the table promises (routing.strategy.Strategy)."""
 
+import math
 import random
 
 import pytest
 
-from routing.strategy import Finished, Started, Strategy
+from gateway.pod import Pod
+from gateway.scrape.readings import Readings
+from routing.prefix import PrefixIndex
+from routing.strategy import Finished, Strategy, Tools
 from routing.table import STRATEGIES, build
-from routing.types import Candidates, Decision, RouteRequest, Signal
-from tests.support.pods import MODEL, a_pod
+from routing.types import Decision, RouteRequest, Signal
+from tests.support.pods import MODEL, a_fleet, an_endpoint, pods_with, refusal
 
 REQUEST = RouteRequest(MODEL, user="u", prompt_tokens=100, output_tokens=10)
+BLOCKS = tuple(range(1, 9))
 
 every_strategy = pytest.mark.parametrize("name", sorted(STRATEGIES))
+every_state = pytest.mark.parametrize("learned", [False, True], ids=["nothing learned", "learned"])
 
 
 def strategy(name: str, seed: int = 1, fallbacks: int = 2) -> Strategy:
-    return build(name, random.Random(seed), fallbacks)
+    return build(name, Tools(random.Random(seed), fallbacks))
 
 
-def pods(count: int) -> Candidates:
-    return [a_pod(f"p{i}", in_flight=i * 7 % 5) for i in range(count)]
+def pods(count: int, *, learned: bool = False) -> list[Pod]:
+    """Unequal ones; when `learned`, they have answered requests, report signals and hold prompts."""
+    index = PrefixIndex()
+    made = pods_with(*(number * 7 % 5 for number in range(count)), index=index)
+    for number, pod in enumerate(made if learned else ()):
+        pod.learn(None, 1.0 + number % 3, 10, 100.0, 0.0)
+        pod.speed.known = True
+        pod.free_s = number % 4 * 0.1
+        pod.read(Readings(dict.fromkeys(Signal, number % 6 / 6)), fresh_until_s=1e9)
+        pod.cache.insert(BLOCKS[: number % 9], 0, 0.0)
+    return made
+
+
+def asked(candidates: list[Pod]) -> RouteRequest:
+    match = candidates[0].cache.index.match(BLOCKS)
+    return REQUEST._replace(blocks=BLOCKS, block_tokens=10.0, match=match, session="s")
 
 
 def named(decision: Decision) -> list[str]:
@@ -33,18 +53,50 @@ def test_it_goes_by_the_name_in_the_table(name: str) -> None:
 
 
 @every_strategy
-def test_it_declares_the_signals_it_reads(name: str) -> None:
-    assert strategy(name).needs <= frozenset(Signal)
+def test_it_declares_the_signals_it_reads_and_says_when_they_are_missing(name: str) -> None:
+    needs = strategy(name).needs
+    decision = strategy(name).pick(REQUEST, pods(3), 0.0)
+
+    assert needs <= frozenset(Signal)
+    assert not needs or any(decision.fallback == f"{signal.value}-missing" for signal in needs)
+    assert not decision.fallback or decision.reason.endswith(f"fallback={decision.fallback}")
 
 
 @every_strategy
-@pytest.mark.parametrize("count", [1, 2, 3, 10, 1000])
-def test_it_names_only_candidates_each_once_and_as_many_as_asked_for(name: str, count: int) -> None:
-    candidates = pods(count)
-    decision = strategy(name, fallbacks=2).pick(REQUEST, candidates, 0.0)
+def test_nothing_stands_in_when_everything_is_known(name: str) -> None:
+    candidates = pods(5, learned=True)
+
+    assert strategy(name).pick(asked(candidates), candidates, 1.0).fallback == ""
+
+
+@every_strategy
+@pytest.mark.parametrize("age_s", [0.0, 1e9])
+@pytest.mark.parametrize("value", [math.nan, -1.0, math.inf, -math.inf])
+def test_a_metric_that_is_no_number_or_stale_is_missing(name: str, value: float, age_s: float) -> None:
+    candidates = pods(4, learned=True)
+    readings = Readings(dict.fromkeys(Signal, value if age_s == 0.0 else 0.5))
+    candidates[1].read(readings, fresh_until_s=1.0)
+    decision = strategy(name).pick(asked(candidates), candidates, 0.5 + age_s)
+
+    assert bool(decision.fallback) is bool(strategy(name).needs)
+
+
+@every_strategy
+@every_state
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 1000, 10_000])
+def test_it_names_only_candidates_each_once_and_as_many_as_asked_for(name: str, count: int, learned: bool) -> None:
+    candidates = pods(count, learned=learned)
+    decision = strategy(name, fallbacks=2).pick(asked(candidates), candidates, 1.0)
 
     assert len(named(decision)) == min(3, count) == len(set(named(decision)))
     assert set(named(decision)) <= {pod.endpoint.id for pod in candidates}
+
+
+@every_strategy
+def test_it_is_never_asked_when_there_is_no_pod(name: str) -> None:
+    fleet = a_fleet(an_endpoint("a", ready=False))
+
+    assert refusal(lambda: fleet.route(REQUEST, name, 0.0)) == "not-ready"
 
 
 @every_strategy
@@ -53,21 +105,34 @@ def test_it_names_no_fallback_when_none_are_asked_for(name: str) -> None:
 
 
 @every_strategy
-def test_it_is_deterministic_by_seed(name: str) -> None:
+@every_state
+def test_it_is_deterministic_by_seed(name: str, learned: bool) -> None:
     def run() -> list[list[str]]:
-        chooser = strategy(name, seed=7)
-        return [named(chooser.pick(REQUEST, pods(20), float(step))) for step in range(50)]
+        chooser, candidates = strategy(name, seed=7), pods(100, learned=learned)
+        return [named(chooser.pick(asked(candidates), candidates, float(step))) for step in range(50)]
 
     assert run() == run()
 
 
 @every_strategy
-def test_its_reason_is_fit_for_a_header(name: str) -> None:
-    reason = strategy(name).pick(REQUEST, pods(5), 0.0).reason
+@every_state
+def test_its_reason_is_fit_for_a_header(name: str, learned: bool) -> None:
+    candidates = pods(5, learned=learned)
+    reason = strategy(name).pick(asked(candidates), candidates, 0.0).reason
 
     assert reason
     assert reason.isascii()
     assert reason.isprintable()
+
+
+@every_strategy
+def test_its_scores_cover_what_it_looked_at_and_its_parts_are_named(name: str) -> None:
+    candidates, chooser = pods(5, learned=True), strategy(name)
+    scored = chooser.score(asked(candidates), candidates, 0.0)
+
+    assert len(scored.scores) == len(scored.pods) == 5
+    assert {len(parts) for parts in scored.parts} <= {len(chooser.parts)}
+    assert not any(math.isnan(score) for score in scored.scores)
 
 
 @every_strategy
@@ -82,7 +147,6 @@ def test_it_changes_neither_candidates_nor_their_counts(name: str) -> None:
 def test_it_takes_events_about_pods_it_never_picked(name: str) -> None:
     chooser = strategy(name)
 
-    chooser.observe(Started("elsewhere", REQUEST, 0.0))
     chooser.observe(Finished("elsewhere", REQUEST, 1.0, failed=True))
 
     assert chooser.pick(REQUEST, pods(3), 2.0).pod.id in {"p0", "p1", "p2"}

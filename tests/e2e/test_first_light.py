@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import time
 
+import httpx
 import pytest
 
+from routing.table import STRATEGIES
 from tests.support.raw_http import RawAnswer
 from tests.support.recordings import recorded_body
 from tests.support.shapes import events, runs, shape
@@ -55,8 +57,8 @@ def test_the_two_commands_work_as_printed_and_the_fourth_call_is_refused(stack: 
     assert stack.model == first.json["model"]
     assert first.headers["target-pod"] in {"engine-1", "engine-2"}
     assert f"http://{first.headers['target-pod-ip']}" in stack.engines
-    assert "least-request" == first.headers["routing-strategy"]
-    assert "0 in flight, 2 of 2 tied" == first.headers["x-forebay-decision"]
+    assert "forebay" == first.headers["routing-strategy"]
+    assert re.search(r"\b0 of \d+ tokens held", first.headers["x-forebay-decision"])
     assert first.headers["x-request-id"] == first.headers["request-id"]
     assert {} == {n: first.headers.get(n) for n, p in LIMIT_HEADERS.items() if not re.fullmatch(p, first.headers[n])}
     error = {"message": "user: lgy has exceeded RPM: 3", "type": "rate_limit_error", "code": "rate_limit_exceeded",
@@ -157,3 +159,30 @@ def test_a_strategy_is_chosen_by_header_and_an_unknown_one_is_refused(stack: Sta
     assert (400, "true") == (unknown.status_code, unknown.headers["x-error-invalid-routing-strategy"])
     assert {"random", "least-request"} <= set(re.findall(r"[a-z-]+", unknown.json()["error"]["message"]))
     stack.uses(user, 1, chosen.json()["usage"]["total_tokens"])
+
+
+def test_every_strategy_can_be_named_by_header_and_says_what_it_did(stack: Stack):
+    user = stack.user()
+    answers = {name: stack.chat(user, headers={"routing-strategy": name}) for name in [*STRATEGIES, "random:2,forebay"]}
+
+    assert {name: (200, name) for name in answers} == {
+        name: (answer.status_code, answer.headers["routing-strategy"]) for name, answer in answers.items()
+    }
+    stack.settled()
+    page = httpx.get(stack.variables["HTTP"] + "/debug/decisions", trust_env=False).json()
+    assert {"forebay", "random:2,forebay"} <= {entry["strategy"] for entry in page}
+
+
+def test_a_long_prompt_goes_back_to_the_pod_that_has_computed_it(stack: Stack):
+    user, headers = stack.user(), {"routing-strategy": "prefix-cache"}
+    prompts = [f"{number} " + "water turns the wheel " * 40 for number in range(6)]
+    first, again = (
+        [
+            stack.chat(user, messages=[{"role": "user", "content": prompt}], headers=headers).headers["target-pod"]
+            for prompt in prompts
+        ]
+        for _ in range(2)
+    )
+
+    assert first == again
+    stack.settled()  # what comes after it counts tokens

@@ -46,7 +46,7 @@ def figures(stack: Stack) -> dict[str, float]:
     return {
         **tallies,
         **refusals,
-        "ok": stack.figure("forebay_requests_total", model=stack.model, strategy="least-request", outcome="ok"),
+        "ok": stack.figure("forebay_requests_total", model=stack.model, strategy="forebay", outcome="ok"),
         "decisions": stack.figure("forebay_decision_seconds_count"),
         "limiter_s": stack.figure("forebay_limiter_seconds_sum"),
     }

@@ -89,7 +89,7 @@ def test_all_problems_are_reported_together_even_those_between_keys(tmp_path):
         "redis.url = ${NOWHERE}, the environment variable NOWHERE is not set",
         "limits.output_tokens = some, must be a valid integer, unable to parse string as an integer",
         "listen.admin = 0.0.0.0:8090, must be a loopback address unless admin_token is set",
-        "routing.strategy = least-requst, must be one of least-request, random; did you mean least-request?",
+        "routing.strategy = least-requst, must be one of forebay, least-request, random; did you mean least-request?",
     ]
 
 
@@ -131,7 +131,7 @@ def test_a_models_file_is_checked_like_the_rest(tmp_path):
     # The stray key makes no check of the models needless.
     assert list(caught.value.problems) == [
         "redis is unknown in a models file, did you mean models?",
-        "models[1].strategy = nope, must be one of least-request, random",
+        "models[1].strategy = nope, must be one of forebay, least-request, random",
         "models[1].name = a, must be unique, models[0] has it",
     ]
 

@@ -38,8 +38,8 @@ def test_models_come_from_one_place(tmp_path):
 
 def test_strategies_must_be_known_everywhere(tmp_path):
     assert problems_of(tmp_path, "{routing: {strategy: randm}, models: [{name: m, strategy: zz}]}") == (
-        "routing.strategy = randm, must be one of least-request, random; did you mean random?",
-        "models[0].strategy = zz, must be one of least-request, random",
+        "routing.strategy = randm, must be one of forebay, least-request, random; did you mean random?",
+        "models[0].strategy = zz, must be one of forebay, least-request, random",
     )
 
 

@@ -10,8 +10,8 @@ from gateway.pod import PodState
 from gateway.settings import RoutingSettings
 from routing import table
 from routing.selectors import parse_selector
-from routing.strategies.random_choice import RandomChoice
-from routing.strategy import Event, Finished, Started
+from routing.strategies.chance import RandomChoice
+from routing.strategy import Finished
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateReason, RouteRequest
 from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint, refusal
@@ -43,7 +43,7 @@ def test_the_pick_counts_at_once_so_that_a_burst_spreads() -> None:
 def test_a_released_request_is_off_every_count() -> None:
     fleet = a_fleet(an_endpoint("a"))
 
-    assert fleet.release(route(fleet))
+    assert fleet.release(route(fleet), 1.0)
 
     assert (counts(fleet), fleet.in_flight()) == ({"a": 0}, {MODEL: 0})
 
@@ -52,14 +52,14 @@ def test_only_the_first_of_several_witnesses_releases() -> None:
     fleet = a_fleet(an_endpoint("a"))
     ticket, _other = route(fleet), route(fleet)
 
-    assert [fleet.release(ticket) for _ in range(3)] == [True, False, False]
+    assert [fleet.release(ticket, 1.0) for _ in range(3)] == [True, False, False]
     assert (counts(fleet), fleet.in_flight()) == ({"a": 1}, {MODEL: 1})
 
 
 def test_a_ticket_knows_its_decision_and_its_request() -> None:
     ticket = route(a_fleet(an_endpoint("a"), an_endpoint("b")), strategy="random")
 
-    assert ticket.request is REQUEST
+    assert ticket.request == REQUEST
     assert ticket.decision.strategy == "random"
     assert ticket.pod.endpoint is ticket.decision.pod
 
@@ -111,7 +111,7 @@ def test_a_draining_pod_gets_nothing_and_keeps_what_it_has() -> None:
 
     assert refusal(lambda: route(fleet)) == NoCandidateReason.NOT_READY
     assert counts(fleet) == {"a": 1}
-    assert fleet.release(ticket)
+    assert fleet.release(ticket, 1.0)
 
 
 def test_health_that_is_no_news_or_of_nobody_changes_nothing() -> None:
@@ -141,9 +141,9 @@ def test_a_pod_that_left_is_remembered_until_its_requests_end() -> None:
     fleet.replace(a_description(an_endpoint("b")))
 
     assert states(fleet) == {"b": PodState.READY, "a": PodState.GONE}
-    fleet.release(first)
+    fleet.release(first, 1.0)
     assert counts(fleet) == {"b": 0, "a": 1}
-    fleet.release(second)
+    fleet.release(second, 1.0)
     assert counts(fleet) == {"b": 0}
 
 
@@ -156,7 +156,7 @@ def test_a_pod_that_returns_has_its_count_and_is_trusted_again() -> None:
     fleet.replace(a_description(an_endpoint("a")))
 
     assert (counts(fleet), states(fleet)) == ({"a": 1}, {"a": PodState.READY})
-    fleet.release(ticket)
+    fleet.release(ticket, 1.0)
     assert counts(fleet) == {"a": 0}
 
 
@@ -167,7 +167,7 @@ def test_a_restarted_pod_starts_from_zero_while_its_predecessor_runs_out() -> No
     fleet.replace(a_description(an_endpoint("a", started_at=2.0)))
 
     assert [(pod.in_flight, pod.gone) for pod in fleet.pods()] == [(0, False), (1, True)]
-    fleet.release(ticket)
+    fleet.release(ticket, 1.0)
     assert [(pod.in_flight, pod.gone) for pod in fleet.pods()] == [(0, False)]
 
 
@@ -178,7 +178,7 @@ def test_a_request_of_a_model_that_is_gone_still_counts_until_it_ends() -> None:
     fleet.replace(a_description(an_endpoint("b", models=("other",))))
 
     assert fleet.in_flight() == {"other": 0, MODEL: 1}
-    fleet.release(ticket)
+    fleet.release(ticket, 1.0)
     assert fleet.in_flight() == {"other": 0}
 
 
@@ -225,14 +225,14 @@ def test_endpoints_are_counted_by_model_and_state_with_zeros() -> None:
 @pytest.mark.parametrize(
     ("policy", "header", "strategy"),
     [
-        (ModelPolicy(), None, "least-request"),
-        (ModelPolicy(), "", "least-request"),
+        (ModelPolicy(), None, "forebay"),
+        (ModelPolicy(), "", "forebay"),
         (ModelPolicy(), "random", "random"),
         (ModelPolicy("random"), None, "random"),
         (ModelPolicy("random"), "least-request", "least-request"),
         (ModelPolicy("random", locked=True), "least-request", "random"),
         (ModelPolicy("random", locked=True), "nonsense", "random"),
-        (ModelPolicy(locked=True), "random", "least-request"),
+        (ModelPolicy(locked=True), "random", "forebay"),
     ],
 )
 def test_locked_policy_then_header_then_policy_then_default(
@@ -262,18 +262,17 @@ def test_as_many_fallbacks_are_named_as_the_settings_say() -> None:
     assert len(route(fleet).decision.fallbacks) == 1
 
 
-def test_every_strategy_in_use_is_told_of_every_request_whoever_picked(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Event] = []
+def test_every_strategy_in_use_is_told_of_every_end_whoever_picked(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Finished] = []
 
     class Learner(RandomChoice):
-        def observe(self, event: Event) -> None:
+        def observe(self, event: Finished) -> None:
             told.append(event)
 
     monkeypatch.setattr(table, "STRATEGIES", {"learner": Learner, "random": RandomChoice})
     fleet = a_fleet(an_endpoint("a"), settings=RoutingSettings(strategy="learner"))
-    finished = Finished("a", REQUEST, now_s=2.0, failed=False)
+    ticket = fleet.route(REQUEST, "random", now_s=1.0)
 
-    fleet.route(REQUEST, "random", now_s=1.0)
-    fleet.observe(finished)
+    fleet.finish(ticket, finished := Finished("a", REQUEST, now_s=2.0, failed=False))
 
-    assert told == [Started("a", REQUEST, now_s=1.0), finished]
+    assert told == [finished]

@@ -13,6 +13,7 @@ from routing.table import STRATEGIES
 from routing.types import Endpoint, NoCandidateError, RouteRequest
 from tests.support.pods import a_description, an_endpoint
 
+REQUEST = RouteRequest("", prompt_tokens=100, output_tokens=7, blocks=(1, 2), block_tokens=30)
 MODELS = ("m", "n", "adapter")
 
 endpoints = st.builds(
@@ -52,7 +53,7 @@ class FleetAccounting(RuleBasedStateMachine):
     @rule(target=tickets, model=st.sampled_from(MODELS), strategy=st.sampled_from(sorted(STRATEGIES)))
     def route(self, model: str, strategy: str) -> Ticket | None:
         try:
-            ticket = self.fleet.route(RouteRequest(model), strategy, now_s=0.0)
+            ticket = self.fleet.route(REQUEST._replace(model=model), strategy, now_s=0.0)
         except NoCandidateError:
             return None
         chosen = ticket.decision.pod
@@ -71,13 +72,20 @@ class FleetAccounting(RuleBasedStateMachine):
 
     def _release(self, ticket: Ticket | None) -> None:
         if ticket is not None:
-            assert self.fleet.release(ticket) is (ticket in self.open)
+            assert self.fleet.release(ticket, 1.0) is (ticket in self.open)
             self.open.pop(ticket, None)
 
     @invariant()
     def every_pod_counts_its_open_requests(self) -> None:
         counted = {identity(pod.endpoint): pod.in_flight for pod in self.fleet.pods() if pod.in_flight}
         assert counted == Counter(self.open.values())
+
+    @invariant()
+    def every_pod_counts_the_tokens_of_its_open_requests(self) -> None:
+        for pod in self.fleet.pods():
+            works = [ticket.work for ticket in self.open if ticket.pod is pod]
+            assert pod.resident_tokens == sum(work.prompt_tokens + work.output_tokens for work in works)
+            assert pod.prefill_tokens == sum(work.uncached_tokens for work in works)
 
     @invariant()
     def every_model_counts_its_open_requests(self) -> None:
@@ -90,7 +98,7 @@ class FleetAccounting(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for ticket in list(self.open):
-            assert self.fleet.release(ticket)
+            assert self.fleet.release(ticket, 1.0)
         assert all(pod.in_flight == 0 and not pod.gone for pod in self.fleet.pods())
         assert not any(self.fleet.in_flight().values())
 

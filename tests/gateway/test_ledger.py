@@ -56,7 +56,7 @@ async def test_usage_that_comes_before_the_stream_closes_settles_once():
     shop.ledger.stream_closed(exchange)
     shop.ledger.ended(exchange, Seen(200, Usage(70, 90)))
     assert 16 == await tokens_of(shop)
-    assert 1 == shop.sample('forebay_requests_total{model="m",outcome="ok",strategy="least-request"}')
+    assert 1 == shop.sample('forebay_requests_total{model="m",outcome="ok",strategy="forebay"}')
 
 
 async def test_an_entry_that_never_comes_leaves_the_estimate_after_the_grace():

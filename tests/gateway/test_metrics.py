@@ -141,7 +141,7 @@ def test_names_that_clients_make_up_do_not_become_series():
 
     found = samples(metrics)
 
-    assert 100 == found["forebay_requests_total", "unknown", "refused", "unknown"]
+    assert 100 == found["forebay_requests_total", "unknown", "refused", "mixture"]
     assert 100 == found["forebay_tokens_total", "input", "unknown"]
 
 
@@ -217,3 +217,10 @@ def test_worker_processes_are_summed_and_a_killed_one_leaves_only_its_counters(t
 
 def test_forgetting_a_process_that_left_nothing_is_harmless(tmp_path):
     forget_process(4_194_305, tmp_path)
+
+
+def test_a_shadow_strategy_is_counted_by_whether_it_agrees():
+    metrics = one_process()
+    metrics.shadowed("random", "least-request", True)
+
+    assert 1 == samples(metrics)["forebay_shadow_decisions_total", "true", "least-request", "random"]

@@ -10,9 +10,10 @@ from gateway.extproc.commands import Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.openai.errors import BadRequestError, error_headers
 from gateway.openai.paths import Operation
-from gateway.settings import LimitSettings, Settings
+from gateway.settings import LimitSettings, RoutingSettings, Settings
 from ratelimit.limits import Charge, Rates, User, Verdict
 from ratelimit.memory import MemoryLimiter
+from routing.load import Work
 from tests.support.pods import MODEL
 from tests.support.shop import AwayLimiter, Shop, refused, routed
 
@@ -28,7 +29,7 @@ async def test_the_destination_is_the_same_in_header_and_metadata_with_two_fallb
 async def test_the_client_is_told_pod_strategy_decision_and_ids():
     outcome = routed(await Shop().admit(x_request_id="r1", x_session_id="s\x01"))
     shown = outcome.response_headers
-    assert {"x-request-id": "r1", "request-id": "r1", "routing-strategy": "least-request"}.items() <= shown.items()
+    assert {"x-request-id": "r1", "request-id": "r1", "routing-strategy": "forebay"}.items() <= shown.items()
     assert shown["target-pod"] in outcome.pods.values()
     assert outcome.pods[shown["target-pod-ip"]] == shown["target-pod"]
     assert "0 in flight" in shown["x-forebay-decision"]
@@ -241,7 +242,7 @@ async def test_a_choice_among_pods_that_all_fail_their_checks_is_counted_as_a_fa
     for pod in ("a", "b", "c"):
         shop.fleet.set_health(pod, healthy=False)
     routed(await shop.admit())
-    assert 1 == shop.sample('forebay_fallbacks_total{reason="none-healthy",strategy="least-request"}')
+    assert 1 == shop.sample('forebay_fallbacks_total{reason="none-healthy",strategy="forebay"}')
 
 
 async def test_exchange_ids_begin_where_the_worker_was_told():
@@ -256,3 +257,27 @@ async def test_names_that_clients_make_up_are_not_remembered():
         await shop.admit({"model": f"made-up-{number}"})
     await shop.admit()
     assert ["m"] == list(shop.pipeline._estimators)
+
+
+async def test_what_no_pod_can_answer_in_time_is_refused_until_one_can_and_charges_nothing():
+    shop = Shop(Settings(routing=RoutingSettings(slo_ttft_s=1.0)), users={"lgy": User("lgy", 3, 10_000)})
+    for pod in shop.fleet.pods():
+        pod.speed.known = True
+        pod.start(Work(0, 50_000, 0, None), shop.now_s)
+
+    outcome = await shop.admit(user="lgy")
+
+    assert (429, "overloaded", None) == refused(outcome)
+    assert isinstance(outcome, Refused)
+    assert "3" == outcome.headers["x-ratelimit-remaining-requests"]
+    shop.now_s += outcome.error.retry_after_s or 0.0
+    routed(await shop.admit(user="lgy"))
+
+
+async def test_a_limiter_that_refuses_at_once_leaves_nothing_counted():
+    shop = Shop(users={"lgy": User("lgy", 0, 1000)})
+
+    assert (429, "rpm", None) == refused(await shop.admit(user="lgy"))
+
+    assert [0, 0, 0] == [pod.in_flight for pod in shop.fleet.pods()]
+    assert [0, 0, 0] == [pod.cache.held for pod in shop.fleet.pods()]

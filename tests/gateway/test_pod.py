@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.pod import Pod, PodState, identity
+from gateway.pod import PodState, identity
 from routing.types import PodView, Signal
 from tests.support.pods import a_pod, an_endpoint
 
@@ -16,11 +16,11 @@ def test_a_pod_is_what_strategies_may_read_and_knows_no_signal_yet() -> None:
     view: PodView = a_pod(in_flight=3)
 
     assert view.in_flight == 3
-    assert [None] * len(Signal) == [view.signal(signal) for signal in Signal]
+    assert [None] * len(Signal) == [view.signal(signal, 0.0) for signal in Signal]
 
 
 def test_routing_reads_ready_and_draining_as_discovery_and_gateway_say_together() -> None:
-    pod = Pod(an_endpoint(labels={"kept": "yes"}))
+    pod = a_pod(labels={"kept": "yes"})
 
     pod.set_health(False)
     pod.set_draining(True)
@@ -35,7 +35,7 @@ def test_health_outlives_a_new_description_and_not_an_absence() -> None:
     pod.describe(an_endpoint(labels={"new": "label"}))
     assert (pod.state, pod.endpoint.labels) == (PodState.UNHEALTHY, {"new": "label"})
 
-    pod.renew(an_endpoint())
+    pod.renew(an_endpoint(), pod.cache)
     assert pod.state == PodState.READY
 
 

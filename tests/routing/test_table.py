@@ -4,27 +4,39 @@ import random
 
 import pytest
 
-from routing.strategies.least_request import LeastRequest
-from routing.table import STRATEGIES, UnknownStrategyError, build, known, parse_header
+from routing.mixture import Share
+from routing.strategies.counts import LeastRequest
+from routing.strategy import Tools
+from routing.table import STRATEGIES, UnknownStrategyError, build, known, parse_header, shares
 
 
-def test_the_public_names_are_these() -> None:
-    assert set(STRATEGIES) == {"least-request", "random"}
+def test_the_public_names_are_those_of_the_contract() -> None:
+    assert set(STRATEGIES) == {
+        "forebay", "random", "least-request", "throughput", "least-busy-time", "least-kv-cache", "least-latency",
+        "prefix-cache", "prefix-cache-and-load", "prefix-cache-preble", "vtc-basic", "power-of-two", "session-affinity",
+        "least-gpu-cache", "least-utilization", "least-load",
+    }  # fmt: skip
 
 
 def test_a_name_builds_its_strategy() -> None:
-    assert isinstance(build("least-request", random.Random(1), fallbacks=1), LeastRequest)
+    assert isinstance(build("least-request", Tools(random.Random(1))), LeastRequest)
 
 
 def test_an_unknown_name_is_refused_with_the_valid_ones() -> None:
-    with pytest.raises(UnknownStrategyError, match="'fastest', must be one of: least-request, random") as raised:
-        build("fastest", random.Random(1), fallbacks=1)
+    with pytest.raises(UnknownStrategyError, match="'fastest', must be one of: forebay, least-busy-time") as raised:
+        build("fastest", Tools(random.Random(1)))
 
-    assert (raised.value.name, raised.value.valid) == ("fastest", ("least-request", "random"))
+    assert (raised.value.name, raised.value.valid) == ("fastest", tuple(sorted(STRATEGIES)))
 
 
-def test_a_known_name_is_returned() -> None:
-    assert known("random") == "random"
+@pytest.mark.parametrize("name", ["random", "random,least-request", "least-request:2,random", "random:7"])
+def test_a_known_name_or_mixture_is_returned(name: str) -> None:
+    assert known(name) == name
+    assert parse_header(name) == name
+
+
+def test_a_mixture_has_shares() -> None:
+    assert shares("least-request:2,random") == [Share("least-request", 2), Share("random", 1)]
 
 
 @pytest.mark.parametrize("value", [None, ""])
@@ -32,11 +44,11 @@ def test_an_absent_or_empty_header_names_nothing(value: str | None) -> None:
     assert parse_header(value) is None
 
 
-def test_a_header_names_a_strategy() -> None:
-    assert parse_header("least-request") == "least-request"
-
-
-@pytest.mark.parametrize("value", ["Random", " random", "random ", "random,least-request", "random:2", "least_request"])
-def test_a_header_that_is_not_exactly_a_name_is_invalid(value: str) -> None:
+@pytest.mark.parametrize(
+    "value",
+    ["Random", " random", "random ", "random,Least-request", "random, least-request", "least_request", "random:",
+     "random:1001", "random:-1", "random:1.5", "random:x", "random:0", "random:0,least-request:0", ",", "random,"],
+)  # fmt: skip
+def test_a_header_that_is_not_exactly_names_and_weights_is_invalid(value: str) -> None:
     with pytest.raises(UnknownStrategyError):
         parse_header(value)

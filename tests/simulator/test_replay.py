@@ -4,7 +4,7 @@ import pytest
 
 from gateway.discovery.description import FleetDescription
 from ratelimit.limits import User
-from routing.strategy import Finished, Started
+from routing.strategy import Finished
 from simulator.outages import Outage, OutageKind
 from simulator.replay import MODEL
 from simulator.traces import TraceRequest
@@ -45,18 +45,16 @@ def test_the_router_chooses_the_pod():
 
 def test_the_gateway_sees_a_request_end_at_the_moment_of_its_last_token():
     class Notes(RoundRobin):
-        events: ClassVar[list[Started | Finished]] = []
+        events: ClassVar[list[Finished]] = []
 
-        def observe(self, event: Started | Finished) -> None:
+        def observe(self, event: Finished) -> None:
             self.events.append(event)
 
-    fleet = sim_fleet(1, build=lambda _name, rng, fallbacks: Notes(rng, fallbacks))
+    fleet = sim_fleet(1, build=lambda _name, tools: Notes(tools))
     a_replay([a_request(0), a_request(500)], one_pod(), router=fleet).run()
 
-    assert [(Started, 0.0), (Started, 0.5), (Finished, 2.0), (Finished, 3.0)] == [
-        (type(event), event.now_s) for event in Notes.events
-    ]
-    assert (False, 2.0, None, 8, 2) == Notes.events[2][3:]
+    assert [2.0, 3.0] == [event.now_s for event in Notes.events]
+    assert (False, 2.0, None, 8, 2) == Notes.events[0][3:]
     assert {MODEL: 0} == fleet.in_flight()
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from routing.strategy import Tools
 from routing.table import UnknownStrategyError
 from simulator import yardsticks
 from simulator.traces import read
@@ -9,7 +10,7 @@ from tests.support.fleet_replay import MOONCAKE, a_request, sim_fleet
 
 def test_round_robin_takes_pods_in_turn():
     fleet = sim_fleet(3)
-    strategy = yardsticks.build("round-robin", None, 0)  # it draws nothing
+    strategy = yardsticks.build("round-robin", Tools(None))  # it draws nothing
 
     picked = [strategy.pick(None, tuple(fleet.pods()), 0.0).pod.name for _ in range(4)]
 
@@ -20,7 +21,7 @@ def test_the_gateways_strategies_are_known_by_their_names():
     yardsticks.check("round-robin")
     yardsticks.check("least-request")
 
-    assert "least-request" == yardsticks.build("least-request", None, 0).name
+    assert "least-request" == yardsticks.build("least-request", Tools(None)).name
     with pytest.raises(UnknownStrategyError):
         yardsticks.check("nonsense")
 

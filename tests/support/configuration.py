@@ -8,7 +8,7 @@ import pytest
 from gateway.configuration import ConfigurationError, load
 from gateway.settings import Settings
 
-STRATEGIES = ("least-request", "random")
+STRATEGIES = ("forebay", "least-request", "random")
 
 
 def written(folder: Path, text: str, name: str = "forebay.yaml") -> Path:

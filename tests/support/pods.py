@@ -8,6 +8,7 @@ from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.fleet import Fleet
 from gateway.pod import Pod
 from gateway.settings import RoutingSettings
+from routing.prefix import PrefixIndex
 from routing.types import Endpoint, NoCandidateError, NoCandidateReason
 
 MODEL = "m"
@@ -19,11 +20,17 @@ def an_endpoint(name: str = "a", **fields: Any) -> Endpoint:
     return Endpoint(**({"id": name, "name": name, "address": address, "models": (MODEL,)} | fields))
 
 
-def a_pod(name: str = "a", in_flight: int = 0, **fields: Any) -> Pod:
-    """A pod with requests in flight."""
-    pod = Pod(an_endpoint(name, **fields))
+def a_pod(name: str = "a", in_flight: int = 0, *, index: PrefixIndex | None = None, **fields: Any) -> Pod:
+    """A pod with requests in flight; its cache is of `index`, or the only one of its own."""
+    pod = Pod(an_endpoint(name, **fields), (PrefixIndex() if index is None else index).join(1000))
     pod.in_flight = in_flight
     return pod
+
+
+def pods_with(*in_flight: int, index: PrefixIndex | None = None) -> list[Pod]:
+    """Pods p0, p1, ... of one index with so many requests in flight."""
+    index = PrefixIndex() if index is None else index
+    return [a_pod(f"p{number}", count, index=index) for number, count in enumerate(in_flight)]
 
 
 def a_description(*endpoints: Endpoint, models: Iterable[str] = (), **policies: ModelPolicy) -> FleetDescription:

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.discovery.health import CONCURRENCY, HealthChecker, HttpProbe, Probe, UnhealthyError
+from gateway.discovery.health import HealthChecker, HttpProbe, Probe, UnhealthyError
+from gateway.discovery.rounds import CONCURRENCY
 from gateway.pod import PodState
 from gateway.settings import HealthSettings
 from tests.support.http_engine import HttpEngine

@@ -3,14 +3,13 @@
 import random
 
 from gateway.discovery.schedule import JITTER, Schedule, Target
-from gateway.settings import HealthSettings
 from tests.support.pods import an_endpoint
 
 INTERVAL_S = 10.0
 
 
-def a_schedule(*names: str, failures: int = 2) -> Schedule:
-    schedule = Schedule(HealthSettings(interval_s=INTERVAL_S, failures=failures), random.Random(1))
+def a_schedule(*names: str, failures: int = 2, doublings: int = 0) -> Schedule:
+    schedule = Schedule(INTERVAL_S, random.Random(1), failures=failures, doublings=doublings)
     schedule.replace([an_endpoint(name) for name in names], now_s=0.0)
     return schedule
 
@@ -115,3 +114,14 @@ def test_an_endpoint_that_moved_is_checked_at_once_and_starts_over() -> None:
     assert after.address == "10.9.9.9:1"
     assert schedule.checked(before, healthy=False) is None
     assert schedule.checked(after, healthy=False) is None  # the first of two
+
+
+def test_an_endpoint_that_fails_is_asked_ever_more_rarely_up_to_a_bound() -> None:
+    schedule, now_s, waits = a_schedule("a", doublings=2), 0.0, []
+    for _ in range(5):
+        (target,) = schedule.due(now_s)
+        schedule.checked(target, healthy=False)
+        waits.append(round((schedule.wait_s(now_s) or 0.0) / INTERVAL_S))
+        now_s += schedule.wait_s(now_s) or 0.0
+
+    assert waits == [1, 2, 4, 4, 4]

@@ -66,7 +66,7 @@ async def test_with_responses_through_us_a_closed_stream_is_the_end(status: str,
     for message in (request_headers(), request_body(), *([response_headers(status)] if status else [])):
         await session.feed(message)
     session.close()
-    assert 1 == shop.sample(f'forebay_requests_total{{model="m",outcome="{outcome}",strategy="least-request"}}')
+    assert 1 == shop.sample(f'forebay_requests_total{{model="m",outcome="{outcome}",strategy="forebay"}}')
 
 
 async def test_a_whole_answer_whose_headers_were_kept_from_us_is_charged_by_estimate_and_not_free():
@@ -76,7 +76,7 @@ async def test_a_whole_answer_whose_headers_were_kept_from_us_is_charged_by_esti
 
     await session.feed(a_message(response_body=pb.HttpBody(body=b'{"data":[]}', end_of_stream=True)))
 
-    assert 1 == shop.sample('forebay_requests_total{model="m",outcome="unknown",strategy="least-request"}')
+    assert 1 == shop.sample('forebay_requests_total{model="m",outcome="unknown",strategy="forebay"}')
     assert 0 == shop.sample('forebay_tokens_total{kind="refunded",model="m"}')
 
 

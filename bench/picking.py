@@ -1,0 +1,125 @@
+"""What a decision costs: the default strategy by number of pods and length of prompt, hashing, and the index's memory.
+
+Lives here: the measurement.  Not here: tables (report).
+"""
+
+import os
+import random
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import median
+
+from gateway.discovery.description import FleetDescription, ModelPolicy
+from gateway.fleet import Fleet
+from gateway.settings import RoutingSettings
+from routing.blocks import block_hashes
+from routing.prefix import PrefixIndex
+from routing.strategy import Finished
+from routing.types import Endpoint, RouteRequest
+
+PODS = (10, 100, 1_000, 10_000)
+TOKENS = (1_000, 4_000, 16_000, 128_000)
+BYTES_PER_TOKEN = 4
+TURNS = 60
+PROMPTS = 12
+INDEXED_BLOCKS = 1_000_000
+BLOCKS_PER_PROMPT = 100
+CACHES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PickSample:
+    """Median CPU microseconds of each part of a request's way through routing."""
+
+    pods: int
+    tokens: int
+    hash_us: float
+    route_us: float
+    end_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class PickFigures:
+    """All of them, and what does not depend on pods."""
+
+    samples: tuple[PickSample, ...]
+    hash_share: float
+    """Speed of block hashing in that of the raw hash over the same bytes."""
+    bytes_per_block: float
+
+    def route_us(self, pods: int, tokens: int) -> float:
+        """Of one sample: choosing and counting."""
+        return next(sample.route_us for sample in self.samples if (sample.pods, sample.tokens) == (pods, tokens))
+
+
+def measure_picking(progress: Callable[[str], None]) -> PickFigures:
+    """Measure; some 20 s."""
+    samples = []
+    for pods in PODS:
+        progress(f"picking among {pods} pods")
+        samples += [_sample(pods, tokens) for tokens in TOKENS]
+    return PickFigures(tuple(samples), _hash_share(), _bytes_per_block())
+
+
+def _fleet(pods: int) -> Fleet:
+    fleet = Fleet(RoutingSettings(), random.Random(1))
+    endpoints = (Endpoint(f"p{n}", f"p{n}", f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}:8000", ("m",)) for n in range(pods))
+    fleet.replace(FleetDescription({"m": ModelPolicy()}, tuple(endpoints)))
+    return fleet
+
+
+def _sample(pods: int, tokens: int) -> PickSample:
+    """Half of each prompt is shared by all."""
+    fleet, now_s = _fleet(pods), 0.0
+    half = tokens * BYTES_PER_TOKEN // 2
+    common = os.urandom(half)
+    prompts = [common + os.urandom(half) for _ in range(PROMPTS)]
+    turns: list[tuple[float, float, float]] = []
+    for turn in range(TURNS):
+        now_s += 0.01
+        started = time.thread_time_ns()
+        blocks = block_hashes(prompts[turn % PROMPTS], "m")
+        hashed = time.thread_time_ns()
+        request = RouteRequest("m", prompt_tokens=tokens, output_tokens=100, blocks=blocks, block_tokens=128.0)
+        ticket = fleet.route(request, "forebay", now_s)
+        routed = time.thread_time_ns()
+        fleet.release(ticket, now_s)
+        fleet.finish(ticket, Finished(ticket.decision.pod.id, ticket.request, now_s, False, 0.5, None, tokens, 100))
+        ended = time.thread_time_ns()
+        turns.append((hashed - started, routed - hashed, ended - routed))
+    hash_ns, route_ns, end_ns = (median(part) for part in zip(*turns[TURNS // 4 :], strict=True))
+    return PickSample(pods, tokens, hash_ns / 1000, route_ns / 1000, end_ns / 1000)
+
+
+def _hash_share() -> float:
+    data = os.urandom(1 << 20)
+    raw = min(_seconds(lambda: hash(bytes(memoryview(data)[1:]))) for _ in range(20))
+    return raw / min(_seconds(lambda: block_hashes(data, "m")) for _ in range(20))
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    started = time.thread_time()
+    call()
+    return time.thread_time() - started
+
+
+def _bytes_per_block() -> float:
+    """Growth of the process, which holds nothing else that grows."""
+    index, rng = PrefixIndex(), random.Random(1)
+    caches = [index.join(INDEXED_BLOCKS // CACHES) for _ in range(CACHES)]
+    before = _resident()
+    for prompt in _unique_prompts(rng):
+        caches[prompt[0] % CACHES].insert(prompt, 0, 0.0)
+    return (_resident() - before) / index.blocks
+
+
+def _unique_prompts(rng: random.Random) -> Iterator[list[int]]:
+    for _ in range(INDEXED_BLOCKS // BLOCKS_PER_PROMPT):
+        yield [rng.getrandbits(60) for _ in range(BLOCKS_PER_PROMPT)]
+
+
+def _resident() -> int:
+    with open("/proc/self/statm") as file:  # noqa: PTH123  a path object would be made for one line
+        return int(file.read().split()[1]) * resource.getpagesize()

@@ -1,0 +1,101 @@
+"""The latest decisions, with what the strategy thought of each candidate: /debug/decisions.
+
+Lives here: remembering and showing them.  Not here: deciding (routing), asking again (explain).
+What is kept per decision is what the strategy made anyway; it becomes text only when somebody looks.
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+from gateway.pod import Pod
+from routing.strategy import Strategy
+from routing.types import Decision, PodView, RouteRequest, Scored, Signal
+
+KEPT = 256
+"""Decisions (chosen: a busy second's worth, about a megabyte with many pods)."""
+
+
+class Entry(NamedTuple):
+    """One decision."""
+
+    now_s: float
+    request: RouteRequest  # without its blocks, with its match
+    decision: Decision
+    parts: tuple[str, ...]  # names of the score's parts
+
+
+class DecisionLog:
+    """A ring of the last KEPT."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque(maxlen=KEPT)
+
+    def add(self, now_s: float, request: RouteRequest, decision: Decision, strategy: Strategy) -> None:
+        """Remember one; the oldest goes."""
+        self._entries.append(Entry(now_s, request, decision, strategy.parts))
+
+    def page(self) -> list[dict[str, object]]:
+        """The newest first, for JSON.  `request` is what `forebay explain` takes."""
+        return [_shown(entry) for entry in reversed(self._entries)]
+
+
+def candidates(request: RouteRequest, scored: Scored, parts: tuple[str, ...]) -> list[dict[str, object]]:
+    """Each pod with its score, the score's parts and the tokens of the prompt that it holds; the best first."""
+    rows: list[dict[str, object]] = []
+    for index in sorted(range(len(scored.pods)), key=scored.scores.__getitem__):
+        pod = scored.pods[index]
+        named = dict(zip(parts, scored.parts[index], strict=True)) if scored.parts else {}
+        held = held_tokens(request, pod)
+        rows.append({"pod": pod.endpoint.id, "score": scored.scores[index], **named, "held": held})
+    return rows
+
+
+def held_tokens(request: RouteRequest, pod: PodView) -> float:
+    """How many tokens of the prompt the pod is believed to hold."""
+    return request.match.blocks(pod.cache.slot) * request.block_tokens
+
+
+def state(pod: Pod, now_s: float) -> dict[str, object]:
+    """A pod as strategies see it now, for /debug/fleet; what `forebay explain --fleet` takes a list of."""
+    speed, cache = pod.speed, pod.cache
+    return {
+        "pod": pod.endpoint.id,
+        "address": pod.endpoint.address,
+        "models": pod.endpoint.models,
+        "state": pod.state.value,
+        "in_flight": pod.in_flight,
+        "prefill_tokens": pod.prefill_tokens,
+        "resident_tokens": pod.resident_tokens,
+        "wait_s": max(0.0, pod.free_s - now_s),
+        "busy_s": pod.busy_s(now_s),
+        "processed": pod.processed(now_s),
+        "latency_s": pod.latency_s,
+        "ramp": pod.ramp(now_s),
+        "speed": {"known": speed.known, "fixed_s": speed.fixed_s, "token_s": speed.token_s, "output_s": speed.output_s},
+        "cache": {
+            "held": cache.held,
+            "budget": cache.budget,
+            "reuse_chance": cache.index.reuse.chance(now_s - cache.oldest_s(now_s)),
+        },
+        "signals": {signal.value: pod.signal(signal, now_s) for signal in Signal},
+    }
+
+
+def _shown(entry: Entry) -> dict[str, object]:
+    request, decision, scored = entry.request, entry.decision, entry.decision.scored
+    return {
+        "at_s": entry.now_s,
+        "request": {
+            "model": request.model,
+            "prompt_tokens": request.prompt_tokens,
+            "output_tokens": request.output_tokens,
+            "block_tokens": request.block_tokens,
+            "held": {pod.endpoint.id: held_tokens(request, pod) for pod in (scored.pods if scored else ())},
+        },
+        "strategy": decision.strategy,
+        "reason": decision.reason,
+        "fallback": decision.fallback,
+        "chosen": decision.pod.id,
+        "fallbacks": [endpoint.id for endpoint in decision.fallbacks],
+        "candidates": candidates(request, scored, entry.parts) if scored else [],
+    }

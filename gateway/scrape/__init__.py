@@ -1,0 +1,1 @@
+"""Engine metrics: asked for, parsed, given to the fleet."""

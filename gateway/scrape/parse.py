@@ -1,0 +1,133 @@
+"""An engine's metrics page to readings: only the families that are wanted are looked for.
+
+Lives here: which family means what (contracts section 5) and finding it.  Not here: asking for the page (poller).
+A search for a line's beginning runs at memory speed, so a page costs what its wanted lines cost, not its length.
+Engines with several schedulers (data parallel) have a series each: counts add up, shares are averaged.
+"""
+
+from collections.abc import Iterator, Mapping
+from math import inf
+from typing import NamedTuple
+
+from gateway.scrape.readings import Readings
+from routing.types import Signal
+
+
+class Families(NamedTuple):
+    """The names of one engine; of several, the first that is there counts."""
+
+    running: tuple[bytes, ...] = ()
+    waiting: tuple[bytes, ...] = ()
+    kv_usage: tuple[bytes, ...] = ()
+    prompts: tuple[bytes, ...] = ()
+    cache_tokens: tuple[bytes, ...] = ()
+    cache_config: bytes = b""
+    adapters: bytes = b""
+
+
+ENGINES: Mapping[str, Families] = {
+    "vllm": Families(
+        running=(b"vllm:num_requests_running",),
+        waiting=(b"vllm:num_requests_waiting",),
+        kv_usage=(b"vllm:kv_cache_usage_perc", b"vllm:gpu_cache_usage_perc"),
+        prompts=(b"vllm:prompt_tokens_total",),
+        cache_config=b"vllm:cache_config_info",
+        adapters=b"vllm:lora_requests_info",
+    ),
+    "sglang": Families(
+        running=(b"sglang:num_running_reqs",),
+        waiting=(b"sglang:num_queue_reqs",),
+        kv_usage=(b"sglang:token_usage",),
+        prompts=(b"sglang:prompt_tokens_total",),
+        cache_tokens=(b"sglang:max_total_num_tokens",),
+    ),
+    "trtllm": Families(kv_usage=(b"trtllm_kv_cache_utilization",)),
+}
+
+_STARTED = b"process_start_time_seconds"
+
+
+def parse(page: bytes, engine: str) -> Readings:
+    """Return what the page says; an engine that is not known says nothing."""
+    families = ENGINES.get(engine)
+    if families is None:
+        return Readings()
+    page = b"\n" + page
+    found = {
+        Signal.RUNNING: _sum(_first(page, families.running)),
+        Signal.WAITING: _sum(_first(page, families.waiting)),
+        Signal.KV_USAGE: _mean(_first(page, families.kv_usage)),
+    }
+    return Readings(
+        signals={signal: value for signal, value in found.items() if value is not None},
+        cache_tokens=_cache_tokens(page, families),
+        started_s=_mean(_first(page, (_STARTED,))),
+        prompts=_sum(_first(page, families.prompts)),
+        adapters=_adapters(page, families.adapters),
+    )
+
+
+def _series(page: bytes, family: bytes) -> Iterator[tuple[bytes, float]]:
+    """Yield labels and value of each series whose value is a number >= 0."""
+    at = page.find(b"\n" + family)
+    while family and at >= 0:
+        start = at + 1 + len(family)
+        end = page.find(b"\n", start)
+        line = page[start : end if end >= 0 else len(page)]
+        if line[:1] in (b"{", b" "):  # else: a longer name
+            labels, _, rest = line.rpartition(b"}") if line[:1] == b"{" else (b"", b"", line)
+            value = _number(rest.split(maxsplit=1)[:1])
+            if value is not None:
+                yield labels[1:], value
+        at = page.find(b"\n" + family, start)
+
+
+def _number(words: list[bytes]) -> float | None:
+    try:
+        value = float(words[0])
+    except (IndexError, ValueError):
+        return None
+    return value if 0 <= value < inf else None
+
+
+def _first(page: bytes, families: tuple[bytes, ...]) -> list[float]:
+    for family in families:
+        if values := [value for _, value in _series(page, family)]:
+            return values
+    return []
+
+
+def _sum(values: list[float]) -> float | None:
+    return sum(values) if values else None
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _cache_tokens(page: bytes, families: Families) -> float | None:
+    """Room in the cache: said outright, or blocks times their size."""
+    if said := _first(page, families.cache_tokens):
+        return sum(said)
+    sizes = []
+    for labels, _ in _series(page, families.cache_config):
+        tokens = _number([_label(labels, b"kv_cache_size_tokens")])
+        blocks, size = _number([_label(labels, b"num_gpu_blocks")]), _number([_label(labels, b"block_size")])
+        if tokens or (blocks and size):
+            sizes.append(tokens or (blocks or 0) * (size or 0))
+    return _sum(sizes)
+
+
+def _adapters(page: bytes, family: bytes) -> frozenset[str]:
+    """Return the adapters that run or wait: series of earlier states stay, their value is the time they were true."""
+    labels, _ = max(_series(page, family), key=lambda series: series[1], default=(b"", 0.0))
+    names = [
+        _label(labels, name).decode(errors="replace") for name in (b"running_lora_adapters", b"waiting_lora_adapters")
+    ]
+    return frozenset(filter(None, ",".join(names).split(",")))
+
+
+def _label(labels: bytes, name: bytes) -> bytes:
+    """Return a label's value, empty when it is not there; values that are looked for hold no quotes."""
+    _, found, rest = (b"," + labels).partition(b"," + name + b'="')
+    return rest.partition(b'"')[0] if found else b""

@@ -1,0 +1,97 @@
+"""Asks engines for their metrics and gives the fleet what they say.
+
+Lives here: the request and what becomes of its answer.  Not here: turns (discovery.rounds), the page (parse), what is
+made of it (gateway.fleet).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from random import Random
+
+import structlog
+
+from gateway.addresses import split_address
+from gateway.discovery.rounds import Rounds
+from gateway.discovery.schedule import Schedule, Target
+from gateway.scrape.parse import parse
+from gateway.scrape.readings import Readings
+from gateway.settings import ScrapeSettings
+from routing.types import Endpoint, PodId
+
+DOUBLINGS = 4
+"""An engine that does not answer is asked up to 16 times as rarely (chosen)."""
+MOST_BYTES = 4 * 1024 * 1024
+"""No page is longer; a vLLM's is 50 KB."""
+
+Fetch = Callable[[str], Awaitable[bytes]]
+"""Returns the page of the engine at `ip:port`; whatever it raises is why there is none."""
+
+log = structlog.get_logger(__name__)
+
+
+class NoPageError(Exception):
+    """The engine answered something else."""
+
+
+class HttpFetch:
+    """GET `path` as HTTP/1.0: the answer is whole when the connection ends, and is never chunked."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    async def __call__(self, address: str) -> bytes:
+        """Return the body of a 200.  Raises NoPageError and OSError."""
+        host, port = split_address(address)
+        reader, writer = await asyncio.open_connection(host, port, limit=MOST_BYTES)
+        try:
+            writer.write(f"GET {self._path} HTTP/1.0\r\nhost: {address}\r\n\r\n".encode())
+            answer = bytearray()
+            while piece := await reader.read(MOST_BYTES):
+                answer += piece
+                if len(answer) > MOST_BYTES:
+                    raise NoPageError(f"more than {MOST_BYTES} bytes")
+        finally:
+            writer.close()
+        head, _, body = bytes(answer).partition(b"\r\n\r\n")
+        if head.split(None, 2)[1:2] != [b"200"]:
+            raise NoPageError(head.partition(b"\r\n")[0].decode(errors="replace")[:80])
+        return body
+
+
+class Poller(Rounds):
+    """`report` takes a pod's readings and until when they are fresh: Fleet.read."""
+
+    def __init__(
+        self, settings: ScrapeSettings, fetch: Fetch, report: Callable[[PodId, Readings, float], None], rng: Random
+    ) -> None:
+        super().__init__(Schedule(settings.interval_s, rng, doublings=DOUBLINGS), settings.timeout_s, "scrape")
+        self._stale_after_s = settings.stale_after_s
+        self._fetch = fetch
+        self._report = report
+        self._engines: dict[PodId, str] = {}
+        self._silent: set[PodId] = set()
+
+    def replace(self, endpoints: Iterable[Endpoint]) -> None:
+        """Ask exactly these from now on; new ones at once."""
+        asked = list(endpoints)
+        self._engines = {endpoint.id: endpoint.engine for endpoint in asked}
+        self._silent &= self._engines.keys()
+        super().replace(asked)
+
+    async def ask(self, target: Target) -> None:
+        """Scrape one.  The readings are as old as the question."""
+        asked_s = asyncio.get_running_loop().time()
+        page = await self._fetch(target.address)
+        if target.pod in self._engines:
+            self._report(target.pod, parse(page, self._engines[target.pod]), asked_s + self._stale_after_s)
+
+    def conclude(self, target: Target, healthy: bool | None, why: str) -> None:
+        """Log when an engine stops answering and when it answers again."""
+        if healthy is None or healthy is (target.pod not in self._silent):
+            return
+        if healthy:
+            self._silent.discard(target.pod)
+            log.info("metrics_answer", pod=target.pod)
+        else:
+            self._silent.add(target.pod)
+            log.warning("metrics_silent", pod=target.pod, address=target.address, why=why)

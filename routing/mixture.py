@@ -1,0 +1,56 @@
+"""Mixtures of strategies: `a:2,b` adds twice a's score to b's, each brought to [0, 1].
+
+Lives here: the grammar and the sum.  Not here: which names there are (table).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from routing.scoring import Scoring, normalised
+from routing.strategy import Strategy, Tools
+from routing.types import Candidates, RouteRequest, Scored
+
+MOST_WEIGHT = 1000  # contracts section 4
+
+
+class Share(NamedTuple):
+    """One part of a mixture."""
+
+    name: str
+    weight: int
+
+
+def parse_mixture(text: str) -> list[Share]:
+    """Return the parts of `a:2,b`; a weight that is left out is 1.  Raises ValueError that says what is wrong."""
+    shares = []
+    for part in text.split(","):
+        name, colon, weight = part.partition(":")
+        if colon and not (weight.isascii() and weight.isdigit() and int(weight) <= MOST_WEIGHT):
+            raise ValueError(f"weight of {name!r} = {weight!r}, must be an integer from 0 to {MOST_WEIGHT}")
+        shares.append(Share(name, int(weight) if colon else 1))
+    if not any(share.weight for share in shares):
+        raise ValueError("weights are all 0")
+    return shares
+
+
+class Mixture(Scoring):
+    """The weighted sum of others' scores.  Shares their state; made anew for each request."""
+
+    unit = "weighted"
+
+    def __init__(self, text: str, parts: Sequence[tuple[Strategy, int]], tools: Tools) -> None:
+        super().__init__(tools)
+        self.name = text  # type: ignore[misc]  # the only strategy whose name is its own and not its class's
+        self._parts = [(strategy, weight) for strategy, weight in parts if weight]
+
+    def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: D102  the base says it
+        scores = [0.0] * len(candidates)
+        fallbacks = []
+        for strategy, weight in self._parts:
+            scored = strategy.score(request, candidates, now_s)
+            if scored.fallback:
+                fallbacks.append(scored.fallback)
+            looked_at = dict(zip(map(id, scored.pods), normalised(scored.scores), strict=True))
+            for index, pod in enumerate(candidates):
+                scores[index] += weight * looked_at.get(id(pod), 1.0)
+        return Scored(candidates, scores, fallback="+".join(fallbacks))

@@ -1,0 +1,150 @@
+"""forebay, the default: predicted seconds to the first token, plus the harm done to others.
+
+    score = wait + ALPHA x prefill + regret + crowd
+
+Lives here: the score.  Not here: what a pod holds (routing.prefix), how fast it is (routing.speed), what it was sent
+(routing.load).
+
+*wait*: until the prompts sent before are computed and a LoRA adapter is at hand.  *prefill*: of what the pod does not
+hold; it counts twice because it takes the pod's time and cache from others too.  *regret*: the seconds to compute again
+what this prompt evicts, times the chance that it is asked for again.  *crowd*: each request in flight makes everybody's
+next tokens later, by a share of the time that one takes.  A hot prefix gets a second home when waiting costs more than
+computing it anew: nothing switches.  Before any speed is known: uncached tokens x (in flight + 1).
+"""
+
+from collections.abc import Sequence
+from math import ceil
+from typing import ClassVar
+
+from routing.scoring import Scoring
+from routing.speed import Speed
+from routing.strategy import Tools
+from routing.types import (
+    Candidates,
+    Decision,
+    NoCandidateError,
+    NoCandidateReason,
+    PodView,
+    RouteRequest,
+    Scored,
+    Slo,
+)
+
+ALPHA = 2.0
+"""1.5 to 5 behave alike in simulation."""
+CROWD = 0.2
+"""Of the seconds per output token, for each request in flight.  0.1 to 1 behave alike in simulation."""
+ADAPTER_S = 0.1
+"""To bring an adapter into the batch, and what it pushes out (chosen: tens of megabytes over PCIe, and a slot)."""
+DEBT = 1.0
+WAIT = 0.75
+"""Of the time to the first token that is promised: the prefill that a pod may owe, and how long a prompt may wait
+(chosen: at 4 times the synthetic trace nothing is refused, at 8 times four of five requests are good)."""
+OWED = 0.5
+"""Of what a pod owes, so much counts as waiting (chosen: 1 spreads prompts that should stay together)."""
+ALL = 32
+"""Up to so many candidates are all scored."""
+HOLDERS = 8
+OTHERS = 16
+"""Of more, some that hold most of the prompt and a random sample, so that the cost of a pick stops growing.  Chosen: on
+64 simulated pods it was as good as scoring all."""
+
+
+class Forebay(Scoring):
+    """Reads nothing but the gateway's own accounting and what it has learned."""
+
+    name: ClassVar[str] = "forebay"
+    parts: ClassVar[tuple[str, ...]] = ("wait", "prefill", "regret", "crowd")
+
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(tools)
+        self._slo = tools.slo
+        self._candidates: Candidates = ()
+        self._by_slot: dict[int, PodView] = {}  # of these candidates
+
+    def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:
+        """Return the score of each candidate, of many only the promising ones'.  O(min(pods, ALL))."""
+        pods = candidates if len(candidates) <= ALL else self._promising(request, candidates)
+        guess = _usual_speed(pods)
+        if guess is None:
+            scores = [request.uncached(pod) * (pod.in_flight + 1) for pod in pods]
+            return Scored(pods, scores, fallback="speed-unknown")
+        prompt, block_tokens, levels = request.prompt_tokens, request.block_tokens, request.match.levels
+        scores, parts = [], []
+        for pod in pods:  # written out: a call for each pod costs as much as what it computes
+            speed = pod.speed if pod.speed.known else guess
+            uncached: float = prompt
+            cache = pod.cache
+            for blocks, holders in levels:
+                if holders & cache.bit:
+                    uncached = max(1.0, prompt - blocks * block_tokens)
+                    break
+            wait_s = max(0.0, pod.free_s - now_s)
+            if not pod.is_warm(request.model, now_s):
+                wait_s += ADAPTER_S
+            prefill_s = ALPHA * (speed.fixed_s + speed.token_s * uncached)
+            crowd_s = CROWD * speed.output_s * pod.in_flight
+            regret_s = 0.0
+            if block_tokens and (lost := cache.regret(ceil(uncached / block_tokens), now_s)):
+                regret_s = lost * block_tokens * speed.token_s
+            score = wait_s + prefill_s + regret_s + crowd_s
+            if self._slo is not None:
+                score += OWED * pod.debt_s(now_s)
+            parts.append((wait_s, prefill_s, regret_s, crowd_s))
+            scores.append(score if now_s >= pod.ramped_s else score * pod.ramp(now_s))
+        return Scored(pods, scores, parts)
+
+    def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:
+        """Return the best candidate.  Raises NoCandidateError: `overloaded`, when even that one cannot take it."""
+        decision = super().pick(request, candidates, now_s)
+        if self._slo is not None and decision.scored is not None and not decision.fallback:
+            chosen = next(pod for pod in decision.scored.pods if pod.endpoint is decision.pod)
+            self._check_open(chosen, request, self._slo, now_s)
+        return decision
+
+    def _check_open(self, pod: PodView, request: RouteRequest, slo: Slo, now_s: float) -> None:
+        """A pod is open when it owes nothing, or when the prompt fits into what it may owe and does not wait long.
+
+        So short work is taken when long work no longer is, and an idle pod takes everything.
+        """
+        debt_s = pod.debt_s(now_s)
+        owed_s = debt_s + pod.speed.prefill_s(request.uncached(pod)) - DEBT * slo.ttft_s if debt_s else 0.0
+        late_s = pod.free_s - now_s - WAIT * slo.ttft_s
+        if owed_s > 0 or late_s > 0:
+            raise NoCandidateError(NoCandidateReason.OVERLOADED, max(min(owed_s, debt_s) / pod.share, late_s))
+
+    def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:
+        """Return the parts of the score in milliseconds and what the pod holds."""
+        held = max(0.0, request.prompt_tokens - request.uncached(scored.pods[chosen]))
+        told = "%d of %d tokens held" % (held, request.prompt_tokens)  # noqa: UP031  half the time of an f-string's floats
+        if not scored.parts:
+            return f"{told}, {scored.pods[chosen].in_flight} in flight"
+        wait_s, prefill_s, regret_s, crowd_s = scored.parts[chosen]
+        parts = (wait_s * 1000, prefill_s * 1000, regret_s * 1000, crowd_s * 1000, told)
+        return "wait %d + prefill %d + regret %d + crowd %d ms, %s" % parts  # noqa: UP031  the same
+
+    def _promising(self, request: RouteRequest, candidates: Candidates) -> Sequence[PodView]:
+        if self._candidates is not candidates:  # the fleet gives the same tuple until its pods change
+            self._candidates = candidates
+            self._by_slot = {pod.cache.slot: pod for pod in candidates}
+        chosen: dict[int, PodView] = {}
+        for _blocks, holders in request.match.levels:
+            left = holders
+            while left and len(chosen) < HOLDERS:
+                slot = (left & -left).bit_length() - 1
+                left &= left - 1
+                if slot in self._by_slot:
+                    chosen[slot] = self._by_slot[slot]
+        for pod in self._rng.sample(candidates, OTHERS):
+            chosen[pod.cache.slot] = pod
+        return tuple(chosen.values())
+
+
+def _usual_speed(pods: Sequence[PodView]) -> Speed | None:
+    """Return what an unknown pod's speed is taken for: that of the slowest known one; None = none is known."""
+    slowest: Speed | None = None
+    for pod in pods:
+        speed = pod.speed
+        if speed is not slowest and speed.known and (slowest is None or speed.token_s > slowest.token_s):
+            slowest = speed
+    return slowest

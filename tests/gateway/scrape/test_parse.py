@@ -1,0 +1,89 @@
+"""Metrics pages: recorded from vLLM, made up for the others."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.scrape.parse import ENGINES, parse
+from gateway.scrape.readings import Readings
+from routing.types import Signal
+
+RECORDINGS = Path(__file__).parent / "recordings"
+
+
+def recorded(state: str) -> Readings:
+    return parse((RECORDINGS / f"metrics_{state}.prom").read_bytes(), "vllm")
+
+
+def signals(page: str, engine: str) -> dict[Signal, float]:
+    return dict(parse(page.encode(), engine).signals)
+
+
+def test_a_busy_engine_tells_what_runs_and_waits_and_how_full_it_is() -> None:
+    readings = recorded("running2_waiting4")
+
+    assert (readings.signals[Signal.RUNNING], readings.signals[Signal.WAITING]) == (2.0, 4.0)
+    assert 0 < readings.signals[Signal.KV_USAGE] < 1
+    assert readings.prompts is not None
+    assert readings.prompts > 0
+
+
+def test_an_idle_engine_says_zero_which_is_not_nothing() -> None:
+    assert recorded("idle_full").signals == {Signal.RUNNING: 0.0, Signal.WAITING: 0.0, Signal.KV_USAGE: 0.0}
+
+
+def test_the_room_of_the_cache_is_what_the_engine_says_in_tokens() -> None:
+    assert recorded("lora_one_deferred").cache_tokens == 300 * 32
+    assert parse(b'vllm:cache_config_info{block_size="16",num_gpu_blocks="100"} 1.0\n', "vllm").cache_tokens == 1600
+    assert parse(b'vllm:cache_config_info{block_size="16",num_gpu_blocks="None"} 1.0\n', "vllm").cache_tokens is None
+
+
+def test_several_schedulers_behind_one_address_are_one_pod() -> None:
+    one, two = recorded("idle_full").cache_tokens, recorded("dp2_two_engines").cache_tokens
+    page = 'vllm:num_requests_running{engine="0"} 2\nvllm:num_requests_running{engine="1"} 3\n'
+    page += 'vllm:kv_cache_usage_perc{engine="0"} 0.2\nvllm:kv_cache_usage_perc{engine="1"} 0.4\n'
+
+    assert (one, two) == (131072, 2 * 131072)
+    assert signals(page, "vllm") == {Signal.RUNNING: 5.0, Signal.KV_USAGE: pytest.approx(0.3)}
+
+
+def test_the_newest_line_tells_which_adapters_run() -> None:
+    page = b'vllm:lora_requests_info{running_lora_adapters="a,b",waiting_lora_adapters="c"} 20.0\n'
+    older = b'vllm:lora_requests_info{running_lora_adapters="z",waiting_lora_adapters=""} 10.0\n'
+
+    assert parse(page + older, "vllm").adapters == parse(older + page, "vllm").adapters == {"a", "b", "c"}
+    assert recorded("idle_full").adapters == frozenset()
+    assert recorded("lora_one_deferred").adapters <= {"ad1", "ad2"}
+
+
+def test_older_and_other_names_mean_the_same() -> None:
+    assert signals("vllm:gpu_cache_usage_perc 0.5\n", "vllm") == {Signal.KV_USAGE: 0.5}
+    assert signals('trtllm_kv_cache_utilization{model="m"} 0.25\n', "trtllm") == {Signal.KV_USAGE: 0.25}
+    sglang = 'sglang:num_running_reqs{a="b"} 3\nsglang:num_queue_reqs{a="b"} 4\nsglang:token_usage{a="b"} 0.5\n'
+    assert signals(sglang, "sglang") == {Signal.RUNNING: 3.0, Signal.WAITING: 4.0, Signal.KV_USAGE: 0.5}
+
+
+def test_a_longer_name_is_another_family() -> None:
+    assert (
+        signals('vllm:num_requests_waiting_by_reason{reason="capacity"} 9\n# vllm:num_requests_running 3\n', "vllm")
+        == {}
+    )
+
+
+@pytest.mark.parametrize("value", ["NaN", "-1", "+Inf", "-Inf", "x", "", "1 2 3 4x"])
+def test_what_is_no_number_from_zero_up_is_absent(value: str) -> None:
+    page = f"vllm:num_requests_running {value}\nvllm:num_requests_waiting 7 1700000000\n"
+
+    expected = {Signal.WAITING: 7.0} | ({Signal.RUNNING: 1.0} if value.startswith("1") else {})
+    assert signals(page, "vllm") == expected
+
+
+def test_an_engine_that_is_not_known_says_nothing() -> None:
+    assert parse(b"vllm:num_requests_running 1\n", "other") == Readings()
+
+
+@given(page=st.binary(max_size=200), engine=st.sampled_from(sorted(ENGINES)))
+def test_no_page_breaks_the_parser(page: bytes, engine: str) -> None:
+    parse(page + b"\nvllm:cache_config_info{" + page + b"\nvllm:lora_requests_info" + page, engine)

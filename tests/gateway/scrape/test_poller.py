@@ -1,0 +1,90 @@
+"""Asking engines for their metrics, over real sockets."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.scrape.poller import MOST_BYTES, HttpFetch, NoPageError, Poller
+from gateway.scrape.readings import Readings
+from gateway.settings import ScrapeSettings
+from routing.types import Signal
+from tests.support.http_engine import HttpEngine
+from tests.support.pods import an_endpoint
+from tests.support.polling import until
+
+PAGE = b"vllm:num_requests_running 3\n"
+
+
+@asynccontextmanager
+async def an_engine(answer: bytes) -> AsyncIterator[str]:
+    """Gives this answer to everybody; yields its address."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        yield f"{host}:{port}"
+
+
+async def test_the_page_is_the_body_of_a_200() -> None:
+    async with an_engine(b"HTTP/1.1 200 OK\r\ncontent-length: 28\r\n\r\n" + PAGE) as address:
+        assert await HttpFetch("/metrics")(address) == PAGE
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 404 Not Found\r\n\r\n", b"", b"nonsense", b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MOST_BYTES + 1)],
+)
+async def test_anything_else_is_no_page(answer: bytes) -> None:
+    async with an_engine(answer) as address:
+        with pytest.raises(NoPageError):
+            await HttpFetch("/metrics")(address)
+
+
+async def test_every_engine_is_read_and_one_that_hangs_delays_nobody() -> None:
+    read: dict[str, tuple[Readings, float]] = {}
+
+    def report(pod: str, readings: Readings, fresh_until_s: float) -> None:
+        read[pod] = (readings, fresh_until_s)
+
+    settings = ScrapeSettings(interval_s=0.05, timeout_s=5.0, stale_after_s=3.0)
+    poller = Poller(settings, HttpFetch("/metrics"), report, random.Random(1))
+    async with HttpEngine(status=None) as hanging, an_engine(b"HTTP/1.1 200 OK\r\n\r\n" + PAGE) as address:
+        poller.replace([an_endpoint("slow", address=hanging.address), an_endpoint("quick", address=address)])
+        task = asyncio.create_task(poller.run())
+        started_s = asyncio.get_running_loop().time()
+        await until(lambda: "quick" in read)
+        first = read["quick"][1]
+        await until(lambda: read["quick"][1] > first)
+        task.cancel()
+
+    assert read["quick"][0].signals == {Signal.RUNNING: 3.0}
+    assert first >= started_s + settings.stale_after_s
+    assert "slow" not in read
+
+
+async def test_an_engine_that_left_while_it_was_asked_is_not_reported() -> None:
+    asked, answer, read = asyncio.Event(), asyncio.Event(), []
+
+    async def fetch(_address: str) -> bytes:
+        asked.set()
+        await answer.wait()
+        return PAGE
+
+    poller = Poller(ScrapeSettings(), fetch, lambda *reading: read.append(reading), random.Random(1))
+    poller.replace([an_endpoint("a")])
+    task = asyncio.create_task(poller.run())
+    await asked.wait()
+    poller.replace([])
+    answer.set()
+    await until(lambda: len(asyncio.all_tasks()) == 2)  # this test and the poller
+    task.cancel()
+
+    assert read == []

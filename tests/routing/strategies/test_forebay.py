@@ -1,0 +1,204 @@
+"""The default strategy: seconds of wait, prefill and regret."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from gateway.pod import RAMP_S, WARM_S, Pod
+from gateway.scrape.readings import Readings
+from routing.load import Work
+from routing.strategies.forebay import ALL, HOLDERS, OTHERS
+from routing.strategy import Tools
+from routing.table import build
+from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo
+from tests.support.choosing import REQUEST, asking_for, decided, picked
+from tests.support.pods import an_endpoint, pods_with
+
+BLOCKS = range(1, 11)
+
+
+def known(*in_flight: int) -> list[Pod]:
+    """Pods of equal, known speed: 10 ms and 0.1 ms a token."""
+    pods = pods_with(*in_flight)
+    for pod in pods:
+        pod.speed.fixed_s, pod.speed.token_s, pod.speed.output_s, pod.speed.known = 0.01, 1e-4, 0.01, True
+    return pods
+
+
+def test_the_pod_that_holds_the_prompt_wins_while_it_is_free() -> None:
+    pods = known(0, 0, 0)
+    pods[1].cache.insert(BLOCKS, 0, 0.0)
+
+    assert picked("forebay", pods, asking_for(pods, BLOCKS)) == {"p1"}
+
+
+def test_a_hot_prefix_gets_a_second_home_when_waiting_costs_more_than_computing_it() -> None:
+    pods = known(0, 1, 0)
+    pods[1].cache.insert(BLOCKS, 0, 0.0)
+    pods[2].free_s = 5.0
+
+    pods[1].free_s = 0.15
+    assert picked("forebay", pods, asking_for(pods, BLOCKS)) == {"p1"}
+    pods[1].free_s = 0.25
+    assert picked("forebay", pods, asking_for(pods, BLOCKS)) == {"p0"}
+
+
+def test_what_would_be_evicted_counts_unless_nobody_will_ask_for_it() -> None:
+    pods = known(0, 0)
+    pods[0].cache.budget = 10
+    pods[0].cache.insert(range(100, 110), 0, 0.0)
+    request = asking_for(pods, BLOCKS)
+
+    assert picked("forebay", pods, request) == {"p1"}
+    pods[0].cache.index.reuse._chances = [0.0] * len(pods[0].cache.index.reuse._chances)
+    assert picked("forebay", pods, request) == {"p0", "p1"}
+
+
+def test_a_faster_pod_gets_more_and_nobody_has_to_say_so() -> None:
+    pods = known(0, 0)
+    pods[1].speed.token_s = 3e-4
+
+    assert picked("forebay", pods) == {"p0"}
+    pods[0].free_s = 0.5
+    assert picked("forebay", pods) == {"p1"}
+
+
+def test_of_equals_the_one_with_fewer_in_flight_is_taken() -> None:
+    assert picked("forebay", known(2, 1, 1)) == {"p1", "p2"}
+
+
+def test_the_reason_gives_the_parts_and_what_is_held() -> None:
+    pods = known(3)
+    pods[0].cache.insert(BLOCKS[:5], 0, 0.0)
+    pods[0].free_s = 0.02
+    decision = decided("forebay", pods, asking_for(pods, BLOCKS))
+
+    assert decision.reason == "wait 20 + prefill 120 + regret 0 + crowd 6 ms, 500 of 1000 tokens held"
+    assert decision.fallback == ""
+
+
+def test_before_any_speed_is_known_uncached_tokens_times_load_decide_and_it_says_so() -> None:
+    pods = pods_with(3, 1, 0)
+    pods[0].cache.insert(BLOCKS[:9], 0, 0.0)
+
+    decision = decided("forebay", pods, asking_for(pods, BLOCKS))
+
+    assert decision.pod.id == "p0"  # 100 x 4 against 1000 x 2 and 1000 x 1
+    assert decision.reason == "900 of 1000 tokens held, 3 in flight, fallback=speed-unknown"
+
+
+def test_a_pod_of_unknown_speed_is_taken_for_the_slowest() -> None:
+    pods = known(0, 0, 0)
+    pods[1].speed.token_s = 5e-4
+    pods[2].speed.known = False
+    pods[2].speed.token_s = 1e-9
+
+    assert picked("forebay", pods) == {"p0"}
+
+
+def test_a_new_pod_ramps_up_instead_of_drawing_everything() -> None:
+    pods = known(0, 0)
+    pods[0].free_s = RAMP_S + 100.05
+    new = Pod(an_endpoint("new"), pods[0].cache.index.join(1000), joined_s=100.0, kind=pods[0].speed)
+
+    def choice(now_s: float, wait_s: float) -> set[str]:
+        for pod in pods:
+            pod.free_s = now_s + wait_s
+        return picked("forebay", [*pods, new], now_s=now_s)
+
+    assert choice(101.0, wait_s=0.1).isdisjoint({"new"})
+    assert choice(101.0, wait_s=5.0) == {"new"}
+    assert choice(100.0 + RAMP_S, wait_s=0.1) == {"new"}
+
+
+def test_of_many_pods_the_holders_are_seen_and_the_rest_is_a_sample() -> None:
+    pods = known(*[0] * 1000)
+    pods[777].cache.insert(BLOCKS, 0, 0.0)
+    strategy = build("forebay", Tools(random.Random(1)))
+    candidates = tuple(pods)
+    scored = strategy.score(asking_for(pods, BLOCKS), candidates, 0.0)
+
+    assert len(scored.pods) in {OTHERS, OTHERS + 1}
+    assert strategy.pick(asking_for(pods, BLOCKS), candidates, 0.0).pod.id == "p777"
+    spread = Counter(strategy.pick(REQUEST, candidates, 0.0).pod.id for _ in range(2000))
+    assert len(spread) > 700
+
+
+def test_a_prefix_that_everybody_holds_does_not_make_everybody_a_candidate() -> None:
+    pods = known(*[0] * (2 * ALL))
+    for pod in pods:
+        pod.cache.insert(BLOCKS, 0, 0.0)
+
+    assert (
+        len(build("forebay", Tools(random.Random(1))).score(asking_for(pods, BLOCKS), pods, 0.0).pods)
+        <= HOLDERS + OTHERS
+    )
+
+
+@pytest.mark.parametrize("name", ["forebay"])
+def test_only_candidates_are_found_through_the_index(name: str) -> None:
+    pods = known(*[0] * 200)
+    pods[0].cache.insert(BLOCKS, 0, 0.0)
+
+    assert "p0" not in picked(name, tuple(pods[1:]), asking_for(pods, BLOCKS))
+
+
+def test_an_adapter_goes_where_it_runs_unless_that_costs_more() -> None:
+    pods = known(0, 0, 0)
+    pods[1].used_s["adapter"] = 0.0
+    pods[2].read(Readings(adapters=frozenset(["adapter"])), fresh_until_s=9.0)
+    request = REQUEST._replace(model="adapter")
+
+    assert picked("forebay", pods, request, now_s=1.0) == {"p1", "p2"}
+    assert picked("forebay", pods, request, now_s=1.0 + WARM_S) == {"p2"}
+    pods[2].free_s = 30.0
+    assert picked("forebay", pods, request, now_s=1.0 + WARM_S) == {"p0", "p1"}
+
+
+PROMISED = Slo(ttft_s=2.0, itl_s=0.05)
+
+
+def refusal_of(pods: list[Pod], request: RouteRequest = REQUEST, slo: Slo | None = PROMISED) -> NoCandidateError | None:
+    """Why the best pod does not take it; None when it does."""
+    try:
+        build("forebay", Tools(random.Random(1), slo=slo)).pick(request, pods, 0.0)
+    except NoCandidateError as error:
+        return error
+    return None
+
+
+def owing(seconds: float) -> list[Pod]:
+    """One pod that was sent so many seconds of prefill at once, all of them done but not paid for."""
+    (pod,) = known(0)
+    pod.start(Work(0, seconds * 1e4 - 100, 0, None), 0.0)
+    pod.free_s = 0.0
+    return [pod]
+
+
+def test_short_work_is_taken_when_long_work_no_longer_is() -> None:
+    assert refusal_of(owing(1.8)) is None  # 0.11 s more
+    refused = refusal_of(owing(1.8), REQUEST._replace(prompt_tokens=5000))
+
+    assert refused is not None
+    assert (refused.why, refused.retry_after_s) == (NoCandidateReason.OVERLOADED, pytest.approx(0.31))
+
+
+def test_an_idle_pod_takes_everything() -> None:
+    assert refusal_of(known(0), REQUEST._replace(prompt_tokens=1_000_000)) is None
+
+
+def test_what_would_wait_too_long_is_refused_until_then() -> None:
+    pods = known(1)
+    pods[0].free_s = 2.0
+    refused = refusal_of(pods)
+
+    assert refused is not None
+    assert refused.retry_after_s == pytest.approx(0.5)
+
+
+def test_nothing_is_refused_without_a_promise_or_before_speeds_are_known() -> None:
+    assert refusal_of(owing(100.0), slo=None) is None
+    pods = owing(100.0)
+    pods[0].speed.known = False
+    assert refusal_of(pods) is None

@@ -1,0 +1,32 @@
+"""Hashes of prompt blocks."""
+
+from routing.blocks import BLOCK_BYTES, FIRST_BYTES, block_hashes
+
+PROMPT = bytes(range(256)) * 8
+
+
+def test_a_block_covers_all_before_it() -> None:
+    changed = b"x" + PROMPT[1:]
+
+    assert set(block_hashes(PROMPT, "m")).isdisjoint(block_hashes(changed, "m"))
+
+
+def test_prompts_that_begin_alike_share_their_first_blocks() -> None:
+    whole, half = block_hashes(PROMPT, "m"), block_hashes(PROMPT[: FIRST_BYTES + BLOCK_BYTES] + b"else" * 200, "m")
+
+    assert whole[:2] == half[:2]
+    assert set(whole[2:]).isdisjoint(half[2:])
+
+
+def test_only_full_blocks_count_and_the_first_is_short() -> None:
+    lengths = [FIRST_BYTES - 1, FIRST_BYTES, FIRST_BYTES + BLOCK_BYTES - 1, FIRST_BYTES + BLOCK_BYTES]
+
+    assert [len(block_hashes(PROMPT[:length], "m")) for length in lengths] == [0, 1, 1, 2]
+
+
+def test_models_and_adapters_share_nothing() -> None:
+    assert set(block_hashes(PROMPT, "base")).isdisjoint(block_hashes(PROMPT, "adapter"))
+
+
+def test_hashes_fit_60_bits() -> None:
+    assert all(0 <= block < 2**60 for block in block_hashes(PROMPT * 100, "m"))

@@ -1,0 +1,147 @@
+"""The gateway's own accounting of one pod."""
+
+import pytest
+
+from routing.load import FEW_OUTPUTS, LEAST_SHARE, MOST_SHARE, WINDOW_S, Load, Work
+from routing.speed import Speed
+
+
+class Known(Speed):
+    """10 ms a request, 1 ms a token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fixed_s, self.token_s, self.known = 0.01, 0.001, True
+
+
+def work(uncached: float = 100, prompt: int = 200, output: int = 50) -> Work:
+    return Work(prompt, uncached, output, None)
+
+
+def test_what_is_in_flight_is_counted_from_start_to_end() -> None:
+    load, first, second = Load(), work(), work(uncached=30, prompt=40, output=5)
+
+    load.start(first, 0.0)
+    load.start(second, 0.0)
+    assert (load.in_flight, load.prefill_tokens, load.resident_tokens) == (2, 130, 295)
+
+    load.end(first, 1.0)
+    assert (load.in_flight, load.prefill_tokens, load.resident_tokens) == (1, 30, 45)
+
+    load.end(second, 1.0)
+    assert (load.in_flight, load.prefill_tokens, load.resident_tokens) == (0, 0, 0)
+
+
+def test_a_prompt_waits_for_those_before_it_less_what_is_done() -> None:
+    load, works = Load(Known()), [work(), work(), work()]
+    for each, now_s in zip(works, (0.0, 0.0, 0.05), strict=True):
+        load.start(each, now_s)
+
+    assert [each.wait_s for each in works] == pytest.approx([0.0, 0.11, 0.17])
+    assert load.free_s == pytest.approx(0.33)
+
+
+def test_a_prompt_that_ended_early_makes_those_behind_it_early() -> None:
+    load, first = Load(Known()), work(uncached=1000)
+    load.start(first, 0.0)
+    load.start(work(), 0.0)
+
+    load.end(first, 0.5)  # 1.01 was believed
+
+    assert load.free_s == pytest.approx(0.61)
+
+
+def test_an_idle_pod_keeps_nobody_waiting() -> None:
+    load, only = Load(Known()), work(uncached=10_000)
+    load.start(only, 0.0)
+    load.end(only, 1.0)
+
+    assert load.free_s == 1.0
+
+
+def test_before_anything_is_known_nobody_is_believed_to_wait() -> None:
+    load = Load()
+    load.start(work(), 0.0)
+
+    assert load.free_s == 0.0
+
+
+def test_busy_time_is_the_time_with_a_request_in_flight_and_fades() -> None:
+    load, first, second = Load(), work(), work()
+    load.start(first, 0.0)
+    load.start(second, 1.0)
+    load.end(first, 2.0)
+    load.end(second, 3.0)
+
+    assert load.busy_s(3.0) == pytest.approx(3.0, rel=0.05)
+    assert load.busy_s(3.0 + WINDOW_S) == pytest.approx(load.busy_s(3.0) / 2.718, rel=0.01)
+
+
+def test_a_pod_that_is_always_busy_is_busy_for_the_window() -> None:
+    load = Load()
+    load.start(work(), 0.0)
+
+    assert load.busy_s(100 * WINDOW_S) == pytest.approx(WINDOW_S)
+
+
+def test_processed_tokens_add_up_and_fade() -> None:
+    load = Load()
+    load.learn(None, 1.0, 10, cost=100, now_s=0.0)
+    load.learn(None, 1.0, 10, cost=50, now_s=0.0)
+
+    assert load.processed(0.0) == 150
+    assert load.processed(WINDOW_S) == pytest.approx(150 / 2.718, rel=0.01)
+    assert load.processed(-1.0) == 150  # a clock that runs backwards makes nothing of nothing
+
+
+def test_latency_is_per_weighted_token_and_unknown_before_the_first_answer() -> None:
+    load = Load()
+    assert load.latency_s is None
+
+    load.learn(None, 2.0, 10, cost=100, now_s=0.0)
+    load.learn(None, 0.0, 10, cost=100, now_s=0.0)  # took no time: nobody saw how long
+
+    assert load.latency_s == pytest.approx(0.02)
+
+
+def test_what_its_own_requests_took_teaches_its_kind() -> None:
+    kind = Speed()
+    load, done = Load(kind), work()
+    load.start(done, 0.0)
+    load.end(done, 1.0)
+
+    load.learn(done, 1.0, 10, 120, 1.0)
+    load.learn(None, 1.0, 10, 120, 1.0)  # answered here, sent elsewhere
+
+    assert kind.seen == 1
+
+
+def test_what_a_pod_owes_is_paid_by_its_share_of_time_and_forgiven_when_it_is_idle() -> None:
+    load, first = Load(Known()), work(uncached=990)
+    load.start(first, 0.0)
+    load.start(work(uncached=990), 0.0)
+    load.share = 0.5
+
+    assert [load.debt_s(now_s) for now_s in (0.0, 1.0, 10.0)] == pytest.approx([2.0, 1.5, 0.0])
+    load.end(first, 1.0)
+    load.end(first, 1.0)
+    assert load.debt_s(1.0) == 0.0
+
+
+@pytest.mark.parametrize(("itl_s", "expected"), [(0.1, 0.9), (0.01, 1.076), (5.0, 0.9)])
+def test_prompts_get_less_of_the_time_when_tokens_come_too_far_apart(itl_s: float, expected: float) -> None:
+    load, done = Load(Known(), itl_s=0.05), work(uncached=0)
+    done.wait_s = 0.2
+    load.learn(done, 0.2 + 0.01 + 100 * itl_s, 100, 300.0, 1.0)
+
+    assert load.share == pytest.approx(expected, abs=0.001)
+
+
+def test_the_share_of_prompts_is_bounded_and_short_answers_say_nothing() -> None:
+    slow, fast, short = (Load(Known(), itl_s=0.05) for _ in range(3))
+    for _ in range(50):
+        slow.learn(work(), 100.0, 100, 300.0, 1.0)
+        fast.learn(work(), 0.2, 100, 300.0, 1.0)
+        short.learn(work(), 100.0, FEW_OUTPUTS - 1, 300.0, 1.0)
+
+    assert (slow.share, fast.share, short.share) == (LEAST_SHARE, MOST_SHARE, 1.0)

@@ -1,0 +1,49 @@
+"""Mixtures of strategies."""
+
+import random
+
+import pytest
+
+from routing.mixture import Mixture, Share, parse_mixture
+from routing.strategy import Tools
+from routing.table import build
+from routing.types import Decision, RouteRequest
+from tests.support.pods import MODEL, pods_with
+
+TOOLS = Tools(random.Random(1))
+
+
+def pick(text: str) -> Decision:
+    """p0 holds nothing and does nothing, p1 is busy, p2 has few requests and most tokens."""
+    pods = pods_with(0, 9, 1)
+    for pod, tokens in zip(pods, (500, 0, 1000), strict=True):
+        pod.prefill_tokens = tokens
+    parts = [(build(share.name, TOOLS), share.weight) for share in parse_mixture(text)]
+    return Mixture(text, parts, TOOLS).pick(RouteRequest(MODEL), pods, 0.0)
+
+
+def test_a_weight_that_is_left_out_is_one() -> None:
+    assert parse_mixture("a:2,b,c:0") == [Share("a", 2), Share("b", 1), Share("c", 0)]
+
+
+@pytest.mark.parametrize("text", ["a:1001", "a:", "a:-1", "a:²", "a:0", "a:0,b:0"])
+def test_weights_are_integers_to_1000_and_not_all_0(text: str) -> None:
+    with pytest.raises(ValueError, match="weight"):
+        parse_mixture(text)
+
+
+def test_scores_are_brought_to_one_scale_before_they_are_weighed() -> None:
+    assert pick("least-request:1,least-load:1").pod.id == "p0"  # 0 + 0.5 against 1 + 0 and 0.1 + 1
+    assert pick("least-request:1,least-load:1000").pod.id == "p1"
+
+
+def test_a_part_of_weight_0_says_nothing() -> None:
+    assert pick("least-request:0,least-load:1").pod.id == "p1"
+
+
+def test_the_mixture_goes_by_its_own_text_and_tells_its_parts_fallbacks() -> None:
+    decision = pick("least-kv-cache:3,session-affinity:1")
+
+    assert decision.strategy == "least-kv-cache:3,session-affinity:1"
+    assert decision.fallback == "kv_usage-missing+no-session"
+    assert decision.reason.endswith("fallback=kv_usage-missing+no-session")

@@ -1,0 +1,69 @@
+"""Learning how fast a pod is from whole requests."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from routing.speed import FIRST_GUESS, KNOWN, TRUST, Speed
+
+TRUE = (0.015, 2e-5, 0.008)
+RNG_SEED = 3
+
+
+def requests(count: int, truth: tuple[float, float, float] = TRUE) -> Iterator[tuple[float, float, float, float]]:
+    """Uncached tokens, outputs, duration within 10 %, and a wait that was foreseen."""
+    rng = random.Random(RNG_SEED)
+    fixed, token, output = truth
+    for _ in range(count):
+        uncached, outputs, wait_s = rng.uniform(10, 8000), rng.randint(1, 400), rng.uniform(0, 0.2)
+        exact_s = wait_s + fixed + token * uncached + output * outputs
+        yield uncached, outputs, exact_s * rng.uniform(0.9, 1.1), wait_s
+
+
+def learned(speed: Speed, count: int = 3000, truth: tuple[float, float, float] = TRUE) -> Speed:
+    for seen in requests(count, truth):
+        speed.learn(*seen)
+    return speed
+
+
+def test_prefill_and_output_are_told_apart_without_seeing_a_first_token() -> None:
+    assert learned(Speed()).guess[1:] == pytest.approx(TRUE[1:], rel=0.1)
+
+
+def test_nothing_is_known_before_a_few_requests_have_ended() -> None:
+    speed = Speed()
+
+    assert (speed.known, speed.guess, speed.prefill_s(1000)) == (False, FIRST_GUESS, 0.0)
+    assert learned(speed, KNOWN).known
+
+
+def test_traffic_of_one_size_does_not_make_nonsense() -> None:
+    speed = Speed()
+    for _ in range(5000):
+        speed.learn(1000, 100, 1.0, 0.0)
+
+    assert min(speed.guess) > 0
+    assert speed.prefill_s(1000) + 100 * speed.output_s == pytest.approx(1.0, rel=0.05)
+
+
+@pytest.mark.parametrize("seen", [(1000, 100, 0.0, 5.0), (0, 0, 1e-9, 0.0), (500, 0, 0.1, 0.0), (1e9, 0, 1e-9, 1e9)])
+def test_no_observation_makes_a_coefficient_zero_or_less(seen: tuple[float, float, float, float]) -> None:
+    kind = Speed()
+    pod = Speed(kind)
+    for _ in range(50):
+        kind.learn(*seen)
+        pod.learn(*seen)
+
+    assert min(*kind.guess, *pod.guess) > 0
+
+
+def test_a_pod_is_taken_for_one_of_its_kind_until_it_shows_otherwise() -> None:
+    kind = learned(Speed())
+    same, slower = learned(Speed(kind), 1000), learned(Speed(kind), 3000, (0.03, 6e-5, 0.016))
+
+    assert not Speed(kind).differs(kind)
+    assert not same.differs(kind)
+    assert slower.differs(kind)
+    assert slower.token_s == pytest.approx(6e-5, rel=0.25)
+    assert not learned(Speed(kind), int(TRUST) - 1, (0.03, 6e-5, 0.016)).differs(kind)
