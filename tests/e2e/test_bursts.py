@@ -45,7 +45,7 @@ async def test_a_thousand_at_once_are_admitted_up_to_the_requests_allowed_and_no
 async def test_a_thousand_at_once_use_no_more_than_the_tokens_allowed(four_workers: Stack):
     for _ in range(ROUNDS):
         user = four_workers.user(tpm=TPM)
-        statuses = await burst(four_workers, user, 290)
+        statuses = await burst(four_workers, user, 90)
         assert 0 < statuses.count(b"200") < AT_ONCE
         four_workers.settled()
         requests, tokens = four_workers.usage(user)
