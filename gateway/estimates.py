@@ -24,8 +24,10 @@ claims millions for a short prompt must not price everybody out (chosen)."""
 ENOUGH_ANSWERS = 10
 """Answers before their lengths are believed: with fewer the default quantile is the longest one (chosen)."""
 MAX_USERS = 2_000
-"""Users of one model whose lengths are remembered, those with the latest answers; others have the model's.
-Chosen: at 1 KB each, 2 MB."""
+"""Users of one model, times their sizes of maxima, whose lengths are remembered, those with the latest answers; others
+have the model's.  Chosen: at 1 KB each, 2 MB."""
+FIRST_TEMPLATE_TOKENS = 16
+"""What a chat template adds to a prompt, until it is learned: Llama 3's adds 11 to one message."""
 
 
 @dataclass(slots=True)
@@ -56,6 +58,11 @@ class OutputBounds(NamedTuple):
     maximum: int | None
     choices: int
 
+    @property
+    def size(self) -> int:
+        """Maxima of one size are alike within a factor of two; 0 = none was named."""
+        return 0 if self.maximum is None else self.maximum.bit_length()
+
     def most(self, length: int) -> int:
         """Tokens of all choices, each of this length or cut at the maximum."""
         return self.choices * (length if self.maximum is None else min(length, self.maximum))
@@ -66,30 +73,33 @@ class Estimator:
 
     def __init__(self, settings: LimitSettings) -> None:
         self._default_output = settings.output_tokens
+        self._named_output = settings.named_output_tokens
         self._quantile = settings.output_quantile
-        self._lengths = Lengths(self._quantile)
-        self._lengths_by_user: dict[str, Lengths] = {}  # the longest without an answer first
+        self._lengths: dict[tuple[str, int], Lengths] = {}  # by user and size of the maximum; "" = all users
+        self._users = 0  # of these, those of single users
+        self._beside = Lengths(self._quantile)  # tokens of a prompt that its bytes do not explain
         self._tokens_per_byte = _Ratio(settings.tokens_per_byte * PROMPT_PRIOR_BYTES, PROMPT_PRIOR_BYTES)
         self._bytes_per_token = _Ratio(FIRST_STREAM_BYTES_PER_TOKEN * OUTPUT_PRIOR_TOKENS, OUTPUT_PRIOR_TOKENS)
 
     def prompt_tokens(self, size: PromptSize) -> int:
-        """Exact for token ids, else bytes times tokens per byte."""
-        return size.token_ids + math.ceil(size.text_bytes * self._tokens_per_byte.value)
+        """Exact for token ids, else bytes times tokens per byte, and what chat templates mostly add."""
+        if not size.text_bytes:
+            return size.token_ids
+        beside = self._beside.quantile if self._beside.count >= ENOUGH_ANSWERS else FIRST_TEMPLATE_TOKENS
+        return size.token_ids + math.ceil(size.text_bytes * self._tokens_per_byte.value) + beside
 
     def output_tokens(self, bounds: OutputBounds, user: str) -> int:
-        """What to reserve: a length that few answers exceed, never more than the maximum; times the choices."""
-        return bounds.most(self._expected(user))
+        """What to reserve: a length that few answers under maxima of this size exceed, never more than the maximum."""
+        size = bounds.size
+        for key in ((user, size), ("", size)):
+            lengths = self._lengths.get(key)
+            if lengths is not None and lengths.count >= ENOUGH_ANSWERS:
+                return bounds.most(lengths.quantile)
+        return bounds.most(self._default_output if bounds.maximum is None else self._named_output)
 
     def first_guess(self, bounds: OutputBounds) -> int:
-        """What was reserved while nothing had been learned."""
+        """The least that is worth trying: who has room for this is not refused for what is only expected."""
         return bounds.most(self._default_output)
-
-    def _expected(self, user: str) -> int:
-        """From the user's answers if there were enough, else from everybody's, else the first guess."""
-        for lengths in (self._lengths_by_user.get(user), self._lengths):
-            if lengths is not None and lengths.count >= ENOUGH_ANSWERS:
-                return lengths.quantile
-        return self._default_output
 
     def streamed_tokens(self, response_bytes: int) -> int:
         """Output tokens in so many bytes of a stream."""
@@ -98,27 +108,30 @@ class Estimator:
     def learn_prompt(self, size: PromptSize, prompt_tokens: int) -> None:
         """A finished request told its real prompt size."""
         if size.text_bytes and prompt_tokens > size.token_ids:
-            told = prompt_tokens - size.token_ids
-            self._tokens_per_byte.learn(min(told, size.text_bytes * MOST_TOKENS_PER_BYTE), size.text_bytes)
+            told = min(prompt_tokens - size.token_ids, size.text_bytes * MOST_TOKENS_PER_BYTE)
+            self._beside.learn(max(0, told - math.ceil(size.text_bytes * self._tokens_per_byte.value)))
+            self._tokens_per_byte.learn(told, size.text_bytes)
 
     def learn_output(self, bounds: OutputBounds, user: str, output_tokens: int) -> None:
-        """A finished answer told its real output size.
-
-        One that was cut at its maximum says only "at least so many", which is news where less was expected: else a user
-        of small maxima would teach that every answer is short.
-        """
+        """A finished answer told its real output size; one that was cut at its maximum would have gone on."""
         if bounds.maximum == 0:
             return
         length = math.ceil(output_tokens / bounds.choices)
-        if bounds.maximum is not None and length >= bounds.maximum and length <= self._expected(user):
-            return
-        self._lengths.learn(length)
-        if user:
-            lengths = self._lengths_by_user.pop(user, None) or Lengths(self._quantile)
-            lengths.learn(length)
-            self._lengths_by_user[user] = lengths
-            if len(self._lengths_by_user) > MAX_USERS:
-                del self._lengths_by_user[next(iter(self._lengths_by_user))]
+        if bounds.maximum is not None and length >= bounds.maximum:
+            length = 2**bounds.size - 1
+        for key in {("", bounds.size), (user, bounds.size)}:
+            self._learn_length(key, length)
+
+    def _learn_length(self, key: tuple[str, int], length: int) -> None:
+        lengths = self._lengths.pop(key, None)
+        if lengths is None:
+            lengths = Lengths(self._quantile)
+            self._users += bool(key[0])
+        lengths.learn(length)
+        self._lengths[key] = lengths  # the latest last
+        if self._users > MAX_USERS:
+            del self._lengths[next(key for key in self._lengths if key[0])]
+            self._users -= 1
 
     def learn_stream(self, response_bytes: int, output_tokens: int) -> None:
         """A finished stream told its real output size."""

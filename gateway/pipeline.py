@@ -135,6 +135,7 @@ class Pipeline:
         first_id: int = 1,
     ) -> None:
         self._settings = settings
+        self._may_refuse = settings.routing.slo_ttft_s > 0  # a pick
         self._identity = identity
         self._fleet = fleet
         self._limiter = limiter
@@ -218,14 +219,17 @@ class Pipeline:
         return Plan(user, size, bounds, estimate, first_guess, estimator, route, strategy, rps)
 
     async def _admit(self, command: Admit) -> tuple[Routed, str]:
-        """All but the pick, which may refuse, is done while the limiter is asked; what that refuses is taken back."""
+        """All that the verdict does not change is done while the limiter is asked; what that refuses is taken back."""
         started_s = self._clock()
         plan = await self._plan(command)
-        ticket = self._route(plan)
+        ticket = self._route(plan) if self._may_refuse else None  # before anything is charged
         asked_s = self._clock()
         try:
             judging = begin(_judged(plan, self._limiter.reserve)) if plan.limited else None
+            if judging is not None and judging.done:
+                _admitted(plan, judging.result()[0])  # a refusal known already costs no pick
             judged_s = self._clock()
+            ticket = ticket or self._route(plan)
             opened = OpenRequest(
                 f"{self._worker}-{next(self._ids):x}", ticket, plan.size, plan.bounds, plan.estimate, plan.estimator
             )
@@ -239,7 +243,8 @@ class Pipeline:
                     opened.reservation = verdict.reservation
                     response |= limit_headers(verdict.requests, verdict.tokens, verdict.model)
         except BaseException:
-            self._fleet.withdraw(ticket, self._clock())
+            if ticket is not None:
+                self._fleet.withdraw(ticket, self._clock())
             raise
         if not ticket.pod.endpoint.ready:
             self._metrics.fallback(plan.strategy, NONE_HEALTHY)

@@ -74,8 +74,11 @@ class LimitSettings(Section):
     """What is reserved before the real usage is known."""
 
     output_tokens: Annotated[int, Field(ge=1)] = 256
-    """Output tokens reserved while nothing is known of the user's and the model's answers; never more than the maximum
-    that a request names."""
+    """Output tokens reserved for a request that names no maximum, while nothing is known of the user's and the model's
+    answers."""
+    named_output_tokens: Annotated[int, Field(ge=1)] = 4096
+    """The most that is reserved of a maximum that a request names, while no answers under such maxima are known.  Less
+    lets more in at first, and over the limit."""
     output_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Of a user's earlier answers from a model, the share that was no longer than what is reserved for the next one.
     Larger refuses earlier; smaller lets more answers outgrow what was reserved for them."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.estimates import ENOUGH_ANSWERS, MAX_USERS, Estimator, OutputBounds, PromptSize
+from gateway.estimates import ENOUGH_ANSWERS, FIRST_TEMPLATE_TOKENS, MAX_USERS, Estimator, OutputBounds, PromptSize
 from gateway.settings import LimitSettings
 
 
@@ -10,25 +10,37 @@ def an_estimator() -> Estimator:
     return Estimator(LimitSettings(output_tokens=256, tokens_per_byte=0.25))
 
 
-def test_the_first_guess_of_a_prompt_is_a_quarter_of_its_bytes_and_token_ids_are_exact():
-    assert 10 + 25 == an_estimator().prompt_tokens(PromptSize(text_bytes=100, token_ids=10))
+def test_the_first_guess_of_a_prompt_is_a_quarter_of_its_bytes_and_a_template_and_token_ids_are_exact():
+    estimator = an_estimator()
+    assert 10 + 25 + FIRST_TEMPLATE_TOKENS == estimator.prompt_tokens(PromptSize(text_bytes=100, token_ids=10))
+    assert 10 == estimator.prompt_tokens(PromptSize(text_bytes=0, token_ids=10))
 
 
 def test_tokens_per_byte_follow_what_the_engine_reports():
     estimator = an_estimator()
     for _ in range(50):
         estimator.learn_prompt(PromptSize(1000, 0), 700)
-    assert 70 == pytest.approx(estimator.prompt_tokens(PromptSize(100, 0)), abs=3)
+    assert 700 <= estimator.prompt_tokens(PromptSize(1000, 0)) <= 900
+
+
+def test_what_a_template_adds_to_short_prompts_is_learned():
+    estimator = an_estimator()
+    for number in range(200):
+        size = 20 if number % 2 else 4000
+        estimator.learn_prompt(PromptSize(size, 0), size // 4 + 7)
+    assert 12 <= estimator.prompt_tokens(PromptSize(20, 0)) <= 16
+    assert 1007 <= estimator.prompt_tokens(PromptSize(4000, 0)) <= 1020
 
 
 def test_a_prompt_of_ids_teaches_nothing_about_bytes():
     estimator = an_estimator()
     estimator.learn_prompt(PromptSize(0, 100), 900)
-    assert 25 == estimator.prompt_tokens(PromptSize(100, 0))
+    assert 25 + FIRST_TEMPLATE_TOKENS == estimator.prompt_tokens(PromptSize(100, 0))
 
 
 @pytest.mark.parametrize(
-    ("maximum", "choices", "tokens"), [(None, 1, 256), (10, 1, 10), (100_000, 1, 256), (0, 1, 0), (10, 3, 30)]
+    ("maximum", "choices", "tokens"),
+    [(None, 1, 256), (10, 1, 10), (1000, 1, 1000), (100_000, 1, 4096), (0, 1, 0), (10, 3, 30)],
 )
 def test_output_is_reserved_up_to_what_the_request_names(maximum: int | None, choices: int, tokens: int):
     assert tokens == an_estimator().output_tokens(OutputBounds(maximum, choices), "u")
@@ -51,7 +63,7 @@ def test_an_empty_stream_teaches_nothing():
 def test_one_absurd_report_does_not_price_everybody_out():
     estimator = an_estimator()
     estimator.learn_prompt(PromptSize(20, 0), 2**31 - 1)
-    assert 100 > estimator.prompt_tokens(PromptSize(100, 0))
+    assert 150 > estimator.prompt_tokens(PromptSize(100, 0))
 
 
 FREE = OutputBounds(None, 1)
@@ -86,16 +98,20 @@ def test_each_user_has_lengths_of_its_own_and_a_new_one_has_those_of_the_model()
 
 def test_learned_lengths_never_exceed_the_maximum_and_count_for_each_choice():
     estimator = taught(*[400] * 20, bounds=OutputBounds(None, 2))
-    assert 3 * 50 == estimator.output_tokens(OutputBounds(50, 3), "u")
     assert 3 * 200 <= estimator.output_tokens(OutputBounds(None, 3), "u") <= 3 * 238
+    estimator = taught(*[40] * 20, bounds=OutputBounds(1000, 1))
+    assert 40 <= estimator.output_tokens(OutputBounds(600, 1), "u") <= 45
+    assert 3 * 20 == estimator.output_tokens(OutputBounds(20, 3), "u")
 
 
-def test_answers_cut_at_their_maximum_do_not_teach_that_answers_are_short():
-    assert 256 == taught(*[1] * 100, bounds=OutputBounds(1, 1)).output_tokens(FREE, "u")
+def test_answers_under_maxima_of_another_size_teach_nothing_about_these():
+    estimator = taught(*[1] * 100, bounds=OutputBounds(1, 1))
+    assert (256, 300) == (estimator.output_tokens(FREE, "u"), estimator.output_tokens(OutputBounds(300, 1), "u"))
 
 
-def test_answers_cut_at_a_maximum_beyond_what_was_expected_teach_that_they_are_long():
-    assert 4000 <= taught(*[4000] * 100, bounds=OutputBounds(4000, 1)).output_tokens(FREE, "u")
+def test_where_answers_are_cut_at_their_maximum_all_of_it_is_reserved():
+    estimator = taught(*[300] * 100, bounds=OutputBounds(300, 1))
+    assert 500 == estimator.output_tokens(OutputBounds(500, 1), "u")
 
 
 def test_operations_without_output_teach_nothing():
@@ -109,8 +125,9 @@ def test_of_many_users_the_latest_are_remembered():
     estimator.learn_output(FREE, "u5", 7)
     estimator.learn_output(FREE, "one-more", 7)
 
-    assert MAX_USERS == len(estimator._lengths_by_user)
-    assert ("u5" in estimator._lengths_by_user, "u6" in estimator._lengths_by_user) == (True, False)
+    users = {user for user, _ in estimator._lengths if user}
+    assert MAX_USERS == len(users)
+    assert ("u5" in users, "u6" in users) == (True, False)
 
 
 def test_anonymous_answers_teach_the_model():
