@@ -26,8 +26,10 @@ ENOUGH_ANSWERS = 10
 MAX_USERS = 2_000
 """Users of one model, times their sizes of maxima, whose lengths are remembered, those with the latest answers; others
 have the model's.  Chosen: at 1 KB each, 2 MB."""
-FIRST_TEMPLATE_TOKENS = 16
-"""What a chat template adds to a prompt, until it is learned: Llama 3's adds 11 to one message."""
+MOST_TEMPLATE_TOKENS = 16
+LIKELY_TEMPLATE_TOKENS = 7
+"""What chat templates add to a prompt, until it is learned: for what is reserved, for what is charged.  ChatML adds 7 to
+one message, Llama 3 adds 11."""
 
 
 @dataclass(slots=True)
@@ -81,11 +83,11 @@ class Estimator:
         self._tokens_per_byte = _Ratio(settings.tokens_per_byte * PROMPT_PRIOR_BYTES, PROMPT_PRIOR_BYTES)
         self._bytes_per_token = _Ratio(FIRST_STREAM_BYTES_PER_TOKEN * OUTPUT_PRIOR_TOKENS, OUTPUT_PRIOR_TOKENS)
 
-    def prompt_tokens(self, size: PromptSize) -> int:
-        """Exact for token ids, else bytes times tokens per byte, and what chat templates mostly add."""
+    def prompt_tokens(self, size: PromptSize, template: int = MOST_TEMPLATE_TOKENS) -> int:
+        """Exact for token ids, else bytes times tokens per byte and what a template adds: `template` until learned."""
         if not size.text_bytes:
             return size.token_ids
-        beside = self._beside.quantile if self._beside.count >= ENOUGH_ANSWERS else FIRST_TEMPLATE_TOKENS
+        beside = self._beside.quantile if self._beside.count >= ENOUGH_ANSWERS else template
         return size.token_ids + math.ceil(size.text_bytes * self._tokens_per_byte.value) + beside
 
     def output_tokens(self, bounds: OutputBounds, user: str) -> int:

@@ -77,7 +77,7 @@ class Ledger:
             return
         self._ended.pop(exchange, None)
         self._release(opened)
-        settlement = settle(opened.estimate, seen, opened.estimator)
+        settlement = settle(opened.estimate, opened.prompt, seen, opened.estimator)
         self._learn(opened, seen, settlement)
         if opened.reservation is not None:
             self._charge(opened.reservation, settlement.tokens)

@@ -6,7 +6,7 @@ Rules: contracts sections 1 (upstream errors) and 3 (usage, clients that left, e
 
 from typing import NamedTuple
 
-from gateway.estimates import Estimator
+from gateway.estimates import LIKELY_TEMPLATE_TOKENS, Estimator, PromptSize
 from gateway.openai.usage import Usage
 
 FIRST_ERROR_STATUS = 400
@@ -50,8 +50,8 @@ class Estimate(NamedTuple):
         return self.prompt_tokens + self.output_tokens
 
 
-def settle(estimate: Estimate, seen: Seen, estimator: Estimator) -> Settlement:
-    """Decide the charge."""
+def settle(estimate: Estimate, prompt: PromptSize, seen: Seen, estimator: Estimator) -> Settlement:
+    """Decide the charge.  Where nobody saw usage the prompt counts as what it likely was, not as what was reserved."""
     outcome = _outcome(seen)
     failed = outcome == "upstream_error"
     if seen.usage is not None:
@@ -63,7 +63,8 @@ def settle(estimate: Estimate, seen: Seen, estimator: Estimator) -> Settlement:
     if seen.status >= FIRST_ERROR_STATUS or (seen.status == 0 and not seen.cut):
         return Settlement(outcome, 0, failed=failed)
     produced = _produced(estimate, seen, estimator)
-    return Settlement(outcome, estimate.prompt_tokens + produced, estimate.prompt_tokens, produced, failed)
+    prompt_tokens = min(estimate.prompt_tokens, estimator.prompt_tokens(prompt, LIKELY_TEMPLATE_TOKENS))
+    return Settlement(outcome, prompt_tokens + produced, prompt_tokens, produced, failed)
 
 
 def _outcome(seen: Seen) -> str:

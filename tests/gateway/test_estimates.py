@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.estimates import ENOUGH_ANSWERS, FIRST_TEMPLATE_TOKENS, MAX_USERS, Estimator, OutputBounds, PromptSize
+from gateway.estimates import ENOUGH_ANSWERS, MAX_USERS, MOST_TEMPLATE_TOKENS, Estimator, OutputBounds, PromptSize
 from gateway.settings import LimitSettings
 
 
@@ -12,7 +12,7 @@ def an_estimator() -> Estimator:
 
 def test_the_first_guess_of_a_prompt_is_a_quarter_of_its_bytes_and_a_template_and_token_ids_are_exact():
     estimator = an_estimator()
-    assert 10 + 25 + FIRST_TEMPLATE_TOKENS == estimator.prompt_tokens(PromptSize(text_bytes=100, token_ids=10))
+    assert 10 + 25 + MOST_TEMPLATE_TOKENS == estimator.prompt_tokens(PromptSize(text_bytes=100, token_ids=10))
     assert 10 == estimator.prompt_tokens(PromptSize(text_bytes=0, token_ids=10))
 
 
@@ -35,7 +35,7 @@ def test_what_a_template_adds_to_short_prompts_is_learned():
 def test_a_prompt_of_ids_teaches_nothing_about_bytes():
     estimator = an_estimator()
     estimator.learn_prompt(PromptSize(0, 100), 900)
-    assert 25 + FIRST_TEMPLATE_TOKENS == estimator.prompt_tokens(PromptSize(100, 0))
+    assert 25 + MOST_TEMPLATE_TOKENS == estimator.prompt_tokens(PromptSize(100, 0))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.estimates import Estimator
+from gateway.estimates import Estimator, PromptSize
 from gateway.openai.usage import Usage
 from gateway.settings import LimitSettings
 from gateway.settlement import Estimate, Seen, Settlement, settle
@@ -31,4 +31,13 @@ ESTIMATOR = Estimator(LimitSettings())
     ],
 )
 def test_a_settlement(estimate: Estimate, seen: Seen, expected: Settlement):
-    assert expected == settle(estimate, seen, ESTIMATOR)
+    assert expected == settle(estimate, PromptSize(0, 10), seen, ESTIMATOR)
+
+
+def test_a_prompt_that_nobody_counted_is_charged_as_it_likely_was_and_not_as_it_was_reserved():
+    size = PromptSize(text_bytes=100, token_ids=0)
+    reserved = Estimate(ESTIMATOR.prompt_tokens(size), output_tokens=256, streams=True)
+
+    settlement = settle(reserved, size, Seen(status=200, cut=True, output_chunks=5), ESTIMATOR)
+
+    assert (25 + 16, 25 + 7 + 5) == (reserved.prompt_tokens, settlement.tokens)
