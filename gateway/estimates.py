@@ -28,8 +28,8 @@ MAX_USERS = 2_000
 have the model's.  Chosen: at 1 KB each, 2 MB."""
 MOST_TEMPLATE_TOKENS = 16
 LIKELY_TEMPLATE_TOKENS = 7
-"""What chat templates add to a prompt, until it is learned: for what is reserved, for what is charged.  ChatML adds 7 to
-one message, Llama 3 adds 11."""
+"""What chat templates add to a prompt, until it is learned: for what is reserved, for what is charged.  ChatML adds 7
+to one message, Llama 3 adds 11."""
 
 
 @dataclass(slots=True)
