@@ -135,7 +135,7 @@ class Pipeline:
         first_id: int = 1,
     ) -> None:
         self._settings = settings
-        self._may_refuse = settings.routing.slo_ttft_s > 0  # a pick
+        self._pick_may_refuse = settings.routing.slo_ttft_s > 0
         self._identity = identity
         self._fleet = fleet
         self._limiter = limiter
@@ -222,7 +222,7 @@ class Pipeline:
         """All that the verdict does not change is done while the limiter is asked; what that refuses is taken back."""
         started_s = self._clock()
         plan = await self._plan(command)
-        ticket = self._route(plan) if self._may_refuse else None  # before anything is charged
+        ticket = self._route(plan) if self._pick_may_refuse else None  # before anything is charged
         asked_s = self._clock()
         try:
             judging = begin(_judged(plan, self._limiter.reserve)) if plan.limited else None

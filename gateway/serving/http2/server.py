@@ -37,13 +37,13 @@ class _Client(asyncio.Protocol):
         self._flush_soon()
 
     def data_received(self, data: bytes) -> None:
-        self._flushing = True  # what is answered at once leaves below
+        due, self._flushing = self._flushing, True  # what is answered at once leaves below
         try:
             self.connection.receive(data)
         except Http2Error as error:
             self.close(error.code, str(error))
         else:
-            self._flushing = False
+            self._flushing = due
             if self.connection.out:
                 self._flush_soon()
 
