@@ -9,6 +9,7 @@ from gateway.extproc.commands import Admit
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet import Fleet
 from gateway.identity import Identity
+from gateway.late_binding import LateBinding
 from gateway.ledger import Ledger
 from gateway.metrics import Metrics
 from gateway.openai.paths import Operation
@@ -63,10 +64,12 @@ class Shop:
         if self.limiter is None:  # an empty one is false
             self.limiter = MemoryLimiter(self.users.get, self.clock)
         self.ledger = Ledger(self.fleet, self.limiter, self.metrics, self.settings.limits.settle_grace_s, self.clock)
+        self.late = LateBinding(self.fleet, self.settings.routing)
         self.pipeline = Pipeline(
             settings=self.settings,
             identity=Identity(self.settings, self),
             fleet=self.fleet,
+            late=self.late,
             limiter=self.limiter,
             ledger=self.ledger,
             metrics=self.metrics,
