@@ -177,7 +177,7 @@ class ModelSettings(Section):
     """Instead of the default strategy."""
     slo_ttft_s: Annotated[float | None, Field(ge=0)] = None
     """Instead of `routing.slo_ttft_s`."""
-    slo_itl_s: Seconds | None = None
+    slo_itl_s: Annotated[float | None, Field(gt=0)] = None
     """Instead of `routing.slo_itl_s`."""
     locked: bool = False
     """The model's strategy beats the `routing-strategy` header."""

@@ -128,9 +128,15 @@ def test_what_a_pod_owes_is_paid_by_its_share_of_time_and_forgiven_when_it_is_id
     assert load.debt_s(1.0) == 0.0
 
 
+def promising(itl_s: float) -> Load:
+    load = Load(Known())
+    load.promise(itl_s)
+    return load
+
+
 @pytest.mark.parametrize(("itl_s", "expected"), [(0.1, 0.9), (0.01, 1.076), (5.0, 0.9)])
 def test_prompts_get_less_of_the_time_when_tokens_come_too_far_apart(itl_s: float, expected: float) -> None:
-    load, done = Load(Known(), itl_s=0.05), work(uncached=0)
+    load, done = promising(0.05), work(uncached=0)
     done.wait_s = 0.2
     load.learn(done, 0.2 + 0.01 + 100 * itl_s, 100, 300.0, 1.0)
 
@@ -138,7 +144,7 @@ def test_prompts_get_less_of_the_time_when_tokens_come_too_far_apart(itl_s: floa
 
 
 def test_the_share_of_prompts_is_bounded_and_short_answers_say_nothing() -> None:
-    slow, fast, short = (Load(Known(), itl_s=0.05) for _ in range(3))
+    slow, fast, short = (promising(0.05) for _ in range(3))
     for _ in range(50):
         slow.learn(work(), 100.0, 100, 300.0, 1.0)
         fast.learn(work(), 0.2, 100, 300.0, 1.0)
