@@ -51,7 +51,7 @@ class Ticket:
     __slots__ = ("decision", "open", "pod", "request", "shadow", "work")
 
     def __init__(self, request: RouteRequest, decision: Decision, pod: Pod, work: Work, shadow: PodId = "") -> None:
-        self.shadow = shadow  # where the shadow strategy would have sent it; empty: there is none, or it refused
+        self.shadow = shadow  # where the shadow strategy would have sent it; empty: there is none
         self.request = request  # without its blocks
         self.work = work
         self.decision = decision
@@ -166,7 +166,8 @@ class Fleet:
         slo = request.slo
         if slo is not None and overload.closed_s(self._pods[decision.pod.id], request, slo, now_s):
             decision = chooser.pick(request, overload.open_pods(candidates, request, slo, now_s), now_s)
-        other = self._shadow(request, candidates, now_s) if self._settings.shadow else ""
+        shadow = self._settings.shadow
+        other = self._strategy(shadow).pick(request, candidates, now_s).pod.id if shadow else ""
         pod = self._pods[decision.pod.id]
         if not pod.endpoint.ready:
             decision = decision._replace(reason=f"{decision.reason}, none healthy")
@@ -182,13 +183,6 @@ class Fleet:
         if request.blocks:
             request = request.matched(self._index.match(request.blocks))
         return overload.outlook(candidates, request, slo, now_s)
-
-    def _shadow(self, request: RouteRequest, candidates: Sequence[Pod], now_s: float) -> PodId:
-        """Return where the shadow strategy would send it; empty when it would refuse it."""
-        try:
-            return self._strategy(self._settings.shadow).pick(request, candidates, now_s).pod.id
-        except NoCandidateError:
-            return ""
 
     def _start(self, pod: Pod, request: RouteRequest, now_s: float) -> Work:
         """Count the request on the pod and its prompt into the pod's cache."""

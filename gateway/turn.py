@@ -31,7 +31,7 @@ class Turn:
 
     def leave(self) -> None:
         """The request is not to be sent any more."""
-        if self.waits:
+        if self._waiting.waits:
             self._late.leave(self._waiting)
             self._came.set_result(None)
 

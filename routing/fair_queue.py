@@ -9,7 +9,6 @@ keep waiting the service differs by at most 2 max(w_p x longest input, w_q x tok
 """
 
 from bisect import insort
-from collections.abc import Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 AGING = 4.0
@@ -27,23 +26,30 @@ class _Place(NamedTuple, Generic[T]):
     item: T
 
 
+class _Line(Generic[T]):
+    """One user's items in their order."""
+
+    def __init__(self) -> None:
+        self.places: list[_Place[T]] = []
+        self.work_s = 0.0
+
+
 class FairQueue(Generic[T]):
     """Items by user, each with the seconds of work that it is."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, list[_Place[T]]] = {}  # no empty ones
+        self._lines: dict[str, _Line[T]] = {}  # no empty ones
         self._counters: dict[str, float] = {}  # in the order of touch
         self._last = 0.0  # counter of the user who waited last
         self._serial = 0
-        self._size = 0
 
     def __len__(self) -> int:
         """How many wait."""
-        return self._size
+        return sum(len(line.places) for line in self._lines.values())
 
-    def __iter__(self) -> Iterator[T]:
-        """All that wait, in no particular order."""
-        return (place.item for line in list(self._lines.values()) for place in list(line))
+    def __bool__(self) -> bool:
+        """Whether anybody does."""
+        return bool(self._lines)
 
     def push(self, user: str, item: T, work_s: float, now_s: float) -> None:
         """Let an item wait.  O(its line)."""
@@ -51,23 +57,23 @@ class FairQueue(Generic[T]):
         if line is None:
             others = [self._counters.get(other, 0.0) for other in self._lines]
             self.charge(user, max(0.0, min(others, default=self._last) - self._counters.get(user, 0.0)))
-            line = self._lines[user] = []
+            line = self._lines[user] = _Line()
         self._serial += 1
-        self._size += 1
-        insort(line, _Place(now_s + AGING * work_s, self._serial, work_s, item))
+        insort(line.places, _Place(now_s + AGING * work_s, self._serial, work_s, item))
+        line.work_s += work_s
 
     def head(self) -> tuple[str, T]:
         """Return the next user and its next item; there must be one.  O(users that wait)."""
         counters = self._counters
         user = min(self._lines, key=lambda name: counters.get(name, 0.0))
-        return user, self._lines[user][0].item
+        return user, self._lines[user].places[0].item
 
     def remove(self, user: str, item: T) -> None:
-        """Take an item out; it must be in."""
+        """Take an item out; it must be in.  O(its line)."""
         line = self._lines[user]
-        del line[next(index for index, place in enumerate(line) if place.item is item)]
-        self._size -= 1
-        if not line:
+        index = next(index for index, place in enumerate(line.places) if place.item is item)
+        line.work_s -= line.places.pop(index).work_s
+        if not line.places:
             self._last = self._counters.get(user, 0.0)
             del self._lines[user]
 
@@ -80,12 +86,17 @@ class FairQueue(Generic[T]):
     def page(self) -> dict[str, dict[str, float]]:
         """Return each user who waits, how many requests of theirs do, and the counter; for people to read."""
         return {
-            user: {"waiting": len(line), "counter": self._counters.get(user, 0.0)} for user, line in self._lines.items()
+            user: {"waiting": len(line.places), "counter": self._counters.get(user, 0.0)}
+            for user, line in self._lines.items()
         }
 
     def ahead_s(self, user: str, work_s: float, now_s: float) -> float:
-        """Return the seconds of work before an item that would join now: users take turns."""
-        key = now_s + AGING * work_s
-        own_s = sum(place.work_s for place in self._lines.get(user, ()) if place.key <= key)
-        others_s = (sum(place.work_s for place in line) for other, line in self._lines.items() if other != user)
-        return own_s + sum(min(other_s, own_s + work_s) for other_s in others_s)
+        """Return the seconds of work before an item that would join now: users take turns.  O(users + its line)."""
+        key, own_s = now_s + AGING * work_s, 0.0
+        line = self._lines.get(user)
+        for place in line.places if line is not None else ():
+            if place.key > key:
+                break
+            own_s += place.work_s
+        others = (other for other in self._lines.values() if other is not line)
+        return own_s + sum(min(other.work_s, own_s + work_s) for other in others)

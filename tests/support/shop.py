@@ -91,13 +91,16 @@ class Shop:
         self, body: dict[str, Any] | None = None, subset: Any = None, **headers: str
     ) -> Refused | Routed | Answered:
         """The pipeline's answer; an admitted request's id is `self.last_id`."""
-        request = parse_request(Operation.CHAT, "", orjson.dumps({**CHAT, **(body or {})}))
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        outcome = await self.pipeline.admit(Admit(request, named, subset))
+        outcome = await self.pipeline.admit(self.command(body, subset, **headers))
         if isinstance(outcome, Refused | Answered):
             return outcome
         routed, self.last_id = outcome
         return routed
+
+    def command(self, body: dict[str, Any] | None = None, subset: Any = None, **headers: str) -> Admit:
+        """What an exchange asks the pipeline."""
+        request = parse_request(Operation.CHAT, "", orjson.dumps({**CHAT, **(body or {})}))
+        return Admit(request, {name.replace("_", "-"): value for name, value in headers.items()}, subset)
 
     def sample(self, name: str) -> float:
         """One sample of the metrics page, 0 when it is not there."""
