@@ -19,6 +19,8 @@ OWED, LATE = 0.5, 0.75
 """At most so much of the time to the first token that is promised."""
 FULL_S = 0.1
 """When a pod whose memory is full is looked at again, unless a request leaves it before (chosen)."""
+AT_ONCE_S = 0.001
+"""Nobody waits for less."""
 
 Pod = TypeVar("Pod", bound=PodView)
 
@@ -43,7 +45,8 @@ def closed_s(pod: PodView, request: RouteRequest, slo: Slo, now_s: float) -> flo
     owed_s = debt_s + work_s - min(OWED_S, OWED * slo.ttft_s) if debt_s else 0.0
     late_s = pod.free_s - now_s - min(LATE_S, LATE * slo.ttft_s)
     full_s = FULL_S if _is_full(pod, request) else 0.0
-    return max(0.0, min(owed_s, debt_s) / pod.share, late_s, full_s)
+    wait_s = max(min(owed_s, debt_s) / pod.share, late_s, full_s)
+    return wait_s if wait_s > AT_ONCE_S else 0.0
 
 
 def open_pods(pods: Sequence[Pod], request: RouteRequest, slo: Slo, now_s: float) -> Sequence[Pod]:
