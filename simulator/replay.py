@@ -4,13 +4,15 @@ Lives here: the order of events.  Not here: routing (whatever is given as the ro
 engines (core), who may send (admission), what it all comes to (summary).
 
 Time jumps from event to event: an arrival, the end of a pass on a pod, an outage.  At the same instant arrivals come
-first, so a pod's next pass has them.  The router sees what a gateway sees: its own counts, ends, health.
+first, so a pod's next pass has them.  The router sees what a gateway sees: its own counts, ends, health, and what
+engines say of themselves when it is their turn (scraping).
 """
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 from typing import Generic, Protocol, TypeVar
 
 from ratelimit.limits import Reservation
@@ -20,6 +22,7 @@ from simulator.admission import Admission
 from simulator.core.engine import Engine, Step, TooLongError
 from simulator.core.sequence import Sequence as Answer
 from simulator.outages import Outage, OutageKind
+from simulator.scraping import Scraping
 from simulator.traces import TraceRequest, block_hashes, unknown_blocks
 
 MODEL = "model"
@@ -101,6 +104,7 @@ class Replay(Generic[Ticket]):
         admission: Admission,
         speedup: float = 1.0,
         outages: Iterable[Outage] = (),
+        scraping: Scraping | None = None,
     ) -> None:
         self._trace = trace
         self._engines = engines
@@ -108,6 +112,7 @@ class Replay(Generic[Ticket]):
         self._strategy = strategy
         self._admission = admission
         self._speedup = speedup
+        self._scraping = scraping or Scraping(engines, lambda _pod, _now_s: None, inf)
         self._block_tokens = next(iter(engines.values())).profile.block_tokens
         self._order = count()
         self._events: list[tuple[float, int, PodId, Step | Outage]] = [  # a heap: ends of passes, outages to come
@@ -126,13 +131,14 @@ class Replay(Generic[Ticket]):
             self._advance(arrived_s)
             self._arrive(serial, request, arrived_s)
             progress(1)
-        self._advance(float("inf"))
+        self._advance(inf)
         return self.calls
 
     def _advance(self, before_s: float) -> None:
         """Let all happen that happens before then, and what follows from it."""
         while self._events and self._events[0][0] < before_s:
             now_s, _, pod, event = heapq.heappop(self._events)
+            self._scraping.advance(now_s, self._under_way)
             if isinstance(event, Outage):
                 self._strike(event, now_s)
             elif self._under_way.get(pod) is event:  # else the engine crashed meanwhile
@@ -162,6 +168,7 @@ class Replay(Generic[Ticket]):
         self._down.add(pod)
 
     def _begin_pass(self, pod: PodId, now_s: float) -> None:
+        self._scraping.end_pass(pod, now_s)
         if pod in self._down:
             self._down.remove(pod)
             self._router.set_health(pod, True)
@@ -195,6 +202,8 @@ class Replay(Generic[Ticket]):
             blocks=prompt,
             block_tokens=self._block_tokens,
         )
+        self._scraping.advance(now_s, self._under_way)
+        self._scraping.decide(now_s)
         try:
             ticket = self._router.route(asked, self._strategy, now_s)
         except NoCandidateError as error:

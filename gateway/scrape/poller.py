@@ -25,6 +25,8 @@ MOST_BYTES = 4 * 1024 * 1024
 
 Fetch = Callable[[str], Awaitable[bytes]]
 """Returns the page of the engine at `ip:port`; whatever it raises is why there is none."""
+Report = Callable[[PodId, Readings, float, float], None]
+"""Takes a pod's readings, of when they are, and until when they are fresh: Fleet.read."""
 
 log = structlog.get_logger(__name__)
 
@@ -59,11 +61,9 @@ class HttpFetch:
 
 
 class Poller(Rounds):
-    """`report` takes a pod's readings and until when they are fresh: Fleet.read."""
+    """One round of questions after the other, as often as the settings say."""
 
-    def __init__(
-        self, settings: ScrapeSettings, fetch: Fetch, report: Callable[[PodId, Readings, float], None], rng: Random
-    ) -> None:
+    def __init__(self, settings: ScrapeSettings, fetch: Fetch, report: Report, rng: Random) -> None:
         super().__init__(Schedule(settings.interval_s, rng, doublings=DOUBLINGS), settings.timeout_s, "scrape")
         self._stale_after_s = settings.stale_after_s
         self._fetch = fetch
@@ -83,7 +83,7 @@ class Poller(Rounds):
         asked_s = asyncio.get_running_loop().time()
         page = await self._fetch(target.address)
         if target.pod in self._engines:
-            self._report(target.pod, parse(page, self._engines[target.pod]), asked_s + self._stale_after_s)
+            self._report(target.pod, parse(page, self._engines[target.pod]), asked_s, asked_s + self._stale_after_s)
 
     def conclude(self, target: Target, healthy: bool | None, why: str) -> None:
         """Log when an engine stops answering and when it answers again."""

@@ -51,7 +51,8 @@ async def test_anything_else_is_no_page(answer: bytes) -> None:
 async def test_every_engine_is_read_and_one_that_hangs_delays_nobody() -> None:
     read: dict[str, tuple[Readings, float]] = {}
 
-    def report(pod: str, readings: Readings, fresh_until_s: float) -> None:
+    def report(pod: str, readings: Readings, asked_s: float, fresh_until_s: float) -> None:
+        assert fresh_until_s == asked_s + settings.stale_after_s
         read[pod] = (readings, fresh_until_s)
 
     settings = ScrapeSettings(interval_s=0.05, timeout_s=5.0, stale_after_s=3.0)
