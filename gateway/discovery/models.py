@@ -40,7 +40,15 @@ def _endpoint(model: str, settings: EndpointSettings) -> Endpoint:
         pool=settings.pool,
         pool_priority=settings.pool_priority,
         labels=settings.labels,
+        metrics=_metrics(settings),
     )
+
+
+def _metrics(settings: EndpointSettings) -> str:
+    if not (settings.metric_port or settings.metric_path):
+        return ""
+    host, _, port = settings.address.rpartition(":")
+    return f"{host}:{settings.metric_port or port}{settings.metric_path}"
 
 
 def _policies(models: tuple[ModelSettings, ...]) -> dict[str, ModelPolicy]:
