@@ -87,8 +87,9 @@ def parse(page: bytes, engine: str) -> Readings:
 
 
 def _series(page: bytes, family: bytes) -> Iterator[tuple[bytes, float]]:
-    """Yield labels and value of each series whose value is a number >= 0."""
+    """Yield labels and value of each series whose value is a number >= 0.  A family ends with the next one's comment."""
     at = page.find(b"\n" + family)
+    last = page.find(b"\n#", at)
     while family and at >= 0:
         start = at + 1 + len(family)
         end = page.find(b"\n", start)
@@ -98,7 +99,7 @@ def _series(page: bytes, family: bytes) -> Iterator[tuple[bytes, float]]:
             value = _number(rest.split(maxsplit=1)[:1])
             if value is not None:
                 yield labels[1:], value
-        at = page.find(b"\n" + family, start)
+        at = page.find(b"\n" + family, start, last if last >= 0 else len(page))
 
 
 def _number(words: list[bytes]) -> float | None:
