@@ -122,11 +122,11 @@ class Fleet:
         pod = self._pods.get(pod_id)
         return pod is not None and self._noted(pod, pod.set_draining(draining))
 
-    def read(self, pod_id: PodId, readings: Readings, fresh_until_s: float) -> None:
-        """Take over what an engine says of itself; what a pod that is not there says is not heard."""
+    def read(self, pod_id: PodId, readings: Readings, now_s: float, fresh_until_s: float) -> None:
+        """Take over what an engine says of itself now; what a pod that is not there says is not heard."""
         pod = self._pods.get(pod_id)
         if pod is not None:
-            pod.read(readings, fresh_until_s)
+            pod.read(readings, now_s, fresh_until_s)
 
     def strategy_for(self, model: str, header: str | None) -> str:
         """Return the strategy that routes this request: locked policy, header, policy, default, in this order.

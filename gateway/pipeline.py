@@ -171,7 +171,7 @@ class Pipeline:
             subset=command.subset,
             selector=_selector(headers.get("external-filter")),
             slo=self._fleet.slo(request.model),
-            blocks=block_hashes(prompt, request.model),
+            blocks=block_hashes(prompt, request.model, request.cache_salt),
             block_tokens=BLOCK_BYTES * estimate.prompt_tokens / max(1, len(prompt)),
         )
         strategy = self._strategy(route.model, headers)

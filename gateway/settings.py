@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gateway.addresses import endpoint_address, http_path, listen_address, redis_url
+from gateway.addresses import MAX_PORT, endpoint_address, http_path, listen_address, redis_url
 
 Seconds = Annotated[float, Field(gt=0)]
 ListenAddress = Annotated[str, AfterValidator(listen_address)]
@@ -154,6 +154,10 @@ class EndpointSettings(Section):
     """The pod's name in headers and logs; default: the address."""
     engine: Literal["vllm", "sglang", "trtllm", "other"] = "vllm"
     """Decides metric names."""
+    metric_port: Annotated[int | None, Field(ge=1, le=MAX_PORT)] = None
+    """Where its metrics are, when not on the port of `address`."""
+    metric_path: HttpPath = ""
+    """Instead of `scrape.path`."""
     gpu: str = ""
     """GPU type, e.g. `L20`."""
     pool: str = ""

@@ -56,6 +56,7 @@ class Endpoint:
     ready: bool = True
     draining: bool = False
     started_at: float | None = None  # Unix seconds; None = unknown
+    metrics: str = ""  # `ip:port[/path]` of its metrics; empty: `address`, and the usual path
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

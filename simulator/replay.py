@@ -5,7 +5,7 @@ engines (core), who may send (admission), what it all comes to (summary).
 
 Time jumps from event to event: an arrival, the end of a pass on a pod, an outage, the router's alarm.  At the same
 instant arrivals come first, so a pod's next pass has them.  The router sees what a gateway sees: its own counts, ends,
-health.  `slo` is what requests are promised.
+health, and what engines say of themselves when it is their turn (scraping).  `slo` is what requests are promised.
 """
 
 import heapq
@@ -23,6 +23,7 @@ from simulator.admission import Admission
 from simulator.core.engine import Engine, Step, TooLongError
 from simulator.core.sequence import Sequence as Answer
 from simulator.outages import Outage, OutageKind
+from simulator.scraping import Scraping
 from simulator.traces import TraceRequest, block_hashes, unknown_blocks
 
 MODEL = "model"
@@ -114,6 +115,7 @@ class Replay(Generic[Ticket]):
         speedup: float = 1.0,
         outages: Iterable[Outage] = (),
         slo: Slo | None = None,
+        scraping: Scraping | None = None,
     ) -> None:
         self._trace = trace
         self._engines = engines
@@ -121,6 +123,7 @@ class Replay(Generic[Ticket]):
         self._strategy = strategy
         self._admission = admission
         self._speedup = speedup
+        self._scraping = scraping or Scraping(engines, lambda _pod, _now_s: None, inf)
         self._block_tokens = next(iter(engines.values())).profile.block_tokens
         self._order = count()
         self._events: list[tuple[float, int, PodId, Step | Outage]] = [  # a heap: ends of passes, outages to come
@@ -143,7 +146,7 @@ class Replay(Generic[Ticket]):
             self._now_s = arrived_s
             self._arrive(serial, request, arrived_s)
             progress(1)
-        self._advance(float("inf"))
+        self._advance(inf)
         return self.calls
 
     def alarm(self, at_s: float) -> None:
@@ -163,6 +166,7 @@ class Replay(Generic[Ticket]):
         while self._events and self._events[0][0] < before_s:
             now_s, _, pod, event = heapq.heappop(self._events)
             self._now_s = now_s
+            self._scraping.advance(now_s, self._under_way)
             if isinstance(event, Outage):
                 self._strike(event, now_s)
             elif event is ALARM:
@@ -194,6 +198,7 @@ class Replay(Generic[Ticket]):
         self._down.add(pod)
 
     def _begin_pass(self, pod: PodId, now_s: float) -> None:
+        self._scraping.end_pass(pod, now_s)
         if pod in self._down:
             self._down.remove(pod)
             self._router.set_health(pod, True)
@@ -228,6 +233,8 @@ class Replay(Generic[Ticket]):
             block_tokens=self._block_tokens,
             slo=self._slo,
         )
+        self._scraping.advance(now_s, self._under_way)
+        self._scraping.decide(now_s)
         self._router.enter(asked, self._strategy, now_s, partial(self._routed, call))
 
     def _routed(self, call: Call, outcome: Ticket | NoCandidateError) -> None:

@@ -87,14 +87,14 @@ def test_when_all_have_failed_all_are_tried() -> None:
 
 def test_signals_are_the_pods_until_they_are_stale_and_a_restart_empties_its_cache() -> None:
     fleet = a_fleet(an_endpoint("a"))
-    fleet.read("a", Readings({Signal.KV_USAGE: 0.5}, cache_tokens=600, started_s=1.0), fresh_until_s=3.0)
-    fleet.read("nobody", Readings(), fresh_until_s=3.0)
+    fleet.read("a", Readings({Signal.KV_USAGE: 0.5}, cache_tokens=600, started_s=1.0), 0.0, fresh_until_s=3.0)
+    fleet.read("nobody", Readings(), 0.0, fresh_until_s=3.0)
     pod = route(fleet, PROMPT).pod
 
     assert [pod.signal(Signal.KV_USAGE, now_s) for now_s in (3.0, 3.1)] == [0.5, None]
     assert pod.cache.held == pod.cache.budget == 2
 
-    fleet.read("a", Readings(started_s=2.0), fresh_until_s=9.0)
+    fleet.read("a", Readings(started_s=2.0), 0.0, fresh_until_s=9.0)
     assert pod.cache.held == 0
 
 

@@ -283,3 +283,15 @@ async def test_a_limiter_that_refuses_at_once_leaves_nothing_counted():
 
     assert [0, 0, 0] == [pod.in_flight for pod in shop.fleet.pods()]
     assert [0, 0, 0] == [pod.cache.held for pod in shop.fleet.pods()]
+
+
+async def test_prompts_of_different_cache_salts_share_no_blocks():
+    shop = Shop()
+
+    async def held(**fields: str) -> bool:
+        prompt = {"messages": [{"role": "user", "content": "the same " * 500}]}
+        decision = routed(await shop.admit(prompt | fields)).response_headers["x-forebay-decision"]
+        return not decision.startswith("0 of")
+
+    assert [False, False, False] == [await held(cache_salt="one"), await held(cache_salt="two"), await held()]
+    assert [True, True, True] == [await held(cache_salt="one"), await held(cache_salt="two"), await held()]
