@@ -23,12 +23,10 @@ from routing.types import Candidates, PodView, RouteRequest, Scored
 
 ALPHA = 2.0
 """1.5 to 5 behave alike in simulation."""
-CROWD = 0.2
-"""Of the seconds per output token, for each request in flight.  0.1 to 1 behave alike in simulation."""
+CROWD = 0.3
+"""Of the seconds per output token, for each request in flight.  0.1 to 0.5 behave alike in simulation."""
 ADAPTER_S = 0.1
 """To bring an adapter into the batch, and what it pushes out (chosen: tens of megabytes over PCIe, and a slot)."""
-OWED = 0.5
-"""Of what a pod owes, so much counts as waiting (chosen: 1 spreads prompts that should stay together)."""
 ALL = 32
 """Up to so many candidates are all scored."""
 HOLDERS = 8
@@ -74,8 +72,6 @@ class Forebay(Scoring):
             if block_tokens and (lost := cache.regret(ceil(uncached / block_tokens), now_s)):
                 regret_s = lost * block_tokens * speed.token_s
             score = wait_s + prefill_s + regret_s + crowd_s
-            if request.slo is not None:
-                score += OWED * pod.debt_s(now_s)
             parts.append((wait_s, prefill_s, regret_s, crowd_s))
             scores.append(score if now_s >= pod.ramped_s else score * pod.ramp(now_s))
         return Scored(pods, scores, parts)

@@ -69,7 +69,7 @@ def test_a_pod_whose_prompts_in_flight_fill_its_memory_is_closed_until_one_leave
     (pod,) = pods()
     work = Work(1500, 1500, 10, None)
     pod.start(work, -5.0)
-    pod.read(Readings(cache_tokens=2000), inf)
+    pod.read(Readings(cache_tokens=2000), 0.0, inf)
 
     assert closed(pod) == FULL_S
     pod.end(work, 0.0)

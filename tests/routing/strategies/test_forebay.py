@@ -70,7 +70,7 @@ def test_the_reason_gives_the_parts_and_what_is_held() -> None:
     pods[0].free_s = 0.02
     decision = decided("forebay", pods, asking_for(pods, BLOCKS))
 
-    assert decision.reason == "wait 20 + prefill 120 + regret 0 + crowd 6 ms, 500 of 1000 tokens held"
+    assert decision.reason == "wait 20 + prefill 120 + regret 0 + crowd 9 ms, 500 of 1000 tokens held"
     assert decision.fallback == ""
 
 
