@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from routing.scoring import Scoring, normalised
 from routing.strategy import Strategy, Tools
-from routing.types import Candidates, RouteRequest, Scored
+from routing.types import AND, Candidates, RouteRequest, Scored
 
 MOST_WEIGHT = 1000  # contracts section 4
 
@@ -30,6 +30,8 @@ def parse_mixture(text: str) -> list[Share]:
         shares.append(Share(name, int(weight) if colon else 1))
     if not any(share.weight for share in shares):
         raise ValueError("weights are all 0")
+    if len({share.name for share in shares}) < len(shares):  # or a header of thousands would take the gateway's time
+        raise ValueError("a strategy is named twice")
     return shares
 
 
@@ -53,4 +55,4 @@ class Mixture(Scoring):
             looked_at = dict(zip(map(id, scored.pods), normalised(scored.scores), strict=True))
             for index, pod in enumerate(candidates):
                 scores[index] += weight * looked_at.get(id(pod), 1.0)
-        return Scored(candidates, scores, fallback="+".join(fallbacks))
+        return Scored(candidates, scores, fallback=AND.join(dict.fromkeys(fallbacks)))

@@ -166,6 +166,10 @@ class RouteRequest(NamedTuple):
         return max(1.0, self.prompt_tokens - self.match.blocks(pod.cache.slot) * self.block_tokens)
 
 
+AND = "+"
+"""Between what stands in for several parts of a mixture."""
+
+
 class Scored(NamedTuple):
     """What a strategy thought of each pod that it looked at; the lowest score wins."""
 
@@ -183,7 +187,7 @@ class Decision(NamedTuple):
     strategy: str
     fallbacks: tuple[Endpoint, ...] = ()
     fallback: str = ""
-    """Why the strategy did not choose as its name says, a constant of the program; empty: it did."""
+    """Why the strategy did not choose as its name says, constants of the program joined by AND; empty: it did."""
     scored: "Scored | None" = None
 
     def without_scores(self) -> "Decision":

@@ -8,7 +8,8 @@ from collections import Counter
 
 import pytest
 
-from tests.support.stage import PICKS, PODS, Cast, words
+from tests.support.stage import PICKS, PODS, Cast
+
 
 def always(pod: str) -> list[str]:
     """What picks are when chance has no part in them."""
@@ -55,7 +56,7 @@ def test_least_latency_takes_the_pod_that_answered_fastest_by_size(cast: Cast) -
 
 
 def test_vtc_basic_keeps_a_heavy_user_from_the_pods_of_a_light_one(cast: Cast) -> None:
-    first, last = list(PODS)[0], list(PODS)[-1]
+    first, second, *_, last = PODS
     heavy, light = ({"user": cast.stack.user()} for _ in range(2))
     assert 200 == cast.ask("vtc-basic", headers=light).status_code  # counters begin with its first use
     cast.teach(*[("h100", 2000, 1)] * 4, user=heavy["user"])
@@ -63,7 +64,7 @@ def test_vtc_basic_keeps_a_heavy_user_from_the_pods_of_a_light_one(cast: Cast) -
     assert always(last) == cast.picks("vtc-basic", headers=heavy)
     assert always(first) == cast.picks("vtc-basic", headers=light)
     with cast.holding(**{first: 1}):
-        assert always(list(PODS)[1]) == cast.picks("vtc-basic", headers=light)
+        assert always(second) == cast.picks("vtc-basic", headers=light)
 
 
 def test_session_affinity_keeps_a_session_on_its_pod_whatever_the_load(cast: Cast) -> None:

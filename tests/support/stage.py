@@ -46,14 +46,21 @@ class Cast:
         self.adapter = f"{model}-adapter"
         self.engines = engines  # name -> address
         self.reasons: list[str] = []  # of the last picks
+        self.user = stack.user(rpm=100_000, tpm=100_000_000)
         self._debug = debug
         self._held = 0
 
     def ask(
-        self, strategy: str = "", *, pod: str = "", prompt: str = "", headers: Mapping[str, str] | None = None, **body: Any
+        self,
+        strategy: str = "",
+        *,
+        pod: str = "",
+        prompt: str = "",
+        headers: Mapping[str, str] | None = None,
+        **body: Any,
     ) -> httpx.Response:
         """One chat completion of a token, at a certain pod if it is named."""
-        sent = {"external-filter": f"gpu={pod}"} if pod else {}
+        sent: dict[str, str | bytes] = {"user": self.user} | ({"external-filter": f"gpu={pod}"} if pod else {})
         sent |= {"routing-strategy": strategy} if strategy else {}
         messages = [{"role": "user", "content": prompt or "Hello"}]
         body = self.stack.body(**{"model": self.model, "messages": messages, "max_tokens": 1} | body)
@@ -72,17 +79,15 @@ class Cast:
         return pods
 
     def teach(self, *work: tuple[str, int, int], user: str = "") -> None:
-        """Have pods answer requests of so many prompt and output tokens, side by side; returns when that is counted."""
-        headers = {"user": user} if user else {}
-        before = {pod: self.state(pod)["processed"] for pod, _, _ in work}
+        """Have pods answer requests of so many prompt and output tokens, side by side; returns when all is learned."""
 
         def one(pod: str, prompt: int, output: int) -> int:
+            headers = {"user": user or self.user}
             return self.ask(pod=pod, prompt=words(prompt), max_tokens=output, headers=headers).status_code
 
         with ThreadPoolExecutor(len(work)) as threads:
             assert {200} == set(threads.map(lambda each: one(*each), work))
-        self.at_rest()
-        until(lambda: all(self.state(pod)["processed"] > was for pod, was in before.items()))
+        self.stack.settled()
 
     @contextlib.contextmanager
     def holding(self, prompt: int = 10, output: int = LONG, model: str = "", **streams: int) -> Iterator[None]:
@@ -101,7 +106,7 @@ class Cast:
     def _stream(self, pod: str, prompt: int, output: int, model: str) -> Iterator[None]:
         messages = [{"role": "user", "content": words(prompt)}]
         body = self.stack.body(model=model or self.model, messages=messages, max_tokens=output, stream=True)
-        headers = {"external-filter": f"gpu={pod}"}
+        headers = {"external-filter": f"gpu={pod}", "user": self.user}
         with self.stack.users.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer:
             assert (200, f"{self.model}-{pod}") == (answer.status_code, answer.headers["target-pod"])
             yield
