@@ -84,6 +84,10 @@ class Ledger:
         self._count(opened, settlement)
         self._note_idle()
 
+    def failed_at(self, address: str) -> None:
+        """An engine failed an attempt; what becomes of the request, which Envoy sends on, is told by its end."""
+        self._fleet.failed_at(address, self._clock())
+
     def expire(self) -> None:
         """Settle by estimate what closed longer ago than the grace."""
         deadline = self._clock() - self._grace_s

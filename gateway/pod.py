@@ -68,7 +68,7 @@ class Pod(Load):
         self.cache = cache
         self.gone = False
         self.failures = 0  # in a row, those of one moment counted once
-        self._ready_s = -inf  # when it may be tried again
+        self._ready_s = -inf  # when it may be tried again, or came back
         self.ramped_s = joined_s + RAMP_S
         self._readings = NOTHING
         self.used_s: dict[str, float] = {}  # adapter -> when it was asked for last
@@ -105,11 +105,11 @@ class Pod(Load):
         self._signals = {signal: value for signal, value in readings.signals.items() if 0 <= value < inf}
         self._fresh_until_s = fresh_until_s
 
-    def answered(self, failed: bool, now_s: float) -> None:
-        """A request came back.  One that fails while the pod is set aside was under way before: it says nothing new."""
+    def answered(self, failed: bool, sent_s: float, now_s: float) -> None:
+        """A request came back.  If it was sent before the pod was set aside, or came back, its failure is no news."""
         if not failed:
-            self.failures, self._ready_s = 0, -inf
-        elif now_s >= self._ready_s:
+            self.failures, self._ready_s = 0, now_s
+        elif sent_s >= self._ready_s:
             self.failures += 1
             self._ready_s = now_s + min(FIRST_ASIDE_S * 2 ** (self.failures - 1), LONGEST_ASIDE_S)
 
