@@ -63,6 +63,8 @@ def state(pod: Pod, now_s: float) -> dict[str, object]:
         "address": pod.endpoint.address,
         "models": pod.endpoint.models,
         "state": pod.state.value,
+        "failures": pod.failures,
+        "aside": pod.is_aside(now_s),
         "in_flight": pod.in_flight,
         "prefill_tokens": pod.prefill_tokens,
         "resident_tokens": pod.resident_tokens,

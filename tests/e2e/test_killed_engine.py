@@ -17,6 +17,8 @@ from tests.support.outage import MODEL, Load, Stack, ask, labels, request, runni
 from tests.support.polling import until
 from tests.support.ports import free_address
 from tests.support.programs import Program, program
+from tests.support.stage import LONG, PICKS, Cast
+from tests.support.waiting import until as until_true
 
 pytestmark = pytest.mark.e2e
 
@@ -37,7 +39,7 @@ class Four:
     def load(self) -> Load:
         """Streams and plain requests by all sorts of strategies, without end."""
         plain = [request(max_tokens=20, strategy=strategy) for strategy in STRATEGIES]
-        streams = [request(max_tokens=20, strategy=strategy, stream=True) for strategy in STRATEGIES]
+        streams = [request(max_tokens=100, strategy=strategy, stream=True) for strategy in STRATEGIES]
         return Load(self.stack.port, plain + streams).start()
 
     async def kill(self) -> float:
@@ -110,7 +112,7 @@ async def test_only_single_trials_at_growing_distances_go_to_an_engine_that_fail
 
     first, *trials = moments(dug.posts_s)
     assert [1] * len(trials) == trials
-    assert first <= 4  # what was on its way while the first failure was told
+    assert first <= 4  # what was on its way when the first failure was told; answers take a hundred times as long
     assert len(load.since(killed_s)) > 50
     assert_none_was_lost(load, killed_s)
 
@@ -129,3 +131,15 @@ async def test_nothing_goes_to_an_engine_that_fails_its_health_checks(tmp_path: 
 
     assert seen == len(dug.posts_s)
     assert_none_was_lost(load, killed_s)
+
+
+def test_a_refused_connection_sets_an_engine_aside_while_its_request_is_answered_elsewhere(cast: Cast):
+    cast.describe({"l4": free_address()}, strategy="least-request")
+    with (
+        cast.holding(a100=1, h100=1, l20=1),
+        cast.stack.stream(cast.user, model=cast.model, max_tokens=LONG) as answer,
+    ):
+        assert (200, False) == (answer.status_code, answer.headers["target-pod"].endswith("l4"))
+        until_true(lambda: cast.state("l4")["aside"])
+        assert {200} == {cast.ask().status_code for _ in range(PICKS)}
+        assert f"{cast.model}-l4" not in [latest["chosen"] for latest in cast.decisions()[:PICKS]]

@@ -2,7 +2,6 @@
 
 import re
 
-import httpx
 import pytest
 
 from routing.table import STRATEGIES
@@ -121,7 +120,7 @@ def test_a_selector_that_is_none_is_400_and_one_that_matches_nothing_503(cast: C
 def test_the_latest_decisions_show_every_candidate_and_can_be_put_to_any_strategy(cast: Cast) -> None:
     with cast.holding(a100=1, h100=1, l20=1):
         cast.picks("least-request", 1)
-        latest = httpx.get(cast.stack.variables["HTTP"] + "/debug/decisions", trust_env=False).json()[0]
+        latest = cast.decisions()[0]
 
     assert ("least-request", f"{cast.model}-l4", cast.reasons[0]) == (
         latest["strategy"], latest["chosen"], latest["reason"],

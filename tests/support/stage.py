@@ -134,6 +134,10 @@ class Cast:
         """One of them."""
         return next(state for state in self.states() if state["pod"] == f"{self.model}-{pod}")
 
+    def decisions(self) -> list[dict[str, Any]]:
+        """The latest, newest first."""
+        return list(self._debug.get("/debug/decisions").json())
+
     def signals(self, signal: str, condition: Callable[[Mapping[str, float | None]], object]) -> None:
         """Wait until what the engines say of themselves, by pod, is so."""
         until(lambda: condition({pod: self.state(pod)["signals"][signal] for pod in PODS}))
