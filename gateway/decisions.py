@@ -73,6 +73,7 @@ def state(pod: Pod, now_s: float) -> dict[str, object]:
         "processed": pod.processed(now_s),
         "latency_s": pod.latency_s,
         "ramp": pod.ramp(now_s),
+        "warm": [model for model in pod.endpoint.models if pod.is_warm(model, now_s)],
         "speed": {"known": speed.known, "fixed_s": speed.fixed_s, "token_s": speed.token_s, "output_s": speed.output_s},
         "cache": {
             "held": cache.held,
@@ -92,6 +93,7 @@ def _shown(entry: Entry) -> dict[str, object]:
             "prompt_tokens": request.prompt_tokens,
             "output_tokens": request.output_tokens,
             "block_tokens": request.block_tokens,
+            "session": request.session,
             "held": {pod.endpoint.id: held_tokens(request, pod) for pod in (scored.pods if scored else ())},
         },
         "strategy": decision.strategy,

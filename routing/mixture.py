@@ -44,15 +44,16 @@ class Mixture(Scoring):
         super().__init__(tools)
         self.name = text  # type: ignore[misc]  # the only strategy whose name is its own and not its class's
         self._parts = [(strategy, weight) for strategy, weight in parts if weight]
+        self.parts = tuple(strategy.name for strategy, _ in self._parts)  # type: ignore[misc]  # likewise
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: D102  the base says it
-        scores = [0.0] * len(candidates)
+        columns = []
         fallbacks = []
         for strategy, weight in self._parts:
             scored = strategy.score(request, candidates, now_s)
             if scored.fallback:
                 fallbacks.append(scored.fallback)
             looked_at = dict(zip(map(id, scored.pods), normalised(scored.scores), strict=True))
-            for index, pod in enumerate(candidates):
-                scores[index] += weight * looked_at.get(id(pod), 1.0)
-        return Scored(candidates, scores, fallback=AND.join(dict.fromkeys(fallbacks)))
+            columns.append([weight * looked_at.get(id(pod), 1.0) for pod in candidates])
+        parts = list(zip(*columns, strict=True))
+        return Scored(candidates, list(map(sum, parts)), parts, AND.join(dict.fromkeys(fallbacks)))

@@ -1,11 +1,15 @@
 """How a request names its strategy: header, mixture, policy and selector, on four unequal engines."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.cli import main
 from routing.table import STRATEGIES
-from tests.support.stage import PICKS, PODS, Cast, words
+from tests.support.stage import PICKS, Cast, words
 
 PART = 512
 """Tokens of a quarter of a prompt: 2 blocks."""
@@ -117,14 +121,22 @@ def test_a_selector_that_is_none_is_400_and_one_that_matches_nothing_503(cast: C
     assert 200 == cast.ask(headers={"external-filter": ""}).status_code
 
 
-def test_the_latest_decisions_show_every_candidate_and_can_be_put_to_any_strategy(cast: Cast) -> None:
+def test_the_latest_decision_shows_every_candidate_and_can_be_explained_with_the_same_table(
+    cast: Cast, tmp_path: Path
+) -> None:
+    asked = {"external-filter": "memory=small", "x-session-id": "mine"}
+    mixture = "least-request:2,session-affinity"
     with cast.holding(a100=1, h100=1, l20=1):
-        cast.picks("least-request", 1)
+        cast.picks(mixture, 1, headers=asked)
         latest = cast.decisions()[0]
+        files = [tmp_path / "request.json", tmp_path / "fleet.json"]
+        for file, page in zip(files, (latest, cast.states()), strict=True):
+            file.write_text(json.dumps(page))
+        explained = CliRunner().invoke(
+            main, ["explain", str(files[0]), "--fleet", str(files[1]), "--strategy", mixture]
+        )
 
-    assert ("least-request", f"{cast.model}-l4", cast.reasons[0]) == (
-        latest["strategy"], latest["chosen"], latest["reason"],
-    )  # fmt: skip
-    assert {f"{cast.model}-{pod}": pod != "l4" for pod in PODS} == {
-        candidate["pod"]: candidate["score"] for candidate in latest["candidates"]
-    }
+    assert (mixture, f"{cast.model}-l4", cast.reasons[0]) == (latest["strategy"], latest["chosen"], latest["reason"])
+    rows = [[str(row["pod"]), f"{row['score']:.6g}"] for row in latest["candidates"]]
+    assert [f"{cast.model}-{pod}" for pod in ("a100", "l20", "l4")] == sorted(pod for pod, _ in rows)
+    assert rows == [line.split()[:2] for line in explained.output.splitlines()[1:-1]], explained.output

@@ -56,3 +56,13 @@ def test_the_mixture_goes_by_its_own_text_and_tells_its_parts_fallbacks() -> Non
 
 def test_what_stands_in_for_two_parts_alike_is_told_once() -> None:
     assert pick("prefix-cache,prefix-cache-and-load,session-affinity").fallback == "no-blocks+no-session"
+
+
+def test_each_parts_share_of_the_score_is_told() -> None:
+    parts = [(build(share.name, TOOLS), share.weight) for share in parse_mixture("least-request:2,random:0,least-load")]
+    mixture = Mixture("a mixture", parts, TOOLS)
+    scored = mixture.score(RouteRequest(MODEL), pods_with(0, 4, 1), 0.0)
+
+    assert mixture.parts == ("least-request", "least-load")
+    assert scored.parts == [(0.0, 0.0), (2.0, 0.0), (0.5, 0.0)]
+    assert scored.scores == [0.0, 2.0, 0.5]
