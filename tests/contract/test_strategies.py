@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from routing.strategy import Finished, Strategy, Tools
 from routing.table import STRATEGIES, build
 from routing.types import Decision, RouteRequest, Signal
 from tests.support.pods import MODEL, a_fleet, an_endpoint, pods_with, refusal
+from tests.support.steps import steps
 
 REQUEST = RouteRequest(MODEL, user="u", prompt_tokens=100, output_tokens=10)
 BLOCKS = tuple(range(1, 9))
@@ -150,3 +152,31 @@ def test_it_takes_events_about_pods_it_never_picked(name: str) -> None:
     chooser.observe(Finished("elsewhere", REQUEST, 1.0, failed=True))
 
     assert chooser.pick(REQUEST, pods(3), 2.0).pod.id in {"p0", "p1", "p2"}
+
+
+CONSTANT = {"forebay", "power-of-two", "random"}
+"""Their docstrings say that a pick among very many pods costs no more than one among some; all others are O(pods)."""
+
+
+class ReadAloud:
+    """A pod every read of which takes Python's steps, so that none is hidden in a loop of C's."""
+
+    def __init__(self, pod: Pod) -> None:
+        self._pod = pod
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pod, name)
+
+
+@every_strategy
+@every_state
+def test_a_pick_takes_as_many_steps_as_it_says(name: str, learned: bool) -> None:
+    def taken(count: int) -> int:
+        chooser, known = strategy(name), pods(count, learned=learned)
+        request, candidates = asked(known), tuple(map(ReadAloud, known))
+        chooser.pick(request, candidates, 1.0)  # type: ignore[arg-type]  # they read like pods
+        return steps(lambda: chooser.pick(request, candidates, 1.0))  # type: ignore[arg-type]  # likewise
+
+    growth = taken(10_000) / taken(1000)
+
+    assert growth < (1.1 if name in CONSTANT else 10.1)
