@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gateway.pod import Pod
 from routing.strategy import Strategy
-from routing.types import Decision, PodView, RouteRequest, Scored, Signal
+from routing.types import Decision, RouteRequest, Scored, Signal
 
 KEPT = 256
 """Decisions (chosen: a busy second's worth, about a megabyte with many pods)."""
@@ -45,14 +45,8 @@ def candidates(request: RouteRequest, scored: Scored, parts: tuple[str, ...]) ->
     for index in sorted(range(len(scored.pods)), key=scored.scores.__getitem__):
         pod = scored.pods[index]
         named = dict(zip(parts, scored.parts[index], strict=True)) if scored.parts else {}
-        held = held_tokens(request, pod)
-        rows.append({"pod": pod.endpoint.id, "score": scored.scores[index], **named, "held": held})
+        rows.append({"pod": pod.endpoint.id, "score": scored.scores[index], **named, "held": request.held(pod)})
     return rows
-
-
-def held_tokens(request: RouteRequest, pod: PodView) -> float:
-    """How many tokens of the prompt the pod is believed to hold."""
-    return request.match.blocks(pod.cache.slot) * request.block_tokens
 
 
 def state(pod: Pod, now_s: float) -> dict[str, object]:
@@ -94,7 +88,7 @@ def _shown(entry: Entry) -> dict[str, object]:
             "output_tokens": request.output_tokens,
             "block_tokens": request.block_tokens,
             "session": request.session,
-            "held": {pod.endpoint.id: held_tokens(request, pod) for pod in (scored.pods if scored else ())},
+            "held": {pod.endpoint.id: request.held(pod) for pod in (scored.pods if scored else ())},
         },
         "strategy": decision.strategy,
         "reason": decision.reason,

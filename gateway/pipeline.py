@@ -62,7 +62,7 @@ from ratelimit.limits import (
     Verdict,
 )
 from ratelimit.limits import Refused as OverLimit
-from routing.blocks import BLOCK_BYTES, block_hashes
+from routing.blocks import BLOCK_BYTES, SHORT, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
@@ -201,6 +201,7 @@ class Pipeline:
             request.stream,
         )
         prompt = request.prompt_text()
+        block_tokens = BLOCK_BYTES * estimate.prompt_tokens / max(1, len(prompt))
         route = RouteRequest(
             model=request.model,
             user=user or "",
@@ -210,7 +211,8 @@ class Pipeline:
             subset=command.subset,
             selector=_selector(headers.get("external-filter")),
             blocks=block_hashes(prompt, request.model),
-            block_tokens=BLOCK_BYTES * estimate.prompt_tokens / max(1, len(prompt)),
+            block_tokens=block_tokens,
+            short_tokens=SHORT * block_tokens,
         )
         strategy = self._strategy(route.model, headers)
         self._check(route)

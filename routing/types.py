@@ -146,6 +146,7 @@ class RouteRequest(NamedTuple):
     prompt_tokens: int = 0  # estimated
     output_tokens: int = 0  # expected
     session: str = ""
+    short_tokens: float = 0.0  # by so many the first block is shorter than others
     subset: frozenset[str] | None = None  # addresses (`ip:port` or `ip`) the proxy allows; None = all
     selector: Selector | None = None  # labels the client asks for; None = any
     blocks: Sequence[int] = ()
@@ -161,9 +162,14 @@ class RouteRequest(NamedTuple):
         """Return the request as it may be kept while it is answered: its blocks are many."""
         return RouteRequest._make((*self[:-3], (), *self[-2:]))
 
+    def held(self, pod: PodView) -> float:
+        """Return how many prompt tokens the pod is believed to hold."""
+        blocks = self.match.blocks(pod.cache.slot)
+        return blocks * self.block_tokens - self.short_tokens if blocks else 0.0
+
     def uncached(self, pod: PodView) -> float:
         """Return how many prompt tokens the pod would have to compute; at least the last one."""
-        return max(1.0, self.prompt_tokens - self.match.blocks(pod.cache.slot) * self.block_tokens)
+        return max(1.0, self.prompt_tokens - self.held(pod))
 
 
 AND = "+"
