@@ -201,7 +201,7 @@ class Pipeline:
             request.stream,
         )
         prompt = request.prompt_text()
-        block_tokens = BLOCK_BYTES * estimate.prompt_tokens / max(1, len(prompt))
+        block_tokens = BLOCK_BYTES * estimator.text_tokens(size) / max(1, len(prompt))
         route = RouteRequest(
             model=request.model,
             user=user or "",

@@ -5,23 +5,10 @@ from collections.abc import Mapping
 import pytest
 
 from tests.support.own_engine import own_engine
-from tests.support.stage import LOADED, PICKS, PODS, Cast, words
+from tests.support.stage import LOADED, PICKS, PODS, Cast, always, words
 
 HALF = 2048
 """Tokens of the half of a prompt: 8 blocks."""
-
-
-def always(pod: str) -> list[str]:
-    """What picks are when chance has no part in them."""
-    return [pod] * PICKS
-
-
-def learned(cast: Cast) -> Cast:
-    """The cast with every pod's speed known."""
-    sizes = [(10, 1), (1000, 1), (10, 8), (500, 4)]
-    for _ in range(2):
-        cast.teach(*((pod, *size) for pod in PODS for size in sizes))
-    return cast
 
 
 def fallbacks(cast: Cast, strategy: str, reason: str) -> float:
@@ -104,25 +91,23 @@ def test_a_prompt_without_a_block_goes_by_load_and_says_so(cast: Cast, strategy:
     assert PICKS == fallbacks(cast, strategy, "no-blocks") - before
 
 
+def test_a_lora_adapter_is_served_where_it_is_loaded_and_preferably_where_it_is_active(learned: Cast) -> None:
+    with learned.holding(l20=1, model=learned.adapter):
+        assert always("l20") == learned.picks(model=learned.adapter)
+        assert {"l20": True, "l4": False} == {
+            pod: learned.adapter in learned.state(pod)["warm"] for pod in ("l20", "l4")
+        }
+    assert set(LOADED) == set(learned.picks("random", 24, model=learned.adapter))
+
+
 def test_the_default_takes_the_pod_it_learned_to_be_fast_and_leaves_it_for_one_that_holds_the_prompt(
-    cast: Cast,
+    learned: Cast,
 ) -> None:
-    learned(cast)
     prompt = words(3 * HALF)
-    with cast.holding(h100=1):
-        assert always("h100") == cast.picks(prompt=words(HALF))
+    with learned.holding(h100=1):
+        assert always("h100") == learned.picks(prompt=words(HALF))
 
-    cast.ask(pod="l4", prompt=prompt)
-    cast.at_rest()
-    assert always("l4") == cast.picks(prompt=prompt)
-    assert all(reason.startswith("wait ") and "fallback" not in reason for reason in cast.reasons)
-
-
-def test_a_lora_adapter_is_served_where_it_is_loaded_and_preferably_where_it_is_active(cast: Cast) -> None:
-    cast.set_speed("l4", factor=3)  # or it would be slower than the other by more than an adapter costs
-    learned(cast)
-    assert always("h100") == cast.picks(prompt=words(HALF))
-
-    with cast.holding(l20=1, model=cast.adapter):
-        assert always("l20") == cast.picks(model=cast.adapter)
-    assert set(LOADED) == set(cast.picks("random", 24, model=cast.adapter))
+    learned.ask(pod="l20", prompt=prompt)
+    learned.at_rest()
+    assert always("l20") == learned.picks(prompt=prompt)
+    assert all(reason.startswith("wait ") and "fallback" not in reason for reason in learned.reasons)

@@ -8,12 +8,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.stage import PICKS, PODS, Cast
-
-
-def always(pod: str) -> list[str]:
-    """What picks are when chance has no part in them."""
-    return [pod] * PICKS
+from tests.support.stage import PICKS, PODS, Cast, always
 
 
 def test_least_request_takes_the_pod_with_fewest_in_flight_though_it_is_the_slowest(cast: Cast) -> None:

@@ -37,6 +37,11 @@ LONG = 4000
 _CONFIG = "health: {interval_s: 5}\nscrape: {interval_s: 1}"
 
 
+def always(pod: str) -> list[str]:
+    """What picks are when chance has no part in them."""
+    return [pod] * PICKS
+
+
 class Cast:
     """Four pods of one model that nobody has used before."""
 
