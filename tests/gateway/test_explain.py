@@ -30,7 +30,7 @@ def a_used_fleet() -> Fleet:
             RouteRequest(MODEL, prompt_tokens=900, output_tokens=5, blocks=blocks, block_tokens=300), "forebay", NOW_S
         )
     for pod in fleet.pods():
-        fleet.read(pod.endpoint.id, Readings({Signal.KV_USAGE: pod.in_flight / 10}), fresh_until_s=NOW_S)
+        fleet.read(pod.endpoint.id, Readings({Signal.KV_USAGE: pod.in_flight / 10}), 0.0, fresh_until_s=NOW_S)
     return fleet
 
 
@@ -66,7 +66,7 @@ def test_what_narrowed_and_slowed_the_choice_is_in_the_files(tmp_path: Path, str
     sizes = {"a": "large", "b": "large", "c": "small"}
     pods = [an_endpoint(name, models=(MODEL, "adapter"), labels={"size": size}) for name, size in sizes.items()]
     fleet.replace(a_description(*pods, new), NOW_S - 5)
-    fleet.read("b", Readings(adapters=frozenset(["adapter"])), fresh_until_s=NOW_S)
+    fleet.read("b", Readings(adapters=frozenset(["adapter"])), NOW_S, fresh_until_s=NOW_S)
     request = RouteRequest("adapter", prompt_tokens=900, session="mine", selector=parse_selector("size=large"))
     for narrowed in (request, request._replace(selector=None)):
         pages = [state(pod, NOW_S) for pod in fleet.pods()]

@@ -260,7 +260,9 @@ async def test_names_that_clients_make_up_are_not_remembered():
 
 
 async def test_what_no_pod_can_answer_in_time_is_refused_until_one_can_and_charges_nothing():
-    shop = Shop(Settings(routing=RoutingSettings(slo_ttft_s=1.0)), users={"lgy": User("lgy", 3, 10_000)})
+    shop = Shop(
+        Settings(routing=RoutingSettings(slo_ttft_s=1.0, longest_wait_s=0)), users={"lgy": User("lgy", 3, 10_000)}
+    )
     for pod in shop.fleet.pods():
         pod.speed.known = True
         pod.start(Work(0, 50_000, 0, None), shop.now_s)
@@ -298,3 +300,15 @@ async def test_a_short_prompt_does_not_make_blocks_look_longer_than_they_are():
         await shop.admit({"messages": [{"role": "user", "content": "x" * length}]})
     long, short = (entry["request"]["block_tokens"] for entry in shop.fleet.decisions.page())
     assert short == pytest.approx(long, rel=0.1)
+
+
+async def test_prompts_of_different_cache_salts_share_no_blocks():
+    shop = Shop()
+
+    async def held(**fields: str) -> bool:
+        prompt = {"messages": [{"role": "user", "content": "the same " * 500}]}
+        decision = routed(await shop.admit(prompt | fields)).response_headers["x-forebay-decision"]
+        return not decision.startswith("0 of")
+
+    assert [False, False, False] == [await held(cache_salt="one"), await held(cache_salt="two"), await held()]
+    assert [True, True, True] == [await held(cache_salt="one"), await held(cache_salt="two"), await held()]
