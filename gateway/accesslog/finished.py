@@ -75,9 +75,17 @@ def _seen(entry: data.HTTPAccessLogEntry) -> Seen:
         cut=flags is not None and (flags.downstream_connection_termination or flags.downstream_remote_reset),
         broken=flags is not None and any(getattr(flags, flag) for flag in _BROKEN_OFF),
         response_bytes=entry.response.response_body_bytes,
-        duration_s=common.duration.seconds + common.duration.nanos / 1e9 if common.HasField("duration") else None,
+        duration_s=_upstream_s(common),
         upstream=_upstream(common),
     )
+
+
+def _upstream_s(common: data.AccessLogCommon) -> float | None:
+    """What the engine that answered took: the whole request may have waited in the gateway, or failed elsewhere first."""
+    began, ended = common.time_to_first_upstream_tx_byte, common.time_to_last_upstream_rx_byte
+    if not (common.HasField("time_to_first_upstream_tx_byte") and common.HasField("time_to_last_upstream_rx_byte")):
+        return None
+    return ended.seconds - began.seconds + (ended.nanos - began.nanos) / 1e9
 
 
 def _upstream(common: data.AccessLogCommon) -> str:

@@ -18,7 +18,8 @@ def an_entry(message: service.StreamAccessLogsMessage, exchange: str | None, **u
     common = entry.common_properties
     common.upstream_remote_address.socket_address.address = "10.0.0.1"
     common.upstream_remote_address.socket_address.port_value = 8000
-    common.duration.seconds, common.duration.nanos = 2, 500_000_000
+    common.time_to_first_upstream_tx_byte.nanos = 750_000_000
+    common.time_to_last_upstream_rx_byte.seconds, common.time_to_last_upstream_rx_byte.nanos = 3, 250_000_000
     if exchange is not None:
         put(entry, "forebay", exchange=exchange)
     if usage:
@@ -53,10 +54,11 @@ def test_a_number_of_tokens_that_cannot_be_is_unknown_and_costs_no_other_entry(t
     assert [None, Usage(stated_total=3)] == [seen.usage for _, seen in decode(message.SerializeToString()).ends]
 
 
-def test_a_duration_that_envoy_did_not_tell_is_unknown():
+@pytest.mark.parametrize("field", ["time_to_first_upstream_tx_byte", "time_to_last_upstream_rx_byte"])
+def test_a_time_that_envoy_did_not_tell_is_unknown(field: str):
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1")
-    message.http_logs.log_entry[0].common_properties.ClearField("duration")
+    message.http_logs.log_entry[0].common_properties.ClearField(field)
     ((_, seen),) = decode(message.SerializeToString()).ends
     assert seen.duration_s is None
 
