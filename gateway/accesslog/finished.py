@@ -81,7 +81,7 @@ def _seen(entry: data.HTTPAccessLogEntry) -> Seen:
 
 
 def _upstream_s(common: data.AccessLogCommon) -> float | None:
-    """What the engine that answered took: the whole request may have waited in the gateway, or failed elsewhere first."""
+    """What the engine that answered took.  The request may have waited in the gateway before, or failed elsewhere."""
     began, ended = common.time_to_first_upstream_tx_byte, common.time_to_last_upstream_rx_byte
     if not (common.HasField("time_to_first_upstream_tx_byte") and common.HasField("time_to_last_upstream_rx_byte")):
         return None
