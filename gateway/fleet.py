@@ -159,7 +159,6 @@ class Fleet:
             candidates = [pod for pod in candidates if not pod.is_aside(now_s)] or candidates
         blocks = request.blocks
         if blocks:
-            self._index.reuse.saw(blocks, now_s)
             request = request.matched(self._index.match(blocks))
         chooser = self._strategy(strategy)
         decision = chooser.pick(request, candidates, now_s)
@@ -173,6 +172,7 @@ class Fleet:
             decision = decision._replace(reason=f"{decision.reason}, none healthy")
         work = self._start(pod, request, now_s)
         if blocks:
+            self._index.reuse.saw(blocks, now_s)  # not of every attempt to send what waits
             request = request.without_blocks()
         self.decisions.add(now_s, request, decision, chooser)
         return Ticket(request, decision.without_scores(), pod, work, other)
