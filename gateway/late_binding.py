@@ -6,7 +6,7 @@ requests (routing.fair_queue), when a pod is open (routing.overload), timers and
 A model without a promise (`Slo`) has no queue.  Nobody waits while a pod is open and nobody else waits.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
@@ -18,6 +18,11 @@ from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo
 
 MARGIN = 0.95
 """Of the promised time to the first token, what a prediction may take (chosen)."""
+
+LOOK_S = 0.5
+"""While somebody waits pods are looked at this often at least: one may have come or recovered (chosen)."""
+ANYWHERE: Hashable = (None, None)
+"""`Waiting.among` of who takes any pod of the model."""
 
 Outcome = Ticket | NoCandidateError
 Tell = Callable[[Outcome], None]
@@ -36,6 +41,11 @@ class Waiting:
         self.last_s = inf  # when it must be sent at the latest
         self.waits = False
 
+    @property
+    def among(self) -> Hashable:
+        """Which pods it may go to.  Who waits for some of them does not hold up those that may go elsewhere."""
+        return (self.request.subset, self.request.selector)
+
 
 class _Queue:
     """One model's: the order of those that wait, and by when they must be sent."""
@@ -53,6 +63,19 @@ class _Queue:
     def remove(self, waiting: Waiting) -> None:
         waiting.waits = False
         self.order.remove(waiting.request.user, waiting)
+        if not self.order:
+            self._deadlines.clear()
+
+    def before(self, waiting: Waiting) -> Waiting | None:
+        """Return the first, itself included, that waits for the same pods or for any."""
+        rivals = {ANYWHERE, waiting.among}
+        return next((other for _, other in self.order if other.among in rivals), None)
+
+    def next(self, closed: set[Hashable]) -> Waiting | None:
+        """Return who is next; None when all that are before the next have closed pods."""
+        if ANYWHERE in closed:
+            return None
+        return next((waiting for _, waiting in self.order if waiting.among not in closed), None)
 
     def late(self, now_s: float) -> Iterator[Waiting]:
         """Those whose time has come."""
@@ -86,7 +109,7 @@ class LateBinding:
         queue = self._queues.get(model)
         if queue is None:
             queue = self._queues[model] = _Queue()
-        if not queue.order:
+        if queue.before(waiting) is None:
             outcome = self._routed(queue, waiting, now_s)
             if not _must_wait(outcome):
                 waiting.tell(outcome)
@@ -136,18 +159,22 @@ class LateBinding:
             return
         waiting.last_s = now_s + longest_s
         queue.push(waiting, work_s, now_s)
-        if queue.order.head()[1] is waiting:
+        if queue.before(waiting) is waiting:
             self._advance(queue, now_s)
 
     def _advance(self, queue: _Queue, now_s: float) -> None:
-        while queue.order:
-            waiting = queue.order.head()[1]
+        closed: set[Hashable] = set()
+        opens_s = inf
+        while (waiting := queue.next(closed)) is not None:
             outcome = self._routed(queue, waiting, now_s)
             if isinstance(outcome, NoCandidateError) and _must_wait(outcome):
-                self._refuse_late(queue, outcome.retry_after_s, now_s)
-                return
-            queue.remove(waiting)
-            waiting.tell(outcome)
+                closed.add(waiting.among)
+                opens_s = min(opens_s, outcome.retry_after_s)
+            else:
+                queue.remove(waiting)
+                waiting.tell(outcome)
+        if closed:
+            self._refuse_late(queue, opens_s, now_s)
 
     def _refuse_late(self, queue: _Queue, opens_s: float, now_s: float) -> None:
         """Whoever cannot be sent in time any more leaves; the alarm is for the next of them, or a pod that opens."""
@@ -155,7 +182,7 @@ class LateBinding:
             queue.remove(waiting)
             waiting.tell(_overloaded(opens_s))
         if queue.order:
-            self.alarm(min(now_s + opens_s, queue.next_s))
+            self.alarm(min(now_s + min(opens_s, LOOK_S), queue.next_s))
 
     def _routed(self, queue: _Queue, waiting: Waiting, now_s: float) -> Outcome:
         try:

@@ -9,6 +9,8 @@ keep waiting the service differs by at most 2 max(w_p x longest input, w_q x tok
 """
 
 from bisect import insort
+from collections.abc import Iterator
+from heapq import heapify, heappop
 from typing import Generic, NamedTuple, TypeVar
 
 AGING = 4.0
@@ -62,11 +64,14 @@ class FairQueue(Generic[T]):
         insort(line.places, _Place(now_s + AGING * work_s, self._serial, work_s, item))
         line.work_s += work_s
 
-    def head(self) -> tuple[str, T]:
-        """Return the next user and its next item; there must be one.  O(users that wait)."""
-        counters = self._counters
-        user = min(self._lines, key=lambda name: counters.get(name, 0.0))
-        return user, self._lines[user].places[0].item
+    def __iter__(self) -> Iterator[tuple[str, T]]:
+        """Each user and all its items, the next user and its next item first.  O(users that wait)."""
+        users = [(self._counters.get(user, 0.0), number, user) for number, user in enumerate(self._lines)]
+        heapify(users)
+        while users:
+            user = heappop(users)[2]
+            for place in self._lines[user].places:
+                yield user, place.item
 
     def remove(self, user: str, item: T) -> None:
         """Take an item out; it must be in.  O(its line)."""

@@ -4,9 +4,10 @@ import pytest
 
 from gateway.discovery.description import ModelPolicy
 from gateway.fleet import Ticket
-from gateway.late_binding import MARGIN
+from gateway.late_binding import LOOK_S, MARGIN
 from gateway.settings import RoutingSettings
-from routing.overload import OWED_S
+from routing.overload import LATE_S, OWED_S
+from routing.selectors import parse_selector
 from routing.strategy import Finished
 from routing.types import NoCandidateReason, Slo
 from tests.support.desk import PREFILL_S, REQUEST, SLO, Desk
@@ -129,8 +130,6 @@ def test_who_has_waited_in_vain_is_refused_before_it_is_too_late() -> None:
     desk.fill(seconds=2.0)
     desk.enter("a")
     desk.fill(seconds=100.0)  # against all predictions
-    desk.ring()
-    assert desk.heard == {}
 
     assert desk.ring() == pytest.approx(MARGIN * SLO.ttft_s - PREFILL_S)
 
@@ -146,7 +145,6 @@ def test_nobody_waits_longer_than_envoy_does() -> None:
     desk.enter("b")
 
     assert desk.refusal("b").retry_after_s >= 1.0
-    desk.ring()
     assert desk.ring() == pytest.approx(1.0)
     assert "a" in desk.heard
 
@@ -168,6 +166,42 @@ def test_who_leaves_is_not_sent() -> None:
 
     assert list(desk.heard) == ["stays"]
     assert not stays.waits
+
+
+def test_a_pod_that_joins_is_noticed_though_nothing_ends() -> None:
+    desk = Desk()
+    desk.fill(seconds=5.0)
+    desk.enter("a")
+    desk.fleet.replace(a_description(an_endpoint("p0"), an_endpoint("new")))
+
+    assert desk.ring() <= LOOK_S
+    assert desk.ticket("a").pod.endpoint.id == "new"
+
+
+def test_who_wants_a_busy_pod_holds_up_nobody_who_takes_another() -> None:
+    desk = Desk()
+    desk.fleet.replace(a_description(*(an_endpoint(name, labels={"pod": name}) for name in ("p0", "p1"))))
+    next(desk.fleet.pods()).free_s = LATE_S + 5.0
+    desk.enter("picky", selector=parse_selector("pod=p0"))
+    desk.enter("any", user="v")
+    desk.enter("picky too", selector=parse_selector("pod=p0"))
+
+    assert list(desk.heard) == ["any"]
+    assert desk.ticket("any").pod.endpoint.id == "p1"
+    assert desk.late.waiting() == {MODEL: 2}
+
+
+def test_who_wants_an_open_pod_does_not_overtake_those_who_take_any() -> None:
+    desk = Desk()
+    desk.fleet.replace(a_description(*(an_endpoint(name, labels={"pod": name}) for name in ("p0", "p1"))))
+    desk.fill(seconds=2.0)
+    desk.enter("any")
+    next(desk.fleet.pods()).free_s = 0.0  # open, but nobody has noticed yet
+    desk.enter("picky", user="v", selector=parse_selector("pod=p0"))
+    assert desk.heard == {}
+
+    desk.ring()
+    assert list(desk.heard) == ["any", "picky"]
 
 
 def test_a_pod_that_vanishes_ends_the_wait_with_the_reason() -> None:

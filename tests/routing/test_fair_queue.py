@@ -13,7 +13,7 @@ def drained(queue: FairQueue[str], cost: float = 1.0) -> list[str]:
     """All that wait in their order; each costs its user as much."""
     order = []
     while queue:
-        user, item = queue.head()
+        user, item = next(iter(queue))
         queue.remove(user, item)
         queue.charge(user, cost)
         order.append(item)
@@ -55,7 +55,7 @@ def test_service_counts_by_its_weight() -> None:
         queue.push("a", f"a{number}", 1.0, 0.0)
         queue.push("b", f"b{number}", 1.0, 0.0)
     for _ in range(60):
-        user, item = queue.head()
+        user, item = next(iter(queue))
         queue.remove(user, item)
         queue.charge(user, {"a": 1.0, "b": 3.0}[user])
         served[user] += 1
@@ -95,7 +95,7 @@ def test_a_correction_gives_back_the_turn() -> None:
     queue.charge("b", 5.0)
     queue.charge("a", -9.0)
 
-    assert queue.head() == ("a", "a")
+    assert next(iter(queue)) == ("a", "a")
 
 
 def test_what_is_ahead_is_ones_own_and_as_much_of_each_other() -> None:
@@ -119,7 +119,7 @@ def test_the_difference_of_service_between_users_who_keep_waiting_is_bounded() -
             costs[item] = rng.uniform(1.0, 100.0)
             queue.push(user, item, costs[item], float(number))
     for _ in range(1000):
-        user, item = queue.head()
+        user, item = next(iter(queue))
         queue.remove(user, item)
         queue.charge(user, costs[item])
         served[user] += costs[item]
