@@ -154,9 +154,7 @@ class Fleet:
 
         Raises NoCandidateError and UnknownStrategyError; then nothing is counted.
         """
-        candidates = self._candidates(request)
-        if self._failing:
-            candidates = [pod for pod in candidates if not pod.is_aside(now_s)] or candidates
+        candidates = self._trusted(request, now_s)
         blocks = request.blocks
         if blocks:
             request = request.matched(self._index.match(blocks))
@@ -179,7 +177,7 @@ class Fleet:
 
     def outlook(self, request: RouteRequest, slo: Slo, now_s: float) -> Outlook:
         """Return what a request has before it that must wait.  Raises NoCandidateError."""
-        candidates = self._candidates(request)
+        candidates = self._trusted(request, now_s)
         if request.blocks:
             request = request.matched(self._index.match(request.blocks))
         return overload.outlook(candidates, request, slo, now_s)
@@ -323,6 +321,13 @@ class Fleet:
                 raise NoCandidateError(NoCandidateReason.UNKNOWN_MODEL)
             pods = self._routable[request.model] = self._routable_now(self._serving[request.model])
         return filters.narrowed(pods, request)
+
+    def _trusted(self, request: RouteRequest, now_s: float) -> Sequence[Pod]:
+        """Return the candidates without those that are set aside, unless all are."""
+        candidates = self._candidates(request)
+        if self._failing:
+            return [pod for pod in candidates if not pod.is_aside(now_s)] or candidates
+        return candidates
 
     def _routable_now(self, serving: Sequence[Pod]) -> tuple[Pod, ...]:
         try:

@@ -178,6 +178,17 @@ def test_a_pod_that_joins_is_noticed_though_nothing_ends() -> None:
     assert desk.ticket("a").pod.endpoint.id == "new"
 
 
+def test_a_pod_that_is_set_aside_is_not_reckoned_with() -> None:
+    desk = Desk(pods=2)
+    desk.fill(seconds=12.0)
+    failing = list(desk.fleet.pods())[1]
+    failing.free_s = 0.0
+    desk.fleet.failed_at(failing.endpoint.address, 0.0)
+    desk.enter("a")
+
+    assert desk.refusal("a").why == NoCandidateReason.OVERLOADED
+
+
 def test_who_wants_a_busy_pod_holds_up_nobody_who_takes_another() -> None:
     desk = Desk()
     desk.fleet.replace(a_description(*(an_endpoint(name, labels={"pod": name}) for name in ("p0", "p1"))))
