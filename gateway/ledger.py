@@ -8,7 +8,8 @@ interval later, the access-log entry brings usage.  An entry that never comes le
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.estimates import Estimator, OutputBounds, PromptSize
@@ -49,8 +50,20 @@ class Ledger:
         self._ended: dict[str, OpenRequest] = {}  # of `_open`: closed, waiting for their entry, oldest first
         self._charges: dict[Reservation, tuple[int, int, int]] = {}  # by all but tokens: reserved, used, requests
         self._settling: set[asyncio.Task[None]] = set()
+        self._awaited = 0  # requests that wait for a pod
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @contextmanager
+    def awaiting(self) -> Iterator[None]:
+        """A request waits for a pod and may be opened: until then a drain is not over."""
+        self._awaited += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._awaited -= 1
+            self._note_idle()
 
     def open(self, opened: OpenRequest) -> None:
         """Enter a request that was just counted in flight."""
@@ -105,7 +118,7 @@ class Ledger:
             self.expire()
 
     async def drain(self, limit_s: float) -> bool:
-        """Wait until nothing is open and all is settled, at most `limit_s`; False when the time was up."""
+        """Wait until nothing waits or is open and all is settled, at most `limit_s`; False when the time was up."""
         try:
             async with asyncio.timeout(limit_s):
                 await self._idle.wait()
@@ -185,5 +198,5 @@ class Ledger:
         self._note_idle()
 
     def _note_idle(self) -> None:
-        if not self._open and not self._charges and not self._settling:
+        if not (self._awaited or self._open or self._charges or self._settling):
             self._idle.set()

@@ -191,7 +191,8 @@ class Pipeline:
             turn = Turn(self._late, plan.route, plan.route.slo, plan.strategy, started_s)
             if turn.waits:
                 waits(turn.leave)
-                return await self._admit_later(command, plan, turn)
+                with self._ledger.awaiting():
+                    return await self._admit_later(command, plan, turn)
             ticket = await self._turned(plan, turn)
         asked_s = self._clock()
         try:
