@@ -16,7 +16,7 @@ LATE_S = 1.5
 """The seconds of prefill that a pod may owe, and that a prompt may wait in it for others (chosen: in simulation nothing
 waits in the gateway at 4 times the synthetic trace; half and twice as much served fewer in time at 8 times)."""
 OWED, LATE = 0.5, 0.75
-"""At most so much of the time to the first token that is promised."""
+"""At most so much of the time to the first token that is promised, the prompt's own prefill included."""
 FULL_S = 0.1
 """When a pod whose memory is full is looked at again, unless a request leaves it before (chosen)."""
 AT_ONCE_S = 0.001
@@ -29,6 +29,7 @@ class Outlook(NamedTuple):
     """Of a request that no pod can take now."""
 
     opens_s: float  # until the first could, if nobody else came
+    after_s: float  # from then to its first token: an open pod may have others' prompts to compute
     work_s: float  # of prefill, on the pod that has least to do
     rate: float  # seconds of prefill that all of them do in a second
 
@@ -43,7 +44,7 @@ def closed_s(pod: PodView, request: RouteRequest, slo: Slo, now_s: float) -> flo
     debt_s = pod.debt_s(now_s)
     work_s = pod.speed.prefill_s(request.uncached(pod))
     owed_s = debt_s + work_s - min(OWED_S, OWED * slo.ttft_s) if debt_s else 0.0
-    late_s = pod.free_s - now_s - min(LATE_S, LATE * slo.ttft_s)
+    late_s = pod.free_s - now_s - min(LATE_S, max(0.0, LATE * slo.ttft_s - work_s))
     full_s = FULL_S if _is_full(pod, request) else 0.0
     wait_s = max(min(owed_s, debt_s) / pod.share, late_s, full_s)
     return wait_s if wait_s > AT_ONCE_S else 0.0
@@ -60,11 +61,12 @@ def open_pods(pods: Sequence[Pod], request: RouteRequest, slo: Slo, now_s: float
 
 def outlook(pods: Sequence[PodView], request: RouteRequest, slo: Slo, now_s: float) -> Outlook:
     """Return what a request has to expect that must wait."""
-    return Outlook(
-        min(closed_s(pod, request, slo, now_s) for pod in pods),
-        min(pod.speed.prefill_s(request.uncached(pod)) for pod in pods),
-        sum(pod.share for pod in pods),
+    works_s = [pod.speed.prefill_s(request.uncached(pod)) for pod in pods]
+    opens_s, after_s = min(
+        (opens_s := closed_s(pod, request, slo, now_s), max(0.0, pod.free_s - now_s - opens_s) + work_s)
+        for pod, work_s in zip(pods, works_s, strict=True)
     )
+    return Outlook(opens_s, after_s, min(works_s), sum(pod.share for pod in pods))
 
 
 def _is_full(pod: PodView, request: RouteRequest) -> bool:

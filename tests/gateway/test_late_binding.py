@@ -110,7 +110,7 @@ def test_what_cannot_be_answered_in_time_is_refused_at_once_and_told_when_it_can
     desk.enter("a")
 
     assert desk.refusal("a").why == NoCandidateReason.OVERLOADED
-    assert desk.refusal("a").retry_after_s == pytest.approx(12.0 + PREFILL_S - MARGIN * SLO.ttft_s)
+    assert desk.refusal("a").retry_after_s == pytest.approx(12.0 + LATE_S + PREFILL_S - MARGIN * SLO.ttft_s)
 
 
 def test_what_is_ahead_counts() -> None:
@@ -121,7 +121,7 @@ def test_what_is_ahead_counts() -> None:
         desk.enter(f"n{number}")
         number += 1
 
-    assert number - 1 == pytest.approx((MARGIN * SLO.ttft_s - 2.0) / PREFILL_S, abs=1.5)
+    assert number - 1 == pytest.approx((MARGIN * SLO.ttft_s - LATE_S - 2.0) / PREFILL_S, abs=1.5)
     assert desk.refusal(f"n{number - 1}").retry_after_s < 2 * PREFILL_S
 
 
@@ -131,7 +131,7 @@ def test_who_has_waited_in_vain_is_refused_before_it_is_too_late() -> None:
     desk.enter("a")
     desk.fill(seconds=100.0)  # against all predictions
 
-    assert desk.ring() == pytest.approx(MARGIN * SLO.ttft_s - PREFILL_S)
+    assert desk.ring() == pytest.approx(MARGIN * SLO.ttft_s - LATE_S - PREFILL_S)
 
     assert desk.refusal("a").why == NoCandidateReason.OVERLOADED
     assert desk.late.waiting() == {MODEL: 0}
