@@ -17,9 +17,8 @@ from routing.fair_queue import FairQueue
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo
 
 MARGIN = 0.9
-"""Of the promised time to the first token, what a prediction may take (chosen: when all wait until then, predictions that
-are a twentieth wrong miss the promise for a fifth of them)."""
-
+"""Of the promised time to the first token, what a prediction may take (chosen: with 0.95 a fifth of those who wait in a
+lasting flood miss the promise, with 0.9 a twentieth)."""
 LOOK_S = 0.5
 """While somebody waits pods are looked at this often at least: one may have come or recovered (chosen)."""
 ANYWHERE: Hashable = (None, None)
