@@ -15,9 +15,12 @@ WINDOW_S = 60.0
 ITL_AIM = 0.84
 """Of the time between tokens that is promised: aiming at all of it overshoots (chosen: in simulation 0.84 holds)."""
 GAIN = 0.1
-LEAST_SHARE, MOST_SHARE = 0.1, 1.25
+LEAST_SHARE, MOST_SHARE = 0.002, 1.25
 """One request moves the share of prompts by a tenth at most, never to nothing (chosen; 0.05 to 0.2 behave alike).
 More than 1 makes up for prefill that is believed to be slower than it is; 2 overshoots."""
+SMALL_SHARE = 0.25
+"""Below it the share moves in proportion: of short prompts with long answers hundredths of the time fill the batch, and
+steps of a tenth would go from nothing to too many (chosen)."""
 RESPONSE_S = 10.0
 """As long it takes the engine's own sums to move the share by 1 at most (chosen: 5 to 20 behave alike)."""
 LEAST_LOOK_S = 0.5
@@ -47,13 +50,14 @@ class Load:
 
     __slots__ = (
         "_busy_s", "_busy_seen_s", "_debt_s", "_debt_seen_s", "_gaps_fresh_s", "_itl_s", "_kind", "_latency", "_own",
-        "_processed", "_processed_s", "_sums", "_sums_s", "free_s", "in_flight", "prefill_tokens", "resident_tokens",
-        "share", "speed",
+        "_processed", "_processed_s", "_sums", "_sums_s", "free_s", "in_flight", "output_tokens", "prefill_tokens",
+        "resident_tokens", "share", "speed",
     )  # fmt: skip
 
     def __init__(self, kind: Speed | None = None) -> None:
         self.in_flight = 0
         self.prefill_tokens = 0.0  # uncached prompt tokens of what is in flight
+        self.output_tokens = 0  # expected, of what is in flight
         self.resident_tokens = 0  # prompts and expected outputs of what is in flight
         self.free_s = 0.0  # when all prompts sent so far are believed to be computed
         self._kind = kind or Speed()
@@ -78,6 +82,7 @@ class Load:
             self._mark_busy(now_s)
         self.in_flight += 1
         self.prefill_tokens += work.uncached_tokens
+        self.output_tokens += work.output_tokens
         self.resident_tokens += work.prompt_tokens + work.output_tokens
         prefill_s = self.speed.prefill_s(work.uncached_tokens)
         work.wait_s = max(0.0, self.free_s - now_s)
@@ -91,10 +96,11 @@ class Load:
         self.in_flight -= 1
         if self.in_flight:
             self.prefill_tokens -= work.uncached_tokens
+            self.output_tokens -= work.output_tokens
             self.resident_tokens -= work.prompt_tokens + work.output_tokens
             self.free_s -= max(0.0, work.first_s - now_s)
         else:
-            self.prefill_tokens, self.resident_tokens, self.free_s = 0.0, 0, now_s
+            self.prefill_tokens, self.output_tokens, self.resident_tokens, self.free_s = 0.0, 0, 0, now_s
             self._set_debt(0.0, now_s)
 
     def learn(self, work: Work | None, duration_s: float, outputs: int, cost: float, now_s: float) -> None:
@@ -168,7 +174,8 @@ class Load:
         """Prompts may take less of the time when tokens come too far apart, and more when they do not."""
         self._set_debt(self.debt_s(now_s), now_s)
         room = max(-1.0, 1 - gap_s / self._itl_s)
-        self.share = min(MOST_SHARE, max(LEAST_SHARE, self.share + gain * room))
+        step = gain * room * min(1.0, self.share / SMALL_SHARE)
+        self.share = min(MOST_SHARE, max(LEAST_SHARE, self.share + step))
 
     def _mark_busy(self, now_s: float) -> None:
         self._busy_s = self.busy_s(now_s)

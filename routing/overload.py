@@ -70,6 +70,6 @@ def outlook(pods: Sequence[PodView], request: RouteRequest, slo: Slo, now_s: flo
 
 
 def _is_full(pod: PodView, request: RouteRequest) -> bool:
-    """Whether the prompts in flight leave no room for this one.  What answers will take nobody knows."""
-    room, sent = pod.cache_tokens, pod.prefill_tokens
-    return room is not None and sent > 0 and sent + request.uncached(pod) > room
+    """Whether what is in flight and its answers, as long as expected, leave no room for this one and its own."""
+    room, sent = pod.cache_tokens, pod.prefill_tokens + pod.output_tokens
+    return room is not None and sent > 0 and sent + request.uncached(pod) + request.output_tokens > room

@@ -83,6 +83,11 @@ class PodView(Protocol):
         ...
 
     @property
+    def output_tokens(self) -> int:
+        """Expected output tokens of the requests in flight."""
+        ...
+
+    @property
     def resident_tokens(self) -> int:
         """Prompt tokens and expected output tokens of the requests in flight."""
         ...

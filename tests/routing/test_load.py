@@ -159,7 +159,9 @@ def sums(gaps: float = 0, gap_s: float = 0.01, firsts: float = 0, first_s: float
     return Sums(gaps * gap_s, gaps, firsts * first_s, firsts, 2 * tokens, tokens)
 
 
-@pytest.mark.parametrize(("gap_s", "after_s", "expected"), [(0.021, 2.0, 1.1), (0.084, 2.0, 0.8), (9.0, 60.0, 0.1)])
+@pytest.mark.parametrize(
+    ("gap_s", "after_s", "expected"), [(0.021, 2.0, 1.1), (0.084, 2.0, 0.8), (9.0, 60.0, LEAST_SHARE)]
+)
 def test_the_engines_own_gaps_between_tokens_move_the_share_of_prompts_as_fast_as_time_passes(
     gap_s: float, after_s: float, expected: float
 ) -> None:

@@ -76,6 +76,16 @@ def test_a_pod_whose_prompts_in_flight_fill_its_memory_is_closed_until_one_leave
     assert closed(pod, REQUEST._replace(prompt_tokens=5000)) == 0
 
 
+def test_the_answers_that_are_expected_take_room_in_its_memory_too() -> None:
+    (pod,) = pods()
+    pod.start(Work(100, 100, 800, None), -5.0)
+    pod.read(Readings(cache_tokens=2000), 0.0, inf)
+    request = REQUEST._replace(prompt_tokens=100)
+
+    assert closed(pod, request._replace(output_tokens=1000)) == 0
+    assert closed(pod, request._replace(output_tokens=1001)) == FULL_S
+
+
 def test_before_its_speed_is_known_a_pod_takes_everything() -> None:
     pod = owing(100.0)
     pod.end(Work(0, 0, 0, None), 0.0)
