@@ -41,4 +41,4 @@ def test_what_was_used_long_ago_counts_little() -> None:
 def test_users_are_not_remembered_without_end() -> None:
     strategy = after(**{f"user{number}": 1 for number in range(USERS + 10)})
 
-    assert len(strategy._counters) == USERS
+    assert len(strategy._levels) == USERS
