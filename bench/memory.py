@@ -100,7 +100,7 @@ class _Gateway:
     def __init__(self) -> None:
         self._now_s = 0.0
         self._fleet = a_fleet(PODS, shadow="vtc-basic")
-        limiter = MemoryLimiter({}.get, self._clock)
+        limiter = MemoryLimiter(lambda _user: None, self._clock)
         self._ledger = Ledger(self._fleet, limiter, Metrics(STRATEGIES), 1.0, self._clock)
         self._estimator = Estimator(LimitSettings())
         self._rng = random.Random(1)
