@@ -54,10 +54,8 @@ class Pod(Load):
         "endpoint", "failures", "gone", "ramped_s", "used_s",
     )  # fmt: skip
 
-    def __init__(
-        self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf, kind: Speed | None = None, itl_s: float = inf
-    ) -> None:
-        super().__init__(kind, itl_s)
+    def __init__(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf, kind: Speed | None = None) -> None:
+        super().__init__(kind)
         self.renew(endpoint, cache, joined_s)
 
     def renew(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf) -> None:

@@ -15,10 +15,12 @@ import click
 
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.fleet import Fleet
+from gateway.late_binding import LateBinding, Tell, Waiting
 from gateway.scrape.readings import Readings
 from gateway.settings import LimitSettings, RoutingSettings, ScrapeSettings
+from routing.strategies.forebay import Forebay
 from routing.sums import Sums
-from routing.types import Endpoint, PodId, Signal
+from routing.types import Endpoint, NoCandidateError, PodId, RouteRequest, Signal
 from simulator import assignments, report, traces, yardsticks
 from simulator.admission import Admission, dealt, parse_users
 from simulator.core.engine import Engine
@@ -44,6 +46,7 @@ class Plan:
     assignments: Path | None
     report: Path | None
     outages: Sequence[Outage] = ()
+    keep_slo: bool = False
     scrape_s: float = ScrapeSettings().interval_s  # 0 = engines are never asked
     all_seeing: bool = False  # replay once more, all engines being asked before every decision
 
@@ -106,10 +109,13 @@ class Comparer:
         fleet.replace(FleetDescription({MODEL: ModelPolicy()}, tuple(endpoints)))
         scraping = self._scraping(fleet, engines, all_seeing=all_seeing)
         admission = Admission(self._users, LimitSettings().output_tokens)
+        router = Gateway(fleet, routing)
+        promised = fleet.slo(MODEL) if self._plan.keep_slo or strategy == Forebay.name else None
         replay = Replay(
-            trace=self._trace, engines=engines, router=fleet, strategy=strategy, admission=admission, speedup=speedup,
-            outages=self._plan.outages, scraping=scraping,
+            trace=self._trace, engines=engines, router=router, strategy=strategy, admission=admission, speedup=speedup,
+            outages=self._plan.outages, scraping=scraping, slo=promised,
         )  # fmt: skip
+        router.late.alarm = replay.alarm
         name = f"{strategy}, all-seeing" if all_seeing else strategy
         label, requests = f"{name} {speedup:g}x", len(self._trace)
         with click.progressbar(length=requests, label=label, file=sys.stderr, update_min_steps=requests // 200) as bar:
@@ -136,6 +142,26 @@ class Comparer:
             file = file.with_stem(f"{file.stem}-{name.replace(', ', '-')}-{speedup:g}x")
         with file.open("w") as lines:
             assignments.write(calls, lines)
+
+
+class Gateway:
+    """What a replay needs of the gateway: see `simulator.replay.Router`."""
+
+    def __init__(self, fleet: Fleet, settings: RoutingSettings) -> None:
+        self.late = LateBinding(fleet, settings)
+        self._fleet = fleet
+        self.release, self.finish, self.set_health = fleet.release, fleet.finish, fleet.set_health
+        self.advance = self.late.advance
+
+    def enter(self, request: RouteRequest, strategy: str, now_s: float, tell: Tell) -> None:
+        """Without a promise nothing waits."""
+        if request.slo is not None:
+            self.late.enter(Waiting(request, request.slo, strategy, tell), now_s)
+            return
+        try:
+            tell(self._fleet.route(request, strategy, now_s))
+        except NoCandidateError as error:
+            tell(error)
 
 
 def _readings(engine: Engine) -> Readings:

@@ -51,8 +51,7 @@ class Load:
         "share", "speed",
     )  # fmt: skip
 
-    def __init__(self, kind: Speed | None = None, itl_s: float = inf) -> None:
-        """`itl_s` is how far apart tokens may be."""
+    def __init__(self, kind: Speed | None = None) -> None:
         self.in_flight = 0
         self.prefill_tokens = 0.0  # uncached prompt tokens of what is in flight
         self.resident_tokens = 0  # prompts and expected outputs of what is in flight
@@ -61,13 +60,17 @@ class Load:
         self._own = Speed(self._kind)
         self.speed = self._kind  # until it has shown its own
         self.share = 1.0  # of its time that prompts may take
-        self._itl_s = itl_s * ITL_AIM
+        self._itl_s = inf
         self._debt_s = self._debt_seen_s = 0.0
         self._busy_s = self._busy_seen_s = 0.0
         self._processed = self._processed_s = 0.0
         self._latency = (0.0, 0.0)  # seconds and weighted tokens of finished requests
         self._sums, self._sums_s = NO_SUMS, -inf
         self._gaps_fresh_s = -inf  # until then the engine itself says how far apart tokens are
+
+    def promise(self, itl_s: float) -> None:
+        """Tokens may be so far apart; infinity = as they like."""
+        self._itl_s = itl_s * ITL_AIM
 
     def start(self, work: Work, now_s: float) -> None:
         """A request is on its way to the pod."""

@@ -44,6 +44,10 @@ def _endpoint(model: str, settings: EndpointSettings) -> Endpoint:
     )
 
 
+def _policy(model: ModelSettings) -> ModelPolicy:
+    return ModelPolicy(model.strategy, model.locked, model.rps, model.slo_ttft_s, model.slo_itl_s)
+
+
 def _metrics(settings: EndpointSettings) -> str:
     if not (settings.metric_port or settings.metric_path):
         return ""
@@ -53,7 +57,7 @@ def _metrics(settings: EndpointSettings) -> str:
 
 def _policies(models: tuple[ModelSettings, ...]) -> dict[str, ModelPolicy]:
     """Return the policy of every model name, adapters after the models."""
-    policies = {model.name: ModelPolicy(model.strategy, model.locked, model.rps) for model in models}
+    policies = {model.name: _policy(model) for model in models}
     for model in models:
         for settings in model.endpoints:
             for adapter in settings.adapters:

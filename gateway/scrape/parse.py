@@ -87,7 +87,7 @@ def parse(page: bytes, engine: str) -> Readings:
 
 
 def _series(page: bytes, family: bytes) -> Iterator[tuple[bytes, float]]:
-    """Yield labels and value of each series whose value is a number >= 0; the next family begins with a comment."""
+    """Yield labels and value of each series whose value is a number >= 0.  A family ends at the next one's comment."""
     at = page.find(b"\n" + family)
     last = page.find(b"\n#", at)
     while family and at >= 0:

@@ -6,8 +6,8 @@ from gateway.fleet import Fleet, Ticket
 from gateway.scrape.readings import Readings
 from gateway.settings import RoutingSettings
 from routing.strategy import Finished
-from routing.types import NoCandidateReason, RouteRequest, Signal
-from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint, refusal
+from routing.types import RouteRequest, Signal
+from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint
 
 REQUEST = RouteRequest(MODEL)
 PROMPT = RouteRequest(MODEL, prompt_tokens=1000, output_tokens=10, blocks=(1, 2, 3), block_tokens=300)
@@ -130,14 +130,3 @@ def test_a_shadow_strategy_is_asked_and_decides_nothing() -> None:
 
     assert len({ticket.shadow for ticket in tickets}) == 1
     assert {ticket.decision.pod.id for ticket in tickets} == {"a", "b", "c"}
-
-
-def test_a_shadow_that_would_refuse_refuses_nothing() -> None:
-    settings = RoutingSettings(strategy="least-request", shadow="forebay", slo_ttft_s=1.0)
-    fleet = a_fleet(an_endpoint("a"), settings=settings)
-    for pod in fleet.pods():
-        pod.speed.known = True
-        pod.free_s = 100.0
-
-    assert route(fleet).shadow == ""
-    assert refusal(lambda: route(fleet, strategy="forebay")) == NoCandidateReason.OVERLOADED

@@ -260,7 +260,9 @@ async def test_names_that_clients_make_up_are_not_remembered():
 
 
 async def test_what_no_pod_can_answer_in_time_is_refused_until_one_can_and_charges_nothing():
-    shop = Shop(Settings(routing=RoutingSettings(slo_ttft_s=1.0)), users={"lgy": User("lgy", 3, 10_000)})
+    shop = Shop(
+        Settings(routing=RoutingSettings(slo_ttft_s=1.0, longest_wait_s=0)), users={"lgy": User("lgy", 3, 10_000)}
+    )
     for pod in shop.fleet.pods():
         pod.speed.known = True
         pod.start(Work(0, 50_000, 0, None), shop.now_s)
