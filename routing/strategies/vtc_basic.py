@@ -3,12 +3,9 @@
 Lives here: the users' counters and the score.  Not here: waiting in the gateway.
 After the virtual token counters of Sheng et al. (OSDI'24), which order a queue; here there is none, so the counter
 places a user in the row of pods: the heaviest at its end, the lightest at its beginning.
-
-All counters fade alike, so a *level* is kept instead, the logarithm of what a counter would be had it faded since time
-0: it changes only when its user does something, and the highest one is known without looking at all.
 """
 
-from math import exp, inf, log
+from math import exp
 from typing import ClassVar
 
 from routing.scoring import Scoring
@@ -31,12 +28,12 @@ class VtcBasic(Scoring):
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
         self._output_weight = tools.output_weight
-        self._levels: dict[str, float] = {}  # by user, in the order of touch
-        self._highest = -inf
+        self._counters: dict[str, tuple[float, float]] = {}  # user -> weighted tokens, when; in the order of touch
+        self._most = (0.0, 0.0)  # the largest of them: all fade alike, so it stays the largest until one outgrows it
 
-    def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: ARG002, D102  the base says it
-        level = self._levels.get(request.user)
-        place = 0.0 if level is None else exp(level - self._highest)
+    def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: D102  the base says it
+        most = _faded(self._most, now_s)
+        place = _faded(self._counters.get(request.user, (0.0, now_s)), now_s) / most if most else 0.0
         last = max(1, len(candidates) - 1)
         busiest = max(1, *(pod.in_flight for pod in candidates))
         order = sorted(range(len(candidates)), key=lambda index: candidates[index].endpoint.id)
@@ -47,11 +44,15 @@ class VtcBasic(Scoring):
 
     def observe(self, event: Finished) -> None:
         """Count what a user has really used."""
-        user, faded = event.request.user, event.now_s / WINDOW_S
-        tokens = exp(self._levels.pop(user, -inf) - faded) + event.cost(self._output_weight)
-        if not tokens:
-            return
-        self._levels[user] = level = log(tokens) + faded
-        self._highest = max(self._highest, level)
-        if len(self._levels) > USERS and self._levels.pop(next(iter(self._levels))) == self._highest:
-            self._highest = max(self._levels.values())
+        user, now_s = event.request.user, event.now_s
+        tokens = _faded(self._counters.pop(user, (0.0, now_s)), now_s) + event.cost(self._output_weight)
+        self._counters[user] = (tokens, now_s)
+        if tokens >= _faded(self._most, now_s):
+            self._most = (tokens, now_s)
+        if len(self._counters) > USERS:
+            del self._counters[next(iter(self._counters))]
+
+
+def _faded(counter: tuple[float, float], now_s: float) -> float:
+    tokens, then_s = counter
+    return tokens * exp(min(0.0, then_s - now_s) / WINDOW_S)

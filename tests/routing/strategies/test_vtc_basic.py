@@ -6,6 +6,7 @@ from routing.strategies.vtc_basic import USERS, WINDOW_S, VtcBasic
 from routing.strategy import Finished, Tools
 from tests.support.choosing import REQUEST
 from tests.support.pods import pods_with
+from tests.support.steps import steps
 
 
 def after(**used: int) -> VtcBasic:
@@ -38,17 +39,13 @@ def test_what_was_used_long_ago_counts_little() -> None:
     assert pod_of(strategy, "early", 0, 0, 0, now_s=5 * WINDOW_S) == "p0"
 
 
-def test_when_the_heaviest_is_forgotten_the_next_one_is_the_heaviest() -> None:
-    strategy = after(heavy=1000, **{f"user{number}": 1 for number in range(USERS - 1)}, other=5)
-
-    assert pod_of(strategy, "other", 0, 0, 0) == "p2"
-
-
-def test_a_request_without_tokens_counts_nothing() -> None:
-    assert pod_of(after(heavy=1000, nothing=0), "nothing", 0, 0, 0) == "p0"
-
-
 def test_users_are_not_remembered_without_end() -> None:
     strategy = after(**{f"user{number}": 1 for number in range(USERS + 10)})
 
-    assert len(strategy._levels) == USERS
+    assert len(strategy._counters) == USERS
+
+
+def test_a_pick_is_no_more_work_with_many_users_than_with_one() -> None:
+    few, many = after(user=1), after(**{f"user{number}": 1 for number in range(1000)})
+
+    assert steps(lambda: pod_of(few, "new", 0, 0)) == steps(lambda: pod_of(many, "new", 0, 0))
