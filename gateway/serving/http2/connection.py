@@ -19,6 +19,7 @@ from gateway.serving.http2.frames import (
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
     GRPC_HEADERS,
+    GRPC_OK,
     HAS_PRIORITY,
     HEAD,
     HEAD_BYTES,
@@ -173,8 +174,9 @@ class Connection:
 
     def finish(self, stream: Stream, status: int, message: bytes = b"") -> None:
         """End a stream with gRPC's status once everything before it is sent."""
-        trailers = literal(b"grpc-status", str(status).encode())
-        stream.trailers = trailers + literal(b"grpc-message", message) if message else trailers
+        stream.trailers = literal(b"grpc-status", str(status).encode()) if status else GRPC_OK
+        if message:
+            stream.trailers += literal(b"grpc-message", message)
         self._send_more(stream)
         self._flush()
 
