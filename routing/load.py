@@ -102,7 +102,8 @@ class Load:
             seen = (work.uncached_tokens, outputs, duration_s, work.wait_s)
             self._kind.learn(*seen)
             self._own.learn(*seen)
-            self._control(work, duration_s, outputs, now_s)
+            if self._itl_s < inf:
+                self._control(work, duration_s, outputs, now_s)
             self.speed = self._own if self._own.differs(self._kind) else self._kind
 
     def busy_s(self, now_s: float) -> float:

@@ -150,7 +150,7 @@ class Connection:
             if end > size:
                 break
             position = end
-            if kind != CONTINUATION and self._blocks.unfinished:
+            if self._blocks.unfinished is not None and kind != CONTINUATION:
                 raise Http2Error(PROTOCOL_ERROR, "a header block is not finished")
             handler = self._handlers.get(kind)
             if handler is not None:  # PRIORITY, GOAWAY and what we do not know are ignored (sections 5.3.2, 4.1)
