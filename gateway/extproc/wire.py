@@ -39,6 +39,7 @@ SUBSET_KEY = f"{DESTINATION}-subset"
 SERVED_KEY = f"{DESTINATION}-served"
 """Names of Gateway API Inference Extension, proposal 004."""
 
+
 def _varint(number: int) -> bytes:
     groups = []
     while number >= 0x80:  # noqa: PLR2004  seven bits a group
