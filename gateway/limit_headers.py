@@ -43,7 +43,7 @@ def limit_headers(requests: Quota, tokens: Quota, model: tuple[Quota, Quota] | N
     headers = {"x-update-rpm": str(requests.used), "x-update-tpm": str(tokens.used)}
     policies, states = [], []
     for names, own, of_model in zip((REQUESTS, TOKENS), (requests, tokens), model or (None, None), strict=True):
-        shown = own if of_model is None else _tighter(own, of_model)
+        shown = _tighter(own, of_model)
         if shown.limit is not None:
             headers[names.limit] = str(shown.limit)
             headers[names.remaining] = str(shown.remaining)
@@ -63,8 +63,8 @@ def _policy(policy: str, limit: int) -> str:
     return f"{policy};q={limit};w={WINDOW_S}"
 
 
-def _tighter(own: Quota, of_model: Quota) -> Quota:
-    if of_model.remaining is None:
+def _tighter(own: Quota, of_model: Quota | None) -> Quota:
+    if of_model is None or of_model.remaining is None:
         return own
     return of_model if own.remaining is None or of_model.remaining < own.remaining else own
 

@@ -54,6 +54,7 @@ from gateway.openai.paths import Operation, resolve
 from gateway.openai.request import parse_request
 from gateway.openai.stream_usage import with_stream_usage
 
+NOT_SEEN = RequestHeaders({})
 PIECE_BYTES = 62_000
 """The largest body piece in full-duplex mode (proposal 004: below 64 KiB with room for framing)."""
 
@@ -109,7 +110,7 @@ class Exchange:
         self.state = State.START
         self._body_limit = body_limit_bytes
         self._compat = compat
-        self._headers = RequestHeaders({})
+        self._headers = NOT_SEEN
         self._operation: Operation | None = None
         self._pieces: list[bytes] = []
         self._size = 0

@@ -169,12 +169,12 @@ def encode(command: Command) -> bytes:
     """One reply as a serialised ProcessingResponse.  Raises TypeError for a command that is no reply."""
     if command is GO_ON:
         return GO_ON_BYTES
+    if isinstance(command, BodyReply):
+        return _mutated(REQUEST_BODY if command.side is Side.REQUEST else RESPONSE_BODY, command.mutation, command.body)
+    if isinstance(command, HeadersReply):
+        return _mutated(REQUEST_HEADERS if command.side is Side.REQUEST else RESPONSE_HEADERS, command.mutation)
     response = pb.ProcessingResponse()
     match command:
-        case BodyReply(side, mutation, body):
-            return _mutated(REQUEST_BODY if side is Side.REQUEST else RESPONSE_BODY, mutation, body)
-        case HeadersReply(side, mutation):
-            return _mutated(REQUEST_HEADERS if side is Side.REQUEST else RESPONSE_HEADERS, mutation)
         case StreamedBodyReply(side, data, end_of_stream):
             reply = response.request_body if side is Side.REQUEST else response.response_body
             piece = reply.response.body_mutation.streamed_response
