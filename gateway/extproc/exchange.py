@@ -54,7 +54,7 @@ from gateway.openai.paths import Operation, resolve
 from gateway.openai.request import parse_request
 from gateway.openai.stream_usage import with_stream_usage
 
-NOT_SEEN = RequestHeaders({})
+NOT_SEEN, NOTHING_SEEN = RequestHeaders({}), Finish()
 PIECE_BYTES = 62_000
 """The largest body piece in full-duplex mode (proposal 004: below 64 KiB with room for framing)."""
 
@@ -248,7 +248,7 @@ class Exchange:
     def _close(self, _event: Closed) -> list[Command]:
         if self._routed is None:
             return self._end()
-        return self._end(self._response.finish(complete=False) if self._response is not None else Finish())
+        return self._end(self._response.finish(complete=False) if self._response is not None else NOTHING_SEEN)
 
     def _end(self, *commands: Command) -> list[Command]:
         self.state = State.ENDED

@@ -134,8 +134,8 @@ def _maximum(fields: Body, shape: _Shape) -> int | None:
     least = 0 if fields.get("echo") is True else 1
     check_number(fields, "temperature")
     check_number(fields, "top_p")
-    bounds = [count(fields, field, least) for field in shape.maximum]
-    return next((bound for bound in bounds if bound is not None), shape.default_maximum)
+    bounds = [bound for field in shape.maximum if (bound := count(fields, field, least)) is not None]
+    return bounds[0] if bounds else shape.default_maximum
 
 
 def _choices(fields: Body, shape: _Shape, said: prompt.Prompt) -> int:
