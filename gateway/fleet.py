@@ -38,7 +38,7 @@ class Ticket:
 
     def __init__(self, request: RouteRequest, decision: Decision, pod: Pod, work: Work, shadow: PodId = "") -> None:
         self.shadow = shadow  # where the shadow strategy would have sent it; empty: there is none, or it refused
-        self.request = request  # without its blocks
+        self.request = request  # with one of its blocks at most
         self.work = work
         self.decision = decision
         self.pod = pod  # where it is counted: the chosen one, though a fallback may answer
@@ -145,7 +145,7 @@ class Fleet:
         if not pod.endpoint.ready:
             decision = decision._replace(reason=f"{decision.reason}, none healthy")
         work = self._start(pod, request, now_s)
-        if blocks:
+        if len(blocks) > 1:  # a single one weighs less than a copy without it
             request = request.without_blocks()
         self.decisions.add(now_s, request, decision, chooser)
         return Ticket(request, decision.without_scores(), pod, work, other)

@@ -107,12 +107,8 @@ def _request_headers(request: pb.ProcessingRequest) -> RequestHeaders:
     if not request.HasField("protocol_config"):
         return RequestHeaders(headers, part.end_of_stream, subset=subset)
     config = request.protocol_config
-    request_mode, response_mode = _body_mode(config.request_body_mode), _body_mode(config.response_body_mode)
+    request_mode, response_mode = BODY_MODES.get(config.request_body_mode), BODY_MODES.get(config.response_body_mode)
     return RequestHeaders(headers, part.end_of_stream, request_mode, response_mode, subset)
-
-
-def _body_mode(number: int) -> BodyMode | None:
-    return BODY_MODES.get(number)
 
 
 def _headers(header_map: core.HeaderMap) -> dict[str, str]:
