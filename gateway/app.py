@@ -27,6 +27,7 @@ from gateway.discovery.static import ModelsFile, StaticModels
 from gateway.fleet import Fleet
 from gateway.http import create_http_app, operation_routes
 from gateway.identity import Identity
+from gateway.late_binding import LateBinding
 from gateway.ledger import Ledger
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
@@ -34,6 +35,7 @@ from gateway.readiness import Readiness
 from gateway.scrape.poller import HttpFetch, Poller
 from gateway.serving.service import Service
 from gateway.settings import Settings
+from gateway.turn import Alarm
 from ratelimit.keyring import KeyRing
 from ratelimit.keys import KeyStore
 from ratelimit.limits import LimiterUnavailableError
@@ -86,10 +88,13 @@ class Worker:
         self.keyring = KeyRing(redis.url, redis.timeout_s, cluster=redis.cluster)
         self.ledger = Ledger(self.fleet, self.limiter, self.metrics, settings.limits.settle_grace_s, time.monotonic)
         self.readiness = Readiness(self.fleet, self.ledger)
+        self.late = LateBinding(self.fleet, settings.routing)
+        self.late.alarm = Alarm(self.late.advance, time.monotonic).set
         pipeline = Pipeline(
             settings=settings,
             identity=Identity(settings, self.keyring),
             fleet=self.fleet,
+            late=self.late,
             limiter=self.limiter,
             ledger=self.ledger,
             metrics=self.metrics,
@@ -102,6 +107,7 @@ class Worker:
         debug = {
             "endpoints": self.readiness.endpoints,
             "decisions": self.fleet.decisions.page,
+            "waiting": self.late.page,
             "fleet": lambda: [state(pod, time.monotonic()) for pod in self.fleet.pods()],
         }
         self.http = create_http_app(page, metrics.CONTENT_TYPE, reasons, debug)
@@ -204,6 +210,7 @@ class Worker:
                 redis_up = not redis_up
                 log.warning("redis_is_back" if redis_up else "redis_is_away", when_away=self.settings.redis.when_away)
             self._report_endpoints()
+            self.metrics.waiting(self.late.waiting())
             self.metrics.redis(self.limiter.up)
             await asyncio.sleep(REPORT_S)
 

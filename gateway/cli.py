@@ -125,12 +125,16 @@ def engine(*, model: str, host: str, port: int, **options: Any) -> None:
 @click.option("--fault", "faults", multiple=True, help="stall|crash:POD:AT_SECONDS:FOR_SECONDS; repeatable.")
 @click.option("--slo-ttft", type=click.FloatRange(min=0), default=2.0, help="Seconds to a good request's first token.")
 @click.option("--slo-itl", type=click.FloatRange(min=0), default=0.05, help="Seconds a token after that.")
+@click.option("--keep-slo", is_flag=True, help="All strategies keep it by waiting and refusing, not only forebay.")
+@click.option("--scrape-interval", "scrape_s", type=click.FloatRange(min=0), default=2.0, help="Seconds; 0: never.")
+@click.option("--all-seeing", is_flag=True, help="Replay again with fresh engine metrics for every decision.")
 @click.option("--seed", type=int, default=0, help="The same seed gives the same result.")
 @click.option("--assignments", type=A_FILE, help="Write where each request went, as JSON lines.")
 @click.option("--report", type=click.Path(path_type=Path, file_okay=False), help="Write a page with plots there.")
 def simulate(
     *, trace: Path, pods: int, gpu: str, strategies: tuple[str, ...], speedup: str, users: str, faults: tuple[str, ...],
-    slo_ttft: float, slo_itl: float, seed: int, assignments: Path | None, report: Path | None,
+    slo_ttft: float, slo_itl: float, keep_slo: bool, scrape_s: float, all_seeing: bool, seed: int,
+    assignments: Path | None, report: Path | None,
 ) -> None:  # fmt: skip
     """Replay a trace on engine models, in virtual time."""
     from gateway.simulate import Plan, run
@@ -142,7 +146,8 @@ def simulate(
         plan = Plan(
             trace, pods, gpu, names, [float(factor) for factor in speedup.split(",")],
             users=users, seed=seed, slo=Slo(slo_ttft, slo_itl), assignments=assignments, report=report,
-            outages=[parse_outage(fault) for fault in faults],
+            outages=[parse_outage(fault) for fault in faults], keep_slo=keep_slo, scrape_s=scrape_s,
+            all_seeing=all_seeing,
         )  # fmt: skip
         run(plan)
     except (ValueError, OSError) as error:

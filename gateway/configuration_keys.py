@@ -20,6 +20,7 @@ _WORDS: dict[Any, str] = {
     float: "number",
     bool: "true or false",
     int | None: "whole number",
+    float | None: "number",
 }
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 

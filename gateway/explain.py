@@ -78,7 +78,7 @@ def _pod(page: Mapping[str, Any], slot: int, block_tokens: float) -> Pod:
     pod.speed.output_s = page["speed"]["output_s"]
     pod.recall(page["busy_s"], page["processed"], page["latency_s"])
     signals = {Signal(name): value for name, value in page["signals"].items() if value is not None}
-    pod.read(Readings(signals), fresh_until_s=0.0)
+    pod.read(Readings(signals), now_s=0.0, fresh_until_s=0.0)
     return pod
 
 

@@ -8,15 +8,17 @@ Everything runs on one event loop and nothing here awaits, so each method is one
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
+from typing import Protocol
 
 from gateway.decisions import DecisionLog
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.pod import Identity, Pod, PodState, identity
 from gateway.scrape.readings import Readings
 from gateway.settings import RoutingSettings
-from routing import filters, table
+from routing import filters, overload, table
 from routing.load import Work
 from routing.mixture import Mixture
+from routing.overload import Outlook
 from routing.prefix import PrefixIndex
 from routing.speed import Speed
 from routing.strategy import Finished, Strategy, Tools
@@ -31,13 +33,25 @@ StrategyBuilder = Callable[[str, Tools], Strategy]
 """Raises UnknownStrategyError: `routing.table.build`, or what knows more names."""
 
 
+class Listener(Protocol):
+    """Who needs to know when there is room."""
+
+    def released(self, now_s: float) -> None:
+        """A request has left its pod."""
+        ...
+
+    def came_to(self, request: RouteRequest, cost: float) -> None:
+        """What a request was in the end, in weighted tokens; not told of all."""
+        ...
+
+
 class Ticket:
     """A request in flight.  Whoever sees its end first gives it back to the fleet, which alone changes it."""
 
     __slots__ = ("decision", "open", "pod", "request", "shadow", "work")
 
     def __init__(self, request: RouteRequest, decision: Decision, pod: Pod, work: Work, shadow: PodId = "") -> None:
-        self.shadow = shadow  # where the shadow strategy would have sent it; empty: there is none, or it refused
+        self.shadow = shadow  # where the shadow strategy would have sent it; empty: there is none
         self.request = request  # with one of its blocks at most
         self.work = work
         self.decision = decision
@@ -58,8 +72,8 @@ class Fleet:
     ) -> None:
         self._settings = settings
         self._health_fail_open = health_fail_open
-        slo = Slo(settings.slo_ttft_s, settings.slo_itl_s) if settings.slo_ttft_s else None
-        self._tools = Tools(rng, settings.fallbacks, settings.output_weight, slo)
+        self._tools = Tools(rng, settings.fallbacks, settings.output_weight)
+        self.listener: Listener | None = None
         self._build = build
         self._index = PrefixIndex()
         self._kinds: dict[object, Speed] = {}  # by GPU, engine and base model
@@ -73,6 +87,7 @@ class Fleet:
         self.decisions = DecisionLog()
         self._serving: dict[str, list[Pod]] = {}  # known models
         self._routable: dict[str, tuple[Pod, ...]] = {}  # of `_serving`; forgotten when membership or health changes
+        self._slos: Mapping[str, Slo] = {}
         self._in_flight: Counter[str] = Counter()
         for name in filter(None, (settings.strategy, settings.shadow)):
             self._strategy(name)  # one that is unknown is found at start
@@ -92,6 +107,10 @@ class Fleet:
         self.names = {endpoint.address: endpoint.name for endpoint in description.endpoints}
         self._serving = {model: [] for model in description.models} | filters.by_model(self._pods.values())
         self._routable.clear()
+        self._slos = {model: slo for model in self._serving if (slo := self._promise(model)) is not None}
+        for pod in self._pods.values():
+            slo = self._slos.get(pod.endpoint.models[0])
+            pod.promise(slo.itl_s if slo else inf)
 
     def set_health(self, pod_id: PodId, healthy: bool) -> bool:
         """Return whether this changed anything; a pod that is not there changes nothing."""
@@ -103,11 +122,11 @@ class Fleet:
         pod = self._pods.get(pod_id)
         return pod is not None and self._noted(pod, pod.set_draining(draining))
 
-    def read(self, pod_id: PodId, readings: Readings, fresh_until_s: float) -> None:
-        """Take over what an engine says of itself; what a pod that is not there says is not heard."""
+    def read(self, pod_id: PodId, readings: Readings, now_s: float, fresh_until_s: float) -> None:
+        """Take over what an engine says of itself now; what a pod that is not there says is not heard."""
         pod = self._pods.get(pod_id)
         if pod is not None:
-            pod.read(readings, fresh_until_s)
+            pod.read(readings, now_s, fresh_until_s)
 
     def strategy_for(self, model: str, header: str | None) -> str:
         """Return the strategy that routes this request: locked policy, header, policy, default, in this order.
@@ -121,6 +140,10 @@ class Fleet:
     def rps(self, model: str) -> int | None:
         """Requests per second that the model's policy allows; None = unlimited."""
         return self._policies.get(model, _NO_POLICY).rps
+
+    def slo(self, model: str) -> Slo | None:
+        """What the model's requests are promised; None = nothing."""
+        return self._slos.get(model)
 
     def check(self, request: RouteRequest) -> None:
         """Raise NoCandidateError when `route` would now: before anything is charged for a request nobody can take."""
@@ -140,7 +163,11 @@ class Fleet:
             request = request.matched(self._index.match(blocks))
         chooser = self._strategy(strategy)
         decision = chooser.pick(request, candidates, now_s)
-        other = self._shadow(request, candidates, now_s) if self._settings.shadow else ""
+        slo = request.slo
+        if slo is not None and overload.closed_s(self._pods[decision.pod.id], request, slo, now_s):
+            decision = chooser.pick(request, overload.open_pods(candidates, request, slo, now_s), now_s)
+        shadow = self._settings.shadow
+        other = self._strategy(shadow).pick(request, candidates, now_s).pod.id if shadow else ""
         pod = self._pods[decision.pod.id]
         if not pod.endpoint.ready:
             decision = decision._replace(reason=f"{decision.reason}, none healthy")
@@ -150,12 +177,12 @@ class Fleet:
         self.decisions.add(now_s, request, decision, chooser)
         return Ticket(request, decision.without_scores(), pod, work, other)
 
-    def _shadow(self, request: RouteRequest, candidates: Sequence[Pod], now_s: float) -> PodId:
-        """Return where the shadow strategy would send it; empty when it would refuse it."""
-        try:
-            return self._strategy(self._settings.shadow).pick(request, candidates, now_s).pod.id
-        except NoCandidateError:
-            return ""
+    def outlook(self, request: RouteRequest, slo: Slo, now_s: float) -> Outlook:
+        """Return what a request has before it that must wait.  Raises NoCandidateError."""
+        candidates = self._candidates(request)
+        if request.blocks:
+            request = request.matched(self._index.match(request.blocks))
+        return overload.outlook(candidates, request, slo, now_s)
 
     def _start(self, pod: Pod, request: RouteRequest, now_s: float) -> Work:
         """Count the request on the pod and its prompt into the pod's cache."""
@@ -187,13 +214,17 @@ class Fleet:
         pod.end(ticket.work, now_s)
         if pod.gone and not pod.in_flight:
             del self._departed[identity(pod.endpoint)]
+        if self.listener is not None:
+            self.listener.released(now_s)
         return True
 
     def withdraw(self, ticket: Ticket, now_s: float) -> None:
         """Take back a route whose request was never sent."""
-        self.release(ticket, now_s)
         if ticket.work.record is not None:
             ticket.pod.cache.withdraw(ticket.work.record)
+        if self.listener is not None:
+            self.listener.came_to(ticket.request, 0.0)
+        self.release(ticket, now_s)
 
     def finish(self, ticket: Ticket, event: Finished) -> None:
         """Learn from a request's end; every strategy in use does.  Whoever released the ticket says so once."""
@@ -211,6 +242,8 @@ class Fleet:
             pod.learn(None if elsewhere else work, event.duration_s, event.output_tokens, cost, event.now_s)
         for strategy in self._strategies.values():
             strategy.observe(event)
+        if self.listener is not None and (event.failed or event.output_tokens is not None):
+            self.listener.came_to(event.request, event.cost(self._settings.output_weight))
 
     def _answered(self, pod: Pod, failed: bool, now_s: float) -> None:
         if failed or pod.failures:
@@ -255,8 +288,12 @@ class Fleet:
             returned.renew(endpoint, cache, joined_s)
             return returned
         kind = (endpoint.gpu_type, endpoint.engine, endpoint.models[:1])
-        speed, slo = self._kinds.setdefault(kind, Speed()), self._tools.slo
-        return Pod(endpoint, cache, joined_s, kind=speed, itl_s=slo.itl_s if slo else inf)
+        return Pod(endpoint, cache, joined_s, kind=self._kinds.setdefault(kind, Speed()))
+
+    def _promise(self, model: str) -> Slo | None:
+        policy, default = self._policies.get(model, _NO_POLICY), self._settings
+        ttft_s = default.slo_ttft_s if policy.slo_ttft_s is None else policy.slo_ttft_s
+        return Slo(ttft_s, policy.slo_itl_s or default.slo_itl_s) if ttft_s else None
 
     def _part(self, pod: Pod) -> None:
         pod.gone = True

@@ -45,6 +45,9 @@ _DECISION_BUCKETS = (1e-05, 3e-05, 1e-04, 3e-04, 0.001, 0.003, 0.01, 0.1)
 _LIMITER_BUCKETS = (0.0003, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 """From a local Redis at rest to past the default `redis.timeout_s`."""
 
+_WAIT_BUCKETS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+"""Up to what people promise as the time to the first token."""
+
 
 class Metrics:
     """The metrics of one process.  `shared` is PROMETHEUS_MULTIPROC_DIR's value, None for a single process."""
@@ -72,6 +75,10 @@ class Metrics:
         self._reservations = self._level("reservations_open", "Token reservations not yet settled.")
         self._decision = self._histogram("decision_seconds", "Choosing a pod.", _DECISION_BUCKETS)
         self._limiter = self._histogram("limiter_seconds", "Waiting for the limiter's verdict.", _LIMITER_BUCKETS)
+        self._wait = self._histogram(
+            "wait_seconds", "Waiting in the gateway for a pod, where one had to.", _WAIT_BUCKETS
+        )
+        self._waiting = self._gauge("requests_waiting", "Requests that wait in the gateway.", "livesum", "model")
         self._endpoints = self._gauge("endpoints", "Endpoints by state.", "livemax", "model", "state")
         self._endpoint_keys: set[tuple[str, str]] = set()
 
@@ -156,6 +163,15 @@ class Metrics:
     def limiter_answered(self, seconds: float) -> None:
         """The limiter took this long."""
         self._limiter.add(seconds)
+
+    def waited(self, seconds: float) -> None:
+        """A request was sent after so long."""
+        self._wait.add(seconds)
+
+    def waiting(self, counts: Mapping[str, int]) -> None:
+        """So many wait now, by model that anybody waited for."""
+        for model, count in counts.items():
+            self._waiting.labels(self._model(model)).set(count)
 
     def redis(self, up: bool) -> None:
         """Redis answered, or did not."""

@@ -5,8 +5,8 @@ Not here: Envoy's messages (extproc), the window (ratelimit), the choice (routin
 """
 
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import orjson
 
@@ -17,6 +17,7 @@ from gateway.extproc.commands import Admit, Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet import Fleet, Ticket
 from gateway.identity import Identity
+from gateway.late_binding import LateBinding
 from gateway.ledger import Ledger, OpenRequest
 from gateway.limit_headers import limit_headers
 from gateway.metrics import NONE_HEALTHY, Metrics
@@ -29,37 +30,27 @@ from gateway.names import (
 )
 from gateway.openai.errors import (
     BadRequestError,
-    BrokenUserError,
-    ConcurrencyExceededError,
+    ClientGoneError,
     InvalidFilterError,
     InvalidStrategyError,
-    LimiterAwayError,
-    ModelRpmExceededError,
-    ModelTpmExceededError,
     NoReadyPodError,
     OverloadedError,
-    RateLimitError,
     RefusalError,
-    RpmExceededError,
-    RpsExceededError,
-    TpmExceededError,
     UnknownModelError,
-    UnknownUserError,
     header_safe,
 )
 from gateway.openai.paths import Operation
 from gateway.settings import Settings
 from gateway.settlement import Estimate
+from gateway.turn import Turn
+from gateway.verdicts import Plan, admitted, judged, told
 from ratelimit.limits import (
     Admitted,
-    Charge,
     Limiter,
     LimiterUnavailableError,
-    LimitKind,
     MalformedUserError,
-    UnknownUser,
+    Reservation,
     Usage,
-    Verdict,
 )
 from ratelimit.limits import Refused as OverLimit
 from routing.blocks import BLOCK_BYTES, block_hashes
@@ -67,14 +58,6 @@ from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
 
-LIMIT_ERRORS: Mapping[LimitKind, tuple[type[RateLimitError], str]] = {
-    LimitKind.RPM: (RpmExceededError, "user: {user} has exceeded RPM: {limit}"),
-    LimitKind.TPM: (TpmExceededError, "user: {user} has exceeded TPM: {limit}"),
-    LimitKind.MODEL_RPM: (ModelRpmExceededError, "user: {user} has exceeded RPM for model {model}: {limit}"),
-    LimitKind.MODEL_TPM: (ModelTpmExceededError, "user: {user} has exceeded TPM for model {model}: {limit}"),
-    LimitKind.RPS: (RpsExceededError, "model: {model} has exceeded RPS: {limit}"),
-    LimitKind.CONCURRENCY: (ConcurrencyExceededError, "user: {user} has exceeded CONCURRENCY: {limit}"),
-}
 RETRY_NOT_READY_S = 5.0
 """`retry-after` when a model has no ready pod: a restart of an engine process is seconds at best (chosen)."""
 
@@ -83,35 +66,11 @@ DRY_RUN = "dry-run"
 """The request header.  Not `x-forebay-*`: those are the gateway's own, and stripped from what clients send."""
 
 
-T = TypeVar("T")
+Waits = Callable[[Callable[[], None]], None]
 
 
-class Plan(NamedTuple):
-    """A request that could be routed, before it is known whether it may be."""
-
-    user: str | None  # None = nobody's limits
-    size: PromptSize
-    bounds: OutputBounds
-    estimate: Estimate
-    first_guess: int  # of all tokens, before anything was learned about lengths
-    estimator: Estimator
-    route: RouteRequest
-    strategy: str
-    rps: int | None  # the model's limit
-
-    @property
-    def limited(self) -> bool:
-        """Whether any limit may apply."""
-        return self.user is not None or self.rps is not None
-
-    @property
-    def who(self) -> str:
-        """The user as limiters name it, "" for nobody."""
-        return self.user or ""
-
-    def charge(self, tokens: int) -> Charge:
-        """What the limiter is asked for."""
-        return Charge(self.who, tokens, self.route.model, self.rps)
+def _never_leaves(_leave: Callable[[], None]) -> None:
+    """Nobody would know if the client left."""
 
 
 class Pipeline:
@@ -127,6 +86,7 @@ class Pipeline:
         settings: Settings,
         identity: Identity,
         fleet: Fleet,
+        late: LateBinding,
         limiter: Limiter,
         ledger: Ledger,
         metrics: Metrics,
@@ -135,9 +95,9 @@ class Pipeline:
         first_id: int = 1,
     ) -> None:
         self._settings = settings
-        self._pick_may_refuse = settings.routing.slo_ttft_s > 0
         self._identity = identity
         self._fleet = fleet
+        self._late = late
         self._limiter = limiter
         self._ledger = ledger
         self._metrics = metrics
@@ -146,13 +106,14 @@ class Pipeline:
         self._ids = itertools.count(first_id)
         self._estimators: dict[str, Estimator] = {}
 
-    async def admit(self, command: Admit) -> tuple[Routed, str] | Refused | Answered:
+    async def admit(self, command: Admit, waits: Waits = _never_leaves) -> tuple[Routed, str] | Refused | Answered:
         """Reserve and pick.  Returns what goes to Envoy and the id under which the ledger knows the request.
 
-        A dry run is answered instead: nothing is charged, nothing forwarded.
+        A dry run is answered instead: nothing is charged, nothing forwarded.  `waits` is told how to give a request up
+        that has to wait.
         """
         try:
-            return await (self._foresee(command) if _is_dry_run(command.headers) else self._admit(command))
+            return await (self._foresee(command) if _is_dry_run(command.headers) else self._admit(command, waits))
         except RefusalError as error:
             return await self.refuse(Refuse(error, command.headers))
 
@@ -178,13 +139,13 @@ class Pipeline:
     async def _usage(self, user: str | None) -> Answered:
         if user is None:
             raise self._identity.missing()
-        usage: Usage = await _told(user, self._limiter.usage(user))
+        usage: Usage = await told(user, self._limiter.usage(user))
         return Answered(orjson.dumps(usage_record(usage)), limit_headers(usage.requests, usage.tokens))
 
     async def _foresee(self, command: Admit) -> Answered:
         """Whether the request would be admitted now, and if not, when; what is no matter of limits is refused."""
         plan = await self._plan(command)
-        verdict, estimate = await _judged(plan, self._limiter.check)
+        verdict, estimate = await judged(plan, self._limiter.check)
         shown = {} if plan.user is None else limit_headers(verdict.requests, verdict.tokens, verdict.model)
         return Answered(orjson.dumps(check_record(verdict, estimate.tokens)), shown)
 
@@ -209,7 +170,8 @@ class Pipeline:
             session=headers.get("x-session-id", ""),
             subset=command.subset,
             selector=_selector(headers.get("external-filter")),
-            blocks=block_hashes(prompt, request.model),
+            slo=self._fleet.slo(request.model),
+            blocks=block_hashes(prompt, request.model, request.cache_salt),
             block_tokens=BLOCK_BYTES * estimate.prompt_tokens / max(1, len(prompt)),
         )
         strategy = self._strategy(route.model, headers)
@@ -218,34 +180,97 @@ class Pipeline:
         rps = self._fleet.rps(route.model)
         return Plan(user, size, bounds, estimate, first_guess, estimator, route, strategy, rps)
 
-    async def _admit(self, command: Admit) -> tuple[Routed, str]:
+    async def _admit(self, command: Admit, waits: Waits) -> tuple[Routed, str]:
         """All that the verdict does not change is done while the limiter is asked; what that refuses is taken back."""
         started_s = self._clock()
         plan = await self._plan(command)
-        ticket = self._route(plan) if self._pick_may_refuse else None  # before anything is charged
+        ticket = None
+        if plan.route.slo is not None:  # what is refused for load is refused before anything is charged
+            turn = Turn(self._late, plan.route, plan.route.slo, plan.strategy, started_s)
+            if turn.waits:
+                waits(turn.leave)
+                return await self._admit_later(command, plan, turn)
+            ticket = await self._turned(plan, turn)
         asked_s = self._clock()
         try:
-            judging = begin(_judged(plan, self._limiter.reserve)) if plan.limited else None
+            judging = begin(judged(plan, self._limiter.reserve)) if plan.limited else None
             if judging is not None and judging.done:
-                _admitted(plan, judging.result()[0])  # a refusal known already costs no pick
+                admitted(plan, judging.result()[0])  # a refusal known already costs no pick
             judged_s = self._clock()
             ticket = ticket or self._route(plan)
-            opened = OpenRequest(
-                f"{self._worker}-{next(self._ids):x}", ticket, plan.size, plan.bounds, plan.estimate, plan.estimator
-            )
-            response: dict[str, str] = {}
-            routed = self._routed(opened, command.headers, response)
+            opened, routed, response = self._prepared(plan, ticket, command)
             decided_s = self._clock()
             if judging is not None:
-                judged, opened.estimate = await judging
-                verdict = _admitted(plan, judged)
-                if plan.user is not None:
-                    opened.reservation = verdict.reservation
-                    response |= limit_headers(verdict.requests, verdict.tokens, verdict.model)
+                self._charged(plan, opened, response, *await judging)
         except BaseException:
             if ticket is not None:
                 self._fleet.withdraw(ticket, self._clock())
             raise
+        self._open(plan, opened)
+        self._metrics.limiter_answered(self._clock() - asked_s)
+        self._metrics.decided((asked_s - started_s) + (decided_s - judged_s))
+        return routed, opened.id
+
+    async def _admit_later(self, command: Admit, plan: Plan, turn: Turn) -> tuple[Routed, str]:
+        """Charge at once, so that nobody waits who may not send; who then cannot be sent gets the charge back."""
+        entered_s = self._clock()
+        try:
+            verdict, estimate = await judged(plan, self._limiter.reserve) if plan.limited else (None, plan.estimate)
+            reservation = admitted(plan, verdict).reservation if verdict is not None else None
+        except BaseException:
+            turn.leave()
+            with suppress(NoCandidateError, ClientGoneError):
+                self._fleet.withdraw(await turn.ticket(), self._clock())
+            raise
+        try:
+            ticket = await self._turned(plan, turn)
+        except RefusalError:
+            if reservation is not None:
+                await self._give_back(reservation)
+            raise
+        waited_s = self._clock() - entered_s
+        ticket.decision = ticket.decision.after(waited_s)
+        opened, routed, response = self._prepared(plan, ticket, command)
+        if verdict is not None:
+            self._charged(plan, opened, response, verdict, estimate)
+        self._open(plan, opened)
+        self._metrics.waited(waited_s)
+        return routed, opened.id
+
+    async def _turned(self, plan: Plan, turn: Turn) -> Ticket:
+        try:
+            return await turn.ticket()
+        except NoCandidateError as error:
+            raise self._no_candidate(error, plan.route) from error
+
+    async def _give_back(self, reservation: Reservation) -> None:
+        self._limiter.release(reservation)
+        try:
+            await self._limiter.settle(reservation, 0, requests=1)
+        except LimiterUnavailableError:
+            self._metrics.error("settle")  # it leaves with its window
+
+    def _prepared(self, plan: Plan, ticket: Ticket, command: Admit) -> tuple[OpenRequest, Routed, dict[str, str]]:
+        """What the ledger and Envoy are told, but for limits: those go into the dict, which Envoy's part refers to."""
+        opened = OpenRequest(
+            f"{self._worker}-{next(self._ids):x}", ticket, plan.size, plan.bounds, plan.estimate, plan.estimator
+        )
+        response: dict[str, str] = {}
+        return opened, self._routed(opened, command.headers, response), response
+
+    def _charged(
+        self, plan: Plan, opened: OpenRequest, response: dict[str, str], judged: Admitted | OverLimit,
+        estimate: Estimate,
+    ) -> None:  # fmt: skip
+        """Enter what the limiter said.  Raises RefusalError."""
+        verdict = admitted(plan, judged)
+        opened.estimate = estimate
+        if plan.user is not None:
+            opened.reservation = verdict.reservation
+            response |= limit_headers(verdict.requests, verdict.tokens, verdict.model)
+
+    def _open(self, plan: Plan, opened: OpenRequest) -> None:
+        ticket = opened.ticket
         if not ticket.pod.endpoint.ready:
             self._metrics.fallback(plan.strategy, NONE_HEALTHY)
         if ticket.shadow:
@@ -254,9 +279,6 @@ class Pipeline:
         if ticket.decision.fallback:
             self._metrics.fallback(plan.strategy, ticket.decision.fallback)
         self._ledger.open(opened)
-        self._metrics.limiter_answered(self._clock() - asked_s)
-        self._metrics.decided((asked_s - started_s) + (decided_s - judged_s))
-        return routed, opened.id
 
     def _estimator(self, model: str) -> Estimator:
         if model not in self._estimators:
@@ -319,44 +341,6 @@ class Pipeline:
         return Routed(request, shown, metadata, self._fleet.names, self._identity.withheld)
 
 
-async def _judged(plan: Plan, ask: Callable[[Charge], Awaitable[Verdict]]) -> tuple[Admitted | OverLimit, Estimate]:
-    """The verdict, and the estimate it is about.
-
-    What was learned of lengths alone never shuts a user out, who could then teach nothing else: where more is expected
-    than the limit ever allows, and the first guess would fit, an empty window is asked for.
-    """
-    estimate = plan.estimate
-    verdict: Admitted | OverLimit = await _told(plan.who, ask(plan.charge(estimate.tokens)))
-    while (  # of the user and of the user's model: each time less is asked for
-        isinstance(verdict, OverLimit)
-        and verdict.kind in {LimitKind.TPM, LimitKind.MODEL_TPM}
-        and verdict.retry_after_s is None
-        and plan.first_guess <= verdict.limit
-    ):
-        estimate = estimate._replace(output_tokens=verdict.limit - estimate.prompt_tokens)
-        verdict = await _told(plan.who, ask(plan.charge(estimate.tokens)))
-    return verdict, estimate
-
-
-def _admitted(plan: Plan, verdict: Admitted | OverLimit) -> Admitted:
-    if isinstance(verdict, Admitted):
-        return verdict
-    raise _over_limit(plan, verdict)
-
-
-async def _told(user: str, question: Awaitable[T | UnknownUser | None]) -> T:
-    """What the limiter says of a user; that it does not, or not of this one, as answers to the client."""
-    try:
-        told = await question
-    except LimiterUnavailableError as error:
-        raise LimiterAwayError("limits cannot be checked now", retry_after_s=1.0) from error
-    except MalformedUserError as error:
-        raise BrokenUserError(f"user: {user} is stored in a form that cannot be read") from error
-    if told is None or isinstance(told, UnknownUser):
-        raise UnknownUserError(f"user: {user} does not exist")
-    return told
-
-
 def _is_dry_run(headers: Mapping[str, str]) -> bool:
     """Anything else than the two words is refused: a mistake must not send and charge what was only a question."""
     said = headers.get(DRY_RUN)
@@ -372,12 +356,3 @@ def _selector(header: str | None) -> Selector | None:
         return parse_selector(header) if header else None
     except InvalidSelectorError as error:
         raise InvalidFilterError(f"external-filter: {error}", param="external-filter") from error
-
-
-def _over_limit(plan: Plan, verdict: OverLimit) -> RefusalError:
-    kind, message = LIMIT_ERRORS[verdict.kind]
-    text = message.format(user=plan.who, model=plan.route.model, limit=verdict.limit)
-    error = kind(text, retry_after_s=verdict.retry_after_s)
-    if plan.user is not None:
-        error.headers = limit_headers(verdict.requests, verdict.tokens, verdict.model)
-    return error

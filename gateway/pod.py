@@ -54,10 +54,8 @@ class Pod(Load):
         "endpoint", "failures", "gone", "ramped_s", "used_s",
     )  # fmt: skip
 
-    def __init__(
-        self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf, kind: Speed | None = None, itl_s: float = inf
-    ) -> None:
-        super().__init__(kind, itl_s)
+    def __init__(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf, kind: Speed | None = None) -> None:
+        super().__init__(kind)
         self.renew(endpoint, cache, joined_s)
 
     def renew(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf) -> None:
@@ -68,6 +66,7 @@ class Pod(Load):
         self._ready_s = -inf  # when it may be tried again
         self.ramped_s = joined_s + RAMP_S
         self._readings = NOTHING
+        self.forget_sums()
         self.used_s: dict[str, float] = {}  # adapter -> when it was asked for last
         self._signals: Mapping[Signal, float] = {}
         self._fresh_until_s = -inf
@@ -94,10 +93,12 @@ class Pod(Load):
         self._combine()
         return changed
 
-    def read(self, readings: Readings, fresh_until_s: float) -> None:
+    def read(self, readings: Readings, now_s: float, fresh_until_s: float) -> None:
         """Take over what the engine says of itself.  One that has restarted holds nothing any more."""
         if readings.restarted_since(self._readings):
             self.cache.clear()
+            self.forget_sums()
+        self.observe(readings.sums, now_s, fresh_until_s)
         self._readings = readings
         self._signals = {signal: value for signal, value in readings.signals.items() if 0 <= value < inf}
         self._fresh_until_s = fresh_until_s

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gateway.addresses import endpoint_address, http_path, listen_address, redis_url
+from gateway.addresses import MAX_PORT, endpoint_address, http_path, listen_address, redis_url
 
 Seconds = Annotated[float, Field(gt=0)]
 ListenAddress = Annotated[str, AfterValidator(listen_address)]
@@ -60,10 +60,13 @@ class RoutingSettings(Section):
     fallbacks: Annotated[int, Field(ge=0, le=10)] = 2
     """Further pods named after the chosen one; Envoy goes down the list when a connection fails."""
     slo_ttft_s: Annotated[float, Field(ge=0)] = 0.0
-    """Seconds to the first token that are promised; `forebay` answers 429 when that, or `slo_itl_s`, cannot be kept.
-    0: nothing is refused."""
+    """Seconds to the first token that are promised.  Where no pod can keep that, or `slo_itl_s`, requests wait in the
+    gateway, users in turn, and those that would wait too long are refused: 429.  0: nothing is promised."""
     slo_itl_s: Seconds = 0.05
     """Seconds per token after the first, on average."""
+    longest_wait_s: Annotated[float, Field(ge=0)] = 20.0
+    """In the gateway, whatever is promised; Envoy's `message_timeout` must be longer, and is in `forebay envoy-config`.
+    0: requests are sent or refused at once."""
     shadow: str = ""
     """A second strategy that is asked beside the real one, and only counted: `forebay_shadow_decisions_total`."""
     output_weight: Annotated[float, Field(gt=0)] = 2.0
@@ -151,6 +154,10 @@ class EndpointSettings(Section):
     """The pod's name in headers and logs; default: the address."""
     engine: Literal["vllm", "sglang", "trtllm", "other"] = "vllm"
     """Decides metric names."""
+    metric_port: Annotated[int | None, Field(ge=1, le=MAX_PORT)] = None
+    """Where its metrics are, when not on the port of `address`."""
+    metric_path: HttpPath = ""
+    """Instead of `scrape.path`."""
     gpu: str = ""
     """GPU type, e.g. `L20`."""
     pool: str = ""
@@ -172,6 +179,10 @@ class ModelSettings(Section):
     """As clients send it."""
     strategy: str = ""
     """Instead of the default strategy."""
+    slo_ttft_s: Annotated[float | None, Field(ge=0)] = None
+    """Instead of `routing.slo_ttft_s`."""
+    slo_itl_s: Annotated[float | None, Field(gt=0)] = None
+    """Instead of `routing.slo_itl_s`."""
     locked: bool = False
     """The model's strategy beats the `routing-strategy` header."""
     rps: Annotated[int | None, Field(ge=0)] = None

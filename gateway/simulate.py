@@ -5,7 +5,7 @@ Lives here: putting the parts together, files, the progress bar.  Not here: the 
 
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import inf
@@ -15,15 +15,19 @@ import click
 
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.fleet import Fleet
+from gateway.late_binding import LateBinding, Tell, Waiting
 from gateway.scrape.readings import Readings
-from gateway.settings import LimitSettings, RoutingSettings
-from routing.types import Endpoint
+from gateway.settings import LimitSettings, RoutingSettings, ScrapeSettings
+from routing.strategies.forebay import Forebay
+from routing.sums import Sums
+from routing.types import Endpoint, NoCandidateError, PodId, RouteRequest, Signal
 from simulator import assignments, report, traces, yardsticks
 from simulator.admission import Admission, dealt, parse_users
 from simulator.core.engine import Engine
 from simulator.gpu_file import load_gpu
 from simulator.outages import Outage
 from simulator.replay import MODEL, Call, Replay
+from simulator.scraping import AllSeeing, Scraping
 from simulator.summary import Slo, Summary, summarize
 
 
@@ -42,6 +46,9 @@ class Plan:
     assignments: Path | None
     report: Path | None
     outages: Sequence[Outage] = ()
+    keep_slo: bool = False
+    scrape_s: float = ScrapeSettings().interval_s  # 0 = engines are never asked
+    all_seeing: bool = False  # replay once more, all engines being asked before every decision
 
 
 def run(plan: Plan) -> None:
@@ -89,8 +96,10 @@ class Comparer:
         for speedup in self._plan.speedups:
             for strategy in self._plan.strategies:
                 yield self._replay(strategy, speedup)
+                if self._plan.all_seeing:
+                    yield self._replay(strategy, speedup, all_seeing=True)
 
-    def _replay(self, strategy: str, speedup: float) -> Summary:
+    def _replay(self, strategy: str, speedup: float, *, all_seeing: bool = False) -> Summary:
         endpoints = [_endpoint(index) for index in range(self._plan.pods)]
         engines = {endpoint.id: Engine(self._profile) for endpoint in endpoints}
         rng = random.Random(self._plan.seed)  # noqa: S311 - spreads load, keeps no secret
@@ -98,29 +107,71 @@ class Comparer:
         routing = RoutingSettings(strategy=strategy, slo_ttft_s=slo.ttft_s, slo_itl_s=slo.itl_s)
         fleet = Fleet(routing, rng, build=yardsticks.build)
         fleet.replace(FleetDescription({MODEL: ModelPolicy()}, tuple(endpoints)))
-        size = Readings(cache_tokens=self._profile.kv_blocks * self._profile.block_tokens)
-        for endpoint in endpoints:
-            fleet.read(endpoint.id, size, inf)
+        scraping = self._scraping(fleet, engines, all_seeing=all_seeing)
         admission = Admission(self._users, LimitSettings().output_tokens)
+        router = Gateway(fleet, routing)
+        promised = fleet.slo(MODEL) if self._plan.keep_slo or strategy == Forebay.name else None
         replay = Replay(
-            trace=self._trace, engines=engines, router=fleet, strategy=strategy, admission=admission, speedup=speedup,
-            outages=self._plan.outages,
+            trace=self._trace, engines=engines, router=router, strategy=strategy, admission=admission, speedup=speedup,
+            outages=self._plan.outages, scraping=scraping, slo=promised,
         )  # fmt: skip
-        label, requests = f"{strategy} {speedup:g}x", len(self._trace)
+        router.late.alarm = replay.alarm
+        name = f"{strategy}, all-seeing" if all_seeing else strategy
+        label, requests = f"{name} {speedup:g}x", len(self._trace)
         with click.progressbar(length=requests, label=label, file=sys.stderr, update_min_steps=requests // 200) as bar:
             calls = replay.run(bar.update)
-        self._write_assignments(calls, strategy, speedup)
+        self._write_assignments(calls, name, speedup)
         totals = {pod: engine.totals for pod, engine in engines.items()}
-        return summarize(strategy, speedup, calls, totals, self._plan.slo)
+        return summarize(name, speedup, calls, totals, self._plan.slo)
 
-    def _write_assignments(self, calls: Sequence[Call], strategy: str, speedup: float) -> None:
-        file = self._plan.assignments
+    def _scraping(self, fleet: Fleet, engines: Mapping[PodId, Engine], *, all_seeing: bool) -> Scraping:
+        """All are asked when they are new, as the gateway does it."""
+
+        def ask(pod: PodId, now_s: float) -> None:
+            fleet.read(pod, _readings(engines[pod]), now_s, now_s + ScrapeSettings().stale_after_s)
+
+        for pod in engines:
+            ask(pod, 0.0)
+        return AllSeeing(engines, ask) if all_seeing else Scraping(engines, ask, self._plan.scrape_s or inf)
+
+    def _write_assignments(self, calls: Sequence[Call], name: str, speedup: float) -> None:
+        plan, file = self._plan, self._plan.assignments
         if file is None:
             return
-        if len(self._plan.strategies) * len(self._plan.speedups) > 1:  # one file per replay
-            file = file.with_stem(f"{file.stem}-{strategy}-{speedup:g}x")
+        if plan.all_seeing or len(plan.strategies) * len(plan.speedups) > 1:  # one file per replay
+            file = file.with_stem(f"{file.stem}-{name.replace(', ', '-')}-{speedup:g}x")
         with file.open("w") as lines:
             assignments.write(calls, lines)
+
+
+class Gateway:
+    """What a replay needs of the gateway: see `simulator.replay.Router`."""
+
+    def __init__(self, fleet: Fleet, settings: RoutingSettings) -> None:
+        self.late = LateBinding(fleet, settings)
+        self._fleet = fleet
+        self.release, self.finish, self.set_health = fleet.release, fleet.finish, fleet.set_health
+        self.advance = self.late.advance
+
+    def enter(self, request: RouteRequest, strategy: str, now_s: float, tell: Tell) -> None:
+        """Without a promise nothing waits."""
+        if request.slo is not None:
+            self.late.enter(Waiting(request, request.slo, strategy, tell), now_s)
+            return
+        try:
+            tell(self._fleet.route(request, strategy, now_s))
+        except NoCandidateError as error:
+            tell(error)
+
+
+def _readings(engine: Engine) -> Readings:
+    """What its metrics page would say."""
+    totals, blocks = engine.totals, engine.blocks
+    return Readings(
+        {Signal.RUNNING: len(engine.running), Signal.WAITING: len(engine.waiting), Signal.KV_USAGE: blocks.usage},
+        cache_tokens=blocks.total * engine.profile.block_tokens,
+        sums=Sums(totals.gaps_s, totals.gaps.total(), totals.ttft_s, totals.first_tokens, totals.prompts, totals.found),
+    )
 
 
 def _endpoint(index: int) -> Endpoint:

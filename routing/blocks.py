@@ -16,10 +16,10 @@ _MASK = (1 << 60) - 1
 """An int of 60 bits takes 32 bytes, one of 64 bits 48."""
 
 
-def block_hashes(prompt: bytes, salt: str) -> list[int]:
+def block_hashes(prompt: bytes, *salt: str) -> list[int]:
     """Return a hash per full block; equal hashes = the same salt and the same prompt up to there.
 
-    `salt` holds whatever keeps caches apart: model, adapter, tenant.
+    `salt` is whatever keeps caches apart: model or adapter, tenant.
     """
     if len(prompt) < FIRST_BYTES:
         return []

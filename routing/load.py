@@ -8,6 +8,7 @@ from math import exp, inf
 
 from routing.prefix import Record
 from routing.speed import Speed
+from routing.sums import NO_SUMS, Sums
 
 WINDOW_S = 60.0
 """Of busy time and processed tokens (chosen: that of the limits; longer than most answers)."""
@@ -17,6 +18,10 @@ GAIN = 0.1
 LEAST_SHARE, MOST_SHARE = 0.1, 1.25
 """One request moves the share of prompts by a tenth at most, never to nothing (chosen; 0.05 to 0.2 behave alike).
 More than 1 makes up for prefill that is believed to be slower than it is; 2 overshoots."""
+RESPONSE_S = 10.0
+"""As long it takes the engine's own sums to move the share by 1 at most (chosen: 5 to 20 behave alike)."""
+LEAST_LOOK_S = 0.5
+"""Sums are compared with older ones than that: a pass must fit in between, and an answer's first token."""
 FEW_OUTPUTS = 4
 """Answers shorter than this say nothing about the time between tokens."""
 LATENCY_MEMORY = 50
@@ -41,12 +46,12 @@ class Load:
     """`routing.types.PodView` is what strategies may read of it."""
 
     __slots__ = (
-        "_busy_s", "_busy_seen_s", "_debt_s", "_debt_seen_s", "_itl_s", "_kind", "_latency", "_own", "_processed",
-        "_processed_s", "free_s", "in_flight", "prefill_tokens", "resident_tokens", "share", "speed",
+        "_busy_s", "_busy_seen_s", "_debt_s", "_debt_seen_s", "_gaps_fresh_s", "_itl_s", "_kind", "_latency", "_own",
+        "_processed", "_processed_s", "_sums", "_sums_s", "free_s", "in_flight", "prefill_tokens", "resident_tokens",
+        "share", "speed",
     )  # fmt: skip
 
-    def __init__(self, kind: Speed | None = None, itl_s: float = inf) -> None:
-        """`itl_s` is how far apart tokens may be."""
+    def __init__(self, kind: Speed | None = None) -> None:
         self.in_flight = 0
         self.prefill_tokens = 0.0  # uncached prompt tokens of what is in flight
         self.resident_tokens = 0  # prompts and expected outputs of what is in flight
@@ -55,11 +60,17 @@ class Load:
         self._own = Speed(self._kind)
         self.speed = self._kind  # until it has shown its own
         self.share = 1.0  # of its time that prompts may take
-        self._itl_s = itl_s * ITL_AIM
+        self._itl_s = inf
         self._debt_s = self._debt_seen_s = 0.0
         self._busy_s = self._busy_seen_s = 0.0
         self._processed = self._processed_s = 0.0
         self._latency = (0.0, 0.0)  # seconds and weighted tokens of finished requests
+        self._sums, self._sums_s = NO_SUMS, -inf
+        self._gaps_fresh_s = -inf  # until then the engine itself says how far apart tokens are
+
+    def promise(self, itl_s: float) -> None:
+        """Tokens may be so far apart; infinity = as they like."""
+        self._itl_s = itl_s * ITL_AIM
 
     def start(self, work: Work, now_s: float) -> None:
         """A request is on its way to the pod."""
@@ -102,9 +113,30 @@ class Load:
             seen = (work.uncached_tokens, outputs, duration_s, work.wait_s)
             self._kind.learn(*seen)
             self._own.learn(*seen)
-            if self._itl_s < inf:
-                self._control(work, duration_s, outputs, now_s)
+            if self._itl_s < inf and outputs >= FEW_OUTPUTS and now_s > self._gaps_fresh_s:
+                decode_s = duration_s - work.wait_s - self.speed.prefill_s(work.uncached_tokens)
+                self._control(decode_s / outputs, GAIN, now_s)
             self.speed = self._own if self._own.differs(self._kind) else self._kind
+
+    def observe(self, sums: Sums, now_s: float, fresh_until_s: float) -> None:
+        """Learn from what the engine has added up since it was looked at last: that counts everybody's requests."""
+        elapsed_s = now_s - self._sums_s
+        if elapsed_s < LEAST_LOOK_S:
+            return
+        news = sums.since(self._sums)
+        self._sums, self._sums_s = sums, now_s
+        gap_s, computed = news.gap_s, news.computed_tokens
+        if gap_s is not None:
+            self._gaps_fresh_s = fresh_until_s
+            self._control(gap_s, min(1.0, elapsed_s / RESPONSE_S), now_s)
+        if news.firsts and news.firsts_s and computed and computed > 0:
+            busy_s = min(news.firsts_s, elapsed_s)
+            self._kind.measure(news.firsts, computed, busy_s)
+            self._own.measure(news.firsts, computed, busy_s)
+
+    def forget_sums(self) -> None:
+        """Another process counts from now on."""
+        self._sums, self._sums_s = NO_SUMS, -inf
 
     def busy_s(self, now_s: float) -> float:
         """Return the seconds in the window during which at least one request was in flight."""
@@ -132,14 +164,11 @@ class Load:
     def _set_debt(self, debt_s: float, now_s: float) -> None:
         self._debt_s, self._debt_seen_s = debt_s, now_s
 
-    def _control(self, work: Work, duration_s: float, outputs: int, now_s: float) -> None:
+    def _control(self, gap_s: float, gain: float, now_s: float) -> None:
         """Prompts may take less of the time when tokens come too far apart, and more when they do not."""
-        if outputs < FEW_OUTPUTS:
-            return
-        itl_s = (duration_s - work.wait_s - self.speed.prefill_s(work.uncached_tokens)) / outputs
         self._set_debt(self.debt_s(now_s), now_s)
-        room = max(-1.0, 1 - itl_s / self._itl_s)
-        self.share = min(MOST_SHARE, max(LEAST_SHARE, self.share + GAIN * room))
+        room = max(-1.0, 1 - gap_s / self._itl_s)
+        self.share = min(MOST_SHARE, max(LEAST_SHARE, self.share + gain * room))
 
     def _mark_busy(self, now_s: float) -> None:
         self._busy_s = self.busy_s(now_s)

@@ -65,9 +65,20 @@ class Speed:
         self.known = self.seen >= KNOWN
         if self.seen > EACH and self.seen % THINNED:
             return
+        self._weigh(uncached, outputs, duration_s - wait_s, wait_s, requests=1)
+
+    def measure(self, requests: float, uncached: float, busy_s: float) -> None:
+        """Between two looks the engine has computed so many prompts, of so many uncached tokens together.
+
+        It was at them no longer than `busy_s`: the time that passed, or their times to the first token together.
+        The first is true of a pod that has prompts waiting, the second of one that has one at a time.
+        """
+        self._weigh(uncached / requests, 0, busy_s / requests, 0.0, requests)
+
+    def _weigh(self, uncached: float, outputs: float, took_s: float, wait_s: float, requests: float) -> None:
         expected_s = wait_s + self.fixed_s + self.token_s * uncached + self.output_s * outputs
-        weight = 1 / max(expected_s, SHORTEST_S) ** 2
-        amount = weight * (duration_s - wait_s)
+        weight = requests / max(expected_s, SHORTEST_S) ** 2
+        amount = weight * took_s
         tokens, outs = weight * uncached, weight * outputs
         fade = 1 - 1 / MEMORY
         a, b, c = self._squares

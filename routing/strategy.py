@@ -7,7 +7,7 @@ Lives here: the protocol and the event.  Not here: which strategies exist (routi
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple, Protocol
 
-from routing.types import Candidates, Decision, PodId, Rng, RouteRequest, Scored, Signal, Slo
+from routing.types import Candidates, Decision, PodId, Rng, RouteRequest, Scored, Signal
 
 
 class Finished(NamedTuple):
@@ -46,7 +46,6 @@ class Strategy(Protocol):
         """Choose among `candidates`, which is never empty and is not kept after the call.
 
         The fallbacks are the next best in the strategy's own order, never the chosen pod itself.
-        Raises NoCandidateError: `overloaded`, when the strategy judges load.
         """
         ...
 
@@ -63,8 +62,6 @@ class Tools(NamedTuple):
     """How many pods they name after the chosen one at most."""
     output_weight: float = 2.0
     """How many input tokens an output token counts for, where work is weighed."""
-    slo: Slo | None = None
-    """What overload is judged by; None = nothing is refused."""
 
 
 StrategyFactory = Callable[[Tools], Strategy]

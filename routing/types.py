@@ -56,6 +56,7 @@ class Endpoint:
     ready: bool = True
     draining: bool = False
     started_at: float | None = None  # Unix seconds; None = unknown
+    metrics: str = ""  # `ip:port[/path]` of its metrics; empty: `address`, and the usual path
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -106,6 +107,11 @@ class PodView(Protocol):
         ...
 
     @property
+    def cache_tokens(self) -> float | None:
+        """Room for tokens in its KV cache; None = it does not say."""
+        ...
+
+    @property
     def speed(self) -> Speed: ...  # noqa: D102 - the type says it
     @property
     def cache(self) -> Cache:
@@ -148,6 +154,7 @@ class RouteRequest(NamedTuple):
     session: str = ""
     subset: frozenset[str] | None = None  # addresses (`ip:port` or `ip`) the proxy allows; None = all
     selector: Selector | None = None  # labels the client asks for; None = any
+    slo: Slo | None = None  # None = nothing is promised, and nothing waits or is refused for load
     blocks: Sequence[int] = ()
     """Chained hashes of the prompt's full blocks in order: equal = the same prompt up to there.  Empty: unknown."""
     block_tokens: float = 0.0  # in one of them; 0 = unknown
@@ -189,6 +196,10 @@ class Decision(NamedTuple):
     def without_scores(self) -> "Decision":
         """Return the decision as it may be kept while the request is answered."""
         return Decision._make((*self[:-1], None))
+
+    def after(self, waited_s: float) -> "Decision":
+        """Return the decision for a request that had to wait for it."""
+        return self._replace(reason=f"{self.reason}, waited {waited_s * 1000:.0f} ms")
 
     @property
     def destinations(self) -> str:

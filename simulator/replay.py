@@ -3,29 +3,36 @@
 Lives here: the order of events.  Not here: routing (whatever is given as the router; the gateway's fleet is one), the
 engines (core), who may send (admission), what it all comes to (summary).
 
-Time jumps from event to event: an arrival, the end of a pass on a pod, an outage.  At the same instant arrivals come
-first, so a pod's next pass has them.  The router sees what a gateway sees: its own counts, ends, health.
+Time jumps from event to event: an arrival, the end of a pass on a pod, an outage, the router's alarm.  At the same
+instant arrivals come first, so a pod's next pass has them.  The router sees what a gateway sees: its own counts, ends,
+health, and what engines say of themselves when it is their turn (scraping).  `slo` is what requests are promised.
 """
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
+from math import inf
 from typing import Generic, Protocol, TypeVar
 
 from ratelimit.limits import Reservation
 from routing.strategy import Finished
-from routing.types import Decision, NoCandidateError, PodId, RouteRequest
+from routing.types import Decision, NoCandidateError, PodId, RouteRequest, Slo
 from simulator.admission import Admission
 from simulator.core.engine import Engine, Step, TooLongError
 from simulator.core.sequence import Sequence as Answer
 from simulator.outages import Outage, OutageKind
+from simulator.scraping import Scraping
 from simulator.traces import TraceRequest, block_hashes, unknown_blocks
 
 MODEL = "model"
 """The one model that all requests of a trace ask for."""
 
 NO_STEP = Step(0.0)
+ALARM = Step(0.0)
+ALARM_S = 0.001
+"""No alarm comes sooner."""
 
 
 class Routed(Protocol):
@@ -41,10 +48,16 @@ Ticket = TypeVar("Ticket", bound=Routed)
 
 
 class Router(Protocol[Ticket]):
-    """The seam to the gateway: see `gateway.fleet.Fleet`."""
+    """The seam to the gateway: `gateway.simulate.Gateway`."""
 
-    def route(self, request: RouteRequest, strategy: str, now_s: float) -> Ticket:
-        """Choose a pod and count the request there.  Raises NoCandidateError."""
+    def enter(
+        self, request: RouteRequest, strategy: str, now_s: float, tell: Callable[[Ticket | NoCandidateError], None]
+    ) -> None:
+        """Choose a pod and count the request there, or let it wait for one; `tell` hears of it, at once or later."""
+        ...
+
+    def advance(self, now_s: float) -> None:
+        """A time has come that it asked for: see `Replay.alarm`."""
         ...
 
     def release(self, ticket: Ticket, now_s: float) -> bool:
@@ -101,6 +114,8 @@ class Replay(Generic[Ticket]):
         admission: Admission,
         speedup: float = 1.0,
         outages: Iterable[Outage] = (),
+        slo: Slo | None = None,
+        scraping: Scraping | None = None,
     ) -> None:
         self._trace = trace
         self._engines = engines
@@ -108,6 +123,7 @@ class Replay(Generic[Ticket]):
         self._strategy = strategy
         self._admission = admission
         self._speedup = speedup
+        self._scraping = scraping or Scraping(engines, lambda _pod, _now_s: None, inf)
         self._block_tokens = next(iter(engines.values())).profile.block_tokens
         self._order = count()
         self._events: list[tuple[float, int, PodId, Step | Outage]] = [  # a heap: ends of passes, outages to come
@@ -117,6 +133,9 @@ class Replay(Generic[Ticket]):
         self._under_way: dict[PodId, Step] = {}  # by pod; others are idle
         self._down: set[PodId] = set()
         self._open: dict[Answer, tuple[Call, Ticket]] = {}
+        self._slo = slo
+        self._now_s = 0.0
+        self._alarm_s = inf  # the earliest that was asked for
         self.calls: list[Call] = []  # in the order of dispatch
 
     def run(self, progress: Callable[[int], None] = lambda _: None) -> Sequence[Call]:
@@ -124,17 +143,34 @@ class Replay(Generic[Ticket]):
         for serial, request in enumerate(self._trace):
             arrived_s = request.timestamp / 1000 / self._speedup
             self._advance(arrived_s)
+            self._now_s = arrived_s
             self._arrive(serial, request, arrived_s)
             progress(1)
-        self._advance(float("inf"))
+        self._advance(inf)
         return self.calls
+
+    def alarm(self, at_s: float) -> None:
+        """Have the router's `advance` called then; of several times the earliest counts."""
+        at_s = max(at_s, self._now_s + ALARM_S)
+        if at_s < self._alarm_s:
+            self._alarm_s = at_s
+            heapq.heappush(self._events, (at_s, next(self._order), "", ALARM))
+
+    def _ring(self, now_s: float) -> None:
+        if now_s == self._alarm_s:  # else it was put forward
+            self._alarm_s = inf
+            self._router.advance(now_s)
 
     def _advance(self, before_s: float) -> None:
         """Let all happen that happens before then, and what follows from it."""
         while self._events and self._events[0][0] < before_s:
             now_s, _, pod, event = heapq.heappop(self._events)
+            self._now_s = now_s
+            self._scraping.advance(now_s, self._under_way)
             if isinstance(event, Outage):
                 self._strike(event, now_s)
+            elif event is ALARM:
+                self._ring(now_s)
             elif self._under_way.get(pod) is event:  # else the engine crashed meanwhile
                 for answer in event.ended:
                     self._close(answer, now_s)
@@ -162,6 +198,7 @@ class Replay(Generic[Ticket]):
         self._down.add(pod)
 
     def _begin_pass(self, pod: PodId, now_s: float) -> None:
+        self._scraping.end_pass(pod, now_s)
         if pod in self._down:
             self._down.remove(pod)
             self._router.set_health(pod, True)
@@ -194,14 +231,19 @@ class Replay(Generic[Ticket]):
             output_tokens=self._admission.output_tokens,
             blocks=prompt,
             block_tokens=self._block_tokens,
+            slo=self._slo,
         )
-        try:
-            ticket = self._router.route(asked, self._strategy, now_s)
-        except NoCandidateError as error:
-            self._refuse(call, error.why.value)
+        self._scraping.advance(now_s, self._under_way)
+        self._scraping.decide(now_s)
+        self._router.enter(asked, self._strategy, now_s, partial(self._routed, call))
+
+    def _routed(self, call: Call, outcome: Ticket | NoCandidateError) -> None:
+        now_s = call.dispatched_s = self._now_s
+        if isinstance(outcome, NoCandidateError):
+            self._refuse(call, outcome.why.value)
             return
-        pod = ticket.decision.pod.id
-        self._open[call.answer] = (call, ticket)
+        pod = outcome.decision.pod.id
+        self._open[call.answer] = (call, outcome)
         try:
             self._engines[pod].add(call.answer, now_s)
         except TooLongError:

@@ -17,6 +17,8 @@ class ModelPolicy:
     strategy: str = ""  # empty: the gateway's default
     locked: bool = False  # the `routing-strategy` header does not count
     rps: int | None = None  # requests in any second, of all users together; None: unlimited
+    slo_ttft_s: float | None = None  # None: the gateway's default; 0: nothing is promised
+    slo_itl_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,24 @@ def _endpoint(model: str, settings: EndpointSettings) -> Endpoint:
         pool=settings.pool,
         pool_priority=settings.pool_priority,
         labels=settings.labels,
+        metrics=_metrics(settings),
     )
+
+
+def _policy(model: ModelSettings) -> ModelPolicy:
+    return ModelPolicy(model.strategy, model.locked, model.rps, model.slo_ttft_s, model.slo_itl_s)
+
+
+def _metrics(settings: EndpointSettings) -> str:
+    if not (settings.metric_port or settings.metric_path):
+        return ""
+    host, _, port = settings.address.rpartition(":")
+    return f"{host}:{settings.metric_port or port}{settings.metric_path}"
 
 
 def _policies(models: tuple[ModelSettings, ...]) -> dict[str, ModelPolicy]:
     """Return the policy of every model name, adapters after the models."""
-    policies = {model.name: ModelPolicy(model.strategy, model.locked, model.rps) for model in models}
+    policies = {model.name: _policy(model) for model in models}
     for model in models:
         for settings in model.endpoints:
             for adapter in settings.adapters:

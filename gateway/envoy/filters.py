@@ -8,8 +8,8 @@ from gateway.envoy.messages import Json, duration, extension
 from gateway.names import EXCHANGE_NAMESPACE, LB_NAMESPACE, RESPONSE_NAMESPACE, USAGE_NAMESPACE, WHO_ANSWERED
 from gateway.settings import Settings
 
-_MESSAGE_TIMEOUT_S = 30.0
-"""Per ext_proc message.  A burst may queue in the gateway for seconds; its own deadlines (Redis) are far shorter."""
+_SPARE_S = 10.0
+"""Per ext_proc message, beyond what a request may wait in the gateway: a burst may queue there for seconds."""
 _MAX_EVENT_BYTES = 1024 * 1024
 """A larger event of a stream passes unread: tool calls and log probabilities make some of 100 KB."""
 _JSON_TYPES = r"application/(.*\+)?json(\s*;.*)?"
@@ -37,7 +37,7 @@ def _ext_proc(settings: Settings) -> Json:
         "envoy.filters.http.ext_proc",
         "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
         grpc_service={"envoy_grpc": {"cluster_name": PROCESSOR}, "retry_policy": _another_worker()},
-        message_timeout=duration(_MESSAGE_TIMEOUT_S),
+        message_timeout=duration(settings.routing.longest_wait_s + _SPARE_S),
         processing_mode=_processing_mode(settings),
         failure_mode_allow=True,  # so answers that run outlive their worker; a request without a decision finds no host
         status_on_error={"code": "ServiceUnavailable"},

@@ -3,7 +3,7 @@
 Lives here: the loop between wire, exchange and pipeline, for every transport.  Not here: framing and gRPC (serving).
 """
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from gateway.extproc import wire
@@ -32,6 +32,7 @@ class Session:
         self._pipeline = pipeline
         self._ledger = ledger
         self._id: str | None = None  # set once the ledger knows it
+        self._leave: Callable[[], None] | None = None  # gives up a request that waits
 
     @property
     def ended(self) -> bool:
@@ -60,7 +61,7 @@ class Session:
         elif isinstance(command, Refuse):
             event = await self._pipeline.refuse(command)
         else:
-            admission = await self._pipeline.admit(command)
+            admission = await self._pipeline.admit(command, self._waits)
             if isinstance(admission, (Refused, Answered)):
                 event = admission
             else:
@@ -83,6 +84,14 @@ class Session:
         for command in self._exchange.step(Closed()):
             if isinstance(command, Finish):
                 self._finish(command)
+
+    def abandon(self) -> None:
+        """The client has left while its request is decided on; what waits does so no more.  `close` follows."""
+        if self._leave is not None:
+            self._leave()
+
+    def _waits(self, leave: Callable[[], None]) -> None:
+        self._leave = leave
 
     def _finish(self, finish: Finish) -> None:
         if self._id is None:

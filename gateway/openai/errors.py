@@ -79,6 +79,14 @@ class OverloadedError(RateLimitError):
     kind = "overloaded"
 
 
+class ClientGoneError(CallerError):
+    """The client left while its request waited: nobody reads this, but it is counted."""
+
+    status = 499
+    code = "client_gone"
+    kind = "client_gone"
+
+
 class RpmExceededError(RateLimitError):
     """Requests per minute."""
 

@@ -34,6 +34,7 @@ class InferenceRequest(NamedTuple):
     choices: int  # how many outputs: `n` times the prompts of a batch
     wants_usage: bool  # the client itself asked for `stream_options.include_usage`
     has_stream_options: bool
+    cache_salt: str = ""  # keeps its blocks in the engine's cache apart from those of other salts (vLLM's field)
 
     @property
     def prompt_bytes(self) -> int:
@@ -107,6 +108,7 @@ def parse_request(operation: Operation, content_type: str, body: bytes) -> Infer
         choices=_choices(fields, shape, said),
         wants_usage=shape.has_stream_options and _wants_usage(fields, stream=stream),
         has_stream_options="stream_options" in fields,
+        cache_salt=salt if isinstance(salt := fields.get("cache_salt"), str) else "",
     )
 
 

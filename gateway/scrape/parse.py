@@ -10,6 +10,7 @@ from math import inf
 from typing import NamedTuple
 
 from gateway.scrape.readings import Readings
+from routing.sums import Sums
 from routing.types import Signal
 
 
@@ -19,7 +20,10 @@ class Families(NamedTuple):
     running: tuple[bytes, ...] = ()
     waiting: tuple[bytes, ...] = ()
     kv_usage: tuple[bytes, ...] = ()
-    prompts: tuple[bytes, ...] = ()
+    gaps: tuple[bytes, ...] = ()  # of these histograms the sum and the count
+    firsts: tuple[bytes, ...] = ()
+    prompt_tokens: tuple[bytes, ...] = ()
+    cached_tokens: tuple[bytes, ...] = ()
     cache_tokens: tuple[bytes, ...] = ()
     cache_config: bytes = b""
     adapters: bytes = b""
@@ -30,7 +34,10 @@ ENGINES: Mapping[str, Families] = {
         running=(b"vllm:num_requests_running",),
         waiting=(b"vllm:num_requests_waiting",),
         kv_usage=(b"vllm:kv_cache_usage_perc", b"vllm:gpu_cache_usage_perc"),
-        prompts=(b"vllm:prompt_tokens_total",),
+        gaps=(b"vllm:inter_token_latency_seconds", b"vllm:time_per_output_token_seconds"),
+        firsts=(b"vllm:time_to_first_token_seconds",),
+        prompt_tokens=(b"vllm:prompt_tokens_total",),
+        cached_tokens=(b"vllm:prompt_tokens_cached_total", b"vllm:prefix_cache_hits_total"),
         cache_config=b"vllm:cache_config_info",
         adapters=b"vllm:lora_requests_info",
     ),
@@ -38,10 +45,17 @@ ENGINES: Mapping[str, Families] = {
         running=(b"sglang:num_running_reqs",),
         waiting=(b"sglang:num_queue_reqs",),
         kv_usage=(b"sglang:token_usage",),
-        prompts=(b"sglang:prompt_tokens_total",),
+        gaps=(b"sglang:inter_token_latency_seconds", b"sglang:time_per_output_token_seconds"),
+        firsts=(b"sglang:time_to_first_token_seconds",),
+        prompt_tokens=(b"sglang:prompt_tokens_total",),
+        cached_tokens=(b"sglang:cached_tokens_total",),
         cache_tokens=(b"sglang:max_total_num_tokens",),
     ),
-    "trtllm": Families(kv_usage=(b"trtllm_kv_cache_utilization",)),
+    "trtllm": Families(
+        kv_usage=(b"trtllm_kv_cache_utilization",),
+        gaps=(b"trtllm_time_per_output_token_seconds",),
+        firsts=(b"trtllm_time_to_first_token_seconds",),
+    ),
 }
 
 _STARTED = b"process_start_time_seconds"
@@ -62,14 +76,20 @@ def parse(page: bytes, engine: str) -> Readings:
         signals={signal: value for signal, value in found.items() if value is not None},
         cache_tokens=_cache_tokens(page, families),
         started_s=_mean(_first(page, (_STARTED,))),
-        prompts=_sum(_first(page, families.prompts)),
+        sums=Sums(
+            *_histogram(page, families.gaps),
+            *_histogram(page, families.firsts),
+            _sum(_first(page, families.prompt_tokens)),
+            _sum(_first(page, families.cached_tokens)),
+        ),
         adapters=_adapters(page, families.adapters),
     )
 
 
 def _series(page: bytes, family: bytes) -> Iterator[tuple[bytes, float]]:
-    """Yield labels and value of each series whose value is a number >= 0."""
+    """Yield labels and value of each series whose value is a number >= 0.  A family ends at the next one's comment."""
     at = page.find(b"\n" + family)
+    last = page.find(b"\n#", at)
     while family and at >= 0:
         start = at + 1 + len(family)
         end = page.find(b"\n", start)
@@ -79,7 +99,7 @@ def _series(page: bytes, family: bytes) -> Iterator[tuple[bytes, float]]:
             value = _number(rest.split(maxsplit=1)[:1])
             if value is not None:
                 yield labels[1:], value
-        at = page.find(b"\n" + family, start)
+        at = page.find(b"\n" + family, start, last if last >= 0 else len(page))
 
 
 def _number(words: list[bytes]) -> float | None:
@@ -95,6 +115,12 @@ def _first(page: bytes, families: tuple[bytes, ...]) -> list[float]:
         if values := [value for _, value in _series(page, family)]:
             return values
     return []
+
+
+def _histogram(page: bytes, families: tuple[bytes, ...]) -> tuple[float | None, float | None]:
+    """Return the sum of what was observed, and how often something was."""
+    total, count = (_first(page, tuple(family + part for family in families)) for part in (b"_sum", b"_count"))
+    return _sum(total), _sum(count)
 
 
 def _sum(values: list[float]) -> float | None:

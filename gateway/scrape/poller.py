@@ -24,7 +24,9 @@ MOST_BYTES = 4 * 1024 * 1024
 """No page is longer; a vLLM's is 50 KB."""
 
 Fetch = Callable[[str], Awaitable[bytes]]
-"""Returns the page of the engine at `ip:port`; whatever it raises is why there is none."""
+"""Returns the page at `ip:port[/path]`; whatever it raises is why there is none."""
+Report = Callable[[PodId, Readings, float, float], None]
+"""Takes a pod's readings, of when they are, and until when they are fresh: Fleet.read."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,17 +36,18 @@ class NoPageError(Exception):
 
 
 class HttpFetch:
-    """GET `path` as HTTP/1.0: the answer is whole when the connection ends, and is never chunked."""
+    """GET `path`, unless told another one, as HTTP/1.0: the answer ends with the connection and is never chunked."""
 
     def __init__(self, path: str) -> None:
         self._path = path
 
-    async def __call__(self, address: str) -> bytes:
+    async def __call__(self, page: str) -> bytes:
         """Return the body of a 200.  Raises NoPageError and OSError."""
+        address, slash, path = page.partition("/")
         host, port = split_address(address)
         reader, writer = await asyncio.open_connection(host, port, limit=MOST_BYTES)
         try:
-            writer.write(f"GET {self._path} HTTP/1.0\r\nhost: {address}\r\n\r\n".encode())
+            writer.write(f"GET {slash + path or self._path} HTTP/1.0\r\nhost: {address}\r\n\r\n".encode())
             answer = bytearray()
             while piece := await reader.read(MOST_BYTES):
                 answer += piece
@@ -59,31 +62,29 @@ class HttpFetch:
 
 
 class Poller(Rounds):
-    """`report` takes a pod's readings and until when they are fresh: Fleet.read."""
+    """One round of questions after the other, as often as the settings say."""
 
-    def __init__(
-        self, settings: ScrapeSettings, fetch: Fetch, report: Callable[[PodId, Readings, float], None], rng: Random
-    ) -> None:
+    def __init__(self, settings: ScrapeSettings, fetch: Fetch, report: Report, rng: Random) -> None:
         super().__init__(Schedule(settings.interval_s, rng, doublings=DOUBLINGS), settings.timeout_s, "scrape")
         self._stale_after_s = settings.stale_after_s
         self._fetch = fetch
         self._report = report
-        self._engines: dict[PodId, str] = {}
+        self._endpoints: dict[PodId, Endpoint] = {}
         self._silent: set[PodId] = set()
 
     def replace(self, endpoints: Iterable[Endpoint]) -> None:
         """Ask exactly these from now on; new ones at once."""
-        asked = list(endpoints)
-        self._engines = {endpoint.id: endpoint.engine for endpoint in asked}
-        self._silent &= self._engines.keys()
-        super().replace(asked)
+        self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
+        self._silent &= self._endpoints.keys()
+        super().replace(self._endpoints.values())
 
     async def ask(self, target: Target) -> None:
         """Scrape one.  The readings are as old as the question."""
         asked_s = asyncio.get_running_loop().time()
-        page = await self._fetch(target.address)
-        if target.pod in self._engines:
-            self._report(target.pod, parse(page, self._engines[target.pod]), asked_s + self._stale_after_s)
+        page = await self._fetch(self._endpoints[target.pod].metrics or target.address)
+        if target.pod in self._endpoints:
+            readings = parse(page, self._endpoints[target.pod].engine)
+            self._report(target.pod, readings, asked_s, asked_s + self._stale_after_s)
 
     def conclude(self, target: Target, healthy: bool | None, why: str) -> None:
         """Log when an engine stops answering and when it answers again."""

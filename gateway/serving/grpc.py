@@ -90,6 +90,7 @@ async def fed(session: Session, message: bytes) -> list[bytes]:
     try:
         return await asyncio.shield(feeding)
     except asyncio.CancelledError:
+        session.abandon()
         await asyncio.wait([feeding])  # as long as the limiter may take
         feeding.exception()  # taken note of: nobody is left to hear it
         raise

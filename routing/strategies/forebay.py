@@ -19,29 +19,14 @@ from typing import ClassVar
 from routing.scoring import Scoring
 from routing.speed import Speed
 from routing.strategy import Tools
-from routing.types import (
-    Candidates,
-    Decision,
-    NoCandidateError,
-    NoCandidateReason,
-    PodView,
-    RouteRequest,
-    Scored,
-    Slo,
-)
+from routing.types import Candidates, PodView, RouteRequest, Scored
 
 ALPHA = 2.0
 """1.5 to 5 behave alike in simulation."""
-CROWD = 0.2
-"""Of the seconds per output token, for each request in flight.  0.1 to 1 behave alike in simulation."""
+CROWD = 0.3
+"""Of the seconds per output token, for each request in flight.  0.1 to 0.5 behave alike in simulation."""
 ADAPTER_S = 0.1
 """To bring an adapter into the batch, and what it pushes out (chosen: tens of megabytes over PCIe, and a slot)."""
-DEBT = 1.0
-WAIT = 0.75
-"""Of the time to the first token that is promised: the prefill that a pod may owe, and how long a prompt may wait
-(chosen: at 4 times the synthetic trace nothing is refused, at 8 times four of five requests are good)."""
-OWED = 0.5
-"""Of what a pod owes, so much counts as waiting (chosen: 1 spreads prompts that should stay together)."""
 ALL = 32
 """Up to so many candidates are all scored."""
 HOLDERS = 8
@@ -58,7 +43,6 @@ class Forebay(Scoring):
 
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
-        self._slo = tools.slo
         self._candidates: Candidates = ()
         self._by_slot: dict[int, PodView] = {}  # of these candidates
 
@@ -88,30 +72,9 @@ class Forebay(Scoring):
             if block_tokens and (lost := cache.regret(ceil(uncached / block_tokens), now_s)):
                 regret_s = lost * block_tokens * speed.token_s
             score = wait_s + prefill_s + regret_s + crowd_s
-            if self._slo is not None:
-                score += OWED * pod.debt_s(now_s)
             parts.append((wait_s, prefill_s, regret_s, crowd_s))
             scores.append(score if now_s >= pod.ramped_s else score * pod.ramp(now_s))
         return Scored(pods, scores, parts)
-
-    def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:
-        """Return the best candidate.  Raises NoCandidateError: `overloaded`, when even that one cannot take it."""
-        decision = super().pick(request, candidates, now_s)
-        if self._slo is not None and decision.scored is not None and not decision.fallback:
-            chosen = next(pod for pod in decision.scored.pods if pod.endpoint is decision.pod)
-            self._check_open(chosen, request, self._slo, now_s)
-        return decision
-
-    def _check_open(self, pod: PodView, request: RouteRequest, slo: Slo, now_s: float) -> None:
-        """A pod is open when it owes nothing, or when the prompt fits into what it may owe and does not wait long.
-
-        So short work is taken when long work no longer is, and an idle pod takes everything.
-        """
-        debt_s = pod.debt_s(now_s)
-        owed_s = debt_s + pod.speed.prefill_s(request.uncached(pod)) - DEBT * slo.ttft_s if debt_s else 0.0
-        late_s = pod.free_s - now_s - WAIT * slo.ttft_s
-        if owed_s > 0 or late_s > 0:
-            raise NoCandidateError(NoCandidateReason.OVERLOADED, max(min(owed_s, debt_s) / pod.share, late_s))
 
     def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:
         """Return the parts of the score in milliseconds and what the pod holds."""

@@ -227,6 +227,7 @@ class Engine:
         if sequence.first_s is None:
             sequence.first_s = end_s
             self.totals.prompts += sequence.prompt_tokens
+            self.totals.found += sequence.cached_tokens
             self.totals.first_tokens += 1
             self.totals.ttft_s += end_s - sequence.arrived_s
         else:

@@ -17,6 +17,7 @@ class Totals:
     prefix_queries: int = 0  # prompts of sequences that started
     prefix_hits: int = 0  # of these, found in the cache
     prompts: int = 0  # of sequences that made their first token
+    found: int = 0  # of `prompts`, what was in the cache
     first_tokens: int = 0
     ttft_s: float = 0.0  # seconds from arrival to first token, summed
     generated: int = 0

@@ -29,7 +29,7 @@ def a_used_fleet() -> Fleet:
             RouteRequest(MODEL, prompt_tokens=900, output_tokens=5, blocks=blocks, block_tokens=300), "forebay", NOW_S
         )
     for pod in fleet.pods():
-        fleet.read(pod.endpoint.id, Readings({Signal.KV_USAGE: pod.in_flight / 10}), fresh_until_s=NOW_S)
+        fleet.read(pod.endpoint.id, Readings({Signal.KV_USAGE: pod.in_flight / 10}), 0.0, fresh_until_s=NOW_S)
     return fleet
 
 

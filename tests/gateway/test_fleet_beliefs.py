@@ -6,8 +6,8 @@ from gateway.fleet import Fleet, Ticket
 from gateway.scrape.readings import Readings
 from gateway.settings import RoutingSettings
 from routing.strategy import Finished
-from routing.types import NoCandidateReason, RouteRequest, Signal
-from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint, refusal
+from routing.types import RouteRequest, Signal
+from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint
 
 REQUEST = RouteRequest(MODEL)
 PROMPT = RouteRequest(MODEL, prompt_tokens=1000, output_tokens=10, blocks=(1, 2, 3), block_tokens=300)
@@ -87,14 +87,14 @@ def test_when_all_have_failed_all_are_tried() -> None:
 
 def test_signals_are_the_pods_until_they_are_stale_and_a_restart_empties_its_cache() -> None:
     fleet = a_fleet(an_endpoint("a"))
-    fleet.read("a", Readings({Signal.KV_USAGE: 0.5}, cache_tokens=600, started_s=1.0), fresh_until_s=3.0)
-    fleet.read("nobody", Readings(), fresh_until_s=3.0)
+    fleet.read("a", Readings({Signal.KV_USAGE: 0.5}, cache_tokens=600, started_s=1.0), 0.0, fresh_until_s=3.0)
+    fleet.read("nobody", Readings(), 0.0, fresh_until_s=3.0)
     pod = route(fleet, PROMPT).pod
 
     assert [pod.signal(Signal.KV_USAGE, now_s) for now_s in (3.0, 3.1)] == [0.5, None]
     assert pod.cache.held == pod.cache.budget == 2
 
-    fleet.read("a", Readings(started_s=2.0), fresh_until_s=9.0)
+    fleet.read("a", Readings(started_s=2.0), 0.0, fresh_until_s=9.0)
     assert pod.cache.held == 0
 
 
@@ -130,14 +130,3 @@ def test_a_shadow_strategy_is_asked_and_decides_nothing() -> None:
 
     assert len({ticket.shadow for ticket in tickets}) == 1
     assert {ticket.decision.pod.id for ticket in tickets} == {"a", "b", "c"}
-
-
-def test_a_shadow_that_would_refuse_refuses_nothing() -> None:
-    settings = RoutingSettings(strategy="least-request", shadow="forebay", slo_ttft_s=1.0)
-    fleet = a_fleet(an_endpoint("a"), settings=settings)
-    for pod in fleet.pods():
-        pod.speed.known = True
-        pod.free_s = 100.0
-
-    assert route(fleet).shadow == ""
-    assert refusal(lambda: route(fleet, strategy="forebay")) == NoCandidateReason.OVERLOADED

@@ -260,7 +260,9 @@ async def test_names_that_clients_make_up_are_not_remembered():
 
 
 async def test_what_no_pod_can_answer_in_time_is_refused_until_one_can_and_charges_nothing():
-    shop = Shop(Settings(routing=RoutingSettings(slo_ttft_s=1.0)), users={"lgy": User("lgy", 3, 10_000)})
+    shop = Shop(
+        Settings(routing=RoutingSettings(slo_ttft_s=1.0, longest_wait_s=0)), users={"lgy": User("lgy", 3, 10_000)}
+    )
     for pod in shop.fleet.pods():
         pod.speed.known = True
         pod.start(Work(0, 50_000, 0, None), shop.now_s)
@@ -281,3 +283,15 @@ async def test_a_limiter_that_refuses_at_once_leaves_nothing_counted():
 
     assert [0, 0, 0] == [pod.in_flight for pod in shop.fleet.pods()]
     assert [0, 0, 0] == [pod.cache.held for pod in shop.fleet.pods()]
+
+
+async def test_prompts_of_different_cache_salts_share_no_blocks():
+    shop = Shop()
+
+    async def held(**fields: str) -> bool:
+        prompt = {"messages": [{"role": "user", "content": "the same " * 500}]}
+        decision = routed(await shop.admit(prompt | fields)).response_headers["x-forebay-decision"]
+        return not decision.startswith("0 of")
+
+    assert [False, False, False] == [await held(cache_salt="one"), await held(cache_salt="two"), await held()]
+    assert [True, True, True] == [await held(cache_salt="one"), await held(cache_salt="two"), await held()]

@@ -68,6 +68,29 @@ def test_faults_happen(trace: Path):
     assert "lost:5" in result.output
 
 
+def test_what_no_gateway_sees_has_a_column_of_its_own(trace: Path, tmp_path: Path):
+    result = simulate("--trace", trace, "--all-seeing", "--scrape-interval", 0, "--assignments", tmp_path / "out.jsonl")
+
+    assert "forebay 1x  forebay, all-seeing 1x" in result.output
+    assert ["out-forebay-1x.jsonl", "out-forebay-all-seeing-1x.jsonl"] == sorted(
+        path.name for path in tmp_path.glob("out*")
+    )
+
+
+@pytest.mark.parametrize(("interval_s", "even"), [(0.1, True), (6, False)])
+def test_strategies_hear_what_engines_say_as_often_as_they_are_asked(tmp_path: Path, interval_s: float, even: bool):
+    trace, file = tmp_path / "trace.jsonl", tmp_path / "out.jsonl"
+    requests = ({"timestamp": 600 * at, "input_length": 9, "output_length": 2000} for at in range(10))
+    trace.write_text("\n".join(map(json.dumps, requests)))
+    simulate(
+        "--trace", trace, "--pods", 2, "--strategy", "least-utilization", "--scrape-interval", interval_s,
+        "--assignments", file,
+    )  # fmt: skip
+    pods = [json.loads(line)["pod"] for line in file.read_text().splitlines()]
+
+    assert even is all({"pod-0", "pod-1"} == set(pods[turn : turn + 2]) for turn in range(0, 10, 2))
+
+
 def test_users_have_their_limits(trace: Path):
     result = simulate("--trace", trace, "--users", "a:rpm=1,b", "--strategy", "random")
 

@@ -1,5 +1,7 @@
 """Hashes of prompt blocks."""
 
+import pytest
+
 from routing.blocks import BLOCK_BYTES, FIRST_BYTES, block_hashes
 
 PROMPT = bytes(range(256)) * 8
@@ -24,8 +26,9 @@ def test_only_full_blocks_count_and_the_first_is_short() -> None:
     assert [len(block_hashes(PROMPT[:length], "m")) for length in lengths] == [0, 1, 1, 2]
 
 
-def test_models_and_adapters_share_nothing() -> None:
-    assert set(block_hashes(PROMPT, "base")).isdisjoint(block_hashes(PROMPT, "adapter"))
+@pytest.mark.parametrize("other", [("adapter",), ("base", "tenant"), ("basetenant",)])
+def test_models_adapters_and_tenants_share_nothing(other: tuple[str, ...]) -> None:
+    assert set(block_hashes(PROMPT, "base", "")).isdisjoint(block_hashes(PROMPT, *other))
 
 
 def test_hashes_fit_60_bits() -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from routing.load import FEW_OUTPUTS, LEAST_SHARE, MOST_SHARE, WINDOW_S, Load, Work
-from routing.speed import Speed
+from routing.load import FEW_OUTPUTS, LEAST_LOOK_S, LEAST_SHARE, MOST_SHARE, RESPONSE_S, WINDOW_S, Load, Work
+from routing.speed import FIRST_GUESS, Speed
+from routing.sums import Sums
 
 
 class Known(Speed):
@@ -128,9 +129,15 @@ def test_what_a_pod_owes_is_paid_by_its_share_of_time_and_forgiven_when_it_is_id
     assert load.debt_s(1.0) == 0.0
 
 
+def promising(itl_s: float, kind: Speed | None = None) -> Load:
+    load = Load(kind or Known())
+    load.promise(itl_s)
+    return load
+
+
 @pytest.mark.parametrize(("itl_s", "expected"), [(0.1, 0.9), (0.01, 1.076), (5.0, 0.9)])
 def test_prompts_get_less_of_the_time_when_tokens_come_too_far_apart(itl_s: float, expected: float) -> None:
-    load, done = Load(Known(), itl_s=0.05), work(uncached=0)
+    load, done = promising(0.05), work(uncached=0)
     done.wait_s = 0.2
     load.learn(done, 0.2 + 0.01 + 100 * itl_s, 100, 300.0, 1.0)
 
@@ -138,10 +145,76 @@ def test_prompts_get_less_of_the_time_when_tokens_come_too_far_apart(itl_s: floa
 
 
 def test_the_share_of_prompts_is_bounded_and_short_answers_say_nothing() -> None:
-    slow, fast, short = (Load(Known(), itl_s=0.05) for _ in range(3))
+    slow, fast, short = (promising(0.05) for _ in range(3))
     for _ in range(50):
         slow.learn(work(), 100.0, 100, 300.0, 1.0)
         fast.learn(work(), 0.2, 100, 300.0, 1.0)
         short.learn(work(), 100.0, FEW_OUTPUTS - 1, 300.0, 1.0)
 
     assert (slow.share, fast.share, short.share) == (LEAST_SHARE, MOST_SHARE, 1.0)
+
+
+def sums(gaps: float = 0, gap_s: float = 0.01, firsts: float = 0, first_s: float = 0.1, tokens: float = 0) -> Sums:
+    """Of so many tokens and prompts since the engine's start."""
+    return Sums(gaps * gap_s, gaps, firsts * first_s, firsts, 2 * tokens, tokens)
+
+
+@pytest.mark.parametrize(("gap_s", "after_s", "expected"), [(0.021, 2.0, 1.1), (0.084, 2.0, 0.8), (9.0, 60.0, 0.1)])
+def test_the_engines_own_gaps_between_tokens_move_the_share_of_prompts_as_fast_as_time_passes(
+    gap_s: float, after_s: float, expected: float
+) -> None:
+    load = promising(0.05)
+    load.observe(sums(), 0.0, 9.0)
+    load.observe(sums(gaps=100, gap_s=gap_s), after_s, 99.0)
+
+    assert load.share == pytest.approx(expected)
+
+
+def test_while_the_engine_tells_durations_do_not() -> None:
+    load = promising(0.05)
+    load.observe(sums(), 0.0, 7.0)
+    load.observe(sums(gaps=100, gap_s=0.042), 2.0, 9.0)
+
+    load.learn(work(), 100.0, 100, 300.0, 9.0)
+    assert load.share == pytest.approx(1.0)
+
+    load.observe(sums(gaps=100, gap_s=0.042), 8.0, 15.0)  # it made no tokens meanwhile
+    load.learn(work(), 100.0, 100, 300.0, 9.1)
+    assert load.share == pytest.approx(0.9)
+
+
+def test_looks_in_short_succession_are_one() -> None:
+    load = promising(0.05)
+    for step in range(5):
+        load.observe(sums(gaps=step, gap_s=0.084), step * LEAST_LOOK_S / 4, 9.0)
+
+    assert load.share == pytest.approx(1 - LEAST_LOOK_S / RESPONSE_S)
+
+
+def test_the_time_to_the_first_token_teaches_the_pod_and_its_kind() -> None:
+    kind = Speed()
+    load, idle = Load(kind), Load(kind)
+    for look in range(200):  # one prompt at a time in the one, always some waiting in the other
+        load.observe(sums(firsts=look, first_s=0.2, tokens=look * 2000), look * 2.0, 9.0)
+        idle.observe(sums(), look * 2.0, 9.0)
+
+    assert kind.fixed_s + 2000 * kind.token_s == pytest.approx(0.2, rel=0.01)
+
+
+@pytest.mark.parametrize("restarted", [sums(), sums(gaps=1, firsts=1, tokens=1), sums(gaps=500, firsts=1, tokens=500)])
+def test_an_engine_that_restarts_teaches_nothing(restarted: Sums) -> None:
+    kind = Speed()
+    load = promising(0.05, kind)
+    load.observe(sums(gaps=400, gap_s=1.0, firsts=400, tokens=400), 0.0, 9.0)
+    load.observe(restarted, 2.0, 9.0)
+
+    assert (load.share, kind.guess) == (1.0, FIRST_GUESS)
+
+
+def test_what_another_process_counted_is_not_compared() -> None:
+    load = promising(0.05, Speed())
+    load.observe(sums(gaps=400), 0.0, 9.0)
+    load.forget_sums()
+    load.observe(sums(gaps=500, gap_s=1.0), 2.0, 9.0)
+
+    assert load.share == 1.0

@@ -67,3 +67,15 @@ def test_a_pod_is_taken_for_one_of_its_kind_until_it_shows_otherwise() -> None:
     assert slower.differs(kind)
     assert slower.token_s == pytest.approx(6e-5, rel=0.25)
     assert not learned(Speed(kind), int(TRUST) - 1, (0.03, 6e-5, 0.016)).differs(kind)
+
+
+def test_prompts_that_an_engine_counted_correct_what_a_burst_at_the_start_taught() -> None:
+    speed = learned(Speed(), 50, (3.0, 2e-4, 0.008))  # nobody foresaw that they would wait
+    assert speed.prefill_s(2000) > 1.0
+
+    rng = random.Random(RNG_SEED)
+    for _ in range(200):
+        tokens = rng.uniform(2000, 20_000)
+        speed.measure(4, tokens, 4 * TRUE[0] + TRUE[1] * tokens)
+
+    assert speed.prefill_s(2000) == pytest.approx(TRUE[0] + 2000 * TRUE[1], rel=0.3)

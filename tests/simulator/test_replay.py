@@ -7,6 +7,7 @@ from ratelimit.limits import User
 from routing.strategy import Finished
 from simulator.outages import Outage, OutageKind
 from simulator.replay import MODEL
+from simulator.scraping import Scraping
 from simulator.traces import TraceRequest
 from simulator.yardsticks import RoundRobin
 from tests.support.fleet_replay import a_replay, a_request, replayed, sim_fleet
@@ -173,3 +174,11 @@ def test_a_crash_of_an_idle_pod_costs_nothing_but_its_cache():
     calls = replayed(a_request(5000), engines=one_pod(), outages=[Outage(OutageKind.CRASH, "pod-0", 1.0, 1.0)])
 
     assert [6.0] == [call.answer.first_s for call in calls]
+
+
+def test_engines_are_heard_when_it_is_their_turn_and_what_is_being_computed_is_not_counted_yet():
+    engines, heard = one_pod(), []
+    scraping = Scraping(engines, lambda pod, now_s: heard.append((now_s, engines[pod].totals.generated)), 1.5)
+    a_replay([a_request(0), a_request(5000)], engines, scraping=scraping).run()
+
+    assert [(2.0, 2), (3.0, 2), (4.5, 2), (6.0, 3)] == heard

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.fleet import Fleet, Ticket
 from gateway.settings import RoutingSettings
+from gateway.simulate import Gateway
 from ratelimit.limits import User
 from simulator import yardsticks
 from simulator.admission import Admission
@@ -46,9 +47,11 @@ def a_replay(
 ) -> Replay[Ticket]:
     """Two small engines unless others are given."""
     engines = engines or {f"pod-{index}": an_engine() for index in range(2)}
-    router = options.pop("router", None) or sim_fleet(len(engines), strategy)
+    router = Gateway(options.pop("router", None) or sim_fleet(len(engines), strategy), RoutingSettings())
     admission = Admission(users or {}, output_tokens=10)
-    return Replay(trace=trace, engines=engines, router=router, strategy=strategy, admission=admission, **options)
+    replay = Replay(trace=trace, engines=engines, router=router, strategy=strategy, admission=admission, **options)
+    router.late.alarm = replay.alarm
+    return replay
 
 
 def replayed(*trace: TraceRequest, **options: Any) -> Sequence[Call]:

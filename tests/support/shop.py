@@ -9,6 +9,7 @@ from gateway.extproc.commands import Admit
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet import Fleet
 from gateway.identity import Identity
+from gateway.late_binding import LateBinding
 from gateway.ledger import Ledger
 from gateway.metrics import Metrics
 from gateway.openai.paths import Operation
@@ -63,10 +64,12 @@ class Shop:
         if self.limiter is None:  # an empty one is false
             self.limiter = MemoryLimiter(self.users.get, self.clock)
         self.ledger = Ledger(self.fleet, self.limiter, self.metrics, self.settings.limits.settle_grace_s, self.clock)
+        self.late = LateBinding(self.fleet, self.settings.routing)
         self.pipeline = Pipeline(
             settings=self.settings,
             identity=Identity(self.settings, self),
             fleet=self.fleet,
+            late=self.late,
             limiter=self.limiter,
             ledger=self.ledger,
             metrics=self.metrics,
@@ -88,13 +91,16 @@ class Shop:
         self, body: dict[str, Any] | None = None, subset: Any = None, **headers: str
     ) -> Refused | Routed | Answered:
         """The pipeline's answer; an admitted request's id is `self.last_id`."""
-        request = parse_request(Operation.CHAT, "", orjson.dumps({**CHAT, **(body or {})}))
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        outcome = await self.pipeline.admit(Admit(request, named, subset))
+        outcome = await self.pipeline.admit(self.command(body, subset, **headers))
         if isinstance(outcome, Refused | Answered):
             return outcome
         routed, self.last_id = outcome
         return routed
+
+    def command(self, body: dict[str, Any] | None = None, subset: Any = None, **headers: str) -> Admit:
+        """What an exchange asks the pipeline."""
+        request = parse_request(Operation.CHAT, "", orjson.dumps({**CHAT, **(body or {})}))
+        return Admit(request, {name.replace("_", "-"): value for name, value in headers.items()}, subset)
 
     def sample(self, name: str) -> float:
         """One sample of the metrics page, 0 when it is not there."""

@@ -62,13 +62,15 @@ _MARK = "FOREBAY_TEST_STACK"
 class Stack:
     """A running `forebay up`."""
 
-    def __init__(self, data: Path, *, engines: int = 2, workers: int = 1, config: str = "") -> None:
+    def __init__(self, data: Path, *, engines: int = 2, workers: int = 1, config: str = "", gpu: str = "") -> None:
         data.mkdir(parents=True, exist_ok=True)
         self.data = data
         self._workers = workers
         self.lines: list[str] = []
         self._names = (f"user-{number}" for number in itertools.count(1))
         argv = ["-m", "gateway", "up", "--data", str(data), "--engines", str(engines), "--workers", str(workers)]
+        if gpu:
+            argv += ["--gpu", gpu]
         if config:
             (data / "base.yaml").write_text(config)
             argv += ["--config", str(data / "base.yaml")]

@@ -95,6 +95,7 @@ class _Process(_Call):
     def _release(self) -> None:
         """A decision under way comes to its end first: a reservation that Redis is just making must be settled."""
         if self._deciding is not None:
+            self._session.abandon()
             return
         try:
             self._session.close()

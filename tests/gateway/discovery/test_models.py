@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from gateway.discovery.description import ModelPolicy
 from gateway.discovery.models import describe
 from gateway.settings import ModelSettings
@@ -26,6 +28,21 @@ def test_an_endpoint_says_everything_the_configuration_said() -> None:
             gpu_type="L20", pool="cloud", pool_priority=2, labels={"tier": "gold"},
         ),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "metrics"),
+    [
+        ({}, ""),
+        ({"metric_port": 9400}, "[::1]:9400"),
+        ({"metric_path": "/m?x=1"}, "[::1]:80/m?x=1"),
+        ({"metric_port": 9400, "metric_path": "/m"}, "[::1]:9400/m"),
+    ],
+)
+def test_metrics_may_be_on_another_port_and_path(fields: dict[str, Any], metrics: str) -> None:
+    (endpoint,) = describe((a_model("m", {"address": "[::1]:80"} | fields),)).endpoints
+
+    assert endpoint.metrics == metrics
 
 
 def test_an_endpoint_without_a_name_is_called_by_its_address() -> None:

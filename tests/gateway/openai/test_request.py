@@ -259,3 +259,8 @@ def test_any_values_are_understood_or_refused(operation, fields):
 def test_any_bytes_are_refused(operation, body):
     with pytest.raises(BadRequestError):
         parse_request(operation, "application/json", body)
+
+
+@pytest.mark.parametrize(("salt", "read"), [("s", "s"), ("", ""), (None, ""), (3, ""), (["s"], "")])
+def test_a_cache_salt_is_text_and_anything_else_is_the_engines_business(salt, read):
+    assert read == parse(cache_salt=salt).cache_salt

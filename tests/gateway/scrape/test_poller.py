@@ -19,12 +19,12 @@ PAGE = b"vllm:num_requests_running 3\n"
 
 
 @asynccontextmanager
-async def an_engine(answer: bytes) -> AsyncIterator[str]:
-    """Gives this answer to everybody; yields its address."""
+async def an_engine(answer: bytes, path: str = "") -> AsyncIterator[str]:
+    """Gives this answer to everybody, or to those who ask for the path; yields its address."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
+        asked = await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer if path.encode() in asked.split()[1] else b"HTTP/1.1 404 Not Found\r\n\r\n")
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -48,10 +48,26 @@ async def test_anything_else_is_no_page(answer: bytes) -> None:
             await HttpFetch("/metrics")(address)
 
 
+async def test_metrics_may_have_a_place_of_their_own() -> None:
+    read: list[str] = []
+    async with (
+        an_engine(b"HTTP/1.1 200 OK\r\n\r\n" + PAGE, path="/its/own") as own,
+        an_engine(b"HTTP/1.1 200 OK\r\n\r\n" + PAGE, path="/usual") as usual,
+    ):
+        poller = Poller(
+            ScrapeSettings(interval_s=0.05), HttpFetch("/usual"), lambda pod, *_: read.append(pod), random.Random(1)
+        )
+        poller.replace([an_endpoint("own", metrics=f"{own}/its/own"), an_endpoint("port", metrics=usual)])
+        task = asyncio.create_task(poller.run())
+        await until(lambda: {"own", "port"} <= set(read))
+        task.cancel()
+
+
 async def test_every_engine_is_read_and_one_that_hangs_delays_nobody() -> None:
     read: dict[str, tuple[Readings, float]] = {}
 
-    def report(pod: str, readings: Readings, fresh_until_s: float) -> None:
+    def report(pod: str, readings: Readings, asked_s: float, fresh_until_s: float) -> None:
+        assert fresh_until_s == asked_s + settings.stale_after_s
         read[pod] = (readings, fresh_until_s)
 
     settings = ScrapeSettings(interval_s=0.05, timeout_s=5.0, stale_after_s=3.0)

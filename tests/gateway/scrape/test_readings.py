@@ -3,6 +3,9 @@
 import pytest
 
 from gateway.scrape.readings import NOTHING, Readings
+from routing.sums import Sums
+
+MANY, FEW = Sums(prompt_tokens=10), Sums(prompt_tokens=3)
 
 
 @pytest.mark.parametrize(
@@ -10,11 +13,15 @@ from gateway.scrape.readings import NOTHING, Readings
     [
         (Readings(started_s=1.0), Readings(started_s=1.0), False),
         (Readings(started_s=1.0), Readings(started_s=2.0), True),
-        (Readings(prompts=10), Readings(prompts=10), False),
-        (Readings(prompts=10), Readings(prompts=3), True),
-        (Readings(started_s=1.0, prompts=10), Readings(started_s=1.0, prompts=3), False),
-        (NOTHING, Readings(started_s=2.0, prompts=3), False),
-        (Readings(started_s=2.0, prompts=3), NOTHING, False),
+        (Readings(sums=MANY), Readings(sums=MANY), False),
+        (Readings(sums=MANY), Readings(sums=FEW), True),
+        (
+            Readings(started_s=1.0, sums=MANY),
+            Readings(started_s=1.0, sums=FEW),
+            False,
+        ),
+        (NOTHING, Readings(started_s=2.0, sums=FEW), False),
+        (Readings(started_s=2.0, sums=FEW), NOTHING, False),
     ],
 )
 def test_another_start_or_a_counter_that_goes_back_is_a_restart(

@@ -17,6 +17,10 @@ class SlowSession:
     def __init__(self) -> None:
         self.answered = asyncio.Event()
         self.admitted = False
+        self.abandoned = False
+
+    def abandon(self) -> None:
+        self.abandoned = True
 
     async def feed(self, message: bytes) -> list[bytes]:
         await self.answered.wait()
@@ -36,7 +40,7 @@ async def test_a_cancelled_call_ends_once_the_admission_it_began_is_known():
     await asyncio.sleep(0)
     call.cancel()
     await asyncio.sleep(0)
-    assert (False, False) == (call.done(), session.admitted)
+    assert (False, False, True) == (call.done(), session.admitted, session.abandoned)
 
     session.answered.set()
 

@@ -77,6 +77,7 @@ def test_a_repeated_prompt_is_found_in_the_cache_but_for_its_last_token():
 
     assert (4, 8) == (again.cached_tokens, longer.cached_tokens)
     assert (25, 12) == (engine.totals.prefix_queries, engine.totals.prefix_hits)
+    assert (25, 12) == (engine.totals.prompts, engine.totals.found)
 
 
 def test_a_block_that_fills_in_a_later_pass_is_reusable():

@@ -1,0 +1,123 @@
+"""A planned request before the limiter: what is asked for, what the answer means to the client.
+
+Lives here: the plan, the question, verdicts as errors.  Not here: the order of an admission (pipeline), the window
+(ratelimit).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, TypeVar
+
+from gateway.estimates import Estimator, OutputBounds, PromptSize
+from gateway.limit_headers import limit_headers
+from gateway.openai.errors import (
+    BrokenUserError,
+    ConcurrencyExceededError,
+    LimiterAwayError,
+    ModelRpmExceededError,
+    ModelTpmExceededError,
+    RateLimitError,
+    RefusalError,
+    RpmExceededError,
+    RpsExceededError,
+    TpmExceededError,
+    UnknownUserError,
+)
+from gateway.settlement import Estimate
+from ratelimit.limits import (
+    Admitted,
+    Charge,
+    LimiterUnavailableError,
+    LimitKind,
+    MalformedUserError,
+    UnknownUser,
+    Verdict,
+)
+from ratelimit.limits import Refused as OverLimit
+from routing.types import RouteRequest
+
+T = TypeVar("T")
+
+LIMIT_ERRORS: Mapping[LimitKind, tuple[type[RateLimitError], str]] = {
+    LimitKind.RPM: (RpmExceededError, "user: {user} has exceeded RPM: {limit}"),
+    LimitKind.TPM: (TpmExceededError, "user: {user} has exceeded TPM: {limit}"),
+    LimitKind.MODEL_RPM: (ModelRpmExceededError, "user: {user} has exceeded RPM for model {model}: {limit}"),
+    LimitKind.MODEL_TPM: (ModelTpmExceededError, "user: {user} has exceeded TPM for model {model}: {limit}"),
+    LimitKind.RPS: (RpsExceededError, "model: {model} has exceeded RPS: {limit}"),
+    LimitKind.CONCURRENCY: (ConcurrencyExceededError, "user: {user} has exceeded CONCURRENCY: {limit}"),
+}
+
+
+class Plan(NamedTuple):
+    """A request that could be routed, before it is known whether it may be."""
+
+    user: str | None  # None = nobody's limits
+    size: PromptSize
+    bounds: OutputBounds
+    estimate: Estimate
+    first_guess: int  # of all tokens, before anything was learned about lengths
+    estimator: Estimator
+    route: RouteRequest
+    strategy: str
+    rps: int | None  # the model's limit
+
+    @property
+    def limited(self) -> bool:
+        """Whether any limit may apply."""
+        return self.user is not None or self.rps is not None
+
+    @property
+    def who(self) -> str:
+        """The user as limiters name it, "" for nobody."""
+        return self.user or ""
+
+    def charge(self, tokens: int) -> Charge:
+        """What the limiter is asked for."""
+        return Charge(self.who, tokens, self.route.model, self.rps)
+
+
+async def judged(plan: Plan, ask: Callable[[Charge], Awaitable[Verdict]]) -> tuple[Admitted | OverLimit, Estimate]:
+    """The verdict, and the estimate it is about.
+
+    What was learned of lengths alone never shuts a user out, who could then teach nothing else: where more is expected
+    than the limit ever allows, and the first guess would fit, an empty window is asked for.
+    """
+    estimate = plan.estimate
+    verdict: Admitted | OverLimit = await told(plan.who, ask(plan.charge(estimate.tokens)))
+    while (  # of the user and of the user's model: each time less is asked for
+        isinstance(verdict, OverLimit)
+        and verdict.kind in {LimitKind.TPM, LimitKind.MODEL_TPM}
+        and verdict.retry_after_s is None
+        and plan.first_guess <= verdict.limit
+    ):
+        estimate = estimate._replace(output_tokens=verdict.limit - estimate.prompt_tokens)
+        verdict = await told(plan.who, ask(plan.charge(estimate.tokens)))
+    return verdict, estimate
+
+
+def admitted(plan: Plan, verdict: Admitted | OverLimit) -> Admitted:
+    """Return the verdict.  Raises RefusalError unless it admits."""
+    if isinstance(verdict, Admitted):
+        return verdict
+    raise _over_limit(plan, verdict)
+
+
+async def told(user: str, question: Awaitable[T | UnknownUser | None]) -> T:
+    """What the limiter says of a user; that it does not, or not of this one, as answers to the client."""
+    try:
+        answer = await question
+    except LimiterUnavailableError as error:
+        raise LimiterAwayError("limits cannot be checked now", retry_after_s=1.0) from error
+    except MalformedUserError as error:
+        raise BrokenUserError(f"user: {user} is stored in a form that cannot be read") from error
+    if answer is None or isinstance(answer, UnknownUser):
+        raise UnknownUserError(f"user: {user} does not exist")
+    return answer
+
+
+def _over_limit(plan: Plan, verdict: OverLimit) -> RefusalError:
+    kind, message = LIMIT_ERRORS[verdict.kind]
+    text = message.format(user=plan.who, model=plan.route.model, limit=verdict.limit)
+    error = kind(text, retry_after_s=verdict.retry_after_s)
+    if plan.user is not None:
+        error.headers = limit_headers(verdict.requests, verdict.tokens, verdict.model)
+    return error

@@ -1,0 +1,201 @@
+"""Who waits in the gateway, who goes when, who is refused."""
+
+import pytest
+
+from gateway.discovery.description import ModelPolicy
+from gateway.fleet import Ticket
+from gateway.late_binding import MARGIN
+from gateway.settings import RoutingSettings
+from routing.overload import OWED_S
+from routing.strategy import Finished
+from routing.types import NoCandidateReason, Slo
+from tests.support.desk import PREFILL_S, REQUEST, SLO, Desk
+from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint
+
+
+def test_nobody_waits_while_a_pod_is_open() -> None:
+    desk = Desk(pods=2)
+    next(desk.fleet.pods()).free_s = 100.0
+    for name in "abc":
+        desk.enter(name)
+
+    assert {desk.ticket(name).pod.endpoint.id for name in "abc"} == {"p1"}
+    assert desk.late.waiting() == {MODEL: 0}
+    assert desk.alarm_s is None
+
+
+def test_who_waits_goes_when_a_pod_opens() -> None:
+    desk = Desk()
+    desk.fill(seconds=2.0)
+    desk.enter("a")
+    assert desk.heard == {}
+
+    assert desk.ring() == pytest.approx(2.0)
+
+    assert desk.ticket("a").pod.in_flight == 1
+    assert desk.late.waiting() == {MODEL: 0}
+
+
+def test_who_waits_goes_when_another_request_ends() -> None:
+    desk = Desk()
+    for number in range(30):  # each 0.11 s of prefill
+        desk.enter(f"n{number}")
+    sent = [name for name in desk.heard if isinstance(desk.heard[name], Ticket)]
+    assert len(sent) == int(OWED_S / PREFILL_S) + 1 or len(sent) == int(OWED_S / PREFILL_S)
+
+    for name in sent:
+        desk.fleet.release(desk.ticket(name), 0.5)
+
+    assert len(desk.heard) > len(sent)
+
+
+def test_who_comes_later_does_not_overtake_the_users_who_wait() -> None:
+    desk = Desk()
+    desk.fill(seconds=2.0)
+    desk.enter("first", user="u")
+    next(desk.fleet.pods()).free_s = 0.0  # open, but nobody has noticed yet
+    desk.enter("second", user="v")
+
+    assert desk.heard == {}
+    desk.ring()
+    assert list(desk.heard) == ["first", "second"]
+
+
+def test_users_take_turns() -> None:
+    desk = Desk()
+    desk.fill(seconds=1.0)
+    for number in range(4):
+        desk.enter(f"much{number}", user="much", prompt_tokens=100)
+    for number in range(2):
+        desk.enter(f"little{number}", user="little", prompt_tokens=100)
+    while desk.late.waiting()[MODEL]:
+        desk.ring()
+
+    assert [name[:-1] for name in desk.heard] == ["much", "little", "much", "little", "much", "much"]
+
+
+def test_what_an_answer_really_cost_counts_for_the_next_turn() -> None:
+    desk = Desk()
+    for user in ("short", "long"):
+        desk.enter(user, user=user, prompt_tokens=100)
+    for user, tokens in (("short", 10), ("long", 1000)):
+        ticket = desk.ticket(user)
+        desk.fleet.release(ticket, 1.0)
+        event = Finished(
+            ticket.pod.endpoint.id, ticket.request, 1.0, failed=False, input_tokens=100, output_tokens=tokens
+        )
+        desk.fleet.finish(ticket, event)
+    desk.fill(seconds=2.0)
+    desk.enter("second of long", user="long", now_s=1.0)
+    desk.enter("second of short", user="short", now_s=1.0)
+
+    counters = {user: line["counter"] for user, line in desk.late.page()[MODEL]["users"].items()}  # type: ignore[attr-defined]  # a page is for JSON
+    assert counters == {"long": 100 + 2 * 1000, "short": 2100}  # lifted to where the other stands
+
+
+def test_a_route_that_is_taken_back_costs_nothing() -> None:
+    desk = Desk()
+    desk.enter("a")
+    desk.fleet.withdraw(desk.ticket("a"), 0.0)
+    desk.fill(seconds=1.0)
+    desk.enter("b")
+
+    assert desk.late.page() == {MODEL: {"waiting": 1, "users": {"u": {"waiting": 1, "counter": 0.0}}}}
+
+
+def test_what_cannot_be_answered_in_time_is_refused_at_once_and_told_when_it_can() -> None:
+    desk = Desk()
+    desk.fill(seconds=12.0)
+    desk.enter("a")
+
+    assert desk.refusal("a").why == NoCandidateReason.OVERLOADED
+    assert desk.refusal("a").retry_after_s == pytest.approx(12.0 + PREFILL_S - MARGIN * SLO.ttft_s)
+
+
+def test_what_is_ahead_counts() -> None:
+    desk = Desk()
+    desk.fill(seconds=2.0)
+    number = 0
+    while f"n{number - 1}" not in desk.heard:
+        desk.enter(f"n{number}")
+        number += 1
+
+    assert number - 1 == pytest.approx((MARGIN * SLO.ttft_s - 2.0) / PREFILL_S, abs=1.5)
+    assert desk.refusal(f"n{number - 1}").retry_after_s < 2 * PREFILL_S
+
+
+def test_who_has_waited_in_vain_is_refused_before_it_is_too_late() -> None:
+    desk = Desk()
+    desk.fill(seconds=2.0)
+    desk.enter("a")
+    desk.fill(seconds=100.0)  # against all predictions
+    desk.ring()
+    assert desk.heard == {}
+
+    assert desk.ring() == pytest.approx(MARGIN * SLO.ttft_s - PREFILL_S)
+
+    assert desk.refusal("a").why == NoCandidateReason.OVERLOADED
+    assert desk.late.waiting() == {MODEL: 0}
+
+
+def test_nobody_waits_longer_than_envoy_does() -> None:
+    desk = Desk(longest_wait_s=1.0)
+    desk.fill(seconds=0.9)
+    desk.enter("a")
+    desk.fill(seconds=2.0)
+    desk.enter("b")
+
+    assert desk.refusal("b").retry_after_s >= 1.0
+    desk.ring()
+    assert desk.ring() == pytest.approx(1.0)
+    assert "a" in desk.heard
+
+
+def test_waiting_can_be_forbidden() -> None:
+    desk = Desk(longest_wait_s=0.0)
+    desk.fill(seconds=0.5)
+    desk.enter("a")
+
+    assert desk.refusal("a").retry_after_s == pytest.approx(0.5)
+
+
+def test_who_leaves_is_not_sent() -> None:
+    desk = Desk()
+    desk.fill(seconds=1.0)
+    gone, stays = desk.enter("gone"), desk.enter("stays")
+    desk.late.leave(gone)
+    desk.ring()
+
+    assert list(desk.heard) == ["stays"]
+    assert not stays.waits
+
+
+def test_a_pod_that_vanishes_ends_the_wait_with_the_reason() -> None:
+    desk = Desk()
+    desk.fill(seconds=1.0)
+    desk.enter("a")
+    desk.fleet.replace(a_description(models=[MODEL]))
+    desk.ring()
+
+    assert desk.refusal("a").why == NoCandidateReason.NOT_READY
+    desk.enter("b")
+    assert desk.refusal("b").why == NoCandidateReason.NOT_READY
+
+
+def test_a_model_without_a_promise_is_not_counted() -> None:
+    desk = Desk(slo_ttft_s=0.0)
+    ticket = desk.fleet.route(REQUEST._replace(slo=None), "least-request", 0.0)
+    desk.fleet.withdraw(ticket, 0.0)
+
+    assert desk.late.waiting() == {}
+
+
+def test_promises_are_each_models_own_and_an_adapter_has_its_models() -> None:
+    settings = RoutingSettings(slo_ttft_s=2.0)
+    endpoints = [an_endpoint(name, models=(name,)) for name in ("default", "own", "none")]
+    policies = {"own": ModelPolicy(slo_ttft_s=5.0, slo_itl_s=0.02), "none": ModelPolicy(slo_ttft_s=0.0)}
+    fleet = a_fleet(*endpoints, settings=settings, **policies)
+
+    assert [fleet.slo(name) for name in ("default", "own", "none", "unknown")] == [
+        Slo(2.0, 0.05), Slo(5.0, 0.02), None, None,
+    ]  # fmt: skip

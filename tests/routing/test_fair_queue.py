@@ -1,0 +1,137 @@
+"""The order of those that wait: virtual token counters between users, shortest first within one."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from routing import fair_queue
+from routing.fair_queue import AGING, FairQueue
+
+
+def drained(queue: FairQueue[str], cost: float = 1.0) -> list[str]:
+    """All that wait in their order; each costs its user as much."""
+    order = []
+    while queue:
+        user, item = queue.head()
+        queue.remove(user, item)
+        queue.charge(user, cost)
+        order.append(item)
+    return order
+
+
+def test_one_users_shortest_is_first_and_equals_in_the_order_of_coming() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for item, work_s in (("long", 2.0), ("first", 1.0), ("second", 1.0)):
+        queue.push("u", item, work_s, 0.0)
+
+    assert len(queue) == 3
+    assert drained(queue) == ["first", "second", "long"]
+
+
+def test_long_work_that_has_waited_goes_before_short_work_that_has_not() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.push("u", "long", 1.0, 0.0)
+    queue.push("u", "short", 0.1, 0.9 * AGING + 0.01)
+    queue.push("u", "shorter", 0.1, 0.9 * AGING - 0.01)
+
+    assert drained(queue) == ["shorter", "long", "short"]
+
+
+def test_users_take_turns_however_much_each_sends() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for number in range(6):
+        queue.push("much", f"m{number}", 1.0, 0.0)
+    for number in range(2):
+        queue.push("little", f"l{number}", 9.0, 1.0)
+
+    assert [item[0] for item in drained(queue)] == list("mlmlmmmm")
+
+
+def test_service_counts_by_its_weight() -> None:
+    queue: FairQueue[str] = FairQueue()
+    served: Counter[str] = Counter()
+    for number in range(100):
+        queue.push("a", f"a{number}", 1.0, 0.0)
+        queue.push("b", f"b{number}", 1.0, 0.0)
+    for _ in range(60):
+        user, item = queue.head()
+        queue.remove(user, item)
+        queue.charge(user, {"a": 1.0, "b": 3.0}[user])
+        served[user] += 1
+
+    assert served == {"a": 45, "b": 15}
+
+
+def test_who_was_away_has_saved_nothing_up() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.push("busy", "b0", 1.0, 0.0)
+    queue.charge("busy", 1000.0)
+    for number in range(1, 4):
+        queue.push("busy", f"b{number}", 1.0, 0.0)
+    for number in range(4):
+        queue.push("late", f"l{number}", 1.0, 5.0)
+
+    assert [item[0] for item in drained(queue)] == list("blblblbl")
+
+
+def test_who_comes_to_an_empty_queue_stands_where_the_last_one_stood() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.push("early", "e", 1.0, 0.0)
+    queue.charge("early", 10.0)
+    assert drained(queue, 0.0) == ["e"]
+    queue.push("late", "l", 1.0, 1.0)
+    queue.charge("late", 1.0)
+    queue.push("early", "e", 1.0, 1.0)
+
+    assert queue.page() == {"late": {"waiting": 1, "counter": 11.0}, "early": {"waiting": 1, "counter": 11.0}}
+
+
+def test_a_correction_gives_back_the_turn() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for user in "ab":
+        queue.push(user, user, 1.0, 0.0)
+    queue.charge("a", 10.0)
+    queue.charge("b", 5.0)
+    queue.charge("a", -9.0)
+
+    assert queue.head() == ("a", "a")
+
+
+def test_what_is_ahead_is_ones_own_and_as_much_of_each_other() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.push("me", "short", 1.0, 0.0)
+    queue.push("me", "long", 5.0, 0.0)
+    queue.push("little", "x", 0.5, 0.0)
+    for number in range(10):
+        queue.push("much", f"m{number}", 1.0, 0.0)
+
+    assert queue.ahead_s("me", 2.0, 0.0) == pytest.approx(1.0 + 0.5 + 3.0)
+    assert queue.ahead_s("new", 2.0, 0.0) == pytest.approx(2.0 + 0.5 + 2.0)
+
+
+def test_the_difference_of_service_between_users_who_keep_waiting_is_bounded() -> None:
+    rng, queue = random.Random(1), FairQueue[str]()
+    served, costs = dict.fromkeys("abc", 0.0), {}
+    for user, many in (("a", 3000), ("b", 400), ("c", 700)):
+        for number in range(many):
+            item = f"{user}{number}"
+            costs[item] = rng.uniform(1.0, 100.0)
+            queue.push(user, item, costs[item], float(number))
+    for _ in range(1000):
+        user, item = queue.head()
+        queue.remove(user, item)
+        queue.charge(user, costs[item])
+        served[user] += costs[item]
+        assert max(served.values()) - min(served.values()) <= 2 * 100.0
+
+
+def test_counters_of_users_who_are_gone_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair_queue, "USERS", 10)
+    queue: FairQueue[str] = FairQueue()
+    queue.push("waits", "w", 1.0, 0.0)
+    for number in range(50):
+        queue.charge(f"u{number}", 1.0)
+
+    assert len(queue._counters) <= 12
+    assert "waits" in queue._counters

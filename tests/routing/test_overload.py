@@ -1,0 +1,106 @@
+"""When a pod can start a prompt soon enough."""
+
+from math import inf
+
+import pytest
+
+from gateway.pod import Pod
+from gateway.scrape.readings import Readings
+from routing.load import Work
+from routing.overload import FULL_S, LATE_S, OWED_S, closed_s, open_pods, outlook
+from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo
+from tests.support.choosing import REQUEST
+from tests.support.pods import pods_with
+
+SLO = Slo(ttft_s=10.0, itl_s=0.05)
+
+
+def pods(count: int = 1) -> list[Pod]:
+    """Pods of a known speed: 10 ms and 0.1 ms a token."""
+    made = pods_with(*[0] * count)
+    for pod in made:
+        pod.speed.fixed_s, pod.speed.token_s, pod.speed.known = 0.01, 1e-4, True
+    return made
+
+
+def owing(seconds: float) -> Pod:
+    """A pod that was sent so many seconds of prefill at once, all of them done but not paid for."""
+    (pod,) = pods()
+    pod.start(Work(0, seconds * 1e4 - 100, 0, None), 0.0)
+    pod.free_s = 0.0
+    return pod
+
+
+def closed(pod: Pod, request: RouteRequest = REQUEST, slo: Slo = SLO) -> float:
+    return closed_s(pod, request, slo, 0.0)
+
+
+def test_short_work_is_taken_when_long_work_no_longer_is() -> None:
+    assert closed(owing(0.8)) == 0  # 0.11 s more
+    assert closed(owing(0.8), REQUEST._replace(prompt_tokens=5000)) == pytest.approx(0.8 + 0.51 - OWED_S)
+
+
+def test_it_opens_when_it_owes_nothing_even_to_what_is_more_than_it_may_owe() -> None:
+    long = REQUEST._replace(prompt_tokens=1_000_000)
+
+    assert closed(pods()[0], long) == 0
+    assert closed(owing(0.8), long) == pytest.approx(0.8)
+
+
+def test_what_is_owed_is_paid_as_slowly_as_prompts_may_run() -> None:
+    pod = owing(2.0)
+    pod.share = 0.5
+
+    assert closed(pod) == pytest.approx((2.0 + 0.11 - OWED_S) / 0.5)
+
+
+@pytest.mark.parametrize(("ttft_s", "bound_s"), [(10.0, LATE_S), (1.0, 0.75)])
+def test_a_prompt_does_not_wait_long_for_others(ttft_s: float, bound_s: float) -> None:
+    (pod,) = pods()
+    pod.free_s = bound_s
+    slo = Slo(ttft_s, 0.05)
+
+    assert closed(pod, slo=slo) == 0
+    pod.free_s += 0.5
+    assert closed(pod, slo=slo) == pytest.approx(0.5)
+
+
+def test_a_pod_whose_prompts_in_flight_fill_its_memory_is_closed_until_one_leaves() -> None:
+    (pod,) = pods()
+    work = Work(1500, 1500, 10, None)
+    pod.start(work, -5.0)
+    pod.read(Readings(cache_tokens=2000), 0.0, inf)
+
+    assert closed(pod) == FULL_S
+    pod.end(work, 0.0)
+    assert closed(pod, REQUEST._replace(prompt_tokens=5000)) == 0
+
+
+def test_before_its_speed_is_known_a_pod_takes_everything() -> None:
+    pod = owing(100.0)
+    pod.end(Work(0, 0, 0, None), 0.0)
+    pod.speed.known = False
+    pod.start(Work(0, 1e6, 0, None), 0.0)
+
+    assert closed(pod) == 0
+
+
+def test_only_open_pods_are_left_and_without_any_it_is_said_when_the_first_opens() -> None:
+    both = pods(2)
+    both[0].free_s = LATE_S + 3.0
+
+    assert open_pods(both, REQUEST, SLO, 0.0) == [both[1]]
+
+    both[1].free_s = LATE_S + 2.0
+    with pytest.raises(NoCandidateError) as refused:
+        open_pods(both, REQUEST, SLO, 0.0)
+    assert refused.value.why == NoCandidateReason.OVERLOADED
+    assert refused.value.retry_after_s == pytest.approx(2.0)
+
+
+def test_the_outlook_is_of_the_first_to_open_and_of_all_together() -> None:
+    both = pods(2)
+    both[0].free_s, both[1].free_s = LATE_S + 3.0, LATE_S + 2.0
+    both[0].share = 0.5
+
+    assert outlook(both, REQUEST, SLO, 0.0) == pytest.approx((2.0, 0.11, 1.5))

@@ -1,0 +1,67 @@
+"""Late binding over a fleet of pods of known speed, with an alarm that goes off when a test says so."""
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.fleet import Fleet, Ticket
+from gateway.late_binding import LateBinding, Outcome, Waiting
+from gateway.settings import RoutingSettings
+from routing.overload import LATE_S
+from routing.types import NoCandidateError, RouteRequest, Slo
+from tests.support.pods import MODEL, a_fleet, an_endpoint
+
+SLO = Slo(ttft_s=10.0, itl_s=0.05)
+REQUEST = RouteRequest(MODEL, "u", prompt_tokens=1000, output_tokens=100, slo=SLO)
+PREFILL_S = 0.11
+
+
+class Desk:
+    """One pod of known speed, or more; `heard` has what each request was told, `clock` the alarm."""
+
+    def __init__(self, pods: int = 1, **settings: Any) -> None:
+        self.settings = RoutingSettings(**{"slo_ttft_s": SLO.ttft_s, "strategy": "least-request", **settings})
+        self.fleet: Fleet = a_fleet(*(an_endpoint(f"p{number}") for number in range(pods)), settings=self.settings)
+        for pod in self.fleet.pods():
+            pod.speed.fixed_s, pod.speed.token_s, pod.speed.known = 0.01, 1e-4, True
+        self.late = LateBinding(self.fleet, self.settings)
+        self.late.alarm = self._ring_at
+        self.heard: dict[str, Outcome] = {}
+        self.alarm_s: float | None = None
+
+    def _ring_at(self, at_s: float) -> None:
+        self.alarm_s = at_s if self.alarm_s is None else min(at_s, self.alarm_s)
+
+    def enter(self, name: str, user: str = "u", now_s: float = 0.0, **fields: Any) -> Waiting:
+        request = REQUEST._replace(user=user, **fields)
+        waiting = Waiting(request, SLO, "least-request", self._hears(name))
+        self.late.enter(waiting, now_s)
+        return waiting
+
+    def _hears(self, name: str) -> Callable[[Outcome], None]:
+        def hear(outcome: Outcome) -> None:
+            assert name not in self.heard
+            self.heard[name] = outcome
+
+        return hear
+
+    def fill(self, seconds: float = 100.0) -> None:
+        """Every prompt that comes must wait so long."""
+        for pod in self.fleet.pods():
+            pod.free_s = LATE_S + seconds
+
+    def ring(self) -> float:
+        """Let the alarm go off; return when that is."""
+        at_s, self.alarm_s = self.alarm_s, None
+        assert at_s is not None
+        self.late.advance(at_s)
+        return at_s
+
+    def ticket(self, name: str) -> Ticket:
+        outcome = self.heard[name]
+        assert isinstance(outcome, Ticket), outcome
+        return outcome
+
+    def refusal(self, name: str) -> NoCandidateError:
+        outcome = self.heard[name]
+        assert isinstance(outcome, NoCandidateError), outcome
+        return outcome
