@@ -171,7 +171,7 @@ class Metrics:
     def waiting(self, counts: Mapping[str, int]) -> None:
         """So many wait now, by model that anybody waited for."""
         for model, count in counts.items():
-            self._waiting.labels(self._model(model)).set(count)
+            self._waiting.labels(self._models.get(model, UNKNOWN)).set(count)
 
     def redis(self, up: bool) -> None:
         """Redis answered, or did not."""

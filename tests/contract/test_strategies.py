@@ -32,7 +32,7 @@ def pods(count: int, *, learned: bool = False) -> list[Pod]:
         pod.learn(None, 1.0 + number % 3, 10, 100.0, 0.0)
         pod.speed.known = True
         pod.free_s = number % 4 * 0.1
-        pod.read(Readings(dict.fromkeys(Signal, number % 6 / 6)), fresh_until_s=1e9)
+        pod.read(Readings(dict.fromkeys(Signal, number % 6 / 6)), 0.0, fresh_until_s=1e9)
         pod.cache.insert(BLOCKS[: number % 9], 0, 0.0)
     return made
 
