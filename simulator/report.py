@@ -111,6 +111,7 @@ SPREADS: Mapping[str, Callable[[Summary], Spread | None]] = {
 
 FIGURES: Mapping[str, Callable[[Summary], str]] = {
     "served": lambda run: f"{run.served} of {run.requests}",
+    "prompt tokens served": lambda run: f"{run.prompt_share:.1%}",
     "refused": _refused,
     "good": lambda run: str(run.good),
     "preempted": lambda run: str(run.preemptions),

@@ -42,6 +42,7 @@ class Summary:
     speedup: float
     requests: int
     served: int
+    prompt_share: float  # of the prompt tokens that were sent, what was served
     refused: Mapping[str, int]  # by reason
     good: int
     ttfts_s: Sequence[float]  # from arrival, ascending
@@ -75,6 +76,7 @@ def summarize(
         speedup=speedup,
         requests=len(calls),
         served=len(served),
+        prompt_share=prompt_tokens / max(1, sum(call.request.input_length for call in calls)),
         refused=Counter(call.why for call in calls if call.why),
         good=sum(_is_good(call, slo) for call in served),
         ttfts_s=sorted(call.ttft_s for call in served),

@@ -9,7 +9,8 @@ from simulator.summary import Slo, Spread, Summary
 def a_summary(strategy: str = "a", **fields: Any) -> Summary:
     """A thousand requests of which each took a second to its first token."""
     defaults: dict[str, Any] = {
-        "speedup": 1.0, "requests": 1000, "served": 990, "refused": {"rpm": 10}, "good": 900, "ttfts_s": [1.0] * 990,
+        "speedup": 1.0, "requests": 1000, "served": 990, "prompt_share": 0.877, "refused": {"rpm": 10}, "good": 900,
+        "ttfts_s": [1.0] * 990,
         "itl": Spread(0.00672, 0.006, 0.007, 0.009), "e2e": None, "reuse": 0.25, "load": {"p": 3.0, "q": 1.0},
         "preemptions": 2, "service": ServiceGap(12.4, 30.0),
     }  # fmt: skip
@@ -38,11 +39,11 @@ def test_times_are_in_milliseconds_and_what_is_unknown_is_no_number():
 def test_counts_and_shares_are_shown():
     shown = cells(a_summary())
 
-    assert [["990 of 1000"], ["10 rpm:10"], ["900"], ["1.50"], ["0.250"], ["50%"], ["12 / 30"]] == [
+    assert [["990 of 1000"], ["87.7%"], ["10 rpm:10"], ["900"], ["1.50"], ["0.250"], ["50%"], ["12 / 30"]] == [
         shown[label]
         for label in (
-            "served", "refused", "good", "load spread", "token reuse", "of the pooled cache's reuse",
-            "service difference, mean / largest",
+            "served", "prompt tokens served", "refused", "good", "load spread", "token reuse",
+            "of the pooled cache's reuse", "service difference, mean / largest",
         )
     ]  # fmt: skip
 

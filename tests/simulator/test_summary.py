@@ -51,6 +51,7 @@ def test_refusals_are_counted_by_reason_and_served_nothing():
     run = summary(a_request(0, user="u"), a_request(10, user="u"), a_request(20, prompt=999), users={"u": User("u", 1)})
 
     assert (3, 1, {"rpm": 1, "too-long": 1}) == (run.requests, run.served, run.refused)
+    assert 8 / (8 + 8 + 999) == run.prompt_share
 
 
 def test_load_is_the_time_in_which_pods_computed():
@@ -62,4 +63,4 @@ def test_load_is_the_time_in_which_pods_computed():
 def test_a_trace_without_requests_has_a_summary():
     run = summary()
 
-    assert (None, 0.0, 1.0, None) == (run.ttft, run.reuse, run.load_spread, run.service)
+    assert (None, 0.0, 0.0, 1.0, None) == (run.ttft, run.reuse, run.prompt_share, run.load_spread, run.service)
