@@ -75,7 +75,7 @@ def test_nothing_stands_in_when_everything_is_known(name: str) -> None:
 def test_a_metric_that_is_no_number_or_stale_is_missing(name: str, value: float, age_s: float) -> None:
     candidates = pods(4, learned=True)
     readings = Readings(dict.fromkeys(Signal, value if age_s == 0.0 else 0.5))
-    candidates[1].read(readings, fresh_until_s=1.0)
+    candidates[1].read(readings, 0.0, fresh_until_s=1.0)
     decision = strategy(name).pick(asked(candidates), candidates, 0.5 + age_s)
 
     assert bool(decision.fallback) is bool(strategy(name).needs)
