@@ -237,13 +237,13 @@ class Fleet:
         if elsewhere and event.pod in self._pods:
             pod = self._pods[event.pod]
             self._answered(pod, event.failed, event.now_s)
+        cost = event.cost(self._settings.output_weight)
         if not event.failed and event.output_tokens is not None and event.duration_s is not None:
-            cost = event.cost(self._settings.output_weight)
             pod.learn(None if elsewhere else work, event.duration_s, event.output_tokens, cost, event.now_s)
         for strategy in self._strategies.values():
             strategy.observe(event)
         if self.listener is not None and (event.failed or event.output_tokens is not None):
-            self.listener.came_to(event.request, event.cost(self._settings.output_weight))
+            self.listener.came_to(event.request, cost)
 
     def _answered(self, pod: Pod, failed: bool, now_s: float) -> None:
         if failed or pod.failures:
