@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gateway.pod import Pod
 from routing.strategy import Strategy
-from routing.types import Decision, PodView, RouteRequest, Scored, Signal
+from routing.types import Decision, RouteRequest, Scored, Signal
 
 KEPT = 256
 """Decisions (chosen: a busy second's worth, about a megabyte with many pods)."""
@@ -45,14 +45,8 @@ def candidates(request: RouteRequest, scored: Scored, parts: tuple[str, ...]) ->
     for index in sorted(range(len(scored.pods)), key=scored.scores.__getitem__):
         pod = scored.pods[index]
         named = dict(zip(parts, scored.parts[index], strict=True)) if scored.parts else {}
-        held = held_tokens(request, pod)
-        rows.append({"pod": pod.endpoint.id, "score": scored.scores[index], **named, "held": held})
+        rows.append({"pod": pod.endpoint.id, "score": scored.scores[index], **named, "held": request.held(pod)})
     return rows
-
-
-def held_tokens(request: RouteRequest, pod: PodView) -> float:
-    """How many tokens of the prompt the pod is believed to hold."""
-    return request.match.blocks(pod.cache.slot) * request.block_tokens
 
 
 def state(pod: Pod, now_s: float) -> dict[str, object]:
@@ -63,6 +57,8 @@ def state(pod: Pod, now_s: float) -> dict[str, object]:
         "address": pod.endpoint.address,
         "models": pod.endpoint.models,
         "state": pod.state.value,
+        "failures": pod.failures,
+        "aside": pod.is_aside(now_s),
         "in_flight": pod.in_flight,
         "prefill_tokens": pod.prefill_tokens,
         "resident_tokens": pod.resident_tokens,
@@ -71,6 +67,7 @@ def state(pod: Pod, now_s: float) -> dict[str, object]:
         "processed": pod.processed(now_s),
         "latency_s": pod.latency_s,
         "ramp": pod.ramp(now_s),
+        "warm": [model for model in pod.endpoint.models if pod.is_warm(model, now_s)],
         "speed": {"known": speed.known, "fixed_s": speed.fixed_s, "token_s": speed.token_s, "output_s": speed.output_s},
         "cache": {
             "held": cache.held,
@@ -90,7 +87,8 @@ def _shown(entry: Entry) -> dict[str, object]:
             "prompt_tokens": request.prompt_tokens,
             "output_tokens": request.output_tokens,
             "block_tokens": request.block_tokens,
-            "held": {pod.endpoint.id: held_tokens(request, pod) for pod in (scored.pods if scored else ())},
+            "session": request.session,
+            "held": {pod.endpoint.id: request.held(pod) for pod in (scored.pods if scored else ())},
         },
         "strategy": decision.strategy,
         "reason": decision.reason,

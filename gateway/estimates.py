@@ -83,12 +83,16 @@ class Estimator:
         self._tokens_per_byte = _Ratio(settings.tokens_per_byte * PROMPT_PRIOR_BYTES, PROMPT_PRIOR_BYTES)
         self._bytes_per_token = _Ratio(FIRST_STREAM_BYTES_PER_TOKEN * OUTPUT_PRIOR_TOKENS, OUTPUT_PRIOR_TOKENS)
 
+    def text_tokens(self, size: PromptSize) -> float:
+        """Without what a template adds: exact for token ids, else bytes times tokens per byte."""
+        return size.token_ids + size.text_bytes * self._tokens_per_byte.value
+
     def prompt_tokens(self, size: PromptSize, template: int = MOST_TEMPLATE_TOKENS) -> int:
-        """Exact for token ids, else bytes times tokens per byte and what a template adds: `template` until learned."""
+        """With what a template adds to text, which is `template` until it is learned."""
         if not size.text_bytes:
             return size.token_ids
         beside = self._beside.quantile if self._beside.count >= ENOUGH_ANSWERS else template
-        return size.token_ids + math.ceil(size.text_bytes * self._tokens_per_byte.value) + beside
+        return math.ceil(self.text_tokens(size)) + beside
 
     def output_tokens(self, bounds: OutputBounds, user: str) -> int:
         """What to reserve: a length that few answers under maxima of this size exceed, never more than the maximum."""

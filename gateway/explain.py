@@ -2,18 +2,18 @@
 
 Lives here: files to pods and back to a table.  Not here: what is written down (decisions), deciding (routing).
 The fleet is a page of /debug/fleet, the request an entry of /debug/decisions or made up: model, prompt_tokens, and how
-many of these each pod holds.
+many of these each pod holds.  What only a worker's memory knows is not in them: the users' counters of vtc-basic.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from gateway.decisions import candidates
-from gateway.pod import Pod
+from gateway.pod import RAMP_S, Pod, PodState
 from gateway.scrape.readings import Readings
 from routing import table
 from routing.mixture import Mixture
@@ -40,18 +40,27 @@ def explain(request_file: Path, fleet_file: Path, strategy: str, seed: int = 0) 
     chooser = _strategy(strategy, Tools(random.Random(seed)))  # noqa: S311  breaks ties
     told, pages = _read(request_file), _read(fleet_file)
     try:
+        chosen_from = {candidate["pod"] for candidate in told.get("candidates", ())}
         told = told.get("request", told)
         block = told.get("block_tokens", 1.0)
-        pods = [_pod(page, slot, block) for slot, page in enumerate(pages) if told["model"] in page["models"]]
+        asked = [page for page in pages if told["model"] in page["models"] and _is_asked(page, chosen_from)]
+        pods = [_pod(page, slot, block) for slot, page in enumerate(asked)]
         request = _request(told, pods)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidExplanationError(f"{type(error).__name__}: {error}") from error
     if not pods:
-        raise InvalidExplanationError(f"no pod serves {request.model}")
+        raise InvalidExplanationError(f"no pod that can serve {request.model}")
     decision = chooser.pick(request, pods, 0.0)
     scored = decision.scored or chooser.score(request, pods, 0.0)
     chosen = f"{decision.strategy} chooses {decision.pod.id}: {decision.reason}"
     return "\n".join([*_table(candidates(request, scored, chooser.parts)), chosen])
+
+
+def _is_asked(page: Mapping[str, Any], chosen_from: Collection[str]) -> bool:
+    """A candidate of the decision, where there was one; else a pod that takes requests."""
+    if chosen_from:
+        return page["pod"] in chosen_from
+    return page["state"] == PodState.READY and not page["aside"]
 
 
 def _read(file: Path) -> Any:
@@ -78,7 +87,8 @@ def _pod(page: Mapping[str, Any], slot: int, block_tokens: float) -> Pod:
     pod.speed.output_s = page["speed"]["output_s"]
     pod.recall(page["busy_s"], page["processed"], page["latency_s"])
     signals = {Signal(name): value for name, value in page["signals"].items() if value is not None}
-    pod.read(Readings(signals), now_s=0.0, fresh_until_s=0.0)
+    pod.read(Readings(signals, adapters=frozenset(page["warm"])), now_s=0.0, fresh_until_s=0.0)
+    pod.ramped_s = RAMP_S * (1 - 1 / page["ramp"])
     return pod
 
 

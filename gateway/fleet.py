@@ -233,10 +233,11 @@ class Fleet:
         failed = event.failed or elsewhere
         if failed and work.record is not None:
             pod.cache.withdraw(work.record)
-        self._answered(pod, failed, event.now_s)
+        sent_s = event.now_s - (event.duration_s or 0.0)
+        self._answered(pod, failed, sent_s, event.now_s)
         if elsewhere and event.pod in self._pods:
             pod = self._pods[event.pod]
-            self._answered(pod, event.failed, event.now_s)
+            self._answered(pod, event.failed, sent_s, event.now_s)
         cost = event.cost(self._settings.output_weight)
         if not event.failed and event.output_tokens is not None and event.duration_s is not None:
             pod.learn(None if elsewhere else work, event.duration_s, event.output_tokens, cost, event.now_s)
@@ -245,9 +246,15 @@ class Fleet:
         if self.listener is not None and (event.failed or event.output_tokens is not None):
             self.listener.came_to(event.request, cost)
 
-    def _answered(self, pod: Pod, failed: bool, now_s: float) -> None:
+    def failed_at(self, address: str, now_s: float) -> None:
+        """The pod at this address, if there is one, failed an attempt now."""
+        for pod in self._pods.values():
+            if pod.endpoint.address == address:
+                self._answered(pod, True, now_s, now_s)
+
+    def _answered(self, pod: Pod, failed: bool, sent_s: float, now_s: float) -> None:
         if failed or pod.failures:
-            pod.answered(failed, now_s)
+            pod.answered(failed, sent_s, now_s)
             (self._failing.add if failed else self._failing.discard)(pod)
 
     @property

@@ -30,6 +30,7 @@ class OpenRequest:
     estimate: Estimate
     estimator: Estimator
     reservation: Reservation | None = None  # None: nobody's limits
+    opened_s: float = 0.0
     ended_s: float | None = None  # when its stream closed
 
 
@@ -54,6 +55,7 @@ class Ledger:
 
     def open(self, opened: OpenRequest) -> None:
         """Enter a request that was just counted in flight."""
+        opened.opened_s = self._clock()
         self._open[opened.id] = opened
         self._idle.clear()
         model = opened.ticket.request.model
@@ -84,6 +86,10 @@ class Ledger:
             self._charge(opened.reservation, settlement.tokens)
         self._count(opened, settlement)
         self._note_idle()
+
+    def failed_at(self, address: str) -> None:
+        """An engine failed an attempt; what becomes of the request, which Envoy sends on, is told by its end."""
+        self._fleet.failed_at(address, self._clock())
 
     def expire(self) -> None:
         """Settle by estimate what closed longer ago than the grace."""
@@ -135,7 +141,9 @@ class Ledger:
                 opened.estimator.learn_stream(seen.response_bytes, seen.usage.completion_tokens)
         if settlement.outcome == "ok" and seen.usage is not None and seen.usage.completion_tokens is not None:
             opened.estimator.learn_output(opened.bounds, opened.ticket.request.user, seen.usage.completion_tokens)
-        decision = opened.ticket.decision
+        decision, duration_s = opened.ticket.decision, seen.duration_s
+        if duration_s is None and seen.status:  # the answer passed through us: its end is now
+            duration_s = self._clock() - opened.opened_s
         served = [pod.id for pod in decision.fallbacks if pod.address == seen.upstream] or [decision.pod.id]
         self._fleet.finish(
             opened.ticket,
@@ -144,7 +152,7 @@ class Ledger:
                 request=opened.ticket.request,
                 now_s=self._clock(),
                 failed=settlement.failed,
-                duration_s=seen.duration_s,
+                duration_s=duration_s,
                 input_tokens=settlement.input_tokens,
                 output_tokens=settlement.output_tokens,
             ),

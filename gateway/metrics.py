@@ -20,6 +20,8 @@ from typing import Literal
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from routing.types import AND
+
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 TokenKind = Literal["input", "output", "reserved", "refunded"]
@@ -141,8 +143,9 @@ class Metrics:
         self._refusals.add((kind,))
 
     def fallback(self, strategy: str, reason: str) -> None:
-        """Count a decision that fell back; `reason` is a constant of the program."""
-        self._fallbacks.add((self._strategy(strategy), reason))
+        """Count a decision that fell back; `reason` is constants of the program joined by AND, each its own series."""
+        for each in reason.split(AND):
+            self._fallbacks.add((self._strategy(strategy), each))
 
     def shadowed(self, strategy: str, shadow: str, agrees: bool) -> None:
         """Count a decision that a shadow strategy was asked about too."""

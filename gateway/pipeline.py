@@ -53,7 +53,7 @@ from ratelimit.limits import (
     Usage,
 )
 from ratelimit.limits import Refused as OverLimit
-from routing.blocks import BLOCK_BYTES, block_hashes
+from routing.blocks import BLOCK_BYTES, SHORT, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
@@ -162,6 +162,7 @@ class Pipeline:
             request.stream,
         )
         prompt = request.prompt_text()
+        block_tokens = BLOCK_BYTES * estimator.text_tokens(size) / max(1, len(prompt))
         route = RouteRequest(
             model=request.model,
             user=user or "",
@@ -172,7 +173,8 @@ class Pipeline:
             selector=_selector(headers.get("external-filter")),
             slo=self._fleet.slo(request.model),
             blocks=block_hashes(prompt, request.model, request.cache_salt),
-            block_tokens=BLOCK_BYTES * estimate.prompt_tokens / max(1, len(prompt)),
+            block_tokens=block_tokens,
+            short_tokens=SHORT * block_tokens,
         )
         strategy = self._strategy(route.model, headers)
         self._check(route)

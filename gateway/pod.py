@@ -26,6 +26,9 @@ FIRST_ASIDE_S = 1.0
 LONGEST_ASIDE_S = 30.0
 """A pod that failed a request gets none for so long, twice as long after each more, then one at a time until it answers
 one (chosen: a restart takes longer than the first, and a pod that came back must not wait for minutes)."""
+OUTCOME_S = 0.5
+"""A request's end is known before what became of it, by a flush of the access log: until then the next one waits too
+(chosen: ten flushes)."""
 
 Identity = tuple[PodId, str, float | None]
 """Another address or start time makes another pod, whatever its name: its predecessor's requests are not its own."""
@@ -62,8 +65,8 @@ class Pod(Load):
         """Take over what discovery says and forget health: for a pod that is new or was gone."""
         self.cache = cache
         self.gone = False
-        self.failures = 0  # requests in a row
-        self._ready_s = -inf  # when it may be tried again
+        self.failures = 0  # in a row, those of one moment counted once
+        self._ready_s = -inf  # when it may be tried again, or came back
         self.ramped_s = joined_s + RAMP_S
         self._readings = NOTHING
         self.forget_sums()
@@ -103,15 +106,19 @@ class Pod(Load):
         self._signals = {signal: value for signal, value in readings.signals.items() if 0 <= value < inf}
         self._fresh_until_s = fresh_until_s
 
-    def answered(self, failed: bool, now_s: float) -> None:
-        """A request came back."""
-        self.failures = self.failures + 1 if failed else 0
-        if failed:
+    def answered(self, failed: bool, sent_s: float, now_s: float) -> None:
+        """A request came back.  If it was sent before the pod was set aside, or came back, its failure is no news."""
+        if not failed:
+            self.failures, self._ready_s = 0, now_s
+        elif sent_s >= self._ready_s:
+            self.failures += 1
             self._ready_s = now_s + min(FIRST_ASIDE_S * 2 ** (self.failures - 1), LONGEST_ASIDE_S)
 
     def is_aside(self, now_s: float) -> bool:
         """Whether it failed and may not be tried now."""
-        return self.failures > 0 and (now_s < self._ready_s or self.in_flight > 0)
+        if not self.failures:
+            return False
+        return now_s < self._ready_s or self.in_flight > 0 or now_s - self._busy_seen_s < OUTCOME_S
 
     def ramp(self, now_s: float) -> float:
         """See `PodView.ramp`."""

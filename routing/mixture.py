@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from routing.scoring import Scoring, normalised
 from routing.strategy import Strategy, Tools
-from routing.types import Candidates, RouteRequest, Scored
+from routing.types import AND, Candidates, RouteRequest, Scored
 
 MOST_WEIGHT = 1000  # contracts section 4
 
@@ -30,6 +30,8 @@ def parse_mixture(text: str) -> list[Share]:
         shares.append(Share(name, int(weight) if colon else 1))
     if not any(share.weight for share in shares):
         raise ValueError("weights are all 0")
+    if len({share.name for share in shares}) < len(shares):  # or a header of thousands would take the gateway's time
+        raise ValueError("a strategy is named twice")
     return shares
 
 
@@ -42,15 +44,16 @@ class Mixture(Scoring):
         super().__init__(tools)
         self.name = text  # type: ignore[misc]  # the only strategy whose name is its own and not its class's
         self._parts = [(strategy, weight) for strategy, weight in parts if weight]
+        self.parts = tuple(strategy.name for strategy, _ in self._parts)  # type: ignore[misc]  # likewise
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: D102  the base says it
-        scores = [0.0] * len(candidates)
+        columns = []
         fallbacks = []
         for strategy, weight in self._parts:
             scored = strategy.score(request, candidates, now_s)
             if scored.fallback:
                 fallbacks.append(scored.fallback)
             looked_at = dict(zip(map(id, scored.pods), normalised(scored.scores), strict=True))
-            for index, pod in enumerate(candidates):
-                scores[index] += weight * looked_at.get(id(pod), 1.0)
-        return Scored(candidates, scores, fallback="+".join(fallbacks))
+            columns.append([weight * looked_at.get(id(pod), 1.0) for pod in candidates])
+        parts = list(zip(*columns, strict=True))
+        return Scored(candidates, list(map(sum, parts)), parts, AND.join(dict.fromkeys(fallbacks)))

@@ -20,6 +20,8 @@ class Scoring:
     """What `Scored.parts` mean, in order."""
     unit: ClassVar[str] = ""
     """Of the score, for the reason."""
+    stand_in: ClassVar[str] = ""
+    """The same of what stands in for it."""
 
     def __init__(self, tools: Tools) -> None:
         self._rng = tools.rng
@@ -41,8 +43,8 @@ class Scoring:
 
     def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:  # noqa: ARG002  the seam's signature
         """Return why, in a few printable words."""
-        least = scored.scores[chosen]
-        return f"{least:.6g} {self.unit}, {scored.scores.count(least)} of {len(scored.scores)} tied"
+        least, unit = scored.scores[chosen], self.stand_in if scored.fallback and self.stand_in else self.unit
+        return f"{least:.6g} {unit}, {scored.scores.count(least)} of {len(scored.scores)} tied"
 
     def observe(self, event: Finished) -> None:
         """Nothing to learn: what is counted is on the pods."""

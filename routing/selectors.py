@@ -12,6 +12,8 @@ from enum import Enum
 
 NAME_LIMIT = 63  # characters of a label's name and of its value (same page, "Syntax and character set")
 PREFIX_LIMIT = 253
+MOST_REQUIREMENTS = 64
+"""Each is asked of every pod (chosen: a header has room for thousands, nobody needs more than a few)."""
 
 _TOKEN = re.compile(r"\s*(?P<token>[-A-Za-z0-9_./]+|==|!=|[=!(),]|\S)")
 _NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -88,6 +90,8 @@ class _Parser:
         found = [self._requirement()]
         while self._ahead == ",":
             self._advance()
+            if len(found) == MOST_REQUIREMENTS:
+                raise self._error(f"more than {MOST_REQUIREMENTS} requirements")
             found.append(self._requirement())
         if self._ahead != _NO_MORE:
             raise self._error("expected ',' or the end")

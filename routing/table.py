@@ -44,7 +44,7 @@ class UnknownStrategyError(ValueError):
         self.valid = tuple(sorted(STRATEGIES))
         super().__init__(
             f"routing strategy = {name!r}, must be one of: {', '.join(self.valid)}; "
-            f"or several with weights from 0 to {MOST_WEIGHT}, not all 0, as in least-request:2,random"
+            f"or several, each once, with weights from 0 to {MOST_WEIGHT}, not all 0, as in least-request:2,random"
         )
 
 

@@ -152,6 +152,7 @@ class RouteRequest(NamedTuple):
     prompt_tokens: int = 0  # estimated
     output_tokens: int = 0  # expected
     session: str = ""
+    short_tokens: float = 0.0  # by so many the first block is shorter than others
     subset: frozenset[str] | None = None  # addresses (`ip:port` or `ip`) the proxy allows; None = all
     selector: Selector | None = None  # labels the client asks for; None = any
     slo: Slo | None = None  # None = nothing is promised, and nothing waits or is refused for load
@@ -168,9 +169,18 @@ class RouteRequest(NamedTuple):
         """Return the request as it may be kept while it is answered: its blocks are many."""
         return RouteRequest._make((*self[:-3], (), *self[-2:]))
 
+    def held(self, pod: PodView) -> float:
+        """Return how many prompt tokens the pod is believed to hold."""
+        blocks = self.match.blocks(pod.cache.slot)
+        return blocks * self.block_tokens - self.short_tokens if blocks else 0.0
+
     def uncached(self, pod: PodView) -> float:
         """Return how many prompt tokens the pod would have to compute; at least the last one."""
-        return max(1.0, self.prompt_tokens - self.match.blocks(pod.cache.slot) * self.block_tokens)
+        return max(1.0, self.prompt_tokens - self.held(pod))
+
+
+AND = "+"
+"""Between what stands in for several parts of a mixture."""
 
 
 class Scored(NamedTuple):
@@ -190,7 +200,7 @@ class Decision(NamedTuple):
     strategy: str
     fallbacks: tuple[Endpoint, ...] = ()
     fallback: str = ""
-    """Why the strategy did not choose as its name says, a constant of the program; empty: it did."""
+    """Why the strategy did not choose as its name says, constants of the program joined by AND; empty: it did."""
     scored: "Scored | None" = None
 
     def without_scores(self) -> "Decision":

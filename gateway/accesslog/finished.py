@@ -3,6 +3,9 @@
 Lives here: decoding of StreamAccessLogsMessage.  Not here: what is settled with them (ledger).
 """
 
+from collections.abc import Sequence, Set
+from typing import NamedTuple
+
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct
 
@@ -20,15 +23,35 @@ _BROKEN_OFF = (
     "duration_timeout",
 )
 """Response flags under which an answer that has begun, and so has its status, is not whole."""
+_FAILED = ("upstream_connection_failure", "upstream_connection_termination", "upstream_remote_reset")
+"""Those of an attempt for which the engine was not there (gateway.envoy.access_logs asks for them)."""
 
 
-def decode(message: bytes) -> list[tuple[str, Seen]]:
-    """Exchange id and end, of the entries that belong to one.  Raises ValueError when it is no such message."""
+class Told(NamedTuple):
+    """What a batch of entries says."""
+
+    ends: Sequence[tuple[str, Seen]]  # exchange id and end
+    failed: Set[str]  # `ip:port` of engines that failed an attempt, whatever became of its request
+
+
+def decode(message: bytes) -> Told:
+    """Return what the entries tell; one without an exchange is an attempt.
+
+    Raises ValueError when it is no StreamAccessLogsMessage.
+    """
+    ends, failed = [], set()
     try:
-        batch = service.StreamAccessLogsMessage.FromString(message)
-        return [finished for entry in batch.http_logs.log_entry if (finished := _finished(entry)) is not None]
+        for entry in service.StreamAccessLogsMessage.FromString(message).http_logs.log_entry:
+            common = entry.common_properties
+            metadata = common.metadata.filter_metadata
+            if EXCHANGE_NAMESPACE in metadata:
+                exchange = Struct.FromString(metadata[EXCHANGE_NAMESPACE]).fields[EXCHANGE_KEY].string_value
+                ends.append((exchange, _seen(entry)))
+            elif any(getattr(common.response_flags, flag) for flag in _FAILED):
+                failed.add(_upstream(common))
     except DecodeError as error:
         raise ValueError("not a StreamAccessLogsMessage") from error
+    return Told(ends, failed - {""})
 
 
 def numbers_in(metadata: Struct) -> dict[str, int]:
@@ -40,21 +63,31 @@ def numbers_in(metadata: Struct) -> dict[str, int]:
     }
 
 
-def _finished(entry: data.HTTPAccessLogEntry) -> tuple[str, Seen] | None:
+def _seen(entry: data.HTTPAccessLogEntry) -> Seen:
     common = entry.common_properties
     metadata = common.metadata.filter_metadata
-    if EXCHANGE_NAMESPACE not in metadata:
-        return None
     numbers = numbers_in(Struct.FromString(metadata[USAGE_NAMESPACE])) if USAGE_NAMESPACE in metadata else {}
     flags = common.response_flags if common.HasField("response_flags") else None
-    upstream = common.upstream_remote_address.socket_address
-    return Struct.FromString(metadata[EXCHANGE_NAMESPACE]).fields[EXCHANGE_KEY].string_value, Seen(
+    return Seen(
         status=entry.response.response_code.value,
         usage=usage_of(numbers) if numbers else None,
         error_code=numbers.get("error_code"),
         cut=flags is not None and (flags.downstream_connection_termination or flags.downstream_remote_reset),
         broken=flags is not None and any(getattr(flags, flag) for flag in _BROKEN_OFF),
         response_bytes=entry.response.response_body_bytes,
-        duration_s=common.duration.seconds + common.duration.nanos / 1e9 if common.HasField("duration") else None,
-        upstream=f"{upstream.address}:{upstream.port_value}" if upstream.port_value else "",
+        duration_s=_upstream_s(common),
+        upstream=_upstream(common),
     )
+
+
+def _upstream_s(common: data.AccessLogCommon) -> float | None:
+    """What the engine that answered took.  The request may have waited in the gateway before, or failed elsewhere."""
+    began, ended = common.time_to_first_upstream_tx_byte, common.time_to_last_upstream_rx_byte
+    if not (common.HasField("time_to_first_upstream_tx_byte") and common.HasField("time_to_last_upstream_rx_byte")):
+        return None
+    return ended.seconds - began.seconds + (ended.nanos - began.nanos) / 1e9
+
+
+def _upstream(common: data.AccessLogCommon) -> str:
+    upstream = common.upstream_remote_address.socket_address
+    return f"{upstream.address}:{upstream.port_value}" if upstream.port_value else ""

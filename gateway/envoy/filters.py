@@ -3,6 +3,7 @@
 Lives here: their order and configuration.  Not here: what the gateway answers (gateway.extproc).
 """
 
+from gateway.envoy.access_logs import failure_logs
 from gateway.envoy.clusters import PROCESSOR
 from gateway.envoy.messages import Json, duration, extension
 from gateway.names import EXCHANGE_NAMESPACE, LB_NAMESPACE, RESPONSE_NAMESPACE, USAGE_NAMESPACE, WHO_ANSWERED
@@ -26,7 +27,10 @@ def http_filters(settings: Settings) -> list[Json]:
     """In this order: what must see a response before ext_proc does stands after it."""
     usage = [_sse_to_metadata(), _json_to_metadata()] if settings.response_mode == "metadata" else []
     router = extension(
-        "envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True
+        "envoy.filters.http.router",
+        "envoy.extensions.filters.http.router.v3.Router",
+        suppress_envoy_headers=True,
+        upstream_log=failure_logs(settings),
     )
     return [_ext_proc(settings), *usage, router]
 

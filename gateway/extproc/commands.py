@@ -118,6 +118,7 @@ class Finish(NamedTuple):
     error_code: int | None = None  # an error event inside a stream under status 200
     complete: bool = False  # the answer was seen to its end
     output_chunks: int | None = None  # content events of a stream
+    served: str | None = None  # `ip:port` that answered
 
 
 Command = (

@@ -67,8 +67,9 @@ class ResponseReader:
 
     def finish(self, *, complete: bool) -> Finish:
         """What was learned."""
+        served = self._event.served
         if self._sse is None:
             self._json.finish()
-            return Finish(self._status, self._json.usage, complete=complete)
+            return Finish(self._status, self._json.usage, complete=complete, served=served)
         self._sse.finish()
-        return Finish(self._status, self._sse.usage, self._sse.error_code, complete, self._sse.content_chunks)
+        return Finish(self._status, self._sse.usage, self._sse.error_code, complete, self._sse.content_chunks, served)

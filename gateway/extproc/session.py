@@ -105,6 +105,7 @@ class Session:
                     error_code=finish.error_code,
                     cut=not finish.complete,
                     output_chunks=finish.output_chunks,
+                    upstream=finish.served or "",
                 ),
             )
         else:

@@ -52,10 +52,12 @@ class Service:
     def access_log(self, message: bytes) -> None:
         """Settle what a batch of entries tells.  Raises ProtocolError."""
         try:
-            entries = finished.decode(message)
+            told = finished.decode(message)
         except ValueError as error:
             raise ProtocolError(str(error)) from error
-        for exchange, seen in entries:
+        for address in told.failed:
+            self._ledger.failed_at(address)
+        for exchange, seen in told.ends:
             self._ledger.ended(exchange, seen)
 
     def failed(self, method: str, error: Exception) -> None:

@@ -61,6 +61,7 @@ class LeastLatency(Scoring):
 
     name: ClassVar[str] = "least-latency"
     unit: ClassVar[str] = "ms per token"
+    stand_in: ClassVar[str] = "in flight"
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: ARG002, D102  the base says it
         latencies = [pod.latency_s for pod in candidates]

@@ -54,6 +54,7 @@ class Forebay(Scoring):
             scores = [request.uncached(pod) * (pod.in_flight + 1) for pod in pods]
             return Scored(pods, scores, fallback="speed-unknown")
         prompt, block_tokens, levels = request.prompt_tokens, request.block_tokens, request.match.levels
+        beyond = prompt + request.short_tokens
         scores, parts = [], []
         for pod in pods:  # written out: a call for each pod costs as much as what it computes
             speed = pod.speed if pod.speed.known else guess
@@ -61,7 +62,7 @@ class Forebay(Scoring):
             cache = pod.cache
             for blocks, holders in levels:
                 if holders & cache.bit:
-                    uncached = max(1.0, prompt - blocks * block_tokens)
+                    uncached = max(1.0, beyond - blocks * block_tokens)
                     break
             wait_s = max(0.0, pod.free_s - now_s)
             if not pod.is_warm(request.model, now_s):

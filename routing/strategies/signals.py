@@ -43,6 +43,7 @@ class LeastKvCache(BySignals):
 
     name: ClassVar[str] = "least-kv-cache"
     unit: ClassVar[str] = "KV use"
+    stand_in: ClassVar[str] = "resident tokens"
     needs = frozenset({Signal.KV_USAGE})
     reads = (Signal.KV_USAGE,)
     own = _tokens
@@ -59,6 +60,7 @@ class LeastUtilization(BySignals):
 
     name: ClassVar[str] = "least-utilization"
     unit: ClassVar[str] = "running and waiting"
+    stand_in: ClassVar[str] = "in flight"
     needs = frozenset({Signal.RUNNING, Signal.WAITING})
     reads = (Signal.RUNNING, Signal.WAITING)
     own = _requests

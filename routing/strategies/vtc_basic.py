@@ -29,10 +29,11 @@ class VtcBasic(Scoring):
         super().__init__(tools)
         self._output_weight = tools.output_weight
         self._counters: dict[str, tuple[float, float]] = {}  # user -> weighted tokens, when; in the order of touch
+        self._most = (0.0, 0.0)  # the largest of them: all fade alike, so it stays the largest until one outgrows it
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: D102  the base says it
-        most = max((self._tokens(user, now_s) for user in self._counters), default=0.0)
-        place = self._tokens(request.user, now_s) / most if most else 0.0
+        most = _faded(self._most, now_s)
+        place = _faded(self._counters.get(request.user, (0.0, now_s)), now_s) / most if most else 0.0
         last = max(1, len(candidates) - 1)
         busiest = max(1, *(pod.in_flight for pod in candidates))
         order = sorted(range(len(candidates)), key=lambda index: candidates[index].endpoint.id)
@@ -44,12 +45,14 @@ class VtcBasic(Scoring):
     def observe(self, event: Finished) -> None:
         """Count what a user has really used."""
         user, now_s = event.request.user, event.now_s
-        tokens = self._tokens(user, now_s) + event.cost(self._output_weight)
-        self._counters.pop(user, None)
+        tokens = _faded(self._counters.pop(user, (0.0, now_s)), now_s) + event.cost(self._output_weight)
         self._counters[user] = (tokens, now_s)
+        if tokens >= _faded(self._most, now_s):
+            self._most = (tokens, now_s)
         if len(self._counters) > USERS:
             del self._counters[next(iter(self._counters))]
 
-    def _tokens(self, user: str, now_s: float) -> float:
-        tokens, then_s = self._counters.get(user, (0.0, now_s))
-        return tokens * exp(min(0.0, then_s - now_s) / WINDOW_S)
+
+def _faded(counter: tuple[float, float], now_s: float) -> float:
+    tokens, then_s = counter
+    return tokens * exp(min(0.0, then_s - now_s) / WINDOW_S)

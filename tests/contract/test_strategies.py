@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from routing.strategy import Finished, Strategy, Tools
 from routing.table import STRATEGIES, build
 from routing.types import Decision, RouteRequest, Signal
 from tests.support.pods import MODEL, a_fleet, an_endpoint, pods_with, refusal
+from tests.support.steps import steps
 
 REQUEST = RouteRequest(MODEL, user="u", prompt_tokens=100, output_tokens=10)
 BLOCKS = tuple(range(1, 9))
@@ -32,7 +34,7 @@ def pods(count: int, *, learned: bool = False) -> list[Pod]:
         pod.learn(None, 1.0 + number % 3, 10, 100.0, 0.0)
         pod.speed.known = True
         pod.free_s = number % 4 * 0.1
-        pod.read(Readings(dict.fromkeys(Signal, number % 6 / 6)), 0.0, fresh_until_s=1e9)
+        pod.read(Readings(dict.fromkeys(Signal, number % 6 / 6)), now_s=0.0, fresh_until_s=1e9)
         pod.cache.insert(BLOCKS[: number % 9], 0, 0.0)
     return made
 
@@ -75,7 +77,7 @@ def test_nothing_stands_in_when_everything_is_known(name: str) -> None:
 def test_a_metric_that_is_no_number_or_stale_is_missing(name: str, value: float, age_s: float) -> None:
     candidates = pods(4, learned=True)
     readings = Readings(dict.fromkeys(Signal, value if age_s == 0.0 else 0.5))
-    candidates[1].read(readings, 0.0, fresh_until_s=1.0)
+    candidates[1].read(readings, now_s=0.0, fresh_until_s=1.0)
     decision = strategy(name).pick(asked(candidates), candidates, 0.5 + age_s)
 
     assert bool(decision.fallback) is bool(strategy(name).needs)
@@ -150,3 +152,31 @@ def test_it_takes_events_about_pods_it_never_picked(name: str) -> None:
     chooser.observe(Finished("elsewhere", REQUEST, 1.0, failed=True))
 
     assert chooser.pick(REQUEST, pods(3), 2.0).pod.id in {"p0", "p1", "p2"}
+
+
+CONSTANT = {"forebay", "power-of-two", "random"}
+"""Their docstrings say that a pick among very many pods costs no more than one among some; all others are O(pods)."""
+
+
+class ReadAloud:
+    """A pod every read of which takes Python's steps, so that none is hidden in a loop of C's."""
+
+    def __init__(self, pod: Pod) -> None:
+        self._pod = pod
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pod, name)
+
+
+@every_strategy
+@every_state
+def test_a_pick_takes_as_many_steps_as_it_says(name: str, learned: bool) -> None:
+    def taken(count: int) -> int:
+        chooser, known = strategy(name), pods(count, learned=learned)
+        request, candidates = asked(known), tuple(map(ReadAloud, known))
+        chooser.pick(request, candidates, 1.0)  # type: ignore[arg-type]  # they read like pods
+        return steps(lambda: chooser.pick(request, candidates, 1.0))  # type: ignore[arg-type]  # likewise
+
+    growth = taken(10_000) / taken(1000)
+
+    assert growth < (1.1 if name in CONSTANT else 10.1)

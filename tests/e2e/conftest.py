@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.own_engine import OwnEngine, own_engine
 from tests.support.stack import COMBINATIONS, SPECIAL, Stack, running_stack
+from tests.support.stage import PODS, Cast, a_stage
 
 HERE = Path(__file__).parent
 CONFIGURATIONS = COMBINATIONS | SPECIAL
@@ -34,6 +35,34 @@ def own(_own: OwnEngine) -> OwnEngine:
     """The engine of the model `own`, which keeps what it was sent; it has forgotten what earlier tests did."""
     _own.reset()
     return _own
+
+
+@pytest.fixture(scope="module")
+def _casts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[Cast]]:
+    """As many as the module has tests that want one."""
+    wanted = [item for item in request.session.items if item.path == request.path and "_casts" in _fixtures(item)]
+    with a_stage(tmp_path_factory.mktemp("stage"), len(wanted)) as casts:
+        yield iter(casts)
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return item.fixturenames if isinstance(item, pytest.Function) else []
+
+
+@pytest.fixture(scope="module")
+def learned(_casts: Iterator[Cast]) -> Cast:
+    """Four engines whose speeds are known; an L4 that is as fast as an L20 but for long prompts, where it is faster."""
+    cast = next(_casts)
+    cast.set_speed("l4", factor=3)
+    for size in [(10, 1), (1000, 1), (10, 10), (2000, 1)] * 2:  # less than any cache holds
+        cast.teach(*((pod, *size) for pod in PODS))
+    return cast
+
+
+@pytest.fixture
+def cast(_casts: Iterator[Cast]) -> Cast:
+    """Four unequal engines that nobody has used before."""
+    return next(_casts)
 
 
 @pytest.hookimpl(trylast=True)  # after pytest's own ordering, which goes by positions in lists and not by names

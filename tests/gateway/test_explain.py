@@ -11,9 +11,10 @@ from gateway.decisions import state
 from gateway.fleet import Fleet
 from gateway.http import Json
 from gateway.scrape.readings import Readings
+from routing.selectors import parse_selector
 from routing.table import STRATEGIES
 from routing.types import RouteRequest, Signal
-from tests.support.pods import MODEL, a_fleet, an_endpoint
+from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint
 
 NOW_S = 60.0
 
@@ -58,6 +59,36 @@ def test_a_decision_explained_on_the_fleet_of_its_time_has_the_same_scores(tmp_p
     assert lines[-1].startswith(f"forebay chooses {entry['chosen']}: ")
 
 
+@pytest.mark.parametrize("strategy", ["forebay", "session-affinity", "least-request:2,session-affinity"])
+def test_what_narrowed_and_slowed_the_choice_is_in_the_files(tmp_path: Path, strategy: str) -> None:
+    fleet = a_used_fleet()
+    new = an_endpoint("new", models=(MODEL, "adapter"))
+    sizes = {"a": "large", "b": "large", "c": "small"}
+    pods = [an_endpoint(name, models=(MODEL, "adapter"), labels={"size": size}) for name, size in sizes.items()]
+    fleet.replace(a_description(*pods, new), NOW_S - 5)
+    fleet.read("b", Readings(adapters=frozenset(["adapter"])), NOW_S, fresh_until_s=NOW_S)
+    request = RouteRequest("adapter", prompt_tokens=900, session="mine", selector=parse_selector("size=large"))
+    for narrowed in (request, request._replace(selector=None)):
+        pages = [state(pod, NOW_S) for pod in fleet.pods()]
+        fleet.route(narrowed, strategy, NOW_S)
+        entry = orjson.loads(Json(fleet.decisions.page()[0]).body)
+        lines = explain(tmp_path, entry, pages, "--strategy", strategy).output.splitlines()
+
+        assert [line.split()[:2] for line in lines[1:-1]] == [
+            [row["pod"], f"{row['score']:.6g}"] for row in entry["candidates"]
+        ]
+
+
+def test_a_request_that_is_made_up_is_put_to_the_pods_that_take_requests(tmp_path: Path) -> None:
+    fleet = a_used_fleet()
+    fleet.set_draining("a", True)
+    fleet.failed_at(an_endpoint("b").address, NOW_S)
+    pages = [state(pod, NOW_S) for pod in fleet.pods()]
+
+    assert "chooses c:" in explain(tmp_path, {"model": MODEL, "prompt_tokens": 9}, pages).output
+    assert "no pod that can serve m" in explain(tmp_path, {"model": MODEL, "prompt_tokens": 9}, pages[:2]).output
+
+
 @pytest.mark.parametrize("strategy", [*sorted(STRATEGIES), "least-request:2,least-load"])
 def test_every_strategy_can_be_asked(tmp_path: Path, strategy: str) -> None:
     pods = [state(pod, NOW_S) for pod in a_used_fleet().pods()]
@@ -71,7 +102,7 @@ def test_every_strategy_can_be_asked(tmp_path: Path, strategy: str) -> None:
     ("request_", "fleet", "problem"),
     [
         ({"prompt_tokens": 1}, [{"models": [MODEL]}], "KeyError: 'model'"),
-        ({"model": MODEL, "prompt_tokens": 1}, [], "no pod serves m"),
+        ({"model": MODEL, "prompt_tokens": 1}, [], "no pod that can serve m"),
         ({"model": MODEL}, 7, "TypeError"),
     ],
 )

@@ -78,6 +78,17 @@ def test_a_pod_that_failed_is_set_aside_and_comes_back_one_request_at_a_time() -
     assert picks(12.5).count(failed) == 3
 
 
+def test_an_attempt_that_fails_sets_the_pod_aside_before_its_request_has_ended() -> None:
+    fleet = a_fleet(an_endpoint("a"), an_endpoint("b"))
+    ticket = route(fleet)
+    fleet.failed_at(ticket.decision.pod.address, 0.5)
+    fleet.failed_at("10.9.9.9:1", 0.5)
+
+    assert {route(fleet).decision.pod.id for _ in range(4)} == {ticket.decision.fallbacks[0].id}
+    served(fleet, ticket, pod=ticket.decision.fallbacks[0].id)
+    assert ticket.pod.failures == 1
+
+
 def test_when_all_have_failed_all_are_tried() -> None:
     fleet = a_fleet(an_endpoint("a"))
     served(fleet, route(fleet), failed=True)

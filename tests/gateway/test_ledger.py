@@ -137,3 +137,26 @@ async def test_settlements_of_one_moment_are_one_call_with_the_same_sum(monkeypa
     assert [80] == calls
     assert 80 == await tokens_of(shop)
     assert 0 == shop.sample("forebay_reservations_open")
+
+
+async def test_the_time_of_an_answer_is_envoys_or_where_it_passed_through_us_our_own():
+    told, ours = a_shop(), a_shop()
+    for shop, seen in ((told, Seen(200, Usage(7, 9), duration_s=3.0)), (ours, Seen(200, Usage(7, 9)))):
+        exchange = await opened(shop)
+        shop.now_s += 2.0
+        shop.ledger.ended(exchange, seen)
+
+    assert [{3.0 / 25}, {2.0 / 25}] == [
+        {pod.latency_s for pod in shop.fleet.pods() if pod.latency_s is not None} for shop in (told, ours)
+    ]
+
+
+async def test_a_pod_whose_request_another_one_answered_has_failed():
+    shop = a_shop()
+    exchange = await opened(shop)
+    chosen, fallback, _ = shop.fleet.decisions.page()[0]["chosen"], *shop.fleet.decisions.page()[0]["fallbacks"]
+    (address,) = (pod.endpoint.address for pod in shop.fleet.pods() if pod.endpoint.id == fallback)
+
+    shop.ledger.ended(exchange, Seen(200, Usage(7, 9), upstream=address))
+
+    assert {chosen: 1} == {pod.endpoint.id: pod.failures for pod in shop.fleet.pods() if pod.failures}

@@ -145,6 +145,14 @@ def test_names_that_clients_make_up_do_not_become_series():
     assert 100 == found["forebay_tokens_total", "input", "unknown"]
 
 
+def test_what_stands_in_for_several_parts_of_a_mixture_is_counted_by_each():
+    metrics = one_process()
+    metrics.fallback("least-request,random", "no-session+no-blocks")
+    found = samples(metrics)
+
+    assert [1, 1] == [found["forebay_fallbacks_total", reason, "mixture"] for reason in ("no-session", "no-blocks")]
+
+
 def test_a_request_refused_before_routing_has_no_strategy():
     metrics = one_process()
     metrics.request("m", "", "refused")

@@ -285,6 +285,23 @@ async def test_a_limiter_that_refuses_at_once_leaves_nothing_counted():
     assert [0, 0, 0] == [pod.cache.held for pod in shop.fleet.pods()]
 
 
+async def test_prompts_that_only_begin_alike_are_not_taken_for_cached():
+    shop, system = Shop(), "You are a helpful assistant. " * 6
+    for question in ("x" * 900, "y" * 900):
+        body = {"messages": [{"role": "user", "content": system + question}]}
+        outcome = routed(await shop.admit(body, routing_strategy="prefix-cache"))
+    held, _, prompt, *_ = outcome.response_headers["x-forebay-decision"].split()
+    assert 0 < int(held) < int(prompt) / 5
+
+
+async def test_a_short_prompt_does_not_make_blocks_look_longer_than_they_are():
+    shop = Shop()
+    for length in (200, 20_000):
+        await shop.admit({"messages": [{"role": "user", "content": "x" * length}]})
+    long, short = (entry["request"]["block_tokens"] for entry in shop.fleet.decisions.page())
+    assert short == pytest.approx(long, rel=0.1)
+
+
 async def test_prompts_of_different_cache_salts_share_no_blocks():
     shop = Shop()
 

@@ -32,6 +32,11 @@ def test_weights_are_integers_to_1000_and_not_all_0(text: str) -> None:
         parse_mixture(text)
 
 
+def test_a_strategy_that_is_named_twice_is_a_mistake_and_not_work_without_end() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        parse_mixture("a:2,b,a")
+
+
 def test_scores_are_brought_to_one_scale_before_they_are_weighed() -> None:
     assert pick("least-request:1,least-load:1").pod.id == "p0"  # 0 + 0.5 against 1 + 0 and 0.1 + 1
     assert pick("least-request:1,least-load:1000").pod.id == "p1"
@@ -47,3 +52,17 @@ def test_the_mixture_goes_by_its_own_text_and_tells_its_parts_fallbacks() -> Non
     assert decision.strategy == "least-kv-cache:3,session-affinity:1"
     assert decision.fallback == "kv_usage-missing+no-session"
     assert decision.reason.endswith("fallback=kv_usage-missing+no-session")
+
+
+def test_what_stands_in_for_two_parts_alike_is_told_once() -> None:
+    assert pick("prefix-cache,prefix-cache-and-load,session-affinity").fallback == "no-blocks+no-session"
+
+
+def test_each_parts_share_of_the_score_is_told() -> None:
+    parts = [(build(share.name, TOOLS), share.weight) for share in parse_mixture("least-request:2,random:0,least-load")]
+    mixture = Mixture("a mixture", parts, TOOLS)
+    scored = mixture.score(RouteRequest(MODEL), pods_with(0, 4, 1), 0.0)
+
+    assert mixture.parts == ("least-request", "least-load")
+    assert scored.parts == [(0.0, 0.0), (2.0, 0.0), (0.5, 0.0)]
+    assert scored.scores == [0.0, 2.0, 0.5]

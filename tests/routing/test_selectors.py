@@ -73,6 +73,7 @@ def test_a_selector_matches_as_in_kubernetes(text: str, matches: bool) -> None:
         ("Upper/a", 0, "prefix"),
         ("p" * 254 + "/a", 0, "prefix"),
         ("é=b", 0, "label key"),
+        ("!a," * 65 + "!a", 192, "more than 64"),
     ],
 )
 def test_a_malformed_selector_is_refused_with_position_and_reason(text: str, position: int, why: str) -> None:

@@ -1,6 +1,7 @@
 """The table of strategies and the header that names one."""
 
 import random
+import re
 
 import pytest
 
@@ -8,6 +9,7 @@ from routing.mixture import Share
 from routing.strategies.counts import LeastRequest
 from routing.strategy import Tools
 from routing.table import STRATEGIES, UnknownStrategyError, build, known, parse_header, shares
+from tests.support.source_tree import ROOT
 
 
 def test_the_public_names_are_those_of_the_contract() -> None:
@@ -16,6 +18,12 @@ def test_the_public_names_are_those_of_the_contract() -> None:
         "prefix-cache", "prefix-cache-and-load", "prefix-cache-preble", "vtc-basic", "power-of-two", "session-affinity",
         "least-gpu-cache", "least-utilization", "least-load",
     }  # fmt: skip
+
+
+def test_every_strategy_is_described_where_users_look() -> None:
+    described = set(re.findall(r"\*\*([a-z-]+)\*\*", (ROOT / "docs" / "routing.md").read_text()))
+
+    assert set(STRATEGIES) <= described
 
 
 def test_a_name_builds_its_strategy() -> None:
@@ -47,7 +55,8 @@ def test_an_absent_or_empty_header_names_nothing(value: str | None) -> None:
 @pytest.mark.parametrize(
     "value",
     ["Random", " random", "random ", "random,Least-request", "random, least-request", "least_request", "random:",
-     "random:1001", "random:-1", "random:1.5", "random:x", "random:0", "random:0,least-request:0", ",", "random,"],
+     "random:1001", "random:-1", "random:1.5", "random:x", "random:0", "random:0,least-request:0", ",", "random,",
+     "random,random"],
 )  # fmt: skip
 def test_a_header_that_is_not_exactly_names_and_weights_is_invalid(value: str) -> None:
     with pytest.raises(UnknownStrategyError):

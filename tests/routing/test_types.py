@@ -3,7 +3,8 @@
 import random
 
 from routing.types import Decision, NoCandidateError, NoCandidateReason, Rng
-from tests.support.pods import an_endpoint
+from tests.support.choosing import asking_for
+from tests.support.pods import an_endpoint, pods_with
 
 
 def test_destinations_name_the_primary_first_and_the_fallbacks_in_order() -> None:
@@ -20,6 +21,16 @@ def test_no_candidate_carries_its_reason_as_data_and_as_text() -> None:
     error = NoCandidateError(NoCandidateReason.NO_MATCH)
 
     assert (error.why, str(error)) == (NoCandidateReason.NO_MATCH, "no-match")
+
+
+def test_what_a_pod_holds_counts_the_first_block_as_short_as_it_is() -> None:
+    pods = pods_with(0, 0, 0)
+    pods[1].cache.insert([1], 0, 0.0)
+    pods[2].cache.insert([1, 2], 0, 0.0)
+    request = asking_for(pods, [1, 2, 3])._replace(short_tokens=90.0)
+
+    assert [request.held(pod) for pod in pods] == [0, 10, 110]
+    assert [request.uncached(pod) for pod in pods] == [1000, 990, 890]
 
 
 def test_the_standard_generator_is_an_rng() -> None:

@@ -110,6 +110,7 @@ class Outcome:
     whole: bool
     body: bytes
     why: str = ""
+    pod: str = ""  # that answers, says the head
 
     @property
     def label(self) -> str:
@@ -126,11 +127,12 @@ class Outcome:
         return value if isinstance(value, dict) else {}
 
 
-def request(user: str = "", *, content: str = "Say this is a test!", **fields: Any) -> bytes:
+def request(user: str = "", *, content: str = "Say this is a test!", strategy: str = "", **fields: Any) -> bytes:
     """A chat completion as it goes over the wire."""
     body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": content}], **fields})
-    identity = f"user: {user}\r\n" if user else ""
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: forebay\r\n{identity}content-type: application/json\r\n"
+    named = {"user": user, "routing-strategy": strategy}
+    said = "".join(f"{name}: {value}\r\n" for name, value in named.items() if value)
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: forebay\r\n{said}content-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -145,12 +147,12 @@ class Client:
     async def ask(self, wire: bytes) -> Outcome:
         """Send and read to the end; never raises for what the other side does."""
         sent_s = time.monotonic()
-        status, body, why = None, bytearray(), ""
+        status, body, why, pod = None, bytearray(), "", ""
         try:
             if self._writer is None:
                 self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
             self._writer.write(wire)
-            status, length = head_of(await self._reader.readuntil(b"\r\n\r\n"))
+            status, length, pod = head_of(await self._reader.readuntil(b"\r\n\r\n"))
             if length is None:
                 async for piece in chunks(self._reader):
                     body += piece
@@ -163,7 +165,7 @@ class Client:
             why = type(error).__name__
         if why:
             self.close()
-        return Outcome(sent_s, time.monotonic(), status, not why, bytes(body), why)
+        return Outcome(sent_s, time.monotonic(), status, not why, bytes(body), why, pod)
 
     def close(self) -> None:
         """Leave at once."""
@@ -181,11 +183,12 @@ async def ask(port: int, wire: bytes) -> Outcome:
         client.close()
 
 
-def head_of(head: bytes) -> tuple[int, int | None]:
-    """Status, and content-length; None = chunked."""
-    lines = head.decode("latin-1").lower().split("\r\n")
-    lengths = [line.partition(":")[2] for line in lines if line.startswith("content-length:")]
-    return int(lines[0].split()[1]), int(lengths[0]) if lengths else None
+def head_of(head: bytes) -> tuple[int, int | None, str]:
+    """Status, content-length (None = chunked), and the pod that answers."""
+    status, *lines = head.decode("latin-1").lower().split("\r\n")
+    headers = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    length = headers.get("content-length")
+    return int(status.split()[1]), int(length) if length else None, headers.get("target-pod", "")
 
 
 async def chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:

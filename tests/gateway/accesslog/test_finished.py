@@ -1,5 +1,7 @@
 """Access-log entries as Envoy sends them, and what is made of them."""
 
+from collections.abc import Set
+
 import pytest
 
 from gateway.accesslog.finished import decode
@@ -16,11 +18,16 @@ def an_entry(message: service.StreamAccessLogsMessage, exchange: str | None, **u
     common = entry.common_properties
     common.upstream_remote_address.socket_address.address = "10.0.0.1"
     common.upstream_remote_address.socket_address.port_value = 8000
-    common.duration.seconds, common.duration.nanos = 2, 500_000_000
+    common.time_to_first_upstream_tx_byte.nanos = 750_000_000
+    common.time_to_last_upstream_rx_byte.seconds, common.time_to_last_upstream_rx_byte.nanos = 3, 250_000_000
     if exchange is not None:
         put(entry, "forebay", exchange=exchange)
     if usage:
         put(entry, "usage", **usage)
+
+
+def failed(message: service.StreamAccessLogsMessage) -> Set[str]:
+    return decode(message.SerializeToString()).failed
 
 
 def test_an_entry_tells_usage_pod_and_times():
@@ -28,14 +35,14 @@ def test_an_entry_tells_usage_pod_and_times():
     an_entry(message, "0-1", prompt_tokens=7, completion_tokens=9)
 
     seen = Seen(200, Usage(7, 9), response_bytes=533, duration_s=2.5, upstream="10.0.0.1:8000")
-    assert [("0-1", seen)] == decode(message.SerializeToString())
+    assert [("0-1", seen)] == decode(message.SerializeToString()).ends
 
 
 def test_usage_that_is_no_number_is_unknown():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1")
     put(message.http_logs.log_entry[0], "usage", prompt_tokens=None, completion_tokens="9")
-    ((_, seen),) = decode(message.SerializeToString())
+    ((_, seen),) = decode(message.SerializeToString()).ends
     assert seen.usage is None
 
 
@@ -44,14 +51,15 @@ def test_a_number_of_tokens_that_cannot_be_is_unknown_and_costs_no_other_entry(t
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1", total_tokens=tokens)
     an_entry(message, "0-2", total_tokens=3)
-    assert [None, Usage(stated_total=3)] == [seen.usage for _, seen in decode(message.SerializeToString())]
+    assert [None, Usage(stated_total=3)] == [seen.usage for _, seen in decode(message.SerializeToString()).ends]
 
 
-def test_a_duration_that_envoy_did_not_tell_is_unknown():
+@pytest.mark.parametrize("field", ["time_to_first_upstream_tx_byte", "time_to_last_upstream_rx_byte"])
+def test_a_time_that_envoy_did_not_tell_is_unknown(field: str):
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1")
-    message.http_logs.log_entry[0].common_properties.ClearField("duration")
-    ((_, seen),) = decode(message.SerializeToString())
+    message.http_logs.log_entry[0].common_properties.ClearField(field)
+    ((_, seen),) = decode(message.SerializeToString()).ends
     assert seen.duration_s is None
 
 
@@ -59,14 +67,14 @@ def test_requests_that_were_not_ours_are_passed_over():
     message = service.StreamAccessLogsMessage()
     an_entry(message, None)
     an_entry(message, "0-2")
-    assert ["0-2"] == [exchange for exchange, _ in decode(message.SerializeToString())]
+    assert (["0-2"], set()) == ([exchange for exchange, _ in decode(message.SerializeToString()).ends], failed(message))
 
 
 def test_a_client_that_left_and_an_error_inside_a_stream_are_seen():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-3", error_code=500)
     message.http_logs.log_entry[0].common_properties.response_flags.downstream_connection_termination = True
-    ((_, seen),) = decode(message.SerializeToString())
+    ((_, seen),) = decode(message.SerializeToString()).ends
     assert (500, True, None) == (seen.error_code, seen.cut, seen.usage)
 
 
@@ -78,8 +86,29 @@ def test_an_answer_that_is_not_whole_is_the_pods_failure_whatever_its_status(fla
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-4")
     setattr(message.http_logs.log_entry[0].common_properties.response_flags, flag, True)
-    ((_, seen),) = decode(message.SerializeToString())
+    ((_, seen),) = decode(message.SerializeToString()).ends
     assert (200, True, False) == (seen.status, seen.broken, seen.cut)
+
+
+@pytest.mark.parametrize(
+    "flag", ["upstream_connection_failure", "upstream_connection_termination", "upstream_remote_reset"]
+)
+def test_an_attempt_that_an_engine_failed_names_the_engine_once_and_is_no_end(flag: str):
+    message = service.StreamAccessLogsMessage()
+    for _ in range(2):
+        an_entry(message, None)
+        setattr(message.http_logs.log_entry[-1].common_properties.response_flags, flag, True)
+
+    assert ([], {"10.0.0.1:8000"}) == decode(message.SerializeToString())
+
+
+def test_an_attempt_at_no_known_address_names_nobody():
+    message = service.StreamAccessLogsMessage()
+    an_entry(message, None)
+    message.http_logs.log_entry[0].common_properties.ClearField("upstream_remote_address")
+    message.http_logs.log_entry[0].common_properties.response_flags.upstream_connection_failure = True
+
+    assert set() == failed(message)
 
 
 def test_bytes_that_are_no_message_are_refused():

@@ -1,4 +1,4 @@
-"""Retries, paths and access log of a real Envoy."""
+"""Retries and paths of a real Envoy."""
 
 import asyncio
 from pathlib import Path
@@ -7,9 +7,8 @@ import pytest
 
 from tests.support.backend import Exchange, running_backend
 from tests.support.envoy import stack
-from tests.support.polling import until
 from tests.support.ports import free_address
-from tests.support.processor import Answer, Processor, Seen
+from tests.support.processor import Answer, Processor
 
 
 async def closes_idle_connections(exchange: Exchange) -> None:
@@ -74,46 +73,3 @@ async def test_paths_reach_the_gateway_normalised(tmp_path: Path, path: str):
             writer.close()
 
     assert gateway.seen[0].headers[":path"] in ("/admin", "/v1/x")
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-async def test_the_access_log_entry_reaches_the_worker_that_holds_the_exchange(tmp_path: Path, workers: int):
-    requests = 12
-
-    def worker(index: int) -> Processor:
-        def answer(seen: Seen) -> Answer:
-            return Answer(engine.address, "m", {"forebay": {"exchange": f"{index}-{len(processors[index].seen)}"}})
-
-        return Processor(answer)
-
-    async with running_backend(hello) as engine:
-        processors = [worker(index) for index in range(workers)]
-        async with stack(tmp_path, processors, {"m": {"pod-a": engine.address}}) as client:
-            for _ in range(requests):
-                await client.post("/")
-            await until(lambda: sum(len(processor.logged) for processor in processors) == requests)
-
-    for index, processor in enumerate(processors):
-        assert processor.seen, "every worker had its share"
-        assert [f"{index}-{n + 1}" for n in range(len(processor.seen))] == exchanges_logged(processor)
-
-
-def exchanges_logged(processor: Processor) -> list[str]:
-    return [entry.common_properties.metadata.filter_metadata["forebay"]["exchange"] for entry in processor.logged]
-
-
-async def test_a_request_that_never_reached_an_exchange_is_not_logged(tmp_path: Path):
-    async with running_backend(hello) as engine:
-
-        def answer(seen: Seen) -> Answer:
-            if "refused" in seen.headers:
-                return Answer(refuse=429, body=b"{}")
-            return Answer(engine.address, "m", {"forebay": {"exchange": "0-1"}})
-
-        gateway = Processor(answer)
-        async with stack(tmp_path, [gateway], {"m": {"pod-a": engine.address}}) as client:
-            await client.post("/", headers={"refused": "1"})
-            await client.post("/")
-            await until(lambda: bool(gateway.logged))
-
-    assert len(gateway.logged) == 1

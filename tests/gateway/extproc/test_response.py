@@ -46,3 +46,8 @@ def test_a_body_that_shrinks_loses_its_length():
 def test_a_status_that_is_none_is_unknown(status: str):
     reader = ResponseReader(ResponseHeaders({":status": status}), hide_usage=False)
     assert reader.finish(complete=True).status is None
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
+def test_who_served_is_told_in_the_end(kind: str):
+    assert "10.0.0.2:80" == a_reader("10.0.0.2:80", content_type=kind).finish(complete=True).served

@@ -30,6 +30,22 @@ async def test_an_entry_settles_the_exchange_it_names():
     assert 4 == shop.sample('forebay_tokens_total{kind="output",model="m"}')
 
 
+async def test_a_failed_attempt_sets_the_engine_aside_while_its_request_runs_elsewhere():
+    shop = Shop(users={"lgy": User("lgy")})
+    await shop.admit(user="lgy")
+    pod = next(shop.fleet.pods())
+    message = als.StreamAccessLogsMessage()
+    common = message.http_logs.log_entry.add().common_properties
+    host, _, port = pod.endpoint.address.rpartition(":")
+    common.upstream_remote_address.socket_address.address = host
+    common.upstream_remote_address.socket_address.port_value = int(port)
+    common.response_flags.upstream_connection_failure = True
+
+    a_service(shop).access_log(message.SerializeToString())
+
+    assert (1, 1) == (pod.failures, len(shop.ledger))
+
+
 def test_bytes_that_are_no_batch_are_a_protocol_error():
     with pytest.raises(ProtocolError):
         a_service(Shop()).access_log(b"\xff\xff\xff")

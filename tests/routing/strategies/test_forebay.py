@@ -3,6 +3,8 @@
 import random
 from collections import Counter
 
+import pytest
+
 from gateway.pod import RAMP_S, WARM_S, Pod
 from gateway.scrape.readings import Readings
 from routing.strategies.forebay import ALL, HOLDERS, OTHERS
@@ -27,6 +29,15 @@ def test_the_pod_that_holds_the_prompt_wins_while_it_is_free() -> None:
     pods[1].cache.insert(BLOCKS, 0, 0.0)
 
     assert picked("forebay", pods, asking_for(pods, BLOCKS)) == {"p1"}
+
+
+def test_a_beginning_in_common_is_worth_no_more_than_its_tokens() -> None:
+    pods = known(0, 0)
+    pods[1].cache.insert(BLOCKS[:1], 0, 0.0)
+    request = asking_for(pods, BLOCKS)._replace(short_tokens=90.0)
+    scored = build("forebay", Tools(random.Random(1))).score(request, pods, 0.0)
+
+    assert scored.scores[0] - scored.scores[1] == pytest.approx(2 * 10 * 1e-4)
 
 
 def test_a_hot_prefix_gets_a_second_home_when_waiting_costs_more_than_computing_it() -> None:

@@ -26,7 +26,7 @@ def test_resident_tokens_stand_in_for_all_when_one_pod_does_not_tell() -> None:
         pod.start(Work(tokens, tokens, 0, None), 0.0)
 
     assert picked("least-kv-cache", pods) == {"p1"}
-    assert decided("least-kv-cache", pods).reason == "100 KV use, 1 of 3 tied, fallback=kv_usage-missing"
+    assert decided("least-kv-cache", pods).reason == "100 resident tokens, 1 of 3 tied, fallback=kv_usage-missing"
 
 
 def test_least_utilization_adds_what_runs_and_what_waits() -> None:
@@ -43,4 +43,4 @@ def test_requests_in_flight_stand_in_for_what_runs_and_waits() -> None:
         pod.read(Readings({Signal.RUNNING: 0}), 0.0, fresh_until_s=1.0)
 
     assert picked("least-utilization", pods) == {"p1"}
-    assert decided("least-utilization", pods).fallback == "waiting-missing"
+    assert decided("least-utilization", pods).reason == "1 in flight, 1 of 3 tied, fallback=waiting-missing"

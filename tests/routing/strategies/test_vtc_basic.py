@@ -6,6 +6,7 @@ from routing.strategies.vtc_basic import USERS, WINDOW_S, VtcBasic
 from routing.strategy import Finished, Tools
 from tests.support.choosing import REQUEST
 from tests.support.pods import pods_with
+from tests.support.steps import steps
 
 
 def after(**used: int) -> VtcBasic:
@@ -42,3 +43,9 @@ def test_users_are_not_remembered_without_end() -> None:
     strategy = after(**{f"user{number}": 1 for number in range(USERS + 10)})
 
     assert len(strategy._counters) == USERS
+
+
+def test_a_pick_is_no_more_work_with_many_users_than_with_one() -> None:
+    few, many = after(user=1), after(**{f"user{number}": 1 for number in range(1000)})
+
+    assert steps(lambda: pod_of(few, "new", 0, 0)) == steps(lambda: pod_of(many, "new", 0, 0))

@@ -1,0 +1,29 @@
+"""What listens where an engine has died: it notes who comes, and hangs up."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Grave:
+    """Times at which requests for answers came; health checks and scrapes are not among them."""
+
+    posts_s: list[float] = field(default_factory=list)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            if (await reader.readexactly(4)).startswith(b"POST"):
+                self.posts_s.append(time.monotonic())
+        writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def grave(address: str) -> AsyncIterator[Grave]:
+    """Listens on `ip:port` until the block ends."""
+    host, _, port = address.rpartition(":")
+    dug = Grave()
+    async with await asyncio.start_server(dug._serve, host, int(port), reuse_address=True):
+        yield dug
