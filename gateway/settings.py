@@ -157,7 +157,7 @@ class EndpointSettings(Section):
     """Decides metric names."""
     metric_port: Annotated[int | None, Field(ge=1, le=MAX_PORT)] = None
     """Where its metrics are, when not on the port of `address`."""
-    metric_path: HttpPath = ""
+    metric_path: Annotated[str, AfterValidator(lambda path: path and http_path(path))] = ""
     """Instead of `scrape.path`."""
     gpu: str = ""
     """GPU type, e.g. `L20`."""
