@@ -11,8 +11,8 @@ import hashlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import cast
+from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 import hiredis
 from redis.asyncio import ConnectionPool
@@ -58,8 +58,7 @@ class Script:
         return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call on its way."""
 
     script: Script
@@ -310,7 +309,7 @@ def _taken_from(connection: AbstractConnection) -> asyncio.StreamWriter:
 
 
 def _with_source(call: Call) -> Call:
-    return replace(call, packed=_pack("EVAL", call.script.source, *call.arguments))
+    return call._replace(packed=_pack("EVAL", call.script.source, *call.arguments))
 
 
 def _pack(*words: Argument) -> bytes:

@@ -6,6 +6,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from gateway.envoy.filters import http_filters
+from gateway.envoy.messages import duration
+from gateway.settings import RoutingSettings, Settings
 from tests.support.backend import Exchange, running_backend
 from tests.support.envoy import stack
 from tests.support.polling import until
@@ -194,3 +197,9 @@ async def test_full_duplex_bodies_arrive_whole(tmp_path: Path):
             answer = await client.post("/", content=body)
 
     assert body == gateway.seen[0].body == answer.content
+
+
+def test_envoy_is_more_patient_than_requests_may_wait_in_the_gateway():
+    ext_proc, *_ = http_filters(Settings(routing=RoutingSettings(longest_wait_s=45.0)))
+
+    assert duration(55.0) == ext_proc["typed_config"]["message_timeout"]
