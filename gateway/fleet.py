@@ -255,7 +255,7 @@ class Fleet:
     def _answered(self, pod: Pod, failed: bool, sent_s: float, now_s: float) -> None:
         if failed or pod.failures:
             pod.answered(failed, sent_s, now_s)
-            (self._failing.add if failed else self._failing.discard)(pod)
+            (self._failing.add if pod.failures else self._failing.discard)(pod)
 
     @property
     def known_any(self) -> bool:
