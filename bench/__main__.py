@@ -9,8 +9,10 @@ import uvloop
 from bench import machine
 from bench.limiter import measure_limiter
 from bench.measure import measure, started
+from bench.memory import measure_memory
 from bench.picking import measure_picking
-from bench.report import document, tables
+from bench.report import RoutingFigures, document, tables
+from bench.scraping import measure_scraping
 from bench.variants import VARIANTS
 from bench.workloads import WORKLOADS
 
@@ -39,10 +41,12 @@ def main(rounds: int, seconds: float, only: tuple[str, ...], without: tuple[str,
         samples = uvloop.run(measure(stacks, workloads, rounds, seconds, progress))
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory:
         limited = uvloop.run(measure_limiter(Path(directory), rounds, progress))
-    picking = measure_picking(progress)
-    click.echo(tables(samples, limited, picking))
+    routing = RoutingFigures(
+        measure_picking(progress), uvloop.run(measure_scraping(progress)), measure_memory(progress)
+    )
+    click.echo(tables(samples, limited, routing))
     if write:
-        DOCUMENT.write_text(document(samples, limited, picking, machine.facts(), rounds=rounds, seconds=seconds))
+        DOCUMENT.write_text(document(samples, limited, routing, machine.facts(), rounds=rounds, seconds=seconds))
         progress(f"written: {DOCUMENT}")
 
 

@@ -1,13 +1,12 @@
-"""What a decision costs: the default strategy by number of pods and length of prompt, hashing, and the index's memory.
+"""What a decision costs: the default strategy by number of pods and length of prompt, and hashing.
 
-Lives here: the measurement.  Not here: tables (report).
+Lives here: the measurement.  Not here: tables (report), memory (memory).
 """
 
 import os
 import random
-import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
@@ -15,7 +14,6 @@ from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.fleet import Fleet
 from gateway.settings import RoutingSettings
 from routing.blocks import block_hashes
-from routing.prefix import PrefixIndex
 from routing.strategy import Finished
 from routing.types import Endpoint, RouteRequest
 
@@ -24,9 +22,6 @@ TOKENS = (1_000, 4_000, 16_000, 128_000)
 BYTES_PER_TOKEN = 4
 TURNS = 60
 PROMPTS = 12
-INDEXED_BLOCKS = 1_000_000
-BLOCKS_PER_PROMPT = 100
-CACHES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +42,6 @@ class PickFigures:
     samples: tuple[PickSample, ...]
     hash_share: float
     """Speed of block hashing in that of the raw hash over the same bytes."""
-    bytes_per_block: float
 
     def route_us(self, pods: int, tokens: int) -> float:
         """Of one sample: choosing and counting."""
@@ -60,11 +54,12 @@ def measure_picking(progress: Callable[[str], None]) -> PickFigures:
     for pods in PODS:
         progress(f"picking among {pods} pods")
         samples += [_sample(pods, tokens) for tokens in TOKENS]
-    return PickFigures(tuple(samples), _hash_share(), _bytes_per_block())
+    return PickFigures(tuple(samples), _hash_share())
 
 
-def _fleet(pods: int) -> Fleet:
-    fleet = Fleet(RoutingSettings(), random.Random(1))
+def a_fleet(pods: int, shadow: str = "") -> Fleet:
+    """All serve one model, `m`."""
+    fleet = Fleet(RoutingSettings(shadow=shadow), random.Random(1))
     endpoints = (Endpoint(f"p{n}", f"p{n}", f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}:8000", ("m",)) for n in range(pods))
     fleet.replace(FleetDescription({"m": ModelPolicy()}, tuple(endpoints)))
     return fleet
@@ -72,7 +67,7 @@ def _fleet(pods: int) -> Fleet:
 
 def _sample(pods: int, tokens: int) -> PickSample:
     """Half of each prompt is shared by all."""
-    fleet, now_s = _fleet(pods), 0.0
+    fleet, now_s = a_fleet(pods), 0.0
     half = tokens * BYTES_PER_TOKEN // 2
     common = os.urandom(half)
     prompts = [common + os.urandom(half) for _ in range(PROMPTS)]
@@ -103,23 +98,3 @@ def _seconds(call: Callable[[], object]) -> float:
     started = time.thread_time()
     call()
     return time.thread_time() - started
-
-
-def _bytes_per_block() -> float:
-    """Growth of the process, which holds nothing else that grows."""
-    index, rng = PrefixIndex(), random.Random(1)
-    caches = [index.join(INDEXED_BLOCKS // CACHES) for _ in range(CACHES)]
-    before = _resident()
-    for prompt in _unique_prompts(rng):
-        caches[prompt[0] % CACHES].insert(prompt, 0, 0.0)
-    return (_resident() - before) / index.blocks
-
-
-def _unique_prompts(rng: random.Random) -> Iterator[list[int]]:
-    for _ in range(INDEXED_BLOCKS // BLOCKS_PER_PROMPT):
-        yield [rng.getrandbits(60) for _ in range(BLOCKS_PER_PROMPT)]
-
-
-def _resident() -> int:
-    with open("/proc/self/statm") as file:  # noqa: PTH123  a path object would be made for one line
-        return int(file.read().split()[1]) * resource.getpagesize()

@@ -4,13 +4,26 @@ Lives here: the figures and their Markdown.  Not here: the facts about the machi
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median, quantiles
 
 from bench.limiter import AT_ONCE, LimiterFigures, LimiterSample
 from bench.measure import Sample
+from bench.memory import INDEXED_BLOCKS, MemoryFigures
 from bench.picking import PODS, TOKENS, PickFigures
+from bench.scraping import ENDPOINTS, ScrapeFigures
 from bench.variants import ALONE, EMPTY, FOREBAY, GATEWAY, IN_BODY_MODE, REDIS, ROLES
 from bench.workloads import CONNECTIONS, LATENCY, SLOW, SMALL, SPREAD_S, STREAM, STREAMS, WORKLOADS, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingFigures:
+    """What needs no Envoy."""
+
+    picking: PickFigures
+    scraping: ScrapeFigures
+    memory: MemoryFigures
+
 
 Row = Sequence[str]
 ABSENT = "-"
@@ -89,16 +102,25 @@ def picking_rows(picking: PickFigures) -> Iterator[Row]:
         yield (number(pods), *(f"{number(cost.hash_us)} + {number(cost.route_us)}" for cost in costs))
 
 
-def picking_target_rows(figures: Figures, picking: PickFigures) -> Iterator[Row]:
+def routing_target_rows(figures: Figures, routing: RoutingFigures) -> Iterator[Row]:
     """The targets of routing."""
-    empty = figures.cpu_us(SMALL, EMPTY, GATEWAY)
+    empty, picking, memory = figures.cpu_us(SMALL, EMPTY, GATEWAY), routing.picking, routing.memory
     yield (
         "choosing among 100 pods, 4,000 tokens / empty processor's CPU",
         "<= 0.25",
         number(ratio(picking.route_us(100, 4_000), empty), 2),
     )
     yield ("speed of block hashing / of the raw hash", ">= 0.5", number(picking.hash_share, 2))
-    yield ("bytes per block in the index", "<= 120", number(picking.bytes_per_block))
+    yield ("bytes per block in the index", "<= 120", number(memory.bytes_per_block))
+    yield (f"GB of {INDEXED_BLOCKS:,} blocks in the index", "<= 1.2", number(memory.index / 1e9, 2))
+    yield ("memory after an hour of unique prompts / after a minute", "<= 1.1", number(memory.growth, 2))
+
+
+def scraping_rows(scraping: ScrapeFigures) -> Iterator[Row]:
+    """What one page costs, and what all of them come to."""
+    page = f"{scraping.page_bytes / 1000:.0f} KB"
+    interval = f"{scraping.interval_s:g} s"
+    yield (page, number(scraping.scrape_us), number(ENDPOINTS), interval, f"{scraping.core:.0%}")
 
 
 def target_rows(figures: Figures, limiter: LimiterFigures) -> Iterator[Row]:
@@ -127,10 +149,10 @@ def table(header: Row, rows: Iterator[Row]) -> str:
     return "\n".join(f"| {line} |" for line in (padded[0], rule, *padded[1:]))
 
 
-def tables(samples: Sequence[Sample], limited: Sequence[LimiterSample], picking: PickFigures | None = None) -> str:
+def tables(samples: Sequence[Sample], limited: Sequence[LimiterSample], routing: RoutingFigures | None = None) -> str:
     """The whole result in Markdown."""
     figures, limiter = Figures(samples), LimiterFigures(limited)
-    targets = [*target_rows(figures, limiter), *(picking_target_rows(figures, picking) if picking else ())]
+    targets = [*target_rows(figures, limiter), *(routing_target_rows(figures, routing) if routing else ())]
     parts = ["## Targets", table(("ratio of medians", "target", "measured"), iter(targets))]
     for workload in WORKLOADS:
         if workload is not LATENCY and figures.variants(workload):
@@ -142,11 +164,13 @@ def tables(samples: Sequence[Sample], limited: Sequence[LimiterSample], picking:
     if limited:
         header = ("CPU us", *(f"{side}, {count} at once" for count in AT_ONCE for side in ("gateway", REDIS)))
         parts += ["## One reserve and its settlement", table(header, limiter.rows())]
-    if picking:
+    if routing:
         header = ("pods", *(f"{tokens:,} tokens" for tokens in TOKENS))
         parts += [
             "## A decision: us of hashing the prompt + choosing and counting",
-            table(header, picking_rows(picking)),
+            table(header, picking_rows(routing.picking)),
+            "## Engine metrics",
+            table(("page", "CPU us", "endpoints", "each every", "of a core"), scraping_rows(routing.scraping)),
         ]
     return "\n\n".join(parts)
 
@@ -154,7 +178,7 @@ def tables(samples: Sequence[Sample], limited: Sequence[LimiterSample], picking:
 def document(
     samples: Sequence[Sample],
     limited: Sequence[LimiterSample],
-    picking: PickFigures | None,
+    routing: RoutingFigures | None,
     machine: Mapping[str, str],
     *,
     rounds: int,
@@ -178,5 +202,5 @@ The empty processor has no logic: behind the same Envoy configuration as Forebay
 empty reply. One Envoy thread, one gateway worker; the user has limits. The limiter by itself: the two scripts through
 Forebay, the same with each call sent by itself, and through redis-py's `evalsha` with nothing made of the replies.
 
-{tables(samples, limited, picking)}
+{tables(samples, limited, routing)}
 """

@@ -19,7 +19,7 @@ class Entry(NamedTuple):
     """One decision."""
 
     now_s: float
-    request: RouteRequest  # without its blocks, with its match
+    request: RouteRequest  # with one of its blocks at most, and its match
     decision: Decision
     parts: tuple[str, ...]  # names of the score's parts
 

@@ -52,7 +52,7 @@ class Ticket:
 
     def __init__(self, request: RouteRequest, decision: Decision, pod: Pod, work: Work, shadow: PodId = "") -> None:
         self.shadow = shadow  # where the shadow strategy would have sent it; empty: there is none
-        self.request = request  # without its blocks
+        self.request = request  # with one of its blocks at most
         self.work = work
         self.decision = decision
         self.pod = pod  # where it is counted: the chosen one, though a fallback may answer
@@ -171,6 +171,7 @@ class Fleet:
         work = self._start(pod, request, now_s)
         if blocks:
             self._index.reuse.saw(blocks, now_s)  # not of every attempt to send what waits
+        if len(blocks) > 1:  # a single one weighs less than a copy without it
             request = request.without_blocks()
         self.decisions.add(now_s, request, decision, chooser)
         return Ticket(request, decision.without_scores(), pod, work, other)
@@ -236,13 +237,13 @@ class Fleet:
         if elsewhere and event.pod in self._pods:
             pod = self._pods[event.pod]
             self._answered(pod, event.failed, sent_s, event.now_s)
+        cost = event.cost(self._settings.output_weight)
         if not event.failed and event.output_tokens is not None and event.duration_s is not None:
-            cost = event.cost(self._settings.output_weight)
             pod.learn(None if elsewhere else work, event.duration_s, event.output_tokens, cost, event.now_s)
         for strategy in self._strategies.values():
             strategy.observe(event)
         if self.listener is not None and (event.failed or event.output_tokens is not None):
-            self.listener.came_to(event.request, event.cost(self._settings.output_weight))
+            self.listener.came_to(event.request, cost)
 
     def failed_at(self, address: str, now_s: float) -> None:
         """The pod at this address, if there is one, failed an attempt now."""
@@ -253,7 +254,7 @@ class Fleet:
     def _answered(self, pod: Pod, failed: bool, sent_s: float, now_s: float) -> None:
         if failed or pod.failures:
             pod.answered(failed, sent_s, now_s)
-            (self._failing.add if failed else self._failing.discard)(pod)
+            (self._failing.add if pod.failures else self._failing.discard)(pod)
 
     @property
     def known_any(self) -> bool:

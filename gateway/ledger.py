@@ -48,7 +48,8 @@ class Ledger:
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
         self._ended: dict[str, OpenRequest] = {}  # of `_open`: closed, waiting for their entry, oldest first
-        self._charges: dict[Reservation, tuple[int, int, int]] = {}  # by all but tokens: reserved, used, requests
+        self._charges: dict[tuple[str, int, str], tuple[Reservation, int, int, int]] = {}
+        """By user, slot and model: one of the reservations, tokens reserved and used, requests."""
         self._settling: set[asyncio.Task[None]] = set()
         self._awaited = 0  # requests that wait for a pod
         self._idle = asyncio.Event()
@@ -156,11 +157,11 @@ class Ledger:
         decision, duration_s = opened.ticket.decision, seen.duration_s
         if duration_s is None and seen.status:  # the answer passed through us: its end is now
             duration_s = self._clock() - opened.opened_s
-        served = (pod.id for pod in decision.fallbacks if pod.address == seen.upstream)
+        served = [pod.id for pod in decision.fallbacks if pod.address == seen.upstream] or [decision.pod.id]
         self._fleet.finish(
             opened.ticket,
             Finished(
-                pod=next(served, decision.pod.id),
+                pod=served[0],
                 request=opened.ticket.request,
                 now_s=self._clock(),
                 failed=settlement.failed,
@@ -174,14 +175,14 @@ class Ledger:
         """Settle soon: entries come in batches, and those of one user, slot and model are one call."""
         if not self._charges:
             asyncio.get_running_loop().call_soon(self._settle_charges)
-        key = reservation._replace(tokens=0)
-        reserved, used, count = self._charges.get(key, (0, 0, 0))
-        self._charges[key] = (reserved + reservation.tokens, used + tokens, count + 1)
+        key = (reservation.user, reservation.slot, reservation.model)
+        one, reserved, used, count = self._charges.get(key, (reservation, 0, 0, 0))
+        self._charges[key] = (one, reserved + reservation.tokens, used + tokens, count + 1)
 
     def _settle_charges(self) -> None:
         charges, self._charges = self._charges, {}
-        for reservation, (reserved, used, count) in charges.items():
-            task = asyncio.ensure_future(self._settle(reservation._replace(tokens=reserved), used, count))
+        for one, reserved, used, count in charges.values():
+            task = asyncio.ensure_future(self._settle(one._replace(tokens=reserved), used, count))
             self._settling.add(task)
             task.add_done_callback(self._settled)
 

@@ -5,6 +5,7 @@ Lives here: a histogram with buckets of equal ratio whose old evidence fades.  N
 
 import math
 from array import array
+from bisect import bisect_left
 
 MEMORY = 200
 """Requests after which evidence has faded to 1/e: follows a change of traffic within minutes (chosen)."""
@@ -40,7 +41,7 @@ class Lengths:
 
     def learn(self, length: int) -> None:
         """One more answer of so many tokens."""
-        bucket = math.ceil(BUCKETS_PER_DOUBLING * math.log2(length)) + 1 if length > 0 else 0
+        bucket = bisect_left(BOUNDS, length)
         self._weights[bucket] += self._weight
         self._total += self._weight
         if bucket < self._at:

@@ -57,7 +57,7 @@ class Metrics:
     def __init__(self, strategies: Collection[str], shared: Path | None = None) -> None:
         self._shared = shared
         self._registry = CollectorRegistry()
-        self._models: set[str] = set()
+        self._models: dict[str, str] = {}  # name -> label: itself
         self._strategies = {"", *strategies}
         self._lags_s: deque[float] = deque(maxlen=LAG_BEATS)
 
@@ -119,16 +119,16 @@ class Metrics:
         """Allow these model names as labels, for good: a request may outlive its model's configuration."""
         for model in models:
             if model not in self._models:
-                self._models.add(model)
+                self._models[model] = model
                 self._in_flight.add((model,), 0)
 
     def request(self, model: str, strategy: str, outcome: str) -> None:
         """Count an answered request; `outcome` is a constant of the program, `strategy` empty when none was asked."""
-        self._requests.add((self._model(model), self._strategy(strategy), outcome))
+        self._requests.add((self._models.get(model, UNKNOWN), self._strategy(strategy), outcome))
 
     def in_flight(self, model: str, change: Literal[1, -1]) -> None:
         """A request went to a pod of a known model (+1), or ended (-1)."""
-        self._in_flight.add((self._model(model),), change)
+        self._in_flight.add((self._models.get(model, UNKNOWN),), change)
 
     def reservation(self, change: int) -> None:
         """Reservations were made (positive), or settled (negative)."""
@@ -136,7 +136,7 @@ class Metrics:
 
     def tokens(self, model: str, kind: TokenKind, count: int) -> None:
         """Count tokens."""
-        self._tokens.add((self._model(model), kind), count)
+        self._tokens.add((self._models.get(model, UNKNOWN), kind), count)
 
     def refusal(self, kind: str) -> None:
         """Count a refusal; `kind` is `RefusalError.kind`."""
@@ -174,7 +174,7 @@ class Metrics:
     def waiting(self, counts: Mapping[str, int]) -> None:
         """So many wait now, by model that anybody waited for."""
         for model, count in counts.items():
-            self._waiting.labels(self._model(model)).set(count)
+            self._waiting.labels(self._models.get(model, UNKNOWN)).set(count)
 
     def redis(self, up: bool) -> None:
         """Redis answered, or did not."""
@@ -209,9 +209,6 @@ class Metrics:
         together = CollectorRegistry()
         MultiProcessCollector(together, path=str(self._shared))  # type: ignore[no-untyped-call]  # the library's multiprocess part is untyped
         return generate_latest(together)
-
-    def _model(self, model: str) -> str:
-        return model if model in self._models else UNKNOWN
 
     def _strategy(self, strategy: str) -> str:
         if strategy in self._strategies:

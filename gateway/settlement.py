@@ -21,10 +21,10 @@ class Seen(NamedTuple):
     error_code: int | None = None  # an error event inside a stream
     cut: bool = False  # the client left
     broken: bool = False  # the pod's connection broke off in the answer
-    output_chunks: int | None = None
     response_bytes: int | None = None
     duration_s: float | None = None
     upstream: str = ""  # ip:port that answered
+    output_chunks: int | None = None
 
 
 class Settlement(NamedTuple):

@@ -11,8 +11,8 @@ import hashlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import cast
+from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 import hiredis
 from redis.asyncio import ConnectionPool
@@ -30,6 +30,8 @@ MAX_DOUBLINGS = 5
 """Of that pause, one for each failure in a row: a Redis that is reached and then too slow again is left alone, at most
 for 6.4 s, so that few requests pay for finding out (chosen)."""
 
+LAST_CHANCE_S = 0.002
+"""Long enough for the event loop to read once (chosen)."""
 LONE = 8
 """Batches of a single call after which the next call does not wait for company (chosen: load soon makes a pair)."""
 
@@ -58,8 +60,7 @@ class Script:
         return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call on its way."""
 
     script: Script
@@ -127,6 +128,7 @@ class Coalescer:
         self._out: deque[Call] = deque()  # sent, not answered
         self._forgotten: list[Call] = []  # of these: Redis does not know the script
         self._due_s = 0.0  # when the batch that is out is too late
+        self._looked_for = 0  # the batch that was found too late and got a last chance
         self._alarm: asyncio.TimerHandle | None = None  # looks whether it is; outlives many batches
         self._busy = False  # from a batch's first call to its last reply
         self._lone = 0  # batches in a row that were a single call
@@ -229,11 +231,15 @@ class Coalescer:
     def _look(self) -> None:
         """A timer for each batch would cost more than this look after what was once the time for one."""
         self._alarm = None
-        if self._out and self._loop is not None:
-            if self._loop.time() >= self._due_s:
-                self._leave(f"no answer within {self._timeout_s} s")
-            else:
-                self._alarm = self._loop.call_at(self._due_s, self._look)
+        if not self._out or self._loop is None:
+            return
+        if self._loop.time() < self._due_s:
+            self._alarm = self._loop.call_at(self._due_s, self._look)
+        elif self._looked_for == self._batch:
+            self._leave(f"no answer within {self._timeout_s} s")
+        else:  # a loop that was kept from running reads only now what has long arrived
+            self._looked_for = self._batch
+            self._alarm = self._loop.call_later(LAST_CHANCE_S, self._look)
 
     def _lost(self, link: _Link) -> None:
         """A connection ended; while nobody waits for it that is not worth a word."""
@@ -310,7 +316,7 @@ def _taken_from(connection: AbstractConnection) -> asyncio.StreamWriter:
 
 
 def _with_source(call: Call) -> Call:
-    return replace(call, packed=_pack("EVAL", call.script.source, *call.arguments))
+    return call._replace(packed=_pack("EVAL", call.script.source, *call.arguments))
 
 
 def _pack(*words: Argument) -> bytes:

@@ -119,7 +119,7 @@ class Load:
             seen = (work.uncached_tokens, outputs, duration_s, work.wait_s)
             self._kind.learn(*seen)
             self._own.learn(*seen)
-            if outputs >= FEW_OUTPUTS and now_s > self._gaps_fresh_s:
+            if self._itl_s < inf and outputs >= FEW_OUTPUTS and now_s > self._gaps_fresh_s:
                 decode_s = duration_s - work.wait_s - self.speed.prefill_s(work.uncached_tokens)
                 self._control(decode_s / outputs, GAIN, now_s)
             self.speed = self._own if self._own.differs(self._kind) else self._kind

@@ -134,7 +134,7 @@ class Cache:
             del self._holders[block]
 
     def _compact(self) -> None:
-        """Keep each block's latest entry only."""
+        """Keep each block's latest entry only, and only records that have any."""
         repeated = self._repeated
         for record in self._records:
             kept = array("q")
@@ -147,6 +147,7 @@ class Cache:
                 else:
                     del repeated[block]
             record.blocks = kept
+        self._records = deque(record for record in self._records if record.blocks)
         self.entries = self.held
 
 

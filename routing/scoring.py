@@ -52,6 +52,8 @@ class Scoring:
 
 def lowest(scores: Sequence[float], wanted: int, rng: Rng) -> list[int]:
     """Return the positions of the lowest scores in order, equals in random order.  O(scores) for each it returns."""
+    if len(scores) == 1:  # as many a model has
+        return [0]
     left = list(scores)
     ranked: list[int] = []
     for _ in range(min(wanted, len(left))):

@@ -219,7 +219,7 @@ class Decision(NamedTuple):
     @property
     def destinations(self) -> str:
         """`ip:port[,ip:port...]`: the primary and the ordered fallbacks."""
-        return ",".join(endpoint.address for endpoint in (self.pod, *self.fallbacks))
+        return ",".join([endpoint.address for endpoint in (self.pod, *self.fallbacks)])
 
 
 class NoCandidateReason(StrEnum):

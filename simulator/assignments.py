@@ -12,7 +12,7 @@ from simulator.replay import Call
 
 def write(calls: Iterable[Call], file: TextIO) -> None:
     """Write one line per call.  `pod` is null and `why` says the reason when a request was refused."""
-    for call in calls:
+    for call in sorted(calls, key=lambda call: call.dispatched_s):
         timestamp, input_length, output_length, hash_ids, _ = call.request
         fields = {
             "timestamp": timestamp,

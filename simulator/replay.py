@@ -136,7 +136,7 @@ class Replay(Generic[Ticket]):
         self._slo = slo
         self._now_s = 0.0
         self._alarm_s = inf  # the earliest that was asked for
-        self.calls: list[Call] = []  # in the order of dispatch
+        self.calls: list[Call] = []  # in the order of arrival
 
     def run(self, progress: Callable[[int], None] = lambda _: None) -> Sequence[Call]:
         """Replay all of it; `progress` is told of each arrival and how many there were."""

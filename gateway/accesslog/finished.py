@@ -57,9 +57,9 @@ def decode(message: bytes) -> Told:
 def numbers_in(metadata: Struct) -> dict[str, int]:
     """The fields that are whole numbers; null, text or infinity is unknown, not zero."""
     return {
-        key: int(value.number_value)
+        key: int(number)
         for key, value in metadata.fields.items()
-        if value.WhichOneof("kind") == "number_value" and value.number_value.is_integer()
+        if (number := value.number_value).is_integer() and (number or value.HasField("number_value"))
     }
 
 

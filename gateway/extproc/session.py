@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.extproc import wire
 from gateway.extproc.commands import Abort, Admit, Answer, Command, Finish, Refuse
-from gateway.extproc.events import Answered, Closed, Refused
+from gateway.extproc.events import Answered, Closed, Refused, Routed
 from gateway.extproc.exchange import Exchange, State
 from gateway.ledger import Ledger
 from gateway.pipeline import Pipeline
@@ -55,7 +55,18 @@ class Session:
         return self._performed(commands)
 
     async def _decided(self, command: Admit | Refuse | Answer) -> list[bytes]:
-        return self._performed(await self._decide(command))
+        event: Routed | Refused | Answered
+        if isinstance(command, Answer):
+            event = await self._pipeline.answer(command)
+        elif isinstance(command, Refuse):
+            event = await self._pipeline.refuse(command)
+        else:
+            admission = await self._pipeline.admit(command, self._waits)
+            if isinstance(admission, (Refused, Answered)):
+                event = admission
+            else:
+                event, self._id = admission
+        return self._performed(self._exchange.step(event))
 
     def _performed(self, commands: Sequence[Command]) -> list[bytes]:
         replies = []
@@ -73,17 +84,6 @@ class Session:
         for command in self._exchange.step(Closed()):
             if isinstance(command, Finish):
                 self._finish(command)
-
-    async def _decide(self, command: Admit | Refuse | Answer) -> list[Command]:
-        if isinstance(command, Answer):
-            return self._exchange.step(await self._pipeline.answer(command))
-        if isinstance(command, Refuse):
-            return self._exchange.step(await self._pipeline.refuse(command))
-        admission = await self._pipeline.admit(command, self._waits)
-        if isinstance(admission, (Refused, Answered)):
-            return self._exchange.step(admission)
-        routed, self._id = admission
-        return self._exchange.step(routed)
 
     def abandon(self) -> None:
         """The client has left while its request is decided on; what waits does so no more.  `close` follows."""

@@ -18,6 +18,7 @@ from gateway.openai.fields import Body, check_number, count, flag, required_text
 from gateway.openai.form import parse_form
 from gateway.openai.paths import Operation
 
+_JSON = "application/json"
 _COMPLETION_TOKENS = 16
 """The maximum of a completion that names none (OpenAI API reference, completions; vLLM has the same)."""
 
@@ -113,7 +114,7 @@ def parse_request(operation: Operation, content_type: str, body: bytes) -> Infer
 
 def _parse_json(content_type: str, body: bytes) -> dict[str, Any]:
     """A JSON object; the last of a repeated key counts, as it does in Python engines."""
-    if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
+    if content_type not in {"", _JSON} and content_type.partition(";")[0].strip().lower() != _JSON:
         raise BadRequestError("content-type must be application/json")
     try:
         fields = orjson.loads(body)
@@ -135,8 +136,8 @@ def _maximum(fields: Body, shape: _Shape) -> int | None:
     least = 0 if fields.get("echo") is True else 1
     check_number(fields, "temperature")
     check_number(fields, "top_p")
-    bounds = [count(fields, field, least) for field in shape.maximum]
-    return next((bound for bound in bounds if bound is not None), shape.default_maximum)
+    bounds = [bound for field in shape.maximum if (bound := count(fields, field, least)) is not None]
+    return bounds[0] if bounds else shape.default_maximum
 
 
 def _choices(fields: Body, shape: _Shape, said: prompt.Prompt) -> int:

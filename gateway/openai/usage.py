@@ -7,9 +7,8 @@ A part that the engine did not report is None: unknown is never zero.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from json import JSONDecoder
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -32,8 +31,7 @@ _OPENING = re.compile(rb'"delta":\s*\{\s*"role":\s*"\w+"\s*(?:\}|,\s*"content":\
 """The first chunk of a choice, which names the role before anything was generated."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens as the engine counted them; None = not reported."""
 
     prompt_tokens: int | None = None
@@ -50,8 +48,7 @@ class Usage:
 
     def updated(self, later: "Usage") -> "Usage":
         """A later report of the same answer: it counts, with the parts that only the earlier one had."""
-        return replace(
-            later,
+        return later._replace(
             prompt_tokens=self.prompt_tokens if later.prompt_tokens is None else later.prompt_tokens,
             completion_tokens=self.completion_tokens if later.completion_tokens is None else later.completion_tokens,
             cached_tokens=self.cached_tokens if later.cached_tokens is None else later.cached_tokens,
@@ -87,7 +84,7 @@ def _first(usage: Mapping[str, Any], *names: str) -> int | None:
 
 def _tokens(value: Any) -> int | None:
     """A count: an integer from 0, also as the double that Envoy's metadata makes of it; absurd ones are no report."""
-    return int(value) if whole(value) and 0 <= value <= MAX_COUNT else None
+    return int(value) if value is not None and whole(value) and 0 <= value <= MAX_COUNT else None
 
 
 class SseUsageParser:

@@ -3,12 +3,14 @@
 Source: "gRPC over HTTP2", Length-Prefixed-Message.
 """
 
+import struct
 from collections.abc import Iterator
 
 from gateway.serving.status import INVALID_ARGUMENT, UNIMPLEMENTED
 from gateway.settings import MAX_BODY_LIMIT_BYTES
 
-PREFIX_BYTES = 5
+_PREFIX = struct.Struct(">BI")
+PREFIX_BYTES = _PREFIX.size
 MAX_MESSAGE_BYTES = 2 * MAX_BODY_LIMIT_BYTES + 1024 * 1024
 """A body arrives in one message, up to twice `body_limit_bytes` (gateway.envoy.listener); the rest is for headers."""
 
@@ -23,7 +25,7 @@ class FramingError(Exception):
 
 def frame(message: bytes) -> bytes:
     """One message with its prefix."""
-    return b"\0" + len(message).to_bytes(4, "big") + message
+    return _PREFIX.pack(0, len(message)) + message
 
 
 class Deframer:
@@ -55,9 +57,10 @@ class Deframer:
 
 
 def _length(data: bytes, start: int) -> int:
-    if data[start]:
+    size: int
+    compressed, size = _PREFIX.unpack_from(data, start)
+    if compressed:
         raise FramingError(UNIMPLEMENTED, "compressed messages are not supported")
-    size = int.from_bytes(data[start + 1 : start + PREFIX_BYTES], "big")
     if size > MAX_MESSAGE_BYTES:
         raise FramingError(INVALID_ARGUMENT, f"message = {size} bytes, must be at most {MAX_MESSAGE_BYTES}")
     return size

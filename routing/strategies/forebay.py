@@ -80,12 +80,11 @@ class Forebay(Scoring):
     def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:
         """Return the parts of the score in milliseconds and what the pod holds."""
         held = max(0.0, request.prompt_tokens - request.uncached(scored.pods[chosen]))
-        told = "%d of %d tokens held" % (held, request.prompt_tokens)  # noqa: UP031  half the time of an f-string's floats
         if not scored.parts:
-            return f"{told}, {scored.pods[chosen].in_flight} in flight"
+            return f"{int(held)} of {request.prompt_tokens} tokens held, {scored.pods[chosen].in_flight} in flight"
         wait_s, prefill_s, regret_s, crowd_s = scored.parts[chosen]
-        parts = (wait_s * 1000, prefill_s * 1000, regret_s * 1000, crowd_s * 1000, told)
-        return "wait %d + prefill %d + regret %d + crowd %d ms, %s" % parts  # noqa: UP031  the same
+        parts = (wait_s * 1000, prefill_s * 1000, regret_s * 1000, crowd_s * 1000, held, request.prompt_tokens)
+        return "wait %d + prefill %d + regret %d + crowd %d ms, %d of %d tokens held" % parts  # noqa: UP031  half the time of an f-string's floats
 
     def _promising(self, request: RouteRequest, candidates: Candidates) -> Sequence[PodView]:
         if self._candidates is not candidates:  # the fleet gives the same tuple until its pods change

@@ -78,6 +78,7 @@ class Agreement(RuleBasedStateMachine):
         self.memory = self.new_memory()
         self.replicas = [self.new_replica() for _ in range(2)]
         self.latest_s = self.world.clock.now_s
+        self.lost_s = 0.0
         self.log: list[Entry] = []
         self.dead: list[Dead] = []
 
@@ -202,7 +203,7 @@ class Agreement(RuleBasedStateMachine):
     def the_clock_steps_back(self, data: st.DataObject) -> None:
         ticks = data.draw(st.integers(1, 64 * 30))
         back_s = self.world.clock.now_s - ticks / 64
-        self.world.clock.now_s = max(back_s, self.latest_s - WINDOW_S)  # further back users are forgotten
+        self.world.clock.now_s = max(back_s, self.lost_s, self.latest_s - WINDOW_S)  # further back users are forgotten
 
     @rule(name=NAMES, rpm=LIMIT, tpm=TOKEN_LIMIT, places=LIMIT, model=st.none() | st.tuples(LIMIT, TOKEN_LIMIT))
     def update(
@@ -222,6 +223,9 @@ class Agreement(RuleBasedStateMachine):
         self.server.start()
 
     def redis_loses_all(self, data: st.DataObject) -> None:
+        """It takes a second: within one, settlements of what was lost come off what came after (docs/limits.md)."""
+        self.time_passes(64)
+        self.lost_s = self.world.clock.now_s
         for dead in list(self.dead):
             self.forget(dead)
         self.server.flush()

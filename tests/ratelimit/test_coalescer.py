@@ -1,4 +1,5 @@
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from ratelimit import coalescer as coalescer_module
 from ratelimit.coalescer import Coalescer, NotSentError, Script
@@ -138,6 +140,29 @@ async def test_a_redis_that_is_not_there_is_away_until_it_comes(mortal_server):
         await asyncio.wait_for(coalescer.wait_up(), 10)
 
         assert 2 == await echo(coalescer, 2)
+
+
+class Busy(asyncio.Protocol):
+    """Whatever it receives keeps it busy."""
+
+    def data_received(self, data: bytes) -> None:
+        time.sleep(0.2)
+
+
+def test_a_loop_that_was_kept_from_running_takes_the_replies_that_came_meanwhile(server):
+    async def kept() -> tuple[list[list[int]], bool]:
+        near, far = socket.socketpair()
+        transport, _ = await asyncio.get_running_loop().create_connection(Busy, sock=near)
+        with far:
+            async with a_coalescer(server, timeout_s=0.05) as coalescer:
+                await echo(coalescer, 0)
+                calls = [coalescer.call(ECHO, (), (number,)) for number in range(20)]
+                asyncio.get_running_loop().call_soon(far.send, b"x")  # right after they were sent
+                replies = await asyncio.gather(*calls)
+                transport.abort()
+                return replies, coalescer.up
+
+    assert ([[number] for number in range(20)], True) == uvloop.run(kept())  # whose timers come before what can be read
 
 
 async def test_a_silent_redis_costs_its_timeout_once_and_nothing_while_it_is_away(mortal_server):

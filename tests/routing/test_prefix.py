@@ -165,5 +165,13 @@ def test_memory_stays_flat_under_endless_unique_and_endless_repeated_prompts() -
     assert sum(cache._repeated.values()) == cache.entries - cache.held
 
 
+def test_the_same_short_prompt_for_ever_leaves_few_records() -> None:
+    cache = PrefixIndex().join(500)
+    for _ in range(5 * SLACK):
+        insert(cache, [1])
+
+    assert len(cache._records) <= SLACK + 2
+
+
 def test_a_record_takes_eight_bytes_a_block() -> None:
     assert insert(PrefixIndex().join(10), [1, 2]).blocks == array("q", [1, 2])  # type: ignore[attr-defined]  # a Record

@@ -21,29 +21,25 @@ class HeaderBlocks:
     def __init__(self) -> None:
         self._decoder = Decoder()
         self._paths: dict[bytes, str] = {}  # of blocks that left the table as it is now
-        self._begun: tuple[int, int, bytes] | None = None  # stream, flags of HEADERS, bytes so far
-
-    @property
-    def unfinished(self) -> bool:
-        """Nothing but CONTINUATION may come (RFC 9113, section 6.10)."""
-        return self._begun is not None
+        self.unfinished: tuple[int, int, bytes] | None = None
+        """Stream, flags of HEADERS, bytes so far: nothing but CONTINUATION may come (RFC 9113, section 6.10)."""
 
     def begin(self, stream_id: int, flags: int, payload: bytes) -> None:
         """A HEADERS frame without END_HEADERS."""
-        self._begun = (stream_id, flags, payload)
+        self.unfinished = (stream_id, flags, payload)
 
     def go_on(self, stream_id: int, flags: int, payload: bytes) -> tuple[int, bytes] | None:
         """A CONTINUATION frame: the flags of its HEADERS and the whole block, or None while more must come."""
-        if self._begun is None or self._begun[0] != stream_id:
+        if self.unfinished is None or self.unfinished[0] != stream_id:
             raise Http2Error(PROTOCOL_ERROR, "CONTINUATION without HEADERS")
-        _, first_flags, begun = self._begun
+        _, first_flags, begun = self.unfinished
         block = begun + payload
         if len(block) > MAX_BLOCK_BYTES:
             raise Http2Error(PROTOCOL_ERROR, f"header block is over {MAX_BLOCK_BYTES} bytes")
         if flags & END_HEADERS:
-            self._begun = None
+            self.unfinished = None
             return first_flags, block
-        self._begun = (stream_id, first_flags, block)
+        self.unfinished = (stream_id, first_flags, block)
         return None
 
     def path(self, block: bytes) -> str:

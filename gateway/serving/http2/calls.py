@@ -30,7 +30,7 @@ class _Call:
         self._deframer = Deframer()
 
     def feed(self, data: bytes) -> None:
-        if self._stream is None:
+        if self._stream is None or not data:
             return
         try:
             for message in self._deframer.feed(data):
@@ -54,12 +54,14 @@ class _Call:
 
     def _reply(self, *messages: bytes) -> None:
         if messages and self._stream is not None:
-            self._connection.send(self._stream, b"".join(map(frame, messages)))
+            framed = frame(messages[0]) if len(messages) == 1 else b"".join(map(frame, messages))
+            self._connection.send(self._stream, framed)
 
     def _finish(self, status: int, message: str = "") -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
-            self._connection.finish(stream, status, percent_encoded(message[:MAX_STATUS_LETTERS]))
+            said = percent_encoded(message[:MAX_STATUS_LETTERS]) if message else b""
+            self._connection.finish(stream, status, said)
             self._release()
 
     def _fail(self, error: Exception) -> None:

@@ -19,6 +19,7 @@ from gateway.serving.http2.frames import (
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
     GRPC_HEADERS,
+    GRPC_OK,
     HAS_PRIORITY,
     HEAD,
     HEAD_BYTES,
@@ -149,7 +150,7 @@ class Connection:
             if end > size:
                 break
             position = end
-            if kind != CONTINUATION and self._blocks.unfinished:
+            if self._blocks.unfinished is not None and kind != CONTINUATION:
                 raise Http2Error(PROTOCOL_ERROR, "a header block is not finished")
             handler = self._handlers.get(kind)
             if handler is not None:  # PRIORITY, GOAWAY and what we do not know are ignored (sections 5.3.2, 4.1)
@@ -173,8 +174,9 @@ class Connection:
 
     def finish(self, stream: Stream, status: int, message: bytes = b"") -> None:
         """End a stream with gRPC's status once everything before it is sent."""
-        trailers = literal(b"grpc-status", str(status).encode())
-        stream.trailers = trailers + literal(b"grpc-message", message) if message else trailers
+        stream.trailers = literal(b"grpc-status", str(status).encode()) if status else GRPC_OK
+        if message:
+            stream.trailers += literal(b"grpc-message", message)
         self._send_more(stream)
         self._flush()
 

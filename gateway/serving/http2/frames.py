@@ -51,7 +51,8 @@ def head(size: int, kind: int, flags: int, stream: int) -> bytes:
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     """A whole frame; the payload must fit the peer's largest."""
-    return head(len(payload), kind, flags, stream) + payload
+    size = len(payload)
+    return HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
 
 
 def settings(values: dict[int, int]) -> bytes:
@@ -89,3 +90,7 @@ def _length(size: int) -> bytes:
         groups.append(rest & 0x7F | 0x80)
         rest >>= 7
     return bytes((*groups, rest))
+
+
+GRPC_OK = literal(b"grpc-status", b"0")
+"""The trailers of nearly every call."""

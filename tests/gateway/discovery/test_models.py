@@ -34,6 +34,7 @@ def test_an_endpoint_says_everything_the_configuration_said() -> None:
     ("fields", "metrics"),
     [
         ({}, ""),
+        ({"metric_path": ""}, ""),
         ({"metric_port": 9400}, "[::1]:9400"),
         ({"metric_path": "/m?x=1"}, "[::1]:80/m?x=1"),
         ({"metric_port": 9400, "metric_path": "/m"}, "[::1]:9400/m"),

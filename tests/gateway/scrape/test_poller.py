@@ -2,10 +2,12 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.scrape.poller import MOST_BYTES, HttpFetch, NoPageError, Poller
 from gateway.scrape.readings import Readings
@@ -16,6 +18,7 @@ from tests.support.pods import an_endpoint
 from tests.support.polling import until
 
 PAGE = b"vllm:num_requests_running 3\n"
+PLACES = {0: "slow", 500: "dead"}
 
 
 @asynccontextmanager
@@ -84,6 +87,31 @@ async def test_every_engine_is_read_and_one_that_hangs_delays_nobody() -> None:
     assert read["quick"][0].signals == {Signal.RUNNING: 3.0}
     assert first >= started_s + settings.stale_after_s
     assert "slow" not in read
+
+
+async def test_among_a_thousand_engines_a_slow_and_a_dead_one_delay_nobody() -> None:
+    read: Counter[str] = Counter()
+    waits = []
+
+    async def fetch(page: str) -> bytes:
+        if page == "slow":
+            waits.append(page)
+            await asyncio.Event().wait()
+        if page == "dead":
+            raise ConnectionRefusedError
+        return PAGE
+
+    settings = ScrapeSettings(interval_s=0.2, timeout_s=3600)
+    poller = Poller(settings, fetch, lambda pod, *_: read.update([pod]), random.Random(1))
+    poller.replace(an_endpoint(str(number), metrics=PLACES.get(number, "fine")) for number in range(1000))
+    task = asyncio.create_task(poller.run())
+    with capture_logs() as logs:
+        await until(lambda: len(read) == 998 and min(read.values()) >= 3)
+        task.cancel()
+
+    assert waits == ["slow"]  # asked once, and no more while it has not answered
+    assert [line["pod"] for line in logs] == ["500"]
+    assert not {"0", "500"} & read.keys()
 
 
 async def test_an_engine_that_left_while_it_was_asked_is_not_reported() -> None:

@@ -1,0 +1,140 @@
+"""How much memory beliefs about prompts take: an index of ten million blocks, and an hour of prompts never seen again.
+
+Lives here: the measurement.  Not here: tables (report).
+`python -m bench.memory PART` measures in a process of its own, whose heap holds nothing else.
+"""
+
+import json
+import random
+import resource
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.picking import a_fleet
+from bench.processes import python_module
+from gateway.estimates import Estimator, OutputBounds, PromptSize
+from gateway.ledger import Ledger, OpenRequest
+from gateway.metrics import Metrics
+from gateway.openai.usage import Usage
+from gateway.settings import LimitSettings
+from gateway.settlement import Estimate, Seen
+from ratelimit.memory import MemoryLimiter
+from routing.blocks import BLOCK_BYTES, FIRST_BYTES, block_hashes
+from routing.prefix import PrefixIndex
+from routing.table import STRATEGIES
+from routing.types import RouteRequest
+
+INDEXED_BLOCKS = 10_000_000
+BLOCKS_PER_PROMPT = 100
+CACHES = 100
+_MASK = (1 << 60) - 1
+"""As routing.blocks has it: other ints take more memory."""
+
+PODS = 8
+RATE = 20
+"""Requests per second."""
+USERS = 1000
+PROMPT_BLOCKS = 32
+"""In a minute all users have been there, and the pods' caches are full five times over."""
+OPEN = 50
+"""Requests in flight."""
+MINUTE, HOUR = 60 * RATE, 3600 * RATE
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFigures:
+    """In bytes."""
+
+    index: int
+    """Of INDEXED_BLOCKS in CACHES pods."""
+    minute: int
+    hour: int
+    """Of the process after so long."""
+
+    @property
+    def bytes_per_block(self) -> float:
+        """In the index."""
+        return self.index / INDEXED_BLOCKS
+
+    @property
+    def growth(self) -> float:
+        """From the minute to the hour; 1 = flat."""
+        return self.hour / self.minute
+
+
+def measure_memory(progress: Callable[[str], None]) -> MemoryFigures:
+    """Measure; some 30 s."""
+    figures: list[int] = []
+    for part in PARTS:
+        progress(f"memory: {part}")
+        done = subprocess.run(python_module("bench.memory", part), check=True, capture_output=True)
+        figures += json.loads(done.stdout)
+    return MemoryFigures(*figures)
+
+
+def fill_index(blocks: int) -> list[int]:
+    """Return the bytes by which an index of so many grows the process."""
+    index = PrefixIndex()
+    caches = [index.join(blocks // CACHES) for _ in range(CACHES)]
+    before = _resident()
+    for number in range(blocks // BLOCKS_PER_PROMPT):
+        prompt = [hash((number, at)) & _MASK for at in range(BLOCKS_PER_PROMPT)]
+        caches[number % CACHES].insert(prompt, 0, 0.0)
+    return [_resident() - before]
+
+
+def live(requests: tuple[int, ...]) -> list[int]:
+    """Return the bytes of the process after so many unique prompts, through all that remembers anything of them."""
+    gateway, sizes = _Gateway(), []
+    for number in range(max(requests)):
+        gateway.answer(number)
+        if number + 1 in requests:
+            sizes.append(_resident())
+    return sizes
+
+
+class _Gateway:
+    """Between the limiter and Envoy, on a clock of its own."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+        self._fleet = a_fleet(PODS, shadow="vtc-basic")
+        limiter = MemoryLimiter(lambda _user: None, self._clock)
+        self._ledger = Ledger(self._fleet, limiter, Metrics(STRATEGIES), 1.0, self._clock)
+        self._estimator = Estimator(LimitSettings())
+        self._rng = random.Random(1)
+        self._open: deque[str] = deque()
+
+    def _clock(self) -> float:
+        return self._now_s
+
+    def answer(self, number: int) -> None:
+        """One comes, and the oldest goes."""
+        self._now_s = number / RATE
+        prompt = self._rng.randbytes(FIRST_BYTES + (PROMPT_BLOCKS - 1) * BLOCK_BYTES)
+        size, bounds, tokens = PromptSize(len(prompt), 0), OutputBounds(None, 1), len(prompt) // 4
+        user, blocks = f"user {number % USERS}", block_hashes(prompt, "m")
+        outputs = self._estimator.output_tokens(bounds, user)
+        request = RouteRequest("m", user, tokens, outputs, blocks=blocks, block_tokens=BLOCK_BYTES / 4)
+        ticket = self._fleet.route(request, "forebay", self._now_s)
+        estimate = Estimate(tokens, request.output_tokens, streams=True)
+        self._ledger.open(OpenRequest(str(number), ticket, size, bounds, estimate, self._estimator))
+        self._open.append(str(number))
+        if len(self._open) > OPEN:
+            done = self._open.popleft()
+            self._ledger.stream_closed(done)
+            self._ledger.ended(done, Seen(status=200, usage=Usage(tokens, 100), duration_s=OPEN / RATE))
+
+
+def _resident() -> int:
+    with open("/proc/self/statm") as file:  # noqa: PTH123  a path object would be made for one line
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+PARTS = {"index": lambda: fill_index(INDEXED_BLOCKS), "hour": lambda: live((MINUTE, HOUR))}
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(PARTS[sys.argv[1]]()))

@@ -1,0 +1,90 @@
+"""What engine metrics cost: the gateway's own poller on many endpoints, and a page that was recorded.
+
+Lives here: the measurement.  Not here: tables (report).
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from gateway.scrape.poller import HttpFetch, Poller
+from gateway.settings import ScrapeSettings
+from routing.types import Endpoint
+
+ENDPOINTS = 1000
+ROUNDS = 2
+PAGE = Path(__file__).resolve().parent.parent / "tests/gateway/scrape/recordings/metrics_idle_full.prom"
+"""From a real vLLM 0.32."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeFigures:
+    """CPU of the thread that scrapes: connecting, reading, parsing."""
+
+    page_bytes: int
+    scrape_us: float
+    interval_s: float
+
+    @property
+    def core(self) -> float:
+        """The share of a core that ENDPOINTS take."""
+        return ENDPOINTS / self.interval_s * self.scrape_us / 1e6
+
+
+async def measure_scraping(
+    progress: Callable[[str], None], endpoints: int = ENDPOINTS, settings: ScrapeSettings | None = None
+) -> ScrapeFigures:
+    """Measure ROUNDS, the first of which, all at once, is not counted."""
+    progress(f"scraping {endpoints} endpoints")
+    settings = settings or ScrapeSettings()
+    page, scrapes = PAGE.read_bytes(), 0
+    first, last = asyncio.Event(), asyncio.Event()
+
+    def report(*_reading: object) -> None:
+        nonlocal scrapes
+        scrapes += 1
+        if scrapes == endpoints:
+            first.set()
+        elif scrapes == (1 + ROUNDS) * endpoints:
+            last.set()
+
+    with _engine(page) as address:
+        poller = Poller(settings, HttpFetch(settings.path), report, Random(1))
+        poller.replace(Endpoint(f"p{number}", f"p{number}", address, ("m",)) for number in range(endpoints))
+        task = asyncio.create_task(poller.run(), name="scrape")
+        await first.wait()
+        spent_s = time.thread_time()
+        await last.wait()
+        spent_s = time.thread_time() - spent_s
+        task.cancel()
+    return ScrapeFigures(len(page), spent_s / (ROUNDS * endpoints) * 1e6, settings.interval_s)
+
+
+@contextlib.contextmanager
+def _engine(page: bytes) -> Iterator[str]:
+    """The address of an engine in a thread of its own, which shows everybody the page."""
+    loop, listening = asyncio.new_event_loop(), Future[str]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + page)
+        writer.close()
+
+    async def serve() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=ENDPOINTS)
+        host, port = server.sockets[0].getsockname()
+        listening.set_result(f"{host}:{port}")
+        async with server:
+            await server.serve_forever()
+
+    with ThreadPoolExecutor(1) as thread:
+        task = loop.create_task(serve())
+        thread.submit(loop.run_until_complete, task)
+        yield listening.result()
+        loop.call_soon_threadsafe(task.cancel)
+    loop.close()
