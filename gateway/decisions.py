@@ -5,6 +5,7 @@ What is kept per decision is what the strategy made anyway; it becomes text only
 """
 
 from collections import deque
+from math import inf
 from typing import NamedTuple
 
 from gateway.pod import Pod
@@ -60,6 +61,7 @@ def state(pod: Pod, now_s: float) -> dict[str, object]:
         "failures": pod.failures,
         "aside": pod.is_aside(now_s),
         "in_flight": pod.in_flight,
+        "most_in_flight": pod.most_in_flight if pod.most_in_flight < inf else None,
         "prefill_tokens": pod.prefill_tokens,
         "resident_tokens": pod.resident_tokens,
         "wait_s": max(0.0, pod.free_s - now_s),

@@ -6,6 +6,7 @@ Sums over a window fade: what lies `window_s` back counts 1/e.
 
 from math import exp, inf
 
+from routing.pace import Pace
 from routing.prefix import Record
 from routing.speed import Speed
 from routing.sums import NO_SUMS, Sums
@@ -25,6 +26,8 @@ RESPONSE_S = 10.0
 """As long it takes the engine's own sums to move the share by 1 at most (chosen: 5 to 20 behave alike)."""
 LEAST_LOOK_S = 0.5
 """Sums are compared with older ones than that: a pass must fit in between, and an answer's first token."""
+MOST_PROMPTS = 0.9
+"""Of the time between two looks, what prompts may have taken at most: they are timed from outside (chosen)."""
 FEW_OUTPUTS = 4
 """Answers shorter than this say nothing about the time between tokens."""
 LATENCY_MEMORY = 50
@@ -50,8 +53,8 @@ class Load:
 
     __slots__ = (
         "_busy_s", "_busy_seen_s", "_debt_s", "_debt_seen_s", "_gaps_fresh_s", "_itl_s", "_kind", "_latency", "_own",
-        "_processed", "_processed_s", "_sums", "_sums_s", "free_s", "in_flight", "output_tokens", "prefill_tokens",
-        "resident_tokens", "share", "speed",
+        "_pace", "_processed", "_processed_s", "_seen_in_flight", "_sums", "_sums_s", "free_s", "in_flight",
+        "most_in_flight", "output_tokens", "prefill_tokens", "resident_tokens", "share", "speed",
     )  # fmt: skip
 
     def __init__(self, kind: Speed | None = None) -> None:
@@ -64,17 +67,21 @@ class Load:
         self._own = Speed(self._kind)
         self.speed = self._kind  # until it has shown its own
         self.share = 1.0  # of its time that prompts may take
+        self.most_in_flight = inf  # that keeps tokens as close together as promised
+        self._pace = Pace()
         self._itl_s = inf
         self._debt_s = self._debt_seen_s = 0.0
         self._busy_s = self._busy_seen_s = 0.0
         self._processed = self._processed_s = 0.0
         self._latency = (0.0, 0.0)  # seconds and weighted tokens of finished requests
         self._sums, self._sums_s = NO_SUMS, -inf
+        self._seen_in_flight = 0  # with these sums
         self._gaps_fresh_s = -inf  # until then the engine itself says how far apart tokens are
 
     def promise(self, itl_s: float) -> None:
         """Tokens may be so far apart; infinity = as they like."""
         self._itl_s = itl_s * ITL_AIM
+        self.most_in_flight = self._pace.most(self._itl_s)
 
     def start(self, work: Work, now_s: float) -> None:
         """A request is on its way to the pod."""
@@ -135,6 +142,10 @@ class Load:
         if gap_s is not None:
             self._gaps_fresh_s = fresh_until_s
             self._control(gap_s, min(1.0, elapsed_s / RESPONSE_S), now_s)
+            prompts = min(MOST_PROMPTS, (computed or 0.0) * self.speed.token_s / elapsed_s)
+            self._pace.learn((self.in_flight + self._seen_in_flight) / 2, gap_s * (1 - prompts))
+            self.most_in_flight = self._pace.most(self._itl_s)
+        self._seen_in_flight = self.in_flight
         if news.firsts and news.firsts_s and computed and computed > 0:
             busy_s = min(news.firsts_s, elapsed_s)
             self._kind.measure(news.firsts, computed, busy_s)

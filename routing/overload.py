@@ -70,6 +70,11 @@ def outlook(pods: Sequence[PodView], request: RouteRequest, slo: Slo, now_s: flo
 
 
 def _is_full(pod: PodView, request: RouteRequest) -> bool:
-    """Whether what is in flight and its answers, as long as expected, leave no room for this one and its own."""
+    """Whether what is in flight and its answers, as long as expected, leave no room for this one and its own.
+
+    So it is when one request more would put tokens further apart than promised.
+    """
+    if 0 < pod.in_flight > pod.most_in_flight - 1:
+        return True
     room, sent = pod.cache_tokens, pod.prefill_tokens + pod.output_tokens
     return room is not None and sent > 0 and sent + request.uncached(pod) + request.output_tokens > room

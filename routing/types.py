@@ -93,6 +93,11 @@ class PodView(Protocol):
         ...
 
     @property
+    def most_in_flight(self) -> float:
+        """How many requests at once keep tokens as close together as promised; infinity = unknown."""
+        ...
+
+    @property
     def free_s(self) -> float:
         """When the prompts sent so far are believed to be computed; in the past when they are."""
         ...

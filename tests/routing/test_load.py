@@ -1,8 +1,10 @@
 """The gateway's own accounting of one pod."""
 
+from math import inf
+
 import pytest
 
-from routing.load import FEW_OUTPUTS, LEAST_LOOK_S, LEAST_SHARE, MOST_SHARE, RESPONSE_S, WINDOW_S, Load, Work
+from routing.load import FEW_OUTPUTS, ITL_AIM, LEAST_LOOK_S, LEAST_SHARE, MOST_SHARE, RESPONSE_S, WINDOW_S, Load, Work
 from routing.speed import FIRST_GUESS, Speed
 from routing.sums import Sums
 
@@ -220,3 +222,16 @@ def test_what_another_process_counted_is_not_compared() -> None:
     load.observe(sums(gaps=500, gap_s=1.0), 2.0, 9.0)
 
     assert load.share == 1.0
+
+
+def test_how_many_at_once_keep_tokens_close_is_learned_from_looks_at_different_loads() -> None:
+    load, gaps, spent_s = promising(0.05), 0.0, 0.0
+    for look in range(1, 8):
+        load.in_flight = 10 * look
+        gap_s = 0.01 + 0.001 * (10 * look - 5)  # on average it had 5 fewer since the last look
+        gaps, spent_s = gaps + 100, spent_s + 100 * gap_s
+        load.observe(Sums(spent_s, gaps), 2.0 * look, 99.0)
+
+    assert load.most_in_flight == pytest.approx((0.05 * ITL_AIM - 0.01) / 0.001)
+    load.promise(inf)
+    assert load.most_in_flight == inf

@@ -114,3 +114,14 @@ def test_the_outlook_is_of_the_first_to_open_and_of_all_together() -> None:
     both[0].share = 0.5
 
     assert outlook(both, REQUEST, SLO, 0.0) == pytest.approx((2.0, LATE_S + 0.11, 0.11, 1.5))
+
+
+def test_a_pod_whose_tokens_would_come_too_far_apart_with_one_more_is_closed_unless_it_is_idle() -> None:
+    (pod,) = pods()
+    pod.most_in_flight, pod.in_flight = 3.5, 2
+
+    assert closed(pod) == 0
+    pod.in_flight = 3
+    assert closed(pod) == FULL_S
+    pod.most_in_flight, pod.in_flight = 0.5, 0
+    assert closed(pod) == 0

@@ -76,3 +76,13 @@ def test_more_is_served_in_time_with_a_promise_where_answers_are_what_is_too_muc
     )
 
     assert kept.good > 1.5 * left.good, (kept.good, left.good)
+
+
+def test_a_pod_gets_no_more_answers_at_once_than_keep_their_tokens_close_together(tmp_path: Path) -> None:
+    trace = a_flood(tmp_path, every_ms=40, prompts=(50, 300), answers=(300, 500))
+    (gpu := tmp_path / "gpu.yaml").write_text(DECODE)
+
+    (replayed,) = Comparer(Plan(trace, 8, str(gpu), ["forebay"], [1.0], "", 0, Slo(), None, None)).compare().summaries
+
+    assert replayed.served > 600
+    assert replayed.good > 0.8 * replayed.served  # the first come before anything is known
