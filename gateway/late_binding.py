@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterator
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
+from typing import TypeGuard
 
 from gateway.fleet import Fleet, Ticket
 from gateway.settings import RoutingSettings
@@ -167,7 +168,7 @@ class LateBinding:
         opens_s = inf
         while (waiting := queue.next(closed)) is not None:
             outcome = self._routed(queue, waiting, now_s)
-            if isinstance(outcome, NoCandidateError) and _must_wait(outcome):
+            if _must_wait(outcome):
                 closed.add(waiting.among)
                 opens_s = min(opens_s, outcome.retry_after_s)
             else:
@@ -196,7 +197,7 @@ class LateBinding:
         return request.prompt_tokens + self._output_weight * request.output_tokens
 
 
-def _must_wait(outcome: Outcome) -> bool:
+def _must_wait(outcome: Outcome) -> TypeGuard[NoCandidateError]:
     return isinstance(outcome, NoCandidateError) and outcome.why is NoCandidateReason.OVERLOADED
 
 

@@ -52,7 +52,6 @@ from ratelimit.limits import (
     Reservation,
     Usage,
 )
-from ratelimit.limits import Refused as OverLimit
 from routing.blocks import BLOCK_BYTES, SHORT, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.table import UnknownStrategyError
@@ -204,7 +203,8 @@ class Pipeline:
             opened, routed, response = self._prepared(plan, ticket, command)
             decided_s = self._clock()
             if judging is not None:
-                self._charged(plan, opened, response, *await judging)
+                verdict, estimate = await judging
+                self._charged(plan, opened, response, admitted(plan, verdict), estimate)
         except BaseException:
             if ticket is not None:
                 self._fleet.withdraw(ticket, self._clock())
@@ -219,7 +219,7 @@ class Pipeline:
         entered_s = self._clock()
         try:
             verdict, estimate = await judged(plan, self._limiter.reserve) if plan.limited else (None, plan.estimate)
-            reservation = admitted(plan, verdict).reservation if verdict is not None else None
+            admission = admitted(plan, verdict) if verdict is not None else None
         except BaseException:
             turn.leave()
             with suppress(NoCandidateError, ClientGoneError):
@@ -228,14 +228,14 @@ class Pipeline:
         try:
             ticket = await self._turned(plan, turn)
         except RefusalError:
-            if reservation is not None:
-                await self._give_back(reservation)
+            if admission is not None and plan.user is not None:
+                await self._give_back(admission.reservation)
             raise
         waited_s = self._clock() - entered_s
         ticket.decision = ticket.decision.after(waited_s)
         opened, routed, response = self._prepared(plan, ticket, command)
-        if verdict is not None:
-            self._charged(plan, opened, response, verdict, estimate)
+        if admission is not None:
+            self._charged(plan, opened, response, admission, estimate)
         self._open(plan, opened)
         self._metrics.waited(waited_s)
         return routed, opened.id
@@ -262,11 +262,9 @@ class Pipeline:
         return opened, self._routed(opened, command.headers, response), response
 
     def _charged(
-        self, plan: Plan, opened: OpenRequest, response: dict[str, str], judged: Admitted | OverLimit,
-        estimate: Estimate,
-    ) -> None:  # fmt: skip
-        """Enter what the limiter said.  Raises RefusalError."""
-        verdict = admitted(plan, judged)
+        self, plan: Plan, opened: OpenRequest, response: dict[str, str], verdict: Admitted, estimate: Estimate
+    ) -> None:
+        """Enter what the limiter took."""
         opened.estimate = estimate
         if plan.user is not None:
             opened.reservation = verdict.reservation

@@ -141,10 +141,12 @@ class Load:
         gap_s, computed = news.gap_s, news.computed_tokens
         if gap_s is not None:
             self._gaps_fresh_s = fresh_until_s
-            self._control(gap_s, min(1.0, elapsed_s / RESPONSE_S), now_s)
-            prompts = min(MOST_PROMPTS, (computed or 0.0) * self.speed.token_s / elapsed_s)
-            self._pace.learn((self.in_flight + self._seen_in_flight) / 2, gap_s * (1 - prompts))
-            self.most_in_flight = self._pace.most(self._itl_s)
+            if self._itl_s < inf:
+                self._control(gap_s, min(1.0, elapsed_s / RESPONSE_S), now_s)
+            if computed is not None:  # else nobody knows what prompts had to do with it
+                prompts = min(MOST_PROMPTS, computed * self.speed.token_s / elapsed_s)
+                self._pace.learn((self.in_flight + self._seen_in_flight) / 2, gap_s * (1 - prompts))
+                self.most_in_flight = self._pace.most(self._itl_s)
         self._seen_in_flight = self.in_flight
         if news.firsts and news.firsts_s and computed and computed > 0:
             busy_s = min(news.firsts_s, elapsed_s)

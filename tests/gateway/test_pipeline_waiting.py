@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.events import Refused, Routed
 from gateway.settings import RoutingSettings, Settings
 from gateway.settlement import Seen
@@ -145,3 +146,19 @@ async def test_what_the_limiter_refuses_after_its_turn_came_is_taken_back():
     assert (429, "rpm", None) == refused(await task)
     assert [0, 0, 0] == [pod.in_flight for pod in shop.fleet.pods()]
     assert [0, 0, 0] == [pod.cache.held for pod in shop.fleet.pods()]
+
+
+async def test_nothing_is_given_back_to_nobody(monkeypatch: pytest.MonkeyPatch):
+    shop = a_busy_shop()
+    endpoints = tuple(pod.endpoint for pod in shop.fleet.pods())
+    shop.fleet.replace(FleetDescription({MODEL: ModelPolicy(rps=5)}, endpoints))
+    settled: list[object] = []
+    monkeypatch.setattr(shop.limiter, "settle", settled.append)
+    task = await waiting(shop)
+    for pod in shop.fleet.pods():
+        pod.free_s += 10.0
+
+    pass_time(shop, 1.9)
+
+    assert (429, "overloaded", None) == refused(await task)
+    assert [] == settled

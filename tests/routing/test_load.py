@@ -225,13 +225,15 @@ def test_what_another_process_counted_is_not_compared() -> None:
 
 
 def test_how_many_at_once_keep_tokens_close_is_learned_from_looks_at_different_loads() -> None:
-    load, gaps, spent_s = promising(0.05), 0.0, 0.0
+    load, silent, gaps, spent_s = promising(0.05), promising(0.05), 0.0, 0.0
     for look in range(1, 8):
-        load.in_flight = 10 * look
+        load.in_flight = silent.in_flight = 10 * look
         gap_s = 0.01 + 0.001 * (10 * look - 5)  # on average it had 5 fewer since the last look
         gaps, spent_s = gaps + 100, spent_s + 100 * gap_s
-        load.observe(Sums(spent_s, gaps), 2.0 * look, 99.0)
+        load.observe(Sums(spent_s, gaps, 0.0, 0.0, 0.0, 0.0), 2.0 * look, 99.0)
+        silent.observe(Sums(spent_s, gaps), 2.0 * look, 99.0)
 
+    assert silent.most_in_flight == inf  # it does not tell what prompts had to do with its gaps
     assert load.most_in_flight == pytest.approx((0.05 * ITL_AIM - 0.01) / 0.001)
     load.promise(inf)
     assert load.most_in_flight == inf
