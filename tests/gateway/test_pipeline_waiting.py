@@ -158,7 +158,7 @@ async def test_nothing_is_given_back_to_nobody(monkeypatch: pytest.MonkeyPatch):
     for pod in shop.fleet.pods():
         pod.free_s += 10.0
 
-    pass_time(shop, 1.9)
+    pass_time(shop, 3.5)
 
     assert (429, "overloaded", None) == refused(await task)
     assert [] == settled
