@@ -33,7 +33,7 @@ class DecisionLog:
 
     def add(self, now_s: float, request: RouteRequest, decision: Decision, strategy: Strategy) -> None:
         """Remember one; the oldest goes."""
-        self._entries.append(Entry(now_s, request, decision, strategy.parts))
+        self._entries.append(Entry(now_s, request, decision, strategy.part_names()))
 
     def page(self) -> list[dict[str, object]]:
         """The newest first, for JSON.  `request` is what `forebay explain` takes."""

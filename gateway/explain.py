@@ -53,7 +53,7 @@ def explain(request_file: Path, fleet_file: Path, strategy: str, seed: int = 0) 
     decision = chooser.pick(request, pods, 0.0)
     scored = decision.scored or chooser.score(request, pods, 0.0)
     chosen = f"{decision.strategy} chooses {decision.pod.id}: {decision.reason}"
-    return "\n".join([*_table(candidates(request, scored, chooser.parts)), chosen])
+    return "\n".join([*_table(candidates(request, scored, chooser.part_names())), chosen])
 
 
 def _is_asked(page: Mapping[str, Any], chosen_from: Collection[str]) -> bool:

@@ -186,7 +186,7 @@ class Fleet:
     def _start(self, pod: Pod, request: RouteRequest, now_s: float) -> Work:
         """Count the request on the pod and its prompt into the pod's cache."""
         record = None
-        uncached: float = request.prompt_tokens
+        uncached = float(request.prompt_tokens)
         if request.blocks:
             cache = pod.cache
             if request.block_tokens:

@@ -107,8 +107,8 @@ async def told(user: str, question: Awaitable[T | UnknownUser | None]) -> T:
         answer = await question
     except LimiterUnavailableError as error:
         raise LimiterAwayError("limits cannot be checked now", retry_after_s=1.0) from error
-    except MalformedUserError as error:
-        raise BrokenUserError(f"user: {user} is stored in a form that cannot be read") from error
+    except MalformedUserError as malformed:
+        raise BrokenUserError(f"user: {user} is stored in a form that cannot be read") from malformed
     if answer is None or isinstance(answer, UnknownUser):
         raise UnknownUserError(f"user: {user} does not exist")
     return answer

@@ -25,8 +25,8 @@ def block_hashes(prompt: bytes, *salt: str) -> list[int]:
     """
     if len(prompt) < FIRST_BYTES:
         return []
-    chain = hash((salt, prompt[:FIRST_BYTES])) & _MASK
+    first = chain = hash((salt, prompt[:FIRST_BYTES])) & _MASK
     if len(prompt) < FIRST_BYTES + BLOCK_BYTES:
-        return [chain]
+        return [first]
     starts = range(FIRST_BYTES, len(prompt) - BLOCK_BYTES + 1, BLOCK_BYTES)
-    return [chain, *[chain := hash((chain, prompt[at : at + BLOCK_BYTES])) & _MASK for at in starts]]
+    return [first, *[chain := hash((chain, prompt[at : at + BLOCK_BYTES])) & _MASK for at in starts]]

@@ -4,11 +4,11 @@ Lives here: the grammar and the sum.  Not here: which names there are (table).
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from routing.scoring import Scoring, normalised
 from routing.strategy import Strategy, Tools
-from routing.types import AND, Candidates, RouteRequest, Scored
+from routing.types import AND, Candidates, Decision, RouteRequest, Scored
 
 MOST_WEIGHT = 1000  # contracts section 4
 
@@ -38,13 +38,21 @@ def parse_mixture(text: str) -> list[Share]:
 class Mixture(Scoring):
     """The weighted sum of others' scores.  Shares their state; made anew for each request."""
 
-    unit = "weighted"
+    name: ClassVar[str] = "mixture"
+    unit: ClassVar[str] = "weighted"
 
     def __init__(self, text: str, parts: Sequence[tuple[Strategy, int]], tools: Tools) -> None:
         super().__init__(tools)
-        self.name = text  # type: ignore[misc]  # the only strategy whose name is its own and not its class's
+        self._text = text
         self._parts = [(strategy, weight) for strategy, weight in parts if weight]
-        self.parts = tuple(strategy.name for strategy, _ in self._parts)  # type: ignore[misc]  # likewise
+
+    def part_names(self) -> tuple[str, ...]:
+        """Return the names of the strategies that count."""
+        return tuple([strategy.name for strategy, _ in self._parts])
+
+    def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:
+        """Return the candidate of the lowest sum, chosen in the name of the mixture's own text."""
+        return super().pick(request, candidates, now_s)._replace(strategy=self._text)
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: D102  the base says it
         columns = []

@@ -17,7 +17,7 @@ class Scoring:
     name: ClassVar[str]
     needs: ClassVar[frozenset[Signal]] = frozenset()
     parts: ClassVar[tuple[str, ...]] = ()
-    """What `Scored.parts` mean, in order."""
+    """What `part_names` says."""
     unit: ClassVar[str] = ""
     """Of the score, for the reason."""
     stand_in: ClassVar[str] = ""
@@ -30,6 +30,10 @@ class Scoring:
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:
         """Return a score of each candidate, or of those worth a look."""
         raise NotImplementedError
+
+    def part_names(self) -> tuple[str, ...]:
+        """Return what `Scored.parts` mean, in order."""
+        return self.parts
 
     def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:
         """Return the candidate of the lowest score; the fallbacks are the next lowest."""

@@ -35,11 +35,12 @@ class Strategy(Protocol):
     needs: ClassVar[frozenset[Signal]]
     """The engine metrics that `pick` reads; where one is None the decision's reason must say what stood in for it."""
 
-    parts: ClassVar[tuple[str, ...]]
-    """What `Scored.parts` mean, in order."""
-
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:
         """Say what is thought of the candidates: for mixtures, which want a score of each."""
+        ...
+
+    def part_names(self) -> tuple[str, ...]:
+        """Say what `Scored.parts` mean, in order."""
         ...
 
     def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:

@@ -9,20 +9,30 @@ from itertools import count
 from typing import ClassVar
 
 from routing import table
-from routing.scoring import Scoring
-from routing.strategy import Strategy, Tools
-from routing.types import Candidates, Decision, RouteRequest
+from routing.strategy import Finished, Strategy, Tools
+from routing.types import Candidates, Decision, RouteRequest, Scored, Signal
 from simulator.traces import TraceRequest, block_hashes, unknown_blocks
 
 
-class RoundRobin(Scoring):
+class RoundRobin:
     """One pod after the other."""
 
     name: ClassVar[str] = "round-robin"
+    needs: ClassVar[frozenset[Signal]] = frozenset()
 
-    def __init__(self, tools: Tools) -> None:
-        super().__init__(tools)
+    def __init__(self) -> None:
         self._turns = count()
+
+    def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: ARG002  the seam's signature
+        """Return no preference."""
+        return Scored(candidates, [0.0] * len(candidates))
+
+    def part_names(self) -> tuple[str, ...]:
+        """A turn has no parts."""
+        return ()
+
+    def observe(self, event: Finished) -> None:
+        """Nothing to learn."""
 
     def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:  # noqa: ARG002  the seam's signature
         """Return the next candidate; no fallbacks, because nothing fails here."""
@@ -38,7 +48,7 @@ def check(name: str) -> None:
 
 def build(name: str, tools: Tools) -> Strategy:
     """Return a new strategy of the gateway's table or of this module.  Raises UnknownStrategyError."""
-    return RoundRobin(tools) if name == RoundRobin.name else table.build(name, tools)
+    return RoundRobin() if name == RoundRobin.name else table.build(name, tools)
 
 
 def reuse(trace: Iterable[TraceRequest], block_tokens: int, blocks: int | None) -> float:

@@ -58,7 +58,7 @@ class Forebay(Scoring):
         scores, parts = [], []
         for pod in pods:  # written out: a call for each pod costs as much as what it computes
             speed = pod.speed if pod.speed.known else guess
-            uncached: float = prompt
+            uncached = float(prompt)
             cache = pod.cache
             for blocks, holders in levels:
                 if holders & cache.bit:

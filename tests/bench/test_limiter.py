@@ -1,9 +1,12 @@
 """The limiter's turns run, on a real Redis, for an instant."""
 
+import pytest
+
 from bench import limiter as bench_limiter
 from bench.limiter import APART, COALESCED, PLAIN, LimiterFigures, LimiterSample, measure_limiter
 
 
+@pytest.mark.interpreted("a double for the coalescer")
 async def test_every_variant_is_measured_at_every_number_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_limiter, "TURN_S", 0.05)
     told = []

@@ -262,6 +262,7 @@ def test_as_many_fallbacks_are_named_as_the_settings_say() -> None:
     assert len(route(fleet).decision.fallbacks) == 1
 
 
+@pytest.mark.interpreted("a subclass of a strategy")
 def test_every_strategy_in_use_is_told_of_every_end_whoever_picked(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Finished] = []
 

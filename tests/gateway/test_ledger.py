@@ -118,6 +118,7 @@ async def test_an_unknown_exchange_changes_nothing():
     assert 0 == len(shop.ledger)
 
 
+@pytest.mark.interpreted("a method is replaced")
 async def test_settlements_of_one_moment_are_one_call_with_the_same_sum(monkeypatch: pytest.MonkeyPatch):
     shop = a_shop()
     exchanges = [await opened(shop) for _ in range(5)]

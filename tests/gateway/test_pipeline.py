@@ -113,6 +113,7 @@ async def test_a_place_is_free_as_soon_as_the_stream_closes():
     routed(await shop.admit(user="lgy"))
 
 
+@pytest.mark.interpreted("a method is replaced")
 async def test_the_pick_is_made_while_the_limiter_is_asked_and_taken_back_when_it_refuses():
     counted = []
 

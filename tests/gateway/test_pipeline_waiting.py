@@ -124,6 +124,7 @@ async def test_a_client_that_leaves_while_it_waits_is_not_sent_and_not_charged()
     assert [0, 0, 0] == [pod.in_flight for pod in shop.fleet.pods()]
 
 
+@pytest.mark.interpreted("a method is replaced")
 async def test_what_the_limiter_refuses_after_its_turn_came_is_taken_back():
     shop = a_busy_shop()
     limiter, asked, answer = shop.limiter, asyncio.Event(), asyncio.Event()
@@ -148,6 +149,7 @@ async def test_what_the_limiter_refuses_after_its_turn_came_is_taken_back():
     assert [0, 0, 0] == [pod.cache.held for pod in shop.fleet.pods()]
 
 
+@pytest.mark.interpreted("a method is replaced")
 async def test_nothing_is_given_back_to_nobody(monkeypatch: pytest.MonkeyPatch):
     shop = a_busy_shop()
     endpoints = tuple(pod.endpoint for pod in shop.fleet.pods())

@@ -63,6 +63,6 @@ def test_each_parts_share_of_the_score_is_told() -> None:
     mixture = Mixture("a mixture", parts, TOOLS)
     scored = mixture.score(RouteRequest(MODEL), pods_with(0, 4, 1), 0.0)
 
-    assert mixture.parts == ("least-request", "least-load")
+    assert mixture.part_names() == ("least-request", "least-load")
     assert scored.parts == [(0.0, 0.0), (2.0, 0.0), (0.5, 0.0)]
     assert scored.scores == [0.0, 2.0, 0.5]

@@ -51,7 +51,7 @@ def test_the_gateway_sees_a_request_end_at_the_moment_of_its_last_token():
         def observe(self, event: Finished) -> None:
             self.events.append(event)
 
-    fleet = sim_fleet(1, build=lambda _name, tools: Notes(tools))
+    fleet = sim_fleet(1, build=lambda _name, _tools: Notes())
     a_replay([a_request(0), a_request(500)], one_pod(), router=fleet).run()
 
     assert [2.0, 3.0] == [event.now_s for event in Notes.events]
@@ -89,6 +89,7 @@ def test_answers_take_room_in_the_cache_and_are_never_found():
     assert 64 == engine.blocks.free
 
 
+@pytest.mark.interpreted("a method is replaced")
 def test_the_router_is_told_the_blocks_of_the_prompt():
     seen = []
     fleet = sim_fleet(1)

@@ -5,6 +5,7 @@ Lives here: methods by path, messages in order, status at the end.  Not here: wh
 
 import asyncio
 from collections.abc import Callable
+from typing import ClassVar
 
 from gateway.eager import Begun, begin
 from gateway.extproc.session import ProtocolError
@@ -20,7 +21,7 @@ MAX_STATUS_LETTERS = 500
 class _Call:
     """What all methods share: messages out of bytes, errors into statuses, nothing sent after the end."""
 
-    method = ""
+    method: ClassVar[str] = ""
 
     def __init__(self, service: Service, connection: Connection, stream: Stream) -> None:
         self._service = service
@@ -77,7 +78,7 @@ class _Call:
 class _Process(_Call):
     """ExternalProcessor.Process.  Messages wait while an admission does."""
 
-    method = f"/{EXT_PROC}/Process"
+    method: ClassVar[str] = f"/{EXT_PROC}/Process"
 
     def __init__(self, service: Service, connection: Connection, stream: Stream) -> None:
         super().__init__(service, connection, stream)
@@ -150,7 +151,7 @@ class _Process(_Call):
 class _AccessLogs(_Call):
     """AccessLogService.StreamAccessLogs."""
 
-    method = f"/{ACCESS_LOG}/StreamAccessLogs"
+    method: ClassVar[str] = f"/{ACCESS_LOG}/StreamAccessLogs"
 
     def end(self) -> None:
         self._reply(b"")
@@ -163,7 +164,7 @@ class _AccessLogs(_Call):
 class _Check(_Call):
     """Health.Check."""
 
-    method = f"/{HEALTH}/Check"
+    method: ClassVar[str] = f"/{HEALTH}/Check"
 
     def _take(self, message: bytes) -> None:
         if self._service.knows(message):
@@ -176,7 +177,7 @@ class _Check(_Call):
 class _Watch(_Call):
     """Health.Watch."""
 
-    method = f"/{HEALTH}/Watch"
+    method: ClassVar[str] = f"/{HEALTH}/Watch"
 
     def __init__(self, service: Service, connection: Connection, stream: Stream) -> None:
         super().__init__(service, connection, stream)

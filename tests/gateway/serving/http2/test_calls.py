@@ -25,6 +25,8 @@ from tests.support.shop import CHAT, Shop
 
 CHECK, WATCH, LOGS = f"/{HEALTH}/Check", f"/{HEALTH}/Watch", f"/{ACCESS_LOG}/StreamAccessLogs"
 
+pytestmark = pytest.mark.interpreted("a double for the session")
+
 
 class Script:
     """A session: `?` in a message asks for a decision, `!` is a defect, `-` nonsense, `.` the end, `0` no answer."""
