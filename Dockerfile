@@ -4,9 +4,10 @@
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
-COPY requirements.lock requirements-build.lock ./
-# Two environments: what compiles the protobuf messages stays behind.
-RUN python -m venv /build && /build/bin/pip install --require-hashes -r requirements-build.lock
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+COPY requirements.lock requirements-compile.lock ./
+# Two environments: what compiles the protobuf messages and the request path stays behind.
+RUN python -m venv /build && /build/bin/pip install --require-hashes -r requirements-compile.lock
 RUN python -m venv /opt/forebay && /opt/forebay/bin/pip install --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
@@ -14,8 +15,12 @@ COPY gateway gateway
 COPY ratelimit ratelimit
 COPY routing routing
 COPY simulator simulator
+COPY deploy/compile.py deploy/
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
- && /opt/forebay/bin/pip install --no-deps --no-index /dist/*.whl
+ && /opt/forebay/bin/pip install --no-deps --no-index /dist/*.whl \
+ && /build/bin/pip install --no-deps --no-index --target /dist/site /dist/*.whl \
+ && /build/bin/python deploy/compile.py /dist/site \
+ && cp -r /dist/site/. /opt/forebay/lib/python3.11/site-packages/
 
 # The same image again: pyvoy loads its libpython3.11.so, and /opt/forebay points at its interpreter.
 FROM python:3.11-slim-bookworm

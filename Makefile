@@ -1,7 +1,7 @@
 # Everything needs only make and Python >= 3.11; all of it lives in .venv.  `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-vllm check bench fmt docs lock clean
+.PHONY: help up test test-vllm test-compiled compiled check bench fmt docs lock clean
 .DELETE_ON_ERROR:
 
 ARGS ?=
@@ -12,6 +12,12 @@ IS_USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in $(CANDIDATES); do "$$p" -c '$(IS_USABLE)' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
 
 BIN := .venv/bin
+# Machine code needs a C compiler and Python's headers; without them there is what Python interprets.
+HAS_HEADERS := import os, sysconfig; raise SystemExit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))
+CAN_COMPILE := $(shell command -v cc >/dev/null && "$(PYTHON)" -c '$(HAS_HEADERS)' 2>/dev/null && echo yes)
+SITE := build/compiled
+# Before what is installed and before this folder.
+USE_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(SITE)
 PIP := PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off
 # Of pip's output, only downloads that take a while (errors go to stderr); a pipe would hide pip's exit status, so a file keeps it.
 PIP_LOCKED = rm -f .venv/.failed; { $(PIP) --require-hashes -r $< || touch .venv/.failed; } \
@@ -21,14 +27,19 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 	@echo 'ARGS="..." is passed on: make up ARGS="--engines 5", make test ARGS="-k limits -x"; PYTHON=... names the interpreter.'
 
-up: .venv/.installed ## run Redis, Envoy, the gateway and simulated engines until Ctrl-C
-	@exec $(BIN)/forebay up $(ARGS)
+up: .venv/.installed $(if $(COMPILED),$(SITE)/.done) ## run Redis, Envoy, the gateway and simulated engines until Ctrl-C
+	@exec env $(if $(COMPILED),$(USE_COMPILED)) $(BIN)/forebay up $(ARGS)
 
 test: .venv/.dev ## every test, with the real Envoy and a real Redis
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-vllm: .venv/.dev .vllm/.installed ## the engine contract, and the gateway, on a real vLLM (CPU; Linux, 6 GB, libnuma)
 	@FOREBAY_VLLM=.vllm $(BIN)/python -m pytest tests/contract/engine $(ARGS)
+
+test-compiled: .venv/.dev $(SITE)/.done ## the tests on the compiled request path
+	@$(USE_COMPILED):$(CURDIR) $(BIN)/python -m pytest -o pythonpath= --ignore tests/architecture $(ARGS)
+
+compiled: $(SITE)/.done ## the request path as machine code, in build/; `make up COMPILED=1` runs it
 
 check: .venv/.dev ## lint, format, types, import rules, architecture
 	$(BIN)/ruff check .
@@ -37,8 +48,9 @@ check: .venv/.dev ## lint, format, types, import rules, architecture
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q tests/architecture
 
-bench: .venv/.installed ## measure, print a table and write docs/performance.md
-	@exec $(BIN)/python -m bench $(ARGS)
+bench: .venv/.installed $(if $(CAN_COMPILE),$(SITE)/.done) ## measure, print a table and write docs/performance.md
+	@$(if $(CAN_COMPILE),,echo 'no C compiler or no Python headers: only what Python interprets is measured' >&2)
+	@exec $(BIN)/python -m bench $(if $(CAN_COMPILE),--compiled $(SITE)) $(ARGS)
 
 fmt: .venv/.dev ## format and fix what can be fixed
 	@$(BIN)/ruff format .
@@ -51,8 +63,9 @@ docs: .venv/.installed ## write docs/config.md from the settings
 # The dev lock holds everything (the plots of the extra `simulate` too), so the two smaller ones are cut to its versions.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
 lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade takes new versions
-	@$(BIN)/$(LOCK) --extra dev --extra simulate --output-file requirements-dev.lock $(ARGS)
+	@$(BIN)/$(LOCK) --extra dev --extra simulate --extra compile --output-file requirements-dev.lock $(ARGS)
 	@$(BIN)/$(LOCK) --extra build --constraint requirements-dev.lock --output-file requirements-build.lock
+	@$(BIN)/$(LOCK) --extra build --extra compile --constraint requirements-dev.lock --output-file requirements-compile.lock
 	@$(BIN)/$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock
 	@! grep -n -e '://' -e '^--' requirements*.lock
 
@@ -84,6 +97,18 @@ clean: ## remove what make made; keeps .forebay, where users and logs are
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .vllm
 	@$(BIN)/uv pip install --quiet --python .vllm/bin/python --override tests/vllm/overrides.txt -r tests/vllm/requirements.txt
 	@.vllm/bin/python tests/vllm/make_model.py .vllm/model .vllm/adapter
+	@touch $@
+
+.venv/.compile: requirements-compile.lock .venv/.packages
+	@$(PIP_LOCKED)
+	@touch $@
+
+$(SITE)/.done: deploy/compile.py $(shell find gateway routing ratelimit simulator proto -name '*.py' ! -name '*_pb2.py' -o -name '*.lua' -o -name '*.proto') .venv/.compile
+	@test -n "$(CAN_COMPILE)" || { echo 'make: needs a C compiler (cc) and the headers of $(PYTHON) (Debian and Ubuntu: gcc, python3-dev)' >&2; exit 1; }
+	@echo "[compile] the request path to machine code, some 2 minutes"
+	@rm -rf build && mkdir -p build
+	@$(PIP) --quiet --no-deps --no-build-isolation --target $(SITE) .
+	@$(BIN)/python deploy/compile.py $(SITE) >build/compile.log || { cat build/compile.log >&2; exit 1; }
 	@touch $@
 
 .venv/.dev: requirements-dev.lock .venv/.installed

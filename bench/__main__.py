@@ -13,7 +13,7 @@ from bench.memory import measure_memory
 from bench.picking import measure_picking
 from bench.report import RoutingFigures, document, tables
 from bench.scraping import measure_scraping
-from bench.variants import VARIANTS
+from bench.variants import VARIANTS, variants
 from bench.workloads import WORKLOADS
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
@@ -29,14 +29,17 @@ def progress(line: str) -> None:
 @click.option("--seconds", default=3.0, show_default=True, help="Length of a turn; streams take their own time.")
 @click.option("--only", type=click.Choice([w.name for w in WORKLOADS]), multiple=True, help="Only these workloads.")
 @click.option("--without", type=click.Choice(list(VARIANTS)), multiple=True, help="Leave variants out.")
+@click.option("--compiled", type=click.Path(path_type=Path, exists=True), help="Where `make compiled` left packages.")
 @click.option("--write/--no-write", default=True, show_default=True, help="Whether to write docs/performance.md.")
-def main(rounds: int, seconds: float, only: tuple[str, ...], without: tuple[str, ...], write: bool) -> None:
+def main(
+    *, rounds: int, seconds: float, only: tuple[str, ...], without: tuple[str, ...], compiled: Path | None, write: bool
+) -> None:
     """Cost per answer and added latency of Forebay beside Envoy alone and an empty processor."""
-    variants = {name: start for name, start in VARIANTS.items() if name not in without}
+    chosen = {name: start for name, start in variants(compiled).items() if name not in without}
     workloads = [workload for workload in WORKLOADS if not only or workload.name in only]
     with (
         tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory,
-        started(variants, Path(directory), progress) as stacks,
+        started(chosen, Path(directory), progress) as stacks,
     ):
         samples = uvloop.run(measure(stacks, workloads, rounds, seconds, progress))
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory:

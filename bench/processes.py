@@ -4,17 +4,19 @@ Lives here: what is the same for all of them.  Not here: which processes a varia
 """
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0
 _POLL_S = 0.02
+NOTHING_MORE: Mapping[str, str] = {}
 _CPUCLOCK_SCHED = 2
 """Linux: the kind of CPU clock that counts what the scheduler gave, in nanoseconds."""
 
@@ -30,11 +32,15 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(name: str, argv: Sequence[str], port: int, directory: Path) -> Iterator[int]:
+def running(
+    name: str, argv: Sequence[str], port: int, directory: Path, env: Mapping[str, str] = NOTHING_MORE
+) -> Iterator[int]:
     """The pid of `argv`, listening on `port`; ended when the block is left.  Raises StartError."""
     log = directory / f"{name}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, **env}
+        )
     try:
         _wait_for(process, port, log)
         yield process.pid

@@ -93,8 +93,12 @@ def empty_processor(mode: Mode) -> Start:
     return start
 
 
-def forebay(mode: Mode) -> Start:
-    """The whole of it: Redis, one gateway worker, Envoy; a user with limits that are counted and never reached."""
+def forebay(mode: Mode, site: Path | None = None) -> Start:
+    """The whole of it: Redis, one gateway worker, Envoy; a user with limits that are counted and never reached.
+
+    `site` is where compiled packages are (`make compiled`).
+    """
+    env = {} if site is None else {"PYTHONPATH": str(site.resolve()), "PYTHONSAFEPATH": "1"}
 
     @contextlib.contextmanager
     def start(backend: int, directory: Path) -> Iterator[Running]:
@@ -105,7 +109,7 @@ def forebay(mode: Mode) -> Start:
         gateway_argv = (str(Path(sys.executable).with_name("forebay")), "gateway", "--config", str(file))
         with ExitStack() as stack:
             redis = stack.enter_context(running(REDIS, redis_argv(redis_port), redis_port, directory))
-            gateway = stack.enter_context(running(GATEWAY, gateway_argv, port_of(settings.listen.grpc), directory))
+            gateway = stack.enter_context(running(GATEWAY, gateway_argv, port_of(settings.listen.grpc), directory, env))
             envoy = stack.enter_context(_envoy(settings, render(settings), directory))
             user = {"name": USER, "rpm": 10**9, "tpm": 10**12}
             httpx.post(f"http://{settings.listen.admin}/CreateUser", json=user, trust_env=False).raise_for_status()
@@ -122,6 +126,7 @@ def redis_argv(port: int) -> tuple[str, ...]:
 ALONE = "Envoy alone"
 EMPTY = "empty grpc.aio"
 FOREBAY = "Forebay"
+COMPILED = "Forebay, compiled"
 IN_BODY_MODE = ", ext_proc mode"
 
 VARIANTS: Mapping[str, Start] = {
@@ -132,3 +137,8 @@ VARIANTS: Mapping[str, Start] = {
     FOREBAY + IN_BODY_MODE: forebay("ext_proc"),
 }
 """Those in ext_proc mode are asked for streams only: elsewhere the modes differ by two messages."""
+
+
+def variants(site: Path | None) -> dict[str, Start]:
+    """All of them; the compiled one where there are compiled packages."""
+    return {**VARIANTS, **({COMPILED: forebay("metadata", site)} if site is not None else {})}

@@ -1,7 +1,7 @@
 """Compiles the request path of an installed Forebay to machine code: `python deploy/compile.py DIRECTORY`.
 
-DIRECTORY holds the packages, as `pip install --target DIRECTORY` lays them; extension modules appear beside the sources,
-and Python prefers them.  Needs a C compiler and what requirements-compile.lock names.
+DIRECTORY holds the packages, as `pip install --target DIRECTORY` lays them.  Extension modules appear beside the
+sources, and Python prefers them.  Needs a C compiler, Python's headers and requirements-compile.lock.
 """
 
 import os
@@ -14,8 +14,8 @@ from setuptools import setup
 
 REQUEST_PATH = (
     *(f"gateway/{name}.py" for name in (
-        "answers", "decisions", "eager", "estimates", "explain", "fleet", "identity", "late_binding", "ledger", "lengths",
-        "limit_headers", "metrics", "names", "pipeline", "pod", "settlement", "turn", "verdicts",
+        "answers", "decisions", "eager", "estimates", "explain", "fleet", "identity", "late_binding", "ledger",
+        "lengths", "limit_headers", "metrics", "names", "pipeline", "pod", "settlement", "turn", "verdicts",
     )),
     "gateway/accesslog/*.py", "gateway/extproc/*.py", "gateway/openai/*.py", "gateway/serving/framing.py",
     "gateway/serving/http2/*.py", "ratelimit/*.py", "routing/**/*.py",

@@ -54,7 +54,16 @@ def _ext_proc(settings: Settings) -> Json:
 
 def _another_worker() -> Json:
     """While a worker that died is not yet known to be dead; only before it has said anything."""
-    return {"retry_on": "connect-failure,refused-stream,reset", "num_retries": 2}
+    elsewhere = extension(
+        "envoy.retry_host_predicates.previous_hosts",
+        "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+    )
+    return {
+        "retry_on": "connect-failure,refused-stream,reset",
+        "num_retries": 2,
+        "retry_host_predicate": [elsewhere],
+        "host_selection_retry_max_attempts": 8,  # draws at random: of two workers one in 256 is the dead one again
+    }
 
 
 def _processing_mode(settings: Settings) -> Json:

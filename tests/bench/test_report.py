@@ -16,7 +16,7 @@ from bench.report import (
     target_rows,
 )
 from bench.scraping import ScrapeFigures
-from bench.variants import ALONE, EMPTY, FOREBAY
+from bench.variants import ALONE, COMPILED, EMPTY, FOREBAY
 from bench.workloads import LATENCY, SLOW, SMALL, STREAM
 
 LIMITED = [LimiterSample(COALESCED, 32, 30.0, 9.0), LimiterSample(PLAIN, 32, 50.0, 19.0)]
@@ -60,8 +60,19 @@ def test_targets_are_ratios_of_medians():
         a_sample(LATENCY, FOREBAY, latencies=[0.002] * 10),
     ]
 
-    assert ["0.75", "1.12", "3.00", "0.50", "0.60"] == [
+    assert ["0.75", "0.50", "1.12", "3.00", "0.60"] == [
         measured for _, _, measured in target_rows(Figures(samples), LimiterFigures(LIMITED))
+    ]
+
+
+def test_compiled_and_interpreted_have_the_same_targets():
+    samples = [a_sample(SMALL, EMPTY, 200.0), a_sample(SMALL, COMPILED, 120.0), a_sample(SMALL, FOREBAY, 150.0)]
+
+    rows = [row for row in target_rows(Figures(samples), LimiterFigures(LIMITED)) if "<= 0.8" in row]
+
+    assert [("Forebay, compiled", "0.60"), ("Forebay", "0.75")] == [
+        (name.removeprefix("gateway CPU, 200-byte prompt: ").removesuffix(" / empty"), measured)
+        for name, _, measured in rows
     ]
 
 

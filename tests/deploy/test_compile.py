@@ -1,0 +1,63 @@
+"""What is compiled, and that it says nothing that mypyc reads otherwise than Python (docs/decisions/0013)."""
+
+import ast
+import runpy
+from collections import defaultdict
+from collections.abc import Iterator
+
+from tests.support.source_tree import ROOT
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+COMPILED: list[str] = runpy.run_path(str(ROOT / "deploy" / "compile.py"))["modules"](ROOT)
+
+
+def catching_several_types(tree: ast.AST) -> Iterator[str]:
+    """Names of different exceptions within one function: mypyc gives a name one type."""
+    for function in (node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)):
+        caught = defaultdict(set)
+        for node in ast.walk(function):
+            if isinstance(node, ast.ExceptHandler) and node.name and node.type is not None:
+                caught[node.name].add(ast.unparse(node.type))
+        yield from (f"{function.name}: {name}" for name, types in caught.items() if len(types) > 1)
+
+
+def assigning_what_was_read(tree: ast.AST) -> Iterator[str]:
+    """Names in a list, tuple or call that a later element assigns: mypyc looks at the earlier one only then."""
+    for node in ast.walk(tree):
+        elements = getattr(node, "elts", getattr(node, "args", ()))
+        if not isinstance(elements, list):  # the arguments of a definition
+            continue
+        read: set[str] = set()
+        for element in elements:
+            inside = list(ast.walk(element))
+            assigned = {each.target.id for each in inside if isinstance(each, ast.NamedExpr)}
+            yield from read & assigned
+            read |= {each.id for each in inside if isinstance(each, ast.Name)} - assigned
+
+
+def found(rule, text: str) -> list[str]:
+    return list(rule(ast.parse(text)))
+
+
+def test_the_request_path_is_compiled():
+    for module in ("gateway/pipeline.py", "gateway/serving/http2/connection.py", "routing/strategies/forebay.py"):
+        assert module in COMPILED
+
+
+def test_nothing_compiled_is_read_otherwise_than_python_reads_it():
+    trees = {module: ast.parse((ROOT / module).read_text()) for module in COMPILED}
+
+    assert {} == {
+        module: said
+        for module, tree in trees.items()
+        if (said := [*catching_several_types(tree), *assigning_what_was_read(tree)])
+    }
+
+
+def test_such_lines_would_be_found():
+    assert ["f: e"] == found(
+        catching_several_types,
+        "def f():\n try: g()\n except KeyError as e: raise A from e\n except ValueError as e: raise B from e",
+    )
+    assert ["chain"] == found(assigning_what_was_read, "h = [chain, *[chain := hash((chain, at)) for at in starts]]")
+    assert [] == found(assigning_what_was_read, "h = [first, *[chain := hash((chain, at)) for at in starts]]")
