@@ -13,7 +13,6 @@ import asyncio
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -81,6 +80,8 @@ class Metrics:
             "wait_seconds", "Waiting in the gateway for a pod, where one had to.", _WAIT_BUCKETS
         )
         self._waiting = self._gauge("requests_waiting", "Requests that wait in the gateway.", "livesum", "model")
+        self._redis_up: Gauge | None = None
+        self._loop_lag: Gauge | None = None
         self._endpoints = self._gauge("endpoints", "Endpoints by state.", "livemax", "model", "state")
         self._endpoint_keys: set[tuple[str, str]] = set()
 
@@ -104,16 +105,6 @@ class Metrics:
         distribution = _Distribution(histogram, buckets)
         self._tallies.append(distribution)
         return distribution
-
-    @cached_property
-    def _redis_up(self) -> Gauge:
-        """Made when first reported, so that a process that does not talk to Redis does not say 0 (lowest wins)."""
-        return self._gauge("redis_up", "Whether Redis answers.", "livemin")
-
-    @cached_property
-    def _loop_lag(self) -> Gauge:
-        window_s = LAG_BEATS * BEAT_S
-        return self._gauge("loop_lag_seconds", f"Worst delay of the event loop in {window_s:.0f} s.", "livemax")
 
     def know_models(self, models: Collection[str]) -> None:
         """Allow these model names as labels, for good: a request may outlive its model's configuration."""
@@ -178,6 +169,8 @@ class Metrics:
 
     def redis(self, up: bool) -> None:
         """Redis answered, or did not."""
+        if self._redis_up is None:  # made when first reported: who does not talk to Redis must not say 0 (lowest wins)
+            self._redis_up = self._gauge("redis_up", "Whether Redis answers.", "livemin")
         self._redis_up.set(up)
 
     def endpoints(self, counts: Mapping[tuple[str, str], int]) -> None:
@@ -193,6 +186,9 @@ class Metrics:
             due_s = clock() + BEAT_S
             await asyncio.sleep(BEAT_S)
             self._lags_s.append(max(0.0, clock() - due_s))
+            if self._loop_lag is None:
+                about = f"Worst delay of the event loop in {LAG_BEATS * BEAT_S:.0f} s."
+                self._loop_lag = self._gauge("loop_lag_seconds", about, "livemax")
             self._loop_lag.set(max(self._lags_s))
             self.flush()
 
