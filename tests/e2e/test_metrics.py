@@ -21,6 +21,9 @@ TALLIES = ("input", "output", "reserved", "refunded")
 @on("http2-metadata", "pyvoy-ext_proc")
 def test_traffic_moves_each_metric_by_what_it_was(stack: Stack):
     user = stack.user(rpm=3)
+    for _ in range(8):  # of which the length of a prompt in tokens is learned
+        stack.chat(stack.user(), max_tokens=1)
+    stack.settled()
     before = figures(stack)
 
     used = [stack.chat(user, max_tokens=tokens).json()["usage"] for tokens in (4, 5)]
