@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
+from ratelimit.told import Told
+
 T = TypeVar("T")
 
 
@@ -65,7 +67,10 @@ class Begun(Generic[T]):
             asyncio.get_running_loop().call_soon(self._go_on)
         else:
             wait._asyncio_future_blocking = False  # as a task would, to say that it has seen it
-            wait.add_done_callback(self._go_on)
+            if isinstance(wait, Told) and not wait.done():
+                wait.then = self._go_on
+            else:
+                wait.add_done_callback(self._go_on)
 
     def _go_on(self, _: object = None) -> None:
         try:

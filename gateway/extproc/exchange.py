@@ -7,7 +7,7 @@ Body modes and their rules: Envoy's external_processor.proto and Gateway API Inf
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from gateway.extproc.commands import (
     GO_ON,
@@ -58,7 +58,7 @@ NOT_SEEN, NOTHING_SEEN = RequestHeaders({}), Finish()
 PIECE_BYTES = 62_000
 """The largest body piece in full-duplex mode (proposal 004: below 64 KiB with room for framing)."""
 
-MAX_DIGITS = 18
+MAX_DIGITS: Final = 18
 """Of a content-length: every 63-bit number; Python refuses to read thousands of digits."""
 
 
@@ -73,7 +73,7 @@ class State(StrEnum):
     ENDED = "ended"  # whatever still comes is ignored
 
 
-TRANSITIONS: Mapping[tuple[State, type[Event]], str] = {
+TRANSITIONS: Final[Mapping[tuple[State, type[Event]], str]] = {
     (State.START, RequestHeaders): "_open",
     (State.START, ResponseHeaders): "_respond",  # a filter before us answered: we never saw the request
     (State.COLLECTING, RequestBody): "_collect",
@@ -96,8 +96,10 @@ TRANSITIONS: Mapping[tuple[State, type[Event]], str] = {
 }
 """Every pair not listed breaks the protocol, except that ENDED ignores everything."""
 
-COMPLETE_AT_ONCE = frozenset({BodyMode.BUFFERED, BodyMode.BUFFERED_PARTIAL})
-UNROUTABLE = frozenset({BodyMode.NONE, BodyMode.STREAMED, BodyMode.GRPC})  # headers leave before the body is known
+COMPLETE_AT_ONCE: Final = frozenset({BodyMode.BUFFERED, BodyMode.BUFFERED_PARTIAL})
+UNROUTABLE: Final = frozenset(
+    {BodyMode.NONE, BodyMode.STREAMED, BodyMode.GRPC}
+)  # headers leave before the body is known
 
 
 class Exchange:

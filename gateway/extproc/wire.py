@@ -6,6 +6,7 @@ Header values travel in `raw_value`: a `value` set on a reply may arrive empty i
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import Final
 
 from google.protobuf.message import DecodeError
 
@@ -49,22 +50,31 @@ def _varint(number: int) -> bytes:
 
 
 BODY_MODES: Mapping[int, BodyMode] = {mode.value: mode for mode in BodyMode}
-REQUEST_HEADERS, RESPONSE_HEADERS, REQUEST_BODY, RESPONSE_BODY = b"\x0a", b"\x12", b"\x1a", b"\x22"
-RESPONSE, HEADER_MUTATION, CLEAR_ROUTE_CACHE = b"\x0a", b"\x12", b"\x28\x01"
+REQUEST_HEADERS: Final = b"\x0a"
+RESPONSE_HEADERS: Final = b"\x12"
+REQUEST_BODY: Final = b"\x1a"
+RESPONSE_BODY: Final = b"\x22"
+RESPONSE: Final = b"\x0a"
+HEADER_MUTATION: Final = b"\x12"
+CLEAR_ROUTE_CACHE: Final = b"\x28\x01"
 """Tags: the phases of a ProcessingResponse, HeadersResponse.response 1 and BodyResponse.response 1, of a CommonResponse
 header_mutation 2 and, with its value, clear_route_cache 5."""
-STRUCT_FIELD, ENTRY_VALUE, TEXT_VALUE, STRUCT_VALUE, DYNAMIC_METADATA = b"\x0a", b"\x12", b"\x1a", b"\x2a", b"\x42"
+STRUCT_FIELD: Final = b"\x0a"
+ENTRY_VALUE: Final = b"\x12"
+TEXT_VALUE: Final = b"\x1a"
+STRUCT_VALUE: Final = b"\x2a"
+DYNAMIC_METADATA: Final = b"\x42"
 """Tags: Struct.fields 1, a map entry's value 2, Value.string_value 3 and struct_value 5, dynamic_metadata 8."""
-SHORT_LENGTHS = [_varint(size) for size in range(1024)]
+SHORT_LENGTHS: Final = [_varint(size) for size in range(1024)]
 """Nearly all there are: a response's metadata has some 600 bytes."""
-SHORT_ENTRY = 124
+SHORT_ENTRY: Final = 124
 """Bytes of key and text up to which an entry with its 4 bytes of tags and lengths is below 128."""
-SHORT_ENTRIES = [STRUCT_FIELD + bytes((size + 4,)) for size in range(SHORT_ENTRY)]
-SHORT_VALUES = [ENTRY_VALUE + bytes((size + 2,)) + TEXT_VALUE + bytes((size,)) for size in range(SHORT_ENTRY)]
+SHORT_ENTRIES: Final = [STRUCT_FIELD + bytes((size + 4,)) for size in range(SHORT_ENTRY)]
+SHORT_VALUES: Final = [ENTRY_VALUE + bytes((size + 2,)) + TEXT_VALUE + bytes((size,)) for size in range(SHORT_ENTRY)]
 """Tags and lengths that stand before a short entry and, in it, before its text; by bytes of key and text, of text."""
 REMEMBERED = 8192
 """Serialised pieces kept: ids come once each and push out others, limits and strategies come back (chosen)."""
-GO_ON_BYTES = pb.ProcessingResponse(
+GO_ON_BYTES: Final = pb.ProcessingResponse(
     request_headers=pb.HeadersResponse(response=pb.CommonResponse())
 ).SerializeToString()
 OVERWRITE = core.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD

@@ -5,12 +5,13 @@ Source: "gRPC over HTTP2", Length-Prefixed-Message.
 
 import struct
 from collections.abc import Iterator
+from typing import Final
 
 from gateway.serving.status import INVALID_ARGUMENT, UNIMPLEMENTED
 from gateway.settings import MAX_BODY_LIMIT_BYTES
 
 _PREFIX = struct.Struct(">BI")
-PREFIX_BYTES = _PREFIX.size
+PREFIX_BYTES: Final = 5
 MAX_MESSAGE_BYTES = 2 * MAX_BODY_LIMIT_BYTES + 1024 * 1024
 """A body arrives in one message, up to twice `body_limit_bytes` (gateway.envoy.listener); the rest is for headers."""
 

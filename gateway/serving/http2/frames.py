@@ -1,20 +1,34 @@
 """HTTP/2 frames as bytes: their layout, what a server sends, and the header blocks it sends.
 
 Source: RFC 9113 (HTTP/2), RFC 7541 (HPACK), "gRPC over HTTP2".  Pure.
-Lives here: numbers, building frames.  Not here: which frame may follow which (connection).
+Lives here: numbers, building frames.  Not here: which frame may follow which (connection).  What is `Final` is a
+number in machine code too, not looked up by name.
 """
 
 import struct
+from typing import Final
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD = struct.Struct(">HBBBI")
 """Length (16 + 8 bits), type, flags, stream."""
-HEAD_BYTES = HEAD.size
+HEAD_BYTES: Final = 9
 
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+DATA: Final = 0x0
+HEADERS: Final = 0x1
+PRIORITY: Final = 0x2
+RST_STREAM: Final = 0x3
+SETTINGS: Final = 0x4
+PUSH_PROMISE: Final = 0x5
+PING: Final = 0x6
+GOAWAY: Final = 0x7
+WINDOW_UPDATE: Final = 0x8
+CONTINUATION: Final = 0x9
 """Frame types (RFC 9113, section 6)."""
-END_STREAM = ACK = 0x1
-END_HEADERS, PADDED, HAS_PRIORITY = 0x4, 0x8, 0x20
+END_STREAM: Final = 0x1
+ACK: Final = 0x1
+END_HEADERS: Final = 0x4
+PADDED: Final = 0x8
+HAS_PRIORITY: Final = 0x20
 """Flags."""
 NO_ERROR, PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR = 0x0, 0x1, 0x3, 0x5, 0x6
 REFUSED_STREAM, CANCEL, COMPRESSION_ERROR = 0x7, 0x8, 0x9
@@ -22,7 +36,7 @@ REFUSED_STREAM, CANCEL, COMPRESSION_ERROR = 0x7, 0x8, 0x9
 HEADER_TABLE_SIZE, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 0x1, 0x3, 0x4, 0x5
 """Settings (section 6.5.2)."""
 
-MAX_WINDOW = 2**31 - 1
+MAX_WINDOW: Final = 2**31 - 1
 FIRST_WINDOW = 65_535
 """Of a connection and of each stream until settings say otherwise (section 6.9.2)."""
 LEAST_MAX_FRAME = 16_384
@@ -30,7 +44,7 @@ MOST_MAX_FRAME = 2**24 - 1
 
 NO_TABLE = b"\x20"
 """HPACK: from here on the dynamic table is empty; what we send never uses one (RFC 7541, section 6.3)."""
-GRPC_HEADERS = b"\x88\x0f\x10\x10application/grpc"
+GRPC_HEADERS: Final = b"\x88\x0f\x10\x10application/grpc"
 """:status 200 (static table 8); content-type (31) as a literal without indexing."""
 NOT_GRPC = b"\x08\x03415"
 """:status (name of 8) 415, as a literal without indexing."""
