@@ -97,9 +97,8 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], str]] = {
 """Every pair not listed breaks the protocol, except that ENDED ignores everything."""
 
 COMPLETE_AT_ONCE: Final = frozenset({BodyMode.BUFFERED, BodyMode.BUFFERED_PARTIAL})
-UNROUTABLE: Final = frozenset(
-    {BodyMode.NONE, BodyMode.STREAMED, BodyMode.GRPC}
-)  # headers leave before the body is known
+UNROUTABLE: Final = frozenset({BodyMode.NONE, BodyMode.STREAMED, BodyMode.GRPC})
+"""Headers leave before the body is known."""
 
 
 class Exchange:
