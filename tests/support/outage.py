@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import orjson
 
+from tests.support.logs import failed_tasks
 from tests.support.polling import until
 from tests.support.programs import Program, program
 
@@ -98,6 +99,7 @@ async def running_up(data: Path, *arguments: str, config: str = "") -> AsyncIter
         await up.prints("temperature")
         lines = [line.partition("=") for line in (data / "env").read_text().splitlines()]
         yield Stack(up, data, {name: value.strip('"') for name, _, value in lines})
+    assert [] == failed_tasks(data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.metrics import BEAT_S
+from tests.support.logs import failed_tasks
 from tests.support.source_tree import ROOT
 from tests.support.waiting import until
 
@@ -258,7 +259,7 @@ class Stack:
 
 @contextlib.contextmanager
 def running_stack(data: Path, **options: Any) -> Iterator[Stack]:
-    """`forebay up`, ready; afterwards it ends on SIGINT with status 0 and leaves no process behind."""
+    """`forebay up`, ready; afterwards it ends on SIGINT with status 0; no process is left and no task has failed."""
     stack = Stack(data, **options)
     try:
         stack.wait_until_ready()
@@ -268,6 +269,7 @@ def running_stack(data: Path, **options: Any) -> Iterator[Stack]:
         raise
     assert 0 == stack.end(), "\n".join(stack.lines)
     assert [] == stack.left_over()
+    assert [] == failed_tasks(data)
 
 
 def shell_variables(env: Path) -> dict[str, str]:
