@@ -72,6 +72,10 @@ def _never_leaves(_leave: Callable[[], None]) -> None:
     """Nobody would know if the client left."""
 
 
+def _unprepared(_routed: Routed) -> None:
+    """Nothing is done beforehand."""
+
+
 class Pipeline:
     """Admits requests for one worker.
 
@@ -105,14 +109,18 @@ class Pipeline:
         self._ids = itertools.count(first_id)
         self._estimators: dict[str, Estimator] = {}
 
-    async def admit(self, command: Admit, waits: Waits = _never_leaves) -> tuple[Routed, str] | Refused | Answered:
+    async def admit(
+        self, command: Admit, waits: Waits = _never_leaves, prepare: Callable[[Routed], None] = _unprepared
+    ) -> tuple[Routed, str] | Refused | Answered:
         """Reserve and pick.  Returns what goes to Envoy and the id under which the ledger knows the request.
 
         A dry run is answered instead: nothing is charged, nothing forwarded.  `waits` is told how to give a request up
-        that has to wait.
+        that has to wait; `prepare` what will go to Envoy if the limiter admits, but for what the verdict adds to it.
         """
         try:
-            return await (self._foresee(command) if _is_dry_run(command.headers) else self._admit(command, waits))
+            if _is_dry_run(command.headers):
+                return await self._foresee(command)
+            return await self._admit(command, waits, prepare)
         except RefusalError as error:
             return await self.refuse(Refuse(error, command.headers))
 
@@ -181,7 +189,7 @@ class Pipeline:
         rps = self._fleet.rps(route.model)
         return Plan(user, size, bounds, estimate, first_guess, estimator, route, strategy, rps)
 
-    async def _admit(self, command: Admit, waits: Waits) -> tuple[Routed, str]:
+    async def _admit(self, command: Admit, waits: Waits, prepare: Callable[[Routed], None]) -> tuple[Routed, str]:
         """All that the verdict does not change is done while the limiter is asked; what that refuses is taken back."""
         started_s = self._clock()
         plan = await self._plan(command)
@@ -202,6 +210,7 @@ class Pipeline:
             ticket = ticket or self._route(plan)
             opened, routed, response = self._prepared(plan, ticket, command)
             decided_s = self._clock()
+            prepare(routed)
             if judging is not None:
                 verdict, estimate = await judging
                 self._charged(plan, opened, response, admitted(plan, verdict), estimate)

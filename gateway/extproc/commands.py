@@ -110,6 +110,12 @@ class Refuse:
     headers: Mapping[str, str]  # of the request
 
 
+class MoreMetadata(NamedTuple):
+    """Dynamic metadata that belongs to the first reply of those that were prepared."""
+
+    metadata: Mapping[str, Mapping[str, str]]
+
+
 class Finish(NamedTuple):
     """The exchange is over.  What was not seen is None (in metadata mode: everything)."""
 
@@ -123,5 +129,5 @@ class Finish(NamedTuple):
 
 Command = (
     HeadersReply | BodyReply | StreamedBodyReply | TrailersReply | ImmediateReply
-    | Abort | Admit | Answer | Refuse | Finish
+    | MoreMetadata | Abort | Admit | Answer | Refuse | Finish
 )  # fmt: skip

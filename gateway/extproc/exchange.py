@@ -19,6 +19,7 @@ from gateway.extproc.commands import (
     Finish,
     HeadersReply,
     ImmediateReply,
+    MoreMetadata,
     Mutation,
     Refuse,
     Side,
@@ -40,6 +41,7 @@ from gateway.extproc.events import (
     Routed,
 )
 from gateway.extproc.response import ResponseReader, untrusted
+from gateway.names import RESPONSE_NAMESPACE
 from gateway.openai.errors import (
     BadRequestError,
     BodyTooLargeError,
@@ -119,6 +121,7 @@ class Exchange:
         self._body = b""  # what is forwarded, until it is
         self._injected = False  # the body is not the client's any more: it asks for usage
         self._routed: Routed | None = None
+        self._prepared: Routed | None = None
         self._response: ResponseReader | None = None
 
     def step(self, event: Event) -> list[Command]:
@@ -183,15 +186,29 @@ class Exchange:
         self.state = State.ADMITTING
         return [Admit(request, headers, self._headers.subset)]
 
+    def prepare(self, event: Routed) -> list[Command]:
+        """What will go out if `event` comes to pass, but for RESPONSE_NAMESPACE, which may still change.
+
+        Then `step(event)` returns the rest.  Precondition: ADMITTING, and not prepared before.
+        """
+        early = {name: texts for name, texts in event.metadata.items() if name != RESPONSE_NAMESPACE}
+        self._prepared = event
+        return self._forwarding(event, early)
+
     def _forward(self, event: Routed) -> list[Command]:
         self._routed = event
         self.state = State.FORWARDED
+        if event is self._prepared:
+            return [MoreMetadata({RESPONSE_NAMESPACE: event.metadata[RESPONSE_NAMESPACE]})]
+        return self._forwarding(event, event.metadata)
+
+    def _forwarding(self, event: Routed, metadata: Mapping[str, Mapping[str, str]]) -> list[Command]:
         body, self._body = self._body, b""
         request_headers = dict(event.request_headers)
         if self._injected:
             request_headers["content-length"] = str(len(body))
         removed = untrusted(self._headers.headers, request_headers)
-        mutation = Mutation(request_headers, (*removed, *event.withheld), event.metadata)
+        mutation = Mutation(request_headers, (*removed, *event.withheld), metadata)
         trailers: list[Command] = [TrailersReply(Side.REQUEST)] if self._trailers else []
         if self._headers.request_mode is BodyMode.FULL_DUPLEX_STREAMED:
             pieces = _pieces(Side.REQUEST, body, end_of_stream=not self._trailers)

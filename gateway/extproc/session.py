@@ -33,6 +33,7 @@ class Session:
         self._ledger = ledger
         self._id: str | None = None  # set once the ledger knows it
         self._leave: Callable[[], None] | None = None  # gives up a request that waits
+        self._ready: list[bytes] = []  # prepared while the verdict is awaited
 
     @property
     def ended(self) -> bool:
@@ -61,12 +62,19 @@ class Session:
         elif isinstance(command, Refuse):
             event = await self._pipeline.refuse(command)
         else:
-            admission = await self._pipeline.admit(command, self._waits)
+            admission = await self._pipeline.admit(command, self._waits, self._prepare)
             if isinstance(admission, (Refused, Answered)):
                 event = admission
             else:
                 event, self._id = admission
+                if self._ready:
+                    (rest,) = self._performed(self._exchange.step(event))
+                    return [self._ready[0] + rest, *self._ready[1:]]
         return self._performed(self._exchange.step(event))
+
+    def _prepare(self, routed: Routed) -> None:
+        """What is certain goes into bytes while the verdict is awaited; the rest of a message may follow it."""
+        self._ready = self._performed(self._exchange.prepare(routed))
 
     def _performed(self, commands: Sequence[Command]) -> list[bytes]:
         replies = []
