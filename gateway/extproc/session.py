@@ -67,9 +67,11 @@ class Session:
                 event = admission
             else:
                 event, self._id = admission
-                if self._ready:
+                # Let go of: a whole body may be in it, and the session lives as long as the answer.
+                ready, self._ready = self._ready, []
+                if ready:
                     (rest,) = self._performed(self._exchange.step(event))
-                    return [self._ready[0] + rest, *self._ready[1:]]
+                    return [ready[0] + rest, *ready[1:]]
         return self._performed(self._exchange.step(event))
 
     def _prepare(self, routed: Routed) -> None:

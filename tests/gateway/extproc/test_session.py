@@ -1,5 +1,7 @@
 """One exchange performed, in memory: bytes in, bytes out, counts back to zero."""
 
+import gc
+
 import orjson
 import pytest
 
@@ -114,3 +116,16 @@ async def test_nonsense_is_a_protocol_error(message: bytes):
     _, session = a_session()
     with pytest.raises(ProtocolError):
         await session.feed(message)
+
+
+async def test_a_body_that_was_sent_on_is_not_held_as_long_as_its_answer_runs():
+    _, session = a_session()
+    await session.feed(request_headers())
+    text = "held? " * 1_000
+    asked = {"model": "m", "stream": True, "messages": [{"role": "user", "content": text}]}
+    replies = await session.feed(request_body(asked))
+    assert len(replies[0]) > len(text)  # it asks for usage now, so that the whole body goes back to Envoy
+
+    held = [each for each in gc.get_referents(session, session._exchange) if isinstance(each, bytes | list)]
+
+    assert [] == [each for each in held if each and (isinstance(each, list) or len(each) > 1000)]
