@@ -22,8 +22,8 @@ from gateway.openai.usage import Usage
 from gateway.settings import LimitSettings
 from gateway.settlement import Estimate, Seen
 from ratelimit.memory import MemoryLimiter
-from routing.blocks import BLOCK_BYTES, FIRST_BYTES, block_hashes
-from routing.prefix import PrefixIndex
+from routing.prefix.blocks import BLOCK_BYTES, FIRST_BYTES, block_hashes
+from routing.prefix.index import PrefixIndex
 from routing.table import STRATEGIES
 from routing.types import RouteRequest
 
@@ -31,7 +31,7 @@ INDEXED_BLOCKS = 10_000_000
 BLOCKS_PER_PROMPT = 100
 CACHES = 100
 _MASK = (1 << 60) - 1
-"""As routing.blocks has it: other ints take more memory."""
+"""As routing.prefix.blocks has it: other ints take more memory."""
 
 PODS = 8
 RATE = 20

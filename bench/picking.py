@@ -13,7 +13,7 @@ from statistics import median
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.fleet import Fleet
 from gateway.settings import RoutingSettings
-from routing.blocks import block_hashes
+from routing.prefix.blocks import block_hashes
 from routing.strategy import Finished
 from routing.types import Endpoint, RouteRequest
 

@@ -17,7 +17,7 @@ from gateway.pod import RAMP_S, Pod, PodState
 from gateway.scrape.readings import Readings
 from routing import table
 from routing.mixture import Mixture
-from routing.prefix import Cache, Match, PrefixIndex
+from routing.prefix.index import Cache, Match, PrefixIndex
 from routing.strategy import Strategy, Tools
 from routing.types import Endpoint, RouteRequest, Signal
 

@@ -16,11 +16,11 @@ from gateway.pod import Identity, Pod, PodState, identity
 from gateway.scrape.readings import Readings
 from gateway.settings import RoutingSettings
 from routing import filters, overload, table
-from routing.load import Work
 from routing.mixture import Mixture
 from routing.overload import Outlook
-from routing.prefix import PrefixIndex
-from routing.speed import Speed
+from routing.pods.load import Work
+from routing.pods.speed import Speed
+from routing.prefix.index import PrefixIndex
 from routing.strategy import Finished, Strategy, Tools
 from routing.types import Decision, Endpoint, NoCandidateError, NoCandidateReason, PodId, Rng, RouteRequest, Slo
 

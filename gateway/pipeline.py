@@ -52,7 +52,7 @@ from ratelimit.limits import (
     Reservation,
     Usage,
 )
-from routing.blocks import BLOCK_BYTES, SHORT, block_hashes
+from routing.prefix.blocks import BLOCK_BYTES, SHORT, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest

@@ -9,9 +9,9 @@ from enum import StrEnum
 from math import inf
 
 from gateway.scrape.readings import NOTHING, Readings
-from routing.load import Load
-from routing.prefix import Cache
-from routing.speed import Speed
+from routing.pods.load import Load
+from routing.pods.speed import Speed
+from routing.prefix.index import Cache
 from routing.types import Endpoint, PodId, Signal
 
 RAMP_S = 30.0

@@ -18,8 +18,8 @@ from gateway.fleet import Fleet
 from gateway.late_binding import LateBinding, Tell, Waiting
 from gateway.scrape.readings import Readings
 from gateway.settings import LimitSettings, RoutingSettings, ScrapeSettings
+from routing.pods.sums import Sums
 from routing.strategies.forebay import Forebay
-from routing.sums import Sums
 from routing.types import Endpoint, NoCandidateError, PodId, RouteRequest, Signal
 from simulator import assignments, report, traces, yardsticks
 from simulator.admission import Admission, dealt, parse_users

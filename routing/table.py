@@ -7,10 +7,10 @@ Lives here: the one table; nothing registers itself by being imported.  Not here
 from collections.abc import Mapping
 
 from routing.mixture import MOST_WEIGHT, Share, parse_mixture
-from routing.strategies.chance import PowerOfTwo, RandomChoice
-from routing.strategies.counts import LeastBusyTime, LeastLatency, LeastLoad, LeastRequest, Throughput
 from routing.strategies.forebay import Forebay
+from routing.strategies.own_counts import LeastBusyTime, LeastLatency, LeastLoad, LeastRequest, Throughput
 from routing.strategies.prefixes import PrefixCache, PrefixCacheAndLoad, PrefixCachePreble
+from routing.strategies.random_choice import PowerOfTwo, RandomChoice
 from routing.strategies.session_affinity import SessionAffinity
 from routing.strategies.signals import LeastGpuCache, LeastKvCache, LeastUtilization
 from routing.strategies.vtc_basic import VtcBasic

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeVar
 
-from routing.prefix import NO_MATCH, Cache, Match
+from routing.pods.speed import Speed
+from routing.prefix.index import NO_MATCH, Cache, Match
 from routing.selectors import Selector
-from routing.speed import Speed
 
 T = TypeVar("T")
 

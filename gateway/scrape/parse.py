@@ -10,7 +10,7 @@ from math import inf
 from typing import NamedTuple
 
 from gateway.scrape.readings import Readings
-from routing.sums import Sums
+from routing.pods.sums import Sums
 from routing.types import Signal
 
 

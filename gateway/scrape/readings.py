@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from routing.sums import NO_SUMS, Sums
+from routing.pods.sums import NO_SUMS, Sums
 from routing.types import Signal
 
 

@@ -2,8 +2,8 @@
 
     score = wait + ALPHA x prefill + regret + crowd
 
-Lives here: the score.  Not here: what a pod holds (routing.prefix), how fast it is (routing.speed), what it was sent
-(routing.load).
+Lives here: the score.  Not here: what a pod holds (routing.prefix.index), how fast it is (routing.pods.speed), what it
+was sent (routing.pods.load).
 
 *wait*: until the prompts sent before are computed and a LoRA adapter is at hand.  *prefill*: of what the pod does not
 hold; it counts twice because it takes the pod's time and cache from others too.  *regret*: the seconds to compute again
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from math import ceil
 from typing import ClassVar
 
+from routing.pods.speed import Speed
 from routing.scoring import Scoring
-from routing.speed import Speed
 from routing.strategy import Tools
 from routing.types import Candidates, PodView, RouteRequest, Scored
 

@@ -1,6 +1,6 @@
 """Strategies that look for the pod that holds most of the prompt already.
 
-Lives here: what a held prefix weighs against load.  Not here: who holds what (routing.prefix).
+Lives here: what a held prefix weighs against load.  Not here: who holds what (routing.prefix.index).
 """
 
 from typing import ClassVar

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.pod import Pod
 from gateway.scrape.readings import Readings
-from routing.prefix import PrefixIndex
+from routing.prefix.index import PrefixIndex
 from routing.strategy import Finished, Strategy, Tools
 from routing.table import STRATEGIES, build
 from routing.types import Decision, RouteRequest, Signal

@@ -10,7 +10,7 @@ from gateway.pod import PodState
 from gateway.settings import RoutingSettings
 from routing import table
 from routing.selectors import parse_selector
-from routing.strategies.chance import RandomChoice
+from routing.strategies.random_choice import RandomChoice
 from routing.strategy import Finished
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateReason, RouteRequest

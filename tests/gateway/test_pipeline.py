@@ -13,7 +13,7 @@ from gateway.openai.paths import Operation
 from gateway.settings import LimitSettings, RoutingSettings, Settings
 from ratelimit.limits import Charge, Rates, User, Verdict
 from ratelimit.memory import MemoryLimiter
-from routing.load import Work
+from routing.pods.load import Work
 from tests.support.pods import MODEL
 from tests.support.shop import AwayLimiter, Shop, refused, routed
 

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.pod import Pod
 from gateway.scrape.readings import Readings
-from routing.load import Work
 from routing.overload import FULL_S, LATE_S, OWED_S, closed_s, open_pods, outlook
+from routing.pods.load import Work
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo
 from tests.support.choosing import REQUEST
 from tests.support.pods import pods_with

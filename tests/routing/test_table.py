@@ -6,7 +6,7 @@ import re
 import pytest
 
 from routing.mixture import Share
-from routing.strategies.counts import LeastRequest
+from routing.strategies.own_counts import LeastRequest
 from routing.strategy import Tools
 from routing.table import STRATEGIES, UnknownStrategyError, build, known, parse_header, shares
 from tests.support.source_tree import ROOT

@@ -8,7 +8,7 @@ from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.fleet import Fleet
 from gateway.pod import Pod
 from gateway.settings import RoutingSettings
-from routing.prefix import PrefixIndex
+from routing.prefix.index import PrefixIndex
 from routing.types import Endpoint, NoCandidateError, NoCandidateReason
 
 MODEL = "m"

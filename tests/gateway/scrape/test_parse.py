@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.scrape.parse import ENGINES, parse
 from gateway.scrape.readings import Readings
-from routing.sums import NO_SUMS, Sums
+from routing.pods.sums import NO_SUMS, Sums
 from routing.types import Signal
 
 RECORDINGS = Path(__file__).parent / "recordings"

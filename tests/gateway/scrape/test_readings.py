@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.scrape.readings import NOTHING, Readings
-from routing.sums import Sums
+from routing.pods.sums import Sums
 
 MANY, FEW = Sums(prompt_tokens=10), Sums(prompt_tokens=3)
 

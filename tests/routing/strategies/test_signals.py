@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.scrape.readings import Readings
-from routing.load import Work
+from routing.pods.load import Work
 from routing.types import Signal
 from tests.support.choosing import decided, picked
 from tests.support.pods import pods_with

@@ -4,9 +4,19 @@ from math import inf
 
 import pytest
 
-from routing.load import FEW_OUTPUTS, ITL_AIM, LEAST_LOOK_S, LEAST_SHARE, MOST_SHARE, RESPONSE_S, WINDOW_S, Load, Work
-from routing.speed import FIRST_GUESS, Speed
-from routing.sums import Sums
+from routing.pods.load import (
+    FEW_OUTPUTS,
+    ITL_AIM,
+    LEAST_LOOK_S,
+    LEAST_SHARE,
+    MOST_SHARE,
+    RESPONSE_S,
+    WINDOW_S,
+    Load,
+    Work,
+)
+from routing.pods.speed import FIRST_GUESS, Speed
+from routing.pods.sums import Sums
 
 
 def known() -> Speed:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from routing.speed import FIRST_GUESS, KNOWN, TRUST, Speed
+from routing.pods.speed import FIRST_GUESS, KNOWN, TRUST, Speed
 
 TRUE = (0.015, 2e-5, 0.008)
 RNG_SEED = 3

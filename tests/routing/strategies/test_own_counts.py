@@ -2,7 +2,7 @@
 
 import pytest
 
-from routing.load import Work
+from routing.pods.load import Work
 from tests.support.choosing import decided, picked
 from tests.support.pods import pods_with
 

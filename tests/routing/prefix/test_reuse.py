@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from routing.reuse import FOLLOWED, SAMPLE, Reuse
+from routing.prefix.reuse import FOLLOWED, SAMPLE, Reuse
 
 
 def test_a_block_that_nobody_knows_about_is_worth_keeping() -> None:

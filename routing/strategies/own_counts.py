@@ -1,6 +1,6 @@
 """Strategies that read one count of the gateway's own: the pod where it is lowest.
 
-Lives here: which count.  Not here: counting (routing.load), the choice (routing.scoring).
+Lives here: which count.  Not here: counting (routing.pods.load), the choice (routing.scoring).
 """
 
 from operator import attrgetter

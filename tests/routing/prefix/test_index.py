@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.prefix import NO_MATCH, SLACK, Cache, Match, PrefixIndex
+from routing.prefix.index import NO_MATCH, SLACK, Cache, Match, PrefixIndex
 
 
 def holders(index: PrefixIndex, blocks: Sequence[int], *caches: Cache) -> list[int]:

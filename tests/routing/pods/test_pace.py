@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from routing.pace import LOOKS, Pace
+from routing.pods.pace import LOOKS, Pace
 
 
 def paced(*looks: tuple[float, float]) -> Pace:

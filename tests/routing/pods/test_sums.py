@@ -2,7 +2,7 @@
 
 import pytest
 
-from routing.sums import NO_SUMS, Sums
+from routing.pods.sums import NO_SUMS, Sums
 
 BEFORE = Sums(gaps_s=1.0, gaps=10, firsts_s=2.0, firsts=4, prompt_tokens=100, cached_tokens=50)
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from routing.reuse import Reuse
+from routing.prefix.reuse import Reuse
 
 SLACK = 1024
 """Entries that a pod's records may hold beyond twice its blocks before repeated ones are taken out (chosen)."""

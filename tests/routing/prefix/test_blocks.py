@@ -2,7 +2,7 @@
 
 import pytest
 
-from routing.blocks import BLOCK_BYTES, FIRST_BYTES, block_hashes
+from routing.prefix.blocks import BLOCK_BYTES, FIRST_BYTES, block_hashes
 
 PROMPT = bytes(range(256)) * 8
 

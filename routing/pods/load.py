@@ -6,10 +6,10 @@ Sums over a window fade: what lies `window_s` back counts 1/e.
 
 from math import exp, inf
 
-from routing.pace import Pace
-from routing.prefix import Record
-from routing.speed import Speed
-from routing.sums import NO_SUMS, Sums
+from routing.pods.pace import Pace
+from routing.pods.speed import Speed
+from routing.pods.sums import NO_SUMS, Sums
+from routing.prefix.index import Record
 
 WINDOW_S = 60.0
 """Of busy time and processed tokens (chosen: that of the limits; longer than most answers)."""
