@@ -16,11 +16,11 @@ from redis.asyncio import Redis
 
 from bench.processes import cpu_seconds, free_port, running
 from bench.variants import REDIS, redis_argv
-from ratelimit import redis_limiter
-from ratelimit.coalescer import Argument, Script
+from ratelimit.accounts.users import UserStore
 from ratelimit.limits import Admitted, Charge, User
-from ratelimit.redis_limiter import RedisLimiter, user_key, window_key
-from ratelimit.users import UserStore
+from ratelimit.redis import limiter as redis_limiter
+from ratelimit.redis.batching import Argument, Script
+from ratelimit.redis.limiter import RedisLimiter, user_key, window_key
 
 COALESCED, APART, PLAIN = "Forebay", "Forebay, not coalesced", "two plain evalsha"
 AT_ONCE = (1, 32)

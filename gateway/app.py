@@ -36,12 +36,12 @@ from gateway.scrape.poller import HttpFetch, Poller
 from gateway.serving.service import Service
 from gateway.settings import Settings
 from gateway.turn import Alarm
-from ratelimit.keyring import KeyRing
-from ratelimit.keys import KeyStore
+from ratelimit.accounts.keyring import KeyRing
+from ratelimit.accounts.keys import KeyStore
+from ratelimit.accounts.users import UserStore, UserStoreUnavailableError
+from ratelimit.fallback import ShadowLimiter
 from ratelimit.limits import LimiterUnavailableError
-from ratelimit.redis_limiter import RedisLimiter
-from ratelimit.shadow import ShadowLimiter
-from ratelimit.users import UserStore, UserStoreUnavailableError
+from ratelimit.redis.limiter import RedisLimiter
 from routing.table import STRATEGIES
 
 log = structlog.get_logger("app")

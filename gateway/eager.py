@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
-from ratelimit.told import Told
+from ratelimit.redis.callback_future import Told
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from ratelimit.limits import (
     Verdict,
     uncounted,
 )
-from ratelimit.plan import KEEP_S, SECOND, Obstacle, Window, fits, quotas, refused
+from ratelimit.window import KEEP_S, SECOND, Obstacle, Window, fits, quotas, refused
 
 _USER_KINDS = (LimitKind.RPM, LimitKind.TPM)
 _MODEL_KINDS = (LimitKind.MODEL_RPM, LimitKind.MODEL_TPM)

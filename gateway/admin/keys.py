@@ -1,6 +1,6 @@
 """The admin calls about API keys.
 
-Lives here: their bodies and answers, and what they need of a store.  Not here: how keys are kept (ratelimit.keys).
+Lives here: their bodies and answers, and what they need of a store.  Not here: how keys are kept (ratelimit.accounts).
 """
 
 from http import HTTPStatus
@@ -13,11 +13,11 @@ from starlette.responses import Response
 from gateway.admin.bodies import JsonRoute, Name
 from gateway.admin.problems import REFUSALS, missing_user, problem
 from gateway.admin.users import Users
-from ratelimit.keys import Key
+from ratelimit.accounts.keys import Key
 
 
 class Keys(Protocol):
-    """Stored keys; ratelimit.keys has them in Redis.  Every method may raise the store's unavailability error."""
+    """Stored keys; `ratelimit.accounts.keys` has them in Redis.  Every method may raise the unavailability error."""
 
     async def create(self, user: str, name: str) -> tuple[str, Key]:
         """A new key, which is told only here, and its record."""

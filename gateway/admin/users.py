@@ -1,4 +1,4 @@
-"""What the admin interface needs of the store of users; ratelimit.users implements it on Redis."""
+"""What the admin interface needs of the store of users; ratelimit.accounts.users implements it on Redis."""
 
 from typing import Protocol
 

@@ -16,7 +16,7 @@ IO = frozenset({"asyncio", "time", "random", "os", "logging", "socket", "redis",
 PURE = (
     "routing",
     "ratelimit.limits",
-    "ratelimit.plan",
+    "ratelimit.window",
     "gateway.extproc.commands",
     "gateway.extproc.events",
     "gateway.extproc.exchange",

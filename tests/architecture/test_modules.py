@@ -15,7 +15,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "gateway/serving/variables.py": "names only",
     "gateway/discovery/rounds.py": "half of a checker; tests/gateway/discovery/test_health.py runs it",
     "simulator/core/sequence.py": "values only; tests/simulator/core/test_engine.py moves them on",
-    "ratelimit/told.py": "half of a promise; test_coalescer.py and tests/gateway/test_eager.py hold it",
+    "ratelimit/redis/callback_future.py": "half of a promise; tests/ratelimit/redis/test_batching.py holds it",
     "ratelimit/limits.py": "the seam; tests/contract runs every implementation of it",
 }
 """Module -> why it has no test file of its own."""

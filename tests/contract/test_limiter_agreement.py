@@ -20,10 +20,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ratelimit.leases import LEASE_S
 from ratelimit.limits import WINDOW_S, Admitted, Charge, Quota, Rates, Reservation, Usage, User
 from ratelimit.memory import MemoryLimiter
-from ratelimit.redis_limiter import RedisLimiter, window_key
+from ratelimit.redis.leases import LEASE_S
+from ratelimit.redis.limiter import RedisLimiter, window_key
 from tests.support.limiters import TIMEOUT_S, World
 from tests.support.redis import RedisServer, redis_server
 

@@ -5,7 +5,7 @@ import weakref
 import pytest
 
 from gateway.eager import begin
-from ratelimit.told import Told
+from ratelimit.redis.callback_future import Told
 
 
 async def test_what_comes_before_the_first_wait_has_happened_when_begin_returns():

@@ -7,7 +7,7 @@ import httpx
 
 from gateway.admin.app import create_admin_app
 from gateway.http import operation_routes
-from ratelimit.keys import Key
+from ratelimit.accounts.keys import Key
 from ratelimit.limits import Charge, LimiterUnavailableError, Reservation, UnknownUser, Usage, User, Verdict
 
 

@@ -10,9 +10,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from ratelimit.fallback import ShadowLimiter
 from ratelimit.limits import Admitted, Charge, User
-from ratelimit.redis_limiter import RedisLimiter
-from ratelimit.shadow import ShadowLimiter
+from ratelimit.redis.limiter import RedisLimiter
 from tests.support.limiters import put_user
 from tests.support.naive_limits import CheckThenIncrement, FixedWindow
 from tests.support.redis import RedisServer

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ratelimit.limits import Admitted, Charge, Limiter, Refused, User, Verdict
 from ratelimit.memory import MemoryLimiter
-from ratelimit.redis_limiter import RedisLimiter, user_key
+from ratelimit.redis.limiter import RedisLimiter, user_key
 from tests.support.redis import RedisServer
 
 T0_S = 1_700_000_000.0

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ratelimit.users import availability, store_client
+from ratelimit.accounts.users import availability, store_client
 
 KEY_PREFIX = "fby-"
 """By which people and secret scanners recognise a key."""

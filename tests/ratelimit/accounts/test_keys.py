@@ -2,8 +2,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ratelimit.keys import KEY_LENGTH, KEY_PREFIX, Key, KeyStore
-from ratelimit.users import UserStoreUnavailableError
+from ratelimit.accounts.keys import KEY_LENGTH, KEY_PREFIX, Key, KeyStore
+from ratelimit.accounts.users import UserStoreUnavailableError
 from tests.support.redis import RedisServer
 
 

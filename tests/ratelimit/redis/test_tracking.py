@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 import pytest
 import uvloop
 
-from ratelimit import tracking as tracking_module
-from ratelimit.tracking import Tracking
+from ratelimit.redis import tracking as tracking_module
+from ratelimit.redis.tracking import Tracking
 from tests.support.polling import until
 from tests.support.redis import RedisServer
 

@@ -16,9 +16,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 
-from ratelimit.cluster import ClusterCalls
-from ratelimit.coalescer import Argument, Coalescer, NotSentError, Reply, Script
-from ratelimit.leases import RENEW_S, Leases
 from ratelimit.limits import (
     UNCOUNTED_SLOT,
     UNLIMITED,
@@ -37,9 +34,12 @@ from ratelimit.limits import (
     Verdict,
     uncounted,
 )
-from ratelimit.plan import Obstacle, leaves_in_s, refused
-from ratelimit.refusals import Refusals
-from ratelimit.tracking import Tracking
+from ratelimit.redis.batching import Argument, Coalescer, NotSentError, Reply, Script
+from ratelimit.redis.cluster import ClusterCalls
+from ratelimit.redis.leases import RENEW_S, Leases
+from ratelimit.redis.refusals import Refusals
+from ratelimit.redis.tracking import Tracking
+from ratelimit.window import Obstacle, leaves_in_s, refused
 
 USER_KEY_PREFIX = "aibrix-users/"
 """Contracts section 2."""
@@ -59,7 +59,7 @@ _USERS, _MODELS = slice(5, 11), slice(11, 17)  # where a reply shows the user's 
 
 
 def _script(*names: str) -> Script:
-    folder = resources.files("ratelimit") / "lua"
+    folder = resources.files("ratelimit.redis") / "lua"
     return Script.of("\n".join((folder / f"{name}.lua").read_text() for name in names))
 
 
@@ -68,8 +68,8 @@ _SETTLE = _script("settle")
 _USAGE = _script("window", "usage")
 _ABSORB = _script("window", "absorb")
 _LEASE = _script("window", "lease")
-_BEAT = _script("window", "beat")
-_SECOND = _script("window", "second")
+_HEARTBEAT = _script("window", "heartbeat")
+_MODEL_RPS = _script("window", "model_rps")
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -100,7 +100,7 @@ class RedisLimiter:
     def __init__(
         self, url: str, timeout_s: float, clock: Callable[[], float] | None = None, *, cluster: bool = False
     ) -> None:
-        scripts = (_RESERVE, _SETTLE, _USAGE, _ABSORB, _LEASE, _BEAT, _SECOND)
+        scripts = (_RESERVE, _SETTLE, _USAGE, _ABSORB, _LEASE, _HEARTBEAT, _MODEL_RPS)
         self._calls = ClusterCalls(url, scripts, timeout_s) if cluster else Coalescer(url, scripts, timeout_s)
         self._cluster = cluster
         self._clock = clock
@@ -232,7 +232,7 @@ class RedisLimiter:
 
     async def beat(self) -> None:
         """Say that this replica lives, and learn how many do."""
-        first, count = await self._calls.call(_BEAT, (REPLICAS_KEY,), (self._time(), self._replica))
+        first, count = await self._calls.call(_HEARTBEAT, (REPLICAS_KEY,), (self._time(), self._replica))
         self.share = (first, count)
 
     def renew(self) -> None:
@@ -264,7 +264,7 @@ class RedisLimiter:
         if charge.rps is None:
             return uncounted(charge), UNCOUNTED_SLOT
         arguments = (self._time(), charge.rps, 1 if takes else 0)
-        status, *obstacle = await self._calls.call(_SECOND, (model_key(charge.model),), arguments)
+        status, *obstacle = await self._calls.call(_MODEL_RPS, (model_key(charge.model),), arguments)
         if status == _REFUSED:
             return refused(_obstacles(obstacle), (UNLIMITED, UNLIMITED), None, None), UNCOUNTED_SLOT
         return uncounted(charge), obstacle[0]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from ratelimit import coalescer as coalescer_module
-from ratelimit.coalescer import Coalescer, NotSentError, Script
 from ratelimit.limits import LimiterUnavailableError
+from ratelimit.redis import batching as coalescer_module
+from ratelimit.redis.batching import Coalescer, NotSentError, Script
 from tests.support.redis import RedisServer
 
 ECHO = Script.of("return {tonumber(ARGV[1])}")

@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
 from ratelimit.limits import MalformedUserError, Rates, User
-from ratelimit.redis_limiter import MAX_LIMIT, USER_KEY_PREFIX, user_key
+from ratelimit.redis.limiter import MAX_LIMIT, USER_KEY_PREFIX, user_key
 
 _REPLACE = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end redis.call('SET', KEYS[1], ARGV[2]) return 1"
 """Unless somebody else was faster."""

@@ -1,5 +1,5 @@
 from ratelimit.limits import Admitted, LimitKind, Quota, Rates, Refused, Reservation, User
-from ratelimit.plan import SECOND, Window, leaves_in_s, quotas, refused
+from ratelimit.window import SECOND, Window, leaves_in_s, quotas, refused
 
 T = 1_700_000_000.0
 KINDS = (LimitKind.RPM, LimitKind.TPM)

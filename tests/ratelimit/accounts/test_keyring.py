@@ -4,9 +4,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ratelimit import keyring as keyring_module
-from ratelimit.keyring import KeyRing
-from ratelimit.keys import KeyStore
+from ratelimit.accounts import keyring as keyring_module
+from ratelimit.accounts.keyring import KeyRing
+from ratelimit.accounts.keys import KeyStore
 from ratelimit.limits import LimiterUnavailableError
 from tests.support.redis import RedisServer
 

@@ -19,7 +19,6 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
-from ratelimit.coalescer import NotSentError, Reply
 from ratelimit.limits import (
     UNCOUNTED_SLOT,
     Admitted,
@@ -38,7 +37,8 @@ from ratelimit.limits import (
     uncounted,
 )
 from ratelimit.memory import MemoryLimiter
-from ratelimit.plan import KEEP_S, LIVE_S, leaves_in_s, slot_of
+from ratelimit.redis.batching import NotSentError, Reply
+from ratelimit.window import KEEP_S, LIVE_S, leaves_in_s, slot_of
 
 WhenAway = Literal["shadow", "deny", "allow"]
 

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.crc import key_slot
 
-from ratelimit.keyring import KeyRing
-from ratelimit.keys import KeyStore
+from ratelimit.accounts.keyring import KeyRing
+from ratelimit.accounts.keys import KeyStore
+from ratelimit.accounts.users import UserStore
+from ratelimit.fallback import ShadowLimiter
 from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, LimitKind, Rates, Refused, User
-from ratelimit.redis_limiter import RedisLimiter, model_key, user_key, window_key
-from ratelimit.shadow import ShadowLimiter
-from ratelimit.users import UserStore
+from ratelimit.redis.limiter import RedisLimiter, model_key, user_key, window_key
 from tests.support.limiters import admit, refuse, used
 from tests.support.polling import until
 from tests.support.redis_cluster import RedisCluster, redis_cluster

@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from ratelimit.limits import LimiterUnavailableError
-from ratelimit.told import Told
+from ratelimit.redis.callback_future import Told
 
 PROBE_EVERY_S = 0.2
 """Between two attempts to reach a Redis that is away; calls fail at once meanwhile.  Chosen: back well under 1 s."""

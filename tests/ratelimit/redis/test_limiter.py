@@ -5,7 +5,7 @@ import pytest
 from redis.crc import key_slot
 
 from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, MalformedUserError, Rates, User
-from ratelimit.redis_limiter import model_key, user_key, window_key
+from ratelimit.redis.limiter import model_key, user_key, window_key
 from tests.support.limiters import Clock, a_redis_limiter, admit, put_user, refuse, used
 from tests.support.redis import RedisServer
 

@@ -1,4 +1,4 @@
-from ratelimit.leases import Leases
+from ratelimit.redis.leases import Leases
 
 
 def test_places_are_renewed_as_they_are_and_forgotten_once_told_that_there_are_none():

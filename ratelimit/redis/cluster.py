@@ -17,7 +17,15 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from ratelimit.coalescer import PROBE_EVERY_S, Argument, Coalescer, MovedElsewhereError, NotSentError, Reply, Script
+from ratelimit.redis.batching import (
+    PROBE_EVERY_S,
+    Argument,
+    Coalescer,
+    MovedElsewhereError,
+    NotSentError,
+    Reply,
+    Script,
+)
 
 
 class ClusterCalls:

@@ -4,7 +4,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ratelimit import shadow as shadow_module
+from ratelimit import fallback as shadow_module
+from ratelimit.fallback import ShadowLimiter, WhenAway
 from ratelimit.limits import (
     Admitted,
     Charge,
@@ -16,8 +17,7 @@ from ratelimit.limits import (
     UnknownUser,
     User,
 )
-from ratelimit.redis_limiter import RedisLimiter, user_key, window_key
-from ratelimit.shadow import ShadowLimiter, WhenAway
+from ratelimit.redis.limiter import RedisLimiter, user_key, window_key
 from tests.support.limiters import a_redis_limiter, admit, put_user, refuse, used
 from tests.support.redis import RedisServer
 

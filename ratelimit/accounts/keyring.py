@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from ratelimit.cluster import ClusterCalls
-from ratelimit.coalescer import Coalescer, Script
-from ratelimit.keys import EPOCH, HOLDERS, KEY_LENGTH, KEY_PREFIX, digest_of
+from ratelimit.accounts.keys import EPOCH, HOLDERS, KEY_LENGTH, KEY_PREFIX, digest_of
 from ratelimit.limits import LimiterUnavailableError
+from ratelimit.redis.batching import Coalescer, Script
+from ratelimit.redis.cluster import ClusterCalls
 
 POLL_S = 0.5
 """With the time of one answer, how late a revocation binds.  Chosen: two tiny calls a second for each worker."""
@@ -21,7 +21,7 @@ POLL_S = 0.5
 MAX_KEYS = 100_000
 """Keys remembered, the ones first seen last.  Chosen: about 25 MB."""
 
-_HOLDER = Script.of((resources.files("ratelimit") / "lua" / "holder.lua").read_text())
+_KEY_OWNER = Script.of((resources.files("ratelimit.redis") / "lua" / "key_owner.lua").read_text())
 
 
 class KeyRing:
@@ -31,7 +31,7 @@ class KeyRing:
     """
 
     def __init__(self, url: str, timeout_s: float, *, cluster: bool = False) -> None:
-        self._calls = (ClusterCalls if cluster else Coalescer)(url, (_HOLDER,), timeout_s)
+        self._calls = (ClusterCalls if cluster else Coalescer)(url, (_KEY_OWNER,), timeout_s)
         self._holders: dict[str, str] = {}  # digest -> user, the longest known first
         self._epoch: int | None = None  # None = nothing may be remembered yet
 
@@ -76,4 +76,4 @@ class KeyRing:
         await self._calls.aclose()
 
     async def _ask(self, digest: str) -> Sequence[Any]:
-        return await self._calls.call(_HOLDER, (HOLDERS, EPOCH), (digest,))
+        return await self._calls.call(_KEY_OWNER, (HOLDERS, EPOCH), (digest,))

@@ -1,13 +1,13 @@
--- Windows, as ratelimit/plan.py describes them.  Prepended to the scripts that read them.
+-- Windows, as ratelimit/window.py describes them.  Prepended to the scripts that read them.
 --
 -- A hash: `newest` and `oldest` slot, `requests` and `tokens` summed over all slots stored, for each slot
 -- r<slot> and t<slot>, and for each replica @<replica>: its last batch that was charged here, and who was.
 -- What has left the window is dropped by the next charge; reading writes nothing.
 -- Numbers are doubles, exact up to 2^53; Redis formats number arguments without loss.
 
-local MINUTE = { slot_us = 1000000, slots = 60 } -- plan.MINUTE
-local SECOND = { slot_us = 50000, slots = 20 } -- plan.SECOND
-local KEEP_S = 122 -- plan.KEEP_S
+local MINUTE = { slot_us = 1000000, slots = 60 } -- window.MINUTE
+local SECOND = { slot_us = 50000, slots = 20 } -- window.SECOND
+local KEEP_S = 122 -- window.KEEP_S
 local MAX = 2 ^ 53
 local call = redis.call
 

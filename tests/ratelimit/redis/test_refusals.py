@@ -4,10 +4,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ratelimit import refusals as refusals_module
 from ratelimit.limits import Charge, LimitKind, Quota, Refused, User
-from ratelimit.redis_limiter import RedisLimiter
-from ratelimit.refusals import Refusals
+from ratelimit.redis import refusals as refusals_module
+from ratelimit.redis.limiter import RedisLimiter
+from ratelimit.redis.refusals import Refusals
 from tests.support.limiters import Clock, a_redis_limiter, admit, put_user, refuse
 from tests.support.polling import until
 from tests.support.redis import RedisServer
