@@ -101,7 +101,7 @@ def gateway(file: Path, workers: int) -> None:
 @click.option("--seed", type=int, default=0, help="The same seed gives the same answers.")
 def engine(*, model: str, host: str, port: int, **options: Any) -> None:
     """Run simulated engines."""
-    from simulator.serve import serve
+    from simulator.serving.serve import serve
 
     try:
         serve(model, host, port, **options)
@@ -138,8 +138,8 @@ def simulate(
 ) -> None:  # fmt: skip
     """Replay a trace on engine models, in virtual time."""
     from gateway.simulate import Plan, run
-    from simulator.outages import parse_outage
-    from simulator.summary import Slo
+    from simulator.replay.outages import parse_outage
+    from simulator.replay.summary import Slo
 
     try:
         names = [name for given in strategies for name in ([given] if ":" in given else given.split(","))]
@@ -186,7 +186,7 @@ def calibrate(*, prompt_tokens: str, concurrency: str, **options: Any) -> None:
 
     The engine should have nothing else to do; it takes a minute or two.
     """
-    from simulator.calibrate import Request, run
+    from simulator.calibration.calibrate import Request, run
 
     try:
         lengths, counts = ([int(number) for number in text.split(",")] for text in (prompt_tokens, concurrency))

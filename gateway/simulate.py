@@ -21,14 +21,14 @@ from gateway.settings import LimitSettings, RoutingSettings, ScrapeSettings
 from routing.pods.sums import Sums
 from routing.strategies.forebay import Forebay
 from routing.types import Endpoint, NoCandidateError, PodId, RouteRequest, Signal
-from simulator import assignments, report, traces, yardsticks
-from simulator.admission import Admission, dealt, parse_users
+from simulator.calibration.gpu_file import load_gpu
 from simulator.core.engine import Engine
-from simulator.gpu_file import load_gpu
-from simulator.outages import Outage
-from simulator.replay import MODEL, Call, Replay
-from simulator.scraping import AllSeeing, Scraping
-from simulator.summary import Slo, Summary, summarize
+from simulator.replay import assignments, report, traces, yardsticks
+from simulator.replay.admission import Admission, dealt, parse_users
+from simulator.replay.outages import Outage
+from simulator.replay.replay import MODEL, Call, Replay
+from simulator.replay.scraping import AllSeeing, Scraping
+from simulator.replay.summary import Slo, Summary, summarize
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Comparer:
 
 
 class Gateway:
-    """What a replay needs of the gateway: see `simulator.replay.Router`."""
+    """What a replay needs of the gateway: see `simulator.replay.replay.Router`."""
 
     def __init__(self, fleet: Fleet, settings: RoutingSettings) -> None:
         self.late = LateBinding(fleet, settings)
@@ -186,7 +186,7 @@ def _pod_name(index: int) -> str:
 
 
 def _write_report(comparison: report.Comparison, directory: Path) -> None:
-    from simulator import plots  # noqa: PLC0415 - needs the extra `simulate`
+    from simulator.replay import plots  # noqa: PLC0415 - needs the extra `simulate`
 
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "index.html").write_text(report.page(comparison, plots.draw(comparison, directory)))

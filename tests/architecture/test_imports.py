@@ -26,8 +26,8 @@ PURE = (
     "gateway.pod",
     "gateway.scrape.parse",
     "simulator.core",
-    "simulator.profile",
-    "simulator.tokens",
+    "simulator.core.profile",
+    "simulator.openai.tokens",
 )
 """Decide or parse: may not reach IO, not even through another module.  A package stands for all that is in it."""
 
@@ -38,8 +38,8 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "envoy": ("gateway.envoy", "gateway.local", "gateway.serving"),
     "pyvoy": ("gateway.envoy", "gateway.local", "gateway.serving"),
     "simulator": ("simulator", "gateway.cli", "gateway.local", "gateway.simulate"),
-    "zmq": ("simulator.kv_events",),
-    "matplotlib": ("simulator.plots",),
+    "zmq": ("simulator.serving.kv_events",),
+    "matplotlib": ("simulator.replay.plots",),
 }
 """Who may import these directly."""
 

@@ -12,11 +12,11 @@ from gateway.fleet import Fleet, Ticket
 from gateway.settings import RoutingSettings
 from gateway.simulate import Gateway
 from ratelimit.limits import User
-from simulator import yardsticks
-from simulator.admission import Admission
 from simulator.core.engine import Engine
-from simulator.replay import MODEL, Call, Replay
-from simulator.traces import TraceRequest
+from simulator.replay import yardsticks
+from simulator.replay.admission import Admission
+from simulator.replay.replay import MODEL, Call, Replay
+from simulator.replay.traces import TraceRequest
 from tests.support.model_engine import an_engine
 from tests.support.pods import a_description, an_endpoint
 

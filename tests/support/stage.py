@@ -16,8 +16,8 @@ import yaml
 from anyio.from_thread import start_blocking_portal
 
 from simulator.core.gpus import GPUS, GpuProfile
-from simulator.profile import Profile
-from simulator.serve import running_engine
+from simulator.core.profile import Profile
+from simulator.serving.serve import running_engine
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import until
 

@@ -1,0 +1,1 @@
+"""What the simulated engine understands and says: requests, tokens, answers, errors, streams."""

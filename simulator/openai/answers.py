@@ -1,0 +1,218 @@
+"""The bytes of answers: OpenAI's shapes as vLLM fills them (recorded from vLLM 0.32.0).
+
+Lives here: JSON bodies and SSE events of chat, completions, embeddings, models and tokenize.  Not here: HTTP, tokens.
+What is constant in a stream's chunks is serialised once per stream: a chunk costs one orjson call and a concatenation.
+"""
+
+import base64
+import json
+import struct
+from collections.abc import Sequence as Series
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from simulator.core.profile import Profile
+from simulator.openai.tokens import token_count, token_ids, token_texts
+from simulator.openai.writing import Composition
+
+FINGERPRINT = "vllm-0.32.0-simulated"
+DONE = b"data: [DONE]\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer cost."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+    @property
+    def short(self) -> dict[str, Any]:
+        """As in the usage chunk of a stream."""
+        total = self.prompt_tokens + self.completion_tokens
+        return {
+            "prompt_tokens": self.prompt_tokens, "total_tokens": total, "completion_tokens": self.completion_tokens,
+        }  # fmt: skip
+
+    @property
+    def in_chunk(self) -> dict[str, Any]:
+        """As in every chunk under `continuous_usage_stats`."""
+        return self.short | {"completion_tokens_details": None}
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """As in an answer that is not streamed."""
+        return self.short | {"prompt_tokens_details": None, "completion_tokens_details": None}
+
+
+class Shape:
+    """How one endpoint words one answer; `head` is the part that all its chunks begin with."""
+
+    id_prefix: str
+    object: str
+    chunk_object: str
+
+    def __init__(self, answer_id: str, created: int, model: str) -> None:
+        self._head = {"id": f"{self.id_prefix}-{answer_id}", "created": created, "model": model}
+        start = {"id": self._head["id"], "object": self.chunk_object, "created": created, "model": model}
+        self._chunk_head = b"data: " + orjson.dumps(start)[:-1] + b',"choices":'
+
+    def opening(self, index: int, usage: Usage | None) -> bytes:
+        """The event before the first token of a choice; empty where the endpoint has none."""
+        raise NotImplementedError
+
+    def piece(self, index: int, text: str, usage: Usage | None) -> bytes:
+        """The event of one token."""
+        raise NotImplementedError
+
+    def ending(self, index: int, text: str, end: Composition, usage: Usage | None, *, is_last: bool) -> bytes:
+        """The event of a choice's last token; `is_last`: no usage chunk follows, so it carries the fingerprint."""
+        choice = self._ending_choice(index, text, end)
+        return self._event(orjson.dumps([choice]), usage, self._fingerprint if is_last else b"")
+
+    def usage_event(self, usage: Usage) -> bytes:
+        """The event that `include_usage` asks for: no choices."""
+        return self._chunk_head + b'[],"usage":' + orjson.dumps(usage.short) + self._fingerprint + b"}\n\n"
+
+    def whole(self, outputs: Series[Composition], usage: Usage) -> bytes:
+        """The answer that is not streamed."""
+        choices = [self._whole_choice(index, output) for index, output in enumerate(outputs)]
+        head = {"id": self._head["id"], "object": self.object, **self._head}
+        tail = {"service_tier": None, "system_fingerprint": FINGERPRINT, "usage": usage.whole}
+        return orjson.dumps(head | {"choices": choices} | tail | self._whole_tail())
+
+    _fingerprint = b',"system_fingerprint":' + orjson.dumps(FINGERPRINT)
+
+    def _event(self, choices: bytes, usage: Usage | None, tail: bytes = b"") -> bytes:
+        counted = b',"usage":' + orjson.dumps(usage.in_chunk) if usage else b""
+        return self._chunk_head + choices + counted + tail + b"}\n\n"
+
+    def _ending_choice(self, index: int, text: str, end: Composition) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _whole_choice(self, index: int, output: Composition) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _whole_tail(self) -> dict[str, Any]:
+        return {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
+
+
+class ChatShape(Shape):
+    """/v1/chat/completions."""
+
+    id_prefix = "chatcmpl"
+    object = "chat.completion"
+    chunk_object = "chat.completion.chunk"
+
+    def opening(self, index: int, usage: Usage | None) -> bytes:  # noqa: D102  # the base says it
+        delta = {"role": "assistant", "content": ""}
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+        return self._event(orjson.dumps([choice]), usage, b',"prompt_token_ids":null,"prompt_text":null')
+
+    def piece(self, index: int, text: str, usage: Usage | None) -> bytes:  # noqa: D102  # the base says it
+        choice = b'[{"index":%d,"delta":{"content":%b},"logprobs":null,"finish_reason":null,"token_ids":null}]'
+        return self._event(choice % (index, orjson.dumps(text)), usage)
+
+    def _ending_choice(self, index: int, text: str, end: Composition) -> dict[str, Any]:
+        return {
+            "index": index, "delta": {"content": text}, "logprobs": None, "finish_reason": end.finish_reason,
+            "stop_reason": end.stop_reason, "token_ids": None,
+        }  # fmt: skip
+
+    def _whole_choice(self, index: int, output: Composition) -> dict[str, Any]:
+        message = {
+            "role": "assistant", "content": output.text, "refusal": None, "annotations": None, "audio": None,
+            "function_call": None, "reasoning": None,
+        }  # fmt: skip
+        return {
+            "index": index, "message": message, "logprobs": None, "finish_reason": output.finish_reason,
+            "stop_reason": output.stop_reason, "token_ids": None, "routed_experts": None,
+        }  # fmt: skip
+
+    def _whole_tail(self) -> dict[str, Any]:
+        return {"prompt_logprobs": None, "prompt_token_ids": None, "prompt_text": None} | super()._whole_tail()
+
+
+class CompletionShape(Shape):
+    """/v1/completions."""
+
+    id_prefix = "cmpl"
+    object = chunk_object = "text_completion"
+
+    def opening(self, index: int, usage: Usage | None) -> bytes:  # noqa: ARG002, D102  # this endpoint has none
+        return b""
+
+    def piece(self, index: int, text: str, usage: Usage | None) -> bytes:  # noqa: D102  # the base says it
+        choice = (
+            b'[{"index":%d,"text":%b,"logprobs":null,"finish_reason":null,"stop_reason":null,'
+            b'"prompt_token_ids":null,"token_ids":null}]'
+        )
+        return self._event(choice % (index, orjson.dumps(text)), usage)
+
+    def _ending_choice(self, index: int, text: str, end: Composition) -> dict[str, Any]:
+        return {
+            "index": index, "text": text, "logprobs": None, "finish_reason": end.finish_reason,
+            "stop_reason": end.stop_reason, "prompt_token_ids": None, "token_ids": None,
+        }  # fmt: skip
+
+    def _whole_choice(self, index: int, output: Composition) -> dict[str, Any]:
+        return {
+            "index": index, "text": output.text, "logprobs": None, "finish_reason": output.finish_reason,
+            "stop_reason": output.stop_reason, "token_ids": None, "prompt_logprobs": None, "prompt_token_ids": None,
+            "routed_experts": None,
+        }  # fmt: skip
+
+
+def error_event(body: dict[str, Any]) -> bytes:
+    """An error in mid-stream, with the standard library's spaces as vLLM writes it: parsers must take both."""
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+def embeddings(
+    answer_id: str, created: int, model: str, vectors: Series[bytes], tokens: int, *, as_base64: bool
+) -> bytes:
+    """/v1/embeddings; `vectors` are little-endian 32-bit floats."""
+    data = [
+        {"index": index, "object": "embedding", "embedding": _vector(vector, as_base64=as_base64)}
+        for index, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0, "prompt_tokens_details": None}
+    head = {"id": f"embd-{answer_id}", "object": "list", "created": created, "model": model}
+    return orjson.dumps(head | {"data": data, "usage": usage})
+
+
+def models(profile: Profile, created: int, permission_ids: Series[str]) -> bytes:
+    """/v1/models: the model, then its adapters."""
+    cards = [_card(profile.model, None, profile.max_model_len, created, permission_ids[0])]
+    for adapter, permission in zip(profile.adapters, permission_ids[1:], strict=True):
+        cards.append(_card(adapter, profile.model, None, created, permission))
+    return orjson.dumps({"object": "list", "data": cards})
+
+
+def tokenized(prompt: bytes, max_model_len: int, *, with_texts: bool) -> bytes:
+    """/tokenize."""
+    texts = token_texts(prompt) if with_texts else None
+    return orjson.dumps(
+        {"count": token_count(prompt), "max_model_len": max_model_len, "tokens": token_ids(prompt), "token_strs": texts}
+    )
+
+
+def _vector(vector: bytes, *, as_base64: bool) -> object:
+    if as_base64:
+        return base64.b64encode(vector).decode()
+    return struct.unpack(f"<{len(vector) // 4}f", vector)
+
+
+def _card(name: str, parent: str | None, max_model_len: int | None, created: int, permission: str) -> dict[str, Any]:
+    allowed = {
+        "allow_create_engine": False, "allow_sampling": True, "allow_logprobs": True, "allow_search_indices": False,
+        "allow_view": True, "allow_fine_tuning": False,
+    }  # fmt: skip
+    grant = {"id": f"modelperm-{permission}", "object": "model_permission", "created": created, **allowed}
+    return {
+        "id": name, "object": "model", "created": created, "owned_by": "vllm", "root": name, "parent": parent,
+        "max_model_len": max_model_len,
+        "permission": [grant | {"organization": "*", "group": None, "is_blocking": False}],
+    }  # fmt: skip

@@ -1,0 +1,77 @@
+"""Users with limits in a replay: the gateway's own limiter, on the replay's clock.
+
+Lives here: who may send.  Not here: the limits' arithmetic (ratelimit).
+"""
+
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from itertools import cycle
+from typing import Any, TypeVar
+
+from ratelimit.limits import Admitted, Charge, Refused, Reservation, User
+from ratelimit.memory import MemoryLimiter
+from simulator.replay.traces import TraceRequest
+
+T = TypeVar("T")
+
+EVERYBODY = "*"
+"""The name whose limits are those of each user that has none of their own."""
+
+
+class Admission:
+    """`output_tokens` are reserved for each answer besides its prompt, until its real length is known."""
+
+    def __init__(self, users: Mapping[str, User], output_tokens: int) -> None:
+        self.output_tokens = output_tokens
+        self._users = users
+        self._now_s = 0.0
+        self._limiter = MemoryLimiter(self._user, lambda: self._now_s)
+
+    def ask(self, request: TraceRequest, now_s: float) -> tuple[str, Reservation | None]:
+        """Return why the request is refused, empty when it is not, and what is reserved for it."""
+        self._now_s = now_s
+        charge = Charge(request.user or EVERYBODY, request.input_length + self.output_tokens)
+        verdict = _result(self._limiter.reserve(charge))
+        if isinstance(verdict, Refused):
+            return verdict.kind.value, None
+        return "", verdict.reservation if isinstance(verdict, Admitted) else None
+
+    def settle(self, reservation: Reservation | None, tokens: int) -> None:
+        """Replace what was reserved by what was used."""
+        if reservation is not None:
+            _result(self._limiter.settle(reservation, tokens))
+
+    def _user(self, name: str) -> User | None:
+        """None = without limits."""
+        if name in self._users:
+            return self._users[name]
+        everybody = self._users.get(EVERYBODY)
+        return User(name, everybody.rpm, everybody.tpm) if everybody else None
+
+
+def parse_users(text: str) -> dict[str, User]:
+    """Read `NAME[:rpm=N][:tpm=N],...`.  Raises ValueError."""
+    users = {}
+    for part in filter(None, text.split(",")):
+        name, *limits = part.split(":")
+        pairs = dict(limit.split("=", 1) for limit in limits if "=" in limit)
+        if len(pairs) != len(limits) or not pairs.keys() <= {"rpm", "tpm"} or not all(map(str.isdigit, pairs.values())):
+            raise ValueError(f"user = {part!r}, must be NAME[:rpm=N][:tpm=N]")
+        rpm, tpm = (int(pairs[limit]) if limit in pairs else None for limit in ("rpm", "tpm"))
+        users[name] = User(name, rpm, tpm)
+    return users
+
+
+def dealt(trace: Iterable[TraceRequest], users: Iterable[str]) -> Sequence[TraceRequest]:
+    """Return the trace with the requests that have no user given to `users` in turn."""
+    turns = cycle([name for name in users if name != EVERYBODY] or [""])
+    return [request if request.user else request._replace(user=next(turns)) for request in trace]
+
+
+def _result(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise RuntimeError("the limiter in memory waits for something")

@@ -1,0 +1,121 @@
+"""The report of a comparison: a table for the terminal, and a page with plots.
+
+Lives here: columns, text and HTML.  Not here: the numbers (summary), drawing (plots).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from simulator.replay.summary import Slo, Spread, Summary
+
+ABSENT = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """The token reuse of one LRU cache: as large as those of all pods together, and without end."""
+
+    pooled: float
+    endless: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Several replays of one trace."""
+
+    title: str
+    slo: Slo
+    ceilings: Ceilings
+    summaries: Sequence[Summary]
+
+    @property
+    def note(self) -> str:
+        """What the table does not say."""
+        return (
+            f"Token reuse: {self.ceilings.pooled:.3f} in one cache of the same total, "
+            f"{self.ceilings.endless:.3f} in an endless one. "
+            f"Good: first token within {self.slo.ttft_s:g} s, then {self.slo.itl_s * 1000:g} ms a token on average. "
+            "Load spread: the busiest pod's time over the mean. "
+            "Service difference: weighted tokens by which the worst served user fell behind in a minute."
+        )
+
+
+def rows(comparison: Comparison) -> list[list[str]]:
+    """One column per replay, its name on top."""
+    runs = comparison.summaries
+    figures = {"": [f"{run.strategy} {run.speedup:g}x" for run in runs]}
+    for label, spread_of in SPREADS.items():
+        for share in Spread._fields:
+            figures[f"{label} {share}, ms"] = [_ms(spread_of(run), share) for run in runs]
+    figures |= {label: [shown(run) for run in runs] for label, shown in FIGURES.items()}
+    figures["of the pooled cache's reuse"] = [_share(run.reuse, comparison.ceilings.pooled) for run in runs]
+    return [[label, *cells] for label, cells in figures.items()]
+
+
+def table(comparison: Comparison) -> str:
+    """For a terminal."""
+    cells = rows(comparison)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for label, *values in cells:
+        aligned = (value.rjust(width) for value, width in zip(values, widths[1:], strict=True))
+        lines.append("  ".join([label.ljust(widths[0]), *aligned]))
+    return "\n".join([comparison.title, *lines, comparison.note])
+
+
+def page(comparison: Comparison, images: Sequence[str]) -> str:
+    """An HTML page; `images` are addresses relative to it."""
+    header, *body = rows(comparison)
+    return "\n".join(
+        [
+            "<!doctype html>",
+            f'<html lang="en"><head><meta charset="utf-8"><title>{escape(comparison.title)}</title>',
+            "<style>body{font:15px sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:left;white-space:nowrap}",
+            "tr:nth-child(even){background:#f2f2f2}img{max-width:48%}</style></head><body>",
+            f"<h1>{escape(comparison.title)}</h1><table>",
+            _row(header, "th"),
+            *(_row(row, "td") for row in body),
+            f"</table><p>{escape(comparison.note)}</p>",
+            *(f'<img src="{escape(image)}" alt="{escape(image)}">' for image in images),
+            "</body></html>\n",
+        ]
+    )
+
+
+def _row(cells: Sequence[str], tag: str) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+
+def _ms(spread: Spread | None, share: str) -> str:
+    return ABSENT if spread is None else f"{getattr(spread, share) * 1000:.2f}"
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.0%}" if whole else ABSENT
+
+
+def _refused(run: Summary) -> str:
+    return " ".join([str(sum(run.refused.values())), *(f"{why}:{number}" for why, number in run.refused.items())])
+
+
+def _service(run: Summary) -> str:
+    return ABSENT if run.service is None else f"{run.service.mean:.0f} / {run.service.largest:.0f}"
+
+
+SPREADS: Mapping[str, Callable[[Summary], Spread | None]] = {
+    "TTFT": lambda run: run.ttft,
+    "ITL": lambda run: run.itl,
+    "end to end": lambda run: run.e2e,
+}
+
+FIGURES: Mapping[str, Callable[[Summary], str]] = {
+    "served": lambda run: f"{run.served} of {run.requests}",
+    "prompt tokens served": lambda run: f"{run.prompt_share:.1%}",
+    "refused": _refused,
+    "good": lambda run: str(run.good),
+    "preempted": lambda run: str(run.preemptions),
+    "load spread": lambda run: f"{run.load_spread:.2f}",
+    "service difference, mean / largest": _service,
+    "token reuse": lambda run: f"{run.reuse:.3f}",
+}

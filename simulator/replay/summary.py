@@ -1,0 +1,126 @@
+"""What a replay comes to, in numbers.
+
+Lives here: the measures and their definitions.  Not here: how they are shown (report, plots).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
+
+from routing.types import PodId
+from simulator.core.totals import GAP_RESOLUTION_S, Totals
+from simulator.replay.fairness import ServiceGap, service_gap
+from simulator.replay.replay import Call
+
+QUANTILES = (0.5, 0.9, 0.99)
+
+
+class Spread(NamedTuple):
+    """Of a quantity in seconds."""
+
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """A request is good when its first token comes in `ttft_s` and the others `itl_s` after each other on average."""
+
+    ttft_s: float = 2.0
+    itl_s: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One replay."""
+
+    strategy: str
+    speedup: float
+    requests: int
+    served: int
+    prompt_share: float  # of the prompt tokens that were sent, what was served
+    refused: Mapping[str, int]  # by reason
+    good: int
+    ttfts_s: Sequence[float]  # from arrival, ascending
+    itl: Spread | None  # over all gaps between tokens; None = there was none
+    e2e: Spread | None  # from arrival; None = no request was served
+    reuse: float  # share of the served prompts' tokens that was not computed
+    load: Mapping[PodId, float]  # seconds in which the pod computed
+    preemptions: int
+    service: ServiceGap | None  # None = fewer than two users
+
+    @property
+    def ttft(self) -> Spread | None:
+        """Of the time from arrival to first token; None = no request was served."""
+        return spread(self.ttfts_s)
+
+    @property
+    def load_spread(self) -> float:
+        """The busiest pod's time over the mean; 1 = even."""
+        total = sum(self.load.values())
+        return max(self.load.values()) * len(self.load) / total if total else 1.0
+
+
+def summarize(
+    strategy: str, speedup: float, calls: Sequence[Call], totals: Mapping[PodId, Totals], slo: Slo
+) -> Summary:
+    """Measure a finished replay."""
+    served = [call for call in calls if call.served]
+    prompt_tokens = sum(call.request.input_length for call in served)
+    return Summary(
+        strategy=strategy,
+        speedup=speedup,
+        requests=len(calls),
+        served=len(served),
+        prompt_share=prompt_tokens / max(1, sum(call.request.input_length for call in calls)),
+        refused=Counter(call.why for call in calls if call.why),
+        good=sum(_is_good(call, slo) for call in served),
+        ttfts_s=sorted(call.ttft_s for call in served),
+        itl=gap_spread(totals.values()),
+        e2e=spread([call.e2e_s for call in served]),
+        reuse=sum(call.answer.cached_tokens for call in served) / prompt_tokens if served else 0.0,
+        load={pod: total.busy_s for pod, total in totals.items()},
+        preemptions=sum(total.preemptions for total in totals.values()),
+        service=service_gap(calls),
+    )
+
+
+def spread(values: Iterable[float]) -> Spread | None:
+    """Mean and quantiles, these interpolated between the two nearest values."""
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    return Spread(sum(ordered) / len(ordered), *(_quantile(ordered, share) for share in QUANTILES))
+
+
+def gap_spread(totals: Iterable[Totals]) -> Spread | None:
+    """The gaps between tokens of several engines; the mean is exact, quantiles are to GAP_RESOLUTION_S."""
+    gaps: Counter[int] = Counter()
+    sum_s = 0.0
+    for total in totals:
+        gaps += total.gaps
+        sum_s += total.gaps_s
+    if not gaps:
+        return None
+    steps = sorted(gaps)
+    below = list(accumulate(gaps[step] for step in steps))
+    quantiles = (
+        next(step for step, n in zip(steps, below, strict=True) if n >= share * below[-1]) for share in QUANTILES
+    )
+    return Spread(sum_s / below[-1], *(step * GAP_RESOLUTION_S for step in quantiles))
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+def _is_good(call: Call, slo: Slo) -> bool:
+    gaps = max(1, call.request.output_length - 1)
+    return call.ttft_s <= slo.ttft_s and (call.e2e_s - call.ttft_s) / gaps <= slo.itl_s

@@ -1,0 +1,43 @@
+from math import inf
+
+from simulator.replay.scraping import AllSeeing, Scraping
+
+
+def scraping(interval_s: float = 2.0) -> tuple[Scraping, list[tuple[str, float]]]:
+    asked: list[tuple[str, float]] = []
+    return Scraping(["a", "b"], lambda *turn: asked.append(turn), interval_s), asked
+
+
+def test_engines_have_their_turns_one_after_the_other():
+    turns, asked = scraping()
+    turns.advance(0.9, ())
+    turns.advance(4.0, ())
+
+    assert [("a", 1.0), ("b", 2.0), ("a", 3.0), ("b", 4.0)] == asked
+
+
+def test_one_that_computes_answers_once_at_the_end_of_its_pass():
+    turns, asked = scraping()
+    turns.advance(3.5, {"a"})
+    turns.end_pass("b", 3.6)
+    turns.end_pass("a", 3.7)
+    turns.end_pass("a", 3.8)
+
+    assert [("b", 2.0), ("a", 3.7)] == asked
+
+
+def test_without_an_interval_nobody_is_asked():
+    turns, asked = scraping(inf)
+    turns.advance(1e9, ())
+    turns.decide(1e9)
+
+    assert [] == asked
+
+
+def test_all_seeing_is_all_before_every_decision():
+    asked: list[tuple[str, float]] = []
+    turns = AllSeeing(["a", "b"], lambda *turn: asked.append(turn))
+    turns.advance(5.0, ())
+    turns.decide(5.0)
+
+    assert [("a", 5.0), ("b", 5.0)] == asked

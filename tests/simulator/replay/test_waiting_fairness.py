@@ -1,0 +1,91 @@
+"""Two users on one pod, one of whom sends ten times as much: the gateway's queue serves them alike, FIFO does not."""
+
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from gateway import late_binding
+from gateway.fleet import Fleet
+from gateway.settings import RoutingSettings
+from gateway.simulate import Gateway
+from routing.fair_queue import FairQueue
+from simulator.core.engine import Engine
+from simulator.core.gpus import GpuProfile
+from simulator.core.speed import LinearSpeed
+from simulator.replay.admission import Admission
+from simulator.replay.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT
+from simulator.replay.replay import MODEL, Call, Replay
+from simulator.replay.traces import TraceRequest
+from tests.support.pods import a_description, an_endpoint
+
+PROFILE = GpuProfile(LinearSpeed(a=0.005, b=1e-4, c=0, d=0, e=1e-4), kv_blocks=640, block_tokens=16, pass_tokens=2048)
+LONGEST_INPUT = 400
+BOUND = 2 * max(INPUT_WEIGHT * LONGEST_INPUT, OUTPUT_WEIGHT * PROFILE.kv_blocks * PROFILE.block_tokens)
+"""Theorem 4.4 of Sheng et al., OSDI'24, for users who keep waiting."""
+WARM_S, SENT_S, WATCHED_S = 20.0, 40.0, 30.0
+
+
+class Fifo(FairQueue[late_binding.Waiting]):
+    """First come, first served, whoever it is."""
+
+    def push(self, user: str, item: late_binding.Waiting, work_s: float, now_s: float) -> None:
+        super().push("", item, 0.0, now_s)
+
+    def remove(self, user: str, item: late_binding.Waiting) -> None:
+        super().remove("", item)
+
+
+def requests(rng: random.Random, user: str, rate: float, start_s: float, for_s: float) -> list[TraceRequest]:
+    now_s, made = start_s, []
+    while (now_s := now_s + rng.expovariate(rate)) < start_s + for_s:
+        made.append(TraceRequest(now_s * 1000, rng.randint(100, LONGEST_INPUT), rng.randint(20, 100), (), user))
+    return made
+
+
+def replayed() -> Sequence[Call]:
+    """A slow start from which speeds are learned, then far more than the pod can do from either user."""
+    rng = random.Random(1)
+    trace = requests(rng, "little", 2.0, 0.0, WARM_S)
+    trace += requests(rng, "much", 200.0, WARM_S, SENT_S) + requests(rng, "little", 20.0, WARM_S, SENT_S)
+    settings = RoutingSettings(slo_ttft_s=1e6, longest_wait_s=1e6)  # nobody is refused
+    fleet = Fleet(settings, random.Random(1))
+    fleet.replace(a_description(an_endpoint("pod-0", models=(MODEL,))))
+    gateway = Gateway(fleet, settings)
+    replay = Replay(
+        trace=sorted(trace, key=lambda request: request.timestamp), engines={"pod-0": Engine(PROFILE)}, router=gateway,
+        strategy="forebay", admission=Admission({}, output_tokens=60), slo=fleet.slo(MODEL),
+    )  # fmt: skip
+    gateway.late.alarm = replay.alarm
+    return replay.run()
+
+
+def service(calls: Sequence[Call], user: str, now_s: float) -> float:
+    """Weighted tokens: the prompt with the first token, output as it is made."""
+    total = 0.0
+    for call in calls:
+        first_s, ended_s = call.answer.first_s, call.answer.ended_s
+        if call.request.user == user and first_s is not None and ended_s is not None and first_s <= now_s:
+            done = min(1.0, (now_s - first_s) / (ended_s - first_s)) if ended_s > first_s else 1.0
+            total += INPUT_WEIGHT * call.request.input_length + OUTPUT_WEIGHT * call.request.output_length * done
+    return total
+
+
+def largest_difference(calls: Sequence[Call]) -> float:
+    """Of what the two were served, over all intervals in which both wait."""
+    moments = [WARM_S + 5.0 + step for step in range(int(WATCHED_S))]
+    leads = [service(calls, "much", now_s) - service(calls, "little", now_s) for now_s in moments]
+    return max(leads) - min(leads)
+
+
+@pytest.mark.interpreted("a subclass of the queue")
+def test_users_who_keep_waiting_are_served_alike_and_first_come_first_served_would_not(
+    monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
+    fair = largest_difference(replayed())
+    monkeypatch.setattr(late_binding, "FairQueue", Fifo)
+    unfair = largest_difference(replayed())
+
+    record_property("difference", {"ours": fair, "fifo": unfair, "bound": BOUND})
+    assert fair <= BOUND
+    assert unfair > 2 * BOUND
