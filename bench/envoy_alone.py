@@ -1,6 +1,6 @@
 """The smallest Envoy that carries a request to the backend: what is spent without any gateway."""
 
-from gateway.settings import Settings
+from gateway.config.settings import Settings
 
 _TYPES = "type.googleapis.com/envoy.extensions"
 _UNLIMITED = {"thresholds": [dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), 1_000_000)]}

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from bench.picking import a_fleet
 from bench.processes import python_module
+from gateway.config.settings import LimitSettings
 from gateway.estimates import Estimator, OutputBounds, PromptSize
 from gateway.ledger import Ledger, OpenRequest
 from gateway.metrics import Metrics
 from gateway.openai.usage import Usage
-from gateway.settings import LimitSettings
 from gateway.settlement import Estimate, Seen
 from ratelimit.memory import MemoryLimiter
 from routing.prefix.blocks import BLOCK_BYTES, FIRST_BYTES, block_hashes

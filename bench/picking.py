@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
+from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.fleet import Fleet
-from gateway.settings import RoutingSettings
 from routing.prefix.blocks import block_hashes
 from routing.strategy import Finished
 from routing.types import Endpoint, RouteRequest

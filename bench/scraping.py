@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from gateway.config.settings import ScrapeSettings
 from gateway.scrape.poller import HttpFetch, Poller
-from gateway.settings import ScrapeSettings
 from routing.types import Endpoint
 
 ENDPOINTS = 1000

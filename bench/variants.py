@@ -18,10 +18,17 @@ import orjson
 from bench.envoy_alone import Json, render_alone
 from bench.processes import free_port, python_module, running
 from bench.workloads import MODEL, USER
+from gateway.config.settings import (
+    EndpointSettings,
+    EnvoySettings,
+    ListenSettings,
+    ModelSettings,
+    RedisSettings,
+    Settings,
+)
 from gateway.envoy.config import render
 from gateway.envoy.process import envoy_argv
 from gateway.local.redis import newest_server
-from gateway.settings import EndpointSettings, EnvoySettings, ListenSettings, ModelSettings, RedisSettings, Settings
 
 ENVOY, GATEWAY, REDIS = "envoy", "gateway", "redis"
 ROLES = (GATEWAY, ENVOY, REDIS)

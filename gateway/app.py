@@ -18,7 +18,8 @@ import structlog
 
 from gateway import logs, metrics
 from gateway.admin.app import create_admin_app
-from gateway.configuration import load_models
+from gateway.config.loading import load_models
+from gateway.config.settings import Settings
 from gateway.decisions import state
 from gateway.discovery.description import Discovery
 from gateway.discovery.health import HealthChecker, HttpProbe
@@ -34,7 +35,6 @@ from gateway.pipeline import Pipeline
 from gateway.readiness import Readiness
 from gateway.scrape.poller import HttpFetch, Poller
 from gateway.serving.service import Service
-from gateway.settings import Settings
 from gateway.turn import Alarm
 from ratelimit.accounts.keyring import KeyRing
 from ratelimit.accounts.keys import KeyStore

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from gateway.settings import Settings
+    from gateway.config.settings import Settings
 
 USAGE_ERROR = 2
 """Exit status of a command that cannot start because of what it was told; click's own."""
@@ -26,7 +26,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; show a ConfigurationError as lines instead of a traceback."""
-        from gateway.configuration import ConfigurationError
+        from gateway.config.loading import ConfigurationError
 
         try:
             return super().invoke(ctx)
@@ -210,7 +210,7 @@ def envoy_config(file: Path) -> None:
 @click.argument("file", type=A_FILE)
 def check_config(file: Path) -> None:
     """Say all that is wrong with a file, or ok."""
-    from gateway.configuration import ConfigurationError
+    from gateway.config.loading import ConfigurationError
 
     try:
         settings = _loaded(file)
@@ -224,14 +224,14 @@ def check_config(file: Path) -> None:
 @main.command()
 def config_docs() -> None:
     """Print every configuration key, as Markdown."""
-    from gateway.configuration_page import configuration_page
+    from gateway.config.page import configuration_page
 
     click.echo(configuration_page(), nl=False)
 
 
 def _loaded(file: Path) -> "Settings":
     """The settings with their models.  Raises ConfigurationError."""
-    from gateway.configuration import load, with_models
+    from gateway.config.loading import load, with_models
     from routing.table import STRATEGIES
 
     return with_models(load(file, os.environ, STRATEGIES), os.environ, STRATEGIES)
@@ -239,7 +239,7 @@ def _loaded(file: Path) -> "Settings":
 
 def _summary(settings: "Settings") -> str:
     """What a configuration describes, one subject per line."""
-    from gateway.addresses import without_credentials
+    from gateway.config.addresses import without_credentials
 
     listen = settings.listen
     models = [f"{model.name} ({len(model.endpoints)} endpoints)" for model in settings.models]

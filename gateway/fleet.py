@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Protocol
 
+from gateway.config.settings import RoutingSettings
 from gateway.decisions import DecisionLog
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.pod import Identity, Pod, PodState, identity
 from gateway.scrape.readings import Readings
-from gateway.settings import RoutingSettings
 from routing import filters, overload, table
 from routing.mixture import Mixture
 from routing.overload import Outlook

@@ -6,8 +6,8 @@ Lives here: reading the headers and refusing.  Not here: what users may do (rate
 from collections.abc import Mapping
 from typing import Protocol
 
+from gateway.config.settings import Settings
 from gateway.openai.errors import InvalidKeyError, LimiterAwayError, RefusalError, UnknownUserError
-from gateway.settings import Settings
 from ratelimit.limits import LimiterUnavailableError
 
 KEYS_AWAY_RETRY_S = 1.0

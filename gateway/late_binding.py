@@ -12,8 +12,8 @@ from itertools import count
 from math import inf
 from typing import TypeGuard
 
+from gateway.config.settings import RoutingSettings
 from gateway.fleet import Fleet, Ticket
-from gateway.settings import RoutingSettings
 from routing.fair_queue import FairQueue
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo
 

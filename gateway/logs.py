@@ -12,7 +12,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from gateway.addresses import without_credentials
+from gateway.config.addresses import without_credentials
 
 SECRETS = frozenset(
     {"authorization", "api_key", "admin_token", "password", "prompt", "messages", "input", "completion"}

@@ -11,6 +11,7 @@ from contextlib import suppress
 import orjson
 
 from gateway.answers import check_record, models_list, usage_record
+from gateway.config.settings import Settings
 from gateway.eager import begin
 from gateway.estimates import Estimator, OutputBounds, PromptSize
 from gateway.extproc.commands import Admit, Answer, Refuse
@@ -40,7 +41,6 @@ from gateway.openai.errors import (
     header_safe,
 )
 from gateway.openai.paths import Operation
-from gateway.settings import Settings
 from gateway.settlement import Estimate
 from gateway.turn import Turn
 from gateway.verdicts import Plan, admitted, judged, told

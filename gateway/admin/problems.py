@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.config.validation import joined, rule, shown
 from gateway.http import Json
-from gateway.validation import joined, rule, shown
 
 RETRY_AFTER_S = 1
 """Suggested when the store is away; the client of Redis reconnects within a second."""

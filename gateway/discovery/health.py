@@ -11,10 +11,10 @@ from random import Random
 
 import structlog
 
-from gateway.addresses import split_address
+from gateway.config.addresses import split_address
+from gateway.config.settings import HealthSettings
 from gateway.discovery.rounds import Rounds
 from gateway.discovery.schedule import Schedule, Target
-from gateway.settings import HealthSettings
 from routing.types import PodId
 
 SERVER_ERROR = 500  # vLLM and SGLang answer 503 when the engine behind the server is dead (vLLM 0.32, recorded)

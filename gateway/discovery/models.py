@@ -1,13 +1,13 @@
 """What `models` in the configuration means: endpoints and policies.
 
 Lives here: the pure translation and its rules.  Not here: when the configuration is read (static), what it
-may not say (gateway.configuration_checks).
+may not say (gateway.config.checks).
 """
 
 from dataclasses import replace
 
+from gateway.config.settings import EndpointSettings, ModelSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
-from gateway.settings import EndpointSettings, ModelSettings
 from routing.types import Endpoint
 
 

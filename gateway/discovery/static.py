@@ -1,6 +1,6 @@
 """The fleet as configuration describes it: in `models`, or in a `models_file` that is watched.
 
-Lives here: when it is read.  Not here: what it means (models), reading YAML (gateway.configuration), whether an engine
+Lives here: when it is read.  Not here: what it means (models), reading YAML (gateway.config.loading), whether an engine
 answers (health).
 """
 
@@ -11,9 +11,9 @@ from typing import Literal
 
 import structlog
 
+from gateway.config.settings import ModelSettings
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.models import describe
-from gateway.settings import ModelSettings
 
 POLL_S = 0.5  # chosen: a change counts within a second; one stat costs microseconds and needs no file system's help
 

@@ -6,11 +6,11 @@ so in metadata `envoy.lb`), retries (gateway.envoy.listener).
 
 from collections.abc import Sequence
 
+from gateway.config.settings import ModelSettings, Settings
 from gateway.envoy.endpoints import ENGINES, load_assignment
 from gateway.envoy.headers import strip_untrusted
 from gateway.envoy.messages import Json, connect_address, duration, extension, message
 from gateway.names import DESTINATION, LB_NAMESPACE
-from gateway.settings import ModelSettings, Settings
 
 PROCESSOR = "processor"
 """The cluster of all workers."""

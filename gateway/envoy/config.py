@@ -5,10 +5,10 @@ Lives here: how the parts make a whole.  Not here: the parts (listener, filters,
 
 from collections.abc import Sequence
 
+from gateway.config.settings import ModelSettings, Settings
 from gateway.envoy.clusters import clusters
 from gateway.envoy.listener import listener
 from gateway.envoy.messages import Json, bind_address
-from gateway.settings import ModelSettings, Settings
 
 
 def render(settings: Settings, models: Sequence[ModelSettings] | None = None) -> Json:

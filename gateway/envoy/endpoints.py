@@ -10,9 +10,9 @@ from pathlib import Path
 
 import orjson
 
+from gateway.config.settings import EndpointSettings, ModelSettings
 from gateway.envoy.messages import Json, connect_address, message
 from gateway.names import LB_NAMESPACE
-from gateway.settings import EndpointSettings, ModelSettings
 
 ENGINES = "engines"
 """The one cluster of all engines of all models."""

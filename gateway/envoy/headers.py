@@ -4,9 +4,9 @@ Lives here: the lists and the Envoy mutations made of them.  Not here: their val
 metadata in the request phase, so that no response phase is needed).
 """
 
+from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension, set_header
 from gateway.names import DESTINATION, RESPONSE_NAMESPACE
-from gateway.settings import Settings
 
 POD_METADATA = "%UPSTREAM_METADATA(forebay:pod)%"
 _UNTRUSTED_NAMES = (DESTINATION,)

@@ -4,13 +4,13 @@ Lives here: limits, timeouts and retries of a request.  Not here: filters, clust
 logs (the neighbours).
 """
 
+from gateway.config.settings import Settings
 from gateway.envoy.access_logs import usage_logs
 from gateway.envoy.endpoints import ENGINES
 from gateway.envoy.filters import http_filters
 from gateway.envoy.headers import response_headers, strip_from_clients
 from gateway.envoy.messages import Json, bind_address, duration, extension
 from gateway.envoy.replies import local_replies
-from gateway.settings import Settings
 
 _HEADERS_TIMEOUT_S = 10.0
 """From the first byte of a request to the end of its headers; keeps slow senders from holding connections."""

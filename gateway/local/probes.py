@@ -5,7 +5,7 @@ Lives here: one question, one answer, never an error.  Not here: how often to as
 
 import asyncio
 
-from gateway.addresses import split_address
+from gateway.config.addresses import split_address
 
 _TIMEOUT_S = 1.0
 """For one question; a process that takes longer is not ready yet."""

@@ -9,7 +9,7 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
-from gateway.addresses import split_address
+from gateway.config.addresses import split_address
 from gateway.local.probes import redis_answers
 from gateway.local.process import Part
 

@@ -8,13 +8,13 @@ import os
 import tempfile
 from pathlib import Path
 
-from gateway.configuration import load
+from gateway.config.loading import load
+from gateway.config.settings import Settings
 from gateway.local.console import finished, say, stop_signals
 from gateway.local.fleet_file import follow_models, write_endpoints
 from gateway.local.process import allow_many_files
 from gateway.local.supervisor import PartFailedError, Supervisor
 from gateway.local.workers import worker_count, worker_parts
-from gateway.settings import Settings
 from routing.table import STRATEGIES
 
 

@@ -14,14 +14,14 @@ from typing import Any
 import orjson
 import yaml
 
-from gateway.addresses import split_address
-from gateway.configuration import load
+from gateway.config.addresses import split_address
+from gateway.config.loading import load
+from gateway.config.settings import ListenSettings, Settings
 from gateway.envoy.config import render
 from gateway.envoy.process import READY_PATH, envoy_argv
 from gateway.local.ports import Ports
 from gateway.local.probes import answers_ok
 from gateway.local.process import Part
-from gateway.settings import ListenSettings, Settings
 from routing.table import STRATEGIES
 
 MODEL = "deepseek-r1-distill-llama-8b"

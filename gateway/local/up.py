@@ -12,7 +12,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.configuration import load
+from gateway.config.loading import load
+from gateway.config.settings import Settings
 from gateway.local.console import finished, say, stop_signals
 from gateway.local.fleet_file import follow_models, write_endpoints
 from gateway.local.ports import Ports
@@ -22,7 +23,6 @@ from gateway.local.redis import NoRedisError, redis_part
 from gateway.local.stack import Addresses, engine_parts, envoy_part, write_configuration
 from gateway.local.supervisor import PartFailedError, Supervisor
 from gateway.local.workers import worker_parts
-from gateway.settings import Settings
 from routing.table import STRATEGIES
 
 _TRY_IT = """

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import httpx
 
+from gateway.config.settings import Settings
 from gateway.local.probes import accepts, answers_ok
 from gateway.local.process import Part
 from gateway.metrics import forget_process
 from gateway.serving.launch import Launch, worker_launch
 from gateway.serving.variables import METRICS_VARIABLE
-from gateway.settings import Settings
 
 _DRAIN_GRACE_S = 5.0
 """A worker answers its drain call within settings.drain_s; this much later it has hung."""

@@ -10,12 +10,12 @@ from random import Random
 
 import structlog
 
-from gateway.addresses import split_address
+from gateway.config.addresses import split_address
+from gateway.config.settings import ScrapeSettings
 from gateway.discovery.rounds import Rounds
 from gateway.discovery.schedule import Schedule, Target
 from gateway.scrape.parse import parse
 from gateway.scrape.readings import Readings
-from gateway.settings import ScrapeSettings
 from routing.types import Endpoint, PodId
 
 DOUBLINGS = 4

@@ -6,8 +6,8 @@ Lives here: the dispatch by port, the lifespan, the drain call on the private ad
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
-from gateway.addresses import split_address
 from gateway.app import Worker
+from gateway.config.addresses import split_address
 from gateway.serving.asgi import GrpcApp, Receive, Scope, Send
 from gateway.serving.variables import DRAIN_PATH
 

@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
+from gateway.config.settings import MAX_BODY_LIMIT_BYTES
 from gateway.serving.status import INVALID_ARGUMENT, UNIMPLEMENTED
-from gateway.settings import MAX_BODY_LIMIT_BYTES
 
 _PREFIX = struct.Struct(">BI")
 PREFIX_BYTES: Final = 5

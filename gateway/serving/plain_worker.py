@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import uvicorn
 import uvloop
 
-from gateway.addresses import split_address
 from gateway.app import Worker
+from gateway.config.addresses import split_address
 from gateway.serving.faces import Faces
 from gateway.serving.grpc import GrpcServer
 from gateway.serving.http2.server import Http2Server

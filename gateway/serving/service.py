@@ -10,10 +10,10 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from gateway.accesslog import finished
+from gateway.config.settings import Settings
 from gateway.extproc.session import ProtocolError, Session
 from gateway.ledger import Ledger
 from gateway.pipeline import Pipeline
-from gateway.settings import Settings
 from proto import health_pb2 as health
 
 log = structlog.get_logger("service")

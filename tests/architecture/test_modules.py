@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.support.source_tree import ROOT, python_files, read, source_files
 
 TESTED_ELSEWHERE: dict[str, str] = {
-    "gateway/settings.py": "declarations only; tests/gateway/test_configuration.py reads files into them",
+    "gateway/config/settings.py": "declarations only; tests/gateway/config/test_loading.py reads files into them",
     "gateway/extproc/commands.py": "values only; tests/gateway/extproc/test_exchange.py expects them",
     "gateway/extproc/events.py": "values only; tests/gateway/extproc/test_exchange.py feeds them",
     "gateway/serving/plain_worker.py": "a process; tests/contract/test_ext_proc.py starts it",

@@ -1,7 +1,7 @@
 """The measurement of scraping, on little."""
 
 from bench.scraping import PAGE, measure_scraping
-from gateway.settings import ScrapeSettings
+from gateway.config.settings import ScrapeSettings
 
 
 async def test_scrapes_of_a_recorded_page_are_counted():

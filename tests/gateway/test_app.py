@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.app import Place, Worker
-from gateway.settings import EndpointSettings, HealthSettings, ModelSettings, RedisSettings, Settings
+from gateway.config.settings import EndpointSettings, HealthSettings, ModelSettings, RedisSettings, Settings
 from ratelimit.limits import Charge, LimiterUnavailableError
 from tests.support.polling import until
 

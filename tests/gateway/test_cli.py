@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
-from gateway.configuration import ConfigurationError
-from gateway.configuration_page import configuration_page
-from gateway.settings import Settings
+from gateway.config.loading import ConfigurationError
+from gateway.config.page import configuration_page
+from gateway.config.settings import Settings
 from tests.support.configuration import STRATEGIES, written
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from gateway.config.settings import LimitSettings
 from gateway.estimates import ENOUGH_ANSWERS, MAX_USERS, MOST_TEMPLATE_TOKENS, Estimator, OutputBounds, PromptSize
-from gateway.settings import LimitSettings
 
 
 def an_estimator() -> Estimator:

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
+from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import ModelPolicy
 from gateway.fleet import Fleet, Ticket
 from gateway.pod import PodState
-from gateway.settings import RoutingSettings
 from routing import table
 from routing.selectors import parse_selector
 from routing.strategies.random_choice import RandomChoice

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from gateway.config.settings import RoutingSettings
 from gateway.fleet import Fleet, Ticket
 from gateway.scrape.readings import Readings
-from gateway.settings import RoutingSettings
 from routing.strategy import Finished
 from routing.types import RouteRequest, Signal
 from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint

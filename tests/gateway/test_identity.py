@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from gateway.config.settings import Settings
 from gateway.identity import Identity
 from gateway.openai.errors import InvalidKeyError, LimiterAwayError, RefusalError, UnknownUserError
-from gateway.settings import Settings
 from ratelimit.limits import LimiterUnavailableError
 
 

@@ -5,12 +5,12 @@ import asyncio
 import orjson
 import pytest
 
+from gateway.config.settings import LimitSettings, RoutingSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.commands import Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.openai.errors import BadRequestError, error_headers
 from gateway.openai.paths import Operation
-from gateway.settings import LimitSettings, RoutingSettings, Settings
 from ratelimit.limits import Charge, Rates, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from routing.pods.load import Work

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.config.settings import RoutingSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.events import Refused, Routed
-from gateway.settings import RoutingSettings, Settings
 from gateway.settlement import Seen
 from ratelimit.limits import User
 from tests.support.pods import MODEL

@@ -2,9 +2,9 @@
 
 import pytest
 
+from gateway.config.settings import LimitSettings
 from gateway.estimates import Estimator, PromptSize
 from gateway.openai.usage import Usage
-from gateway.settings import LimitSettings
 from gateway.settlement import Estimate, Seen, Settlement, settle
 
 ESTIMATE = Estimate(prompt_tokens=10, output_tokens=256, streams=True)

@@ -5,8 +5,8 @@ from textwrap import dedent
 
 import pytest
 
-from gateway.configuration import ConfigurationError, load
-from gateway.settings import Settings
+from gateway.config.loading import ConfigurationError, load
+from gateway.config.settings import Settings
 
 STRATEGIES = ("forebay", "least-request", "random")
 

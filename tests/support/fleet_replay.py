@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.config.settings import RoutingSettings
 from gateway.fleet import Fleet, Ticket
-from gateway.settings import RoutingSettings
 from gateway.simulate import Gateway
 from ratelimit.limits import User
 from simulator.core.engine import Engine

@@ -4,10 +4,10 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.fleet import Fleet
 from gateway.pod import Pod
-from gateway.settings import RoutingSettings
 from routing.prefix.index import PrefixIndex
 from routing.types import Endpoint, NoCandidateError, NoCandidateReason
 

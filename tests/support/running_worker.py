@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import yaml
 
-from gateway.configuration import load
+from gateway.config.loading import load
 from gateway.serving.launch import worker_launch
 from routing.table import STRATEGIES
 from tests.support.ports import free_address

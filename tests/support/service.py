@@ -11,7 +11,7 @@ import httpx
 import yaml
 from grpc import aio
 
-from gateway.settings import Settings
+from gateway.config.settings import Settings
 from proto import health_pb2 as health
 from simulator.core.profile import DEFAULT_GPU, Profile
 from simulator.core.speed import steady

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from gateway.config.settings import Settings
 from gateway.extproc.commands import Admit
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet import Fleet
@@ -15,7 +16,6 @@ from gateway.metrics import Metrics
 from gateway.openai.paths import Operation
 from gateway.openai.request import parse_request
 from gateway.pipeline import Pipeline
-from gateway.settings import Settings
 from ratelimit.limits import Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from routing.table import STRATEGIES

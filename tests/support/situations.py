@@ -6,9 +6,9 @@ In each, one strategy has a right answer by its published meaning.  Not here: as
 import random
 from collections.abc import Sequence
 
+from gateway.config.settings import RoutingSettings
 from gateway.fleet import Fleet, Ticket
 from gateway.scrape.readings import Readings
-from gateway.settings import RoutingSettings
 from routing.selectors import parse_selector
 from routing.strategy import Finished
 from routing.types import RouteRequest, Signal

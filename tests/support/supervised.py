@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
+from gateway.config.settings import Settings
 from gateway.local import service, up, workers
 from gateway.serving.launch import Launch
-from gateway.settings import Settings
 from tests.support.ports import free_address
 
 

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
-from gateway.addresses import split_address
+from gateway.config.addresses import split_address
 from gateway.serving.http2.calls import open_call
 from gateway.serving.http2.connection import Call, Connection, Stream
 from gateway.serving.http2.frames import NO_ERROR, Http2Error

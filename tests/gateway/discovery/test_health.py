@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.config.settings import HealthSettings
 from gateway.discovery.health import HealthChecker, HttpProbe, Probe, UnhealthyError
 from gateway.discovery.rounds import CONCURRENCY
 from gateway.pod import PodState
-from gateway.settings import HealthSettings
 from tests.support.http_engine import HttpEngine
 from tests.support.pods import a_fleet, an_endpoint
 

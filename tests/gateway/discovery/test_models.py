@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from gateway.config.settings import ModelSettings
 from gateway.discovery.description import ModelPolicy
 from gateway.discovery.models import describe
-from gateway.settings import ModelSettings
 from routing.types import Endpoint
 
 

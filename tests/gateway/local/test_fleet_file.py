@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gateway.config.settings import EndpointSettings, EnvoySettings, ModelSettings, Settings
 from gateway.local import fleet_file
 from gateway.local.fleet_file import follow_models, write_endpoints
-from gateway.settings import EndpointSettings, EnvoySettings, ModelSettings, Settings
 from tests.support.polling import until
 
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 import yaml
 
-from gateway.configuration import ConfigurationError, load, with_models
+from gateway.config.loading import ConfigurationError, load, with_models
 from gateway.local.fleet_file import write_endpoints
 from gateway.local.ports import Ports
 from gateway.local.stack import MODEL, Addresses, engine_parts, envoy_part, write_configuration

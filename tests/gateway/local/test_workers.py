@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.settings import ListenSettings, Settings
 from gateway.local import workers as module
 from gateway.local.supervisor import Supervisor
 from gateway.local.workers import worker_count, worker_parts
 from gateway.serving.variables import METRICS_VARIABLE
-from gateway.settings import ListenSettings, Settings
 from tests.support.ports import free_address
 from tests.support.supervised import stand_in
 

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.config.settings import ScrapeSettings
 from gateway.scrape.poller import MOST_BYTES, HttpFetch, NoPageError, Poller
 from gateway.scrape.readings import Readings
-from gateway.settings import ScrapeSettings
 from routing.types import Signal
 from tests.support.http_engine import HttpEngine
 from tests.support.pods import an_endpoint

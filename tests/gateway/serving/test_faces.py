@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from gateway.app import Place, Worker
+from gateway.config.settings import ListenSettings, Settings
 from gateway.serving.faces import Faces, lifespan
 from gateway.serving.variables import DRAIN_PATH
-from gateway.settings import ListenSettings, Settings
 
 LISTEN = ListenSettings(grpc="127.0.0.1:1", http="127.0.0.1:2", admin="127.0.0.1:3")
 

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import pytest
 
+from gateway.config.settings import ListenSettings, Settings
 from gateway.serving import launch
 from gateway.serving.launch import worker_launch
 from gateway.serving.variables import ADDRESS_VARIABLE, CONFIG_VARIABLE, INDEX_VARIABLE
-from gateway.settings import ListenSettings, Settings
 
 LISTEN = ListenSettings(grpc="127.0.0.1:1", http="127.0.0.1:2", admin="127.0.0.1:3", workers=("127.0.0.1:4",))
 

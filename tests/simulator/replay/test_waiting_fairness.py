@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from gateway import late_binding
+from gateway.config.settings import RoutingSettings
 from gateway.fleet import Fleet
-from gateway.settings import RoutingSettings
 from gateway.simulate import Gateway
 from routing.fair_queue import FairQueue
 from simulator.core.engine import Engine

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from gateway.addresses import split_address
+from gateway.config.addresses import split_address
 from gateway.serving.framing import frame as message
 from gateway.serving.http2.frames import (
     GOAWAY,

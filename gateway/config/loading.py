@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway import configuration_source as source
-from gateway.configuration_checks import check
-from gateway.configuration_keys import nearest
-from gateway.configuration_problems import ConfigurationError, Problems
-from gateway.settings import ModelSettings, Settings
-from gateway.validation import joined, rule
+from gateway.config import source
+from gateway.config.checks import check
+from gateway.config.keys import nearest
+from gateway.config.problems import ConfigurationError, Problems
+from gateway.config.settings import ModelSettings, Settings
+from gateway.config.validation import joined, rule
 
 __all__ = ["ConfigurationError", "load", "load_models", "with_models"]
 

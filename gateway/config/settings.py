@@ -1,13 +1,13 @@
 """The one configuration file: every key, its default, its unit and why (contracts section 9).
 
-Lives here: the shape.  Not here: reading files, `${ENV}` and "did you mean" (gateway.configuration).
+Lives here: the shape.  Not here: reading files, `${ENV}` and "did you mean" (gateway.config.loading).
 """
 
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gateway.addresses import MAX_PORT, endpoint_address, http_path, listen_address, redis_url
+from gateway.config.addresses import MAX_PORT, endpoint_address, http_path, listen_address, redis_url
 
 Seconds = Annotated[float, Field(gt=0)]
 ListenAddress = Annotated[str, AfterValidator(listen_address)]

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from gateway.validation import joined, rule, shown
+from gateway.config.validation import joined, rule, shown
 
 
 class Tree(BaseModel):

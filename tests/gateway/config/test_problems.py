@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.configuration_problems import ConfigurationError, Problems
+from gateway.config.problems import ConfigurationError, Problems
 
 
 def test_the_first_problem_of_a_key_stands():

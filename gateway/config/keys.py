@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from gateway.settings import Section, Settings
+from gateway.config.settings import Section, Settings
 
 _WORDS: dict[Any, str] = {
     str: "text",

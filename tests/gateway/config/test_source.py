@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.configuration import ConfigurationError, load
-from gateway.settings import RedisSettings
+from gateway.config.loading import ConfigurationError, load
+from gateway.config.settings import RedisSettings
 from tests.support.configuration import STRATEGIES, loaded, problems_of
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from gateway.addresses import without_credentials
+from gateway.config.addresses import without_credentials
 
 SECRETS = frozenset({"admin_token"})
 """Keys whose values are never repeated."""

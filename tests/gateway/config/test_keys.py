@@ -1,7 +1,7 @@
 """Every setting is described, and the nearest key is found."""
 
-from gateway.configuration_keys import nearest, sections
-from gateway.settings import ModelSettings, Settings
+from gateway.config.keys import nearest, sections
+from gateway.config.settings import ModelSettings, Settings
 
 
 def test_every_section_is_found_with_every_key():

@@ -2,7 +2,14 @@
 
 import pytest
 
-from gateway.addresses import endpoint_address, http_path, is_loopback, redis_url, split_address, without_credentials
+from gateway.config.addresses import (
+    endpoint_address,
+    http_path,
+    is_loopback,
+    redis_url,
+    split_address,
+    without_credentials,
+)
 
 
 @pytest.mark.parametrize(

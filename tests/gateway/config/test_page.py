@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from gateway.configuration_keys import sections
-from gateway.configuration_page import configuration_page
+from gateway.config.keys import sections
+from gateway.config.page import configuration_page
 
-PAGE = Path(__file__).parents[2] / "docs" / "config.md"
+PAGE = Path(__file__).parents[3] / "docs" / "config.md"
 
 
 def test_the_page_in_the_repository_is_up_to_date():

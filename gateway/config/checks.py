@@ -3,10 +3,10 @@
 from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
 
-from gateway.addresses import is_loopback, split_address
-from gateway.configuration_problems import Problems
-from gateway.settings import EndpointSettings, ListenSettings, ModelSettings, Settings
-from gateway.validation import shown
+from gateway.config.addresses import is_loopback, split_address
+from gateway.config.problems import Problems
+from gateway.config.settings import EndpointSettings, ListenSettings, ModelSettings, Settings
+from gateway.config.validation import shown
 from routing.mixture import parse_mixture
 
 Finding = tuple[str, object, str]

@@ -1,6 +1,6 @@
 """From bytes to plain data: YAML with duplicate keys refused, `${NAME}` expanded, old environment names honoured.
 
-Lives here: text.  Not here: what the keys mean (configuration, configuration_checks).
+Lives here: text.  Not here: what the keys mean (checks).
 """
 
 import re
@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import yaml
 
-from gateway.configuration_problems import ConfigurationError, Problems
-from gateway.validation import dotted
+from gateway.config.problems import ConfigurationError, Problems
+from gateway.config.validation import dotted
 
 _REFERENCE = re.compile(
     r"(?P<escaped>\$\$\{)"

@@ -1,9 +1,9 @@
 """What is wrong with a configuration file: collected and raised together.
 
-Lives here: the collection and the error.  Not here: finding problems (configuration_source, configuration_checks).
+Lives here: the collection and the error.  Not here: finding problems (source, checks).
 """
 
-from gateway.validation import shown
+from gateway.config.validation import shown
 
 
 class ConfigurationError(Exception):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.configuration import ConfigurationError, load, load_models, with_models
-from gateway.settings import EndpointSettings, ModelSettings, Settings
+from gateway.config.loading import ConfigurationError, load, load_models, with_models
+from gateway.config.settings import EndpointSettings, ModelSettings, Settings
 from tests.support.configuration import STRATEGIES, loaded, problems_of, written
 
 
