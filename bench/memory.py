@@ -18,7 +18,7 @@ from bench.processes import python_module
 from gateway.config.settings import LimitSettings
 from gateway.estimates import Estimator, OutputBounds, PromptSize
 from gateway.ledger import Ledger, OpenRequest
-from gateway.metrics import Metrics
+from gateway.observability.metrics import Metrics
 from gateway.openai.usage import Usage
 from gateway.settlement import Estimate, Seen
 from ratelimit.memory import MemoryLimiter

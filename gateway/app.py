@@ -16,7 +16,6 @@ from pathlib import Path
 
 import structlog
 
-from gateway import logs, metrics
 from gateway.admin.app import create_admin_app
 from gateway.config.loading import load_models
 from gateway.config.settings import Settings
@@ -26,11 +25,12 @@ from gateway.discovery.health import HealthChecker, HttpProbe
 from gateway.discovery.rounds import Rounds
 from gateway.discovery.static import ModelsFile, StaticModels
 from gateway.fleet import Fleet
-from gateway.http import create_http_app, operation_routes
 from gateway.identity import Identity
 from gateway.late_binding import LateBinding
 from gateway.ledger import Ledger
-from gateway.metrics import Metrics
+from gateway.observability import logs, metrics
+from gateway.observability.http import create_http_app, operation_routes
+from gateway.observability.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.readiness import Readiness
 from gateway.scrape.poller import HttpFetch, Poller

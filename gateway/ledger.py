@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from gateway.estimates import Estimator, OutputBounds, PromptSize
 from gateway.fleet import Fleet, Ticket
-from gateway.metrics import Metrics
+from gateway.observability.metrics import Metrics
 from gateway.settlement import Estimate, Seen, Settlement, settle
 from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
 from routing.strategy import Finished

@@ -21,7 +21,6 @@ from gateway.identity import Identity
 from gateway.late_binding import LateBinding
 from gateway.ledger import Ledger, OpenRequest
 from gateway.limit_headers import limit_headers
-from gateway.metrics import NONE_HEALTHY, Metrics
 from gateway.names import (
     DESTINATION,
     EXCHANGE_KEY,
@@ -29,6 +28,7 @@ from gateway.names import (
     LB_NAMESPACE,
     RESPONSE_NAMESPACE,
 )
+from gateway.observability.metrics import NONE_HEALTHY, Metrics
 from gateway.openai.errors import (
     BadRequestError,
     ClientGoneError,

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.config.validation import joined, rule, shown
-from gateway.http import Json
+from gateway.observability.http import Json
 
 RETRY_AFTER_S = 1
 """Suggested when the store is away; the client of Redis reconnects within a second."""

@@ -14,7 +14,7 @@ import httpx
 from gateway.config.settings import Settings
 from gateway.local.probes import accepts, answers_ok
 from gateway.local.process import Part
-from gateway.metrics import forget_process
+from gateway.observability.metrics import forget_process
 from gateway.serving.launch import Launch, worker_launch
 from gateway.serving.variables import METRICS_VARIABLE
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from gateway.cli import main
 from gateway.decisions import state
 from gateway.fleet import Fleet
-from gateway.http import Json
+from gateway.observability.http import Json
 from gateway.scrape.readings import Readings
 from routing.selectors import parse_selector
 from routing.table import STRATEGIES

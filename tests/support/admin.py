@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from gateway.admin.app import create_admin_app
-from gateway.http import operation_routes
+from gateway.observability.http import operation_routes
 from ratelimit.accounts.keys import Key
 from ratelimit.limits import Charge, LimiterUnavailableError, Reservation, UnknownUser, Usage, User, Verdict
 

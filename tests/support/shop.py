@@ -12,7 +12,7 @@ from gateway.fleet import Fleet
 from gateway.identity import Identity
 from gateway.late_binding import LateBinding
 from gateway.ledger import Ledger
-from gateway.metrics import Metrics
+from gateway.observability.metrics import Metrics
 from gateway.openai.paths import Operation
 from gateway.openai.request import parse_request
 from gateway.pipeline import Pipeline

@@ -21,7 +21,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.metrics import BEAT_S
+from gateway.observability.metrics import BEAT_S
 from tests.support.logs import failed_tasks
 from tests.support.source_tree import ROOT
 from tests.support.waiting import until

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-PRELUDE = "import logging, structlog\nfrom gateway.logs import set_up\nlog = structlog.get_logger()\n"
+PRELUDE = "import logging, structlog\nfrom gateway.observability.logs import set_up\nlog = structlog.get_logger()\n"
 
 
 def run(code: str, stderr: int = subprocess.PIPE) -> str:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.metrics import BEAT_S, Metrics, forget_process
+from gateway.observability.metrics import BEAT_S, Metrics, forget_process
 
 WORKER = """
 import os, sys
 from pathlib import Path
-from gateway.metrics import Metrics
+from gateway.observability.metrics import Metrics
 
 metrics = Metrics(["least-request"], Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
 metrics.know_models(["m"])

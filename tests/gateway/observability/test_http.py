@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from gateway.http import create_http_app
+from gateway.observability.http import create_http_app
 
 
 @dataclass
