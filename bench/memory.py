@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 from bench.picking import a_fleet
 from bench.processes import python_module
+from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
+from gateway.accounting.ledger import Ledger, OpenRequest
+from gateway.accounting.settlement import Estimate, Seen
 from gateway.config.settings import LimitSettings
-from gateway.estimates import Estimator, OutputBounds, PromptSize
-from gateway.ledger import Ledger, OpenRequest
 from gateway.observability.metrics import Metrics
 from gateway.openai.usage import Usage
-from gateway.settlement import Estimate, Seen
 from ratelimit.memory import MemoryLimiter
 from routing.prefix.blocks import BLOCK_BYTES, FIRST_BYTES, block_hashes
 from routing.prefix.index import PrefixIndex

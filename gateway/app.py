@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from gateway.accounting.ledger import Ledger
 from gateway.admin.app import create_admin_app
 from gateway.config.loading import load_models
 from gateway.config.settings import Settings
@@ -27,7 +28,6 @@ from gateway.discovery.static import ModelsFile, StaticModels
 from gateway.fleet import Fleet
 from gateway.identity import Identity
 from gateway.late_binding import LateBinding
-from gateway.ledger import Ledger
 from gateway.observability import logs, metrics
 from gateway.observability.http import create_http_app, operation_routes
 from gateway.observability.metrics import Metrics

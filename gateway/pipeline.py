@@ -10,16 +10,17 @@ from contextlib import suppress
 
 import orjson
 
+from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
+from gateway.accounting.ledger import Ledger, OpenRequest
+from gateway.accounting.settlement import Estimate
 from gateway.answers import check_record, models_list, usage_record
 from gateway.config.settings import Settings
 from gateway.eager import begin
-from gateway.estimates import Estimator, OutputBounds, PromptSize
 from gateway.extproc.commands import Admit, Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet import Fleet, Ticket
 from gateway.identity import Identity
 from gateway.late_binding import LateBinding
-from gateway.ledger import Ledger, OpenRequest
 from gateway.limit_headers import limit_headers
 from gateway.names import (
     DESTINATION,
@@ -41,7 +42,6 @@ from gateway.openai.errors import (
     header_safe,
 )
 from gateway.openai.paths import Operation
-from gateway.settlement import Estimate
 from gateway.turn import Turn
 from gateway.verdicts import Plan, admitted, judged, told
 from ratelimit.limits import (

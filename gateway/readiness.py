@@ -6,8 +6,8 @@ Lives here: reasons, draining, the endpoints page.  Not here: who asks (http, se
 import asyncio
 from collections.abc import Sequence
 
+from gateway.accounting.ledger import Ledger
 from gateway.fleet import Fleet
-from gateway.ledger import Ledger
 
 LAME_DUCK_S = 1.0
 """After NOT_SERVING is said, requests are still served this long: twice the interval of Envoy's health check."""

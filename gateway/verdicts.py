@@ -7,7 +7,8 @@ Lives here: the plan, the question, verdicts as errors.  Not here: the order of 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, TypeVar
 
-from gateway.estimates import Estimator, OutputBounds, PromptSize
+from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
+from gateway.accounting.settlement import Estimate
 from gateway.limit_headers import limit_headers
 from gateway.openai.errors import (
     BrokenUserError,
@@ -22,7 +23,6 @@ from gateway.openai.errors import (
     TpmExceededError,
     UnknownUserError,
 )
-from gateway.settlement import Estimate
 from ratelimit.limits import (
     Admitted,
     Charge,

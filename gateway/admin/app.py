@@ -80,8 +80,9 @@ def create_admin_app(
 ) -> ASGIApp:
     """The application of `listen.admin`.
 
-    `models` names what is served; `operations` are gateway.observability.http.operation_routes; the exceptions `unavailable` (of
-    `users` and `limiter`) become 503; with a `token`, everything but /healthz requires it as a bearer token.
+    `models` names what is served; `operations` are gateway.observability.http.operation_routes; the exceptions
+    `unavailable` (of `users` and `limiter`) become 503; with a `token`, everything but /healthz requires it as a bearer
+    token.
     """
     app = FastAPI(
         title="Forebay admin",

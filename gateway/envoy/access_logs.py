@@ -1,6 +1,7 @@
 """What Envoy tells the gateway's workers by access log: how requests ended, and which engines failed an attempt.
 
-Lives here: which entries go to which worker, and how soon.  Not here: what is read from them (gateway.accesslog).
+Lives here: which entries go to which worker, and how soon.  Not here: what is read from them
+(gateway.accounting.access_log).
 """
 
 from gateway.config.settings import Settings

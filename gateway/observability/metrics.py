@@ -1,6 +1,7 @@
 """Every Prometheus metric of the gateway, with typed methods so that callers know no label order.
 
-Lives here: names, labels, buckets, and the sum over worker processes.  Not here: serving the page (gateway.observability.http).
+Lives here: names, labels, buckets, and the sum over worker processes.  Not here: serving the page
+(gateway.observability.http).
 
 Worker processes share by prometheus_client's multiprocess mode: the parent empties a directory and names it in
 PROMETHEUS_MULTIPROC_DIR before the workers start.  Each write then costs 0.7 us (a histogram 1.5), ten of them a

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable
 import structlog
 from google.protobuf.message import DecodeError
 
-from gateway.accesslog import finished
+from gateway.accounting import access_log
+from gateway.accounting.ledger import Ledger
 from gateway.config.settings import Settings
 from gateway.extproc.session import ProtocolError, Session
-from gateway.ledger import Ledger
 from gateway.pipeline import Pipeline
 from proto import health_pb2 as health
 
@@ -52,7 +52,7 @@ class Service:
     def access_log(self, message: bytes) -> None:
         """Settle what a batch of entries tells.  Raises ProtocolError."""
         try:
-            told = finished.decode(message)
+            told = access_log.decode(message)
         except ValueError as error:
             raise ProtocolError(str(error)) from error
         for address in told.failed:

@@ -33,7 +33,7 @@ PURE = (
 
 IMPORTERS: dict[str, tuple[str, ...]] = {
     "grpc": ("gateway.serving.grpc", "gateway.app"),
-    "proto": ("proto", "gateway.extproc.wire", "gateway.accesslog", "gateway.serving"),
+    "proto": ("proto", "gateway.extproc.wire", "gateway.accounting.access_log", "gateway.serving"),
     "redis": ("ratelimit", "gateway.app", "gateway.local"),
     "envoy": ("gateway.envoy", "gateway.local", "gateway.serving"),
     "pyvoy": ("gateway.envoy", "gateway.local", "gateway.serving"),

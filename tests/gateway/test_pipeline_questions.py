@@ -6,11 +6,11 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.accounting.settlement import Seen
 from gateway.extproc.commands import Answer
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.openai.paths import Operation
 from gateway.openai.usage import Usage
-from gateway.settlement import Seen
 from ratelimit.limits import Rates, User
 from tests.support.pods import MODEL
 from tests.support.shop import AwayLimiter, Shop, refused, routed

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.accounting.settlement import Seen
 from gateway.config.settings import RoutingSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.events import Refused, Routed
-from gateway.settlement import Seen
 from ratelimit.limits import User
 from tests.support.pods import MODEL
 from tests.support.shop import Shop, refused, routed

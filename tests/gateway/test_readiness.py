@@ -2,9 +2,9 @@
 
 import asyncio
 
+from gateway.accounting.settlement import Seen
 from gateway.openai.usage import Usage
 from gateway.readiness import Readiness
-from gateway.settlement import Seen
 from tests.support.pods import a_description
 from tests.support.shop import Shop
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import orjson
 
+from gateway.accounting.ledger import Ledger
 from gateway.config.settings import Settings
 from gateway.extproc.commands import Admit
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet import Fleet
 from gateway.identity import Identity
 from gateway.late_binding import LateBinding
-from gateway.ledger import Ledger
 from gateway.observability.metrics import Metrics
 from gateway.openai.paths import Operation
 from gateway.openai.request import parse_request

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.lengths import BUCKETS_PER_DOUBLING, MEMORY, Lengths
+from gateway.accounting.lengths import BUCKETS_PER_DOUBLING, MEMORY, Lengths
 
 A_BUCKET = 2 ** (1 / BUCKETS_PER_DOUBLING)
 LENGTHS = st.integers(0, 40) | st.integers(0, 2**31 - 1)

@@ -6,7 +6,7 @@ Rules: contracts sections 1 (upstream errors) and 3 (usage, clients that left, e
 
 from typing import NamedTuple
 
-from gateway.estimates import LIKELY_TEMPLATE_TOKENS, Estimator, PromptSize
+from gateway.accounting.estimates import LIKELY_TEMPLATE_TOKENS, Estimator, PromptSize
 from gateway.openai.usage import Usage
 
 FIRST_ERROR_STATUS = 400

@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gateway.accounting.lengths import MEMORY, Lengths
 from gateway.config.settings import LimitSettings
-from gateway.lengths import MEMORY, Lengths
 
 FIRST_STREAM_BYTES_PER_TOKEN = 215.0
 """One content event of a recorded vLLM 0.32 stream: 212 to 217 bytes."""

@@ -4,9 +4,9 @@ from collections.abc import Set
 
 import pytest
 
-from gateway.accesslog.finished import decode
+from gateway.accounting.access_log import decode
+from gateway.accounting.settlement import Seen
 from gateway.openai.usage import Usage
-from gateway.settlement import Seen
 from proto import access_log_service_pb2 as service
 from tests.support.access_log import put
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gateway.estimates import Estimator, OutputBounds, PromptSize
+from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
+from gateway.accounting.settlement import Estimate, Seen, Settlement, settle
 from gateway.fleet import Fleet, Ticket
 from gateway.observability.metrics import Metrics
-from gateway.settlement import Estimate, Seen, Settlement, settle
 from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
 from routing.strategy import Finished
 

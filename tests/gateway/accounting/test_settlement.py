@@ -2,10 +2,10 @@
 
 import pytest
 
+from gateway.accounting.estimates import Estimator, PromptSize
+from gateway.accounting.settlement import Estimate, Seen, Settlement, settle
 from gateway.config.settings import LimitSettings
-from gateway.estimates import Estimator, PromptSize
 from gateway.openai.usage import Usage
-from gateway.settlement import Estimate, Seen, Settlement, settle
 
 ESTIMATE = Estimate(prompt_tokens=10, output_tokens=256, streams=True)
 WHOLE = Estimate(prompt_tokens=10, output_tokens=256, streams=False)

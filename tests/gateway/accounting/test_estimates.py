@@ -2,8 +2,15 @@
 
 import pytest
 
+from gateway.accounting.estimates import (
+    ENOUGH_ANSWERS,
+    MAX_USERS,
+    MOST_TEMPLATE_TOKENS,
+    Estimator,
+    OutputBounds,
+    PromptSize,
+)
 from gateway.config.settings import LimitSettings
-from gateway.estimates import ENOUGH_ANSWERS, MAX_USERS, MOST_TEMPLATE_TOKENS, Estimator, OutputBounds, PromptSize
 
 
 def an_estimator() -> Estimator:

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from gateway.accounting.settlement import Seen
 from gateway.extproc.events import Routed
 from gateway.openai.usage import Usage
-from gateway.settlement import Seen
 from ratelimit.limits import Reservation, User
 from tests.support.shop import AwayLimiter, Shop
 

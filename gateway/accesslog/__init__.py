@@ -1,1 +1,0 @@
-"""Envoy's access-log stream, turned into Finished events."""
