@@ -12,7 +12,7 @@ from statistics import median
 
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
-from gateway.fleet import Fleet
+from gateway.fleet.fleet import Fleet
 from routing.prefix.blocks import block_hashes
 from routing.strategy import Finished
 from routing.types import Endpoint, RouteRequest

@@ -20,12 +20,12 @@ from gateway.accounting.ledger import Ledger
 from gateway.admin.app import create_admin_app
 from gateway.config.loading import load_models
 from gateway.config.settings import Settings
-from gateway.decisions import state
 from gateway.discovery.description import Discovery
 from gateway.discovery.health import HealthChecker, HttpProbe
 from gateway.discovery.rounds import Rounds
 from gateway.discovery.static import ModelsFile, StaticModels
-from gateway.fleet import Fleet
+from gateway.fleet.decisions import state
+from gateway.fleet.fleet import Fleet
 from gateway.identity import Identity
 from gateway.late_binding import LateBinding
 from gateway.observability import logs, metrics

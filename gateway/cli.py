@@ -163,7 +163,7 @@ def explain(*, request_file: Path, fleet: Path, strategy: str) -> None:
 
     REQUEST.json is an entry of /debug/decisions, or has model, prompt_tokens and held (pod: tokens).
     """
-    from gateway.explain import explain as explained
+    from gateway.fleet.replay import explain as explained
 
     try:
         click.echo(explained(request_file, fleet, strategy))

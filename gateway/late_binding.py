@@ -13,7 +13,7 @@ from math import inf
 from typing import TypeGuard
 
 from gateway.config.settings import RoutingSettings
-from gateway.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet, Ticket
 from routing.fair_queue import FairQueue
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo
 

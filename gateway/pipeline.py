@@ -18,7 +18,7 @@ from gateway.config.settings import Settings
 from gateway.eager import begin
 from gateway.extproc.commands import Admit, Answer, Refuse
 from gateway.extproc.events import Answered, Refused, Routed
-from gateway.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet, Ticket
 from gateway.identity import Identity
 from gateway.late_binding import LateBinding
 from gateway.limit_headers import limit_headers

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.accounting.ledger import Ledger
-from gateway.fleet import Fleet
+from gateway.fleet.fleet import Fleet
 
 LAME_DUCK_S = 1.0
 """After NOT_SERVING is said, requests are still served this long: twice the interval of Envoy's health check."""

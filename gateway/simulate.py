@@ -15,7 +15,7 @@ import click
 
 from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
-from gateway.fleet import Fleet
+from gateway.fleet.fleet import Fleet
 from gateway.late_binding import LateBinding, Tell, Waiting
 from gateway.scrape.readings import Readings
 from routing.pods.sums import Sums

@@ -6,7 +6,7 @@ Lives here: the future that an admission waits on.  Not here: whose turn it is (
 import asyncio
 from collections.abc import Callable
 
-from gateway.fleet import Ticket
+from gateway.fleet.fleet import Ticket
 from gateway.late_binding import LateBinding, Outcome, Waiting
 from gateway.openai.errors import ClientGoneError
 from routing.types import NoCandidateError, RouteRequest, Slo

@@ -1,7 +1,7 @@
 """Which pods may take a request at all.
 
 Lives here: the rules.  Not here: which of the candidates is best (strategies), how often the rules are applied and what
-is remembered in between (gateway.fleet).
+is remembered in between (gateway.fleet.fleet).
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,7 @@
 """What a strategy is: it picks one of the candidates, and it may learn from what became of earlier picks.
 
 Lives here: the protocol and the event.  Not here: which strategies exist (routing.table), who may be picked
-(routing.filters), in-flight counts (gateway.fleet).
+(routing.filters), in-flight counts (gateway.fleet.fleet).
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Every strategy there is, by its public name, and how a request's header names one.
 
 Lives here: the one table; nothing registers itself by being imported.  Not here: which strategy a model prefers
-(gateway.fleet).
+(gateway.fleet.fleet).
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """What routing talks about: endpoints, pods as a strategy sees them, requests and decisions.
 
-Lives here: values and read-only views.  Not here: who counts (gateway.fleet), who discovers (gateway.discovery).
+Lives here: values and read-only views.  Not here: who counts (gateway.fleet.fleet), who discovers (gateway.discovery).
 """
 
 from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.settlement import Estimate, Seen, Settlement, settle
-from gateway.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet, Ticket
 from gateway.observability.metrics import Metrics
 from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
 from routing.strategy import Finished

@@ -1,6 +1,6 @@
 """What every discovery says: the whole fleet, each time.
 
-Lives here: the value and the seam.  Not here: where it comes from (static), what is made of it (gateway.fleet).
+Lives here: the value and the seam.  Not here: where it comes from (static), what is made of it (gateway.fleet.fleet).
 """
 
 from collections.abc import AsyncIterator, Mapping

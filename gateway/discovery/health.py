@@ -1,7 +1,7 @@
 """Active health checks: asks every engine whether it is there, and says what changed.
 
 Lives here: the check and what is said of it.  Not here: doing checks in turn (rounds), when each is due and what a row
-of failures means (schedule), what a pod's health is for (gateway.fleet).
+of failures means (schedule), what a pod's health is for (gateway.fleet.fleet).
 """
 
 import asyncio

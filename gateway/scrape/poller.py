@@ -1,7 +1,7 @@
 """Asks engines for their metrics and gives the fleet what they say.
 
 Lives here: the request and what becomes of its answer.  Not here: turns (discovery.rounds), the page (parse), what is
-made of it (gateway.fleet).
+made of it (gateway.fleet.fleet).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What the gateway itself has counted about one pod: what it was sent, what is not back, what came back when.
 
-Lives here: the counts, all O(1) per event.  Not here: who may change them (gateway.fleet), who reads them (strategies).
-Sums over a window fade: what lies `window_s` back counts 1/e.
+Lives here: the counts, all O(1) per event.  Not here: who may change them (gateway.fleet.fleet), who reads them
+(strategies). Sums over a window fade: what lies `window_s` back counts 1/e.
 """
 
 from math import exp, inf

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.pod import Pod
+from gateway.fleet.pod import Pod
 from gateway.scrape.readings import Readings
 from routing.prefix.index import PrefixIndex
 from routing.strategy import Finished, Strategy, Tools

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import ModelPolicy
-from gateway.fleet import Ticket
+from gateway.fleet.fleet import Ticket
 from gateway.late_binding import LOOK_S, MARGIN
 from routing.overload import LATE_S, OWED_S
 from routing.selectors import parse_selector

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.discovery.description import ModelPolicy
-from gateway.fleet import Ticket
+from gateway.fleet.fleet import Ticket
 from gateway.late_binding import LateBinding, Waiting
 from routing.overload import AT_ONCE_S
 from routing.selectors import Selector, parse_selector

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.fleet import Ticket
+from gateway.fleet.fleet import Ticket
 from gateway.openai.errors import ClientGoneError
 from gateway.turn import Alarm, Turn
 from routing.types import NoCandidateError

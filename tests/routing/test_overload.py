@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from gateway.pod import Pod
+from gateway.fleet.pod import Pod
 from gateway.scrape.readings import Readings
 from routing.overload import FULL_S, LATE_S, OWED_S, closed_s, open_pods, outlook
 from routing.pods.load import Work

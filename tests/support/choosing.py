@@ -6,7 +6,7 @@ Lives here: running the picks.  Not here: pods (pods).
 import random
 from collections.abc import Sequence
 
-from gateway.pod import Pod
+from gateway.fleet.pod import Pod
 from routing.strategy import Tools
 from routing.table import build
 from routing.types import Decision, RouteRequest

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.config.settings import RoutingSettings
-from gateway.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet, Ticket
 from gateway.late_binding import LateBinding, Outcome, Waiting
 from routing.overload import LATE_S
 from routing.types import NoCandidateError, RouteRequest, Slo

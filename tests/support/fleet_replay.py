@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.settings import RoutingSettings
-from gateway.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet, Ticket
 from gateway.simulate import Gateway
 from ratelimit.limits import User
 from simulator.core.engine import Engine

@@ -6,8 +6,8 @@ from typing import Any
 
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
-from gateway.fleet import Fleet
-from gateway.pod import Pod
+from gateway.fleet.fleet import Fleet
+from gateway.fleet.pod import Pod
 from routing.prefix.index import PrefixIndex
 from routing.types import Endpoint, NoCandidateError, NoCandidateReason
 

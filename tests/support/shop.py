@@ -9,7 +9,7 @@ from gateway.accounting.ledger import Ledger
 from gateway.config.settings import Settings
 from gateway.extproc.commands import Admit
 from gateway.extproc.events import Answered, Refused, Routed
-from gateway.fleet import Fleet
+from gateway.fleet.fleet import Fleet
 from gateway.identity import Identity
 from gateway.late_binding import LateBinding
 from gateway.observability.metrics import Metrics

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 from gateway.config.settings import RoutingSettings
-from gateway.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet, Ticket
 from gateway.scrape.readings import Readings
 from routing.selectors import parse_selector
 from routing.strategy import Finished

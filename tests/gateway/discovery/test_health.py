@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from gateway.config.settings import HealthSettings
 from gateway.discovery.health import HealthChecker, HttpProbe, Probe, UnhealthyError
 from gateway.discovery.rounds import CONCURRENCY
-from gateway.pod import PodState
+from gateway.fleet.pod import PodState
 from tests.support.http_engine import HttpEngine
 from tests.support.pods import a_fleet, an_endpoint
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from gateway.pod import RAMP_S, WARM_S, Pod
+from gateway.fleet.pod import RAMP_S, WARM_S, Pod
 from gateway.scrape.readings import Readings
 from routing.strategies.forebay import ALL, HOLDERS, OTHERS
 from routing.strategy import Tools

@@ -7,7 +7,7 @@ import pytest
 
 from gateway import late_binding
 from gateway.config.settings import RoutingSettings
-from gateway.fleet import Fleet
+from gateway.fleet.fleet import Fleet
 from gateway.simulate import Gateway
 from routing.fair_queue import FairQueue
 from simulator.core.engine import Engine

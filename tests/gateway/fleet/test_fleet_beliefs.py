@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.config.settings import RoutingSettings
-from gateway.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet, Ticket
 from gateway.scrape.readings import Readings
 from routing.strategy import Finished
 from routing.types import RouteRequest, Signal

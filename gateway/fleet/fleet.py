@@ -11,9 +11,9 @@ from math import inf
 from typing import Protocol
 
 from gateway.config.settings import RoutingSettings
-from gateway.decisions import DecisionLog
 from gateway.discovery.description import FleetDescription, ModelPolicy
-from gateway.pod import Identity, Pod, PodState, identity
+from gateway.fleet.decisions import DecisionLog
+from gateway.fleet.pod import Identity, Pod, PodState, identity
 from gateway.scrape.readings import Readings
 from routing import filters, overload, table
 from routing.mixture import Mixture

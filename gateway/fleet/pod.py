@@ -1,6 +1,6 @@
 """A pod as the gateway accounts for it: what discovery says, what health checks say, what is in flight.
 
-Lives here: one pod's state.  Not here: which pods there are and who may change them (gateway.fleet).
+Lives here: one pod's state.  Not here: which pods there are and who may change them (gateway.fleet.fleet).
 """
 
 from collections.abc import Mapping

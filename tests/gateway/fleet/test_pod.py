@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.pod import FIRST_ASIDE_S, LONGEST_ASIDE_S, OUTCOME_S, PodState, identity
+from gateway.fleet.pod import FIRST_ASIDE_S, LONGEST_ASIDE_S, OUTCOME_S, PodState, identity
 from routing.pods.load import Work
 from routing.types import PodView, Signal
 from tests.support.pods import a_pod, an_endpoint

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from gateway.decisions import candidates
-from gateway.pod import RAMP_S, Pod, PodState
+from gateway.fleet.decisions import candidates
+from gateway.fleet.pod import RAMP_S, Pod, PodState
 from gateway.scrape.readings import Readings
 from routing import table
 from routing.mixture import Mixture

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import ModelPolicy
-from gateway.fleet import Fleet, Ticket
-from gateway.pod import PodState
+from gateway.fleet.fleet import Fleet, Ticket
+from gateway.fleet.pod import PodState
 from routing import table
 from routing.selectors import parse_selector
 from routing.strategies.random_choice import RandomChoice

@@ -2,7 +2,7 @@
 
 import orjson
 
-from gateway.decisions import KEPT, state
+from gateway.fleet.decisions import KEPT, state
 from gateway.observability.http import Json
 from routing.types import RouteRequest
 from tests.support.pods import MODEL, a_fleet, an_endpoint

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
-from gateway.decisions import state
-from gateway.fleet import Fleet
+from gateway.fleet.decisions import state
+from gateway.fleet.fleet import Fleet
 from gateway.observability.http import Json
 from gateway.scrape.readings import Readings
 from routing.selectors import parse_selector

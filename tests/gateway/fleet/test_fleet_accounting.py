@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from gateway.config.settings import RoutingSettings
-from gateway.fleet import Fleet, Ticket
-from gateway.pod import Identity, identity
+from gateway.fleet.fleet import Fleet, Ticket
+from gateway.fleet.pod import Identity, identity
 from routing.table import STRATEGIES
 from routing.types import Endpoint, NoCandidateError, RouteRequest
 from tests.support.pods import a_description, an_endpoint

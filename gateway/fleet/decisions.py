@@ -8,7 +8,7 @@ from collections import deque
 from math import inf
 from typing import NamedTuple
 
-from gateway.pod import Pod
+from gateway.fleet.pod import Pod
 from routing.strategy import Strategy
 from routing.types import Decision, RouteRequest, Scored, Signal
 
