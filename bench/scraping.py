@@ -13,12 +13,12 @@ from pathlib import Path
 from random import Random
 
 from gateway.config.settings import ScrapeSettings
-from gateway.scrape.poller import HttpFetch, Poller
+from gateway.discovery.probing.scraping import HttpFetch, Poller
 from routing.types import Endpoint
 
 ENDPOINTS = 1000
 ROUNDS = 2
-PAGE = Path(__file__).resolve().parent.parent / "tests/gateway/scrape/recordings/metrics_idle_full.prom"
+PAGE = Path(__file__).resolve().parent.parent / "tests/gateway/discovery/probing/recordings/metrics_idle_full.prom"
 """From a real vLLM 0.32."""
 
 

@@ -21,8 +21,9 @@ from gateway.admin.app import create_admin_app
 from gateway.config.loading import load_models
 from gateway.config.settings import Settings
 from gateway.discovery.description import Discovery
-from gateway.discovery.health import HealthChecker, HttpProbe
-from gateway.discovery.rounds import Rounds
+from gateway.discovery.probing.health import HealthChecker, HttpProbe
+from gateway.discovery.probing.rounds import Rounds
+from gateway.discovery.probing.scraping import HttpFetch, Poller
 from gateway.discovery.static import ModelsFile, StaticModels
 from gateway.fleet.decisions import state
 from gateway.fleet.fleet import Fleet
@@ -33,7 +34,6 @@ from gateway.observability.http import create_http_app, operation_routes
 from gateway.observability.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.readiness import Readiness
-from gateway.scrape.poller import HttpFetch, Poller
 from gateway.serving.service import Service
 from gateway.turn import Alarm
 from ratelimit.accounts.keyring import KeyRing

@@ -15,9 +15,9 @@ import click
 
 from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
+from gateway.discovery.probing.readings import Readings
 from gateway.fleet.fleet import Fleet
 from gateway.late_binding import LateBinding, Tell, Waiting
-from gateway.scrape.readings import Readings
 from routing.pods.sums import Sums
 from routing.strategies.forebay import Forebay
 from routing.types import Endpoint, NoCandidateError, PodId, RouteRequest, Signal

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
+from gateway.discovery.probing.readings import Readings
 from gateway.fleet.decisions import DecisionLog
 from gateway.fleet.pod import Identity, Pod, PodState, identity
-from gateway.scrape.readings import Readings
 from routing import filters, overload, table
 from routing.mixture import Mixture
 from routing.overload import Outlook

@@ -8,7 +8,7 @@ from dataclasses import replace
 from enum import StrEnum
 from math import inf
 
-from gateway.scrape.readings import NOTHING, Readings
+from gateway.discovery.probing.readings import NOTHING, Readings
 from routing.pods.load import Load
 from routing.pods.speed import Speed
 from routing.prefix.index import Cache

@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 
+from gateway.discovery.probing.readings import Readings
 from gateway.fleet.decisions import candidates
 from gateway.fleet.pod import RAMP_S, Pod, PodState
-from gateway.scrape.readings import Readings
 from routing import table
 from routing.mixture import Mixture
 from routing.prefix.index import Cache, Match, PrefixIndex

@@ -1,6 +1,7 @@
 """What an engine adds up about its own answers, and what two looks at it teach.
 
-Lives here: the sums and their difference.  Not here: their names on a page (gateway.scrape), what is learned (load).
+Lives here: the sums and their difference.  Not here: their names on a page (gateway.discovery.probing), what is learned
+(load).
 """
 
 from typing import NamedTuple

@@ -1,7 +1,8 @@
 """Strategies that read an engine's own metrics: the pod where they are lowest.
 
-Lives here: which metrics, and which count of the gateway's stands in.  Not here: scraping (gateway.scrape), ages (pod).
-One candidate without the metric is enough for the stand-in to be used for all: figures of two kinds do not compare.
+Lives here: which metrics, and which count of the gateway's stands in.  Not here: scraping (gateway.discovery.probing),
+ages (pod). One candidate without the metric is enough for the stand-in to be used for all: figures of two kinds do not
+compare.
 """
 
 from collections.abc import Callable

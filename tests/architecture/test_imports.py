@@ -24,7 +24,7 @@ PURE = (
     "gateway.openai",
     "gateway.fleet.decisions",
     "gateway.fleet.pod",
-    "gateway.scrape.parse",
+    "gateway.discovery.probing.engine_metrics",
     "simulator.core",
     "simulator.core.profile",
     "simulator.openai.tokens",

@@ -13,7 +13,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "gateway/serving/pyvoy_worker.py": "a process; tests/contract/test_ext_proc.py starts it",
     "gateway/names.py": "names only; tests/contract and tests/e2e run both sides that use them",
     "gateway/serving/variables.py": "names only",
-    "gateway/discovery/rounds.py": "half of a checker; tests/gateway/discovery/test_health.py runs it",
+    "gateway/discovery/probing/rounds.py": "half of a checker; tests/gateway/discovery/probing/test_health.py runs it",
     "simulator/core/sequence.py": "values only; tests/simulator/core/test_engine.py moves them on",
     "ratelimit/redis/callback_future.py": "half of a promise; tests/ratelimit/redis/test_batching.py holds it",
     "ratelimit/limits.py": "the seam; tests/contract runs every implementation of it",

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from gateway.discovery.probing.readings import Readings
 from gateway.fleet.pod import Pod
-from gateway.scrape.readings import Readings
 from routing.prefix.index import PrefixIndex
 from routing.strategy import Finished, Strategy, Tools
 from routing.table import STRATEGIES, build

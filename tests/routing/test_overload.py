@@ -4,8 +4,8 @@ from math import inf
 
 import pytest
 
+from gateway.discovery.probing.readings import Readings
 from gateway.fleet.pod import Pod
-from gateway.scrape.readings import Readings
 from routing.overload import FULL_S, LATE_S, OWED_S, closed_s, open_pods, outlook
 from routing.pods.load import Work
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo

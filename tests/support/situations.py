@@ -7,8 +7,8 @@ import random
 from collections.abc import Sequence
 
 from gateway.config.settings import RoutingSettings
+from gateway.discovery.probing.readings import Readings
 from gateway.fleet.fleet import Fleet, Ticket
-from gateway.scrape.readings import Readings
 from routing.selectors import parse_selector
 from routing.strategy import Finished
 from routing.types import RouteRequest, Signal

@@ -3,8 +3,8 @@
 from typing import Any
 
 from gateway.config.settings import RoutingSettings
+from gateway.discovery.probing.readings import Readings
 from gateway.fleet.fleet import Fleet, Ticket
-from gateway.scrape.readings import Readings
 from routing.strategy import Finished
 from routing.types import RouteRequest, Signal
 from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint

@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
+from gateway.discovery.probing.readings import Readings
 from gateway.fleet.decisions import state
 from gateway.fleet.fleet import Fleet
 from gateway.observability.http import Json
-from gateway.scrape.readings import Readings
 from routing.selectors import parse_selector
 from routing.table import STRATEGIES
 from routing.types import RouteRequest, Signal

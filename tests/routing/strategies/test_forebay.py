@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
+from gateway.discovery.probing.readings import Readings
 from gateway.fleet.pod import RAMP_S, WARM_S, Pod
-from gateway.scrape.readings import Readings
 from routing.strategies.forebay import ALL, HOLDERS, OTHERS
 from routing.strategy import Tools
 from routing.table import build

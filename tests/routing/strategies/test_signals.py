@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.scrape.readings import Readings
+from gateway.discovery.probing.readings import Readings
 from routing.pods.load import Work
 from routing.types import Signal
 from tests.support.choosing import decided, picked

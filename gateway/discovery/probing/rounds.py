@@ -7,7 +7,7 @@ scrape).
 import asyncio
 from collections.abc import Iterable
 
-from gateway.discovery.schedule import Schedule, Target
+from gateway.discovery.probing.schedule import Schedule, Target
 from routing.types import Endpoint
 
 CONCURRENCY = 256

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.scrape.readings import NOTHING, Readings
+from gateway.discovery.probing.readings import NOTHING, Readings
 from routing.pods.sums import Sums
 
 MANY, FEW = Sums(prompt_tokens=10), Sums(prompt_tokens=3)

@@ -2,7 +2,7 @@
 
 import random
 
-from gateway.discovery.schedule import JITTER, Schedule, Target
+from gateway.discovery.probing.schedule import JITTER, Schedule, Target
 from tests.support.pods import an_endpoint
 
 INTERVAL_S = 10.0

@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.config.settings import HealthSettings
-from gateway.discovery.health import HealthChecker, HttpProbe, Probe, UnhealthyError
-from gateway.discovery.rounds import CONCURRENCY
+from gateway.discovery.probing.health import HealthChecker, HttpProbe, Probe, UnhealthyError
+from gateway.discovery.probing.rounds import CONCURRENCY
 from gateway.fleet.pod import PodState
 from tests.support.http_engine import HttpEngine
 from tests.support.pods import a_fleet, an_endpoint

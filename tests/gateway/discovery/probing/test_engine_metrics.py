@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.scrape.parse import ENGINES, parse
-from gateway.scrape.readings import Readings
+from gateway.discovery.probing.engine_metrics import ENGINES, parse
+from gateway.discovery.probing.readings import Readings
 from routing.pods.sums import NO_SUMS, Sums
 from routing.types import Signal
 

@@ -13,8 +13,8 @@ import structlog
 
 from gateway.config.addresses import split_address
 from gateway.config.settings import HealthSettings
-from gateway.discovery.rounds import Rounds
-from gateway.discovery.schedule import Schedule, Target
+from gateway.discovery.probing.rounds import Rounds
+from gateway.discovery.probing.schedule import Schedule, Target
 from routing.types import PodId
 
 SERVER_ERROR = 500  # vLLM and SGLang answer 503 when the engine behind the server is dead (vLLM 0.32, recorded)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from math import inf
 from typing import NamedTuple
 
-from gateway.scrape.readings import Readings
+from gateway.discovery.probing.readings import Readings
 from routing.pods.sums import Sums
 from routing.types import Signal
 

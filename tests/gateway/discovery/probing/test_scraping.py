@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.config.settings import ScrapeSettings
-from gateway.scrape.poller import MOST_BYTES, HttpFetch, NoPageError, Poller
-from gateway.scrape.readings import Readings
+from gateway.discovery.probing.readings import Readings
+from gateway.discovery.probing.scraping import MOST_BYTES, HttpFetch, NoPageError, Poller
 from routing.types import Signal
 from tests.support.http_engine import HttpEngine
 from tests.support.pods import an_endpoint

@@ -12,10 +12,10 @@ import structlog
 
 from gateway.config.addresses import split_address
 from gateway.config.settings import ScrapeSettings
-from gateway.discovery.rounds import Rounds
-from gateway.discovery.schedule import Schedule, Target
-from gateway.scrape.parse import parse
-from gateway.scrape.readings import Readings
+from gateway.discovery.probing.engine_metrics import parse
+from gateway.discovery.probing.readings import Readings
+from gateway.discovery.probing.rounds import Rounds
+from gateway.discovery.probing.schedule import Schedule, Target
 from routing.types import Endpoint, PodId
 
 DOUBLINGS = 4

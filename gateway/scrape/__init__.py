@@ -1,1 +1,0 @@
-"""Engine metrics: asked for, parsed, given to the fleet."""
