@@ -18,6 +18,10 @@ import structlog
 
 from gateway.accounting.ledger import Ledger
 from gateway.admin.app import create_admin_app
+from gateway.admission.identity import Identity
+from gateway.admission.pending import Alarm
+from gateway.admission.pipeline import Pipeline
+from gateway.admission.queue import LateBinding
 from gateway.config.loading import load_models
 from gateway.config.settings import Settings
 from gateway.discovery.description import Discovery
@@ -27,15 +31,11 @@ from gateway.discovery.probing.scraping import HttpFetch, Poller
 from gateway.discovery.static import ModelsFile, StaticModels
 from gateway.fleet.decisions import state
 from gateway.fleet.fleet import Fleet
-from gateway.identity import Identity
-from gateway.late_binding import LateBinding
 from gateway.observability import logs, metrics
 from gateway.observability.http import create_http_app, operation_routes
 from gateway.observability.metrics import Metrics
-from gateway.pipeline import Pipeline
 from gateway.readiness import Readiness
 from gateway.serving.service import Service
-from gateway.turn import Alarm
 from ratelimit.accounts.keyring import KeyRing
 from ratelimit.accounts.keys import KeyStore
 from ratelimit.accounts.users import UserStore, UserStoreUnavailableError

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import click
 
+from gateway.admission.queue import LateBinding, Tell, Waiting
 from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.fleet import Fleet
-from gateway.late_binding import LateBinding, Tell, Waiting
 from routing.pods.sums import Sums
 from routing.strategies.forebay import Forebay
 from routing.types import Endpoint, NoCandidateError, PodId, RouteRequest, Signal

@@ -1,6 +1,6 @@
 """Who of those that wait is next: users by virtual token counters, one user's requests shortest first.
 
-Lives here: the order.  Not here: when somebody may go (gateway.late_binding).
+Lives here: the order.  Not here: when somebody may go (gateway.admission.queue).
 
 Virtual token counters (Sheng et al., "Fairness in Serving Large Language Models", OSDI'24, algorithm 2): each user's
 counter grows by the weighted tokens of the service that it gets, the smallest is served next, and whoever begins to

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway import pipeline
+from gateway.admission import pipeline
 
 COMPILED = not pipeline.__file__.endswith(".py")
 

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct
 
 from gateway.accounting.settlement import Seen
-from gateway.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE, USAGE_NAMESPACE
+from gateway.envoy.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE, USAGE_NAMESPACE
 from gateway.openai.usage import usage_of
 from proto import access_log_pb2 as data
 from proto import access_log_service_pb2 as service

@@ -27,7 +27,7 @@ from gateway.admin.problems import (
     on_store_away,
 )
 from gateway.admin.users import Users
-from gateway.answers import check_record, models_list, usage_record
+from gateway.openai.answers import check_record, models_list, usage_record
 from ratelimit.limits import Charge, Limiter, MalformedUserError, UnknownUser, User
 
 OPEN_PATHS = frozenset({"/healthz"})

@@ -7,7 +7,7 @@ Lives here: which entries go to which worker, and how soon.  Not here: what is r
 from gateway.config.settings import Settings
 from gateway.envoy.clusters import PROCESSOR, worker_cluster
 from gateway.envoy.messages import Json, duration, extension
-from gateway.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE
+from gateway.envoy.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE
 
 _FLUSH_S = 0.05
 """Entries are sent in batches at least this often; limits are settled by them."""

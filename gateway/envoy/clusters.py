@@ -10,7 +10,7 @@ from gateway.config.settings import ModelSettings, Settings
 from gateway.envoy.endpoints import ENGINES, load_assignment
 from gateway.envoy.headers import strip_untrusted
 from gateway.envoy.messages import Json, connect_address, duration, extension, message
-from gateway.names import DESTINATION, LB_NAMESPACE
+from gateway.envoy.names import DESTINATION, LB_NAMESPACE
 
 PROCESSOR = "processor"
 """The cluster of all workers."""

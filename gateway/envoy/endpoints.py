@@ -12,7 +12,7 @@ import orjson
 
 from gateway.config.settings import EndpointSettings, ModelSettings
 from gateway.envoy.messages import Json, connect_address, message
-from gateway.names import LB_NAMESPACE
+from gateway.envoy.names import LB_NAMESPACE
 
 ENGINES = "engines"
 """The one cluster of all engines of all models."""

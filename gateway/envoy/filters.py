@@ -7,7 +7,7 @@ from gateway.config.settings import Settings
 from gateway.envoy.access_logs import failure_logs
 from gateway.envoy.clusters import PROCESSOR
 from gateway.envoy.messages import Json, duration, extension
-from gateway.names import EXCHANGE_NAMESPACE, LB_NAMESPACE, RESPONSE_NAMESPACE, USAGE_NAMESPACE, WHO_ANSWERED
+from gateway.envoy.names import EXCHANGE_NAMESPACE, LB_NAMESPACE, RESPONSE_NAMESPACE, USAGE_NAMESPACE, WHO_ANSWERED
 
 _SPARE_S = 10.0
 """Per ext_proc message, beyond what a request may wait in the gateway: a burst may queue there for seconds."""

@@ -6,7 +6,7 @@ metadata in the request phase, so that no response phase is needed).
 
 from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension, set_header
-from gateway.names import DESTINATION, RESPONSE_NAMESPACE
+from gateway.envoy.names import DESTINATION, RESPONSE_NAMESPACE
 
 POD_METADATA = "%UPSTREAM_METADATA(forebay:pod)%"
 _UNTRUSTED_NAMES = (DESTINATION,)

@@ -6,7 +6,7 @@ through Envoy and must stay as they are.
 
 from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension
-from gateway.names import REFUSAL_DETAILS
+from gateway.envoy.names import REFUSAL_DETAILS
 
 _FIRST_SERVER_ERROR = 500
 

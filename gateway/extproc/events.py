@@ -9,7 +9,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from gateway.names import RESPONSE_NAMESPACE
+from gateway.envoy.names import RESPONSE_NAMESPACE
 from gateway.openai.errors import RefusalError
 
 EMPTY: Mapping[str, str] = MappingProxyType({})

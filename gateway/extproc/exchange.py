@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
+from gateway.envoy.names import RESPONSE_NAMESPACE
 from gateway.extproc.commands import (
     GO_ON,
     Abort,
@@ -41,7 +42,6 @@ from gateway.extproc.events import (
     Routed,
 )
 from gateway.extproc.response import ResponseReader, untrusted
-from gateway.names import RESPONSE_NAMESPACE
 from gateway.openai.errors import (
     BadRequestError,
     BodyTooLargeError,

@@ -5,9 +5,9 @@ Lives here: usage of streams and of whole bodies, the hidden usage chunk, respon
 
 from collections.abc import Mapping
 
+from gateway.envoy.names import DESTINATION
 from gateway.extproc.commands import Finish, Mutation
 from gateway.extproc.events import ResponseHeaders, Routed
-from gateway.names import DESTINATION
 from gateway.openai.errors import header_safe
 from gateway.openai.stream_usage import UsageChunkFilter
 from gateway.openai.usage import JsonUsageCollector, SseUsageParser

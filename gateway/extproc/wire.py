@@ -10,6 +10,7 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
+from gateway.envoy.names import DESTINATION, LB_NAMESPACE, REFUSAL_DETAILS, WHO_ANSWERED
 from gateway.extproc.commands import (
     GO_ON,
     BodyReply,
@@ -32,7 +33,6 @@ from gateway.extproc.events import (
     ResponseHeaders,
     ResponseTrailers,
 )
-from gateway.names import DESTINATION, LB_NAMESPACE, REFUSAL_DETAILS, WHO_ANSWERED
 from proto import core_pb2 as core
 from proto import ext_proc_pb2 as pb
 

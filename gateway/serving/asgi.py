@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from gateway.extproc.session import ProtocolError
 from gateway.serving.framing import Deframer, FramingError, frame
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, WATCH_S, Service
+from gateway.serving.session import ProtocolError
 from gateway.serving.status import INTERNAL, INVALID_ARGUMENT, NOT_FOUND, OK, UNIMPLEMENTED, percent_encoded
 
 Scope = MutableMapping[str, Any]

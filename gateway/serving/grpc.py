@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from gateway.extproc.session import ProtocolError, Session
 from gateway.serving.framing import MAX_MESSAGE_BYTES
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
+from gateway.serving.session import ProtocolError, Session
 
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.so_reuseport", 1),

@@ -11,9 +11,9 @@ from google.protobuf.message import DecodeError
 
 from gateway.accounting import access_log
 from gateway.accounting.ledger import Ledger
+from gateway.admission.pipeline import Pipeline
 from gateway.config.settings import Settings
-from gateway.extproc.session import ProtocolError, Session
-from gateway.pipeline import Pipeline
+from gateway.serving.session import ProtocolError, Session
 from proto import health_pb2 as health
 
 log = structlog.get_logger("service")

@@ -1,6 +1,6 @@
 """A future whose reader can be told in the step that answers it, instead of a turn of the loop later.
 
-Lives here: the future.  Not here: who answers (coalescer), who waits without a task (gateway.eager).
+Lives here: the future.  Not here: who answers (coalescer), who waits without a task (gateway.serving.eager).
 """
 
 import asyncio

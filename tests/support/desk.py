@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from gateway.admission.queue import LateBinding, Outcome, Waiting
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet, Ticket
-from gateway.late_binding import LateBinding, Outcome, Waiting
 from routing.overload import LATE_S
 from routing.types import NoCandidateError, RouteRequest, Slo
 from tests.support.pods import MODEL, a_fleet, an_endpoint

@@ -6,16 +6,16 @@ from typing import Any
 import orjson
 
 from gateway.accounting.ledger import Ledger
+from gateway.admission.identity import Identity
+from gateway.admission.pipeline import Pipeline
+from gateway.admission.queue import LateBinding
 from gateway.config.settings import Settings
 from gateway.extproc.commands import Admit
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet.fleet import Fleet
-from gateway.identity import Identity
-from gateway.late_binding import LateBinding
 from gateway.observability.metrics import Metrics
 from gateway.openai.paths import Operation
 from gateway.openai.request import parse_request
-from gateway.pipeline import Pipeline
 from ratelimit.limits import Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from routing.table import STRATEGIES

@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import Callable
 from typing import ClassVar
 
-from gateway.eager import Begun, begin
-from gateway.extproc.session import ProtocolError
+from gateway.serving.eager import Begun, begin
 from gateway.serving.framing import MAX_MESSAGE_BYTES, Deframer, FramingError, frame
 from gateway.serving.http2.connection import Connection, Stream
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
+from gateway.serving.session import ProtocolError
 from gateway.serving.status import INTERNAL, INVALID_ARGUMENT, NOT_FOUND, OK, UNIMPLEMENTED, percent_encoded
 
 MAX_STATUS_LETTERS = 500

@@ -3,11 +3,11 @@
 import orjson
 import pytest
 
+from gateway.envoy.names import DESTINATION, LB_NAMESPACE, RESPONSE_NAMESPACE
 from gateway.extproc.commands import ImmediateReply
 from gateway.extproc.events import BodyMode, Refused, RequestBody, RequestHeaders, Routed
 from gateway.extproc.exchange import Exchange, State
 from gateway.extproc.wire import encode
-from gateway.names import DESTINATION, LB_NAMESPACE, RESPONSE_NAMESPACE
 from gateway.openai.errors import RpmExceededError
 from proto import ext_proc_pb2 as pb
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.extproc.session import ProtocolError
 from gateway.serving.service import Service
+from gateway.serving.session import ProtocolError
 from proto import access_log_service_pb2 as als
 from proto import health_pb2 as health
 from ratelimit.limits import User

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from gateway import late_binding
+from gateway.admission import queue
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet
 from gateway.simulate import Gateway
@@ -26,13 +26,13 @@ BOUND = 2 * max(INPUT_WEIGHT * LONGEST_INPUT, OUTPUT_WEIGHT * PROFILE.kv_blocks 
 WARM_S, SENT_S, WATCHED_S = 20.0, 40.0, 30.0
 
 
-class Fifo(FairQueue[late_binding.Waiting]):
+class Fifo(FairQueue[queue.Waiting]):
     """First come, first served, whoever it is."""
 
-    def push(self, user: str, item: late_binding.Waiting, work_s: float, now_s: float) -> None:
+    def push(self, user: str, item: queue.Waiting, work_s: float, now_s: float) -> None:
         super().push("", item, 0.0, now_s)
 
-    def remove(self, user: str, item: late_binding.Waiting) -> None:
+    def remove(self, user: str, item: queue.Waiting) -> None:
         super().remove("", item)
 
 
@@ -83,7 +83,7 @@ def test_users_who_keep_waiting_are_served_alike_and_first_come_first_served_wou
     monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
     fair = largest_difference(replayed())
-    monkeypatch.setattr(late_binding, "FairQueue", Fifo)
+    monkeypatch.setattr(queue, "FairQueue", Fifo)
     unfair = largest_difference(replayed())
 
     record_property("difference", {"ours": fair, "fifo": unfair, "bound": BOUND})

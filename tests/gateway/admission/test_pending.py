@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from gateway.admission.pending import Alarm, Turn
 from gateway.fleet.fleet import Ticket
 from gateway.openai.errors import ClientGoneError
-from gateway.turn import Alarm, Turn
 from routing.types import NoCandidateError
 from tests.support.desk import REQUEST, SLO, Desk
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from gateway.accounting.ledger import Ledger
 from gateway.accounting.settlement import FIRST_ERROR_STATUS, Seen
+from gateway.admission.pipeline import Pipeline
 from gateway.config.settings import Settings
 from gateway.extproc import wire
 from gateway.extproc.commands import Abort, Admit, Answer, Command, Finish, Refuse
 from gateway.extproc.events import Answered, Closed, Refused, Routed
 from gateway.extproc.exchange import Exchange, State
-from gateway.pipeline import Pipeline
 
 _QUESTIONS = (Admit, Refuse, Answer)
 """Commands that the pipeline answers; a union would be built anew for every message."""

@@ -2,10 +2,10 @@
 
 import pytest
 
+from gateway.admission.queue import LOOK_S, MARGIN
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import ModelPolicy
 from gateway.fleet.fleet import Ticket
-from gateway.late_binding import LOOK_S, MARGIN
 from routing.overload import LATE_S, OWED_S
 from routing.selectors import parse_selector
 from routing.strategy import Finished

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from gateway.admission.identity import Identity
 from gateway.config.settings import Settings
-from gateway.identity import Identity
 from gateway.openai.errors import InvalidKeyError, LimiterAwayError, RefusalError, UnknownUserError
 from ratelimit.limits import LimiterUnavailableError
 

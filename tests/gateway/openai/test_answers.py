@@ -1,6 +1,6 @@
 """What Forebay says with a 200."""
 
-from gateway.answers import check_record, models_list, usage_record
+from gateway.openai.answers import check_record, models_list, usage_record
 from ratelimit.limits import Admitted, LimitKind, Quota, Refused, Reservation, Usage, User
 
 RPM, TPM = Quota(3, 3, 20.0), Quota(None, 40, 20.0)

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.settlement import Estimate
-from gateway.limit_headers import limit_headers
+from gateway.admission.limit_headers import limit_headers
 from gateway.openai.errors import (
     BrokenUserError,
     ConcurrencyExceededError,

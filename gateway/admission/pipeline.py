@@ -13,23 +13,24 @@ import orjson
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.ledger import Ledger, OpenRequest
 from gateway.accounting.settlement import Estimate
-from gateway.answers import check_record, models_list, usage_record
+from gateway.admission.identity import Identity
+from gateway.admission.limit_headers import limit_headers
+from gateway.admission.limiting import Plan, admitted, judged, told
+from gateway.admission.pending import Turn
+from gateway.admission.queue import LateBinding
 from gateway.config.settings import Settings
-from gateway.eager import begin
-from gateway.extproc.commands import Admit, Answer, Refuse
-from gateway.extproc.events import Answered, Refused, Routed
-from gateway.fleet.fleet import Fleet, Ticket
-from gateway.identity import Identity
-from gateway.late_binding import LateBinding
-from gateway.limit_headers import limit_headers
-from gateway.names import (
+from gateway.envoy.names import (
     DESTINATION,
     EXCHANGE_KEY,
     EXCHANGE_NAMESPACE,
     LB_NAMESPACE,
     RESPONSE_NAMESPACE,
 )
+from gateway.extproc.commands import Admit, Answer, Refuse
+from gateway.extproc.events import Answered, Refused, Routed
+from gateway.fleet.fleet import Fleet, Ticket
 from gateway.observability.metrics import NONE_HEALTHY, Metrics
+from gateway.openai.answers import check_record, models_list, usage_record
 from gateway.openai.errors import (
     BadRequestError,
     ClientGoneError,
@@ -42,8 +43,7 @@ from gateway.openai.errors import (
     header_safe,
 )
 from gateway.openai.paths import Operation
-from gateway.turn import Turn
-from gateway.verdicts import Plan, admitted, judged, told
+from gateway.serving.eager import begin
 from ratelimit.limits import (
     Admitted,
     Limiter,

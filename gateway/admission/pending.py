@@ -6,8 +6,8 @@ Lives here: the future that an admission waits on.  Not here: whose turn it is (
 import asyncio
 from collections.abc import Callable
 
+from gateway.admission.queue import LateBinding, Outcome, Waiting
 from gateway.fleet.fleet import Ticket
-from gateway.late_binding import LateBinding, Outcome, Waiting
 from gateway.openai.errors import ClientGoneError
 from routing.types import NoCandidateError, RouteRequest, Slo
 

@@ -4,7 +4,7 @@ import weakref
 
 import pytest
 
-from gateway.eager import begin
+from gateway.serving.eager import begin
 from ratelimit.redis.callback_future import Told
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from gateway.admission.limiting import LIMIT_ERRORS, told
 from gateway.openai.errors import BrokenUserError, LimiterAwayError, RefusalError, UnknownUserError
-from gateway.verdicts import LIMIT_ERRORS, told
 from ratelimit.limits import LimiterUnavailableError, LimitKind, MalformedUserError, UnknownUser
 
 

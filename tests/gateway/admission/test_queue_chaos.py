@@ -4,9 +4,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from gateway.admission.queue import LateBinding, Waiting
 from gateway.discovery.description import ModelPolicy
 from gateway.fleet.fleet import Ticket
-from gateway.late_binding import LateBinding, Waiting
 from routing.overload import AT_ONCE_S
 from routing.selectors import Selector, parse_selector
 from routing.strategy import Finished

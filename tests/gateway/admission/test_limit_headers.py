@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.limit_headers import duration, limit_headers
+from gateway.admission.limit_headers import duration, limit_headers
 from ratelimit.limits import Quota
 
 
