@@ -17,7 +17,7 @@ from bench.picking import a_fleet
 from bench.processes import python_module
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.ledger import Ledger, OpenRequest
-from gateway.accounting.settlement import Estimate, Seen
+from gateway.accounting.settlement import Estimate, ObservedEnd
 from gateway.config.settings import LimitSettings
 from gateway.observability.metrics import Metrics
 from gateway.openai.usage import Usage
@@ -126,7 +126,7 @@ class _Gateway:
         if len(self._open) > OPEN:
             done = self._open.popleft()
             self._ledger.stream_closed(done)
-            self._ledger.ended(done, Seen(status=200, usage=Usage(tokens, 100), duration_s=OPEN / RATE))
+            self._ledger.ended(done, ObservedEnd(status=200, usage=Usage(tokens, 100), duration_s=OPEN / RATE))
 
 
 def _resident() -> int:

@@ -19,9 +19,9 @@ import structlog
 from gateway.accounting.ledger import Ledger
 from gateway.admin.app import create_admin_app
 from gateway.admission.identity import Identity
-from gateway.admission.pending import Alarm
+from gateway.admission.pending import Timer
 from gateway.admission.pipeline import Pipeline
-from gateway.admission.queue import LateBinding
+from gateway.admission.queue import AdmissionQueue
 from gateway.config.loading import load_models
 from gateway.config.settings import Settings
 from gateway.discovery.description import Discovery
@@ -39,7 +39,7 @@ from gateway.serving.service import Service
 from ratelimit.accounts.keyring import KeyRing
 from ratelimit.accounts.keys import KeyStore
 from ratelimit.accounts.users import UserStore, UserStoreUnavailableError
-from ratelimit.fallback import ShadowLimiter
+from ratelimit.fallback import LocalFallback
 from ratelimit.limits import LimiterUnavailableError
 from ratelimit.redis.limiter import RedisLimiter
 from routing.table import STRATEGIES
@@ -82,14 +82,14 @@ class Worker:
         )
         redis = settings.redis
         self.redis_limiter = RedisLimiter(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
-        self.limiter = ShadowLimiter(self.redis_limiter, redis.when_away)
+        self.limiter = LocalFallback(self.redis_limiter, redis.when_away)
         self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
         self.keyring = KeyRing(redis.url, redis.timeout_s, cluster=redis.cluster)
         self.ledger = Ledger(self.fleet, self.limiter, self.metrics, settings.limits.settle_grace_s, time.monotonic)
         self.readiness = Readiness(self.fleet, self.ledger)
-        self.late = LateBinding(self.fleet, settings.routing)
-        self.late.alarm = Alarm(self.late.advance, time.monotonic).set
+        self.late = AdmissionQueue(self.fleet, settings.routing)
+        self.late.alarm = Timer(self.late.advance, time.monotonic).set
         pipeline = Pipeline(
             settings=settings,
             identity=Identity(settings, self.keyring),

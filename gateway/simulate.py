@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from gateway.admission.queue import LateBinding, Tell, Waiting
+from gateway.admission.queue import AdmissionQueue, Tell, Waiting
 from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.discovery.probing.readings import Readings
@@ -148,7 +148,7 @@ class Gateway:
     """What a replay needs of the gateway: see `simulator.replay.replay.Router`."""
 
     def __init__(self, fleet: Fleet, settings: RoutingSettings) -> None:
-        self.late = LateBinding(fleet, settings)
+        self.late = AdmissionQueue(fleet, settings)
         self._fleet = fleet
         self.release, self.finish, self.set_health = fleet.release, fleet.finish, fleet.set_health
         self.advance = self.late.advance

@@ -116,7 +116,7 @@ class Handover:
     until_s: float  # afterwards nothing of it matters
 
 
-class ShadowLimiter:
+class LocalFallback:
     """A `Limiter` that goes on as `when_away` says while `primary` raises LimiterUnavailableError.
 
     `shadow`: this replica's share of the limits and sums last seen here; a user never seen here cannot be judged and
@@ -212,7 +212,7 @@ class ShadowLimiter:
         verdict = await self._memory.reserve(self._shared(charge))
         if isinstance(verdict, Admitted) and charge.user:
             self._enter(verdict.reservation, 1, charge.tokens)
-            if verdict.reservation.placed:
+            if verdict.reservation.holds_permit:
                 self._primary.take_place(charge.user)
         elif isinstance(verdict, Refused) and verdict.retry_after_s is None:
             fitting = await MemoryLimiter({charge.user: whole}.get, self._primary.now_s).check(charge)

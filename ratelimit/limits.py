@@ -76,7 +76,7 @@ class Quota(NamedTuple):
 class Reservation(NamedTuple):
     """Tokens held for a running request, in the sub-window (`slot`) where they were admitted.
 
-    `model` is set when they are held in the user's window for that model too; `placed` when it holds one of the
+    `model` is set when they are held in the user's window for that model too; `holds_permit` when it holds one of the
     user's places (`concurrency`), which `Limiter.release` gives back.
     """
 
@@ -84,7 +84,7 @@ class Reservation(NamedTuple):
     slot: int
     tokens: int
     model: str = ""
-    placed: bool = False
+    holds_permit: bool = False
 
 
 UNCOUNTED_SLOT = -1

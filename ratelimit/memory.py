@@ -58,9 +58,9 @@ class MemoryLimiter:
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`."""
         running = self._running.get(reservation.user, 0)
-        if reservation.placed and running > 1:
+        if reservation.holds_permit and running > 1:
             self._running[reservation.user] = running - 1
-        elif reservation.placed:
+        elif reservation.holds_permit:
             self._running.pop(reservation.user, None)
 
     async def usage(self, user: str) -> Usage | None:

@@ -3,7 +3,8 @@
 Lives here: the rule.  Not here: what pods owe and how fast they are (load, speed), who waits (fair_queue).
 
 A pod has promised two things.  The first token in time: prompts that were sent wait for each other.  Tokens not too far
-apart: prompts may only take a share of the pod's time, and what was sent beyond it is owed (`PodView.debt_s`).
+apart: prompts may only take a share of the pod's time, and what was sent beyond it is owed
+(`PodView.prefill_backlog_s`).
 """
 
 from collections.abc import Sequence
@@ -34,25 +35,25 @@ class Outlook(NamedTuple):
     rate: float  # seconds of prefill that all of them do in a second
 
 
-def closed_s(pod: PodView, request: RouteRequest, slo: Slo, now_s: float) -> float:
+def wait_until_open_s(pod: PodView, request: RouteRequest, slo: Slo, now_s: float) -> float:
     """Return in how many seconds the pod can take the request; 0 = it is open.
 
     It is open when it owes nothing, or when the prompt fits into what it may owe, does not wait long and has room in
     its memory: short work is taken when long work no longer is.  An idle pod takes everything, and so does one whose
     speed is not known.
     """
-    debt_s = pod.debt_s(now_s)
+    prefill_backlog_s = pod.prefill_backlog_s(now_s)
     work_s = pod.speed.prefill_s(request.uncached(pod))
-    owed_s = debt_s + work_s - min(OWED_S, OWED * slo.ttft_s) if debt_s else 0.0
-    late_s = pod.free_s - now_s - min(LATE_S, max(0.0, LATE * slo.ttft_s - work_s))
+    owed_s = prefill_backlog_s + work_s - min(OWED_S, OWED * slo.ttft_s) if prefill_backlog_s else 0.0
+    late_s = pod.prefill_done_at_s - now_s - min(LATE_S, max(0.0, LATE * slo.ttft_s - work_s))
     full_s = FULL_S if _is_full(pod, request) else 0.0
-    wait_s = max(min(owed_s, debt_s) / pod.share, late_s, full_s)
+    wait_s = max(min(owed_s, prefill_backlog_s) / pod.prefill_share, late_s, full_s)
     return wait_s if wait_s > AT_ONCE_S else 0.0
 
 
 def open_pods(pods: Sequence[Pod], request: RouteRequest, slo: Slo, now_s: float) -> Sequence[Pod]:
     """Return those that can take it now.  Raises NoCandidateError: `overloaded`, with the time when the first can."""
-    waits_s = [closed_s(pod, request, slo, now_s) for pod in pods]
+    waits_s = [wait_until_open_s(pod, request, slo, now_s) for pod in pods]
     ready = [pod for pod, wait_s in zip(pods, waits_s, strict=True) if not wait_s]
     if not ready:
         raise NoCandidateError(NoCandidateReason.OVERLOADED, min(waits_s))
@@ -63,10 +64,13 @@ def outlook(pods: Sequence[PodView], request: RouteRequest, slo: Slo, now_s: flo
     """Return what a request has to expect that must wait."""
     works_s = [pod.speed.prefill_s(request.uncached(pod)) for pod in pods]
     opens_s, after_s = min(
-        (opens_s := closed_s(pod, request, slo, now_s), max(0.0, pod.free_s - now_s - opens_s) + work_s)
+        (
+            opens_s := wait_until_open_s(pod, request, slo, now_s),
+            max(0.0, pod.prefill_done_at_s - now_s - opens_s) + work_s,
+        )
         for pod, work_s in zip(pods, works_s, strict=True)
     )
-    return Outlook(opens_s, after_s, min(works_s), sum(pod.share for pod in pods))
+    return Outlook(opens_s, after_s, min(works_s), sum(pod.prefill_share for pod in pods))
 
 
 def _is_full(pod: PodView, request: RouteRequest) -> bool:
@@ -74,7 +78,7 @@ def _is_full(pod: PodView, request: RouteRequest) -> bool:
 
     So it is when one request more would put tokens further apart than promised.
     """
-    if 0 < pod.in_flight > pod.most_in_flight - 1:
+    if 0 < pod.in_flight > pod.max_in_flight - 1:
         return True
     room, sent = pod.cache_tokens, pod.prefill_tokens + pod.output_tokens
     return room is not None and sent > 0 and sent + request.uncached(pod) + request.output_tokens > room

@@ -93,21 +93,21 @@ class PodView(Protocol):
         ...
 
     @property
-    def most_in_flight(self) -> float:
+    def max_in_flight(self) -> float:
         """How many requests at once keep tokens as close together as promised; infinity = unknown."""
         ...
 
     @property
-    def free_s(self) -> float:
+    def prefill_done_at_s(self) -> float:
         """When the prompts sent so far are believed to be computed; in the past when they are."""
         ...
 
     @property
-    def share(self) -> float:
+    def prefill_share(self) -> float:
         """Of the pod's time, what prompts may take."""
         ...
 
-    def debt_s(self, now_s: float) -> float:
+    def prefill_backlog_s(self, now_s: float) -> float:
         """Seconds of prefill that it was sent beyond this share."""
         ...
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct
 
-from gateway.accounting.settlement import Seen
+from gateway.accounting.settlement import ObservedEnd
 from gateway.envoy.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE, USAGE_NAMESPACE
 from gateway.openai.usage import usage_of
 from proto import access_log_pb2 as data
@@ -27,14 +27,14 @@ _FAILED = ("upstream_connection_failure", "upstream_connection_termination", "up
 """Those of an attempt for which the engine was not there (gateway.envoy.access_logs asks for them)."""
 
 
-class Told(NamedTuple):
+class AccessLogBatch(NamedTuple):
     """What a batch of entries says."""
 
-    ends: Sequence[tuple[str, Seen]]  # exchange id and end
+    ends: Sequence[tuple[str, ObservedEnd]]  # exchange id and end
     failed: Set[str]  # `ip:port` of engines that failed an attempt, whatever became of its request
 
 
-def decode(message: bytes) -> Told:
+def decode(message: bytes) -> AccessLogBatch:
     """Return what the entries tell; one without an exchange is an attempt.
 
     Raises ValueError when it is no StreamAccessLogsMessage.
@@ -51,7 +51,7 @@ def decode(message: bytes) -> Told:
                 failed.add(_upstream(common))
     except DecodeError as error:
         raise ValueError("not a StreamAccessLogsMessage") from error
-    return Told(ends, failed - {""})
+    return AccessLogBatch(ends, failed - {""})
 
 
 def numbers_in(metadata: Struct) -> dict[str, int]:
@@ -63,12 +63,12 @@ def numbers_in(metadata: Struct) -> dict[str, int]:
     }
 
 
-def _seen(entry: data.HTTPAccessLogEntry) -> Seen:
+def _seen(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
     common = entry.common_properties
     metadata = common.metadata.filter_metadata
     numbers = numbers_in(Struct.FromString(metadata[USAGE_NAMESPACE])) if USAGE_NAMESPACE in metadata else {}
     flags = common.response_flags if common.HasField("response_flags") else None
-    return Seen(
+    return ObservedEnd(
         status=entry.response.response_code.value,
         usage=usage_of(numbers) if numbers else None,
         error_code=numbers.get("error_code"),

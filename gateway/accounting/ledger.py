@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
-from gateway.accounting.settlement import Estimate, Seen, Settlement, settle
+from gateway.accounting.settlement import Estimate, ObservedEnd, Settlement, settle
 from gateway.fleet.fleet import Fleet, Ticket
 from gateway.observability.metrics import Metrics
 from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
@@ -86,7 +86,7 @@ class Ledger:
         self._release(opened)
         self._ended[exchange] = opened
 
-    def ended(self, exchange: str, seen: Seen) -> None:
+    def ended(self, exchange: str, seen: ObservedEnd) -> None:
         """The end was seen with what is known about it.  An unknown exchange was settled before."""
         opened = self._open.pop(exchange, None)
         if opened is None:
@@ -110,7 +110,7 @@ class Ledger:
         for opened in list(self._ended.values()):
             if opened.ended_s is None or opened.ended_s > deadline:
                 return
-            self.ended(opened.id, Seen())
+            self.ended(opened.id, ObservedEnd())
 
     async def run(self) -> None:
         """Expire for ever; cancel to stop."""
@@ -147,7 +147,7 @@ class Ledger:
         if opened.reservation is not None and settlement.tokens < opened.estimate.tokens:
             self._metrics.tokens(model, "refunded", opened.estimate.tokens - settlement.tokens)
 
-    def _learn(self, opened: OpenRequest, seen: Seen, settlement: Settlement) -> None:
+    def _learn(self, opened: OpenRequest, seen: ObservedEnd, settlement: Settlement) -> None:
         if seen.usage is not None and seen.usage.prompt_tokens is not None:
             opened.estimator.learn_prompt(opened.prompt, seen.usage.prompt_tokens)
             if opened.estimate.streams and seen.response_bytes is not None and seen.usage.completion_tokens is not None:

@@ -13,7 +13,7 @@ FIRST_ERROR_STATUS = 400
 FIRST_SERVER_ERROR_STATUS = 500
 
 
-class Seen(NamedTuple):
+class ObservedEnd(NamedTuple):
     """What was seen of a request's end; nothing at all when no witness reported."""
 
     status: int | None = None  # None = nobody said; 0 = no answer reached the client
@@ -50,7 +50,7 @@ class Estimate(NamedTuple):
         return self.prompt_tokens + self.output_tokens
 
 
-def settle(estimate: Estimate, prompt: PromptSize, seen: Seen, estimator: Estimator) -> Settlement:
+def settle(estimate: Estimate, prompt: PromptSize, seen: ObservedEnd, estimator: Estimator) -> Settlement:
     """Decide the charge.  Where nobody saw usage the prompt counts as what it likely was, not as what was reserved."""
     outcome = _outcome(seen)
     failed = outcome == "upstream_error"
@@ -67,7 +67,7 @@ def settle(estimate: Estimate, prompt: PromptSize, seen: Seen, estimator: Estima
     return Settlement(outcome, prompt_tokens + produced, prompt_tokens, produced, failed)
 
 
-def _outcome(seen: Seen) -> str:
+def _outcome(seen: ObservedEnd) -> str:
     if seen.status is None:
         return "unknown"
     if seen.broken or seen.error_code is not None or seen.status >= FIRST_SERVER_ERROR_STATUS:
@@ -79,7 +79,7 @@ def _outcome(seen: Seen) -> str:
     return "ok"
 
 
-def _produced(estimate: Estimate, seen: Seen, estimator: Estimator) -> int:
+def _produced(estimate: Estimate, seen: ObservedEnd, estimator: Estimator) -> int:
     """Output tokens of an answer whose usage nobody saw."""
     if seen.status == 0:
         return 0

@@ -75,14 +75,16 @@ class Plan(NamedTuple):
         return Charge(self.who, tokens, self.route.model, self.rps)
 
 
-async def judged(plan: Plan, ask: Callable[[Charge], Awaitable[Verdict]]) -> tuple[Admitted | OverLimit, Estimate]:
+async def reserve_or_shrink(
+    plan: Plan, ask: Callable[[Charge], Awaitable[Verdict]]
+) -> tuple[Admitted | OverLimit, Estimate]:
     """The verdict, and the estimate it is about.
 
     What was learned of lengths alone never shuts a user out, who could then teach nothing else: where more is expected
     than the limit ever allows, and the first guess would fit, an empty window is asked for.
     """
     estimate = plan.estimate
-    verdict: Admitted | OverLimit = await told(plan.who, ask(plan.charge(estimate.tokens)))
+    verdict: Admitted | OverLimit = await limiter_answer(plan.who, ask(plan.charge(estimate.tokens)))
     while (  # of the user and of the user's model: each time less is asked for
         isinstance(verdict, OverLimit)
         and verdict.kind in {LimitKind.TPM, LimitKind.MODEL_TPM}
@@ -90,7 +92,7 @@ async def judged(plan: Plan, ask: Callable[[Charge], Awaitable[Verdict]]) -> tup
         and plan.first_guess <= verdict.limit
     ):
         estimate = estimate._replace(output_tokens=verdict.limit - estimate.prompt_tokens)
-        verdict = await told(plan.who, ask(plan.charge(estimate.tokens)))
+        verdict = await limiter_answer(plan.who, ask(plan.charge(estimate.tokens)))
     return verdict, estimate
 
 
@@ -101,7 +103,7 @@ def admitted(plan: Plan, verdict: Admitted | OverLimit) -> Admitted:
     raise _over_limit(plan, verdict)
 
 
-async def told(user: str, question: Awaitable[T | UnknownUser | None]) -> T:
+async def limiter_answer(user: str, question: Awaitable[T | UnknownUser | None]) -> T:
     """What the limiter says of a user; that it does not, or not of this one, as answers to the client."""
     try:
         answer = await question

@@ -6,7 +6,7 @@ Lives here: the future that an admission waits on.  Not here: whose turn it is (
 import asyncio
 from collections.abc import Callable
 
-from gateway.admission.queue import LateBinding, Outcome, Waiting
+from gateway.admission.queue import AdmissionQueue, Outcome, Waiting
 from gateway.fleet.fleet import Ticket
 from gateway.openai.errors import ClientGoneError
 from routing.types import NoCandidateError, RouteRequest, Slo
@@ -15,10 +15,10 @@ SOONEST_S = 0.001
 """No timer is set for less (chosen: a pod that opens in the same millisecond makes no difference)."""
 
 
-class Turn:
+class PendingAdmission:
     """Begins at once.  Either `ticket` is awaited to its end, or `leave` is called."""
 
-    def __init__(self, late: LateBinding, request: RouteRequest, slo: Slo, strategy: str, now_s: float) -> None:
+    def __init__(self, late: AdmissionQueue, request: RouteRequest, slo: Slo, strategy: str, now_s: float) -> None:
         self._late = late
         self._came: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         self._waiting = Waiting(request, slo, strategy, self._came.set_result)
@@ -48,7 +48,7 @@ class Turn:
         return outcome
 
 
-class Alarm:
+class Timer:
     """Calls `ring` once, at the earliest of the times that it was set to."""
 
     def __init__(self, ring: Callable[[float], None], clock: Callable[[], float]) -> None:

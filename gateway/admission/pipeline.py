@@ -15,9 +15,9 @@ from gateway.accounting.ledger import Ledger, OpenRequest
 from gateway.accounting.settlement import Estimate
 from gateway.admission.identity import Identity
 from gateway.admission.limit_headers import limit_headers
-from gateway.admission.limiting import Plan, admitted, judged, told
-from gateway.admission.pending import Turn
-from gateway.admission.queue import LateBinding
+from gateway.admission.limiting import Plan, admitted, limiter_answer, reserve_or_shrink
+from gateway.admission.pending import PendingAdmission
+from gateway.admission.queue import AdmissionQueue
 from gateway.config.settings import Settings
 from gateway.envoy.names import (
     DESTINATION,
@@ -89,7 +89,7 @@ class Pipeline:
         settings: Settings,
         identity: Identity,
         fleet: Fleet,
-        late: LateBinding,
+        late: AdmissionQueue,
         limiter: Limiter,
         ledger: Ledger,
         metrics: Metrics,
@@ -119,7 +119,7 @@ class Pipeline:
         """
         try:
             if _is_dry_run(command.headers):
-                return await self._foresee(command)
+                return await self._dry_run(command)
             return await self._admit(command, waits, prepare)
         except RefusalError as error:
             return await self.refuse(Refuse(error, command.headers))
@@ -146,13 +146,13 @@ class Pipeline:
     async def _usage(self, user: str | None) -> Answered:
         if user is None:
             raise self._identity.missing()
-        usage: Usage = await told(user, self._limiter.usage(user))
+        usage: Usage = await limiter_answer(user, self._limiter.usage(user))
         return Answered(orjson.dumps(usage_record(usage)), limit_headers(usage.requests, usage.tokens))
 
-    async def _foresee(self, command: Admit) -> Answered:
+    async def _dry_run(self, command: Admit) -> Answered:
         """Whether the request would be admitted now, and if not, when; what is no matter of limits is refused."""
         plan = await self._plan(command)
-        verdict, estimate = await judged(plan, self._limiter.check)
+        verdict, estimate = await reserve_or_shrink(plan, self._limiter.check)
         shown = {} if plan.user is None else limit_headers(verdict.requests, verdict.tokens, verdict.model)
         return Answered(orjson.dumps(check_record(verdict, estimate.tokens)), shown)
 
@@ -195,15 +195,15 @@ class Pipeline:
         plan = await self._plan(command)
         ticket = None
         if plan.route.slo is not None:  # what is refused for load is refused before anything is charged
-            turn = Turn(self._late, plan.route, plan.route.slo, plan.strategy, started_s)
+            turn = PendingAdmission(self._late, plan.route, plan.route.slo, plan.strategy, started_s)
             if turn.waits:
                 waits(turn.leave)
                 with self._ledger.awaiting():
                     return await self._admit_later(command, plan, turn)
-            ticket = await self._turned(plan, turn)
+            ticket = await self._await_ticket(plan, turn)
         asked_s = self._clock()
         try:
-            judging = begin(judged(plan, self._limiter.reserve)) if plan.limited else None
+            judging = begin(reserve_or_shrink(plan, self._limiter.reserve)) if plan.limited else None
             if judging is not None and judging.done:
                 admitted(plan, judging.result()[0])  # a refusal known already costs no pick
             judged_s = self._clock()
@@ -223,11 +223,12 @@ class Pipeline:
         self._metrics.decided((asked_s - started_s) + (decided_s - judged_s))
         return routed, opened.id
 
-    async def _admit_later(self, command: Admit, plan: Plan, turn: Turn) -> tuple[Routed, str]:
+    async def _admit_later(self, command: Admit, plan: Plan, turn: PendingAdmission) -> tuple[Routed, str]:
         """Charge at once, so that nobody waits who may not send; who then cannot be sent gets the charge back."""
         entered_s = self._clock()
         try:
-            verdict, estimate = await judged(plan, self._limiter.reserve) if plan.limited else (None, plan.estimate)
+            question = reserve_or_shrink(plan, self._limiter.reserve) if plan.limited else None
+            verdict, estimate = await question if question is not None else (None, plan.estimate)
             admission = admitted(plan, verdict) if verdict is not None else None
         except BaseException:
             turn.leave()
@@ -235,7 +236,7 @@ class Pipeline:
                 self._fleet.withdraw(await turn.ticket(), self._clock())
             raise
         try:
-            ticket = await self._turned(plan, turn)
+            ticket = await self._await_ticket(plan, turn)
         except RefusalError:
             if admission is not None and plan.user is not None:
                 await self._give_back(admission.reservation)
@@ -249,7 +250,7 @@ class Pipeline:
         self._metrics.waited(waited_s)
         return routed, opened.id
 
-    async def _turned(self, plan: Plan, turn: Turn) -> Ticket:
+    async def _await_ticket(self, plan: Plan, turn: PendingAdmission) -> Ticket:
         try:
             return await turn.ticket()
         except NoCandidateError as error:

@@ -92,7 +92,7 @@ class _Queue:
         return self._deadlines[0][0] if self._deadlines else inf
 
 
-class LateBinding:
+class AdmissionQueue:
     """One queue per model."""
 
     def __init__(self, fleet: Fleet, settings: RoutingSettings) -> None:
@@ -130,7 +130,7 @@ class LateBinding:
         """See `fleet.Listener`."""
         self.advance(now_s)
 
-    def came_to(self, request: RouteRequest, cost: float) -> None:
+    def on_actual_cost(self, request: RouteRequest, cost: float) -> None:
         """Count for the user what it was instead of what it was taken for."""
         queue = self._queues.get(request.model)
         if queue is not None and request.slo is not None:

@@ -7,7 +7,13 @@ from gateway.config.settings import Settings
 from gateway.envoy.access_logs import failure_logs
 from gateway.envoy.clusters import PROCESSOR
 from gateway.envoy.messages import Json, duration, extension
-from gateway.envoy.names import EXCHANGE_NAMESPACE, LB_NAMESPACE, RESPONSE_NAMESPACE, USAGE_NAMESPACE, WHO_ANSWERED
+from gateway.envoy.names import (
+    EXCHANGE_NAMESPACE,
+    LB_NAMESPACE,
+    RESPONSE_NAMESPACE,
+    UPSTREAM_ADDRESS_ATTRIBUTE,
+    USAGE_NAMESPACE,
+)
 
 _SPARE_S = 10.0
 """Per ext_proc message, beyond what a request may wait in the gateway: a burst may queue there for seconds."""
@@ -45,7 +51,7 @@ def _ext_proc(settings: Settings) -> Json:
         processing_mode=_processing_mode(settings),
         failure_mode_allow=True,  # so answers that run outlive their worker; a request without a decision finds no host
         status_on_error={"code": "ServiceUnavailable"},
-        **({"response_attributes": [WHO_ANSWERED]} if settings.response_mode == "ext_proc" else {}),
+        **({"response_attributes": [UPSTREAM_ADDRESS_ATTRIBUTE]} if settings.response_mode == "ext_proc" else {}),
         allow_mode_override=False,
         mutation_rules={"allow_all_routing": True},
         metadata_options={"receiving_namespaces": {"untyped": receives}},

@@ -16,7 +16,7 @@ EXCHANGE_KEY = "exchange"
 USAGE_NAMESPACE = "usage"
 """Dynamic metadata that the usage filters lift out of answers."""
 
-WHO_ANSWERED = "upstream.address"
+UPSTREAM_ADDRESS_ATTRIBUTE = "upstream.address"
 """The attribute told with the response headers: after a retry it is not the pod that was named first."""
 REFUSAL_DETAILS = "forebay"
 """`ImmediateResponse.details` of the gateway's own refusals, so that Envoy's local replies leave them alone."""

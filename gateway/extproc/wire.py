@@ -10,7 +10,7 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from gateway.envoy.names import DESTINATION, LB_NAMESPACE, REFUSAL_DETAILS, WHO_ANSWERED
+from gateway.envoy.names import DESTINATION, LB_NAMESPACE, REFUSAL_DETAILS, UPSTREAM_ADDRESS_ATTRIBUTE
 from gateway.extproc.commands import (
     GO_ON,
     BodyReply,
@@ -167,8 +167,8 @@ def _served(request: pb.ProcessingRequest) -> str | None:
         if namespace is not None and SERVED_KEY in namespace.fields:
             return namespace.fields[SERVED_KEY].string_value or None
     for attributes in request.attributes.values():  # one entry, under the filter's name
-        if WHO_ANSWERED in attributes.fields:
-            return attributes.fields[WHO_ANSWERED].string_value or None
+        if UPSTREAM_ADDRESS_ATTRIBUTE in attributes.fields:
+            return attributes.fields[UPSTREAM_ADDRESS_ATTRIBUTE].string_value or None
     return None
 
 

@@ -40,7 +40,7 @@ class Listener(Protocol):
         """A request has left its pod."""
         ...
 
-    def came_to(self, request: RouteRequest, cost: float) -> None:
+    def on_actual_cost(self, request: RouteRequest, cost: float) -> None:
         """What a request was in the end, in weighted tokens; not told of all."""
         ...
 
@@ -102,7 +102,7 @@ class Fleet:
         self._pods = {endpoint.id: self._pod(endpoint, joined_s) for endpoint in description.endpoints}
         for pod_id, pod in before.items():
             if self._pods.get(pod_id) is not pod:
-                self._part(pod)
+                self._remove(pod)
         self._policies = description.models
         self.names = {endpoint.address: endpoint.name for endpoint in description.endpoints}
         self._serving = {model: [] for model in description.models} | filters.by_model(self._pods.values())
@@ -115,12 +115,12 @@ class Fleet:
     def set_health(self, pod_id: PodId, healthy: bool) -> bool:
         """Return whether this changed anything; a pod that is not there changes nothing."""
         pod = self._pods.get(pod_id)
-        return pod is not None and self._noted(pod, pod.set_health(healthy))
+        return pod is not None and self._invalidate_routable(pod, pod.set_health(healthy))
 
     def set_draining(self, pod_id: PodId, draining: bool) -> bool:
         """Return whether this changed anything.  A draining pod finishes what it has and gets nothing new."""
         pod = self._pods.get(pod_id)
-        return pod is not None and self._noted(pod, pod.set_draining(draining))
+        return pod is not None and self._invalidate_routable(pod, pod.set_draining(draining))
 
     def read(self, pod_id: PodId, readings: Readings, now_s: float, fresh_until_s: float) -> None:
         """Take over what an engine says of itself now; what a pod that is not there says is not heard."""
@@ -161,7 +161,7 @@ class Fleet:
         chooser = self._strategy(strategy)
         decision = chooser.pick(request, candidates, now_s)
         slo = request.slo
-        if slo is not None and overload.closed_s(self._pods[decision.pod.id], request, slo, now_s):
+        if slo is not None and overload.wait_until_open_s(self._pods[decision.pod.id], request, slo, now_s):
             decision = chooser.pick(request, overload.open_pods(candidates, request, slo, now_s), now_s)
         shadow = self._settings.shadow
         other = self._strategy(shadow).pick(request, candidates, now_s).pod.id if shadow else ""
@@ -222,7 +222,7 @@ class Fleet:
         if ticket.work.record is not None:
             ticket.pod.cache.withdraw(ticket.work.record)
         if self.listener is not None:
-            self.listener.came_to(ticket.request, 0.0)
+            self.listener.on_actual_cost(ticket.request, 0.0)
         self.release(ticket, now_s)
 
     def finish(self, ticket: Ticket, event: Finished) -> None:
@@ -243,7 +243,7 @@ class Fleet:
         for strategy in self._strategies.values():
             strategy.observe(event)
         if self.listener is not None and (event.failed or event.output_tokens is not None):
-            self.listener.came_to(event.request, cost)
+            self.listener.on_actual_cost(event.request, cost)
 
     def failed_at(self, address: str, now_s: float) -> None:
         """The pod at this address, if there is one, failed an attempt now."""
@@ -301,14 +301,14 @@ class Fleet:
         ttft_s = default.slo_ttft_s if policy.slo_ttft_s is None else policy.slo_ttft_s
         return Slo(ttft_s, policy.slo_itl_s or default.slo_itl_s) if ttft_s else None
 
-    def _part(self, pod: Pod) -> None:
+    def _remove(self, pod: Pod) -> None:
         pod.gone = True
         self._failing.discard(pod)
         self._index.leave(pod.cache)
         if pod.in_flight:
             self._departed[identity(pod.endpoint)] = pod
 
-    def _noted(self, pod: Pod, changed: bool) -> bool:
+    def _invalidate_routable(self, pod: Pod, changed: bool) -> bool:
         """Return `changed`, having forgotten what it makes untrue."""
         if changed:
             for model in pod.endpoint.models:
@@ -327,7 +327,7 @@ class Fleet:
         """Return the candidates without those that are set aside, unless all are."""
         candidates = self._candidates(request)
         if self._failing:
-            return [pod for pod in candidates if not pod.is_aside(now_s)] or candidates
+            return [pod for pod in candidates if not pod.is_ejected(now_s)] or candidates
         return candidates
 
     def _routable_now(self, serving: Sequence[Pod]) -> tuple[Pod, ...]:

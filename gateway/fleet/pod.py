@@ -114,7 +114,7 @@ class Pod(Load):
             self.failures += 1
             self._ready_s = now_s + min(FIRST_ASIDE_S * 2 ** (self.failures - 1), LONGEST_ASIDE_S)
 
-    def is_aside(self, now_s: float) -> bool:
+    def is_ejected(self, now_s: float) -> bool:
         """Whether it failed and may not be tried now."""
         if not self.failures:
             return False

@@ -31,7 +31,7 @@ class _Cache(Cache):
 
     chance = 1.0
 
-    def regret(self, new_blocks: int, now_s: float) -> float:  # noqa: ARG002  the base's signature
+    def eviction_cost(self, new_blocks: int, now_s: float) -> float:  # noqa: ARG002  the base's signature
         return max(0, min(self.held + new_blocks - self.budget, self.held)) * self.chance
 
 
@@ -60,7 +60,7 @@ def _is_asked(page: Mapping[str, Any], chosen_from: Collection[str]) -> bool:
     """A candidate of the decision, where there was one; else a pod that takes requests."""
     if chosen_from:
         return page["pod"] in chosen_from
-    return page["state"] == PodState.READY and not page["aside"]
+    return page["state"] == PodState.READY and not page["ejected"]
 
 
 def _read(file: Path) -> Any:
@@ -81,7 +81,7 @@ def _pod(page: Mapping[str, Any], slot: int, block_tokens: float) -> Pod:
     cache.held, cache.chance = int(page["cache"]["held"] * block_tokens), page["cache"]["reuse_chance"]
     pod = Pod(Endpoint(page["pod"], page["pod"], page["address"], tuple(page["models"])), cache)
     pod.in_flight, pod.prefill_tokens = page["in_flight"], page["prefill_tokens"]
-    pod.resident_tokens, pod.free_s = page["resident_tokens"], page["wait_s"]
+    pod.resident_tokens, pod.prefill_done_at_s = page["resident_tokens"], page["wait_s"]
     pod.speed.known = page["speed"]["known"]
     pod.speed.fixed_s, pod.speed.token_s = page["speed"]["fixed_s"], page["speed"]["token_s"]
     pod.speed.output_s = page["speed"]["output_s"]

@@ -74,7 +74,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 process_group=0,  # Ctrl-C is for the supervisor, which ends the parts in order
-                preexec_fn=_Leash(os.getpid()),  # noqa: PLW1509 - there is no other thread that could hold a lock
+                preexec_fn=_DieWithParent(os.getpid()),  # noqa: PLW1509 - there is no other thread that could hold a lock
             )
         finally:
             if log:
@@ -101,7 +101,7 @@ class Process:
         self._popen.send_signal(number)
 
 
-class _Leash:
+class _DieWithParent:
     """Runs in the child between fork and exec: the kernel kills it when its parent is gone, `kill -9` included."""
 
     def __init__(self, parent: int) -> None:

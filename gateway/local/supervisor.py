@@ -119,7 +119,7 @@ class Supervisor:
         while True:
             began = time.monotonic()
             if life.process:
-                await self._mourn(life)
+                await self._on_exit(life)
             if time.monotonic() - began > STEADY_S:
                 life.back_off_s = BACK_OFF_S[0]
             await asyncio.sleep(life.back_off_s)
@@ -129,7 +129,7 @@ class Supervisor:
             except PartFailedError as error:
                 self._say(str(error))
 
-    async def _mourn(self, life: _Life) -> None:
+    async def _on_exit(self, life: _Life) -> None:
         process = life.process
         assert process is not None  # noqa: S101 - the caller has looked
         status = await process.exited()

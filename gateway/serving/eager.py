@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
-from ratelimit.redis.callback_future import Told
+from ratelimit.redis.callback_future import SyncCallbackFuture
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Begun(Generic[T]):
             asyncio.get_running_loop().call_soon(self._go_on)
         else:
             wait._asyncio_future_blocking = False  # as a task would, to say that it has seen it
-            if isinstance(wait, Told) and not wait.done():
+            if isinstance(wait, SyncCallbackFuture) and not wait.done():
                 wait.then = self._go_on
             else:
                 wait.add_done_callback(self._go_on)

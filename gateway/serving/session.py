@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from gateway.accounting.ledger import Ledger
-from gateway.accounting.settlement import FIRST_ERROR_STATUS, Seen
+from gateway.accounting.settlement import FIRST_ERROR_STATUS, ObservedEnd
 from gateway.admission.pipeline import Pipeline
 from gateway.config.settings import Settings
 from gateway.extproc import wire
@@ -109,7 +109,7 @@ class Session:
         if self._through_us or _tells_enough(finish):
             self._ledger.ended(
                 self._id,
-                Seen(
+                ObservedEnd(
                     status=finish.status if finish.complete else finish.status or 0,  # a whole answer has some status
                     usage=finish.usage,
                     error_code=finish.error_code,

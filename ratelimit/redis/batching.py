@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from ratelimit.limits import LimiterUnavailableError
-from ratelimit.redis.callback_future import Told
+from ratelimit.redis.callback_future import SyncCallbackFuture
 
 PROBE_EVERY_S = 0.2
 """Between two attempts to reach a Redis that is away; calls fail at once meanwhile.  Chosen: back well under 1 s."""
@@ -68,7 +68,7 @@ class Call(NamedTuple):
     script: Script
     arguments: tuple[Argument, ...]  # number of keys, keys, arguments
     packed: bytes
-    reply: Told[Reply]
+    reply: SyncCallbackFuture[Reply]
 
     def succeed(self, reply: Reply, prompt: list[Callable[[], None]]) -> None:
         """Hand over the reply, unless the caller has gone; a reader to be told at once goes into `prompt`."""
@@ -167,7 +167,7 @@ class Coalescer:
         """The batch that a call made now goes with; calls of one are answered or lost before the next is sent."""
         return self._batch
 
-    def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Told[Reply]:
+    def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> SyncCallbackFuture[Reply]:
         """Queue a call; its future may raise LimiterUnavailableError.
 
         Raises NotSentError at once while Redis is away, ValueError for what cannot be encoded.
@@ -177,7 +177,7 @@ class Coalescer:
         whole = (len(keys), *keys, *arguments)
         packed = _pack("EVALSHA", script.sha, *whole)
         loop = self._loop = self._loop or asyncio.get_running_loop()
-        call = Call(script, whole, packed, Told(loop=loop))
+        call = Call(script, whole, packed, SyncCallbackFuture(loop=loop))
         if not self._waiting:
             self._since_s = loop.time()
         self._waiting.append(call)

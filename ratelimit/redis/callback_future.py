@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Told(asyncio.Future[T]):
+class SyncCallbackFuture(asyncio.Future[T]):
     """As any future; but whoever answers it calls `then`, when that is set, in this step or the loop's next turn."""
 
     then: Callable[[], None] | None = None

@@ -139,7 +139,7 @@ class RedisLimiter:
         if not charge.user:
             return (await self._second(charge, takes=True))[0]
         if self._cluster and charge.rps is not None:
-            return await self._reserve_apart(charge)
+            return await self._reserve_across_nodes(charge)
         if charge.user in self._refusals:
             known = self._refusals.find(charge)
             if known is not None and self._tracking.is_quiet():
@@ -159,7 +159,7 @@ class RedisLimiter:
         if isinstance(verdict, Refused):
             if self._tracking.up and self._tracking.changes == changes:
                 self._refusals.keep(charge, verdict, reply[3] / 1e6)
-        elif isinstance(verdict, Admitted) and verdict.reservation.placed:
+        elif isinstance(verdict, Admitted) and verdict.reservation.holds_permit:
             self._leases.took(charge.user)
         return verdict
 
@@ -184,7 +184,7 @@ class RedisLimiter:
 
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`.  Not waited for: what is lost the next renewal puts right."""
-        if reservation.placed:
+        if reservation.holds_permit:
             self._leases.gave_back(reservation.user)
             self._tell(reservation.user, None, -1)
 
@@ -245,7 +245,7 @@ class RedisLimiter:
         await self._tracking.aclose()
         await self._calls.aclose()
 
-    async def _reserve_apart(self, charge: Charge) -> Verdict:
+    async def _reserve_across_nodes(self, charge: Charge) -> Verdict:
         of_user = charge._replace(rps=None)
         second, slot = await self._second(charge, takes=True)
         if isinstance(second, Refused):

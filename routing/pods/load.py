@@ -52,9 +52,10 @@ class Load:
     """`routing.types.PodView` is what strategies may read of it."""
 
     __slots__ = (
-        "_busy_s", "_busy_seen_s", "_debt_s", "_debt_seen_s", "_gaps_fresh_s", "_itl_s", "_kind", "_latency", "_own",
-        "_pace", "_processed", "_processed_s", "_seen_in_flight", "_sums", "_sums_s", "free_s", "in_flight",
-        "most_in_flight", "output_tokens", "prefill_tokens", "resident_tokens", "share", "speed",
+        "_busy_s", "_busy_seen_s", "_itl_fresh_until_s", "_itl_s", "_kind", "_latency", "_own", "_pace",
+        "_prefill_backlog_s", "_prefill_backlog_seen_s", "_processed", "_processed_s", "_seen_in_flight", "_sums",
+        "_sums_s", "in_flight", "max_in_flight", "output_tokens", "prefill_done_at_s", "prefill_share",
+        "prefill_tokens", "resident_tokens", "speed",
     )  # fmt: skip
 
     def __init__(self, kind: Speed | None = None) -> None:
@@ -62,26 +63,26 @@ class Load:
         self.prefill_tokens = 0.0  # uncached prompt tokens of what is in flight
         self.output_tokens = 0  # expected, of what is in flight
         self.resident_tokens = 0  # prompts and expected outputs of what is in flight
-        self.free_s = 0.0  # when all prompts sent so far are believed to be computed
+        self.prefill_done_at_s = 0.0  # when all prompts sent so far are believed to be computed
         self._kind = kind or Speed()
         self._own = Speed(self._kind)
         self.speed = self._kind  # until it has shown its own
-        self.share = 1.0  # of its time that prompts may take
-        self.most_in_flight = inf  # that keeps tokens as close together as promised
+        self.prefill_share = 1.0  # of its time that prompts may take
+        self.max_in_flight = inf  # that keeps tokens as close together as promised
         self._pace = Pace()
         self._itl_s = inf
-        self._debt_s = self._debt_seen_s = 0.0
+        self._prefill_backlog_s = self._prefill_backlog_seen_s = 0.0
         self._busy_s = self._busy_seen_s = 0.0
         self._processed = self._processed_s = 0.0
         self._latency = (0.0, 0.0)  # seconds and weighted tokens of finished requests
         self._sums, self._sums_s = NO_SUMS, -inf
         self._seen_in_flight = 0  # with these sums
-        self._gaps_fresh_s = -inf  # until then the engine itself says how far apart tokens are
+        self._itl_fresh_until_s = -inf  # until then the engine itself says how far apart tokens are
 
     def promise(self, itl_s: float) -> None:
         """Tokens may be so far apart; infinity = as they like."""
         self._itl_s = itl_s * ITL_AIM
-        self.most_in_flight = self._pace.most(self._itl_s)
+        self.max_in_flight = self._pace.max_batch_for_itl(self._itl_s)
 
     def start(self, work: Work, now_s: float) -> None:
         """A request is on its way to the pod."""
@@ -92,9 +93,9 @@ class Load:
         self.output_tokens += work.output_tokens
         self.resident_tokens += work.prompt_tokens + work.output_tokens
         prefill_s = self.speed.prefill_s(work.uncached_tokens)
-        work.wait_s = max(0.0, self.free_s - now_s)
-        work.first_s = self.free_s = now_s + work.wait_s + prefill_s
-        self._set_debt(self.debt_s(now_s) + prefill_s, now_s)
+        work.wait_s = max(0.0, self.prefill_done_at_s - now_s)
+        work.first_s = self.prefill_done_at_s = now_s + work.wait_s + prefill_s
+        self._set_prefill_backlog(self.prefill_backlog_s(now_s) + prefill_s, now_s)
 
     def end(self, work: Work, now_s: float) -> None:
         """It has ended, however.  Its prompt is done, and so are those that were sent before it."""
@@ -105,10 +106,10 @@ class Load:
             self.prefill_tokens -= work.uncached_tokens
             self.output_tokens -= work.output_tokens
             self.resident_tokens -= work.prompt_tokens + work.output_tokens
-            self.free_s -= max(0.0, work.first_s - now_s)
+            self.prefill_done_at_s -= max(0.0, work.first_s - now_s)
         else:
-            self.prefill_tokens, self.output_tokens, self.resident_tokens, self.free_s = 0.0, 0, 0, now_s
-            self._set_debt(0.0, now_s)
+            self.prefill_tokens, self.output_tokens, self.resident_tokens, self.prefill_done_at_s = 0.0, 0, 0, now_s
+            self._set_prefill_backlog(0.0, now_s)
 
     def learn(self, work: Work | None, duration_s: float, outputs: int, cost: float, now_s: float) -> None:
         """A request was answered: in so long, with so many output tokens, `cost` weighted tokens in all.
@@ -126,7 +127,7 @@ class Load:
             seen = (work.uncached_tokens, outputs, duration_s, work.wait_s)
             self._kind.learn(*seen)
             self._own.learn(*seen)
-            if self._itl_s < inf and outputs >= FEW_OUTPUTS and now_s > self._gaps_fresh_s:
+            if self._itl_s < inf and outputs >= FEW_OUTPUTS and now_s > self._itl_fresh_until_s:
                 decode_s = duration_s - work.wait_s - self.speed.prefill_s(work.uncached_tokens)
                 self._control(decode_s / outputs, GAIN, now_s)
             self.speed = self._own if self._own.differs(self._kind) else self._kind
@@ -138,20 +139,20 @@ class Load:
             return
         news = sums.since(self._sums)
         self._sums, self._sums_s = sums, now_s
-        gap_s, computed = news.gap_s, news.computed_tokens
-        if gap_s is not None:
-            self._gaps_fresh_s = fresh_until_s
+        itl_s, computed = news.itl_s, news.computed_tokens
+        if itl_s is not None:
+            self._itl_fresh_until_s = fresh_until_s
             if self._itl_s < inf:
-                self._control(gap_s, min(1.0, elapsed_s / RESPONSE_S), now_s)
+                self._control(itl_s, min(1.0, elapsed_s / RESPONSE_S), now_s)
             if computed is not None:  # else nobody knows what prompts had to do with it
                 prompts = min(MOST_PROMPTS, computed * self.speed.token_s / elapsed_s)
-                self._pace.learn((self.in_flight + self._seen_in_flight) / 2, gap_s * (1 - prompts))
-                self.most_in_flight = self._pace.most(self._itl_s)
+                self._pace.learn((self.in_flight + self._seen_in_flight) / 2, itl_s * (1 - prompts))
+                self.max_in_flight = self._pace.max_batch_for_itl(self._itl_s)
         self._seen_in_flight = self.in_flight
-        if news.firsts and news.firsts_s and computed and computed > 0:
-            busy_s = min(news.firsts_s, elapsed_s)
-            self._kind.measure(news.firsts, computed, busy_s)
-            self._own.measure(news.firsts, computed, busy_s)
+        if news.ttft_count and news.ttft_sum_s and computed and computed > 0:
+            busy_s = min(news.ttft_sum_s, elapsed_s)
+            self._kind.measure(news.ttft_count, computed, busy_s)
+            self._own.measure(news.ttft_count, computed, busy_s)
 
     def forget_sums(self) -> None:
         """Another process counts from now on."""
@@ -176,19 +177,19 @@ class Load:
         seconds, tokens = self._latency
         return seconds / tokens if tokens else None
 
-    def debt_s(self, now_s: float) -> float:
-        """See `PodView.debt_s`."""
-        return max(0.0, self._debt_s - self.share * max(0.0, now_s - self._debt_seen_s))
+    def prefill_backlog_s(self, now_s: float) -> float:
+        """See `PodView.prefill_backlog_s`."""
+        return max(0.0, self._prefill_backlog_s - self.prefill_share * max(0.0, now_s - self._prefill_backlog_seen_s))
 
-    def _set_debt(self, debt_s: float, now_s: float) -> None:
-        self._debt_s, self._debt_seen_s = debt_s, now_s
+    def _set_prefill_backlog(self, prefill_backlog_s: float, now_s: float) -> None:
+        self._prefill_backlog_s, self._prefill_backlog_seen_s = prefill_backlog_s, now_s
 
-    def _control(self, gap_s: float, gain: float, now_s: float) -> None:
+    def _control(self, itl_s: float, gain: float, now_s: float) -> None:
         """Prompts may take less of the time when tokens come too far apart, and more when they do not."""
-        self._set_debt(self.debt_s(now_s), now_s)
-        room = max(-1.0, 1 - gap_s / self._itl_s)
-        step = gain * room * min(1.0, self.share / SMALL_SHARE)
-        self.share = min(MOST_SHARE, max(LEAST_SHARE, self.share + step))
+        self._set_prefill_backlog(self.prefill_backlog_s(now_s), now_s)
+        room = max(-1.0, 1 - itl_s / self._itl_s)
+        step = gain * room * min(1.0, self.prefill_share / SMALL_SHARE)
+        self.prefill_share = min(MOST_SHARE, max(LEAST_SHARE, self.prefill_share + step))
 
     def _mark_busy(self, now_s: float) -> None:
         self._busy_s = self.busy_s(now_s)

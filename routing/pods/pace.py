@@ -34,7 +34,7 @@ class Pace:
             FADE * ns + requests * pass_s,
         )
 
-    def most(self, itl_s: float) -> float:
+    def max_batch_for_itl(self, itl_s: float) -> float:
         """Return how many requests at once keep tokens so close together; infinity while nothing says otherwise."""
         one, n, nn, s, ns = self._sums
         spread = one * nn - n * n

@@ -10,10 +10,10 @@ from typing import NamedTuple
 class Sums(NamedTuple):
     """Since the engine's start, or between two looks; None = it does not say."""
 
-    gaps_s: float | None = None  # seconds between tokens of an answer
-    gaps: float | None = None  # how many
-    firsts_s: float | None = None  # seconds from arrival to first token
-    firsts: float | None = None  # how many
+    itl_sum_s: float | None = None  # seconds between tokens of an answer
+    itl_count: float | None = None  # how many
+    ttft_sum_s: float | None = None  # seconds from arrival to first token
+    ttft_count: float | None = None  # how many
     prompt_tokens: float | None = None  # of prompts that were computed or found
     cached_tokens: float | None = None  # of these, found
 
@@ -23,9 +23,9 @@ class Sums(NamedTuple):
         return Sums(*(None if now is None or then is None or now < then else now - then for now, then in pairs))
 
     @property
-    def gap_s(self) -> float | None:
+    def itl_s(self) -> float | None:
         """Seconds between two tokens, on average; None = unknown."""
-        return self.gaps_s / self.gaps if self.gaps and self.gaps_s is not None else None
+        return self.itl_sum_s / self.itl_count if self.itl_count and self.itl_sum_s is not None else None
 
     @property
     def computed_tokens(self) -> float | None:

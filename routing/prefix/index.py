@@ -93,7 +93,7 @@ class Cache:
             self.withdraw(record)
         self._records.clear()
 
-    def regret(self, new_blocks: int, now_s: float) -> float:
+    def eviction_cost(self, new_blocks: int, now_s: float) -> float:
         """Return how many blocks that will be asked for again are lost when so many new ones come in; >= 0."""
         evicted = min(self.held + new_blocks - self.budget, self.held)
         if evicted <= 0:

@@ -1,6 +1,6 @@
 """How likely a block is asked for again, by how long nobody has asked for it: learned from all requests.
 
-Lives here: the estimate.  Not here: what it is used for (the regret of evicting, prefix.Cache).
+Lives here: the estimate.  Not here: what it is used for (the eviction_cost of evicting, prefix.Cache).
 
 One block in SAMPLE, chosen by its hash, is followed from request to request, whichever pods these go to (spatial
 sampling: Waldspurger et al., SHARDS, FAST'15).  An interval between two uses ends in the bucket of its length; a block

@@ -1,15 +1,16 @@
 """forebay, the default: predicted seconds to the first token, plus the harm done to others.
 
-    score = wait + ALPHA x prefill + regret + crowd
+    score = wait + ALPHA x prefill + eviction_cost + decode_slowdown
 
 Lives here: the score.  Not here: what a pod holds (routing.prefix.index), how fast it is (routing.pods.speed), what it
 was sent (routing.pods.load).
 
 *wait*: until the prompts sent before are computed and a LoRA adapter is at hand.  *prefill*: of what the pod does not
-hold; it counts twice because it takes the pod's time and cache from others too.  *regret*: the seconds to compute again
-what this prompt evicts, times the chance that it is asked for again.  *crowd*: each request in flight makes everybody's
-next tokens later, by a share of the time that one takes.  A hot prefix gets a second home when waiting costs more than
-computing it anew: nothing switches.  Before any speed is known: uncached tokens x (in flight + 1).
+hold; it counts twice because it takes the pod's time and cache from others too.  *eviction_cost*: the seconds to
+compute again what this prompt evicts, times the chance that it is asked for again.  *decode_slowdown*: each request in
+flight makes everybody's next tokens later, by a share of the time that one takes.  A hot prefix gets a second home when
+waiting costs more than computing it anew: nothing switches.  Before any speed is known: uncached tokens x (in flight +
+1).
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from routing.types import Candidates, PodView, RouteRequest, Scored
 
 ALPHA = 2.0
 """1.5 to 5 behave alike in simulation."""
-CROWD = 0.3
+DECODE_SLOWDOWN = 0.3
 """Of the seconds per output token, for each request in flight.  0.1 to 0.5 behave alike in simulation."""
 ADAPTER_S = 0.1
 """To bring an adapter into the batch, and what it pushes out (chosen: tens of megabytes over PCIe, and a slot)."""
@@ -34,12 +35,15 @@ OTHERS = 16
 """Of more, some that hold most of the prompt and a random sample, so that the cost of a pick stops growing.  Chosen: on
 64 simulated pods it was as good as scoring all."""
 
+REASON = "wait %d + prefill %d + eviction cost %d + decode slowdown %d ms, %d of %d tokens held"
+"""Filled in by `%`, which takes half the time of an f-string's conversions of floats."""
+
 
 class Forebay(Scoring):
     """Reads nothing but the gateway's own accounting and what it has learned."""
 
     name: ClassVar[str] = "forebay"
-    parts: ClassVar[tuple[str, ...]] = ("wait", "prefill", "regret", "crowd")
+    parts: ClassVar[tuple[str, ...]] = ("wait", "prefill", "eviction_cost", "decode_slowdown")
 
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
@@ -64,16 +68,16 @@ class Forebay(Scoring):
                 if holders & cache.bit:
                     uncached = max(1.0, beyond - blocks * block_tokens)
                     break
-            wait_s = max(0.0, pod.free_s - now_s)
+            wait_s = max(0.0, pod.prefill_done_at_s - now_s)
             if not pod.is_warm(request.model, now_s):
                 wait_s += ADAPTER_S
             prefill_s = ALPHA * (speed.fixed_s + speed.token_s * uncached)
-            crowd_s = CROWD * speed.output_s * pod.in_flight
-            regret_s = 0.0
-            if block_tokens and (lost := cache.regret(ceil(uncached / block_tokens), now_s)):
-                regret_s = lost * block_tokens * speed.token_s
-            score = wait_s + prefill_s + regret_s + crowd_s
-            parts.append((wait_s, prefill_s, regret_s, crowd_s))
+            decode_slowdown_s = DECODE_SLOWDOWN * speed.output_s * pod.in_flight
+            eviction_cost_s = 0.0
+            if block_tokens and (lost := cache.eviction_cost(ceil(uncached / block_tokens), now_s)):
+                eviction_cost_s = lost * block_tokens * speed.token_s
+            score = wait_s + prefill_s + eviction_cost_s + decode_slowdown_s
+            parts.append((wait_s, prefill_s, eviction_cost_s, decode_slowdown_s))
             scores.append(score if now_s >= pod.ramped_s else score * pod.ramp(now_s))
         return Scored(pods, scores, parts)
 
@@ -82,9 +86,8 @@ class Forebay(Scoring):
         held = max(0.0, request.prompt_tokens - request.uncached(scored.pods[chosen]))
         if not scored.parts:
             return f"{int(held)} of {request.prompt_tokens} tokens held, {scored.pods[chosen].in_flight} in flight"
-        wait_s, prefill_s, regret_s, crowd_s = scored.parts[chosen]
-        parts = (wait_s * 1000, prefill_s * 1000, regret_s * 1000, crowd_s * 1000, held, request.prompt_tokens)
-        return "wait %d + prefill %d + regret %d + crowd %d ms, %d of %d tokens held" % parts  # noqa: UP031  half the time of an f-string's floats
+        parts_ms = (part_s * 1000 for part_s in scored.parts[chosen])
+        return REASON % (*parts_ms, held, request.prompt_tokens)
 
     def _promising(self, request: RouteRequest, candidates: Candidates) -> Sequence[PodView]:
         if self._candidates is not candidates:  # the fleet gives the same tuple until its pods change

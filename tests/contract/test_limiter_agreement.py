@@ -129,7 +129,7 @@ class Agreement(RuleBasedStateMachine):
             limited = (each for each in self.log if each.charge.model == charge.model and each.charge.rps is not None)
             assert sum(clock_s - 1 < each.asked_s <= clock_s for each in limited) <= charge.rps
         if user.concurrency is not None:
-            assert sum(each.running and each.reservation.placed for each in of_user) <= user.concurrency
+            assert sum(each.running and each.reservation.holds_permit for each in of_user) <= user.concurrency
 
     @precondition(lambda self: any(not entry.settled for entry in self.log))
     @rule(data=st.data(), tokens=st.integers(0, 40), which=st.integers(0, 1))
@@ -234,7 +234,7 @@ class Agreement(RuleBasedStateMachine):
         for _ in range(2):  # the first renewal leaves new numbers as they are
             self.renew()
         self.memory = self.new_memory()
-        running = [entry for entry in self.log if entry.running and entry.reservation.placed]
+        running = [entry for entry in self.log if entry.running and entry.reservation.holds_permit]
         for name in ("u", "v"):
             self.memory.seat(name, sum(entry.charge.user == name for entry in running))
         for entry in self.log:  # what was admitted before counts no more, only what runs still does

@@ -33,7 +33,7 @@ def pods(count: int, *, learned: bool = False) -> list[Pod]:
     for number, pod in enumerate(made if learned else ()):
         pod.learn(None, 1.0 + number % 3, 10, 100.0, 0.0)
         pod.speed.known = True
-        pod.free_s = number % 4 * 0.1
+        pod.prefill_done_at_s = number % 4 * 0.1
         pod.read(Readings(dict.fromkeys(Signal, number % 6 / 6)), now_s=0.0, fresh_until_s=1e9)
         pod.cache.insert(BLOCKS[: number % 9], 0, 0.0)
     return made

@@ -140,6 +140,6 @@ def test_a_refused_connection_sets_an_engine_aside_while_its_request_is_answered
         cast.stack.stream(cast.user, model=cast.model, max_tokens=LONG) as answer,
     ):
         assert (200, False) == (answer.status_code, answer.headers["target-pod"].endswith("l4"))
-        until_true(lambda: cast.state("l4")["aside"])
+        until_true(lambda: cast.state("l4")["ejected"])
         assert {200} == {cast.ask().status_code for _ in range(PICKS)}
         assert f"{cast.model}-l4" not in [latest["chosen"] for latest in cast.decisions()[:PICKS]]

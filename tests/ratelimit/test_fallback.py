@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ratelimit import fallback as shadow_module
-from ratelimit.fallback import ShadowLimiter, WhenAway
+from ratelimit.fallback import LocalFallback, WhenAway
 from ratelimit.limits import (
     Admitted,
     Charge,
@@ -25,9 +25,9 @@ from tests.support.redis import RedisServer
 @asynccontextmanager
 async def a_shadow(
     server: RedisServer, when_away: WhenAway = "shadow", timeout_s: float = 5.0
-) -> AsyncIterator[ShadowLimiter]:
+) -> AsyncIterator[LocalFallback]:
     async with a_redis_limiter(server, timeout_s=timeout_s) as primary:
-        limiter = ShadowLimiter(primary, when_away)
+        limiter = LocalFallback(primary, when_away)
         try:
             yield limiter
         finally:
@@ -40,7 +40,7 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def leave(server: RedisServer, limiter: ShadowLimiter) -> None:
+async def leave(server: RedisServer, limiter: LocalFallback) -> None:
     """Kill Redis and let the limiter find out by a call of a user nobody knows."""
     server.kill()
     with pytest.raises(LimiterUnavailableError):
@@ -48,7 +48,7 @@ async def leave(server: RedisServer, limiter: ShadowLimiter) -> None:
     assert not limiter.up
 
 
-async def come_back(server: RedisServer, limiter: ShadowLimiter) -> None:
+async def come_back(server: RedisServer, limiter: LocalFallback) -> None:
     server.start()
     await until(lambda: limiter.up)
 
@@ -260,7 +260,7 @@ async def test_each_of_several_replicas_enforces_its_share(mortal_server):
         assert isinstance(whole_but_none, Refused) and whole_but_none.retry_after_s is None
 
 
-async def count_admitted(limiter: ShadowLimiter, charge: Charge) -> int:
+async def count_admitted(limiter: LocalFallback, charge: Charge) -> int:
     verdicts = [await limiter.reserve(charge) for _ in range(10)]
     return sum(isinstance(verdict, Admitted) for verdict in verdicts)
 
@@ -352,7 +352,7 @@ async def test_users_remembered_are_bounded(server, monkeypatch):
         put_user(server, User(name))
     async with a_redis_limiter(server) as primary:
         cable = Unplugged(primary)
-        limiter = ShadowLimiter(cable, "shadow")
+        limiter = LocalFallback(cable, "shadow")
         for name in ("a", "b", "a", "c"):
             await admit(limiter, name)
         cable.plugged = False

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.pod import Pod
-from routing.overload import FULL_S, LATE_S, OWED_S, closed_s, open_pods, outlook
+from routing.overload import FULL_S, LATE_S, OWED_S, open_pods, outlook, wait_until_open_s
 from routing.pods.load import Work
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo
 from tests.support.choosing import REQUEST
@@ -27,12 +27,12 @@ def owing(seconds: float) -> Pod:
     """A pod that was sent so many seconds of prefill at once, all of them done but not paid for."""
     (pod,) = pods()
     pod.start(Work(0, seconds * 1e4 - 100, 0, None), 0.0)
-    pod.free_s = 0.0
+    pod.prefill_done_at_s = 0.0
     return pod
 
 
 def closed(pod: Pod, request: RouteRequest = REQUEST, slo: Slo = SLO) -> float:
-    return closed_s(pod, request, slo, 0.0)
+    return wait_until_open_s(pod, request, slo, 0.0)
 
 
 def test_short_work_is_taken_when_long_work_no_longer_is() -> None:
@@ -49,7 +49,7 @@ def test_it_opens_when_it_owes_nothing_even_to_what_is_more_than_it_may_owe() ->
 
 def test_what_is_owed_is_paid_as_slowly_as_prompts_may_run() -> None:
     pod = owing(2.0)
-    pod.share = 0.5
+    pod.prefill_share = 0.5
 
     assert closed(pod) == pytest.approx((2.0 + 0.11 - OWED_S) / 0.5)
 
@@ -57,11 +57,11 @@ def test_what_is_owed_is_paid_as_slowly_as_prompts_may_run() -> None:
 @pytest.mark.parametrize(("ttft_s", "bound_s"), [(10.0, LATE_S), (1.0, 0.75 - 0.11)])
 def test_a_prompt_does_not_wait_long_for_others(ttft_s: float, bound_s: float) -> None:
     (pod,) = pods()
-    pod.free_s = bound_s
+    pod.prefill_done_at_s = bound_s
     slo = Slo(ttft_s, 0.05)
 
     assert closed(pod, slo=slo) == 0
-    pod.free_s += 0.5
+    pod.prefill_done_at_s += 0.5
     assert closed(pod, slo=slo) == pytest.approx(0.5)
 
 
@@ -97,11 +97,11 @@ def test_before_its_speed_is_known_a_pod_takes_everything() -> None:
 
 def test_only_open_pods_are_left_and_without_any_it_is_said_when_the_first_opens() -> None:
     both = pods(2)
-    both[0].free_s = LATE_S + 3.0
+    both[0].prefill_done_at_s = LATE_S + 3.0
 
     assert open_pods(both, REQUEST, SLO, 0.0) == [both[1]]
 
-    both[1].free_s = LATE_S + 2.0
+    both[1].prefill_done_at_s = LATE_S + 2.0
     with pytest.raises(NoCandidateError) as refused:
         open_pods(both, REQUEST, SLO, 0.0)
     assert refused.value.why == NoCandidateReason.OVERLOADED
@@ -110,18 +110,18 @@ def test_only_open_pods_are_left_and_without_any_it_is_said_when_the_first_opens
 
 def test_the_outlook_is_of_the_first_to_open_and_of_all_together() -> None:
     both = pods(2)
-    both[0].free_s, both[1].free_s = LATE_S + 3.0, LATE_S + 2.0
-    both[0].share = 0.5
+    both[0].prefill_done_at_s, both[1].prefill_done_at_s = LATE_S + 3.0, LATE_S + 2.0
+    both[0].prefill_share = 0.5
 
     assert outlook(both, REQUEST, SLO, 0.0) == pytest.approx((2.0, LATE_S + 0.11, 0.11, 1.5))
 
 
 def test_a_pod_whose_tokens_would_come_too_far_apart_with_one_more_is_closed_unless_it_is_idle() -> None:
     (pod,) = pods()
-    pod.most_in_flight, pod.in_flight = 3.5, 2
+    pod.max_in_flight, pod.in_flight = 3.5, 2
 
     assert closed(pod) == 0
     pod.in_flight = 3
     assert closed(pod) == FULL_S
-    pod.most_in_flight, pod.in_flight = 0.5, 0
+    pod.max_in_flight, pod.in_flight = 0.5, 0
     assert closed(pod) == 0

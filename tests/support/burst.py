@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from ratelimit.fallback import ShadowLimiter
+from ratelimit.fallback import LocalFallback
 from ratelimit.limits import Admitted, Charge, User
 from ratelimit.redis.limiter import RedisLimiter
 from tests.support.limiters import put_user
@@ -27,7 +27,7 @@ async def a_kind(kind: str, url: str, clock: Callable[[], float] | None = None) 
     """Whether a charge of so many tokens of USER is admitted; `clock` as in RedisLimiter."""
     if kind == SLIDING:
         primary = RedisLimiter(url, 30.0, clock)
-        limiter = ShadowLimiter(primary, "deny")
+        limiter = LocalFallback(primary, "deny")
         running = asyncio.create_task(primary.run())
 
         async def admits(tokens: int) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from gateway.admission.queue import LateBinding, Outcome, Waiting
+from gateway.admission.queue import AdmissionQueue, Outcome, Waiting
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet, Ticket
 from routing.overload import LATE_S
@@ -23,7 +23,7 @@ class Desk:
         self.fleet: Fleet = a_fleet(*(an_endpoint(f"p{number}") for number in range(pods)), settings=self.settings)
         for pod in self.fleet.pods():
             pod.speed.fixed_s, pod.speed.token_s, pod.speed.known = 0.01, 1e-4, True
-        self.late = LateBinding(self.fleet, self.settings)
+        self.late = AdmissionQueue(self.fleet, self.settings)
         self.late.alarm = self._ring_at
         self.heard: dict[str, Outcome] = {}
         self.alarm_s: float | None = None
@@ -47,7 +47,7 @@ class Desk:
     def fill(self, seconds: float = 100.0) -> None:
         """Every prompt that comes must wait so long."""
         for pod in self.fleet.pods():
-            pod.free_s = LATE_S + seconds
+            pod.prefill_done_at_s = LATE_S + seconds
 
     def ring(self) -> float:
         """Let the alarm go off until somebody waits no more; return when that is."""

@@ -26,7 +26,7 @@ class Answer:
 
 
 @dataclass
-class Seen:
+class ObservedEnd:
     """One exchange as the processor saw it."""
 
     headers: dict[str, str] = field(default_factory=dict)
@@ -38,10 +38,12 @@ class Seen:
 class Processor:
     """One gRPC server with ext_proc, access log and health; `answer` decides, `seen` and `logged` remember."""
 
-    def __init__(self, answer: Callable[[Seen], Answer], response_body: Callable[[bytes], bytes] | None = None) -> None:
+    def __init__(
+        self, answer: Callable[[ObservedEnd], Answer], response_body: Callable[[bytes], bytes] | None = None
+    ) -> None:
         self.answer = answer
         self.response_body = response_body
-        self.seen: list[Seen] = []
+        self.seen: list[ObservedEnd] = []
         self.logged: list[Any] = []
         self.address = ""
         self._server = grpc.aio.server(
@@ -84,7 +86,7 @@ class Processor:
             self.logged.extend(batch.http_logs.log_entry)
 
     async def _process(self, stream: AsyncIterator[Any], context: object) -> AsyncIterator[Any]:
-        seen = Seen()
+        seen = ObservedEnd()
         self.seen.append(seen)
         try:
             streamed = False
@@ -97,7 +99,7 @@ class Processor:
         finally:
             seen.ended.set()
 
-    def _replies(self, seen: Seen, phase: str, request: Any, streamed: bool) -> list[Any]:
+    def _replies(self, seen: ObservedEnd, phase: str, request: Any, streamed: bool) -> list[Any]:
         if phase == "request_headers":
             seen.headers = {h.key: h.raw_value.decode() for h in request.request_headers.headers.headers}
             if request.request_headers.end_of_stream:
@@ -112,7 +114,7 @@ class Processor:
             return [_replaced(self.response_body(request.response_body.body))]
         return [_continue(phase)]
 
-    def _duplex(self, seen: Seen) -> list[Any]:
+    def _duplex(self, seen: ObservedEnd) -> list[Any]:
         first = self._routed(seen, "request_headers")
         if first.WhichOneof("response") == "immediate_response":
             return [first]
@@ -121,7 +123,7 @@ class Processor:
         body = [_piece(piece, last=at == len(pieces) - 1) for at, piece in enumerate(pieces)]
         return [first, *body]
 
-    def _routed(self, seen: Seen, phase: str) -> Any:
+    def _routed(self, seen: ObservedEnd, phase: str) -> Any:
         answer = self.answer(seen)
         if answer.refuse:
             return _refusal(answer)

@@ -8,7 +8,7 @@ import orjson
 from gateway.accounting.ledger import Ledger
 from gateway.admission.identity import Identity
 from gateway.admission.pipeline import Pipeline
-from gateway.admission.queue import LateBinding
+from gateway.admission.queue import AdmissionQueue
 from gateway.config.settings import Settings
 from gateway.extproc.commands import Admit
 from gateway.extproc.events import Answered, Refused, Routed
@@ -64,7 +64,7 @@ class Shop:
         if self.limiter is None:  # an empty one is false
             self.limiter = MemoryLimiter(self.users.get, self.clock)
         self.ledger = Ledger(self.fleet, self.limiter, self.metrics, self.settings.limits.settle_grace_s, self.clock)
-        self.late = LateBinding(self.fleet, self.settings.routing)
+        self.late = AdmissionQueue(self.fleet, self.settings.routing)
         self.pipeline = Pipeline(
             settings=self.settings,
             identity=Identity(self.settings, self),

@@ -5,7 +5,7 @@ from collections.abc import Set
 import pytest
 
 from gateway.accounting.access_log import decode
-from gateway.accounting.settlement import Seen
+from gateway.accounting.settlement import ObservedEnd
 from gateway.openai.usage import Usage
 from proto import access_log_service_pb2 as service
 from tests.support.access_log import put
@@ -34,7 +34,7 @@ def test_an_entry_tells_usage_pod_and_times():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1", prompt_tokens=7, completion_tokens=9)
 
-    seen = Seen(200, Usage(7, 9), response_bytes=533, duration_s=2.5, upstream="10.0.0.1:8000")
+    seen = ObservedEnd(200, Usage(7, 9), response_bytes=533, duration_s=2.5, upstream="10.0.0.1:8000")
     assert [("0-1", seen)] == decode(message.SerializeToString()).ends
 
 

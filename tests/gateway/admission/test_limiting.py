@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.admission.limiting import LIMIT_ERRORS, told
+from gateway.admission.limiting import LIMIT_ERRORS, limiter_answer
 from gateway.openai.errors import BrokenUserError, LimiterAwayError, RefusalError, UnknownUserError
 from ratelimit.limits import LimiterUnavailableError, LimitKind, MalformedUserError, UnknownUser
 
@@ -31,12 +31,12 @@ async def test_a_limiter_without_a_verdict_is_an_error_of_its_own(
     question: Awaitable[Any] = said(answer)
 
     with pytest.raises(error) as refused:
-        await told("lgy", question)
+        await limiter_answer("lgy", question)
     assert status == refused.value.status
 
 
 async def test_a_verdict_is_passed_on():
-    assert 7 == await told("lgy", said(7))
+    assert 7 == await limiter_answer("lgy", said(7))
 
 
 def test_every_limit_has_its_error():

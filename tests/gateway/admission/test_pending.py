@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from gateway.admission.pending import Alarm, Turn
+from gateway.admission.pending import PendingAdmission, Timer
 from gateway.fleet.fleet import Ticket
 from gateway.openai.errors import ClientGoneError
 from routing.types import NoCandidateError
 from tests.support.desk import REQUEST, SLO, Desk
 
 
-def a_turn(desk: Desk) -> Turn:
-    return Turn(desk.late, REQUEST, SLO, "least-request", 0.0)
+def a_turn(desk: Desk) -> PendingAdmission:
+    return PendingAdmission(desk.late, REQUEST, SLO, "least-request", 0.0)
 
 
 async def test_a_turn_that_comes_at_once_waits_for_nothing() -> None:
@@ -69,7 +69,7 @@ async def test_the_alarm_rings_once_at_the_earliest_of_its_times() -> None:
         times.append(now_s)
         rung.set()
 
-    alarm = Alarm(ring, loop.time)
+    alarm = Timer(ring, loop.time)
     start_s = loop.time()
     for after_s in (600.0, -5.0, 500.0):
         alarm.set(start_s + after_s)

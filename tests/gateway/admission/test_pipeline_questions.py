@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.accounting.settlement import Seen
+from gateway.accounting.settlement import ObservedEnd
 from gateway.extproc.commands import Answer
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.openai.paths import Operation
@@ -89,10 +89,10 @@ async def test_what_is_reserved_follows_the_answers_of_the_user():
     shop = Shop(users={"lgy": User("lgy", 1000, 1_000_000)})
     for _ in range(20):
         routed(await shop.admit(user="lgy"))
-        shop.ledger.ended(shop.last_id, Seen(200, Usage(9, 1000)))
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(9, 1000)))
     for _ in range(20):
         routed(await shop.admit(user="lgy"))
-        shop.ledger.ended(shop.last_id, Seen(200, Usage(9, 1), cut=True))  # a client that left teaches nothing
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(9, 1), cut=True))  # a client that left teaches nothing
 
     assert 1000 < answer(await shop.admit(user="lgy", dry_run="true"))["estimated_tokens"] < 1250
     assert answer(await shop.admit({"max_tokens": 50}, user="lgy", dry_run="true"))["estimated_tokens"] < 70
@@ -102,7 +102,7 @@ async def test_long_answers_never_shut_a_user_out_for_good():
     shop = Shop(users={"lgy": User("lgy", None, 1000)})
     for _ in range(20):
         routed(await shop.admit(user="lgy"))
-        shop.ledger.ended(shop.last_id, Seen(200, Usage(9, 1200)))
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(9, 1200)))
         await settled()
         shop.now_s += 61
 
@@ -121,7 +121,7 @@ async def test_long_answers_never_shut_a_user_out_of_a_model_either():
     shop = Shop(users={"lgy": User("lgy", None, 1000, models={MODEL: Rates(None, 500)})})
     for _ in range(20):
         routed(await shop.admit(user="lgy"))
-        shop.ledger.ended(shop.last_id, Seen(200, Usage(9, 1200)))
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(9, 1200)))
         await settled()
         shop.now_s += 61
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.accounting.settlement import Seen
+from gateway.accounting.settlement import ObservedEnd
 from gateway.config.settings import RoutingSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.events import Refused, Routed
@@ -21,7 +21,7 @@ def a_busy_shop(**fields: object) -> Shop:
     shop = Shop(BUSY, users={"lgy": User("lgy", 3, 10_000)}, **fields)  # type: ignore[arg-type]  # of Shop's
     for pod in shop.fleet.pods():
         pod.speed.known = True
-        pod.free_s = shop.now_s + 2.5
+        pod.prefill_done_at_s = shop.now_s + 2.5
     return shop
 
 
@@ -65,7 +65,7 @@ async def test_who_waited_in_vain_is_refused_with_a_true_retry_after_and_gets_th
     shop = a_busy_shop()
     task = await waiting(shop, user="lgy")
     for pod in shop.fleet.pods():
-        pod.free_s += 10.0
+        pod.prefill_done_at_s += 10.0
 
     pass_time(shop, 2.2)
 
@@ -97,7 +97,7 @@ async def test_a_worker_that_is_told_to_end_waits_for_those_that_wait():
     routed(await task)
     await asyncio.sleep(0)
     assert not draining.done()
-    shop.ledger.ended(shop.last_id, Seen(200))
+    shop.ledger.ended(shop.last_id, ObservedEnd(200))
 
     assert await draining
 
@@ -158,7 +158,7 @@ async def test_nothing_is_given_back_to_nobody(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shop.limiter, "settle", settled.append)
     task = await waiting(shop)
     for pod in shop.fleet.pods():
-        pod.free_s += 10.0
+        pod.prefill_done_at_s += 10.0
 
     pass_time(shop, 3.5)
 

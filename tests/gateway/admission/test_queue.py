@@ -16,7 +16,7 @@ from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint
 
 def test_nobody_waits_while_a_pod_is_open() -> None:
     desk = Desk(pods=2)
-    next(desk.fleet.pods()).free_s = 100.0
+    next(desk.fleet.pods()).prefill_done_at_s = 100.0
     for name in "abc":
         desk.enter(name)
 
@@ -54,7 +54,7 @@ def test_who_comes_later_does_not_overtake_the_users_who_wait() -> None:
     desk = Desk()
     desk.fill(seconds=2.0)
     desk.enter("first", user="u")
-    next(desk.fleet.pods()).free_s = 0.0  # open, but nobody has noticed yet
+    next(desk.fleet.pods()).prefill_done_at_s = 0.0  # open, but nobody has noticed yet
     desk.enter("second", user="v")
 
     assert desk.heard == {}
@@ -182,7 +182,7 @@ def test_a_pod_that_is_set_aside_is_not_reckoned_with() -> None:
     desk = Desk(pods=2)
     desk.fill(seconds=12.0)
     failing = list(desk.fleet.pods())[1]
-    failing.free_s = 0.0
+    failing.prefill_done_at_s = 0.0
     desk.fleet.failed_at(failing.endpoint.address, 0.0)
     desk.enter("a")
 
@@ -192,7 +192,7 @@ def test_a_pod_that_is_set_aside_is_not_reckoned_with() -> None:
 def test_who_wants_a_busy_pod_holds_up_nobody_who_takes_another() -> None:
     desk = Desk()
     desk.fleet.replace(a_description(*(an_endpoint(name, labels={"pod": name}) for name in ("p0", "p1"))))
-    next(desk.fleet.pods()).free_s = LATE_S + 5.0
+    next(desk.fleet.pods()).prefill_done_at_s = LATE_S + 5.0
     desk.enter("picky", selector=parse_selector("pod=p0"))
     desk.enter("any", user="v")
     desk.enter("picky too", selector=parse_selector("pod=p0"))
@@ -207,7 +207,7 @@ def test_who_wants_an_open_pod_does_not_overtake_those_who_take_any() -> None:
     desk.fleet.replace(a_description(*(an_endpoint(name, labels={"pod": name}) for name in ("p0", "p1"))))
     desk.fill(seconds=2.0)
     desk.enter("any")
-    next(desk.fleet.pods()).free_s = 0.0  # open, but nobody has noticed yet
+    next(desk.fleet.pods()).prefill_done_at_s = 0.0  # open, but nobody has noticed yet
     desk.enter("picky", user="v", selector=parse_selector("pod=p0"))
     assert desk.heard == {}
 

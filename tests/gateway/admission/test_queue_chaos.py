@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.admission.queue import LateBinding, Waiting
+from gateway.admission.queue import AdmissionQueue, Waiting
 from gateway.discovery.description import ModelPolicy
 from gateway.fleet.fleet import Ticket
 from routing.overload import AT_ONCE_S
@@ -29,7 +29,7 @@ class Waits(RuleBasedStateMachine):
         self.desk.fleet.replace(a_description(*PODS))
         for pod in self.desk.fleet.pods():
             pod.speed.fixed_s, pod.speed.token_s, pod.speed.known = 0.01, 1e-4, True
-        self.late: LateBinding = self.desk.late
+        self.late: AdmissionQueue = self.desk.late
         self.now_s = 0.0
         self.entered: dict[str, Waiting] = {}
         self.left: set[str] = set()
@@ -123,7 +123,7 @@ class Waits(RuleBasedStateMachine):
         while self.running(0)[1] is not None:
             self.withdraw(0)
         for pod in self.desk.fleet.pods():
-            assert (0, 0, 0.0) == (pod.in_flight, pod.resident_tokens, pod.debt_s(self.now_s))
+            assert (0, 0, 0.0) == (pod.in_flight, pod.resident_tokens, pod.prefill_backlog_s(self.now_s))
         refused = [outcome for outcome in self.desk.heard.values() if not isinstance(outcome, Ticket)]
         assert all(error.retry_after_s > 0 for error in refused if error.why is NoCandidateReason.OVERLOADED)
 

@@ -9,7 +9,7 @@ from tests.support.backend import Exchange, running_backend
 from tests.support.envoy import stack
 from tests.support.polling import until
 from tests.support.ports import free_address
-from tests.support.processor import Answer, Processor, Seen
+from tests.support.processor import Answer, ObservedEnd, Processor
 
 
 async def hello(exchange: Exchange) -> None:
@@ -19,7 +19,7 @@ async def hello(exchange: Exchange) -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_the_access_log_entry_reaches_the_worker_that_holds_the_exchange(tmp_path: Path, workers: int):
     def worker(index: int) -> Processor:
-        def answer(seen: Seen) -> Answer:
+        def answer(seen: ObservedEnd) -> Answer:
             return Answer(engine.address, "m", {"forebay": {"exchange": f"{index}-{len(processors[index].seen)}"}})
 
         return Processor(answer)
@@ -42,7 +42,7 @@ def exchanges_logged(processor: Processor) -> list[str]:
 async def test_a_request_that_never_reached_an_exchange_is_not_logged(tmp_path: Path):
     async with running_backend(hello) as engine:
 
-        def answer(seen: Seen) -> Answer:
+        def answer(seen: ObservedEnd) -> Answer:
             if "refused" in seen.headers:
                 return Answer(refuse=429, body=b"{}")
             return Answer(engine.address, "m", {"forebay": {"exchange": "0-1"}})
@@ -69,7 +69,7 @@ async def test_an_attempt_that_failed_is_told_every_worker_while_another_engine_
     async with running_backend(slow) as engine:
         dead = free_address()
 
-        def answer(seen: Seen) -> Answer:
+        def answer(seen: ObservedEnd) -> Answer:
             return Answer(f"{dead},{engine.address}", "m", {"forebay": {"exchange": "0-1"}})
 
         processors = [Processor(answer) for _ in range(workers)]

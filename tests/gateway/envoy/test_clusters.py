@@ -7,14 +7,14 @@ from tests.support.backend import Exchange, running_backend
 from tests.support.envoy import stack
 from tests.support.polling import until
 from tests.support.ports import free_address
-from tests.support.processor import Answer, Processor, Seen
+from tests.support.processor import Answer, ObservedEnd, Processor
 
 
 async def hello(exchange: Exchange) -> None:
     await exchange.reply(b"{}")
 
 
-def as_told(seen: Seen) -> Answer:
+def as_told(seen: ObservedEnd) -> Answer:
     """The client of these tests says what the gateway answers."""
     return Answer(seen.headers.get("to", ""), seen.headers.get("model", ""))
 

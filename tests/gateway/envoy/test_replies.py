@@ -11,7 +11,7 @@ from gateway.config.settings import TimeoutSettings
 from tests.support.backend import Exchange, running_backend
 from tests.support.envoy import stack
 from tests.support.ports import free_address
-from tests.support.processor import Answer, Processor, Seen
+from tests.support.processor import Answer, ObservedEnd, Processor
 
 REFUSAL = b'{"error":{"message":"user: lgy has exceeded RPM: 3","code":"rate_limit_exceeded"}}'
 SHORT = TimeoutSettings(idle_s=0.5, request_s=1)
@@ -102,7 +102,7 @@ async def test_refusals_of_the_gateway_and_errors_of_engines_pass_untouched(tmp_
 
     async with running_backend(refuses) as engine:
 
-        def answer(seen: Seen) -> Answer:
+        def answer(seen: ObservedEnd) -> Answer:
             headers = {"content-type": "application/json", "x-error-rpm-exceeded": "true"}
             return (
                 Answer(refuse=429, body=REFUSAL, headers=headers)

@@ -21,7 +21,11 @@ def test_a_decision_shows_every_candidate_with_its_score_its_parts_and_what_it_h
 
     assert (newest["at_s"], newest["chosen"], newest["strategy"]) == (60.0, held, "forebay")
     assert (best["pod"], best["held"], other["held"]) == (held, 900, 0)
-    assert best["score"] == sum(best[part] for part in ("wait", "prefill", "regret", "crowd")) < other["score"]
+    assert (
+        best["score"]
+        == sum(best[part] for part in ("wait", "prefill", "eviction_cost", "decode_slowdown"))
+        < other["score"]
+    )
     assert first["request"] == {
         "model": MODEL, "prompt_tokens": 1000, "output_tokens": 10, "block_tokens": 300, "session": "",
         "held": {"a": 0, "b": 0},

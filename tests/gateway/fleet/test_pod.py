@@ -75,7 +75,7 @@ def test_failures_of_one_moment_set_aside_once_and_each_trial_that_fails_twice_a
     for _ in range(7):
         for late_s in (0.0, 0.1):
             pod.answered(True, now_s, now_s + late_s)
-        asides.append(next(after for after in range(1, 99) if not pod.is_aside(now_s + after)))
+        asides.append(next(after for after in range(1, 99) if not pod.is_ejected(now_s + after)))
         now_s += asides[-1]
 
     assert asides == [1, 2, 4, 8, 16, 30, 30]
@@ -88,9 +88,9 @@ def test_what_was_sent_before_a_pod_came_back_does_not_set_it_aside_again() -> N
     pod.answered(False, 11.5, 12.0)
 
     pod.answered(True, 9.0, 20.0)  # tried here and answered by another at last
-    assert not pod.is_aside(20.0)
+    assert not pod.is_ejected(20.0)
     pod.answered(True, 13.0, 20.0)
-    assert pod.is_aside(20.5)
+    assert pod.is_ejected(20.5)
 
 
 def test_a_trial_is_over_when_its_outcome_is_known() -> None:
@@ -99,8 +99,8 @@ def test_a_trial_is_over_when_its_outcome_is_known() -> None:
     pod.start(work, 12.0)
     pod.end(work, 13.0)
 
-    assert pod.is_aside(13.0 + OUTCOME_S / 2)
-    assert not pod.is_aside(13.0 + OUTCOME_S)
+    assert pod.is_ejected(13.0 + OUTCOME_S / 2)
+    assert not pod.is_ejected(13.0 + OUTCOME_S)
 
 
 @pytest.mark.parametrize("change", [{"address": "10.9.9.9:1"}, {"started_at": 5.0}, {"id": "other"}])

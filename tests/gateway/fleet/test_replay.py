@@ -52,7 +52,7 @@ def test_a_decision_explained_on_the_fleet_of_its_time_has_the_same_scores(tmp_p
 
     lines = explain(tmp_path, entry, pods).output.splitlines()
 
-    assert lines[0].split() == ["pod", "score", "wait", "prefill", "regret", "crowd", "held"]
+    assert lines[0].split() == ["pod", "score", "wait", "prefill", "eviction_cost", "decode_slowdown", "held"]
     assert [line.split()[:2] for line in lines[1:-1]] == [
         [row["pod"], f"{row['score']:.6g}"] for row in entry["candidates"]
     ]

@@ -5,7 +5,7 @@ import weakref
 import pytest
 
 from gateway.serving.eager import begin
-from ratelimit.redis.callback_future import Told
+from ratelimit.redis.callback_future import SyncCallbackFuture
 
 
 async def test_what_comes_before_the_first_wait_has_happened_when_begin_returns():
@@ -105,7 +105,7 @@ async def test_an_error_after_then_is_raised_by_result(error: Exception):
 
 
 async def test_a_reader_that_can_be_told_at_once_needs_no_turn_of_the_loop():
-    answer = Told[int]()
+    answer = SyncCallbackFuture[int]()
 
     async def ask() -> int:
         return int(await answer) + 1
@@ -123,11 +123,11 @@ async def test_a_reader_that_can_be_told_at_once_needs_no_turn_of_the_loop():
 
 
 async def test_who_was_told_is_let_go_of_at_once_and_not_when_garbage_is_collected():
-    async def ask(answer: Told[int]) -> int:
+    async def ask(answer: SyncCallbackFuture[int]) -> int:
         return await answer
 
-    def told() -> weakref.ref[Told[int]]:
-        answer = Told[int]()
+    def told() -> weakref.ref[SyncCallbackFuture[int]]:
+        answer = SyncCallbackFuture[int]()
         asking = begin(ask(answer))
         asking.then(lambda: None)
         answer.set_result(7)
@@ -144,7 +144,7 @@ async def test_who_was_told_is_let_go_of_at_once_and_not_when_garbage_is_collect
 
 
 async def test_an_answer_that_came_before_then_is_told_all_the_same():
-    answer = Told[int]()
+    answer = SyncCallbackFuture[int]()
 
     async def ask() -> int:
         return int(await answer)

@@ -8,7 +8,7 @@ from redis.crc import key_slot
 from ratelimit.accounts.keyring import KeyRing
 from ratelimit.accounts.keys import KeyStore
 from ratelimit.accounts.users import UserStore
-from ratelimit.fallback import ShadowLimiter
+from ratelimit.fallback import LocalFallback
 from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, LimitKind, Rates, Refused, User
 from ratelimit.redis.limiter import RedisLimiter, model_key, user_key, window_key
 from tests.support.limiters import admit, refuse, used
@@ -119,7 +119,7 @@ async def test_a_slot_that_moves_is_followed(cluster, store, limiter):
 
 
 async def test_while_a_node_is_away_each_replica_goes_on_alone_and_hands_over(cluster, store, limiter):
-    shadow = ShadowLimiter(limiter, "shadow")
+    shadow = LocalFallback(limiter, "shadow")
     for name in NAMES:
         await store.create(User(name, rpm=5))
         await shadow.reserve(Charge(name, 1))

@@ -259,7 +259,7 @@ async def test_a_release_that_redis_never_heard_of_is_told_by_the_next_renewal(s
         limiter.renew()
 
         await admit(limiter, "u")
-        assert verdict.reservation.placed
+        assert verdict.reservation.holds_permit
 
 
 async def test_a_user_without_a_limit_on_places_costs_no_key(server):

@@ -50,7 +50,7 @@ def test_a_prompt_waits_for_those_before_it_less_what_is_done() -> None:
         load.start(each, now_s)
 
     assert [each.wait_s for each in works] == pytest.approx([0.0, 0.11, 0.17])
-    assert load.free_s == pytest.approx(0.33)
+    assert load.prefill_done_at_s == pytest.approx(0.33)
 
 
 def test_a_prompt_that_ended_early_makes_those_behind_it_early() -> None:
@@ -60,7 +60,7 @@ def test_a_prompt_that_ended_early_makes_those_behind_it_early() -> None:
 
     load.end(first, 0.5)  # 1.01 was believed
 
-    assert load.free_s == pytest.approx(0.61)
+    assert load.prefill_done_at_s == pytest.approx(0.61)
 
 
 def test_an_idle_pod_keeps_nobody_waiting() -> None:
@@ -68,14 +68,14 @@ def test_an_idle_pod_keeps_nobody_waiting() -> None:
     load.start(only, 0.0)
     load.end(only, 1.0)
 
-    assert load.free_s == 1.0
+    assert load.prefill_done_at_s == 1.0
 
 
 def test_before_anything_is_known_nobody_is_believed_to_wait() -> None:
     load = Load()
     load.start(work(), 0.0)
 
-    assert load.free_s == 0.0
+    assert load.prefill_done_at_s == 0.0
 
 
 def test_busy_time_is_the_time_with_a_request_in_flight_and_fades() -> None:
@@ -132,12 +132,12 @@ def test_what_a_pod_owes_is_paid_by_its_share_of_time_and_forgiven_when_it_is_id
     load, first = Load(known()), work(uncached=990)
     load.start(first, 0.0)
     load.start(work(uncached=990), 0.0)
-    load.share = 0.5
+    load.prefill_share = 0.5
 
-    assert [load.debt_s(now_s) for now_s in (0.0, 1.0, 10.0)] == pytest.approx([2.0, 1.5, 0.0])
+    assert [load.prefill_backlog_s(now_s) for now_s in (0.0, 1.0, 10.0)] == pytest.approx([2.0, 1.5, 0.0])
     load.end(first, 1.0)
     load.end(first, 1.0)
-    assert load.debt_s(1.0) == 0.0
+    assert load.prefill_backlog_s(1.0) == 0.0
 
 
 def promising(itl_s: float, kind: Speed | None = None) -> Load:
@@ -152,7 +152,7 @@ def test_prompts_get_less_of_the_time_when_tokens_come_too_far_apart(itl_s: floa
     done.wait_s = 0.2
     load.learn(done, 0.2 + 0.01 + 100 * itl_s, 100, 300.0, 1.0)
 
-    assert load.share == pytest.approx(expected, abs=0.001)
+    assert load.prefill_share == pytest.approx(expected, abs=0.001)
 
 
 def test_the_share_of_prompts_is_bounded_and_short_answers_say_nothing() -> None:
@@ -162,7 +162,7 @@ def test_the_share_of_prompts_is_bounded_and_short_answers_say_nothing() -> None
         fast.learn(work(), 0.2, 100, 300.0, 1.0)
         short.learn(work(), 100.0, FEW_OUTPUTS - 1, 300.0, 1.0)
 
-    assert (slow.share, fast.share, short.share) == (LEAST_SHARE, MOST_SHARE, 1.0)
+    assert (slow.prefill_share, fast.prefill_share, short.prefill_share) == (LEAST_SHARE, MOST_SHARE, 1.0)
 
 
 def sums(gaps: float = 0, gap_s: float = 0.01, firsts: float = 0, first_s: float = 0.1, tokens: float = 0) -> Sums:
@@ -180,7 +180,7 @@ def test_the_engines_own_gaps_between_tokens_move_the_share_of_prompts_as_fast_a
     load.observe(sums(), 0.0, 9.0)
     load.observe(sums(gaps=100, gap_s=gap_s), after_s, 99.0)
 
-    assert load.share == pytest.approx(expected)
+    assert load.prefill_share == pytest.approx(expected)
 
 
 def test_while_the_engine_tells_durations_do_not() -> None:
@@ -189,11 +189,11 @@ def test_while_the_engine_tells_durations_do_not() -> None:
     load.observe(sums(gaps=100, gap_s=0.042), 2.0, 9.0)
 
     load.learn(work(), 100.0, 100, 300.0, 9.0)
-    assert load.share == pytest.approx(1.0)
+    assert load.prefill_share == pytest.approx(1.0)
 
     load.observe(sums(gaps=100, gap_s=0.042), 8.0, 15.0)  # it made no tokens meanwhile
     load.learn(work(), 100.0, 100, 300.0, 9.1)
-    assert load.share == pytest.approx(0.9)
+    assert load.prefill_share == pytest.approx(0.9)
 
 
 def test_looks_in_short_succession_are_one() -> None:
@@ -201,7 +201,7 @@ def test_looks_in_short_succession_are_one() -> None:
     for step in range(5):
         load.observe(sums(gaps=step, gap_s=0.084), step * LEAST_LOOK_S / 4, 9.0)
 
-    assert load.share == pytest.approx(1 - LEAST_LOOK_S / RESPONSE_S)
+    assert load.prefill_share == pytest.approx(1 - LEAST_LOOK_S / RESPONSE_S)
 
 
 def test_the_time_to_the_first_token_teaches_the_pod_and_its_kind() -> None:
@@ -221,7 +221,7 @@ def test_an_engine_that_restarts_teaches_nothing(restarted: Sums) -> None:
     load.observe(sums(gaps=400, gap_s=1.0, firsts=400, tokens=400), 0.0, 9.0)
     load.observe(restarted, 2.0, 9.0)
 
-    assert (load.share, kind.guess) == (1.0, FIRST_GUESS)
+    assert (load.prefill_share, kind.guess) == (1.0, FIRST_GUESS)
 
 
 def test_what_another_process_counted_is_not_compared() -> None:
@@ -230,7 +230,7 @@ def test_what_another_process_counted_is_not_compared() -> None:
     load.forget_sums()
     load.observe(sums(gaps=500, gap_s=1.0), 2.0, 9.0)
 
-    assert load.share == 1.0
+    assert load.prefill_share == 1.0
 
 
 def test_how_many_at_once_keep_tokens_close_is_learned_from_looks_at_different_loads() -> None:
@@ -242,7 +242,7 @@ def test_how_many_at_once_keep_tokens_close_is_learned_from_looks_at_different_l
         load.observe(Sums(spent_s, gaps, 0.0, 0.0, 0.0, 0.0), 2.0 * look, 99.0)
         silent.observe(Sums(spent_s, gaps), 2.0 * look, 99.0)
 
-    assert silent.most_in_flight == inf  # it does not tell what prompts had to do with its gaps
-    assert load.most_in_flight == pytest.approx((0.05 * ITL_AIM - 0.01) / 0.001)
+    assert silent.max_in_flight == inf  # it does not tell what prompts had to do with its gaps
+    assert load.max_in_flight == pytest.approx((0.05 * ITL_AIM - 0.01) / 0.001)
     load.promise(inf)
-    assert load.most_in_flight == inf
+    assert load.max_in_flight == inf

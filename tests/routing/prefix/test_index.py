@@ -142,7 +142,7 @@ def test_regret_is_nothing_until_something_is_evicted() -> None:
     cache = index.join(10)
     insert(cache, range(1, 9), now_s=5.0)
 
-    assert [cache.regret(new, 6.0) for new in (0, 2, 3, 100)] == [
+    assert [cache.eviction_cost(new, 6.0) for new in (0, 2, 3, 100)] == [
         0.0,
         0.0,
         1.0,

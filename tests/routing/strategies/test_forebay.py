@@ -1,4 +1,4 @@
-"""The default strategy: seconds of wait, prefill and regret."""
+"""The default strategy: seconds of wait, prefill and eviction_cost."""
 
 import random
 from collections import Counter
@@ -43,11 +43,11 @@ def test_a_beginning_in_common_is_worth_no_more_than_its_tokens() -> None:
 def test_a_hot_prefix_gets_a_second_home_when_waiting_costs_more_than_computing_it() -> None:
     pods = known(0, 1, 0)
     pods[1].cache.insert(BLOCKS, 0, 0.0)
-    pods[2].free_s = 5.0
+    pods[2].prefill_done_at_s = 5.0
 
-    pods[1].free_s = 0.15
+    pods[1].prefill_done_at_s = 0.15
     assert picked("forebay", pods, asking_for(pods, BLOCKS)) == {"p1"}
-    pods[1].free_s = 0.25
+    pods[1].prefill_done_at_s = 0.25
     assert picked("forebay", pods, asking_for(pods, BLOCKS)) == {"p0"}
 
 
@@ -67,7 +67,7 @@ def test_a_faster_pod_gets_more_and_nobody_has_to_say_so() -> None:
     pods[1].speed.token_s = 3e-4
 
     assert picked("forebay", pods) == {"p0"}
-    pods[0].free_s = 0.5
+    pods[0].prefill_done_at_s = 0.5
     assert picked("forebay", pods) == {"p1"}
 
 
@@ -78,10 +78,10 @@ def test_of_equals_the_one_with_fewer_in_flight_is_taken() -> None:
 def test_the_reason_gives_the_parts_and_what_is_held() -> None:
     pods = known(3)
     pods[0].cache.insert(BLOCKS[:5], 0, 0.0)
-    pods[0].free_s = 0.02
+    pods[0].prefill_done_at_s = 0.02
     decision = decided("forebay", pods, asking_for(pods, BLOCKS))
 
-    assert decision.reason == "wait 20 + prefill 120 + regret 0 + crowd 9 ms, 500 of 1000 tokens held"
+    assert decision.reason == "wait 20 + prefill 120 + eviction cost 0 + decode slowdown 9 ms, 500 of 1000 tokens held"
     assert decision.fallback == ""
 
 
@@ -106,12 +106,12 @@ def test_a_pod_of_unknown_speed_is_taken_for_the_slowest() -> None:
 
 def test_a_new_pod_ramps_up_instead_of_drawing_everything() -> None:
     pods = known(0, 0)
-    pods[0].free_s = RAMP_S + 100.05
+    pods[0].prefill_done_at_s = RAMP_S + 100.05
     new = Pod(an_endpoint("new"), pods[0].cache.index.join(1000), joined_s=100.0, kind=pods[0].speed)
 
     def choice(now_s: float, wait_s: float) -> set[str]:
         for pod in pods:
-            pod.free_s = now_s + wait_s
+            pod.prefill_done_at_s = now_s + wait_s
         return picked("forebay", [*pods, new], now_s=now_s)
 
     assert choice(101.0, wait_s=0.1).isdisjoint({"new"})
@@ -158,5 +158,5 @@ def test_an_adapter_goes_where_it_runs_unless_that_costs_more() -> None:
 
     assert picked("forebay", pods, request, now_s=1.0) == {"p1", "p2"}
     assert picked("forebay", pods, request, now_s=1.0 + WARM_S) == {"p2"}
-    pods[2].free_s = 30.0
+    pods[2].prefill_done_at_s = 30.0
     assert picked("forebay", pods, request, now_s=1.0 + WARM_S) == {"p0", "p1"}
