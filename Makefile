@@ -60,11 +60,12 @@ docs: .venv/.installed ## write docs/config.md from the settings
 	@$(BIN)/forebay config-docs > docs/config.md.new
 	@mv docs/config.md.new docs/config.md
 
-# The dev lock holds everything (the plots of the extra `simulate` too), so the two smaller ones are cut to its versions.
+# The dev lock holds everything, so the smaller ones are cut to its versions: what runs a gateway, what `make up` needs on
+# top, and what compiles the image.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
 lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade takes new versions
-	@$(BIN)/$(LOCK) --extra dev --extra simulate --extra compile --output-file requirements-dev.lock $(ARGS)
-	@$(BIN)/$(LOCK) --extra build --constraint requirements-dev.lock --output-file requirements-build.lock
+	@$(BIN)/$(LOCK) --extra dev --extra up --extra simulate --extra compile --output-file requirements-dev.lock $(ARGS)
+	@$(BIN)/$(LOCK) --extra build --extra up --extra engine --constraint requirements-dev.lock --output-file requirements-build.lock
 	@$(BIN)/$(LOCK) --extra build --extra compile --constraint requirements-dev.lock --output-file requirements-compile.lock
 	@$(BIN)/$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock
 	@! grep -n -e '://' -e '^--' requirements*.lock

@@ -66,6 +66,9 @@ def up(*, engines: int, workers: int, gpu: str, strategy: str, data: Path, base:
 
     Redis, Envoy, the gateway and simulated engines.
     """
+    from gateway.extras import require
+
+    require("forebay up", "up", "envoy")
     from gateway.local.up import run
 
     run(engines=engines, workers=workers, gpu=gpu, strategy=strategy, data=data, base=base)
@@ -101,6 +104,10 @@ def gateway(file: Path, workers: int) -> None:
 @click.option("--seed", type=int, default=0, help="The same seed gives the same answers.")
 def engine(*, model: str, host: str, port: int, **options: Any) -> None:
     """Run simulated engines."""
+    from gateway.extras import require
+
+    if options["kv_events"]:
+        require("forebay engine --kv-events", "simulate", "zmq", "msgpack")
     from simulator.serving.serve import serve
 
     try:
@@ -186,6 +193,9 @@ def calibrate(*, prompt_tokens: str, concurrency: str, **options: Any) -> None:
 
     The engine should have nothing else to do; it takes a minute or two.
     """
+    from gateway.extras import require
+
+    require("forebay calibrate", "simulate", "httpx")
     from simulator.calibration.calibrate import Request, run
 
     try:

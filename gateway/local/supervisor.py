@@ -87,7 +87,7 @@ class Supervisor:
         first = {life.part.role for life in self._lives if life.part.ends_first}
         for role in sorted(latest_first, key=lambda role: role not in first):
             lives = [life for life in self._lives if life.part.role == role]
-            await asyncio.gather(*(self._drain_and_end(life) for life in lives))
+            await asyncio.gather(*(self._end(life, signal.SIGTERM, signal.SIGKILL) for life in lives))
 
     async def _start(self, life: _Life) -> None:
         began = time.monotonic()
@@ -137,11 +137,6 @@ class Supervisor:
         life.part.on_death(process.pid)
         self._changed()
         self._say(f"{life.part.name} ended with status {status}, starting it again in {life.back_off_s:g} s")
-
-    async def _drain_and_end(self, life: _Life) -> None:
-        if life.process and life.part.drain:
-            await life.part.drain()
-        await self._end(life, signal.SIGTERM, signal.SIGKILL)
 
     async def _end(self, life: _Life, *numbers: signal.Signals) -> None:
         """Send one signal after the other until it has ended."""

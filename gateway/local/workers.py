@@ -1,15 +1,12 @@
 """The gateway's worker processes, as parts.
 
-Lives here: how many, how each is drained, what is cleaned up behind one that died.  Not here: what a worker does
+Lives here: how many, how long each may drain, what is cleaned up behind one that died.  Not here: what a worker does
 (gateway.app), its command line (gateway.serving.launch).
 """
 
-import contextlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-
-import httpx
 
 from gateway.config.settings import Settings
 from gateway.local.probes import accepts, answers_ok
@@ -19,7 +16,7 @@ from gateway.serving.launch import Launch, worker_launch
 from gateway.serving.variables import METRICS_VARIABLE
 
 _DRAIN_GRACE_S = 5.0
-"""A worker answers its drain call within settings.drain_s; this much later it has hung."""
+"""A worker ends within settings.drain_s of SIGTERM; this much later it has hung."""
 
 
 def worker_count(settings: Settings, asked: int) -> int:
@@ -33,7 +30,7 @@ def worker_parts(
     """One part per worker; `run_dir` is theirs alone and starts empty; `log` names the file for a part's name."""
     metrics = run_dir / "metrics"
     metrics.mkdir(parents=True)
-    launches = [worker_launch(settings, config_file, index, run_dir) for index in range(count)]
+    launches = [worker_launch(settings, config_file, index) for index in range(count)]
     return [_worker_part(settings, launch, index, metrics, log) for index, launch in enumerate(launches)]
 
 
@@ -49,10 +46,8 @@ def _worker_part(
         partial(_ready, settings, launch.address),
         env={**launch.env, METRICS_VARIABLE: str(metrics)},
         log=log(name),
-        advice="With `transport: http2` it starts where pyvoy cannot, for example without a shared libpython.",
-        drain=partial(_drain, launch.drain_url, settings.drain_s) if launch.drain_url else None,
         ends_first=True,
-        stop_s=_DRAIN_GRACE_S if launch.drain_url else settings.drain_s + _DRAIN_GRACE_S,  # SIGTERM drains, too
+        stop_s=settings.drain_s + _DRAIN_GRACE_S,  # SIGTERM drains
         on_death=partial(forget_process, shared=metrics),
     )
 
@@ -60,10 +55,3 @@ def _worker_part(
 async def _ready(settings: Settings, own_address: str) -> bool:
     """The shared addresses are served by any worker, its own only by this one."""
     return await accepts(own_address) and await answers_ok(settings.listen.http, "/healthz")
-
-
-async def _drain(url: str, drain_s: float) -> None:
-    """Returns when the worker has finished its requests; a worker that cannot say so is ended all the same."""
-    async with httpx.AsyncClient(timeout=drain_s + _DRAIN_GRACE_S, trust_env=False) as client:
-        with contextlib.suppress(httpx.HTTPError):
-            await client.post(url)

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from gateway.app import Worker
 from gateway.config.addresses import split_address
-from gateway.serving.faces import Faces
 from gateway.serving.grpc import GrpcServer
 from gateway.serving.http2.server import Http2Server
 from gateway.serving.place import worker_from
+from gateway.serving.port_router import PortRouter
 
 GRACE_S = 0.5
 """After draining, for what is just being answered; streams that last, as the access log's, need no end (chosen)."""
@@ -52,9 +53,10 @@ async def serve(worker: Worker) -> None:
     listen = worker.settings.listen
     async with worker.running():
         server = (GrpcServer if worker.settings.transport == "grpc" else Http2Server)(worker.service)
-        http = QuietServer(uvicorn.Config(Faces(worker), lifespan="off", access_log=False, log_config=None))
-        faces = [shared_socket(address) for address in (listen.http, listen.admin)]
-        serving = asyncio.create_task(http.serve(faces), name="http")
+        applications: dict[str, ASGIApp] = {listen.http: worker.http, listen.admin: worker.admin}
+        http = QuietServer(uvicorn.Config(PortRouter(applications), lifespan="off", access_log=False, log_config=None))
+        sockets = [shared_socket(address) for address in applications]
+        serving = asyncio.create_task(http.serve(sockets), name="http")
         await server.start((listen.grpc, worker.place.address))
         await stop.wait()
         await worker.drain()

@@ -1,6 +1,6 @@
 """What the gRPC methods do, whichever transport carries them.
 
-Lives here: sessions, access-log batches, health.  Not here: framing (framing), transports (asgi, grpc, http2).
+Lives here: sessions, access-log batches, health.  Not here: framing (framing), transports (grpc, http2).
 """
 
 import asyncio

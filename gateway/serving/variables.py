@@ -5,6 +5,3 @@ INDEX_VARIABLE = "FOREBAY_WORKER"
 ADDRESS_VARIABLE = "FOREBAY_WORKER_ADDRESS"
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Environment; the last name is prometheus_client's own: workers write their metrics there, any can sum them up."""
-
-DRAIN_PATH = "/control/drain"
-"""On a worker's private address."""

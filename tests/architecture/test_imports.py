@@ -35,10 +35,11 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "grpc": ("gateway.serving.grpc", "gateway.app"),
     "proto": ("proto", "gateway.extproc.wire", "gateway.accounting.access_log", "gateway.serving"),
     "redis": ("ratelimit", "gateway.app", "gateway.local"),
-    "envoy": ("gateway.envoy", "gateway.local", "gateway.serving"),
-    "pyvoy": ("gateway.envoy", "gateway.local", "gateway.serving"),
+    "envoy": ("gateway.envoy.process",),
     "simulator": ("simulator", "gateway.cli", "gateway.local", "gateway.simulate"),
     "zmq": ("simulator.serving.kv_events",),
+    "msgpack": ("simulator.serving.kv_events",),
+    "httpx": ("simulator.calibration.benchmark", "simulator.calibration.calibrate"),
     "matplotlib": ("simulator.replay.plots",),
 }
 """Who may import these directly."""

@@ -10,7 +10,6 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "gateway/extproc/commands.py": "values only; tests/gateway/extproc/test_exchange.py expects them",
     "gateway/extproc/events.py": "values only; tests/gateway/extproc/test_exchange.py feeds them",
     "gateway/serving/plain_worker.py": "a process; tests/contract/test_ext_proc.py starts it",
-    "gateway/serving/pyvoy_worker.py": "a process; tests/contract/test_ext_proc.py starts it",
     "gateway/envoy/names.py": "names only; tests/contract and tests/e2e run both sides that use them",
     "gateway/serving/variables.py": "names only",
     "gateway/discovery/probing/rounds.py": "half of a checker; tests/gateway/discovery/probing/test_health.py runs it",

@@ -34,7 +34,7 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module", params=["http2", "pyvoy", "grpc"])
+@pytest.fixture(scope="module", params=["http2", "grpc"])
 def worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
     directory = tmp_path_factory.mktemp(request.param)
     with (

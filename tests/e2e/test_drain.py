@@ -15,7 +15,7 @@ from tests.support.programs import alive
 from tests.support.service import running_service
 
 pytestmark = pytest.mark.e2e
-TRANSPORTS = pytest.mark.parametrize("transport", ["http2", "pyvoy", "grpc"])
+TRANSPORTS = pytest.mark.parametrize("transport", ["http2", "grpc"])
 
 
 @TRANSPORTS

@@ -125,6 +125,25 @@ def test_an_engine_that_cannot_start_says_why_in_one_line(replaced):
     assert (1, "Error: address already in use\n") == (result.exit_code, result.output)
 
 
+@pytest.mark.parametrize(
+    ("missing", "command", "extra", "arguments"),
+    [
+        ("envoy", "forebay up", "up", ("up",)),
+        ("zmq", "forebay engine --kv-events", "simulate", ("engine", "--model=m", "--port=0", "--kv-events=ipc://x")),
+        ("httpx", "forebay calibrate", "simulate", ("calibrate", "--base-url=u", "--model=m", "--output=f")),
+    ],
+)
+def test_a_command_without_its_extra_says_in_one_line_which_it_needs(monkeypatch, missing, command, extra, arguments):
+    monkeypatch.setitem(sys.modules, missing, None)
+
+    result = run(*arguments)
+
+    assert (1, f"Error: {command} needs the extra {extra}: pip install 'forebay[{extra}]'\n") == (
+        result.exit_code,
+        result.output,
+    )
+
+
 def test_a_configuration_error_from_anywhere_is_lines_and_status_2(replaced):
     def fail(*_: Any, **__: Any) -> None:
         raise ConfigurationError(("a = 1, rule", "b = 2, rule"))

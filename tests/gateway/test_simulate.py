@@ -56,7 +56,6 @@ def test_the_report_is_a_page_with_its_plots(trace: Path, tmp_path: Path):
 
 def test_without_matplotlib_a_report_says_what_to_install(trace: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr("gateway.simulate.find_spec", lambda _: None)
     result = simulate("--trace", trace, "--report", tmp_path / "report")
 
     assert (1, True) == (result.exit_code, "forebay[simulate]" in result.output)

@@ -30,7 +30,7 @@ _FULL_DUPLEX = "response_mode: ext_proc\nenvoy: {body_mode: full_duplex_streamed
 COMBINATIONS = {
     "http2-metadata": "",
     "grpc-metadata": "transport: grpc\nenvoy: {body_mode: buffered}",
-    "pyvoy-ext_proc": "transport: pyvoy\nresponse_mode: ext_proc",
+    "http2-ext_proc": "response_mode: ext_proc",
     "http2-full_duplex": _FULL_DUPLEX,
 }
 """Name -> configuration: what every functional test runs on.  The first is the default."""

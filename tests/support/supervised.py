@@ -9,10 +9,10 @@ from gateway.serving.launch import Launch
 from tests.support.ports import free_address
 
 
-def stand_in(settings: Settings, config_file: Path, index: int, run_dir: Path) -> Launch:
+def stand_in(settings: Settings, config_file: Path, index: int) -> Launch:
     address = settings.listen.workers[index] if settings.listen.workers else free_address()
     argv = (sys.executable, "-m", "tests.support.worker", settings.listen.http, address)
-    return Launch(argv, {}, address, f"http://{settings.listen.http}/drain")
+    return Launch(argv, {}, address)
 
 
 if __name__ == "__main__":

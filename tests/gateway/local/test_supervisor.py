@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +41,22 @@ def server(name: str, role: str = "server") -> Part:
 
 def broken(code: str, log: Path | None = None) -> Part:
     return replace(server("broken"), argv=(sys.executable, "-c", code), log=log)
+
+
+def deaf(stop_s: float) -> Part:
+    """A server that ignores SIGTERM."""
+    part = server("deaf")
+    code = f"""
+import asyncio, signal
+from tests.support import worker
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+async def main():
+    host, _, port = {part.address!r}.rpartition(":")
+    await asyncio.start_server(worker.answer, host, int(port))
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    return replace(part, argv=(sys.executable, "-c", code), stop_s=stop_s)
 
 
 def pids(supervisor: Supervisor) -> dict[str, int]:
@@ -144,15 +159,11 @@ async def test_the_failure_of_one_part_leaves_no_other_behind():
     assert not any(alive(pid) for pid in running)
 
 
-async def test_what_ends_first_does_so_then_the_last_role_to_start_each_drained_before():
+async def test_what_ends_first_does_so_then_the_last_role_to_start():
     order: list[str] = []
 
     def noting(part: Part) -> Part:
-        async def drain() -> None:
-            order.append(f"drain {part.name}")
-
-        note: Callable[[int], None] = lambda _pid: order.append(f"end {part.name}")  # noqa: E731 - one line, one use
-        return replace(part, drain=drain, on_death=note)
+        return replace(part, on_death=lambda _pid: order.append(part.name))
 
     supervisor = Heard().supervisor()
     await supervisor.start(noting(server("redis", role="redis")))
@@ -161,26 +172,19 @@ async def test_what_ends_first_does_so_then_the_last_role_to_start_each_drained_
 
     await supervisor.stop()
 
-    assert ["gateway", "gateway", "envoy", "envoy", "redis", "redis"] == [step.split()[1] for step in order]
-    assert ["drain", "end"] * 3 == [step.split()[0] for step in order]
+    assert ["gateway", "envoy", "redis"] == order
 
 
-async def test_in_a_hurry_nobody_is_asked_twice():
-    asked, hurry = asyncio.Event(), asyncio.Event()
-
-    async def drain() -> None:
-        asked.set()
-        await asyncio.Event().wait()
-
-    heard = Heard()
-    supervisor = heard.supervisor()
-    await supervisor.start(replace(server("a"), drain=drain), server("b", role="other"))
+async def test_in_a_hurry_nobody_is_waited_for():
+    hurry = asyncio.Event()
+    supervisor = Heard().supervisor()
+    await supervisor.start(deaf(stop_s=60), server("b", role="other"))
     running = list(pids(supervisor).values())
     stopping = asyncio.create_task(supervisor.stop(hurry))
-    await asked.wait()
+    await until(lambda: not alive(running[1]))  # ended first; now the deaf one is asked and waited for
 
     hurry.set()
-    await stopping
+    await asyncio.wait_for(stopping, timeout=10)
 
     assert not any(alive(pid) for pid in running)
     assert {} == pids(supervisor)
@@ -188,18 +192,7 @@ async def test_in_a_hurry_nobody_is_asked_twice():
 
 async def test_a_part_that_ignores_the_order_to_end_is_killed():
     supervisor = Heard().supervisor()
-    part = server("deaf")
-    code = f"""
-import asyncio, signal
-from tests.support import worker
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-async def main():
-    host, _, port = {part.address!r}.rpartition(":")
-    await asyncio.start_server(worker.answer, host, int(port))
-    await asyncio.sleep(60)
-asyncio.run(main())
-"""
-    await supervisor.start(replace(part, argv=(sys.executable, "-c", code), stop_s=0.2))
+    await supervisor.start(deaf(stop_s=0.2))
     pid = pids(supervisor)["deaf"]
 
     await supervisor.stop()
