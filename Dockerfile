@@ -12,11 +12,12 @@ RUN python -m venv /build && /build/bin/pip install --require-hashes -r requirem
 RUN python -m venv /opt/forebay && /opt/forebay/bin/pip install --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
+COPY forebay forebay
 COPY gateway gateway
 COPY ratelimit ratelimit
 COPY routing routing
 COPY simulator simulator
-COPY deploy/compile.py deploy/
+COPY deploy deploy
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/forebay/bin/pip install --no-deps --no-index /dist/*.whl \
  && /build/bin/pip install --no-deps --no-index --target /dist/site /dist/*.whl \

@@ -33,8 +33,8 @@ from gateway.extproc.events import (
     ResponseHeaders,
     ResponseTrailers,
 )
-from proto import core_pb2 as core
-from proto import ext_proc_pb2 as pb
+from gateway.pb import core_pb2 as core
+from gateway.pb import ext_proc_pb2 as pb
 
 SUBSET_NAMESPACE = "envoy.lb.subset_hint"
 SUBSET_KEY = f"{DESTINATION}-subset"

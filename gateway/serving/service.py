@@ -13,8 +13,8 @@ from gateway.accounting import access_log
 from gateway.accounting.ledger import Ledger
 from gateway.admission.pipeline import Pipeline
 from gateway.config.settings import Settings
+from gateway.pb import health_pb2 as health
 from gateway.serving.session import ProtocolError, Session
-from proto import health_pb2 as health
 
 log = structlog.get_logger("service")
 

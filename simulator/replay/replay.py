@@ -48,7 +48,7 @@ Ticket = TypeVar("Ticket", bound=Routed)
 
 
 class Router(Protocol[Ticket]):
-    """The seam to the gateway: `gateway.simulate.Gateway`."""
+    """The seam to the gateway: `forebay.simulation.comparison.Gateway`."""
 
     def enter(
         self, request: RouteRequest, strategy: str, now_s: float, tell: Callable[[Ticket | NoCandidateError], None]

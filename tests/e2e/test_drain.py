@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proto import health_pb2 as health
+from gateway.pb import health_pb2 as health
 from tests.support.outage import IN_FLIGHT, RESERVED, ask, labels, request, running_up
 from tests.support.polling import until
 from tests.support.programs import alive

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from gateway.local.process import allow_many_files
+from forebay.local.process import allow_many_files
 from tests.support.many import Costs, Stream, open_stream
 from tests.support.outage import IN_FLIGHT, RESERVED, Stack, ask, request, running_up
 from tests.support.polling import until

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from forebay.simulation.comparison import Gateway
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet, Ticket
-from gateway.simulate import Gateway
 from ratelimit.limits import User
 from simulator.core.engine import Engine
 from simulator.replay import yardsticks

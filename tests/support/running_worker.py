@@ -12,7 +12,7 @@ import httpx
 import yaml
 
 from gateway.config.loading import load
-from gateway.serving.launch import worker_launch
+from gateway.worker.launch import worker_launch
 from routing.table import STRATEGIES
 from tests.support.ports import free_address
 from tests.support.waiting import until

@@ -69,7 +69,7 @@ class Stack:
         self._workers = workers
         self.lines: list[str] = []
         self._names = (f"user-{number}" for number in itertools.count(1))
-        argv = ["-m", "gateway", "up", "--data", str(data), "--engines", str(engines), "--workers", str(workers)]
+        argv = ["-m", "forebay", "up", "--data", str(data), "--engines", str(engines), "--workers", str(workers)]
         if gpu:
             argv += ["--gpu", gpu]
         if config:

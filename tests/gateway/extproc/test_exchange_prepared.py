@@ -9,7 +9,7 @@ from gateway.extproc.events import BodyMode, Refused, RequestBody, RequestHeader
 from gateway.extproc.exchange import Exchange, State
 from gateway.extproc.wire import encode
 from gateway.openai.errors import RpmExceededError
-from proto import ext_proc_pb2 as pb
+from gateway.pb import ext_proc_pb2 as pb
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 BODY = orjson.dumps(CHAT)

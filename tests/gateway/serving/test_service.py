@@ -2,10 +2,10 @@
 
 import pytest
 
+from gateway.pb import access_log_service_pb2 as als
+from gateway.pb import health_pb2 as health
 from gateway.serving.service import Service
 from gateway.serving.session import ProtocolError
-from proto import access_log_service_pb2 as als
-from proto import health_pb2 as health
 from ratelimit.limits import User
 from tests.support.access_log import put
 from tests.support.shop import Shop

@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from gateway.config.settings import Settings
+from gateway.pb import ext_proc_pb2 as pb
 from gateway.serving.session import ProtocolError, Session
-from proto import ext_proc_pb2 as pb
 from ratelimit.limits import User
 from tests.support.shop import CHAT, Shop
 

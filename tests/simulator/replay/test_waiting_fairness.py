@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from forebay.simulation.comparison import Gateway
 from gateway.admission import queue
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet
-from gateway.simulate import Gateway
 from routing.fair_queue import FairQueue
 from simulator.core.engine import Engine
 from simulator.core.gpus import GpuProfile

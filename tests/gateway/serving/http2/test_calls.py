@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.pb import ext_proc_pb2 as pb
+from gateway.pb import health_pb2 as health
 from gateway.serving.framing import Deframer, frame
 from gateway.serving.http2 import calls
 from gateway.serving.http2.calls import MAX_STATUS_LETTERS, open_call
@@ -15,8 +17,6 @@ from gateway.serving.http2.connection import Call, Connection, Stream
 from gateway.serving.http2.frames import FIRST_WINDOW, rst_stream
 from gateway.serving.service import ACCESS_LOG, HEALTH, Service
 from gateway.serving.session import ProtocolError
-from proto import ext_proc_pb2 as pb
-from proto import health_pb2 as health
 from ratelimit.limits import Charge, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from tests.support.http2 import HELLO, PROCESS, Answer, data, opened

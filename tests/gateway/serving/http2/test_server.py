@@ -8,6 +8,7 @@ import pytest
 from grpc import aio
 
 from gateway.config.addresses import split_address
+from gateway.pb import health_pb2 as health
 from gateway.serving.framing import frame as message
 from gateway.serving.http2.frames import (
     GOAWAY,
@@ -22,7 +23,6 @@ from gateway.serving.http2.frames import (
 )
 from gateway.serving.http2.server import Http2Server
 from gateway.serving.service import HEALTH, Service
-from proto import health_pb2 as health
 from tests.support.http2 import HELLO, PROCESS, Answer, Frame, data, frames_of, opened
 from tests.support.polling import until
 from tests.support.ports import free_address
