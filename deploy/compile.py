@@ -19,7 +19,7 @@ REQUEST_PATH = (
     "routing/**/*.py",
 )  # fmt: skip
 """What runs for every request, and what stands beside it or inherits from it and compiles as well."""
-LEFT_OUT = frozenset({"gateway/openai/errors.py", "ratelimit/redis/callback_future.py"})
+LEFT_OUT = frozenset({"gateway/openai/errors.py"})
 """Heirs of classes that are not compiled, with class attributes: mypyc gives those to native classes only."""
 
 

@@ -8,8 +8,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
-from ratelimit.redis.callback_future import SyncCallbackFuture
-
 T = TypeVar("T")
 
 
@@ -67,10 +65,7 @@ class Begun(Generic[T]):
             asyncio.get_running_loop().call_soon(self._go_on)
         else:
             wait._asyncio_future_blocking = False  # as a task would, to say that it has seen it
-            if isinstance(wait, SyncCallbackFuture) and not wait.done():
-                wait.then = self._go_on
-            else:
-                wait.add_done_callback(self._go_on)
+            wait.add_done_callback(self._go_on)
 
     def _go_on(self, _: object = None) -> None:
         try:
