@@ -5,7 +5,7 @@ Lives here: putting the parts together, files, the progress bar.  Not here: the 
 
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from forebay.cli.extras import require
-from gateway.admission.queue import AdmissionQueue, Tell, Waiting
+from gateway.admission.queue import AdmissionQueue, Outcome, QueuedRequest
 from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.discovery.probing.readings import Readings
@@ -26,7 +26,7 @@ from simulator.core.engine import Engine
 from simulator.replay import assignments, report, traces, yardsticks
 from simulator.replay.admission import Admission, dealt, parse_users
 from simulator.replay.outages import Outage
-from simulator.replay.replay import MODEL, Call, Replay
+from simulator.replay.replay import MODEL, Call, Replay, VirtualTime
 from simulator.replay.scraping import AllSeeing, Scraping
 from simulator.replay.summary import Slo, Summary, summarize
 
@@ -109,13 +109,13 @@ class Comparer:
         fleet.replace(FleetDescription({MODEL: ModelPolicy()}, tuple(endpoints)))
         scraping = self._scraping(fleet, engines, all_seeing=all_seeing)
         admission = Admission(self._users, LimitSettings().output_tokens)
-        router = Gateway(fleet, routing)
+        time = VirtualTime()
+        router = Gateway(fleet, routing, time)
         promised = fleet.slo(MODEL) if self._plan.keep_slo or strategy == Forebay.name else None
         replay = Replay(
-            trace=self._trace, engines=engines, router=router, strategy=strategy, admission=admission, speedup=speedup,
-            outages=self._plan.outages, scraping=scraping, slo=promised,
+            trace=self._trace, engines=engines, router=router, time=time, strategy=strategy, admission=admission,
+            speedup=speedup, outages=self._plan.outages, scraping=scraping, slo=promised,
         )  # fmt: skip
-        router.late.alarm = replay.alarm
         name = f"{strategy}, all-seeing" if all_seeing else strategy
         label, requests = f"{name} {speedup:g}x", len(self._trace)
         with click.progressbar(length=requests, label=label, file=sys.stderr, update_min_steps=requests // 200) as bar:
@@ -147,16 +147,15 @@ class Comparer:
 class Gateway:
     """What a replay needs of the gateway: see `simulator.replay.replay.Router`."""
 
-    def __init__(self, fleet: Fleet, settings: RoutingSettings) -> None:
-        self.late = AdmissionQueue(fleet, settings)
+    def __init__(self, fleet: Fleet, settings: RoutingSettings, time: VirtualTime) -> None:
+        self.queue = AdmissionQueue(fleet, settings, time)
         self._fleet = fleet
-        self.release, self.finish, self.set_health = fleet.release, fleet.finish, fleet.set_health
-        self.advance = self.late.advance
+        self.release, self.finish, self.set_health = self.queue.release, self.queue.finish, fleet.set_health
 
-    def enter(self, request: RouteRequest, strategy: str, now_s: float, tell: Tell) -> None:
+    def enter(self, request: RouteRequest, strategy: str, now_s: float, tell: Callable[[Outcome], None]) -> None:
         """Without a promise nothing waits."""
         if request.slo is not None:
-            self.late.enter(Waiting(request, request.slo, strategy, tell), now_s)
+            self.queue.enter(QueuedRequest(request, request.slo, strategy, tell), now_s)
             return
         try:
             tell(self._fleet.route(request, strategy, now_s))

@@ -18,10 +18,13 @@ import structlog
 
 from gateway.accounting.ledger import Ledger
 from gateway.admin.app import create_admin_app
+from gateway.admission.admit import Admission, exchange_ids
 from gateway.admission.identity import Identity
-from gateway.admission.pending import Timer
-from gateway.admission.pipeline import Pipeline
+from gateway.admission.inquiries import Inquiries
+from gateway.admission.pending import LoopTimer
+from gateway.admission.plan import Planner
 from gateway.admission.queue import AdmissionQueue
+from gateway.admission.reply import Replies
 from gateway.config.loading import load_models
 from gateway.config.settings import Settings
 from gateway.discovery.description import Discovery
@@ -57,7 +60,7 @@ FIRST_FLEET_S = 10.0
 """The longest a worker waits at start for discovery to say anything (chosen)."""
 
 ID_BITS = 48
-"""Of the number where a worker's exchange ids begin: after billions of requests no two of many workers overlap."""
+"""Random bits in a worker's first exchange id, so that the id ranges of workers never overlap (chosen)."""
 
 
 class Worker:
@@ -78,28 +81,22 @@ class Worker:
         self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
         self.keyring = KeyRing(redis.url, redis.timeout_s, cluster=redis.cluster)
-        self.ledger = Ledger(self.fleet, self.limiter, self.metrics, settings.limits.settle_grace_s, time.monotonic)
+        self.queue = AdmissionQueue(self.fleet, settings.routing, LoopTimer(time.monotonic))
+        self.ledger = Ledger(self.queue, self.limiter, self.metrics, settings.limits.settle_grace_s, time.monotonic)
         self.readiness = Readiness(self.fleet, self.ledger)
-        self.late = AdmissionQueue(self.fleet, settings.routing)
-        self.late.alarm = Timer(self.late.advance, time.monotonic).set
-        pipeline = Pipeline(
-            settings=settings,
-            identity=Identity(settings, self.keyring),
-            fleet=self.fleet,
-            late=self.late,
-            limiter=self.limiter,
-            ledger=self.ledger,
-            metrics=self.metrics,
-            worker=str(place.index),
-            clock=time.monotonic,
-            first_id=random.getrandbits(ID_BITS),
+        self.service = Service(
+            settings,
+            self._admission(settings),
+            self.ledger,
+            ready=self.readiness,
+            on_attempt_failed=lambda address: self.fleet.failed_at(address, time.monotonic()),
+            on_error=self.metrics.error,
         )
-        self.service = Service(settings, pipeline, self.ledger, self.readiness, self.metrics.error)
         page, reasons = self.metrics.render, self.readiness.reasons
         debug = {
             "endpoints": self.readiness.endpoints,
             "decisions": self.fleet.decisions.page,
-            "waiting": self.late.page,
+            "waiting": self.queue.page,
             "fleet": lambda: [state(pod, time.monotonic()) for pod in self.fleet.pods()],
         }
         self.http = create_http_app(page, metrics.CONTENT_TYPE, reasons, debug)
@@ -111,6 +108,23 @@ class Worker:
             operations=operation_routes(page, metrics.CONTENT_TYPE, reasons),
             unavailable=(UserStoreUnavailableError, LimiterUnavailableError),
             token=settings.admin_token,
+        )
+
+    def _admission(self, settings: Settings) -> Admission:
+        identity = Identity(settings, self.keyring)
+        return Admission(
+            identity=identity,
+            planner=Planner(settings.limits, identity, self.fleet),
+            inquiries=Inquiries(identity, self.fleet, self.limiter),
+            replies=Replies(self.fleet, identity, hide_pod_address=settings.hide_pod_address),
+            fleet=self.fleet,
+            queue=self.queue,
+            limiter=self.limiter,
+            ledger=self.ledger,
+            metrics=self.metrics,
+            clock=time.monotonic,
+            next_id=exchange_ids(str(self.place.index), random.getrandbits(ID_BITS)),
+            shadow=settings.routing.shadow,
         )
 
     @asynccontextmanager
@@ -202,7 +216,7 @@ class Worker:
                 redis_up = not redis_up
                 log.warning("redis_is_back" if redis_up else "redis_is_away", when_away=self.settings.redis.when_away)
             self._report_endpoints()
-            self.metrics.waiting(self.late.waiting())
+            self.metrics.waiting(self.queue.waiting())
             self.metrics.redis(self.limiter.up)
             await asyncio.sleep(REPORT_S)
 

@@ -1,4 +1,3 @@
-
 from ratelimit.limits import Admitted, Charge, Refused, User
 from ratelimit.memory import MemoryLimiter
 

@@ -1,7 +1,6 @@
 """Admission under overload: charged while it waits, given back when it waited in vain."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
@@ -35,7 +34,7 @@ async def waiting(shop: Shop, **headers: str) -> asyncio.Task[Refused | Routed |
 
 def pass_time(shop: Shop, seconds: float) -> None:
     shop.now_s += seconds
-    shop.late.advance(shop.now_s)
+    shop.queue.advance(shop.now_s)
 
 
 async def remaining(shop: Shop) -> int:
@@ -50,7 +49,7 @@ async def test_a_request_waits_charged_and_says_how_long_it_did():
     shop = a_busy_shop()
     task = await waiting(shop, user="lgy")
     assert 2 == await remaining(shop)
-    assert {MODEL: 1} == shop.late.waiting()
+    assert {MODEL: 1} == shop.queue.waiting()
 
     pass_time(shop, 1.0)
 
@@ -83,7 +82,7 @@ async def test_nobody_waits_who_may_not_send():
     shop.users["lgy"] = User("lgy", 0, 10_000)
 
     assert (429, "rpm", None) == refused(await shop.admit(user="lgy"))
-    assert {MODEL: 0} == shop.late.waiting()
+    assert {MODEL: 0} == shop.queue.waiting()
 
 
 async def test_a_worker_that_is_told_to_end_waits_for_those_that_wait():
@@ -112,11 +111,11 @@ async def test_an_anonymous_request_waits_like_others():
 
 async def test_a_client_that_leaves_while_it_waits_is_not_sent_and_not_charged():
     shop = a_busy_shop()
-    leaves: list[Callable[[], None]] = []
-    task = asyncio.create_task(shop.pipeline.admit(shop.command(user="lgy"), leaves.append))
+    command = shop.command(user="lgy")
+    task = asyncio.create_task(shop.admission.decide(command))
     for _ in range(10):
         await asyncio.sleep(0)
-    leaves[0]()
+    shop.admission.abandon(command)
 
     assert (499, "client_gone", None) == refused(await task)
     assert 3 == await remaining(shop)

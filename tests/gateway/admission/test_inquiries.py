@@ -1,4 +1,4 @@
-"""What the pipeline answers by itself: usage and dry runs; and, asked by dry runs, what it would reserve."""
+"""What the gateway answers by itself: models, usage and dry runs; and, asked by dry runs, what it would reserve."""
 
 import asyncio
 from typing import Any
@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from gateway.accounting.settlement import ObservedEnd
+from gateway.config.settings import Settings
 from gateway.extproc.commands import Answer
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.openai.paths import Operation
@@ -26,7 +27,7 @@ async def test_the_user_is_told_its_usage_and_pays_nothing_for_it():
     routed(await shop.admit({"max_tokens": 10}, user="lgy"))
 
     for _ in range(2):
-        outcome = await shop.pipeline.answer(Answer(Operation.USAGE, {"user": "lgy"}))
+        outcome = await shop.admission.decide(Answer(Operation.USAGE, {"user": "lgy"}))
         record = answer(outcome)
         tokens = record.pop("tokens")
         assert {"name": "lgy", "requests": 1, "rpm": 3, "tpm": None, "window_s": 60} == record
@@ -40,7 +41,7 @@ async def test_the_user_is_told_its_usage_and_pays_nothing_for_it():
     [({}, None, 401), ({"user": "nobody"}, None, 401), ({"user": "lgy"}, AwayLimiter(), 503)],
 )
 async def test_there_is_no_usage_of_nobody_nor_while_the_limiter_is_away(headers, limiter, status):
-    outcome = await Shop(limiter=limiter).pipeline.answer(Answer(Operation.USAGE, headers))
+    outcome = await Shop(limiter=limiter).admission.decide(Answer(Operation.USAGE, headers))
     assert status == refused(outcome)[0]
 
 
@@ -140,3 +141,24 @@ async def test_what_never_fits_by_its_own_words_is_refused_without_a_time():
 async def settled() -> None:
     for _ in range(3):  # the settlement is a task of its own, a turn later
         await asyncio.sleep(0)
+
+
+async def test_models_are_listed_as_openai_does():
+    answered = await Shop().admission.decide(Answer(Operation.MODELS, {}))
+    assert isinstance(answered, Answered)
+    (model,) = orjson.loads(answered.body)["data"]
+    assert ("m", "model") == (model["id"], model["object"])
+
+
+async def test_the_models_list_tells_a_user_the_limits_and_charges_nothing():
+    shop = Shop(users={"lgy": User("lgy", 3, None)})
+    for _ in range(2):
+        answered = await shop.admission.decide(Answer(Operation.MODELS, {"user": "lgy"}))
+        assert isinstance(answered, Answered)
+        assert "3" == answered.headers["x-ratelimit-remaining-requests"]
+
+
+async def test_the_models_list_is_denied_to_those_who_may_send_nothing():
+    outcome = await Shop(Settings(anonymous="deny")).admission.decide(Answer(Operation.MODELS, {}))
+    assert isinstance(outcome, Refused)
+    assert 401 == outcome.error.status

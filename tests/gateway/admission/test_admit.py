@@ -2,43 +2,19 @@
 
 import asyncio
 
-import orjson
 import pytest
 
+from gateway.admission.admit import exchange_ids
 from gateway.config.settings import LimitSettings, RoutingSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
-from gateway.extproc.commands import Answer, Refuse
-from gateway.extproc.events import Answered, Refused, Routed
+from gateway.extproc.commands import Refuse
+from gateway.extproc.events import Refused, Routed
 from gateway.openai.errors import BadRequestError, error_headers
-from gateway.openai.paths import Operation
 from ratelimit.limits import Charge, Rates, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from routing.pods.load import Work
 from tests.support.pods import MODEL
 from tests.support.shop import AwayLimiter, Shop, refused, routed
-
-
-async def test_the_destination_is_the_same_in_header_and_metadata_with_two_fallbacks():
-    outcome = routed(await Shop().admit())
-    destination = outcome.request_headers["x-gateway-destination-endpoint"]
-    assert destination == outcome.metadata["envoy.lb"]["x-gateway-destination-endpoint"]
-    assert 3 == len(set(destination.split(",")))
-    assert {"a", "b", "c"} == set(outcome.pods.values())
-
-
-async def test_the_client_is_told_pod_strategy_decision_and_ids():
-    outcome = routed(await Shop().admit(x_request_id="r1", x_session_id="s\x01"))
-    shown = outcome.response_headers
-    assert {"x-request-id": "r1", "request-id": "r1", "routing-strategy": "forebay"}.items() <= shown.items()
-    assert shown["target-pod"] in outcome.pods.values()
-    assert outcome.pods[shown["target-pod-ip"]] == shown["target-pod"]
-    assert "0 in flight" in shown["x-forebay-decision"]
-    assert shown["x-session-id"].isprintable()
-
-
-async def test_the_address_of_the_pod_can_be_kept_from_the_client():
-    outcome = routed(await Shop(Settings(hide_pod_address=True)).admit())
-    assert "target-pod-ip" not in outcome.response_headers
 
 
 async def test_a_user_with_limits_sees_them_and_an_anonymous_request_has_none():
@@ -139,36 +115,6 @@ async def test_tokens_are_reserved_for_prompt_and_output_and_refused_together():
     assert isinstance(await shop.admit({"max_tokens": 10}, user="lgy"), Routed)
 
 
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ({"user": "nobody"}, (401, "unknown_user", None)),
-        ({"routing_strategy": "nope"}, (400, "invalid_strategy", None)),
-        ({"external_filter": "a in"}, (400, "invalid_filter", "external-filter")),
-        ({"external_filter": "gpu=T4"}, (503, "no_ready_pod", None)),
-    ],
-)
-async def test_headers_that_cannot_be_followed_are_refused(
-    headers: dict[str, str], expected: tuple[int, str, str | None]
-):
-    assert expected == refused(await Shop().admit(**headers))
-
-
-async def test_an_unknown_model_is_not_found_and_names_what_exists():
-    outcome = await Shop().admit({"model": "other"})
-    assert (404, "unknown_model", "model") == refused(outcome)
-    assert isinstance(outcome, Refused)
-    assert "m" in outcome.error.message
-
-
-async def test_an_unknown_model_in_picker_mode_is_unavailable():
-    assert (503, "no_ready_pod", None) == refused(await Shop().admit({"model": "other"}, frozenset({"10.0.0.1:1"})))
-
-
-async def test_a_subset_that_holds_nobody_is_unavailable():
-    assert (503, "no_ready_pod", None) == refused(await Shop().admit(None, frozenset({"1.1.1.1:1"})))
-
-
 async def test_a_refusal_before_the_limiter_charges_nothing_and_still_shows_the_limits():
     shop = Shop(users={"lgy": User("lgy", 3, 1000)})
     outcome = await shop.admit({"model": "other"}, user="lgy")
@@ -178,7 +124,7 @@ async def test_a_refusal_before_the_limiter_charges_nothing_and_still_shows_the_
 
 async def test_a_malformed_body_is_counted_and_shows_the_limits():
     shop = Shop(users={"lgy": User("lgy", 3, 1000)})
-    outcome = await shop.pipeline.refuse(Refuse(BadRequestError("x"), {"user": "lgy"}))
+    outcome = await shop.admission.decide(Refuse(BadRequestError("x"), {"user": "lgy"}))
     assert "3" == outcome.headers["x-ratelimit-remaining-requests"]
     assert 1 == shop.sample('forebay_refusals_total{kind="bad_request"}')
 
@@ -192,27 +138,6 @@ async def test_requests_without_a_user_are_what_the_setting_says(setting: str, s
 
 async def test_a_limiter_that_is_away_and_may_not_be_ignored_is_unavailable():
     assert (503, "limiter_away", None) == refused(await Shop(limiter=AwayLimiter()).admit(user="lgy"))
-
-
-async def test_models_are_listed_as_openai_does():
-    answered = await Shop().pipeline.answer(Answer(Operation.MODELS, {}))
-    assert isinstance(answered, Answered)
-    (model,) = orjson.loads(answered.body)["data"]
-    assert ("m", "model") == (model["id"], model["object"])
-
-
-async def test_the_models_list_tells_a_user_the_limits_and_charges_nothing():
-    shop = Shop(users={"lgy": User("lgy", 3, None)})
-    for _ in range(2):
-        answered = await shop.pipeline.answer(Answer(Operation.MODELS, {"user": "lgy"}))
-        assert isinstance(answered, Answered)
-        assert "3" == answered.headers["x-ratelimit-remaining-requests"]
-
-
-async def test_the_models_list_is_denied_to_those_who_may_send_nothing():
-    outcome = await Shop(Settings(anonymous="deny")).pipeline.answer(Answer(Operation.MODELS, {}))
-    assert isinstance(outcome, Refused)
-    assert 401 == outcome.error.status
 
 
 async def test_with_keys_on_the_holder_is_charged_and_the_engine_sees_neither_key_nor_claim():
@@ -231,7 +156,7 @@ async def test_with_keys_on_the_holder_is_charged_and_the_engine_sees_neither_ke
 async def test_a_malformed_body_shows_the_limits_of_the_holder_and_nothing_to_a_bad_key():
     shop = Shop(Settings(identity="api_key"), users={"lgy": User("lgy", 3)}, keys={"k": "lgy"})
     shown = [
-        (await shop.pipeline.refuse(Refuse(BadRequestError("x"), {"authorization": f"Bearer {key}"}))).headers
+        (await shop.admission.decide(Refuse(BadRequestError("x"), {"authorization": f"Bearer {key}"}))).headers
         for key in ("k", "x")
     ]
     assert ["3", None] == [headers.get("x-ratelimit-remaining-requests") for headers in shown]
@@ -246,18 +171,9 @@ async def test_a_choice_among_pods_that_all_fail_their_checks_is_counted_as_a_fa
     assert 1 == shop.sample('forebay_fallbacks_total{reason="none-healthy",strategy="forebay"}')
 
 
-async def test_exchange_ids_begin_where_the_worker_was_told():
-    shop = Shop(first_id=0xABC)
-    await shop.admit()
-    assert "0-abc" == shop.last_id
-
-
-async def test_names_that_clients_make_up_are_not_remembered():
-    shop = Shop()
-    for number in range(5):
-        await shop.admit({"model": f"made-up-{number}"})
-    await shop.admit()
-    assert ["m"] == list(shop.pipeline._estimators)
+def test_exchange_ids_count_from_where_the_worker_was_told():
+    next_id = exchange_ids("3", 0xABC)
+    assert ["3-abc", "3-abd"] == [next_id(), next_id()]
 
 
 async def test_what_no_pod_can_answer_in_time_is_refused_until_one_can_and_charges_nothing():
@@ -284,32 +200,3 @@ async def test_a_limiter_that_refuses_at_once_leaves_nothing_counted():
 
     assert [0, 0, 0] == [pod.in_flight for pod in shop.fleet.pods()]
     assert [0, 0, 0] == [pod.cache.held for pod in shop.fleet.pods()]
-
-
-async def test_prompts_that_only_begin_alike_are_not_taken_for_cached():
-    shop, system = Shop(), "You are a helpful assistant. " * 6
-    for question in ("x" * 900, "y" * 900):
-        body = {"messages": [{"role": "user", "content": system + question}]}
-        outcome = routed(await shop.admit(body, routing_strategy="prefix-cache"))
-    held, _, prompt, *_ = outcome.response_headers["x-forebay-decision"].split()
-    assert 0 < int(held) < int(prompt) / 5
-
-
-async def test_a_short_prompt_does_not_make_blocks_look_longer_than_they_are():
-    shop = Shop()
-    for length in (200, 20_000):
-        await shop.admit({"messages": [{"role": "user", "content": "x" * length}]})
-    long, short = (entry["request"]["block_tokens"] for entry in shop.fleet.decisions.page())
-    assert short == pytest.approx(long, rel=0.1)
-
-
-async def test_prompts_of_different_cache_salts_share_no_blocks():
-    shop = Shop()
-
-    async def held(**fields: str) -> bool:
-        prompt = {"messages": [{"role": "user", "content": "the same " * 500}]}
-        decision = routed(await shop.admit(prompt | fields)).response_headers["x-forebay-decision"]
-        return not decision.startswith("0 of")
-
-    assert [False, False, False] == [await held(cache_salt="one"), await held(cache_salt="two"), await held()]
-    assert [True, True, True] == [await held(cache_salt="one"), await held(cache_salt="two"), await held()]
