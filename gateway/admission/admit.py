@@ -102,12 +102,12 @@ class Admission:
             ticket = await self._ticket(plan, pending)
             question = self._ask(plan)
         picked_s = self._clock()
-        self._metrics.decided(picked_s - started_s)
         try:
             charged = await question if question is not None else Charged(plan.estimate, None)
         except BaseException:
             self._queue.withdraw(ticket, self._clock())
             raise
+        self._metrics.decided(picked_s - started_s)
         self._metrics.limiter_answered(self._clock() - picked_s)
         return self._open(command, plan, ticket, charged)
 
