@@ -22,13 +22,12 @@ from gateway.admission.identity import Identity
 from gateway.admission.pending import Timer
 from gateway.admission.pipeline import Pipeline
 from gateway.admission.queue import AdmissionQueue
-from gateway.config.loading import load_models
 from gateway.config.settings import Settings
-from gateway.discovery.description import Discovery
 from gateway.discovery.probing.health import HealthChecker, HttpProbe
 from gateway.discovery.probing.rounds import Rounds
 from gateway.discovery.probing.scraping import HttpFetch, Poller
-from gateway.discovery.static import ModelsFile, StaticModels
+from gateway.discovery.sources import discovery_for
+from gateway.discovery.static import Reload, log_reload
 from gateway.fleet.decisions import state
 from gateway.fleet.fleet import Fleet
 from gateway.observability import logs, metrics
@@ -185,7 +184,8 @@ class Worker:
                 return
 
     async def _discover(self, rounds: Sequence[Rounds], known: asyncio.Event) -> None:
-        async for description in self._discovery().watch():
+        discovery = discovery_for(self.settings, os.environ, STRATEGIES, self._on_reload)
+        async for description in discovery.watch():
             self.fleet.replace(description, time.monotonic())
             self.metrics.know_models(self.fleet.models())
             for each in rounds:
@@ -193,11 +193,9 @@ class Worker:
             self._report_endpoints()
             known.set()
 
-    def _discovery(self) -> Discovery:
-        if not self.settings.models_file:
-            return StaticModels(self.settings.models)
-        load = partial(load_models, environ=os.environ, strategies=STRATEGIES)
-        return ModelsFile(Path(self.settings.models_file), load, self.metrics.config_reload)
+    def _on_reload(self, reload: Reload) -> None:
+        log_reload(reload)
+        self.metrics.config_reload("failure" if reload.fleet is None else "success")
 
     def _report_endpoints(self) -> None:
         counts = self.fleet.endpoint_counts()
