@@ -201,9 +201,11 @@ def envoy_config(file: Path) -> None:
     """Print the Envoy configuration for a file."""
     import yaml
 
+    from gateway.discovery.models import describe
     from gateway.envoy.config import render
 
-    click.echo(yaml.safe_dump(render(_loaded(file)), sort_keys=False), nl=False)
+    settings = _loaded(file)
+    click.echo(yaml.safe_dump(render(settings, describe(settings.models)), sort_keys=False), nl=False)
 
 
 @main.command()

@@ -14,6 +14,7 @@ from gateway.cli import main
 from gateway.config.loading import ConfigurationError
 from gateway.config.page import configuration_page
 from gateway.config.settings import Settings
+from gateway.discovery.description import FleetDescription
 from tests.support.configuration import STRATEGIES, written
 
 
@@ -137,8 +138,8 @@ def test_a_configuration_error_from_anywhere_is_lines_and_status_2(replaced):
 
 
 def test_envoy_config_prints_what_is_rendered_from_the_file(replaced, tmp_path):
-    def render(settings: Settings) -> Mapping[str, object]:
-        return {"listen": settings.envoy.listen, "models": [model.name for model in settings.models]}
+    def render(settings: Settings, fleet: FleetDescription) -> Mapping[str, object]:
+        return {"listen": settings.envoy.listen, "models": list(fleet.models)}
 
     replaced("gateway.envoy.config", render=render)
     written(tmp_path, "[{name: m}]", "fleet.yaml")

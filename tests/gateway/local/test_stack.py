@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gateway.config.loading import ConfigurationError, load, with_models
-from gateway.local.fleet_file import write_endpoints
+from gateway.local.eds_follower import envoy_endpoints
 from gateway.local.ports import Ports
 from gateway.local.stack import MODEL, Addresses, engine_parts, envoy_part, write_configuration
 from gateway.local.supervisor import Supervisor
@@ -94,10 +94,10 @@ async def test_engines_and_envoy_start(tmp_path: Path):
     where = addresses(engines=1)
     file = write_configuration(tmp_path, where, gpu="", strategy="", base=None)
     settings = load(file, os.environ, STRATEGIES)
-    write_endpoints(settings)
     supervisor = Supervisor([].append)
     try:
-        await supervisor.start(*engine_parts(where.engines, "", tmp_path), envoy_part(settings, tmp_path, tmp_path))
+        async with envoy_endpoints(settings, [].append):
+            await supervisor.start(*engine_parts(where.engines, "", tmp_path), envoy_part(settings, tmp_path, tmp_path))
         assert ["engine", "envoy"] == [part.role for part, _ in supervisor.running()]
     finally:
         await supervisor.stop()
