@@ -224,6 +224,16 @@ def check_config(file: Path) -> None:
 
 
 @main.command()
+def config_schema() -> None:
+    """Print the JSON schema of the configuration file, for editors."""
+    import orjson
+
+    from gateway.config.schema import settings_schema
+
+    click.echo(orjson.dumps(settings_schema(), option=orjson.OPT_INDENT_2))
+
+
+@main.command()
 def config_docs() -> None:
     """Print every configuration key, as Markdown."""
     from gateway.config.page import configuration_page

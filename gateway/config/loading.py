@@ -14,8 +14,8 @@ from pydantic_core import ErrorDetails
 
 from gateway.config import source
 from gateway.config.checks import check
-from gateway.config.keys import nearest
 from gateway.config.problems import ConfigurationError, Problems
+from gateway.config.schema import nearest_key
 from gateway.config.settings import ModelSettings, Settings
 from gateway.config.validation import joined, rule
 
@@ -82,7 +82,7 @@ def _add(detail: ErrorDetails, problems: Problems) -> None:
     parent, _, name = key.rpartition(".")
     if detail["type"] == "extra_forbidden":
         section = re.sub(r"\[\d+\]", "[]", parent)
-        problems.add(key, f"{key} is unknown, {nearest(section, name)}")
+        problems.add(key, f"{key} is unknown, {nearest_key(section, name)}")
     elif detail["type"] == "missing":
         problems.add(key, f"{key} is missing, it has no default")
     else:

@@ -7,12 +7,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import orjson
 import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
 from gateway.config.loading import ConfigurationError
 from gateway.config.page import configuration_page
+from gateway.config.schema import settings_schema
 from gateway.config.settings import Settings
 from gateway.discovery.description import FleetDescription
 from tests.support.configuration import STRATEGIES, written
@@ -56,7 +58,7 @@ def test_help_lists_every_command():
     result = run("--help")
 
     assert 0 == result.exit_code
-    for command in ("up", "gateway", "engine", "envoy-config", "check-config", "config-docs"):
+    for command in ("up", "gateway", "engine", "envoy-config", "check-config", "config-docs", "config-schema"):
         assert f"\n  {command} " in result.output
 
 
@@ -183,6 +185,10 @@ def test_a_bad_models_file_is_found_too(tmp_path):
 
     assert 1 == result.exit_code
     assert "fleet.yaml: no such file" in result.output
+
+
+def test_config_schema_prints_the_schema_as_json():
+    assert settings_schema() == orjson.loads(run("config-schema").output)
 
 
 def test_config_docs_prints_the_page():
