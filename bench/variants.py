@@ -18,6 +18,8 @@ import orjson
 from bench.envoy_alone import Json, render_alone
 from bench.processes import free_port, python_module, running
 from bench.workloads import MODEL, USER
+from forebay.local.envoy import envoy_argv
+from forebay.local.redis import newest_server
 from gateway.config.settings import (
     EndpointSettings,
     EnvoySettings,
@@ -28,8 +30,6 @@ from gateway.config.settings import (
 )
 from gateway.discovery.models import describe
 from gateway.envoy.config import render
-from gateway.envoy.process import envoy_argv
-from gateway.local.redis import newest_server
 
 ENVOY, GATEWAY, REDIS = "envoy", "gateway", "redis"
 ROLES = (GATEWAY, ENVOY, REDIS)

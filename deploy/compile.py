@@ -13,15 +13,13 @@ from mypyc.build import mypycify
 from setuptools import setup
 
 REQUEST_PATH = (
-    *(f"gateway/{name}.py" for name in (
-        "answers", "decisions", "eager", "estimates", "explain", "fleet", "identity", "late_binding", "ledger",
-        "lengths", "limit_headers", "metrics", "names", "pipeline", "pod", "settlement", "turn", "verdicts",
-    )),
-    "gateway/accesslog/*.py", "gateway/extproc/*.py", "gateway/openai/*.py", "gateway/serving/framing.py",
-    "gateway/serving/http2/*.py", "ratelimit/**/*.py", "routing/**/*.py",
+    "gateway/accounting/*.py", "gateway/admission/*.py", "gateway/envoy/names.py", "gateway/extproc/*.py",
+    "gateway/fleet/*.py", "gateway/observability/metrics.py", "gateway/openai/*.py", "gateway/serving/framing.py",
+    "gateway/serving/session.py", "gateway/serving/http2/*.py", "ratelimit/**/*.py",
+    "routing/**/*.py",
 )  # fmt: skip
 """What runs for every request, and what stands beside it or inherits from it and compiles as well."""
-LEFT_OUT = frozenset({"gateway/openai/errors.py", "ratelimit/redis/callback_future.py"})
+LEFT_OUT = frozenset({"gateway/openai/errors.py"})
 """Heirs of classes that are not compiled, with class attributes: mypyc gives those to native classes only."""
 
 

@@ -1,1 +1,1 @@
-"""The shell: Envoy's protocols, REST, discovery, configuration and the composition root."""
+"""The data plane, one worker: what Envoy asks about each request, and what is answered."""

@@ -15,7 +15,7 @@ What others admitted after a replica last heard of a user it cannot know.
 import asyncio
 import math
 import uuid
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -37,6 +37,7 @@ from ratelimit.limits import (
     uncounted,
 )
 from ratelimit.memory import MemoryLimiter
+from ratelimit.questions import Question, failed, known
 from ratelimit.redis.batching import NotSentError, Reply
 from ratelimit.window import KEEP_S, LIVE_S, leaves_in_s, slot_of
 
@@ -139,33 +140,17 @@ class LocalFallback:
         """Whether the shared limiter decides."""
         return self._primary.up and not self._away
 
-    async def reserve(self, charge: Charge) -> Verdict:
+    def reserve(self, charge: Charge) -> Awaitable[Verdict]:
         """See `Limiter.reserve`."""
-        if not self._away:
-            try:
-                verdict = await self._primary.reserve(charge)
-            except LostAnswerError as error:
-                for model in {"", charge.model}:
-                    self._entries((charge.user, model)).lost.append((error.number, charge.tokens))
-                self._leave()
-            except LimiterUnavailableError:
-                self._leave()
-            else:
-                self._remember(charge, verdict)
-                return verdict
-        return await self._reserve_alone(charge)
+        if self._away:
+            return _decided(self._reserve_alone, charge)
+        return Question(self._reserved, charge, self._primary.reserve(charge))
 
-    async def check(self, charge: Charge) -> Verdict:
+    def check(self, charge: Charge) -> Awaitable[Verdict]:
         """See `Limiter.check`."""
-        if not self._away:
-            try:
-                return await self._primary.check(charge)
-            except LimiterUnavailableError:
-                self._leave()
-        if self._when_away == "allow":
-            return uncounted(charge)
-        self._judge(charge)
-        return await self._memory.check(self._shared(charge))
+        if self._away:
+            return _decided(self._check_alone, charge)
+        return Question(self._checked, charge, self._primary.check(charge))
 
     async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         """See `Limiter.settle`; while the shared limiter is away the settlement is kept for it."""
@@ -205,20 +190,48 @@ class LocalFallback:
             self._returning.cancel()
             await asyncio.gather(self._returning, return_exceptions=True)
 
-    async def _reserve_alone(self, charge: Charge) -> Verdict:
+    async def _reserved(self, charge: Charge, question: Awaitable[Verdict]) -> Verdict:
+        """The shared limiter's answer, or the one from here when it does not come."""
+        try:
+            verdict = await question
+        except LostAnswerError as error:
+            for model in {"", charge.model}:
+                self._entries((charge.user, model)).lost.append((error.number, charge.tokens))
+            self._leave()
+        except LimiterUnavailableError:
+            self._leave()
+        else:
+            self._remember(charge, verdict)
+            return verdict
+        return self._reserve_alone(charge)
+
+    async def _checked(self, charge: Charge, question: Awaitable[Verdict]) -> Verdict:
+        try:
+            return await question
+        except LimiterUnavailableError:
+            self._leave()
+        return self._check_alone(charge)
+
+    def _reserve_alone(self, charge: Charge) -> Verdict:
         if self._when_away == "allow":
             return uncounted(charge)
         whole = self._judge(charge)
-        verdict = await self._memory.reserve(self._shared(charge))
+        verdict = self._memory.decide(self._shared(charge), takes=True)
         if isinstance(verdict, Admitted) and charge.user:
             self._enter(verdict.reservation, 1, charge.tokens)
             if verdict.reservation.holds_permit:
                 self._primary.take_place(charge.user)
         elif isinstance(verdict, Refused) and verdict.retry_after_s is None:
-            fitting = await MemoryLimiter({charge.user: whole}.get, self._primary.now_s).check(charge)
-            if isinstance(fitting, Admitted):  # only the share is too small for it
+            empty = MemoryLimiter({charge.user: whole}.get, self._primary.now_s)
+            if isinstance(empty.decide(charge, takes=False), Admitted):  # only the share is too small for it
                 return replace(verdict, retry_after_s=AWAY_RETRY_S)
         return verdict
+
+    def _check_alone(self, charge: Charge) -> Verdict:
+        if self._when_away == "allow":
+            return uncounted(charge)
+        self._judge(charge)
+        return self._memory.decide(self._shared(charge), takes=False)
 
     def _judge(self, charge: Charge) -> User:
         """Be able to decide about a user from memory, or raise.  The user with the whole limits."""
@@ -332,3 +345,11 @@ class LocalFallback:
         self._away = self._away or not self._primary.up
         if not (self._away or self._ledger or self._handovers):
             self._memory = self._new_memory()
+
+
+def _decided(decide: Callable[[Charge], Verdict], charge: Charge) -> Awaitable[Verdict]:
+    """Decide now; what that raises is raised to the one who awaits the answer."""
+    try:
+        return known(decide(charge))
+    except LimiterUnavailableError as error:
+        return failed(error)

@@ -3,7 +3,7 @@
 Lives here: values and the `Limiter` protocol.  Not here: window arithmetic (plan), Redis (redis_limiter).
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -157,19 +157,25 @@ class MalformedUserError(Exception):
 
 
 class Limiter(Protocol):
-    """Reserves before and settles after.  Both are atomic across replicas."""
+    """Reserves before and settles after.  Both are atomic across replicas.
 
-    async def reserve(self, charge: Charge) -> Verdict:
+    The question of `reserve` and `check` leaves when they are called, so work that is done between the call and the
+    await costs no time; only a question that concerns several nodes of a Redis Cluster leaves when it is awaited.
+    The caller promises to await the answer, once, before it awaits anything else; errors are raised there.  An answer
+    that is never awaited leaves its reservation behind, which ends with its window, and nothing else.
+    """
+
+    def reserve(self, charge: Charge) -> Awaitable[Verdict]:
         """Take one request, `charge.tokens` and a place, under every limit that applies, or nothing at all.
 
-        Raises LimiterUnavailableError, MalformedUserError.
+        Awaiting raises LimiterUnavailableError, MalformedUserError.
         """
         ...
 
-    async def check(self, charge: Charge) -> Verdict:
+    def check(self, charge: Charge) -> Awaitable[Verdict]:
         """What `reserve` would answer now; takes nothing, so an admission's reservation must not be settled.
 
-        Raises LimiterUnavailableError, MalformedUserError.
+        Awaiting raises LimiterUnavailableError, MalformedUserError.
         """
         ...
 

@@ -3,7 +3,7 @@
 Lives here: windows and places by user, and forgetting them.  Not here: the arithmetic (plan).
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from ratelimit.limits import (
     CONCURRENCY_RETRY_S,
@@ -19,6 +19,7 @@ from ratelimit.limits import (
     Verdict,
     uncounted,
 )
+from ratelimit.questions import known
 from ratelimit.window import KEEP_S, SECOND, Obstacle, Window, fits, quotas, refused
 
 _USER_KINDS = (LimitKind.RPM, LimitKind.TPM)
@@ -40,13 +41,13 @@ class MemoryLimiter:
         """How many windows are remembered."""
         return len(self._windows)
 
-    async def reserve(self, charge: Charge) -> Verdict:
-        """See `Limiter.reserve`."""
-        return self._decide(charge, takes=True)
+    def reserve(self, charge: Charge) -> Awaitable[Verdict]:
+        """See `Limiter.reserve`.  Decided when this returns."""
+        return known(self.decide(charge, takes=True))
 
-    async def check(self, charge: Charge) -> Verdict:
-        """See `Limiter.check`."""
-        return self._decide(charge, takes=False)
+    def check(self, charge: Charge) -> Awaitable[Verdict]:
+        """See `Limiter.check`.  Decided when this returns."""
+        return known(self.decide(charge, takes=False))
 
     async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         """See `Limiter.settle`."""
@@ -65,11 +66,11 @@ class MemoryLimiter:
 
     async def usage(self, user: str) -> Usage | None:
         """See `Limiter.usage`."""
-        known = self._users(user)
-        if known is None:
+        stored = self._users(user)
+        if stored is None:
             return None
         reading = self._windows.get((user, ""), Window()).read(self._clock())
-        return Usage(known, *quotas(Rates(known.rpm, known.tpm), reading))
+        return Usage(stored, *quotas(Rates(stored.rpm, stored.tpm), reading))
 
     def seed(self, user: str, model: str, slot: int, *, requests: int, tokens: int) -> None:
         """Begin a window, unless it has begun, with what is known to have been used up to `slot`."""
@@ -81,7 +82,8 @@ class MemoryLimiter:
         """Let so many of the user's places be taken, unless some are known to be."""
         self._running.setdefault(user, running)
 
-    def _decide(self, charge: Charge, *, takes: bool) -> Verdict:
+    def decide(self, charge: Charge, *, takes: bool) -> Verdict:
+        """Answer `reserve` (`takes`) or `check`, without anything to await."""
         clock_s = self._clock()
         second = self._seconds.setdefault(charge.model, Window(SECOND)) if charge.rps is not None else None
         in_second = second.obstacles(Rates(charge.rps), 0, clock_s, _RPS_KINDS) if second is not None else []

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gateway.admission import pipeline
+from gateway.admission import admit
 
-COMPILED = not pipeline.__file__.endswith(".py")
+COMPILED = not admit.__file__.endswith(".py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,8 +12,8 @@ from google.protobuf.struct_pb2 import Struct
 from gateway.accounting.settlement import ObservedEnd
 from gateway.envoy.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE, USAGE_NAMESPACE
 from gateway.openai.usage import usage_of
-from proto import access_log_pb2 as data
-from proto import access_log_service_pb2 as service
+from gateway.pb import access_log_pb2 as data
+from gateway.pb import access_log_service_pb2 as service
 
 _BROKEN_OFF = (
     "upstream_connection_termination",

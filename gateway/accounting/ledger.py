@@ -1,7 +1,7 @@
 """Requests that were admitted and are not settled yet.
 
 Lives here: who learns of a request's end first, what is charged, exactly-once release and settlement.
-Not here: admission (pipeline), where the news comes from (extproc, accesslog).
+Not here: admission (gateway.admission), where the news comes from (gateway.serving, access_log).
 
 In metadata mode the end has two witnesses: the ext_proc stream closes (in flight goes down at once) and, up to a flush
 interval later, the access-log entry brings usage.  An entry that never comes leaves the estimate standing.
@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.settlement import Estimate, ObservedEnd, Settlement, settle
-from gateway.fleet.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Ticket
 from gateway.observability.metrics import Metrics
 from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
 from routing.strategy import Finished
@@ -35,13 +36,25 @@ class OpenRequest:
     ended_s: float | None = None  # when its stream closed
 
 
+class Tickets(Protocol):
+    """Where tickets come from and go back to: the admission queue, or a fleet."""
+
+    def release(self, ticket: Ticket, now_s: float) -> bool:
+        """See `Fleet.release`."""
+        ...
+
+    def finish(self, ticket: Ticket, event: Finished) -> object:
+        """See `Fleet.finish`."""
+        ...
+
+
 class Ledger:
     """Open requests by exchange id.  One event loop; nothing but `run` and `drain` waits."""
 
     def __init__(
-        self, fleet: Fleet, limiter: Limiter, metrics: Metrics, grace_s: float, clock: Callable[[], float]
+        self, tickets: Tickets, limiter: Limiter, metrics: Metrics, grace_s: float, clock: Callable[[], float]
     ) -> None:
-        self._fleet = fleet
+        self._tickets = tickets
         self._limiter = limiter
         self._metrics = metrics
         self._grace_s = grace_s
@@ -100,10 +113,6 @@ class Ledger:
         self._count(opened, settlement)
         self._note_idle()
 
-    def failed_at(self, address: str) -> None:
-        """An engine failed an attempt; what becomes of the request, which Envoy sends on, is told by its end."""
-        self._fleet.failed_at(address, self._clock())
-
     def expire(self) -> None:
         """Settle by estimate what closed longer ago than the grace."""
         deadline = self._clock() - self._grace_s
@@ -132,7 +141,7 @@ class Ledger:
         return len(self._open)
 
     def _release(self, opened: OpenRequest) -> None:
-        if self._fleet.release(opened.ticket, self._clock()):
+        if self._tickets.release(opened.ticket, self._clock()):
             self._metrics.in_flight(opened.ticket.request.model, -1)
             if opened.reservation is not None:
                 self._limiter.release(opened.reservation)
@@ -158,7 +167,7 @@ class Ledger:
         if duration_s is None and seen.status:  # the answer passed through us: its end is now
             duration_s = self._clock() - opened.opened_s
         served = [pod.id for pod in decision.fallbacks if pod.address == seen.upstream] or [decision.pod.id]
-        self._fleet.finish(
+        self._tickets.finish(
             opened.ticket,
             Finished(
                 pod=served[0],

@@ -1,15 +1,15 @@
-"""A planned request before the limiter: what is asked for, what the answer means to the client.
+"""A planned request before the limiter: what is asked for, and what the answer means to the client.
 
-Lives here: the plan, the question, verdicts as errors.  Not here: the order of an admission (pipeline), the window
-(ratelimit).
+Lives here: the question, and verdicts as errors.  Not here: the plan (plan), the order of an admission (admit), the
+window (ratelimit).
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, TypeVar
 
-from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.settlement import Estimate
 from gateway.admission.limit_headers import limit_headers
+from gateway.admission.plan import Plan
 from gateway.openai.errors import (
     BrokenUserError,
     ConcurrencyExceededError,
@@ -26,14 +26,15 @@ from gateway.openai.errors import (
 from ratelimit.limits import (
     Admitted,
     Charge,
+    Limiter,
     LimiterUnavailableError,
     LimitKind,
     MalformedUserError,
+    Reservation,
     UnknownUser,
     Verdict,
 )
 from ratelimit.limits import Refused as OverLimit
-from routing.types import RouteRequest
 
 T = TypeVar("T")
 
@@ -47,64 +48,61 @@ LIMIT_ERRORS: Mapping[LimitKind, tuple[type[RateLimitError], str]] = {
 }
 
 
-class Plan(NamedTuple):
-    """A request that could be routed, before it is known whether it may be."""
+class Charged(NamedTuple):
+    """What was charged: the estimate, and the limiter's admission; None when no user's limits apply."""
 
-    user: str | None  # None = nobody's limits
-    size: PromptSize
-    bounds: OutputBounds
     estimate: Estimate
-    first_guess: int  # of all tokens, before anything was learned about lengths
-    estimator: Estimator
-    route: RouteRequest
-    strategy: str
-    rps: int | None  # the model's limit
+    admitted: Admitted | None
 
     @property
-    def limited(self) -> bool:
-        """Whether any limit may apply."""
-        return self.user is not None or self.rps is not None
-
-    @property
-    def who(self) -> str:
-        """The user as limiters name it, "" for nobody."""
-        return self.user or ""
-
-    def charge(self, tokens: int) -> Charge:
-        """What the limiter is asked for."""
-        return Charge(self.who, tokens, self.route.model, self.rps)
+    def reservation(self) -> Reservation | None:
+        """What is settled when the request ends."""
+        return self.admitted.reservation if self.admitted is not None else None
 
 
-async def reserve_or_shrink(
+def charge(plan: Plan, limiter: Limiter) -> Awaitable[Charged]:
+    """Ask the limiter now for what the plan needs.  Awaiting the answer raises RefusalError unless it admits."""
+    return _charged(plan, reserve_or_shrink(plan, limiter.reserve))
+
+
+async def _charged(plan: Plan, judging: Awaitable[tuple[Admitted | OverLimit, Estimate]]) -> Charged:
+    verdict, estimate = await judging
+    if isinstance(verdict, OverLimit):
+        raise _over_limit(plan, verdict)
+    return Charged(estimate, verdict if plan.user is not None else None)
+
+
+def reserve_or_shrink(
     plan: Plan, ask: Callable[[Charge], Awaitable[Verdict]]
-) -> tuple[Admitted | OverLimit, Estimate]:
-    """The verdict, and the estimate it is about.
+) -> Awaitable[tuple[Admitted | OverLimit, Estimate]]:
+    """Ask now; the answer is the verdict and the estimate that it is about.
 
-    What was learned of lengths alone never shuts a user out, who could then teach nothing else: where more is expected
-    than the limit ever allows, and the first guess would fit, an empty window is asked for.
+    An estimate that rests on learned answer lengths never shuts a user out, who could then teach nothing else: where it
+    exceeds what the limit ever allows, and the first guess would fit, as much as fits into an empty window is asked
+    for.
     """
+    return _reserve_or_shrink(plan, ask, ask(plan.charge(plan.estimate.tokens)))
+
+
+async def _reserve_or_shrink(
+    plan: Plan, ask: Callable[[Charge], Awaitable[Verdict]], first: Awaitable[Verdict]
+) -> tuple[Admitted | OverLimit, Estimate]:
     estimate = plan.estimate
-    verdict: Admitted | OverLimit = await limiter_answer(plan.who, ask(plan.charge(estimate.tokens)))
-    while (  # of the user and of the user's model: each time less is asked for
+    user = plan.route.user
+    verdict: Admitted | OverLimit = await limiter_answer(user, first)
+    while (  # each time less is asked for: the user's limit and the user's limit for the model may both be in the way
         isinstance(verdict, OverLimit)
         and verdict.kind in {LimitKind.TPM, LimitKind.MODEL_TPM}
         and verdict.retry_after_s is None
         and plan.first_guess <= verdict.limit
     ):
         estimate = estimate._replace(output_tokens=verdict.limit - estimate.prompt_tokens)
-        verdict = await limiter_answer(plan.who, ask(plan.charge(estimate.tokens)))
+        verdict = await limiter_answer(user, ask(plan.charge(estimate.tokens)))
     return verdict, estimate
 
 
-def admitted(plan: Plan, verdict: Admitted | OverLimit) -> Admitted:
-    """Return the verdict.  Raises RefusalError unless it admits."""
-    if isinstance(verdict, Admitted):
-        return verdict
-    raise _over_limit(plan, verdict)
-
-
 async def limiter_answer(user: str, question: Awaitable[T | UnknownUser | None]) -> T:
-    """What the limiter says of a user; that it does not, or not of this one, as answers to the client."""
+    """Await the limiter's answer about a user.  Raises RefusalError when it has none, or knows no such user."""
     try:
         answer = await question
     except LimiterUnavailableError as error:
@@ -118,7 +116,7 @@ async def limiter_answer(user: str, question: Awaitable[T | UnknownUser | None])
 
 def _over_limit(plan: Plan, verdict: OverLimit) -> RefusalError:
     kind, message = LIMIT_ERRORS[verdict.kind]
-    text = message.format(user=plan.who, model=plan.route.model, limit=verdict.limit)
+    text = message.format(user=plan.route.user, model=plan.route.model, limit=verdict.limit)
     error = kind(text, retry_after_s=verdict.retry_after_s)
     if plan.user is not None:
         error.headers = limit_headers(verdict.requests, verdict.tokens, verdict.model)

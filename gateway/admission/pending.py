@@ -1,46 +1,47 @@
-"""A request's turn to be sent: at once, or after waiting.
+"""A request whose admission is pending: it gets a pod at once, or waits in the admission queue.
 
-Lives here: the future that an admission waits on.  Not here: whose turn it is (late_binding).
+Lives here: the future that the admission awaits, and the queue's timer on the event loop.  Not here: the order in which
+requests are sent (queue).
 """
 
 import asyncio
 from collections.abc import Callable
 
-from gateway.admission.queue import AdmissionQueue, Outcome, Waiting
+from gateway.admission.queue import AdmissionQueue, Outcome, QueuedRequest
 from gateway.fleet.fleet import Ticket
 from gateway.openai.errors import ClientGoneError
 from routing.types import NoCandidateError, RouteRequest, Slo
 
 SOONEST_S = 0.001
-"""No timer is set for less (chosen: a pod that opens in the same millisecond makes no difference)."""
+"""The shortest time that a timer is set for, in seconds (chosen: a millisecond makes no difference to a pod)."""
 
 
 class PendingAdmission:
-    """Begins at once.  Either `ticket` is awaited to its end, or `leave` is called."""
+    """Enters the queue when it is made.  Either `ticket` is awaited to its end, or `leave` is called."""
 
-    def __init__(self, late: AdmissionQueue, request: RouteRequest, slo: Slo, strategy: str, now_s: float) -> None:
-        self._late = late
-        self._came: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
-        self._waiting = Waiting(request, slo, strategy, self._came.set_result)
-        late.enter(self._waiting, now_s)
+    def __init__(self, queue: AdmissionQueue, request: RouteRequest, slo: Slo, strategy: str, now_s: float) -> None:
+        self._queue = queue
+        self._outcome: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
+        self._queued = QueuedRequest(request, slo, strategy, self._outcome.set_result)
+        queue.enter(self._queued, now_s)
 
     @property
-    def waits(self) -> bool:
+    def is_waiting(self) -> bool:
         """Whether there is no outcome yet."""
-        return not self._came.done()
+        return not self._outcome.done()
 
     def leave(self) -> None:
-        """The request is not to be sent any more."""
-        if self._waiting.waits:
-            self._late.leave(self._waiting)
-            self._came.set_result(None)
+        """Give the request up if it still waits; `ticket` then raises ClientGoneError."""
+        if self._queued.is_waiting:
+            self._queue.leave(self._queued)
+            self._outcome.set_result(None)
 
     async def ticket(self) -> Ticket:
-        """Return its ticket.  Raises NoCandidateError, and ClientGoneError when it was made to leave.
+        """Return its ticket.  Raises NoCandidateError, and ClientGoneError after `leave`.
 
-        Precondition: transports let an admission end even when its client has left, so nobody cancels this.
+        Precondition: nothing cancels this; transports let an admission end even when its client has left.
         """
-        outcome = await self._came
+        outcome = await self._outcome
         if outcome is None:
             raise ClientGoneError("the client has left")
         if isinstance(outcome, NoCandidateError):
@@ -48,24 +49,24 @@ class PendingAdmission:
         return outcome
 
 
-class Timer:
-    """Calls `ring` once, at the earliest of the times that it was set to."""
+class LoopTimer:
+    """The queue's timer on the running event loop; see `queue.Timer`.  `clock` is the queue's, in seconds."""
 
-    def __init__(self, ring: Callable[[float], None], clock: Callable[[], float]) -> None:
-        self._ring = ring
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._at_s = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._handle: asyncio.TimerHandle | None = None
 
-    def set(self, at_s: float) -> None:
-        """Have it ring then, at the latest."""
-        if self._timer is not None:
+    def set(self, at_s: float, callback: Callable[[float], None]) -> None:
+        """Call `callback` with the time at `at_s`, unless an earlier call is due already."""
+        if self._handle is not None:
             if self._at_s <= at_s:
                 return
-            self._timer.cancel()
+            self._handle.cancel()
         self._at_s = at_s
-        self._timer = asyncio.get_running_loop().call_later(max(SOONEST_S, at_s - self._clock()), self._go_off)
+        delay_s = max(SOONEST_S, at_s - self._clock())
+        self._handle = asyncio.get_running_loop().call_later(delay_s, self._fire, callback)
 
-    def _go_off(self) -> None:
-        self._timer = None
-        self._ring(self._clock())
+    def _fire(self, callback: Callable[[float], None]) -> None:
+        self._handle = None
+        callback(self._clock())

@@ -1,196 +1,221 @@
-"""Late binding: under overload requests wait in the gateway, and get their pod when one can start them soon.
+"""The admission queue: under overload requests wait here, and get a pod when one can start them soon enough.
 
-Lives here: who waits, who goes, who is refused because the promise cannot be kept.  Not here: the order of users and
-requests (routing.fair_queue), when a pod is open (routing.overload), timers and answers to clients (pipeline).
+Lives here: which requests wait, which are sent, and which are refused because the promise cannot be kept.  Not here:
+the order of users and requests (routing.fair_queue), when a pod is open (routing.overload), answers to clients (admit).
 
-A model without a promise (`Slo`) has no queue.  Nobody waits while a pod is open and nobody else waits.
+A model without a promise (`Slo`) has no queue.  No request waits while a pod is open and no other request waits.
+Tickets come from the queue and go back to it, because a request that ends may let the next one start.
 """
 
 from collections.abc import Callable, Hashable, Iterator
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
-from typing import TypeGuard
+from typing import Protocol, TypeGuard
 
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet, Ticket
 from routing.fair_queue import FairQueue
+from routing.strategy import Finished
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo
 
 MARGIN = 0.9
-"""Of the promised time to the first token, what a prediction may take (chosen: with 0.95 a fifth of those who wait in a
-lasting flood miss the promise, with 0.9 a twentieth)."""
+"""Share of the promised time to the first token that a prediction may use up (chosen: with 0.95 a fifth of the requests
+that wait in a lasting flood miss the promise, with 0.9 a twentieth)."""
 LOOK_S = 0.5
-"""While somebody waits pods are looked at this often at least: one may have come or recovered (chosen)."""
+"""While requests wait, pods are looked at this often at least, in seconds: one may have recovered (chosen)."""
 ANYWHERE: Hashable = (None, None)
-"""`Waiting.among` of who takes any pod of the model."""
+"""`QueuedRequest.pod_choice` of a request that takes any pod of its model."""
 
 Outcome = Ticket | NoCandidateError
-Tell = Callable[[Outcome], None]
+"""What becomes of a queued request: its ticket, or why it has none."""
 
 
-class Waiting:
-    """A request that may have to wait.  `tell` hears once: its ticket, or why there is none."""
+class Timer(Protocol):
+    """Calls back once, at a time on the queue's clock."""
 
-    __slots__ = ("last_s", "request", "slo", "strategy", "tell", "waits")
+    def set(self, at_s: float, callback: Callable[[float], None]) -> None:
+        """Have `callback` called with the time at `at_s`, which may be past; of several times the earliest counts."""
+        ...
 
-    def __init__(self, request: RouteRequest, slo: Slo, strategy: str, tell: Tell) -> None:
+
+class QueuedRequest:
+    """A request that may have to wait.  `on_outcome` is called once, unless the request leaves before."""
+
+    __slots__ = ("deadline_s", "entered_s", "is_waiting", "on_outcome", "request", "slo", "strategy")
+
+    def __init__(self, request: RouteRequest, slo: Slo, strategy: str, on_outcome: Callable[[Outcome], None]) -> None:
         self.request = request
         self.slo = slo
         self.strategy = strategy
-        self.tell = tell
-        self.last_s = inf  # when it must be sent at the latest
-        self.waits = False
+        self.on_outcome = on_outcome
+        self.entered_s = 0.0
+        self.deadline_s = inf  # the latest time at which it can be sent and still keep the promise
+        self.is_waiting = False
 
     @property
-    def among(self) -> Hashable:
-        """Which pods it may go to.  Who waits for some of them does not hold up those that may go elsewhere."""
+    def pod_choice(self) -> Hashable:
+        """Which pods it may go to.  Requests that wait for some pods do not hold up requests for other pods."""
         return (self.request.subset, self.request.selector)
 
 
-class _Queue:
-    """One model's: the order of those that wait, and by when they must be sent."""
+class _ModelQueue:
+    """The queue of one model: the order of its requests, and their deadlines."""
 
     def __init__(self) -> None:
-        self.order: FairQueue[Waiting] = FairQueue()
-        self._deadlines: list[tuple[float, int, Waiting]] = []  # a heap; those that wait no more are passed over
+        self.order: FairQueue[QueuedRequest] = FairQueue()
+        self._deadlines: list[tuple[float, int, QueuedRequest]] = []  # a heap; requests that left are skipped later
         self._serial = count()
 
-    def push(self, waiting: Waiting, work_s: float, now_s: float) -> None:
-        waiting.waits = True
-        self.order.push(waiting.request.user, waiting, work_s, now_s)
-        heappush(self._deadlines, (waiting.last_s, next(self._serial), waiting))
+    def push(self, queued: QueuedRequest, work_s: float, now_s: float) -> None:
+        queued.is_waiting = True
+        self.order.push(queued.request.user, queued, work_s, now_s)
+        heappush(self._deadlines, (queued.deadline_s, next(self._serial), queued))
 
-    def remove(self, waiting: Waiting) -> None:
-        waiting.waits = False
-        self.order.remove(waiting.request.user, waiting)
+    def remove(self, queued: QueuedRequest) -> None:
+        queued.is_waiting = False
+        self.order.remove(queued.request.user, queued)
         if not self.order:
             self._deadlines.clear()
 
-    def before(self, waiting: Waiting) -> Waiting | None:
-        """Return the first, itself included, that waits for the same pods or for any."""
-        rivals = {ANYWHERE, waiting.among}
-        return next((other for _, other in self.order if other.among in rivals), None)
+    def first_rival(self, queued: QueuedRequest) -> QueuedRequest | None:
+        """Return the first request, itself included, that waits for the same pods or for any."""
+        rivals = {ANYWHERE, queued.pod_choice}
+        return next((other for _, other in self.order if other.pod_choice in rivals), None)
 
-    def next(self, closed: set[Hashable]) -> Waiting | None:
-        """Return who is next; None when all that are before the next have closed pods."""
+    def next(self, closed: set[Hashable]) -> QueuedRequest | None:
+        """Return the first request whose pods are not known to be `closed`."""
         if ANYWHERE in closed:
             return None
-        return next((waiting for _, waiting in self.order if waiting.among not in closed), None)
+        return next((queued for _, queued in self.order if queued.pod_choice not in closed), None)
 
-    def late(self, now_s: float) -> Iterator[Waiting]:
-        """Those whose time has come."""
+    def expired(self, now_s: float) -> Iterator[QueuedRequest]:
+        """Yield the requests whose deadline has passed."""
         deadlines = self._deadlines
-        while deadlines and (deadlines[0][0] <= now_s or not deadlines[0][2].waits):
-            waiting = heappop(deadlines)[2]
-            if waiting.waits:
-                yield waiting
+        while deadlines and (deadlines[0][0] <= now_s or not deadlines[0][2].is_waiting):
+            queued = heappop(deadlines)[2]
+            if queued.is_waiting:
+                yield queued
 
     @property
-    def next_s(self) -> float:
-        """When the next one's time comes at the earliest."""
+    def next_deadline_s(self) -> float:
+        """The earliest deadline; infinity when there is none."""
         return self._deadlines[0][0] if self._deadlines else inf
 
 
 class AdmissionQueue:
-    """One queue per model."""
+    """One queue per model.  `timer` brings the queue back to requests that wait while nothing else happens."""
 
-    def __init__(self, fleet: Fleet, settings: RoutingSettings) -> None:
-        self.alarm: Callable[[float], None] = _never
-        """Asked to have `advance` called at a time; of several times the earliest counts, and it may be past."""
+    def __init__(self, fleet: Fleet, settings: RoutingSettings, timer: Timer) -> None:
         self._fleet = fleet
+        self._timer = timer
         self._longest_wait_s = settings.longest_wait_s
         self._output_weight = settings.output_weight
-        self._queues: dict[str, _Queue] = {}
-        fleet.listener = self
+        self._queues: dict[str, _ModelQueue] = {}
 
-    def enter(self, waiting: Waiting, now_s: float) -> None:
-        """Tell it at once, or let it wait."""
-        model = waiting.request.model
+    def enter(self, queued: QueuedRequest, now_s: float) -> None:
+        """Decide about the request at once, or let it wait."""
+        model = queued.request.model
+        queued.entered_s = now_s
         queue = self._queues.get(model)
         if queue is None:
-            queue = self._queues[model] = _Queue()
-        if queue.before(waiting) is None:
-            outcome = self._routed(queue, waiting, now_s)
+            queue = self._queues[model] = _ModelQueue()
+        if queue.first_rival(queued) is None:
+            outcome = self._route(queue, queued, now_s)
             if not _must_wait(outcome):
-                waiting.tell(outcome)
+                queued.on_outcome(outcome)
                 return
-        self._wait(queue, waiting, now_s)
+        self._wait(queue, queued, now_s)
 
-    def leave(self, waiting: Waiting) -> None:
-        """It is not to be sent any more; `tell` will hear nothing."""
-        self._queues[waiting.request.model].remove(waiting)
+    def leave(self, queued: QueuedRequest) -> None:
+        """Forget a request that waits; its `on_outcome` is never called."""
+        self._queues[queued.request.model].remove(queued)
+
+    def release(self, ticket: Ticket, now_s: float) -> bool:
+        """See `Fleet.release`; the room that it makes is given to requests that wait."""
+        released = self._fleet.release(ticket, now_s)
+        if released:
+            self.advance(now_s)
+        return released
+
+    def withdraw(self, ticket: Ticket, now_s: float) -> None:
+        """See `Fleet.withdraw`; its user is charged nothing in the order of users."""
+        self._charge_actual_cost(ticket.request, 0.0)
+        self._fleet.withdraw(ticket, now_s)
+        self.advance(now_s)
+
+    def finish(self, ticket: Ticket, event: Finished) -> None:
+        """See `Fleet.finish`; its user is charged the actual cost in the order of users."""
+        cost = self._fleet.finish(ticket, event)
+        if cost is not None:
+            self._charge_actual_cost(event.request, cost)
 
     def advance(self, now_s: float) -> None:
-        """Send who can be sent, refuse who has waited in vain."""
+        """Send the requests that can be sent, and refuse those that waited past their deadline."""
         for queue in self._queues.values():
             self._advance(queue, now_s)
 
-    def released(self, now_s: float) -> None:
-        """See `fleet.Listener`."""
-        self.advance(now_s)
-
-    def on_actual_cost(self, request: RouteRequest, cost: float) -> None:
-        """Count for the user what it was instead of what it was taken for."""
-        queue = self._queues.get(request.model)
-        if queue is not None and request.slo is not None:
-            queue.order.charge(request.user, cost - self._expected_cost(request))
-
     def page(self) -> dict[str, dict[str, object]]:
-        """Each model's queue, for /debug/waiting."""
+        """Return each model's queue, for /debug/waiting."""
         return {
             model: {"waiting": len(queue.order), "users": queue.order.page()} for model, queue in self._queues.items()
         }
 
     def waiting(self) -> dict[str, int]:
-        """How many wait, by model."""
+        """Return how many requests wait, by model."""
         return {model: len(queue.order) for model, queue in self._queues.items()}
 
-    def _wait(self, queue: _Queue, waiting: Waiting, now_s: float) -> None:
-        request, slo = waiting.request, waiting.slo
+    def _charge_actual_cost(self, request: RouteRequest, cost: float) -> None:
+        """Replace the expected cost, which the user was charged when the request was routed."""
+        queue = self._queues.get(request.model)
+        if queue is not None and request.slo is not None:
+            queue.order.charge(request.user, cost - self._expected_cost(request))
+
+    def _wait(self, queue: _ModelQueue, queued: QueuedRequest, now_s: float) -> None:
+        request, slo = queued.request, queued.slo
         try:
             opens_s, after_s, work_s, rate = self._fleet.outlook(request, slo, now_s)
         except NoCandidateError as error:
-            waiting.tell(error)
+            queued.on_outcome(error)
             return
         wait_s = opens_s + queue.order.ahead_s(request.user, work_s, now_s) / rate
         longest_s = min(MARGIN * slo.ttft_s - after_s, self._longest_wait_s)
         if wait_s > longest_s:
-            waiting.tell(_overloaded(wait_s - max(0.0, longest_s)))
+            queued.on_outcome(_overloaded(wait_s - max(0.0, longest_s)))
             return
-        waiting.last_s = now_s + longest_s
-        queue.push(waiting, work_s, now_s)
-        if queue.before(waiting) is waiting:
+        queued.deadline_s = now_s + longest_s
+        queue.push(queued, work_s, now_s)
+        if queue.first_rival(queued) is queued:
             self._advance(queue, now_s)
 
-    def _advance(self, queue: _Queue, now_s: float) -> None:
+    def _advance(self, queue: _ModelQueue, now_s: float) -> None:
         closed: set[Hashable] = set()
         opens_s = inf
-        while (waiting := queue.next(closed)) is not None:
-            outcome = self._routed(queue, waiting, now_s)
+        while (queued := queue.next(closed)) is not None:
+            outcome = self._route(queue, queued, now_s)
             if _must_wait(outcome):
-                closed.add(waiting.among)
+                closed.add(queued.pod_choice)
                 opens_s = min(opens_s, outcome.retry_after_s)
             else:
-                queue.remove(waiting)
-                waiting.tell(outcome)
+                queue.remove(queued)
+                queued.on_outcome(outcome)
         if closed:
-            self._refuse_late(queue, opens_s, now_s)
+            self._refuse_expired(queue, opens_s, now_s)
 
-    def _refuse_late(self, queue: _Queue, opens_s: float, now_s: float) -> None:
-        """Whoever cannot be sent in time any more leaves; the alarm is for the next of them, or a pod that opens."""
-        for waiting in queue.late(now_s):
-            queue.remove(waiting)
-            waiting.tell(_overloaded(opens_s))
+    def _refuse_expired(self, queue: _ModelQueue, opens_s: float, now_s: float) -> None:
+        """Refuse requests past their deadline, and set the timer for the next deadline or the next pod that opens."""
+        for queued in queue.expired(now_s):
+            queue.remove(queued)
+            queued.on_outcome(_overloaded(opens_s))
         if queue.order:
-            self.alarm(min(now_s + min(opens_s, LOOK_S), queue.next_s))
+            self._timer.set(min(now_s + min(opens_s, LOOK_S), queue.next_deadline_s), self.advance)
 
-    def _routed(self, queue: _Queue, waiting: Waiting, now_s: float) -> Outcome:
+    def _route(self, queue: _ModelQueue, queued: QueuedRequest, now_s: float) -> Outcome:
         try:
-            ticket = self._fleet.route(waiting.request, waiting.strategy, now_s)
+            ticket = self._fleet.route(queued.request, queued.strategy, now_s, now_s - queued.entered_s)
         except NoCandidateError as error:
             return error
-        queue.order.charge(waiting.request.user, self._expected_cost(waiting.request))
+        queue.order.charge(queued.request.user, self._expected_cost(queued.request))
         return ticket
 
     def _expected_cost(self, request: RouteRequest) -> float:
@@ -203,7 +228,3 @@ def _must_wait(outcome: Outcome) -> TypeGuard[NoCandidateError]:
 
 def _overloaded(retry_after_s: float) -> NoCandidateError:
     return NoCandidateError(NoCandidateReason.OVERLOADED, retry_after_s)
-
-
-def _never(_at_s: float) -> None:
-    """No timer: those that wait go when others end."""

@@ -205,8 +205,8 @@ class Settings(Section):
     envoy: EnvoySettings = EnvoySettings()
     response_mode: Literal["metadata", "ext_proc"] = "metadata"
     """How usage is learned: from Envoy's metadata and access log, or from the response passed through ext_proc."""
-    transport: Literal["http2", "pyvoy", "grpc"] = "http2"
-    """An HTTP/2 server of our own, gRPC over ASGI hosted in an Envoy process, or grpc.aio."""
+    transport: Literal["http2", "grpc"] = "http2"
+    """What carries gRPC into a worker: an HTTP/2 server of our own, or grpc.aio at a multiple of the CPU."""
     identity: Literal["header", "api_key"] = "header"
     """Who a request's user is: whom the `user` header names, or who holds the API key in `authorization: Bearer KEY`.
     With `api_key` the `user` header means nothing, and engines see neither."""

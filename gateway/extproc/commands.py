@@ -110,12 +110,6 @@ class Refuse:
     headers: Mapping[str, str]  # of the request
 
 
-class MoreMetadata(NamedTuple):
-    """Dynamic metadata that belongs to the first reply of those that were prepared."""
-
-    metadata: Mapping[str, Mapping[str, str]]
-
-
 class Finish(NamedTuple):
     """The exchange is over.  What was not seen is None (in metadata mode: everything)."""
 
@@ -129,5 +123,5 @@ class Finish(NamedTuple):
 
 Command = (
     HeadersReply | BodyReply | StreamedBodyReply | TrailersReply | ImmediateReply
-    | MoreMetadata | Abort | Admit | Answer | Refuse | Finish
+    | Abort | Admit | Answer | Refuse | Finish
 )  # fmt: skip

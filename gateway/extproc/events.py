@@ -69,8 +69,9 @@ class ResponseTrailers:
 
 
 class Routed(NamedTuple):
-    """The shell admitted the request and chose a pod."""
+    """The request was admitted, and a pod was chosen."""
 
+    exchange_id: str  # under which the ledger knows the request
     request_headers: Mapping[str, str]  # set on the way to the pod
     shown: Mapping[str, str]  # what the client should see, beside RESPONSE_NAMESPACE
     metadata: Mapping[str, Mapping[str, str]]  # dynamic metadata, by namespace

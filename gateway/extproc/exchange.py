@@ -1,7 +1,7 @@
 """One HTTP request as Envoy tells it: a state machine without I/O, clock or protobuf.
 
 Lives here: which message may follow which, body modes, what is sent back in which phase.
-Not here: who is admitted and where it goes (pipeline), the wire format (wire).
+Not here: who is admitted and where it goes (gateway.admission), the wire format (wire).
 Body modes and their rules: Envoy's external_processor.proto and Gateway API Inference Extension, proposal 004.
 """
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-from gateway.envoy.names import RESPONSE_NAMESPACE
 from gateway.extproc.commands import (
     GO_ON,
     Abort,
@@ -20,7 +19,6 @@ from gateway.extproc.commands import (
     Finish,
     HeadersReply,
     ImmediateReply,
-    MoreMetadata,
     Mutation,
     Refuse,
     Side,
@@ -121,7 +119,6 @@ class Exchange:
         self._body = b""  # what is forwarded, until it is
         self._injected = False  # the body is not the client's any more: it asks for usage
         self._routed: Routed | None = None
-        self._prepared: Routed | None = None
         self._response: ResponseReader | None = None
 
     def step(self, event: Event) -> list[Command]:
@@ -186,29 +183,15 @@ class Exchange:
         self.state = State.ADMITTING
         return [Admit(request, headers, self._headers.subset)]
 
-    def prepare(self, event: Routed) -> list[Command]:
-        """What will go out if `event` comes to pass, but for RESPONSE_NAMESPACE, which may still change.
-
-        Then `step(event)` returns the rest.  Precondition: ADMITTING, and not prepared before.
-        """
-        early = {name: texts for name, texts in event.metadata.items() if name != RESPONSE_NAMESPACE}
-        self._prepared = event
-        return self._forwarding(event, early)
-
     def _forward(self, event: Routed) -> list[Command]:
         self._routed = event
         self.state = State.FORWARDED
-        if event is self._prepared:
-            return [MoreMetadata({RESPONSE_NAMESPACE: event.metadata[RESPONSE_NAMESPACE]})]
-        return self._forwarding(event, event.metadata)
-
-    def _forwarding(self, event: Routed, metadata: Mapping[str, Mapping[str, str]]) -> list[Command]:
         body, self._body = self._body, b""
         request_headers = dict(event.request_headers)
         if self._injected:
             request_headers["content-length"] = str(len(body))
         removed = untrusted(self._headers.headers, request_headers)
-        mutation = Mutation(request_headers, (*removed, *event.withheld), metadata)
+        mutation = Mutation(request_headers, (*removed, *event.withheld), event.metadata)
         trailers: list[Command] = [TrailersReply(Side.REQUEST)] if self._trailers else []
         if self._headers.request_mode is BodyMode.FULL_DUPLEX_STREAMED:
             pieces = _pieces(Side.REQUEST, body, end_of_stream=not self._trailers)

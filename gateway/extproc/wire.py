@@ -17,7 +17,6 @@ from gateway.extproc.commands import (
     Command,
     HeadersReply,
     ImmediateReply,
-    MoreMetadata,
     Mutation,
     Side,
     StreamedBodyReply,
@@ -33,8 +32,8 @@ from gateway.extproc.events import (
     ResponseHeaders,
     ResponseTrailers,
 )
-from proto import core_pb2 as core
-from proto import ext_proc_pb2 as pb
+from gateway.pb import core_pb2 as core
+from gateway.pb import ext_proc_pb2 as pb
 
 SUBSET_NAMESPACE = "envoy.lb.subset_hint"
 SUBSET_KEY = f"{DESTINATION}-subset"
@@ -173,14 +172,9 @@ def _served(request: pb.ProcessingRequest) -> str | None:
 
 
 def encode(command: Command) -> bytes:
-    """One reply as a serialised ProcessingResponse, MoreMetadata as what may follow one.
-
-    Raises TypeError for a command that is neither.
-    """
+    """Return one reply as a serialised ProcessingResponse.  Raises TypeError for a command that is no reply."""
     if command is GO_ON:
         return GO_ON_BYTES
-    if isinstance(command, MoreMetadata):
-        return _metadata(command.metadata)
     if isinstance(command, BodyReply):
         return _mutated(REQUEST_BODY if command.side is Side.REQUEST else RESPONSE_BODY, command.mutation, command.body)
     if isinstance(command, HeadersReply):

@@ -1,14 +1,13 @@
 """The fleet: the mutable accounting behind the immutable view that strategies see.
 
 Lives here: membership, health, policies, and requests in flight per pod and per model.  Not here: how a pod is chosen
-(routing), where the description comes from (gateway.discovery), what a refusal looks like to the client (the pipeline).
+(routing), where the description comes from (gateway.discovery), what a refusal looks like to the client (admission).
 Everything runs on one event loop and nothing here awaits, so each method is one step to everybody else.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
-from typing import Protocol
 
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
@@ -33,29 +32,20 @@ StrategyBuilder = Callable[[str, Tools], Strategy]
 """Raises UnknownStrategyError: `routing.table.build`, or what knows more names."""
 
 
-class Listener(Protocol):
-    """Who needs to know when there is room."""
-
-    def released(self, now_s: float) -> None:
-        """A request has left its pod."""
-        ...
-
-    def on_actual_cost(self, request: RouteRequest, cost: float) -> None:
-        """What a request was in the end, in weighted tokens; not told of all."""
-        ...
-
-
 class Ticket:
-    """A request in flight.  Whoever sees its end first gives it back to the fleet, which alone changes it."""
+    """A request in flight.  The first place that sees its end gives it back to the fleet; only the fleet changes it."""
 
-    __slots__ = ("decision", "open", "pod", "request", "shadow", "work")
+    __slots__ = ("decision", "open", "pod", "request", "shadow", "waited_s", "work")
 
-    def __init__(self, request: RouteRequest, decision: Decision, pod: Pod, work: Work, shadow: PodId = "") -> None:
-        self.shadow = shadow  # where the shadow strategy would have sent it; empty: there is none
-        self.request = request  # with one of its blocks at most
+    def __init__(
+        self, request: RouteRequest, decision: Decision, pod: Pod, work: Work, *, shadow: PodId, waited_s: float
+    ) -> None:
+        self.shadow = shadow  # the shadow strategy's choice; empty when there is no shadow strategy
+        self.request = request  # keeps at most one of its blocks
         self.work = work
         self.decision = decision
-        self.pod = pod  # where it is counted: the chosen one, though a fallback may answer
+        self.pod = pod  # the pod that counts it: the chosen one, though a fallback may answer
+        self.waited_s = waited_s  # in the admission queue
         self.open = True
 
 
@@ -73,7 +63,6 @@ class Fleet:
         self._settings = settings
         self._health_fail_open = health_fail_open
         self._tools = Tools(rng, settings.fallbacks, settings.output_weight)
-        self.listener: Listener | None = None
         self._build = build
         self._index = PrefixIndex()
         self._kinds: dict[object, Speed] = {}  # by GPU, engine and base model
@@ -149,9 +138,10 @@ class Fleet:
         """Raise NoCandidateError when `route` would now: before anything is charged for a request nobody can take."""
         self._candidates(request)
 
-    def route(self, request: RouteRequest, strategy: str, now_s: float) -> Ticket:
+    def route(self, request: RouteRequest, strategy: str, now_s: float, waited_s: float = 0.0) -> Ticket:
         """Choose a pod and count the request there, in one step.  The ticket must be released.
 
+        `waited_s` is the time that the request spent in the admission queue; the decision's reason says so.
         Raises NoCandidateError and UnknownStrategyError; then nothing is counted.
         """
         candidates = self._trusted(request, now_s)
@@ -173,8 +163,10 @@ class Fleet:
             self._index.reuse.saw(blocks, now_s)  # not of every attempt to send what waits
         if len(blocks) > 1:  # a single one weighs less than a copy without it
             request = request.without_blocks()
+        if waited_s:
+            decision = decision.after(waited_s)
         self.decisions.add(now_s, request, decision, chooser)
-        return Ticket(request, decision.without_scores(), pod, work, other)
+        return Ticket(request, decision.without_scores(), pod, work, shadow=other, waited_s=waited_s)
 
     def outlook(self, request: RouteRequest, slo: Slo, now_s: float) -> Outlook:
         """Return what a request has before it that must wait.  Raises NoCandidateError."""
@@ -213,20 +205,19 @@ class Fleet:
         pod.end(ticket.work, now_s)
         if pod.gone and not pod.in_flight:
             del self._departed[identity(pod.endpoint)]
-        if self.listener is not None:
-            self.listener.released(now_s)
         return True
 
     def withdraw(self, ticket: Ticket, now_s: float) -> None:
         """Take back a route whose request was never sent."""
         if ticket.work.record is not None:
             ticket.pod.cache.withdraw(ticket.work.record)
-        if self.listener is not None:
-            self.listener.on_actual_cost(ticket.request, 0.0)
         self.release(ticket, now_s)
 
-    def finish(self, ticket: Ticket, event: Finished) -> None:
-        """Learn from a request's end; every strategy in use does.  Whoever released the ticket says so once."""
+    def finish(self, ticket: Ticket, event: Finished) -> float | None:
+        """Learn from a request's end, and let every strategy in use learn; called once per ticket, after its release.
+
+        Returns the request's actual cost in weighted tokens; None when nothing is known about it.
+        """
         pod, work = ticket.pod, ticket.work
         elsewhere = event.pod != pod.endpoint.id  # a fallback answered
         failed = event.failed or elsewhere
@@ -242,8 +233,7 @@ class Fleet:
             pod.learn(None if elsewhere else work, event.duration_s, event.output_tokens, cost, event.now_s)
         for strategy in self._strategies.values():
             strategy.observe(event)
-        if self.listener is not None and (event.failed or event.output_tokens is not None):
-            self.listener.on_actual_cost(event.request, cost)
+        return cost if event.failed or event.output_tokens is not None else None
 
     def failed_at(self, address: str, now_s: float) -> None:
         """The pod at this address, if there is one, failed an attempt now."""

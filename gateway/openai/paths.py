@@ -1,6 +1,6 @@
 """What each path of the data plane is, and by which method it is asked (contracts section 1).
 
-Lives here: the table.  Not here: what the bodies hold (request, prompt) or who answers (gateway.admission.pipeline).
+Lives here: the table.  Not here: what the bodies hold (request, prompt) or who answers (gateway.admission).
 """
 
 from enum import StrEnum

@@ -1,7 +1,7 @@
-"""The plain transport: grpc.aio, for hosts without a shared libpython or where dynamic modules are unwelcome.
+"""The second transport: grpc.aio, to compare our own server with or to run when that is in doubt.
 
-Lives here: generic handlers that pass bytes to the service.  Same exchange code as gRPC over ASGI, about 2.5 times
-the CPU per request (docs/decisions/0001).
+Lives here: generic handlers that pass bytes to the service.  The exchange code is the same as behind http2, the CPU
+per request a multiple (docs/decisions/0010).
 """
 
 import asyncio

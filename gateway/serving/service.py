@@ -1,6 +1,6 @@
 """What the gRPC methods do, whichever transport carries them.
 
-Lives here: sessions, access-log batches, health.  Not here: framing (framing), transports (asgi, grpc, http2).
+Lives here: sessions, access-log batches, health.  Not here: framing (framing), transports (grpc, http2).
 """
 
 import asyncio
@@ -11,10 +11,10 @@ from google.protobuf.message import DecodeError
 
 from gateway.accounting import access_log
 from gateway.accounting.ledger import Ledger
-from gateway.admission.pipeline import Pipeline
+from gateway.admission.admit import Admission
 from gateway.config.settings import Settings
+from gateway.pb import health_pb2 as health
 from gateway.serving.session import ProtocolError, Session
-from proto import health_pb2 as health
 
 log = structlog.get_logger("service")
 
@@ -29,36 +29,42 @@ WATCH_S = 0.25
 
 
 class Service:
-    """One worker's gRPC services."""
+    """The gRPC services of one worker.
+
+    `on_attempt_failed` is called with the address of an engine that failed an attempt, whatever became of the request.
+    """
 
     def __init__(
         self,
         settings: Settings,
-        pipeline: Pipeline,
+        admission: Admission,
         ledger: Ledger,
+        *,
         ready: Callable[[], bool],
+        on_attempt_failed: Callable[[str], None],
         on_error: Callable[[str], None],
     ) -> None:
         self._settings = settings
-        self._pipeline = pipeline
+        self._admission = admission
         self._ledger = ledger
+        self._on_attempt_failed = on_attempt_failed
         self._ready = ready
         self._on_error = on_error
 
     def session(self) -> Session:
         """A new ext_proc stream."""
-        return Session(self._settings, self._pipeline, self._ledger)
+        return Session(self._settings, self._admission, self._ledger)
 
     def access_log(self, message: bytes) -> None:
         """Settle what a batch of entries tells.  Raises ProtocolError."""
         try:
-            told = access_log.decode(message)
+            batch = access_log.decode(message)
         except ValueError as error:
             raise ProtocolError(str(error)) from error
-        for address in told.failed:
-            self._ledger.failed_at(address)
-        for exchange, seen in told.ends:
-            self._ledger.ended(exchange, seen)
+        for address in batch.failed:
+            self._on_attempt_failed(address)
+        for exchange_id, end in batch.ends:
+            self._ledger.ended(exchange_id, end)
 
     def failed(self, method: str, error: Exception) -> None:
         """Log and count the exception that ended a call: a defect of ours."""

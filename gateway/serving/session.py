@@ -1,22 +1,23 @@
-"""Performs one exchange: bytes in, bytes out, the shell's work in between.
+"""Performs one exchange: bytes in, bytes out, and the work in between.
 
-Lives here: the loop between wire, exchange and pipeline, for every transport.  Not here: framing and gRPC (serving).
+Lives here: the loop between the wire format, the exchange's state machine, admission and the ledger, for every
+transport. Not here: framing and gRPC (grpc, http2).
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from gateway.accounting.ledger import Ledger
 from gateway.accounting.settlement import FIRST_ERROR_STATUS, ObservedEnd
-from gateway.admission.pipeline import Pipeline
+from gateway.admission.admit import Admission
 from gateway.config.settings import Settings
 from gateway.extproc import wire
 from gateway.extproc.commands import Abort, Admit, Answer, Command, Finish, Refuse
-from gateway.extproc.events import Answered, Closed, Refused, Routed
+from gateway.extproc.events import Closed, Routed
 from gateway.extproc.exchange import Exchange, State
 
 _QUESTIONS = (Admit, Refuse, Answer)
-"""Commands that the pipeline answers; a union would be built anew for every message."""
+"""Commands that admission answers; a tuple because a union would be built anew for every message."""
 
 
 class ProtocolError(Exception):
@@ -24,20 +25,19 @@ class ProtocolError(Exception):
 
 
 class Session:
-    """One ext_proc stream.  `feed` each message, then `close` once."""
+    """One ext_proc stream.  `step` each message, wait for its replies, then `close` once."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, ledger: Ledger) -> None:
+    def __init__(self, settings: Settings, admission: Admission, ledger: Ledger) -> None:
         self._exchange = Exchange(settings.body_limit_bytes, compat=settings.compat == "v0.2.1")
-        self._through_us = settings.response_mode == "ext_proc"
-        self._pipeline = pipeline
+        self._sees_answers = settings.response_mode == "ext_proc"
+        self._admission = admission
         self._ledger = ledger
-        self._id: str | None = None  # set once the ledger knows it
-        self._leave: Callable[[], None] | None = None  # gives up a request that waits
-        self._ready: list[bytes] = []  # prepared while the verdict is awaited
+        self._id: str | None = None  # under which the ledger knows the request, once it is admitted
+        self._undecided: Admit | None = None
 
     @property
     def ended(self) -> bool:
-        """Nothing that still comes matters."""
+        """Whether nothing that still comes matters."""
         return self._exchange.state is State.ENDED
 
     async def feed(self, message: bytes) -> list[bytes]:
@@ -46,39 +46,36 @@ class Session:
         return step if isinstance(step, list) else await step
 
     def step(self, message: bytes) -> list[bytes] | Coroutine[Any, Any, list[bytes]]:
-        """Return the replies, or what must be awaited to have them.  Raises ProtocolError."""
+        """Return the replies, or a coroutine that returns them: only admissions wait.  Raises ProtocolError."""
         try:
             commands = self._exchange.step(wire.decode(message))
         except wire.MalformedMessageError as error:
             raise ProtocolError(str(error)) from error
         if commands and isinstance(commands[0], _QUESTIONS):
-            return self._decided(commands[0])
-        return self._performed(commands)
+            return self._decide(commands[0])
+        return self._perform(commands)
 
-    async def _decided(self, command: Admit | Refuse | Answer) -> list[bytes]:
-        event: Routed | Refused | Answered
-        if isinstance(command, Answer):
-            event = await self._pipeline.answer(command)
-        elif isinstance(command, Refuse):
-            event = await self._pipeline.refuse(command)
-        else:
-            admission = await self._pipeline.admit(command, self._waits, self._prepare)
-            if isinstance(admission, (Refused, Answered)):
-                event = admission
-            else:
-                event, self._id = admission
-                # Let go of: a whole body may be in it, and the session lives as long as the answer.
-                ready, self._ready = self._ready, []
-                if ready:
-                    (rest,) = self._performed(self._exchange.step(event))
-                    return [ready[0] + rest, *ready[1:]]
-        return self._performed(self._exchange.step(event))
+    def abandon(self) -> None:
+        """Give up the request if it waits for a pod, because its client has left.  `close` follows."""
+        if self._undecided is not None:
+            self._admission.abandon(self._undecided)
 
-    def _prepare(self, routed: Routed) -> None:
-        """What is certain goes into bytes while the verdict is awaited; the rest of a message may follow it."""
-        self._ready = self._performed(self._exchange.prepare(routed))
+    def close(self) -> None:
+        """End the exchange: the stream is over, however it ended."""
+        for command in self._exchange.step(Closed()):
+            if isinstance(command, Finish):
+                self._finish(command)
 
-    def _performed(self, commands: Sequence[Command]) -> list[bytes]:
+    async def _decide(self, question: Admit | Refuse | Answer) -> list[bytes]:
+        if isinstance(question, Admit):
+            self._undecided = question
+        decision = await self._admission.decide(question)
+        self._undecided = None  # it holds the whole prompt, and the session lives as long as the answer
+        if isinstance(decision, Routed):
+            self._id = decision.exchange_id
+        return self._perform(self._exchange.step(decision))
+
+    def _perform(self, commands: Sequence[Command]) -> list[bytes]:
         replies = []
         for command in commands:
             if isinstance(command, Finish):
@@ -89,24 +86,10 @@ class Session:
                 replies.append(wire.encode(command))
         return replies
 
-    def close(self) -> None:
-        """The stream is over, however it ended."""
-        for command in self._exchange.step(Closed()):
-            if isinstance(command, Finish):
-                self._finish(command)
-
-    def abandon(self) -> None:
-        """The client has left while its request is decided on; what waits does so no more.  `close` follows."""
-        if self._leave is not None:
-            self._leave()
-
-    def _waits(self, leave: Callable[[], None]) -> None:
-        self._leave = leave
-
     def _finish(self, finish: Finish) -> None:
         if self._id is None:
             return
-        if self._through_us or _tells_enough(finish):
+        if self._sees_answers or _says_enough(finish):
             self._ledger.ended(
                 self._id,
                 ObservedEnd(
@@ -122,7 +105,7 @@ class Session:
             self._ledger.stream_closed(self._id)
 
 
-def _tells_enough(finish: Finish) -> bool:
-    """Whether a response that passed through us in metadata mode says what to charge: no entry need be awaited."""
+def _says_enough(finish: Finish) -> bool:
+    """Whether an answer that passed through us in metadata mode says what to charge, so that no log entry is needed."""
     refused = finish.status is not None and finish.status >= FIRST_ERROR_STATUS
     return refused or finish.usage is not None or bool(finish.output_chunks)

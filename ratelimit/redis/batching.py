@@ -22,7 +22,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from ratelimit.limits import LimiterUnavailableError
-from ratelimit.redis.callback_future import SyncCallbackFuture
 
 PROBE_EVERY_S = 0.2
 """Between two attempts to reach a Redis that is away; calls fail at once meanwhile.  Chosen: back well under 1 s."""
@@ -34,8 +33,8 @@ for 6.4 s, so that few requests pay for finding out (chosen)."""
 LAST_CHANCE_S = 0.002
 """Long enough for the event loop to read once (chosen)."""
 LONE = 8
-"""Batches of a single call after which the next one waits neither for company nor, when it is answered, for a turn of
-the loop (chosen: load soon makes a pair)."""
+"""Batches of a single call in a row after which the next call does not wait for company (chosen: load soon makes a
+pair)."""
 
 Reply = list[int]
 Argument = str | bytes | int
@@ -68,38 +67,27 @@ class Call(NamedTuple):
     script: Script
     arguments: tuple[Argument, ...]  # number of keys, keys, arguments
     packed: bytes
-    reply: SyncCallbackFuture[Reply]
+    reply: asyncio.Future[Reply]
 
-    def succeed(self, reply: Reply, prompt: list[Callable[[], None]]) -> None:
-        """Hand over the reply, unless the caller has gone; a reader to be told at once goes into `prompt`."""
+    def succeed(self, reply: Reply) -> None:
+        """Hand over the reply, unless the caller has gone."""
         if not self.reply.done():
             self.reply.set_result(reply)
-            if (then := self.reply.taken()) is not None:
-                prompt.append(then)
 
     def fail(self, error: LimiterUnavailableError) -> None:
         """Hand over the failure, unless the caller has gone or was answered."""
         if not self.reply.done():
             self.reply.set_exception(error)
-            if (then := self.reply.taken()) is not None:
-                self.reply.get_loop().call_soon(then)
+            self.reply.exception()  # marks it as seen: asyncio would report it when nobody awaits the reply
 
 
 class _Link(asyncio.Protocol):
-    """A connection that redis-py opened, taken over: replies go to `replied` as they arrive, without a task between.
-
-    After the last one that is there, `tell` is called.
-    """
+    """A connection that redis-py opened, taken over: replies go to `replied` as they arrive, without a task between."""
 
     def __init__(
-        self,
-        replied: Callable[[object], None],
-        tell: Callable[[], None],
-        lost: Callable[["_Link"], None],
-        writer: asyncio.StreamWriter,
+        self, replied: Callable[[object], None], lost: Callable[["_Link"], None], writer: asyncio.StreamWriter
     ) -> None:
         self._replied = replied
-        self._tell = tell
         self._lost = lost
         self._reader = hiredis.Reader()
         self._writer = writer  # it closes its transport when nobody holds it
@@ -112,7 +100,6 @@ class _Link(asyncio.Protocol):
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
             self._replied(reply)
-        self._tell()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """asyncio's."""
@@ -141,7 +128,6 @@ class Coalescer:
         self._since_s = 0.0  # when the first of them came
         self._failures = 0  # in a row
         self._out: deque[Call] = deque()  # sent, not answered
-        self._prompt: list[Callable[[], None]] = []  # whom to tell of the replies just read
         self._forgotten: list[Call] = []  # of these: Redis does not know the script
         self._due_s = 0.0  # when the batch that is out is too late
         self._looked_for = 0  # the batch that was found too late and got a last chance
@@ -167,7 +153,7 @@ class Coalescer:
         """The batch that a call made now goes with; calls of one are answered or lost before the next is sent."""
         return self._batch
 
-    def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> SyncCallbackFuture[Reply]:
+    def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> asyncio.Future[Reply]:
         """Queue a call; its future may raise LimiterUnavailableError.
 
         Raises NotSentError at once while Redis is away, ValueError for what cannot be encoded.
@@ -177,7 +163,7 @@ class Coalescer:
         whole = (len(keys), *keys, *arguments)
         packed = _pack("EVALSHA", script.sha, *whole)
         loop = self._loop = self._loop or asyncio.get_running_loop()
-        call = Call(script, whole, packed, SyncCallbackFuture(loop=loop))
+        call = Call(script, whole, packed, loop.create_future())
         if not self._waiting:
             self._since_s = loop.time()
         self._waiting.append(call)
@@ -222,7 +208,7 @@ class Coalescer:
     def _replied(self, reply: object) -> None:
         call = self._out.popleft()
         if not isinstance(reply, hiredis.ReplyError):
-            call.succeed(cast(Reply, reply), self._prompt)
+            call.succeed(cast(Reply, reply))
         elif str(reply).startswith("NOSCRIPT"):
             self._forgotten.append(call)
         elif str(reply).startswith(("MOVED", "ASK")):
@@ -231,16 +217,6 @@ class Coalescer:
             call.fail(LimiterUnavailableError(str(reply)))
         if not self._out:
             self._answered()
-
-    def _tell(self) -> None:
-        """Readers that need no turn of the loop go on and may call anew; of many what they say leaves together."""
-        assert self._loop is not None  # noqa: S101 - `call` saw to it
-        prompt, self._prompt = self._prompt, []
-        for then in prompt:
-            if self._lone >= LONE:
-                then()
-            else:
-                self._loop.call_soon(then)
 
     def _answered(self) -> None:
         """Every reply of the batch is there."""
@@ -321,7 +297,7 @@ class Coalescer:
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise
-        self._link = _Link(self._replied, self._tell, self._lost, _taken_from(connection))
+        self._link = _Link(self._replied, self._lost, _taken_from(connection))
 
     async def _probe(self) -> None:
         while not self.up:

@@ -61,7 +61,9 @@ class ClusterCalls:
         """As `Coalescer.call`; all keys are of one slot."""
         if not self.up:
             raise NotSentError("a node is away")
-        return asyncio.ensure_future(self._call(script, keys, arguments))
+        reply = asyncio.ensure_future(self._call(script, keys, arguments))
+        reply.add_done_callback(_see_failure)
+        return reply
 
     async def aclose(self) -> None:
         """Disconnect; calls still waiting fail."""
@@ -128,3 +130,9 @@ class ClusterCalls:
         parts = urlsplit(self._url)
         credentials, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{credentials}{at}{address}"))
+
+
+def _see_failure(reply: asyncio.Future[Reply]) -> None:
+    """Mark a failure as seen: asyncio would report it when nobody awaits the reply."""
+    if not reply.cancelled():
+        reply.exception()

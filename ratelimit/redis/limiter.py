@@ -34,6 +34,7 @@ from ratelimit.limits import (
     Verdict,
     uncounted,
 )
+from ratelimit.questions import Question, failed, known
 from ratelimit.redis.batching import Argument, Coalescer, NotSentError, Reply, Script
 from ratelimit.redis.cluster import ClusterCalls
 from ratelimit.redis.leases import RENEW_S, Leases
@@ -134,27 +135,32 @@ class RedisLimiter:
         """A request that was admitted without Redis holds a place of the user; the next renewal tells."""
         self._leases.took(user)
 
-    async def reserve(self, charge: Charge) -> Verdict:
-        """See `Limiter.reserve`.  Raises LostAnswerError when the charge may have been taken."""
+    def reserve(self, charge: Charge) -> Awaitable[Verdict]:
+        """See `Limiter.reserve`.  Awaiting raises LostAnswerError when the charge may have been taken."""
         if not charge.user:
-            return (await self._second(charge, takes=True))[0]
+            return self._ask_model(charge, takes=True)
         if self._cluster and charge.rps is not None:
-            return await self._reserve_across_nodes(charge)
+            return Question(self._reserve_across_nodes, charge)
         if charge.user in self._refusals:
-            known = self._refusals.find(charge)
-            if known is not None and self._tracking.is_quiet():
-                return known
+            repeated = self._refusals.find(charge)
+            if repeated is not None and self._tracking.is_quiet():
+                return known(repeated)
         number, changes = next(self._numbers), self._tracking.changes
-        asking = self._leases.ask(charge.user)
         try:
-            reply = await self._ask(charge, number)
+            reply = self._ask(charge, number)
+        except NotSentError as error:
+            return failed(error)
+        if self._leases.ask(charge.user):
+            reply.add_done_callback(lambda _: self._leases.answered(charge.user))
+        return Question(self._reserved, charge, reply, number, changes)
+
+    async def _reserved(self, charge: Charge, reply_of: asyncio.Future[Reply], number: int, changes: int) -> Verdict:
+        try:
+            reply = await reply_of
         except NotSentError:
             raise
         except LimiterUnavailableError as error:
             raise LostAnswerError(number, str(error)) from error
-        finally:
-            if asking:
-                self._leases.answered(charge.user)
         verdict = self._verdict(charge, reply)
         if isinstance(verdict, Refused):
             if self._tracking.up and self._tracking.changes == changes:
@@ -163,14 +169,20 @@ class RedisLimiter:
             self._leases.took(charge.user)
         return verdict
 
-    async def check(self, charge: Charge) -> Verdict:
+    def check(self, charge: Charge) -> Awaitable[Verdict]:
         """See `Limiter.check`."""
         if not charge.user:
-            return (await self._second(charge, takes=False))[0]
+            return self._ask_model(charge, takes=False)
         if self._cluster and charge.rps is not None:
-            verdict = await self.check(charge._replace(rps=None))
-            return _longer(verdict, (await self._second(charge, takes=False))[0])
-        return self._verdict(charge, await self._ask(charge, None), taken=False)
+            return Question(self._check_across_nodes, charge)
+        try:
+            reply = self._ask(charge, None)
+        except NotSentError as error:
+            return failed(error)
+        return Question(self._checked, charge, reply)
+
+    async def _checked(self, charge: Charge, reply: asyncio.Future[Reply]) -> Verdict:
+        return self._verdict(charge, await reply, taken=False)
 
     async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         """See `Limiter.settle`."""
@@ -247,7 +259,7 @@ class RedisLimiter:
 
     async def _reserve_across_nodes(self, charge: Charge) -> Verdict:
         of_user = charge._replace(rps=None)
-        second, slot = await self._second(charge, takes=True)
+        second, slot = await self._model_verdict(charge, self._call_model(charge, takes=True))
         if isinstance(second, Refused):
             return _longer(await self.check(of_user), second)
         verdict: Verdict | None = None
@@ -259,12 +271,33 @@ class RedisLimiter:
                     await self._calls.call(_SETTLE, (model_key(charge.model),), (slot, 0, 0, 1))
         return verdict
 
-    async def _second(self, charge: Charge, *, takes: bool) -> tuple[Admitted | Refused, int]:
-        """Only the model's limit, and the slot that was charged."""
+    async def _check_across_nodes(self, charge: Charge) -> Verdict:
+        verdict = await self.check(charge._replace(rps=None))
+        second, _ = await self._model_verdict(charge, self._call_model(charge, takes=False))
+        return _longer(verdict, second)
+
+    def _ask_model(self, charge: Charge, *, takes: bool) -> Awaitable[Verdict]:
+        """Ask about the model's requests per second alone, for a charge of no user."""
         if charge.rps is None:
-            return uncounted(charge), UNCOUNTED_SLOT
-        arguments = (self._time(), charge.rps, 1 if takes else 0)
-        status, *obstacle = await self._calls.call(_MODEL_RPS, (model_key(charge.model),), arguments)
+            return known(uncounted(charge))
+        try:
+            reply = self._call_model(charge, takes=takes)
+        except NotSentError as error:
+            return failed(error)
+        return Question(self._asked_model, charge, reply)
+
+    async def _asked_model(self, charge: Charge, reply: asyncio.Future[Reply]) -> Verdict:
+        verdict, _ = await self._model_verdict(charge, reply)
+        return verdict
+
+    def _call_model(self, charge: Charge, *, takes: bool) -> asyncio.Future[Reply]:
+        """Precondition: the charge has a limit of requests per second."""
+        arguments: list[Argument] = [self._time(), charge.rps or 0, 1 if takes else 0]
+        return self._calls.call(_MODEL_RPS, (model_key(charge.model),), arguments)
+
+    async def _model_verdict(self, charge: Charge, reply: asyncio.Future[Reply]) -> tuple[Admitted | Refused, int]:
+        """The verdict on the model's requests per second, and the slot that was charged."""
+        status, *obstacle = await reply
         if status == _REFUSED:
             return refused(_obstacles(obstacle), (UNLIMITED, UNLIMITED), None, None), UNCOUNTED_SLOT
         return uncounted(charge), obstacle[0]
@@ -272,10 +305,9 @@ class RedisLimiter:
     def _tell(self, user: str, held: int | None, change: int) -> None:
         arguments: list[Argument] = [self._time(), self._replica, "" if held is None else held, change]
         with contextlib.suppress(NotSentError):
-            told = self._calls.call(_LEASE, (f"{window_key(user)}:leases",), arguments)
-            told.add_done_callback(_forget)
+            self._calls.call(_LEASE, (f"{window_key(user)}:leases",), arguments)
 
-    def _ask(self, charge: Charge, number: int | None) -> Awaitable[Reply]:
+    def _ask(self, charge: Charge, number: int | None) -> asyncio.Future[Reply]:
         """Reserve; without a number only look."""
         user, tokens, model, rps = charge
         window = window_key(user)
@@ -342,9 +374,3 @@ def _obstacles(found: Sequence[int]) -> list[Obstacle]:
         Obstacle(_KINDS[kind], limit, wait_us / 1e6 if wait_us >= 0 else None)
         for kind, limit, wait_us in zip(found[::3], found[1::3], found[2::3], strict=True)
     ]
-
-
-def _forget(told: asyncio.Future[Reply]) -> None:
-    """Nobody waits for it: take note of an error, so that it is not reported as forgotten."""
-    if not told.cancelled():
-        told.exception()

@@ -30,7 +30,7 @@ class Admission:
         """Return why the request is refused, empty when it is not, and what is reserved for it."""
         self._now_s = now_s
         charge = Charge(request.user or EVERYBODY, request.input_length + self.output_tokens)
-        verdict = _result(self._limiter.reserve(charge))
+        verdict = self._limiter.decide(charge, takes=True)
         if isinstance(verdict, Refused):
             return verdict.kind.value, None
         return "", verdict.reservation if isinstance(verdict, Admitted) else None

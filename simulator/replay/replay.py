@@ -3,7 +3,7 @@
 Lives here: the order of events.  Not here: routing (whatever is given as the router; the gateway's fleet is one), the
 engines (core), who may send (admission), what it all comes to (summary).
 
-Time jumps from event to event: an arrival, the end of a pass on a pod, an outage, the router's alarm.  At the same
+Time jumps from event to event: an arrival, the end of a pass on a pod, an outage, the router's timer.  At the same
 instant arrivals come first, so a pod's next pass has them.  The router sees what a gateway sees: its own counts, ends,
 health, and what engines say of themselves when it is their turn (scraping).  `slo` is what requests are promised.
 """
@@ -30,9 +30,8 @@ MODEL = "model"
 """The one model that all requests of a trace ask for."""
 
 NO_STEP = Step(0.0)
-ALARM = Step(0.0)
-ALARM_S = 0.001
-"""No alarm comes sooner."""
+SOONEST_S = 0.001
+"""The shortest time that a timer is set for, in seconds."""
 
 
 class Routed(Protocol):
@@ -48,16 +47,12 @@ Ticket = TypeVar("Ticket", bound=Routed)
 
 
 class Router(Protocol[Ticket]):
-    """The seam to the gateway: `gateway.simulate.Gateway`."""
+    """The seam to the gateway: `forebay.simulation.comparison.Gateway`."""
 
     def enter(
         self, request: RouteRequest, strategy: str, now_s: float, tell: Callable[[Ticket | NoCandidateError], None]
     ) -> None:
         """Choose a pod and count the request there, or let it wait for one; `tell` hears of it, at once or later."""
-        ...
-
-    def advance(self, now_s: float) -> None:
-        """A time has come that it asked for: see `Replay.alarm`."""
         ...
 
     def release(self, ticket: Ticket, now_s: float) -> bool:
@@ -71,6 +66,28 @@ class Router(Protocol[Ticket]):
     def set_health(self, pod_id: PodId, healthy: bool) -> bool:
         """What health checks found."""
         ...
+
+
+class VirtualTime:
+    """The time of a replay, and the one timer that its router may set; made before both."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.timer_s = inf  # the earliest time that was asked for
+        self._callback: Callable[[float], None] | None = None
+
+    def set(self, at_s: float, callback: Callable[[float], None]) -> None:
+        """Have `callback` called with the time at `at_s`; of several times the earliest counts."""
+        at_s = max(at_s, self.now_s + SOONEST_S)
+        if at_s < self.timer_s:
+            self.timer_s, self._callback = at_s, callback
+
+    def fire(self) -> None:
+        """Call back: the timer's time has come."""
+        callback, self.now_s = self._callback, self.timer_s
+        self.timer_s, self._callback = inf, None
+        if callback is not None:
+            callback(self.now_s)
 
 
 @dataclass(slots=True)
@@ -110,6 +127,7 @@ class Replay(Generic[Ticket]):
         trace: Iterable[TraceRequest],
         engines: Mapping[PodId, Engine],
         router: Router[Ticket],
+        time: VirtualTime,
         strategy: str,
         admission: Admission,
         speedup: float = 1.0,
@@ -134,8 +152,7 @@ class Replay(Generic[Ticket]):
         self._down: set[PodId] = set()
         self._open: dict[Answer, tuple[Call, Ticket]] = {}
         self._slo = slo
-        self._now_s = 0.0
-        self._alarm_s = inf  # the earliest that was asked for
+        self._time = time
         self.calls: list[Call] = []  # in the order of arrival
 
     def run(self, progress: Callable[[int], None] = lambda _: None) -> Sequence[Call]:
@@ -143,38 +160,32 @@ class Replay(Generic[Ticket]):
         for serial, request in enumerate(self._trace):
             arrived_s = request.timestamp / 1000 / self._speedup
             self._advance(arrived_s)
-            self._now_s = arrived_s
+            self._time.now_s = arrived_s
             self._arrive(serial, request, arrived_s)
             progress(1)
         self._advance(inf)
         return self.calls
 
-    def alarm(self, at_s: float) -> None:
-        """Have the router's `advance` called then; of several times the earliest counts."""
-        at_s = max(at_s, self._now_s + ALARM_S)
-        if at_s < self._alarm_s:
-            self._alarm_s = at_s
-            heapq.heappush(self._events, (at_s, next(self._order), "", ALARM))
-
-    def _ring(self, now_s: float) -> None:
-        if now_s == self._alarm_s:  # else it was put forward
-            self._alarm_s = inf
-            self._router.advance(now_s)
-
     def _advance(self, before_s: float) -> None:
         """Let all happen that happens before then, and what follows from it."""
-        while self._events and self._events[0][0] < before_s:
+        while (next_s := self._next_s()) < before_s:
+            if self._time.timer_s == next_s:
+                self._scraping.advance(next_s, self._under_way)
+                self._time.fire()
+                continue
             now_s, _, pod, event = heapq.heappop(self._events)
-            self._now_s = now_s
+            self._time.now_s = now_s
             self._scraping.advance(now_s, self._under_way)
             if isinstance(event, Outage):
                 self._strike(event, now_s)
-            elif event is ALARM:
-                self._ring(now_s)
             elif self._under_way.get(pod) is event:  # else the engine crashed meanwhile
                 for answer in event.ended:
                     self._close(answer, now_s)
                 self._begin_pass(pod, now_s)
+
+    def _next_s(self) -> float:
+        """Return when something happens next; infinity when nothing will."""
+        return min(self._events[0][0] if self._events else inf, self._time.timer_s)
 
     def _strike(self, outage: Outage, now_s: float) -> None:
         pod, engine = outage.pod, self._engines[outage.pod]
@@ -238,7 +249,7 @@ class Replay(Generic[Ticket]):
         self._router.enter(asked, self._strategy, now_s, partial(self._routed, call))
 
     def _routed(self, call: Call, outcome: Ticket | NoCandidateError) -> None:
-        now_s = call.dispatched_s = self._now_s
+        now_s = call.dispatched_s = self._time.now_s
         if isinstance(outcome, NoCandidateError):
             self._refuse(call, outcome.why.value)
             return

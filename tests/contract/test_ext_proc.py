@@ -8,9 +8,9 @@ import httpx
 import orjson
 import pytest
 
-from proto import access_log_service_pb2 as als
-from proto import ext_proc_pb2 as pb
-from proto import health_pb2 as health
+from gateway.pb import access_log_service_pb2 as als
+from gateway.pb import ext_proc_pb2 as pb
+from gateway.pb import health_pb2 as health
 from tests.support.access_log import put
 from tests.support.player import BUFFERED, CHAT, FULL_DUPLEX, Player, metadata_of, mutation_of, set_headers
 from tests.support.redis import redis_server
@@ -34,7 +34,7 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module", params=["http2", "pyvoy", "grpc"])
+@pytest.fixture(scope="module", params=["http2", "grpc"])
 def worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
     directory = tmp_path_factory.mktemp(request.param)
     with (

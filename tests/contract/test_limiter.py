@@ -1,6 +1,7 @@
 """What every Limiter must do, run on each."""
 
 import asyncio
+import gc
 import math
 
 import pytest
@@ -16,6 +17,25 @@ from ratelimit.limits import (
     User,
 )
 from tests.support.limiters import admit, count_admitted, refuse, used
+
+
+async def test_a_question_leaves_when_it_is_asked_and_not_when_it_is_awaited(world, limiter):
+    world.put(User("u", rpm=1))
+    question = limiter.reserve(Charge("u", 5))
+
+    assert (User("u", 1), 1, 5) == await used(limiter, "u")
+    assert isinstance(await limiter.check(Charge("u", 5)), Refused)
+    assert isinstance(await question, Admitted)
+
+
+async def test_a_question_that_is_never_awaited_leaves_only_its_reservation_behind(world, limiter):
+    world.put(User("u", rpm=9, concurrency=9))
+    await admit(limiter, "u")
+    limiter.reserve(Charge("u", 5))
+    limiter.check(Charge("u", 7))
+    gc.collect()
+
+    assert 5 == (await used(limiter, "u"))[2]
 
 
 async def test_a_charge_is_admitted_with_quotas_that_include_it(world, limiter):

@@ -5,7 +5,7 @@ Whatever happens, never more than N are admitted in any window, and never more t
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ratelimit.limits import WINDOW_S, Admitted, Charge, Quota, Rates, Reservation, Usage, User
+from ratelimit.limits import WINDOW_S, Admitted, Charge, Quota, Rates, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from ratelimit.redis.leases import LEASE_S
 from ratelimit.redis.limiter import RedisLimiter, window_key
@@ -107,11 +107,17 @@ class Agreement(RuleBasedStateMachine):
             self.reserve_one(charge, self.replicas[which])
 
     def reserve_one(self, charge: Charge, replica: RedisLimiter) -> None:
-        assert self.runner.run(self.memory.check(charge)) == self.runner.run(replica.check(charge))
-        expected = self.runner.run(self.memory.reserve(charge))
-        assert expected == self.runner.run(replica.reserve(charge))
+        assert self.answer(self.memory.check, charge) == self.answer(replica.check, charge)
+        expected = self.answer(self.memory.reserve, charge)
+        assert expected == self.answer(replica.reserve, charge)
         if isinstance(expected, Admitted):
             self.note(charge, expected.reservation, replica)
+
+    def answer(self, ask: Callable[[Charge], Awaitable[Verdict]], charge: Charge) -> Verdict:
+        async def asked() -> Verdict:
+            return await ask(charge)
+
+        return self.runner.run(asked())
 
     def note(self, charge: Charge, reservation: Reservation, replica: RedisLimiter) -> None:
         """Remember an admission and hold it against every limit."""

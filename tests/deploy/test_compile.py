@@ -51,7 +51,7 @@ RULES = (catching_several_types, assigning_what_was_read, cached_properties)
 
 def test_the_request_path_is_compiled():
     for module in (
-        "gateway/admission/pipeline.py",
+        "gateway/admission/admit.py",
         "gateway/serving/http2/connection.py",
         "routing/strategies/forebay.py",
     ):

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from proto import health_pb2 as health
+from gateway.pb import health_pb2 as health
 from tests.support.outage import IN_FLIGHT, RESERVED, ask, labels, request, running_up
 from tests.support.polling import until
 from tests.support.programs import alive
 from tests.support.service import running_service
 
 pytestmark = pytest.mark.e2e
-TRANSPORTS = pytest.mark.parametrize("transport", ["http2", "pyvoy", "grpc"])
+TRANSPORTS = pytest.mark.parametrize("transport", ["http2", "grpc"])
 
 
 @TRANSPORTS

@@ -15,7 +15,7 @@ ODD = (
 GATEWAYS_OWN = ("x-forebay-decision", "X-Forebay-Anything", "target-pod", "target-pod-ip",
                 "x-gateway-destination-endpoint", "x-envoy-max-retries", "x-envoy-upstream-rq-timeout-ms")  # fmt: skip
 
-where_bodies_differ = on("http2-metadata", "http2-full_duplex", "pyvoy-ext_proc")
+where_bodies_differ = on("http2-metadata", "http2-full_duplex", "http2-ext_proc")
 
 
 def sent(stack: Stack, user: str, body: bytes, *headers: bytes, path: str = "/v1/chat/completions") -> int:
@@ -94,7 +94,7 @@ def test_a_stream_that_asks_for_usage_itself_is_not_touched(stack: Stack, own: O
         ("/v1/images/generations", {"prompt": "a lake"}),
     ],
 )
-@on("http2-metadata", "pyvoy-ext_proc")
+@on("http2-metadata", "http2-ext_proc")
 def test_every_operation_is_forwarded_and_charged_by_what_the_engine_says(
     stack: Stack, own: OwnEngine, path: str, fields: dict[str, object]
 ):
@@ -163,7 +163,7 @@ def test_what_an_engine_answers_is_not_wrapped(stack: Stack, own: OwnEngine, sta
     stack.uses(user, 1, 12 if status < 400 else 0)
 
 
-@on("http2-metadata", "pyvoy-ext_proc", "grpc-metadata")
+@on("http2-metadata", "http2-ext_proc", "grpc-metadata")
 def test_an_answer_of_six_megabytes_passes_and_its_usage_is_found(stack: Stack, own: OwnEngine):
     user = stack.user()
     vectors = [{"object": "embedding", "index": n, "embedding": [0.123456789] * 4096} for n in range(123)]

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from gateway.local.process import allow_many_files
+from forebay.local.process import allow_many_files
 from tests.support.many import Costs, Stream, open_stream
 from tests.support.outage import IN_FLIGHT, RESERVED, Stack, ask, request, running_up
 from tests.support.polling import until
@@ -26,7 +26,7 @@ HELD_S = SECONDS + 2 * STREAMS / OPENED_PER_S  # each lasts until long after the
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120 + 3 * HELD_S)]
 
 
-@pytest.mark.parametrize("transport", ["http2", "pyvoy", "grpc"])
+@pytest.mark.parametrize("transport", ["http2", "grpc"])
 async def test_half_of_many_streams_are_cut_and_the_others_are_complete(tmp_path: Path, transport: str):
     allow_many_files()
     async with running_up(tmp_path / "up", config=f"transport: {transport}") as stack:

@@ -19,7 +19,7 @@ NAMES = {
 TALLIES = ("input", "output", "reserved", "refunded")
 
 
-@on("http2-metadata", "pyvoy-ext_proc")
+@on("http2-metadata", "http2-ext_proc")
 def test_traffic_moves_each_metric_by_what_it_was(stack: Stack):
     user = stack.user(rpm=3)
     for _ in range(8):  # of which the length of a prompt in tokens is learned

@@ -42,7 +42,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize(
     ("transport", "workers", "killed"),
-    [("http2", 2, ("envoy", "redis", "gateway-1", "engine-1", "gateway-2")), ("pyvoy", 1, ("envoy", "gateway-1"))],
+    [("http2", 2, ("envoy", "redis", "gateway-1", "engine-1", "gateway-2")), ("grpc", 1, ("envoy", "gateway-1"))],
 )
 async def test_each_part_that_is_killed_under_load_comes_back_and_nothing_stays_counted(
     tmp_path: Path, transport: str, workers: int, killed: Sequence[str]
@@ -197,6 +197,6 @@ def _refuses(stack: Stack, wire: bytes) -> Callable[[], Awaitable[bool]]:
 async def test_envoy_survives_an_answer_that_no_other_request_accompanied(tmp_path: Path):
     """Its gRPC client for us is dropped when idle, then lives only in the exchanges that run."""
     idle = {"max_cached_entry_idle_duration": "5s"}  # the least it allows; 50 s by default
-    async with running_service(tmp_path, "pyvoy", 1, grpc_async_client_manager_config=idle) as service:
+    async with running_service(tmp_path, "http2", 1, grpc_async_client_manager_config=idle) as service:
         assert "200" == (await (await service.stream(seconds=7))).label
         assert "200" == (await ask(service.port, SHORT)).label

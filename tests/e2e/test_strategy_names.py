@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.cli import main
+from forebay.cli.main import main
 from routing.table import STRATEGIES
 from tests.support.stage import PICKS, Cast, always, words
 

@@ -11,7 +11,7 @@ from tests.support.own_engine import OwnEngine, Reply
 from tests.support.recordings import recorded_body
 from tests.support.stack import PROMPT, Stack, on
 
-pytestmark = on("http2-metadata", "pyvoy-ext_proc", "http2-full_duplex")
+pytestmark = on("http2-metadata", "http2-ext_proc", "http2-full_duplex")
 
 STREAM = recorded_body("chat_stream_usage.http")
 """Four events with text, and one with the usage: 6 tokens of prompt, 4 of output."""

@@ -9,7 +9,7 @@ from tests.support.stack import Stack, running_stack
 from tests.support.waiting import until
 
 
-@pytest.fixture(scope="module", params=["http2", "pyvoy"])
+@pytest.fixture(scope="module", params=["http2", "grpc"])
 def two_workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running_stack(
         tmp_path_factory.mktemp("two-workers"), workers=2, config=f"transport: {request.param}"

@@ -1,5 +1,3 @@
-import asyncio
-
 from ratelimit.limits import Admitted, Charge, Refused, User
 from ratelimit.memory import MemoryLimiter
 
@@ -19,7 +17,7 @@ def a_limiter(clock: Clock, rpm: int | None = None) -> MemoryLimiter:
 
 
 def reserve(limiter: MemoryLimiter, user: str) -> object:
-    return asyncio.run(limiter.reserve(Charge(user, 1)))
+    return limiter.decide(Charge(user, 1), takes=True)
 
 
 def test_users_whose_window_is_empty_are_forgotten():

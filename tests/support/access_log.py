@@ -2,7 +2,7 @@
 
 from google.protobuf.struct_pb2 import Struct
 
-from proto import access_log_pb2 as data
+from gateway.pb import access_log_pb2 as data
 
 
 def put(entry: data.HTTPAccessLogEntry, namespace: str, **values: object) -> None:

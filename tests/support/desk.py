@@ -1,9 +1,9 @@
-"""Late binding over a fleet of pods of known speed, with an alarm that goes off when a test says so."""
+"""An admission queue over a fleet of pods of known speed, with a timer that fires when a test says so."""
 
 from collections.abc import Callable
 from typing import Any
 
-from gateway.admission.queue import AdmissionQueue, Outcome, Waiting
+from gateway.admission.queue import AdmissionQueue, Outcome, QueuedRequest
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet, Ticket
 from routing.overload import LATE_S
@@ -16,25 +16,26 @@ PREFILL_S = 0.11
 
 
 class Desk:
-    """One pod of known speed, or more; `heard` has what each request was told, `clock` the alarm."""
+    """One pod of known speed, or more; `heard` has the outcome of each request."""
 
     def __init__(self, pods: int = 1, **settings: Any) -> None:
         self.settings = RoutingSettings(**{"slo_ttft_s": SLO.ttft_s, "strategy": "least-request", **settings})
         self.fleet: Fleet = a_fleet(*(an_endpoint(f"p{number}") for number in range(pods)), settings=self.settings)
         for pod in self.fleet.pods():
             pod.speed.fixed_s, pod.speed.token_s, pod.speed.known = 0.01, 1e-4, True
-        self.late = AdmissionQueue(self.fleet, self.settings)
-        self.late.alarm = self._ring_at
+        self.queue = AdmissionQueue(self.fleet, self.settings, self)
         self.heard: dict[str, Outcome] = {}
-        self.alarm_s: float | None = None
+        self.timer_s: float | None = None
 
-    def _ring_at(self, at_s: float) -> None:
-        self.alarm_s = at_s if self.alarm_s is None else min(at_s, self.alarm_s)
+    def set(self, at_s: float, callback: Callable[[float], None]) -> None:
+        """Be the queue's timer."""
+        assert callback == self.queue.advance
+        self.timer_s = at_s if self.timer_s is None else min(at_s, self.timer_s)
 
-    def enter(self, name: str, user: str = "u", now_s: float = 0.0, **fields: Any) -> Waiting:
+    def enter(self, name: str, user: str = "u", now_s: float = 0.0, **fields: Any) -> QueuedRequest:
         request = REQUEST._replace(user=user, **fields)
-        waiting = Waiting(request, SLO, "least-request", self._hears(name))
-        self.late.enter(waiting, now_s)
+        waiting = QueuedRequest(request, SLO, "least-request", self._hears(name))
+        self.queue.enter(waiting, now_s)
         return waiting
 
     def _hears(self, name: str) -> Callable[[Outcome], None]:
@@ -49,13 +50,13 @@ class Desk:
         for pod in self.fleet.pods():
             pod.prefill_done_at_s = LATE_S + seconds
 
-    def ring(self) -> float:
-        """Let the alarm go off until somebody waits no more; return when that is."""
-        waiting, at_s = self.late.waiting(), 0.0
-        while self.late.waiting() == waiting:
-            assert self.alarm_s is not None
-            at_s, self.alarm_s = self.alarm_s, None
-            self.late.advance(at_s)
+    def fire(self) -> float:
+        """Let the timer fire until fewer requests wait; return when that is."""
+        waiting, at_s = self.queue.waiting(), 0.0
+        while self.queue.waiting() == waiting:
+            assert self.timer_s is not None
+            at_s, self.timer_s = self.timer_s, None
+            self.queue.advance(at_s)
         return at_s
 
     def ticket(self, name: str) -> Ticket:

@@ -93,7 +93,7 @@ def running_engine(folder: Path, vllm: Path | None, core: int = 0) -> Iterator[E
 
 def _simulated_argv(port: int, kv_events: str) -> Sequence[str]:
     options = {"model": MODEL, "port": port, "max-running": BATCH, "tokens-per-s": 70, "kv-events": kv_events}
-    return [sys.executable, "-m", "gateway", "engine", *(f"--{name}={value}" for name, value in options.items())]
+    return [sys.executable, "-m", "forebay", "engine", *(f"--{name}={value}" for name, value in options.items())]
 
 
 def _vllm_argv(vllm: Path, port: int, kv_events: str) -> Sequence[str]:

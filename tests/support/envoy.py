@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import orjson
 
+from forebay.local.envoy import READY_PATH, envoy_argv
+from forebay.local.probes import answers_ok
 from gateway.config.settings import EndpointSettings, EnvoySettings, ListenSettings, ModelSettings, Settings
 from gateway.discovery.models import describe
 from gateway.envoy.config import render
-from gateway.envoy.process import READY_PATH, envoy_argv
-from gateway.local.probes import answers_ok
 from tests.support.ports import free_address
 from tests.support.processor import Processor, running
 

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from forebay.simulation.comparison import Gateway
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet, Ticket
-from gateway.simulate import Gateway
 from ratelimit.limits import User
 from simulator.core.engine import Engine
 from simulator.replay import yardsticks
 from simulator.replay.admission import Admission
-from simulator.replay.replay import MODEL, Call, Replay
+from simulator.replay.replay import MODEL, Call, Replay, VirtualTime
 from simulator.replay.traces import TraceRequest
 from tests.support.model_engine import an_engine
 from tests.support.pods import a_description, an_endpoint
@@ -47,11 +47,12 @@ def a_replay(
 ) -> Replay[Ticket]:
     """Two small engines unless others are given."""
     engines = engines or {f"pod-{index}": an_engine() for index in range(2)}
-    router = Gateway(options.pop("router", None) or sim_fleet(len(engines), strategy), RoutingSettings())
+    time = VirtualTime()
+    router = Gateway(options.pop("router", None) or sim_fleet(len(engines), strategy), RoutingSettings(), time)
     admission = Admission(users or {}, output_tokens=10)
-    replay = Replay(trace=trace, engines=engines, router=router, strategy=strategy, admission=admission, **options)
-    router.late.alarm = replay.alarm
-    return replay
+    return Replay(
+        trace=trace, engines=engines, router=router, time=time, strategy=strategy, admission=admission, **options
+    )
 
 
 def replayed(*trace: TraceRequest, **options: Any) -> Sequence[Call]:

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from gateway.local.process import Part, Process
+from forebay.local.process import Part, Process
 
 
 async def never() -> bool:

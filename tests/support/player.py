@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import orjson
 
-from proto import ext_proc_pb2 as pb
+from gateway.pb import ext_proc_pb2 as pb
 
 METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 _END = None

@@ -12,7 +12,7 @@ import yaml
 from grpc import aio
 
 from gateway.config.settings import Settings
-from proto import health_pb2 as health
+from gateway.pb import health_pb2 as health
 from simulator.core.profile import DEFAULT_GPU, Profile
 from simulator.core.speed import steady
 from simulator.serving.serve import running_engine

@@ -1,14 +1,19 @@
-"""A pipeline with everything behind it in memory: a clock to turn, users to set, a fleet of three pods."""
+"""An admission with everything behind it in memory: a clock to turn, users to set, a fleet of three pods."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from gateway.accounting.ledger import Ledger
+from gateway.admission.admit import Admission, exchange_ids
 from gateway.admission.identity import Identity
-from gateway.admission.pipeline import Pipeline
+from gateway.admission.inquiries import Inquiries
+from gateway.admission.pending import LoopTimer
+from gateway.admission.plan import Planner
 from gateway.admission.queue import AdmissionQueue
+from gateway.admission.reply import Replies
 from gateway.config.settings import Settings
 from gateway.extproc.commands import Admit
 from gateway.extproc.events import Answered, Refused, Routed
@@ -16,8 +21,10 @@ from gateway.fleet.fleet import Fleet
 from gateway.observability.metrics import Metrics
 from gateway.openai.paths import Operation
 from gateway.openai.request import parse_request
+from gateway.serving.service import Service
 from ratelimit.limits import Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
+from ratelimit.questions import failed
 from routing.table import STRATEGIES
 from tests.support.pods import MODEL, a_fleet, an_endpoint
 
@@ -27,8 +34,8 @@ CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content":
 class AwayLimiter:
     """A limiter whose store never answers."""
 
-    async def reserve(self, charge: Charge) -> Verdict:
-        raise LimiterUnavailableError(charge.user)
+    def reserve(self, charge: Charge) -> Awaitable[Verdict]:
+        return failed(LimiterUnavailableError(charge.user))
 
     async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
         raise LimiterUnavailableError(reservation.user)
@@ -36,8 +43,8 @@ class AwayLimiter:
     def release(self, reservation: Reservation) -> None:
         """It has no place to give back."""
 
-    async def check(self, charge: Charge) -> Verdict:
-        raise LimiterUnavailableError(charge.user)
+    def check(self, charge: Charge) -> Awaitable[Verdict]:
+        return failed(LimiterUnavailableError(charge.user))
 
     async def usage(self, user: str) -> Usage | None:
         raise LimiterUnavailableError(user)
@@ -51,7 +58,6 @@ class Shop:
     now_s: float = 1000.0
     users: dict[str, User] = field(default_factory=dict)
     limiter: Limiter | None = None
-    first_id: int = 1
     keys: dict[str, str] = field(default_factory=dict)  # key -> user
     away: bool = False
 
@@ -63,19 +69,23 @@ class Shop:
         self.metrics.know_models(self.fleet.models())
         if self.limiter is None:  # an empty one is false
             self.limiter = MemoryLimiter(self.users.get, self.clock)
-        self.ledger = Ledger(self.fleet, self.limiter, self.metrics, self.settings.limits.settle_grace_s, self.clock)
-        self.late = AdmissionQueue(self.fleet, self.settings.routing)
-        self.pipeline = Pipeline(
-            settings=self.settings,
-            identity=Identity(self.settings, self),
+        self.queue = AdmissionQueue(self.fleet, self.settings.routing, LoopTimer(self.clock))
+        self.ledger = Ledger(self.queue, self.limiter, self.metrics, self.settings.limits.settle_grace_s, self.clock)
+        identity = Identity(self.settings, self)
+        self.planner = Planner(self.settings.limits, identity, self.fleet)
+        self.admission = Admission(
+            identity=identity,
+            planner=self.planner,
+            inquiries=Inquiries(identity, self.fleet, self.limiter),
+            replies=Replies(self.fleet, identity, hide_pod_address=self.settings.hide_pod_address),
             fleet=self.fleet,
-            late=self.late,
+            queue=self.queue,
             limiter=self.limiter,
             ledger=self.ledger,
             metrics=self.metrics,
-            worker="0",
             clock=self.clock,
-            first_id=self.first_id,
+            next_id=exchange_ids("0", 1),
+            shadow=self.settings.routing.shadow,
         )
 
     async def user_of(self, key: str) -> str | None:
@@ -90,15 +100,14 @@ class Shop:
     async def admit(
         self, body: dict[str, Any] | None = None, subset: Any = None, **headers: str
     ) -> Refused | Routed | Answered:
-        """The pipeline's answer; an admitted request's id is `self.last_id`."""
-        outcome = await self.pipeline.admit(self.command(body, subset, **headers))
-        if isinstance(outcome, Refused | Answered):
-            return outcome
-        routed, self.last_id = outcome
-        return routed
+        """Admission's answer; an admitted request's id is `self.last_id`."""
+        outcome = await self.admission.decide(self.command(body, subset, **headers))
+        if isinstance(outcome, Routed):
+            self.last_id = outcome.exchange_id
+        return outcome
 
     def command(self, body: dict[str, Any] | None = None, subset: Any = None, **headers: str) -> Admit:
-        """What an exchange asks the pipeline."""
+        """What an exchange asks."""
         request = parse_request(Operation.CHAT, "", orjson.dumps({**CHAT, **(body or {})}))
         return Admit(request, {name.replace("_", "-"): value for name, value in headers.items()}, subset)
 
@@ -118,3 +127,15 @@ def routed(outcome: Refused | Routed | Answered) -> Routed:
     """Nothing else."""
     assert isinstance(outcome, Routed), outcome
     return outcome
+
+
+def a_service(shop: Shop, *, ready: bool = True) -> Service:
+    """Return the gRPC services over the shop's admission."""
+    return Service(
+        shop.settings,
+        shop.admission,
+        shop.ledger,
+        ready=lambda: ready,
+        on_attempt_failed=lambda address: shop.fleet.failed_at(address, shop.now_s),
+        on_error=shop.metrics.error,
+    )

@@ -30,7 +30,7 @@ _FULL_DUPLEX = "response_mode: ext_proc\nenvoy: {body_mode: full_duplex_streamed
 COMBINATIONS = {
     "http2-metadata": "",
     "grpc-metadata": "transport: grpc\nenvoy: {body_mode: buffered}",
-    "pyvoy-ext_proc": "transport: pyvoy\nresponse_mode: ext_proc",
+    "http2-ext_proc": "response_mode: ext_proc",
     "http2-full_duplex": _FULL_DUPLEX,
 }
 """Name -> configuration: what every functional test runs on.  The first is the default."""
@@ -69,7 +69,7 @@ class Stack:
         self._workers = workers
         self.lines: list[str] = []
         self._names = (f"user-{number}" for number in itertools.count(1))
-        argv = ["-m", "gateway", "up", "--data", str(data), "--engines", str(engines), "--workers", str(workers)]
+        argv = ["-m", "forebay", "up", "--data", str(data), "--engines", str(engines), "--workers", str(workers)]
         if gpu:
             argv += ["--gpu", gpu]
         if config:

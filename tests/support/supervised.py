@@ -3,16 +3,16 @@
 import sys
 from pathlib import Path
 
+from forebay.local import service, up, workers
 from gateway.config.settings import Settings
-from gateway.local import service, up, workers
-from gateway.serving.launch import Launch
+from gateway.worker.launch import METRICS_VARIABLE, Launch
 from tests.support.ports import free_address
 
 
-def stand_in(settings: Settings, config_file: Path, index: int, run_dir: Path) -> Launch:
+def stand_in(settings: Settings, config_file: Path, index: int, metrics_dir: Path) -> Launch:
     address = settings.listen.workers[index] if settings.listen.workers else free_address()
     argv = (sys.executable, "-m", "tests.support.worker", settings.listen.http, address)
-    return Launch(argv, {}, address, f"http://{settings.listen.http}/drain")
+    return Launch(argv, {METRICS_VARIABLE: str(metrics_dir)}, address)
 
 
 if __name__ == "__main__":

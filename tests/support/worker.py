@@ -10,8 +10,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    if (await reader.readline()).startswith(b"POST /drain"):
-        click.echo("drained")
+    await reader.readline()
     writer.write(OK)
     writer.close()
 
@@ -23,6 +22,7 @@ async def main(addresses: list[str]) -> None:
         host, _, port = address.rpartition(":")
         await asyncio.start_server(answer, host, int(port), reuse_port=True)
     await stopping.wait()
+    click.echo("drained")
 
 
 if __name__ == "__main__":

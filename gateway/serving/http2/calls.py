@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Callable
 from typing import ClassVar
 
-from gateway.serving.eager import Begun, begin
 from gateway.serving.framing import MAX_MESSAGE_BYTES, Deframer, FramingError, frame
 from gateway.serving.http2.connection import Connection, Stream
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
@@ -85,7 +84,7 @@ class _Process(_Call):
         self._session = service.session()
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
-        self._deciding: Begun[list[bytes]] | None = None
+        self._deciding: asyncio.Task[list[bytes]] | None = None
         self._ended = False  # by the client, in order
 
     def end(self) -> None:
@@ -109,13 +108,10 @@ class _Process(_Call):
             return
         step = self._session.step(message)
         if not isinstance(step, list):
-            begun = begin(step)
-            if not begun.done:
-                self._deciding = begun
-                self._connection.deciding += 1
-                begun.then(self._decided)
-                return
-            step = begun.result()
+            self._deciding = asyncio.create_task(step, name="admission")
+            self._connection.deciding += 1
+            self._deciding.add_done_callback(self._decided)
+            return
         self._reply(*step)
         if self._session.ended:
             self._finish(OK)
@@ -126,12 +122,11 @@ class _Process(_Call):
         if self._waiting_bytes > MAX_MESSAGE_BYTES:
             raise ProtocolError(f"waiting = {self._waiting_bytes} bytes, must be at most {MAX_MESSAGE_BYTES}")
 
-    def _decided(self) -> None:
-        begun, self._deciding = self._deciding, None
-        assert begun is not None  # noqa: S101 - who calls this
+    def _decided(self, deciding: asyncio.Task[list[bytes]]) -> None:
+        self._deciding = None
         self._connection.deciding -= 1
         try:
-            self._reply(*begun.result())
+            self._reply(*deciding.result())
             self._go_on()
         except Exception as error:  # noqa: BLE001 - supervision point
             self._fail(error)

@@ -7,7 +7,7 @@ import pytest
 from gateway.accounting.access_log import decode
 from gateway.accounting.settlement import ObservedEnd
 from gateway.openai.usage import Usage
-from proto import access_log_service_pb2 as service
+from gateway.pb import access_log_service_pb2 as service
 from tests.support.access_log import put
 
 

@@ -21,8 +21,8 @@ def test_nobody_waits_while_a_pod_is_open() -> None:
         desk.enter(name)
 
     assert {desk.ticket(name).pod.endpoint.id for name in "abc"} == {"p1"}
-    assert desk.late.waiting() == {MODEL: 0}
-    assert desk.alarm_s is None
+    assert desk.queue.waiting() == {MODEL: 0}
+    assert desk.timer_s is None
 
 
 def test_who_waits_goes_when_a_pod_opens() -> None:
@@ -31,10 +31,10 @@ def test_who_waits_goes_when_a_pod_opens() -> None:
     desk.enter("a")
     assert desk.heard == {}
 
-    assert desk.ring() == pytest.approx(2.0)
+    assert desk.fire() == pytest.approx(2.0)
 
     assert desk.ticket("a").pod.in_flight == 1
-    assert desk.late.waiting() == {MODEL: 0}
+    assert desk.queue.waiting() == {MODEL: 0}
 
 
 def test_who_waits_goes_when_another_request_ends() -> None:
@@ -45,7 +45,7 @@ def test_who_waits_goes_when_another_request_ends() -> None:
     assert len(sent) == int(OWED_S / PREFILL_S) + 1 or len(sent) == int(OWED_S / PREFILL_S)
 
     for name in sent:
-        desk.fleet.release(desk.ticket(name), 0.5)
+        desk.queue.release(desk.ticket(name), 0.5)
 
     assert len(desk.heard) > len(sent)
 
@@ -58,7 +58,7 @@ def test_who_comes_later_does_not_overtake_the_users_who_wait() -> None:
     desk.enter("second", user="v")
 
     assert desk.heard == {}
-    desk.ring()
+    desk.fire()
     assert list(desk.heard) == ["first", "second"]
 
 
@@ -69,8 +69,8 @@ def test_users_take_turns() -> None:
         desk.enter(f"much{number}", user="much", prompt_tokens=100)
     for number in range(2):
         desk.enter(f"little{number}", user="little", prompt_tokens=100)
-    while desk.late.waiting()[MODEL]:
-        desk.ring()
+    while desk.queue.waiting()[MODEL]:
+        desk.fire()
 
     assert [name[:-1] for name in desk.heard] == ["much", "little", "much", "little", "much", "much"]
 
@@ -81,27 +81,27 @@ def test_what_an_answer_really_cost_counts_for_the_next_turn() -> None:
         desk.enter(user, user=user, prompt_tokens=100)
     for user, tokens in (("short", 10), ("long", 1000)):
         ticket = desk.ticket(user)
-        desk.fleet.release(ticket, 1.0)
+        desk.queue.release(ticket, 1.0)
         event = Finished(
             ticket.pod.endpoint.id, ticket.request, 1.0, failed=False, input_tokens=100, output_tokens=tokens
         )
-        desk.fleet.finish(ticket, event)
+        desk.queue.finish(ticket, event)
     desk.fill(seconds=2.0)
     desk.enter("second of long", user="long", now_s=1.0)
     desk.enter("second of short", user="short", now_s=1.0)
 
-    counters = {user: line["counter"] for user, line in desk.late.page()[MODEL]["users"].items()}  # type: ignore[attr-defined]  # a page is for JSON
+    counters = {user: line["counter"] for user, line in desk.queue.page()[MODEL]["users"].items()}  # type: ignore[attr-defined]  # a page is for JSON
     assert counters == {"long": 100 + 2 * 1000, "short": 2100}  # lifted to where the other stands
 
 
 def test_a_route_that_is_taken_back_costs_nothing() -> None:
     desk = Desk()
     desk.enter("a")
-    desk.fleet.withdraw(desk.ticket("a"), 0.0)
+    desk.queue.withdraw(desk.ticket("a"), 0.0)
     desk.fill(seconds=1.0)
     desk.enter("b")
 
-    assert desk.late.page() == {MODEL: {"waiting": 1, "users": {"u": {"waiting": 1, "counter": 0.0}}}}
+    assert desk.queue.page() == {MODEL: {"waiting": 1, "users": {"u": {"waiting": 1, "counter": 0.0}}}}
 
 
 def test_what_cannot_be_answered_in_time_is_refused_at_once_and_told_when_it_can() -> None:
@@ -131,10 +131,10 @@ def test_who_has_waited_in_vain_is_refused_before_it_is_too_late() -> None:
     desk.enter("a")
     desk.fill(seconds=100.0)  # against all predictions
 
-    assert desk.ring() == pytest.approx(MARGIN * SLO.ttft_s - LATE_S - PREFILL_S)
+    assert desk.fire() == pytest.approx(MARGIN * SLO.ttft_s - LATE_S - PREFILL_S)
 
     assert desk.refusal("a").why == NoCandidateReason.OVERLOADED
-    assert desk.late.waiting() == {MODEL: 0}
+    assert desk.queue.waiting() == {MODEL: 0}
 
 
 def test_nobody_waits_longer_than_envoy_does() -> None:
@@ -145,7 +145,7 @@ def test_nobody_waits_longer_than_envoy_does() -> None:
     desk.enter("b")
 
     assert desk.refusal("b").retry_after_s >= 1.0
-    assert desk.ring() == pytest.approx(1.0)
+    assert desk.fire() == pytest.approx(1.0)
     assert "a" in desk.heard
 
 
@@ -161,11 +161,11 @@ def test_who_leaves_is_not_sent() -> None:
     desk = Desk()
     desk.fill(seconds=1.0)
     gone, stays = desk.enter("gone"), desk.enter("stays")
-    desk.late.leave(gone)
-    desk.ring()
+    desk.queue.leave(gone)
+    desk.fire()
 
     assert list(desk.heard) == ["stays"]
-    assert not stays.waits
+    assert not stays.is_waiting
 
 
 def test_a_pod_that_joins_is_noticed_though_nothing_ends() -> None:
@@ -174,7 +174,7 @@ def test_a_pod_that_joins_is_noticed_though_nothing_ends() -> None:
     desk.enter("a")
     desk.fleet.replace(a_description(an_endpoint("p0"), an_endpoint("new")))
 
-    assert desk.ring() <= LOOK_S
+    assert desk.fire() <= LOOK_S
     assert desk.ticket("a").pod.endpoint.id == "new"
 
 
@@ -199,7 +199,7 @@ def test_who_wants_a_busy_pod_holds_up_nobody_who_takes_another() -> None:
 
     assert list(desk.heard) == ["any"]
     assert desk.ticket("any").pod.endpoint.id == "p1"
-    assert desk.late.waiting() == {MODEL: 2}
+    assert desk.queue.waiting() == {MODEL: 2}
 
 
 def test_who_wants_an_open_pod_does_not_overtake_those_who_take_any() -> None:
@@ -211,7 +211,7 @@ def test_who_wants_an_open_pod_does_not_overtake_those_who_take_any() -> None:
     desk.enter("picky", user="v", selector=parse_selector("pod=p0"))
     assert desk.heard == {}
 
-    desk.ring()
+    desk.fire()
     assert list(desk.heard) == ["any", "picky"]
 
 
@@ -220,7 +220,7 @@ def test_a_pod_that_vanishes_ends_the_wait_with_the_reason() -> None:
     desk.fill(seconds=1.0)
     desk.enter("a")
     desk.fleet.replace(a_description(models=[MODEL]))
-    desk.ring()
+    desk.fire()
 
     assert desk.refusal("a").why == NoCandidateReason.NOT_READY
     desk.enter("b")
@@ -230,9 +230,9 @@ def test_a_pod_that_vanishes_ends_the_wait_with_the_reason() -> None:
 def test_a_model_without_a_promise_is_not_counted() -> None:
     desk = Desk(slo_ttft_s=0.0)
     ticket = desk.fleet.route(REQUEST._replace(slo=None), "least-request", 0.0)
-    desk.fleet.withdraw(ticket, 0.0)
+    desk.queue.withdraw(ticket, 0.0)
 
-    assert desk.late.waiting() == {}
+    assert desk.queue.waiting() == {}
 
 
 def test_promises_are_each_models_own_and_an_adapter_has_its_models() -> None:

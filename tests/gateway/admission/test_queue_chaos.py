@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.admission.queue import AdmissionQueue, Waiting
+from gateway.admission.queue import AdmissionQueue, QueuedRequest
 from gateway.discovery.description import ModelPolicy
 from gateway.fleet.fleet import Ticket
 from routing.overload import AT_ONCE_S
@@ -21,7 +21,7 @@ FIRST = st.integers(0, 30)
 
 
 class Waits(RuleBasedStateMachine):
-    """The clock moves as the gateway's: the alarm goes off at the time that it was set to."""
+    """The clock moves as the gateway's: the timer fires at the time that it was set to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,9 +29,9 @@ class Waits(RuleBasedStateMachine):
         self.desk.fleet.replace(a_description(*PODS))
         for pod in self.desk.fleet.pods():
             pod.speed.fixed_s, pod.speed.token_s, pod.speed.known = 0.01, 1e-4, True
-        self.late: AdmissionQueue = self.desk.late
+        self.queue: AdmissionQueue = self.desk.queue
         self.now_s = 0.0
-        self.entered: dict[str, Waiting] = {}
+        self.entered: dict[str, QueuedRequest] = {}
         self.left: set[str] = set()
         self.ended: set[str] = set()
 
@@ -52,26 +52,26 @@ class Waits(RuleBasedStateMachine):
         waiting = self.waiting()
         if waiting:
             name = waiting[which % len(waiting)]
-            self.late.leave(self.entered[name])
+            self.queue.leave(self.entered[name])
             self.left.add(name)
 
     @rule(which=FIRST, failed=st.booleans(), tokens=st.integers(1, 100))
     def finish(self, which: int, failed: bool, tokens: int) -> None:
         name, ticket = self.running(which)
         if ticket is not None:
-            assert self.desk.fleet.release(ticket, self.now_s)
+            assert self.desk.queue.release(ticket, self.now_s)
             self.ended.add(name)
             event = Finished(
                 ticket.pod.endpoint.id, ticket.request, self.now_s, failed=failed, duration_s=0.5, input_tokens=tokens,
                 output_tokens=tokens,
             )  # fmt: skip
-            self.desk.fleet.finish(ticket, event)
+            self.desk.queue.finish(ticket, event)
 
     @rule(which=FIRST)
     def withdraw(self, which: int) -> None:
         name, ticket = self.running(which)
         if ticket is not None:
-            self.desk.fleet.withdraw(ticket, self.now_s)
+            self.desk.queue.withdraw(ticket, self.now_s)
             self.ended.add(name)
 
     @rule(pods=st.lists(st.sampled_from(PODS), unique_by=lambda pod: pod.id), promise=st.sampled_from([None, 0.0, 1.0]))
@@ -86,10 +86,10 @@ class Waits(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.0, 0.01, 0.3, 2.0, 15.0]))
     def wait(self, seconds: float) -> None:
         until_s = self.now_s + seconds
-        while self.desk.alarm_s is not None and self.desk.alarm_s <= until_s:
-            self.now_s = max(self.now_s + AT_ONCE_S, self.desk.alarm_s)
-            self.desk.alarm_s = None
-            self.late.advance(self.now_s)
+        while self.desk.timer_s is not None and self.desk.timer_s <= until_s:
+            self.now_s = max(self.now_s + AT_ONCE_S, self.desk.timer_s)
+            self.desk.timer_s = None
+            self.queue.advance(self.now_s)
         self.now_s = max(self.now_s, until_s)
 
     def waiting(self) -> list[str]:
@@ -103,13 +103,13 @@ class Waits(RuleBasedStateMachine):
     @invariant()
     def who_entered_waits_or_was_told_or_left(self) -> None:
         assert not self.left & self.desk.heard.keys()
-        assert len(self.waiting()) == sum(self.late.waiting().values())
+        assert len(self.waiting()) == sum(self.queue.waiting().values())
 
     @invariant()
     def somebody_looks_after_those_who_wait_before_their_time_is_over(self) -> None:
-        if lasts_s := [self.entered[name].last_s for name in self.waiting()]:
-            assert self.desk.alarm_s is not None
-            assert self.desk.alarm_s <= max(self.now_s + AT_ONCE_S, min(lasts_s))
+        if lasts_s := [self.entered[name].deadline_s for name in self.waiting()]:
+            assert self.desk.timer_s is not None
+            assert self.desk.timer_s <= max(self.now_s + AT_ONCE_S, min(lasts_s))
 
     @invariant()
     def in_flight_is_what_was_sent_and_has_not_ended(self) -> None:

@@ -61,6 +61,7 @@ def test_a_key_near_nothing_gets_the_list_of_known_ones(tmp_path):
     [
         ("redis: {timeout_s: -1}", "redis.timeout_s = -1, must be greater than 0"),
         ("redis: {when_away: maybe}", "redis.when_away = maybe, must be 'shadow', 'deny' or 'allow'"),
+        ("transport: pyvoy", "transport = pyvoy, must be 'http2' or 'grpc'"),
         ("redis: 5", "redis = 5, must be a mapping"),
         ("models: {a: b}", "models = {a: b}, must be a list"),
         ("anonymous: 5", "anonymous = 5, must be text, in quotes if it looks like something else"),

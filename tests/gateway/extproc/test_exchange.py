@@ -45,6 +45,7 @@ BODY = orjson.dumps(CHAT)
 STREAM = orjson.dumps({**CHAT, "stream": True})
 POST = {":method": "POST", ":path": "/v1/chat/completions", "content-type": "application/json", "x-request-id": "r1"}
 ROUTED = Routed(
+    "0-1",
     {"x-gateway-destination-endpoint": "10.0.0.1:8000,10.0.0.2:8000"},
     {"target-pod": "a", "x-forebay-decision": "why"},
     {"envoy.lb": {"x-gateway-destination-endpoint": "10.0.0.1:8000,10.0.0.2:8000"}},

@@ -5,7 +5,9 @@ import pytest
 from gateway.extproc.events import ResponseHeaders, Routed
 from gateway.extproc.response import ResponseReader, untrusted
 
-ROUTED = Routed({}, {"target-pod": "a", "target-pod-ip": "10.0.0.1:80"}, {}, {"10.0.0.1:80": "a", "10.0.0.2:80": "b"})
+ROUTED = Routed(
+    "0-1", {}, {"target-pod": "a", "target-pod-ip": "10.0.0.1:80"}, {}, {"10.0.0.1:80": "a", "10.0.0.2:80": "b"}
+)
 
 
 def a_reader(served: str | None = None, *, hide_usage: bool = False, **headers: str) -> ResponseReader:

@@ -24,7 +24,7 @@ from gateway.extproc.events import (
     ResponseHeaders,
     ResponseTrailers,
 )
-from proto import ext_proc_pb2 as pb
+from gateway.pb import ext_proc_pb2 as pb
 
 
 def headers_of(pairs: list[tuple[str, bytes]]) -> pb.ProcessingRequest:

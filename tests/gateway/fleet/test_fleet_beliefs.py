@@ -74,7 +74,7 @@ def test_a_pod_that_failed_is_set_aside_and_comes_back_one_request_at_a_time() -
     assert failed not in picks(10.5)
     assert picks(12.0).count(failed) == 1
     assert failed not in picks(12.0)
-    served(fleet, Ticket(REQUEST, ticket.decision, ticket.pod, ticket.work), now_s=12.5)
+    served(fleet, Ticket(REQUEST, ticket.decision, ticket.pod, ticket.work, shadow="", waited_s=0.0), now_s=12.5)
     assert picks(12.5).count(failed) == 3
 
 

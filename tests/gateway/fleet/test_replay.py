@@ -6,7 +6,7 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli import main
+from forebay.cli.main import main
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.decisions import state
 from gateway.fleet.fleet import Fleet

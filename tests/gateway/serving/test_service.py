@@ -2,17 +2,12 @@
 
 import pytest
 
-from gateway.serving.service import Service
+from gateway.pb import access_log_service_pb2 as als
+from gateway.pb import health_pb2 as health
 from gateway.serving.session import ProtocolError
-from proto import access_log_service_pb2 as als
-from proto import health_pb2 as health
 from ratelimit.limits import User
 from tests.support.access_log import put
-from tests.support.shop import Shop
-
-
-def a_service(shop: Shop, *, ready: bool = True) -> Service:
-    return Service(shop.settings, shop.pipeline, shop.ledger, lambda: ready, shop.metrics.error)
+from tests.support.shop import Shop, a_service
 
 
 async def test_an_entry_settles_the_exchange_it_names():

@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from gateway.config.settings import Settings
+from gateway.pb import ext_proc_pb2 as pb
 from gateway.serving.session import ProtocolError, Session
-from proto import ext_proc_pb2 as pb
 from ratelimit.limits import User
 from tests.support.shop import CHAT, Shop
 
@@ -35,7 +35,7 @@ def response_headers(status: str) -> bytes:
 
 def a_session(mode: str = "metadata") -> tuple[Shop, Session]:
     shop = Shop(Settings.model_validate({"response_mode": mode}), users={"lgy": User("lgy", 100, 10_000)})
-    return shop, Session(shop.settings, shop.pipeline, shop.ledger)
+    return shop, Session(shop.settings, shop.admission, shop.ledger)
 
 
 async def test_a_request_is_routed_and_its_end_waits_for_the_access_log():

@@ -339,3 +339,16 @@ async def test_the_names_of_charged_calls_are_those_of_one_batch_only(server):
             (marker,) = [value for field, value in client.hgetall(window_key("u")).items() if field[:1] == b"@"]
 
     assert 5 == len(marker.split())
+
+
+async def test_the_permit_of_an_answer_that_nobody_awaits_is_given_back_by_renewals(server):
+    put_user(server, User("u", concurrency=2))
+    async with a_redis_limiter(server) as limiter:
+        await admit(limiter, "u")
+        limiter.reserve(Charge("u", 0))
+        await refuse(limiter, "u")
+
+        limiter.renew()  # certain of nothing yet: the user is new
+        limiter.renew()
+
+        await admit(limiter, "u")

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 import pytest
 
-from gateway.simulate import Comparer, Plan
+from forebay.simulation.comparison import Comparer, Plan
 from simulator.core.engine import Engine
 from simulator.core.gpus import GpuProfile
 from simulator.core.speed import LinearSpeed

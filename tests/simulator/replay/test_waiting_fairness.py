@@ -5,17 +5,17 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from forebay.simulation.comparison import Gateway
 from gateway.admission import queue
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet
-from gateway.simulate import Gateway
 from routing.fair_queue import FairQueue
 from simulator.core.engine import Engine
 from simulator.core.gpus import GpuProfile
 from simulator.core.speed import LinearSpeed
 from simulator.replay.admission import Admission
 from simulator.replay.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT
-from simulator.replay.replay import MODEL, Call, Replay
+from simulator.replay.replay import MODEL, Call, Replay, VirtualTime
 from simulator.replay.traces import TraceRequest
 from tests.support.pods import a_description, an_endpoint
 
@@ -26,13 +26,13 @@ BOUND = 2 * max(INPUT_WEIGHT * LONGEST_INPUT, OUTPUT_WEIGHT * PROFILE.kv_blocks 
 WARM_S, SENT_S, WATCHED_S = 20.0, 40.0, 30.0
 
 
-class Fifo(FairQueue[queue.Waiting]):
+class Fifo(FairQueue[queue.QueuedRequest]):
     """First come, first served, whoever it is."""
 
-    def push(self, user: str, item: queue.Waiting, work_s: float, now_s: float) -> None:
+    def push(self, user: str, item: queue.QueuedRequest, work_s: float, now_s: float) -> None:
         super().push("", item, 0.0, now_s)
 
-    def remove(self, user: str, item: queue.Waiting) -> None:
+    def remove(self, user: str, item: queue.QueuedRequest) -> None:
         super().remove("", item)
 
 
@@ -51,12 +51,12 @@ def replayed() -> Sequence[Call]:
     settings = RoutingSettings(slo_ttft_s=1e6, longest_wait_s=1e6)  # nobody is refused
     fleet = Fleet(settings, random.Random(1))
     fleet.replace(a_description(an_endpoint("pod-0", models=(MODEL,))))
-    gateway = Gateway(fleet, settings)
+    time = VirtualTime()
+    gateway = Gateway(fleet, settings, time)
     replay = Replay(
         trace=sorted(trace, key=lambda request: request.timestamp), engines={"pod-0": Engine(PROFILE)}, router=gateway,
-        strategy="forebay", admission=Admission({}, output_tokens=60), slo=fleet.slo(MODEL),
+        time=time, strategy="forebay", admission=Admission({}, output_tokens=60), slo=fleet.slo(MODEL),
     )  # fmt: skip
-    gateway.late.alarm = replay.alarm
     return replay.run()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from gateway.simulate import Comparer, Plan
+from forebay.simulation.comparison import Comparer, Plan
 from simulator.replay.summary import Slo
 
 PREFILL = """

@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.pb import ext_proc_pb2 as pb
+from gateway.pb import health_pb2 as health
 from gateway.serving.framing import Deframer, frame
 from gateway.serving.http2 import calls
 from gateway.serving.http2.calls import MAX_STATUS_LETTERS, open_call
@@ -15,13 +17,11 @@ from gateway.serving.http2.connection import Call, Connection, Stream
 from gateway.serving.http2.frames import FIRST_WINDOW, rst_stream
 from gateway.serving.service import ACCESS_LOG, HEALTH, Service
 from gateway.serving.session import ProtocolError
-from proto import ext_proc_pb2 as pb
-from proto import health_pb2 as health
 from ratelimit.limits import Charge, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from tests.support.http2 import HELLO, PROCESS, Answer, data, opened
 from tests.support.polling import until
-from tests.support.shop import CHAT, Shop
+from tests.support.shop import CHAT, Shop, a_service
 
 CHECK, WATCH, LOGS = f"/{HEALTH}/Check", f"/{HEALTH}/Watch", f"/{ACCESS_LOG}/StreamAccessLogs"
 
@@ -346,7 +346,7 @@ async def test_a_request_whose_client_leaves_while_it_is_admitted_is_settled(lea
             return await super().reserve(charge)
 
     shop = Shop(limiter=Thoughtful(lambda name: User(name, tpm=1000), lambda: 1000.0))
-    client = Client(Service(shop.settings, shop.pipeline, shop.ledger, lambda: True, shop.metrics.error))
+    client = Client(a_service(shop))
 
     client.says(opened(1), data(1, admission("lgy")), leaving)
     assert 1 == client.connection.deciding
@@ -360,7 +360,7 @@ async def test_a_request_whose_client_leaves_while_it_is_admitted_is_settled(lea
 
 async def test_health_is_read_by_its_own_message():
     shop = Shop()
-    client = Client(Service(shop.settings, shop.pipeline, shop.ledger, lambda: True, shop.metrics.error))
+    client = Client(a_service(shop))
     (answer,) = messages(client.asks(b"", path=CHECK, end=True))
     assert health.HealthCheckResponse.SERVING == health.HealthCheckResponse.FromString(answer).status
 

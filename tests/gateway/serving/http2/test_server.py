@@ -8,6 +8,7 @@ import pytest
 from grpc import aio
 
 from gateway.config.addresses import split_address
+from gateway.pb import health_pb2 as health
 from gateway.serving.framing import frame as message
 from gateway.serving.http2.frames import (
     GOAWAY,
@@ -21,12 +22,11 @@ from gateway.serving.http2.frames import (
     window_update,
 )
 from gateway.serving.http2.server import Http2Server
-from gateway.serving.service import HEALTH, Service
-from proto import health_pb2 as health
+from gateway.serving.service import HEALTH
 from tests.support.http2 import HELLO, PROCESS, Answer, Frame, data, frames_of, opened
 from tests.support.polling import until
 from tests.support.ports import free_address
-from tests.support.shop import Shop
+from tests.support.shop import Shop, a_service
 
 CHECK = f"/{HEALTH}/Check"
 ENOUGH_S = 20.0
@@ -38,7 +38,7 @@ class Running:
     def __init__(self) -> None:
         shop = Shop()
         self.address = free_address()
-        self.server = Http2Server(Service(shop.settings, shop.pipeline, shop.ledger, lambda: True, shop.metrics.error))
+        self.server = Http2Server(a_service(shop))
         self._writers: list[asyncio.StreamWriter] = []
 
     async def connect(self, *frames: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

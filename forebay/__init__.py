@@ -1,0 +1,1 @@
+"""The command `forebay`, and everything on this machine that it starts."""

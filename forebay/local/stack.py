@@ -1,0 +1,157 @@
+"""The parts of `forebay up`: their addresses, the configuration that joins them, their commands.
+
+Lives here: what there is.  Not here: starting and ending it (forebay.local.up).
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from forebay.local.envoy import READY_PATH, envoy_argv
+from forebay.local.ports import Ports
+from forebay.local.probes import answers_ok
+from forebay.local.process import Part
+from gateway.config.addresses import split_address
+from gateway.config.loading import load
+from gateway.config.settings import ListenSettings, Settings
+from gateway.discovery.description import FleetDescription
+from gateway.envoy.config import render
+from routing.table import STRATEGIES
+
+MODEL = "deepseek-r1-distill-llama-8b"
+_ENGINE_PORT = 8000
+"""Of the first engine, when it is free; the others follow."""
+_REDIS_PORT = 6379
+_DRAIN_S = 1.0
+"""Whoever presses Ctrl-C waits for it; enough for an answer that is nearly there."""
+_DEFAULTS = Settings()
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where everything listens: the defaults where they are free."""
+
+    users: str
+    envoy_admin: str
+    grpc: str
+    http: str
+    admin: str
+    redis: str
+    workers: tuple[str, ...]
+    engines: tuple[str, ...]
+
+    @classmethod
+    def take(cls, ports: Ports, engines: int, workers: int) -> "Addresses":
+        """Reserve one for each."""
+
+        def usual(address: str) -> str:
+            return ports.take(split_address(address)[1])
+
+        envoy, listen = _DEFAULTS.envoy, _DEFAULTS.listen
+        return cls(
+            users=usual(envoy.listen),
+            envoy_admin=usual(envoy.admin),
+            grpc=usual(listen.grpc),
+            http=usual(listen.http),
+            admin=usual(listen.admin),
+            redis=ports.take(_REDIS_PORT),
+            workers=tuple(ports.take() for _ in range(workers)),
+            engines=tuple(ports.take(_ENGINE_PORT + index) for index in range(engines)),
+        )
+
+    def shell_variables(self) -> dict[str, str]:
+        """As scripts know them (contracts section 9)."""
+        return {
+            "GATEWAY": f"http://{self.users}",
+            "ADMIN": f"http://{self.admin}",
+            "HTTP": f"http://{self.http}",
+            "GRPC": self.grpc,
+            "ENVOY_ADMIN": f"http://{self.envoy_admin}",
+            "REDIS_URL": f"redis://{self.redis}/0",
+            "ENGINES": " ".join(f"http://{address}" for address in self.engines),
+            "MODEL": MODEL,
+        }
+
+
+def write_configuration(directory: Path, addresses: Addresses, gpu: str, strategy: str, base: Path | None) -> Path:
+    """DIR/forebay.yaml and DIR/models.yaml, which may be edited while it runs; returns the first.
+
+    `base`: a configuration file whose keys are kept, but for addresses and models, which are this run's own.
+    Raises ConfigurationError when it is no good by itself.
+    """
+    endpoints = [
+        {"address": address, "name": engine_name(index), "engine": "vllm", "gpu": Path(gpu).stem}
+        for index, address in enumerate(addresses.engines)
+    ]
+    models = directory / "models.yaml"
+    models.write_text(yaml.safe_dump([{"name": MODEL, "endpoints": endpoints}], sort_keys=False))
+    given = _given(base)
+    config = {
+        **{key: value for key, value in given.items() if key != "models"},
+        "listen": ListenSettings(
+            grpc=addresses.grpc, http=addresses.http, admin=addresses.admin, workers=addresses.workers
+        ).model_dump(mode="json"),
+        "redis": {**_section(given, "redis"), "url": f"redis://{addresses.redis}/0"},
+        "envoy": {
+            **_section(given, "envoy"),
+            "listen": addresses.users,
+            "admin": addresses.envoy_admin,
+            "eds_file": str(directory / "envoy" / "endpoints.json"),
+        },
+        "models_file": models.name,
+        "drain_s": given.get("drain_s") or _DRAIN_S,
+        **({"routing": {**_section(given, "routing"), "strategy": strategy}} if strategy else {}),
+    }
+    file = directory / "forebay.yaml"
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+    return file
+
+
+def _given(base: Path | None) -> dict[str, Any]:
+    """What a configuration file says, as it says it; checked first, so that it is a mapping of mappings."""
+    if base is None:
+        return {}
+    load(base, os.environ, STRATEGIES)
+    return yaml.safe_load(base.read_text()) or {}
+
+
+def _section(given: dict[str, Any], name: str) -> dict[str, Any]:
+    """A section; one without a value means its defaults."""
+    return given.get(name) or {}
+
+
+def engine_name(index: int) -> str:
+    """The pod's name in headers; people count from 1."""
+    return f"engine-{index + 1}"
+
+
+def engine_parts(addresses: Sequence[str], gpu: str, logs: Path) -> list[Part]:
+    """Simulated engines, in processes of their own as real ones would be."""
+    return [_engine_part(engine_name(index), address, gpu, logs) for index, address in enumerate(addresses)]
+
+
+def _engine_part(name: str, address: str, gpu: str, logs: Path) -> Part:
+    host, port = split_address(address)
+    argv = [sys.executable, "-m", "forebay", "engine", "--model", MODEL, "--name", name, "--host", host]
+    argv += ["--port", str(port), *(["--gpu", gpu] if gpu else [])]
+    ready = partial(answers_ok, address, "/health")
+    advice = "--gpu must name a GPU profile that the simulator knows, or a file that has one." if gpu else ""
+    return Part("engine", name, argv, address, ready, log=logs / f"{name}.log", advice=advice)
+
+
+def envoy_part(settings: Settings, directory: Path, logs: Path) -> Part:
+    """The Envoy that users talk to, with as many threads as there are workers behind it."""
+    config = directory / "envoy" / "envoy.json"
+    config.parent.mkdir(exist_ok=True)
+    config.write_bytes(orjson.dumps(render(settings, FleetDescription()), option=orjson.OPT_INDENT_2))
+    ready = partial(answers_ok, settings.envoy.admin, READY_PATH)
+    argv = envoy_argv(settings, config, concurrency=len(settings.listen.workers))
+    advice = f"Its configuration is {config}."
+    return Part("envoy", "envoy", argv, settings.envoy.listen, ready, log=logs / "envoy.log", advice=advice)

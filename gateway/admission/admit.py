@@ -1,0 +1,189 @@
+"""A request's admission: its limits and its pod, then one reply.
+
+    plan -> ask the limiter -> pick a pod while it answers -> await the answer -> open in the ledger -> reply
+
+Lives here: this order, and what is taken back when a step fails.  Not here: the steps (plan, limiting, queue, reply),
+the request's end (gateway.accounting).
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import count
+
+from gateway.accounting.ledger import Ledger, OpenRequest
+from gateway.admission.identity import Identity
+from gateway.admission.inquiries import Inquiries, is_dry_run
+from gateway.admission.limit_headers import limit_headers
+from gateway.admission.limiting import Charged, charge
+from gateway.admission.pending import PendingAdmission
+from gateway.admission.plan import Plan, Planner
+from gateway.admission.queue import AdmissionQueue
+from gateway.admission.reply import Replies
+from gateway.extproc.commands import Admit, Answer, Refuse
+from gateway.extproc.events import Answered, Refused, Routed
+from gateway.fleet.fleet import Fleet, Ticket
+from gateway.observability.metrics import NONE_HEALTHY, Metrics
+from gateway.openai.errors import ClientGoneError, RefusalError
+from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
+from routing.types import NoCandidateError
+
+
+class Admission:
+    """Answers what exchanges ask, for one worker.  `next_id` makes exchange ids that no other worker makes."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        planner: Planner,
+        inquiries: Inquiries,
+        replies: Replies,
+        fleet: Fleet,
+        queue: AdmissionQueue,
+        limiter: Limiter,
+        ledger: Ledger,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        next_id: Callable[[], str],
+        shadow: str = "",
+    ) -> None:
+        self._identity = identity
+        self._planner = planner
+        self._inquiries = inquiries
+        self._replies = replies
+        self._fleet = fleet
+        self._queue = queue
+        self._limiter = limiter
+        self._ledger = ledger
+        self._metrics = metrics
+        self._clock = clock
+        self._next_id = next_id
+        self._shadow = shadow
+        self._pending: dict[int, PendingAdmission] = {}  # requests that wait, by the id() of their command
+
+    async def decide(self, question: Admit | Answer | Refuse) -> Routed | Answered | Refused:
+        """Answer one question of an exchange."""
+        try:
+            if isinstance(question, Refuse):
+                return await self._refuse(question)
+            if isinstance(question, Answer):
+                return await self._inquiries.answer(question)
+            if is_dry_run(question.headers):
+                return await self._inquiries.dry_run(await self._planner.plan(question))
+            return await self._admit(question)
+        except RefusalError as error:
+            return await self._refuse(Refuse(error, question.headers))
+
+    def abandon(self, command: Admit) -> None:
+        """Give up a request whose client has left, if it waits for a pod; other requests are decided to the end."""
+        pending = self._pending.get(id(command))
+        if pending is not None:
+            pending.leave()
+
+    async def _refuse(self, command: Refuse) -> Refused:
+        """Count a refusal and add the headers that a user with limits sees on every answer.  Charges nothing."""
+        self._metrics.refusal(command.error.kind)
+        headers = dict(command.error.headers)
+        if not headers and (user := await self._identity.known(command.headers)) is not None:
+            headers = await self._inquiries.quota_headers(user)
+        return Refused(command.error, headers)
+
+    async def _admit(self, command: Admit) -> Routed:
+        started_s = self._clock()
+        plan = await self._planner.plan(command)
+        slo = plan.route.slo
+        if slo is None:
+            question = self._ask(plan)
+            ticket = self._fleet.route(plan.route, plan.strategy, self._clock())  # the planner has checked that it can
+        else:  # overload is refused before anything is charged
+            pending = PendingAdmission(self._queue, plan.route, slo, plan.strategy, started_s)
+            if pending.is_waiting:
+                return await self._admit_later(command, plan, pending)
+            ticket = await self._ticket(plan, pending)
+            question = self._ask(plan)
+        picked_s = self._clock()
+        try:
+            charged = await question if question is not None else Charged(plan.estimate, None)
+        except BaseException:
+            self._queue.withdraw(ticket, self._clock())
+            raise
+        self._metrics.decided(picked_s - started_s)
+        self._metrics.limiter_answered(self._clock() - picked_s)
+        return self._open(command, plan, ticket, charged)
+
+    async def _admit_later(self, command: Admit, plan: Plan, pending: PendingAdmission) -> Routed:
+        """Charge at once, so that no request waits that its limits refuse; give the charge back if it waits in vain."""
+        self._pending[id(command)] = pending
+        try:
+            with self._ledger.awaiting():
+                charged = await self._charge_waiting(plan, pending)
+                try:
+                    ticket = await self._ticket(plan, pending)
+                except RefusalError:
+                    if charged.reservation is not None:
+                        await self._give_back(charged.reservation)
+                    raise
+                self._metrics.waited(ticket.waited_s)
+                return self._open(command, plan, ticket, charged)
+        finally:
+            del self._pending[id(command)]
+
+    async def _charge_waiting(self, plan: Plan, pending: PendingAdmission) -> Charged:
+        """Charge; a request that may not be sent leaves the queue, and gives back the pod that it may have by now."""
+        try:
+            question = self._ask(plan)
+            return await question if question is not None else Charged(plan.estimate, None)
+        except BaseException:
+            pending.leave()
+            with suppress(NoCandidateError, ClientGoneError):
+                self._queue.withdraw(await pending.ticket(), self._clock())
+            raise
+
+    def _ask(self, plan: Plan) -> Awaitable[Charged] | None:
+        """Ask the limiter now, to be answered when awaited; None when no limit applies."""
+        return charge(plan, self._limiter) if plan.is_limited else None
+
+    async def _ticket(self, plan: Plan, pending: PendingAdmission) -> Ticket:
+        try:
+            return await pending.ticket()
+        except NoCandidateError as error:
+            raise self._planner.refusal(error, plan.route) from error
+
+    async def _give_back(self, reservation: Reservation) -> None:
+        self._limiter.release(reservation)
+        try:
+            await self._limiter.settle(reservation, 0, requests=1)
+        except LimiterUnavailableError:
+            self._metrics.error("settle")  # the reservation ends with its window
+
+    def _open(self, command: Admit, plan: Plan, ticket: Ticket, charged: Charged) -> Routed:
+        """Enter the request in the ledger and return the reply."""
+        self._count_decision(plan, ticket)
+        exchange_id = self._next_id()
+        self._ledger.open(
+            OpenRequest(
+                exchange_id, ticket, plan.size, plan.bounds, charged.estimate, plan.estimator, charged.reservation
+            )
+        )
+        admitted = charged.admitted
+        quotas = limit_headers(admitted.requests, admitted.tokens, admitted.model) if admitted is not None else {}
+        return self._replies.routed(exchange_id, plan.route.model, ticket.decision, command.headers, quotas)
+
+    def _count_decision(self, plan: Plan, ticket: Ticket) -> None:
+        decision = ticket.decision
+        if not ticket.pod.endpoint.ready:
+            self._metrics.fallback(plan.strategy, NONE_HEALTHY)
+        if ticket.shadow:
+            self._metrics.shadowed(plan.strategy, self._shadow, ticket.shadow == decision.pod.id)
+        if decision.fallback:
+            self._metrics.fallback(plan.strategy, decision.fallback)
+
+
+def exchange_ids(worker: str, first: int) -> Callable[[], str]:
+    """Return a source of ids `<worker>-<number in hexadecimal>`.
+
+    Workers on other hosts have the same index, and a worker that is started again keeps its own: a `first` number drawn
+    at random keeps their ids apart.
+    """
+    numbers = count(first)
+    return lambda: f"{worker}-{next(numbers):x}"

@@ -1,0 +1,71 @@
+"""What the gateway answers by itself, charging nothing: the models, a user's usage, and dry runs.
+
+Lives here: who is told what.  Not here: the shapes of the answers (gateway.openai.answers), what would be charged
+(plan).
+"""
+
+from collections.abc import Mapping
+
+import orjson
+
+from gateway.admission.identity import Identity
+from gateway.admission.limit_headers import limit_headers
+from gateway.admission.limiting import limiter_answer, reserve_or_shrink
+from gateway.admission.plan import Plan
+from gateway.extproc.commands import Answer
+from gateway.extproc.events import Answered
+from gateway.fleet.fleet import Fleet
+from gateway.openai.answers import check_record, models_list, usage_record
+from gateway.openai.errors import BadRequestError, header_safe
+from gateway.openai.paths import Operation
+from ratelimit.limits import Limiter, LimiterUnavailableError, MalformedUserError, Usage
+
+DRY_RUN = "dry-run"
+"""The request header that asks for a dry run.  It is not called `x-forebay-*`: clients cannot send those."""
+
+
+class Inquiries:
+    """Answers for one worker."""
+
+    def __init__(self, identity: Identity, fleet: Fleet, limiter: Limiter) -> None:
+        self._identity = identity
+        self._fleet = fleet
+        self._limiter = limiter
+
+    async def answer(self, command: Answer) -> Answered:
+        """Answer GET /v1/models or /v1/usage, to anyone who may send requests.  Raises RefusalError."""
+        user = await self._identity.user(command.headers)
+        if command.operation is Operation.USAGE:
+            return await self._usage(user)
+        quota = await self.quota_headers(user) if user is not None else {}
+        return Answered(orjson.dumps(models_list(self._fleet.models())), quota)
+
+    async def dry_run(self, plan: Plan) -> Answered:
+        """Say whether the limits would admit the request now, and if not, when.  Raises RefusalError."""
+        verdict, estimate = await reserve_or_shrink(plan, self._limiter.check)
+        shown = {} if plan.user is None else limit_headers(verdict.requests, verdict.tokens, verdict.model)
+        return Answered(orjson.dumps(check_record(verdict, estimate.tokens)), shown)
+
+    async def quota_headers(self, user: str) -> dict[str, str]:
+        """Return what the user's responses say about its limits; nothing when that cannot be told now."""
+        try:
+            usage = await self._limiter.usage(user)
+        except (LimiterUnavailableError, MalformedUserError):
+            return {}
+        return limit_headers(usage.requests, usage.tokens) if usage is not None else {}
+
+    async def _usage(self, user: str | None) -> Answered:
+        if user is None:
+            raise self._identity.missing()
+        usage: Usage = await limiter_answer(user, self._limiter.usage(user))
+        return Answered(orjson.dumps(usage_record(usage)), limit_headers(usage.requests, usage.tokens))
+
+
+def is_dry_run(headers: Mapping[str, str]) -> bool:
+    """Read the header.  Raises BadRequestError for any other word: a typing error must not send a mere question."""
+    said = headers.get(DRY_RUN)
+    if said is None or said == "false":
+        return False
+    if said == "true":
+        return True
+    raise BadRequestError(f"{DRY_RUN} = {header_safe(said)}, must be true or false", param=DRY_RUN)

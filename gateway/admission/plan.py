@@ -1,0 +1,136 @@
+"""What a request would be charged and how it would be routed, before anything is asked or counted.
+
+Lives here: from a parsed request and its headers to a plan, or to a refusal.  Not here: the limiter's answer
+(limiting), sending the request (admit).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
+from gateway.accounting.settlement import Estimate
+from gateway.admission.identity import Identity
+from gateway.config.settings import LimitSettings
+from gateway.extproc.commands import Admit
+from gateway.fleet.fleet import Fleet
+from gateway.openai.errors import (
+    InvalidFilterError,
+    InvalidStrategyError,
+    NoReadyPodError,
+    OverloadedError,
+    RefusalError,
+    UnknownModelError,
+)
+from ratelimit.limits import Charge
+from routing.prefix.blocks import BLOCK_BYTES, SHORT, block_hashes
+from routing.selectors import InvalidSelectorError, Selector, parse_selector
+from routing.table import UnknownStrategyError
+from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
+
+RETRY_NOT_READY_S = 5.0
+"""`retry-after` when a model has no ready pod, in seconds: an engine takes at least that to restart (chosen)."""
+
+
+class Plan(NamedTuple):
+    """A request that some pod could take, before it is known whether its limits allow it."""
+
+    user: str | None  # None: no user, and so no user's limits
+    size: PromptSize
+    bounds: OutputBounds
+    estimate: Estimate
+    first_guess: int  # of all tokens, before anything was learned about answer lengths
+    estimator: Estimator
+    route: RouteRequest
+    strategy: str
+    rps: int | None  # the model's limit of requests per second
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether any limit may apply."""
+        return self.user is not None or self.rps is not None
+
+    def charge(self, tokens: int) -> Charge:
+        """Return what the limiter is asked for."""
+        return Charge(self.route.user, tokens, self.route.model, self.rps)
+
+
+class Planner:
+    """Makes plans.  It keeps one estimator per known model, which learns from requests that end."""
+
+    def __init__(self, limits: LimitSettings, identity: Identity, fleet: Fleet) -> None:
+        self._limits = limits
+        self._identity = identity
+        self._fleet = fleet
+        self._estimators: dict[str, Estimator] = {}
+
+    async def plan(self, command: Admit) -> Plan:
+        """Return the plan.  Only the identity is awaited, and first, so the fleet has not changed when this returns.
+
+        Raises RefusalError: an unknown user, key, model or strategy, or no pod that could take the request.
+        """
+        request, headers = command.request, command.headers
+        user = await self._identity.user(headers)
+        estimator = self._estimator(request.model)
+        size = PromptSize(request.prompt_bytes, request.prompt_token_ids)
+        bounds = OutputBounds(request.max_output_tokens, request.choices)
+        estimate = Estimate(estimator.prompt_tokens(size), estimator.output_tokens(bounds, user or ""), request.stream)
+        prompt = request.prompt_text()
+        block_tokens = BLOCK_BYTES * estimator.text_tokens(size) / max(1, len(prompt))
+        route = RouteRequest(
+            model=request.model,
+            user=user or "",
+            prompt_tokens=estimate.prompt_tokens,
+            output_tokens=estimate.output_tokens,
+            session=headers.get("x-session-id", ""),
+            subset=command.subset,
+            selector=_selector(headers.get("external-filter")),
+            slo=self._fleet.slo(request.model),
+            blocks=block_hashes(prompt, request.model, request.cache_salt),
+            block_tokens=block_tokens,
+            short_tokens=SHORT * block_tokens,
+        )
+        strategy = self._strategy(route.model, headers)
+        self._check(route)
+        first_guess = estimate.prompt_tokens + estimator.first_guess(bounds)
+        rps = self._fleet.rps(route.model)
+        return Plan(user, size, bounds, estimate, first_guess, estimator, route, strategy, rps)
+
+    def refusal(self, error: NoCandidateError, route: RouteRequest) -> RefusalError:
+        """Return what the client is told when no pod may take its request (docs/contracts.md section 1).
+
+        An unknown model is the caller's mistake (404) once any model is known; with an empty pool, or inside a subset
+        that the proxy names, it is unavailable (503).
+        """
+        if error.why is NoCandidateReason.UNKNOWN_MODEL and self._fleet.known_any and route.subset is None:
+            existing = ", ".join(self._fleet.models())
+            return UnknownModelError(f"model {route.model} does not exist, must be one of: {existing}", param="model")
+        if error.why is NoCandidateReason.OVERLOADED:
+            return OverloadedError(f"model {route.model} is overloaded", retry_after_s=error.retry_after_s)
+        return NoReadyPodError(f"model {route.model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
+
+    def _estimator(self, model: str) -> Estimator:
+        if model not in self._estimators:
+            estimator = Estimator(self._limits)
+            if model not in self._fleet.models():  # a name that a client made up is not remembered
+                return estimator
+            self._estimators[model] = estimator
+        return self._estimators[model]
+
+    def _strategy(self, model: str, headers: Mapping[str, str]) -> str:
+        try:
+            return self._fleet.strategy_for(model, headers.get("routing-strategy"))
+        except UnknownStrategyError as error:
+            raise InvalidStrategyError(str(error)) from error
+
+    def _check(self, route: RouteRequest) -> None:
+        try:
+            self._fleet.check(route)
+        except NoCandidateError as error:
+            raise self.refusal(error, route) from error
+
+
+def _selector(header: str | None) -> Selector | None:
+    try:
+        return parse_selector(header) if header else None
+    except InvalidSelectorError as error:
+        raise InvalidFilterError(f"external-filter: {error}", param="external-filter") from error

@@ -1,0 +1,52 @@
+"""What Envoy is told about an admitted request: its destination, and the headers that the client should see.
+
+Lives here: their names and values.  Not here: Envoy's messages (gateway.extproc), headers about limits (limit_headers).
+"""
+
+from collections.abc import Mapping
+
+from gateway.admission.identity import Identity
+from gateway.envoy.names import (
+    DESTINATION,
+    EXCHANGE_KEY,
+    EXCHANGE_NAMESPACE,
+    LB_NAMESPACE,
+    RESPONSE_NAMESPACE,
+)
+from gateway.extproc.events import Routed
+from gateway.fleet.fleet import Fleet
+from gateway.openai.errors import header_safe
+from routing.types import Decision
+
+
+class Replies:
+    """Builds the replies of one worker."""
+
+    def __init__(self, fleet: Fleet, identity: Identity, *, hide_pod_address: bool) -> None:
+        self._fleet = fleet
+        self._withheld = identity.withheld
+        self._hide_pod_address = hide_pod_address
+
+    def routed(
+        self,
+        exchange_id: str,
+        model: str,
+        decision: Decision,
+        headers: Mapping[str, str],
+        limit_headers: Mapping[str, str],
+    ) -> Routed:
+        """Return the reply; `headers` are the request's, `limit_headers` what the client is told about its limits."""
+        response = {"routing-strategy": decision.strategy, "x-forebay-decision": decision.reason, **limit_headers}
+        if session := headers.get("x-session-id"):
+            response["x-session-id"] = header_safe(session)
+        request = {DESTINATION: decision.destinations, "model": model}
+        metadata = {
+            LB_NAMESPACE: request,
+            RESPONSE_NAMESPACE: response,
+            EXCHANGE_NAMESPACE: {EXCHANGE_KEY: exchange_id},
+        }
+        request_id = headers.get("x-request-id") or exchange_id
+        shown = {"x-request-id": request_id, "request-id": request_id, "target-pod": decision.pod.name}
+        if not self._hide_pod_address:
+            shown["target-pod-ip"] = decision.pod.address
+        return Routed(exchange_id, request, shown, metadata, self._fleet.names, self._withheld)

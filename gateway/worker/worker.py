@@ -1,0 +1,225 @@
+"""The composition root of one worker: makes clocks, randomness, connections and tasks, and joins the parts.
+
+Lives here: what exists and who knows whom.  Not here: what any part does; how a worker process starts (launch,
+process).
+"""
+
+import asyncio
+import gc
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+
+import structlog
+
+from gateway.accounting.ledger import Ledger
+from gateway.admin.app import create_admin_app
+from gateway.admission.admit import Admission, exchange_ids
+from gateway.admission.identity import Identity
+from gateway.admission.inquiries import Inquiries
+from gateway.admission.pending import LoopTimer
+from gateway.admission.plan import Planner
+from gateway.admission.queue import AdmissionQueue
+from gateway.admission.reply import Replies
+from gateway.config.settings import Settings
+from gateway.discovery.probing.health import HealthChecker, HttpProbe
+from gateway.discovery.probing.rounds import Rounds
+from gateway.discovery.probing.scraping import HttpFetch, Poller
+from gateway.discovery.sources import discovery_for
+from gateway.discovery.static import Reload, log_reload
+from gateway.fleet.decisions import state
+from gateway.fleet.fleet import Fleet
+from gateway.observability import metrics
+from gateway.observability.http import create_http_app, operation_routes
+from gateway.observability.metrics import Metrics
+from gateway.serving.service import Service
+from gateway.worker.launch import Place
+from gateway.worker.readiness import Readiness
+from ratelimit.accounts.keyring import KeyRing
+from ratelimit.accounts.keys import KeyStore
+from ratelimit.accounts.users import UserStore, UserStoreUnavailableError
+from ratelimit.fallback import LocalFallback
+from ratelimit.limits import LimiterUnavailableError
+from ratelimit.redis.limiter import RedisLimiter
+from routing.table import STRATEGIES
+
+log = structlog.get_logger("app")
+
+REPORT_S = 1.0
+"""How often gauges that nobody pushes (endpoints, Redis) are refreshed (chosen: below any scrape interval)."""
+RETRY_S = 1.0
+"""A background task that failed is started again after this (chosen)."""
+GC_THRESHOLDS = (100_000, 20, 20)
+"""Objects between collections, and young ones per older one (chosen: collecting cost 6 % of a request's CPU before)."""
+FIRST_FLEET_S = 10.0
+"""The longest a worker waits at start for discovery to say anything (chosen)."""
+
+ID_BITS = 48
+"""Random bits in a worker's first exchange id, so that the id ranges of workers never overlap (chosen)."""
+
+
+class Worker:
+    """All parts of one worker, joined and idle until `running`."""
+
+    def __init__(self, settings: Settings, place: Place) -> None:
+        self.settings = settings
+        self.place = place
+        self.metrics = Metrics(STRATEGIES, place.metrics_dir)
+        self.fleet = Fleet(
+            settings.routing,
+            random.Random(),  # noqa: S311 - spreads load, guards nothing
+            health_fail_open=settings.health.fail_open,
+        )
+        redis = settings.redis
+        self.redis_limiter = RedisLimiter(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
+        self.limiter = LocalFallback(self.redis_limiter, redis.when_away)
+        self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
+        self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
+        self.keyring = KeyRing(redis.url, redis.timeout_s, cluster=redis.cluster)
+        self.queue = AdmissionQueue(self.fleet, settings.routing, LoopTimer(time.monotonic))
+        self.ledger = Ledger(self.queue, self.limiter, self.metrics, settings.limits.settle_grace_s, time.monotonic)
+        self.readiness = Readiness(self.fleet, self.ledger)
+        self.service = Service(
+            settings,
+            self._admission(settings),
+            self.ledger,
+            ready=self.readiness,
+            on_attempt_failed=lambda address: self.fleet.failed_at(address, time.monotonic()),
+            on_error=self.metrics.error,
+        )
+        page, reasons = self.metrics.render, self.readiness.reasons
+        debug = {
+            "endpoints": self.readiness.endpoints,
+            "decisions": self.fleet.decisions.page,
+            "waiting": self.queue.page,
+            "fleet": lambda: [state(pod, time.monotonic()) for pod in self.fleet.pods()],
+        }
+        self.http = create_http_app(page, metrics.CONTENT_TYPE, reasons, debug)
+        self.admin = create_admin_app(
+            self.users,
+            self.keys,
+            self.limiter,
+            self.fleet.models,
+            operations=operation_routes(page, metrics.CONTENT_TYPE, reasons),
+            unavailable=(UserStoreUnavailableError, LimiterUnavailableError),
+            token=settings.admin_token,
+        )
+
+    def _admission(self, settings: Settings) -> Admission:
+        identity = Identity(settings, self.keyring)
+        return Admission(
+            identity=identity,
+            planner=Planner(settings.limits, identity, self.fleet),
+            inquiries=Inquiries(identity, self.fleet, self.limiter),
+            replies=Replies(self.fleet, identity, hide_pod_address=settings.hide_pod_address),
+            fleet=self.fleet,
+            queue=self.queue,
+            limiter=self.limiter,
+            ledger=self.ledger,
+            metrics=self.metrics,
+            clock=time.monotonic,
+            next_id=exchange_ids(str(self.place.index), random.getrandbits(ID_BITS)),
+            shadow=settings.routing.shadow,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the background tasks going; enters once discovery has spoken, leaves when everything is closed."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.redis_limiter.aclose)
+            stack.push_async_callback(self.limiter.aclose)
+            stack.push_async_callback(self.users.aclose)
+            stack.push_async_callback(self.keys.aclose)
+            stack.push_async_callback(self.keyring.aclose)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            checker = HealthChecker(
+                self.settings.health,
+                HttpProbe(self.settings.health.path),
+                self.fleet.set_health,
+                random.Random(),  # noqa: S311 - jitter
+            )
+            known = asyncio.Event()
+            poller = Poller(
+                self.settings.scrape,
+                HttpFetch(self.settings.scrape.path),
+                self.fleet.read,
+                random.Random(),  # noqa: S311 - jitter
+            )
+            work: dict[str, Callable[[], Awaitable[None]]] = {
+                "discovery": partial(self._discover, (checker, poller), known),
+                "health": checker.run,
+                "scrape": poller.run,
+                "ledger": self.ledger.run,
+                "limiter": self.redis_limiter.run,
+                "metrics": self.metrics.beat,
+                "report": self._report,
+            }
+            if self.settings.identity == "api_key":
+                work["keys"] = self.keyring.run
+            running = [tasks.create_task(self._supervised(name, job), name=name) for name, job in work.items()]
+            try:
+                async with asyncio.timeout(FIRST_FLEET_S):
+                    await known.wait()
+                with suppress(LimiterUnavailableError):  # else the first request would pay for the connection
+                    await self.redis_limiter.beat()
+                settle_garbage_collection()
+                yield
+            finally:
+                for task in running:
+                    task.cancel()
+
+    async def drain(self) -> None:
+        """Say NOT_SERVING, let the proxy notice, then wait for what runs, at most `drain_s`."""
+        log.info("draining", open=len(self.ledger))
+        drained = await self.readiness.drain(self.settings.drain_s)
+        log.info("drained" if drained else "drain_limit_reached", open=len(self.ledger))
+
+    async def _supervised(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("task_failed", task=name)
+                self.metrics.error(name)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    async def _discover(self, rounds: Sequence[Rounds], known: asyncio.Event) -> None:
+        discovery = discovery_for(self.settings, os.environ, STRATEGIES, self._on_reload)
+        async for description in discovery.watch():
+            self.fleet.replace(description, time.monotonic())
+            self.metrics.know_models(self.fleet.models())
+            for each in rounds:
+                each.replace(description.endpoints)
+            self._report_endpoints()
+            known.set()
+
+    def _on_reload(self, reload: Reload) -> None:
+        log_reload(reload)
+        self.metrics.config_reload("failure" if reload.fleet is None else "success")
+
+    def _report_endpoints(self) -> None:
+        counts = self.fleet.endpoint_counts()
+        self.metrics.endpoints({(model, state.value): count for (model, state), count in counts.items()})
+
+    async def _report(self) -> None:
+        redis_up = True
+        while True:
+            if self.limiter.up != redis_up:
+                redis_up = not redis_up
+                log.warning("redis_is_back" if redis_up else "redis_is_away", when_away=self.settings.redis.when_away)
+            self._report_endpoints()
+            self.metrics.waiting(self.queue.waiting())
+            self.metrics.redis(self.limiter.up)
+            await asyncio.sleep(REPORT_S)
+
+
+def settle_garbage_collection() -> None:
+    """Leave what start-up made out of every later collection, and collect less often: requests make no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)

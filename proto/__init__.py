@@ -1,1 +1,0 @@
-"""The protobuf messages we speak; `build.py` compiles them."""

@@ -1,0 +1,48 @@
+"""`forebay gateway` as a process, with stand-in workers."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+
+from forebay.local.probes import accepts, answers_ok
+from tests.support.polling import until
+from tests.support.ports import free_address
+from tests.support.programs import program
+
+
+def write_config(folder: Path, **more: object) -> tuple[Path, dict[str, object]]:
+    listen = {"http": free_address(), "grpc": free_address(), "admin": free_address()}
+    file = folder / "forebay.yaml"
+    file.write_text(yaml.safe_dump({"listen": listen, "drain_s": 2, **more}))
+    return file, listen
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_serves_where_the_file_says_until_told_to_stop(tmp_path: Path, number: signal.Signals):
+    file, listen = write_config(tmp_path)
+    async with program("tests.support.supervised", "gateway", str(file), "2") as service:
+        assert str(listen["http"]) in await service.prints("ready")
+        assert await answers_ok(str(listen["http"]), "/healthz")
+
+        assert 0 == await service.end(number)
+
+    assert "drained" in service.lines
+    assert not await accepts(str(listen["http"]))
+
+
+async def test_a_worker_that_does_not_start_is_an_error_of_the_command(tmp_path: Path):
+    file, _ = write_config(tmp_path, listen={"http": "203.0.113.1:1"})  # an address that no machine here has
+    async with program("tests.support.supervised", "gateway", str(file), "1") as service:
+        await service.prints("forebay gateway could not start: gateway-1 ended with status 1")
+        assert 1 == await service.process.wait()
+
+
+async def test_endpoints_are_written_for_envoy(tmp_path: Path):
+    eds = tmp_path / "eds.json"
+    model = {"name": "m", "endpoints": [{"address": "10.0.0.1:8000"}]}
+    file, _ = write_config(tmp_path, envoy={"eds_file": str(eds)}, models=[model])
+    async with program("tests.support.supervised", "gateway", str(file), "1") as service:
+        await service.prints("ready")
+        await until(lambda: "10.0.0.1" in eds.read_text())

@@ -1,0 +1,164 @@
+"""What the gateway answers by itself: models, usage and dry runs; and, asked by dry runs, what it would reserve."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.accounting.settlement import ObservedEnd
+from gateway.config.settings import Settings
+from gateway.extproc.commands import Answer
+from gateway.extproc.events import Answered, Refused, Routed
+from gateway.openai.paths import Operation
+from gateway.openai.usage import Usage
+from ratelimit.limits import Rates, User
+from tests.support.pods import MODEL
+from tests.support.shop import AwayLimiter, Shop, refused, routed
+
+
+def answer(outcome: Refused | Routed | Answered) -> dict[str, Any]:
+    assert isinstance(outcome, Answered), outcome
+    return dict(orjson.loads(outcome.body))
+
+
+async def test_the_user_is_told_its_usage_and_pays_nothing_for_it():
+    shop = Shop(users={"lgy": User("lgy", 3, None)})
+    routed(await shop.admit({"max_tokens": 10}, user="lgy"))
+
+    for _ in range(2):
+        outcome = await shop.admission.decide(Answer(Operation.USAGE, {"user": "lgy"}))
+        record = answer(outcome)
+        tokens = record.pop("tokens")
+        assert {"name": "lgy", "requests": 1, "rpm": 3, "tpm": None, "window_s": 60} == record
+        assert 10 < tokens < 30
+        assert isinstance(outcome, Answered)
+        assert "2" == outcome.headers["x-ratelimit-remaining-requests"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "limiter", "status"),
+    [({}, None, 401), ({"user": "nobody"}, None, 401), ({"user": "lgy"}, AwayLimiter(), 503)],
+)
+async def test_there_is_no_usage_of_nobody_nor_while_the_limiter_is_away(headers, limiter, status):
+    outcome = await Shop(limiter=limiter).admission.decide(Answer(Operation.USAGE, headers))
+    assert status == refused(outcome)[0]
+
+
+async def test_a_dry_run_says_what_would_be_and_changes_nothing():
+    shop = Shop(users={"lgy": User("lgy", 2, 300)})
+    routed(await shop.admit({"max_tokens": 100}, user="lgy"))
+
+    for _ in range(5):
+        fits = await shop.admit({"max_tokens": 100}, user="lgy", dry_run="true")
+        over = await shop.admit({"max_tokens": 250}, user="lgy", dry_run="true")
+        assert answer(fits)["admitted"]
+        assert 100 < answer(fits)["estimated_tokens"] < 120
+        assert (False, "tpm", 300) == tuple(answer(over)[name] for name in ("admitted", "kind", "limit"))
+        assert isinstance(over, Answered)
+        assert "1" == over.headers["x-ratelimit-remaining-requests"]
+
+    shop.now_s += answer(over)["retry_after_s"] - 0.01
+    assert not answer(await shop.admit({"max_tokens": 250}, user="lgy", dry_run="true"))["admitted"]
+    shop.now_s += 0.01
+    assert answer(await shop.admit({"max_tokens": 250}, user="lgy", dry_run="true"))["admitted"]
+    assert 1 == len(shop.ledger)
+    assert 0 == shop.sample('forebay_refusals_total{kind="tpm"}')
+
+
+async def test_a_dry_run_of_nobody_in_particular_is_admitted():
+    assert answer(await Shop().admit(dry_run="true"))["admitted"]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        ({"model": "other"}, {"dry_run": "true"}, 404),
+        ({}, {"dry_run": "true", "user": "nobody"}, 401),
+        ({}, {"dry_run": "yes"}, 400),
+    ],
+)
+async def test_a_dry_run_of_what_no_limit_would_refuse_is_refused_as_it_would_be(body, headers, status):
+    assert status == refused(await Shop().admit(body, **headers))[0]
+
+
+async def test_no_dry_run_is_a_run():
+    routed(await Shop().admit(dry_run="false"))
+
+
+async def test_what_is_reserved_follows_the_answers_of_the_user():
+    shop = Shop(users={"lgy": User("lgy", 1000, 1_000_000)})
+    for _ in range(20):
+        routed(await shop.admit(user="lgy"))
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(9, 1000)))
+    for _ in range(20):
+        routed(await shop.admit(user="lgy"))
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(9, 1), cut=True))  # a client that left teaches nothing
+
+    assert 1000 < answer(await shop.admit(user="lgy", dry_run="true"))["estimated_tokens"] < 1250
+    assert answer(await shop.admit({"max_tokens": 50}, user="lgy", dry_run="true"))["estimated_tokens"] < 70
+
+
+async def test_long_answers_never_shut_a_user_out_for_good():
+    shop = Shop(users={"lgy": User("lgy", None, 1000)})
+    for _ in range(20):
+        routed(await shop.admit(user="lgy"))
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(9, 1200)))
+        await settled()
+        shop.now_s += 61
+
+    assert {"admitted": True, "estimated_tokens": 1000}.items() <= answer(
+        await shop.admit(user="lgy", dry_run="true")
+    ).items()
+    shown = routed(await shop.admit(user="lgy")).response_headers
+    assert ("1000", "0") == (shown["x-update-tpm"], shown["x-ratelimit-remaining-tokens"])
+    over = await shop.admit(user="lgy")
+    assert (429, "tpm", None) == refused(over)
+    assert isinstance(over, Refused)
+    assert 61 == over.error.retry_after_s
+
+
+async def test_long_answers_never_shut_a_user_out_of_a_model_either():
+    shop = Shop(users={"lgy": User("lgy", None, 1000, models={MODEL: Rates(None, 500)})})
+    for _ in range(20):
+        routed(await shop.admit(user="lgy"))
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(9, 1200)))
+        await settled()
+        shop.now_s += 61
+
+    foreseen = answer(await shop.admit(user="lgy", dry_run="true"))
+    assert (True, 500) == (foreseen["admitted"], foreseen["estimated_tokens"])
+
+
+async def test_what_never_fits_by_its_own_words_is_refused_without_a_time():
+    shop = Shop(users={"lgy": User("lgy", None, 100)})
+    over = await shop.admit({"max_tokens": 99}, user="lgy")
+    assert (429, "tpm", None) == refused(over)
+    assert isinstance(over, Refused)
+    assert over.error.retry_after_s is None
+
+
+async def settled() -> None:
+    for _ in range(3):  # the settlement is a task of its own, a turn later
+        await asyncio.sleep(0)
+
+
+async def test_models_are_listed_as_openai_does():
+    answered = await Shop().admission.decide(Answer(Operation.MODELS, {}))
+    assert isinstance(answered, Answered)
+    (model,) = orjson.loads(answered.body)["data"]
+    assert ("m", "model") == (model["id"], model["object"])
+
+
+async def test_the_models_list_tells_a_user_the_limits_and_charges_nothing():
+    shop = Shop(users={"lgy": User("lgy", 3, None)})
+    for _ in range(2):
+        answered = await shop.admission.decide(Answer(Operation.MODELS, {"user": "lgy"}))
+        assert isinstance(answered, Answered)
+        assert "3" == answered.headers["x-ratelimit-remaining-requests"]
+
+
+async def test_the_models_list_is_denied_to_those_who_may_send_nothing():
+    outcome = await Shop(Settings(anonymous="deny")).admission.decide(Answer(Operation.MODELS, {}))
+    assert isinstance(outcome, Refused)
+    assert 401 == outcome.error.status

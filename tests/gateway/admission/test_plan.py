@@ -1,0 +1,73 @@
+"""What a request would be charged and where it could go, or why it is refused."""
+
+import pytest
+
+from gateway.extproc.events import Refused
+from tests.support.shop import Shop, refused, routed
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"user": "nobody"}, (401, "unknown_user", None)),
+        ({"routing_strategy": "nope"}, (400, "invalid_strategy", None)),
+        ({"external_filter": "a in"}, (400, "invalid_filter", "external-filter")),
+        ({"external_filter": "gpu=T4"}, (503, "no_ready_pod", None)),
+    ],
+)
+async def test_headers_that_cannot_be_followed_are_refused(
+    headers: dict[str, str], expected: tuple[int, str, str | None]
+):
+    assert expected == refused(await Shop().admit(**headers))
+
+
+async def test_an_unknown_model_is_not_found_and_names_what_exists():
+    outcome = await Shop().admit({"model": "other"})
+    assert (404, "unknown_model", "model") == refused(outcome)
+    assert isinstance(outcome, Refused)
+    assert "m" in outcome.error.message
+
+
+async def test_an_unknown_model_in_picker_mode_is_unavailable():
+    assert (503, "no_ready_pod", None) == refused(await Shop().admit({"model": "other"}, frozenset({"10.0.0.1:1"})))
+
+
+async def test_a_subset_that_holds_nobody_is_unavailable():
+    assert (503, "no_ready_pod", None) == refused(await Shop().admit(None, frozenset({"1.1.1.1:1"})))
+
+
+async def test_names_that_clients_make_up_are_not_remembered():
+    shop = Shop()
+    for number in range(5):
+        await shop.admit({"model": f"made-up-{number}"})
+    await shop.admit()
+    assert ["m"] == list(shop.planner._estimators)
+
+
+async def test_prompts_that_only_begin_alike_are_not_taken_for_cached():
+    shop, system = Shop(), "You are a helpful assistant. " * 6
+    for question in ("x" * 900, "y" * 900):
+        body = {"messages": [{"role": "user", "content": system + question}]}
+        outcome = routed(await shop.admit(body, routing_strategy="prefix-cache"))
+    held, _, prompt, *_ = outcome.response_headers["x-forebay-decision"].split()
+    assert 0 < int(held) < int(prompt) / 5
+
+
+async def test_a_short_prompt_does_not_make_blocks_look_longer_than_they_are():
+    shop = Shop()
+    for length in (200, 20_000):
+        await shop.admit({"messages": [{"role": "user", "content": "x" * length}]})
+    long, short = (entry["request"]["block_tokens"] for entry in shop.fleet.decisions.page())
+    assert short == pytest.approx(long, rel=0.1)
+
+
+async def test_prompts_of_different_cache_salts_share_no_blocks():
+    shop = Shop()
+
+    async def held(**fields: str) -> bool:
+        prompt = {"messages": [{"role": "user", "content": "the same " * 500}]}
+        decision = routed(await shop.admit(prompt | fields)).response_headers["x-forebay-decision"]
+        return not decision.startswith("0 of")
+
+    assert [False, False, False] == [await held(cache_salt="one"), await held(cache_salt="two"), await held()]
+    assert [True, True, True] == [await held(cache_salt="one"), await held(cache_salt="two"), await held()]

@@ -1,0 +1,50 @@
+"""When requests should come, and how a worker stops."""
+
+import asyncio
+
+from gateway.accounting.settlement import ObservedEnd
+from gateway.openai.usage import Usage
+from gateway.worker.readiness import Readiness
+from tests.support.pods import a_description
+from tests.support.shop import Shop
+
+
+def test_a_worker_is_ready_once_a_pod_is_known():
+    shop = Shop()
+    assert (True, ()) == ((ready := Readiness(shop.fleet, shop.ledger))(), ready.reasons())
+    shop.fleet.replace(a_description())
+    assert (False, ("no pod is known",)) == (ready(), ready.reasons())
+
+
+async def test_pods_that_are_gone_and_still_answer_do_not_make_a_worker_ready():
+    shop = Shop()
+    await shop.admit()
+    shop.fleet.replace(a_description())
+    assert ("no pod is known",) == Readiness(shop.fleet, shop.ledger).reasons()
+
+
+async def test_a_draining_worker_is_not_ready_and_waits_for_what_runs():
+    shop = Shop()
+    readiness = Readiness(shop.fleet, shop.ledger)
+    await shop.admit()
+
+    draining = asyncio.create_task(readiness.drain(5))
+    await asyncio.sleep(0)
+    assert ("draining",) == readiness.reasons()
+    shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(1, 1)))
+
+    assert await draining
+
+
+async def test_what_does_not_end_in_time_is_left():
+    shop = Shop()
+    await shop.admit()
+    assert not await Readiness(shop.fleet, shop.ledger).drain(0.01)
+
+
+async def test_the_endpoints_page_shows_what_counts():
+    shop = Shop()
+    await shop.admit()
+    page = Readiness(shop.fleet, shop.ledger).endpoints()
+    assert [0, 0, 1] == sorted(int(str(pod["in_flight"])) for pod in page)
+    assert {"pod", "address", "models", "state", "in_flight"} == set(page[0])

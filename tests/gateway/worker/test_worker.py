@@ -1,0 +1,72 @@
+"""The composition root: everything joined, and closed again."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.config.settings import EndpointSettings, HealthSettings, ModelSettings, RedisSettings, Settings
+from gateway.worker.launch import Place
+from gateway.worker.worker import Worker
+from ratelimit.limits import Charge, LimiterUnavailableError
+from tests.support.polling import until
+
+NOBODY = "unix:///nonexistent/redis.sock"
+MODEL = ModelSettings(name="m", endpoints=(EndpointSettings(address="127.0.0.1:9", name="a"),))
+PLACE = Place(0, "127.0.0.1:4", None)
+SLOW_CHECKS = HealthSettings(interval_s=3600)
+
+
+async def test_a_worker_knows_its_fleet_once_it_runs():
+    worker = Worker(Settings(models=(MODEL,), redis=RedisSettings(url=NOBODY), health=SLOW_CHECKS), PLACE)
+    assert not worker.readiness()
+    async with worker.running():
+        assert worker.readiness()
+        await until(lambda: b'forebay_endpoints{model="m",state="ready"} 1.0' in worker.metrics.render())
+
+
+async def test_a_file_of_models_is_followed(tmp_path: Path):
+    file = tmp_path / "models.yaml"
+    file.write_text("[]")
+    worker = Worker(Settings(models_file=str(file), redis=RedisSettings(url=NOBODY), health=SLOW_CHECKS), PLACE)
+    async with worker.running():
+        assert not worker.readiness()
+        file.write_text("[{name: m, endpoints: [{address: '127.0.0.1:9'}]}]")
+        await until(worker.readiness)
+
+
+async def test_a_task_that_fails_is_counted_and_started_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gateway.worker.worker.RETRY_S", 0.0)
+    worker = Worker(Settings(), PLACE)
+    calls = []
+
+    async def work() -> None:
+        calls.append(len(calls))
+        if len(calls) == 1:
+            raise RuntimeError("once")
+
+    await asyncio.wait_for(worker._supervised("job", work), timeout=5)
+
+    assert [0, 1] == calls
+    assert b'forebay_errors_total{where="job"} 1.0' in worker.metrics.render()
+
+
+async def test_draining_says_not_ready():
+    worker = Worker(Settings(models=(MODEL,), redis=RedisSettings(url=NOBODY), health=SLOW_CHECKS, drain_s=0.01), PLACE)
+    async with worker.running():
+        await worker.drain()
+        assert ("draining",) == worker.readiness.reasons()
+
+
+async def test_redis_going_away_is_logged_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gateway.worker.worker.REPORT_S", 0.001)
+    worker = Worker(Settings(models=(MODEL,), redis=RedisSettings(url=NOBODY), health=SLOW_CHECKS), PLACE)
+    with capture_logs() as logs:
+        async with worker.running():
+            with contextlib.suppress(LimiterUnavailableError):
+                await worker.limiter.reserve(Charge("lgy", 1))
+            await until(lambda: any(entry["event"] == "redis_is_away" for entry in logs))
+            await asyncio.sleep(0.02)
+    assert 1 == sum(entry["event"] == "redis_is_away" for entry in logs)
