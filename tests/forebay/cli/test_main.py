@@ -203,7 +203,7 @@ def test_a_bad_models_file_is_found_too(tmp_path):
     result = run("check-config", str(file))
 
     assert 1 == result.exit_code
-    assert "fleet.yaml: no such file" in result.output
+    assert [f"{tmp_path / 'fleet.yaml'}: no such file"] == result.output.splitlines()
 
 
 def test_config_schema_prints_the_schema_as_json():
