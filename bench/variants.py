@@ -28,6 +28,7 @@ from gateway.config.settings import (
     RedisSettings,
     Settings,
 )
+from gateway.discovery.models import describe
 from gateway.envoy.config import render
 
 ENVOY, GATEWAY, REDIS = "envoy", "gateway", "redis"
@@ -93,7 +94,7 @@ def empty_processor(mode: Mode) -> Start:
         port = port_of(settings.listen.grpc)
         with (
             running(GATEWAY, python_module("bench.processor", str(port)), port, directory) as processor,
-            _envoy(settings, render(settings), directory) as envoy,
+            _envoy(settings, render(settings, describe(settings.models)), directory) as envoy,
         ):
             yield Running(port_of(settings.envoy.listen), {GATEWAY: processor, ENVOY: envoy})
 
@@ -117,7 +118,7 @@ def forebay(mode: Mode, site: Path | None = None) -> Start:
         with ExitStack() as stack:
             redis = stack.enter_context(running(REDIS, redis_argv(redis_port), redis_port, directory))
             gateway = stack.enter_context(running(GATEWAY, gateway_argv, port_of(settings.listen.grpc), directory, env))
-            envoy = stack.enter_context(_envoy(settings, render(settings), directory))
+            envoy = stack.enter_context(_envoy(settings, render(settings, describe(settings.models)), directory))
             user = {"name": USER, "rpm": 10**9, "tpm": 10**12}
             httpx.post(f"http://{settings.listen.admin}/CreateUser", json=user, trust_env=False).raise_for_status()
             yield Running(port_of(settings.envoy.listen), {GATEWAY: gateway, ENVOY: envoy, REDIS: redis})

@@ -211,24 +211,36 @@ def envoy_config(file: Path) -> None:
     """Print the Envoy configuration for a file."""
     import yaml
 
+    from gateway.discovery.models import describe
     from gateway.envoy.config import render
 
-    click.echo(yaml.safe_dump(render(_loaded(file)), sort_keys=False), nl=False)
+    settings = _loaded(file)
+    click.echo(yaml.safe_dump(render(settings, describe(settings.models)), sort_keys=False), nl=False)
 
 
 @main.command()
 @click.argument("file", type=A_FILE)
 def check_config(file: Path) -> None:
-    """Say all that is wrong with a file, or ok."""
+    """List everything that is wrong with a file and its models file, or print ok and a summary."""
     from gateway.config.loading import ConfigurationError
 
     try:
         settings = _loaded(file)
     except ConfigurationError as error:
         for problem in error.problems:
-            click.echo(f"{file}: {problem}")
+            click.echo(problem)
         raise click.exceptions.Exit(1) from error
     click.echo(f"{file}: ok\n{_summary(settings)}")
+
+
+@main.command()
+def config_schema() -> None:
+    """Print the JSON schema of the configuration file, for editors."""
+    import orjson
+
+    from gateway.config.schema import settings_schema
+
+    click.echo(orjson.dumps(settings_schema(), option=orjson.OPT_INDENT_2))
 
 
 @main.command()
@@ -240,11 +252,11 @@ def config_docs() -> None:
 
 
 def _loaded(file: Path) -> "Settings":
-    """The settings with their models.  Raises ConfigurationError."""
-    from gateway.config.loading import load, with_models
+    """Return the settings with their models.  Raises ConfigurationError, each problem after the path of its file."""
+    from gateway.config.loading import load_with_models
     from routing.table import STRATEGIES
 
-    return with_models(load(file, os.environ, STRATEGIES), os.environ, STRATEGIES)
+    return load_with_models(file, os.environ, STRATEGIES)
 
 
 def _summary(settings: "Settings") -> str:

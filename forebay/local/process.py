@@ -72,7 +72,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 process_group=0,  # Ctrl-C is for the supervisor, which ends the parts in order
-                preexec_fn=_DieWithParent(os.getpid()),  # noqa: PLW1509 - there is no other thread that could hold a lock
+                preexec_fn=_DieWithParent(os.getpid()),  # noqa: PLW1509 - the child takes no lock before exec
             )
         finally:
             if log:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from forebay.local.console import finished, say, stop_signals
-from forebay.local.fleet_file import follow_models, write_endpoints
+from forebay.local.eds_follower import envoy_endpoints
 from forebay.local.process import allow_many_files
 from forebay.local.supervisor import PartFailedError, Supervisor
 from forebay.local.workers import worker_count, worker_parts
@@ -24,7 +24,6 @@ def run(config_file: Path, workers: int) -> None:
     Raises ConfigurationError for a bad file and SystemExit(1) when a worker does not start.
     """
     settings = load(config_file, os.environ, STRATEGIES)
-    write_endpoints(settings)
     allow_many_files()
     with tempfile.TemporaryDirectory(prefix="forebay-") as run_dir:
         served = asyncio.run(_serve(settings, config_file.absolute(), workers, Path(run_dir)))
@@ -37,15 +36,14 @@ async def _serve(settings: Settings, config_file: Path, workers: int, run_dir: P
     supervisor = Supervisor(say)
     parts = worker_parts(settings, config_file, worker_count(settings, workers), run_dir, lambda _name: None)
     stopping, hurry = stop_signals()
-    follower = asyncio.create_task(follow_models(settings, say), name="follow models")
     try:
-        if await finished(supervisor.start(*parts), stopping):
-            say(f"ready: grpc {settings.listen.grpc}, http {settings.listen.http}, admin {settings.listen.admin}")
-            await stopping.wait()
+        async with envoy_endpoints(settings, say):
+            if await finished(supervisor.start(*parts), stopping):
+                say(f"ready: grpc {settings.listen.grpc}, http {settings.listen.http}, admin {settings.listen.admin}")
+                await stopping.wait()
     except PartFailedError as error:
         say(f"forebay gateway could not start: {error}")
         return False
     finally:
-        follower.cancel()
         await supervisor.stop(hurry)
     return True

@@ -21,6 +21,7 @@ from forebay.local.process import Part
 from gateway.config.addresses import split_address
 from gateway.config.loading import load
 from gateway.config.settings import ListenSettings, Settings
+from gateway.discovery.description import FleetDescription
 from gateway.envoy.config import render
 from routing.table import STRATEGIES
 
@@ -149,7 +150,7 @@ def envoy_part(settings: Settings, directory: Path, logs: Path) -> Part:
     """The Envoy that users talk to, with as many threads as there are workers behind it."""
     config = directory / "envoy" / "envoy.json"
     config.parent.mkdir(exist_ok=True)
-    config.write_bytes(orjson.dumps(render(settings, ()), option=orjson.OPT_INDENT_2))
+    config.write_bytes(orjson.dumps(render(settings, FleetDescription()), option=orjson.OPT_INDENT_2))
     ready = partial(answers_ok, settings.envoy.admin, READY_PATH)
     argv = envoy_argv(settings, config, concurrency=len(settings.listen.workers))
     advice = f"Its configuration is {config}."

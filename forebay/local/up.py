@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from forebay.local.console import finished, say, stop_signals
-from forebay.local.fleet_file import follow_models, write_endpoints
+from forebay.local.eds_follower import envoy_endpoints
 from forebay.local.ports import Ports
 from forebay.local.process import allow_many_files
 from forebay.local.records import assignments, replace, write_processes
@@ -47,7 +47,6 @@ def run(*, engines: int, workers: int, gpu: str, strategy: str, data: Path, base
         config_file = write_configuration(directory, addresses, gpu, strategy, base)
         settings = load(config_file, os.environ, STRATEGIES)
         _clear_traces(directory)
-        write_endpoints(settings)
         if not asyncio.run(_Up(directory, addresses, settings, config_file, gpu).until_stopped()):
             raise SystemExit(1)
 
@@ -88,18 +87,17 @@ class _Up:
     async def until_stopped(self) -> bool:
         """False when a part did not start; nothing runs any more in either case."""
         stopping, hurry = stop_signals()
-        follower = asyncio.create_task(follow_models(self._settings, say), name="follow models")
         try:
-            if await finished(self._start(), stopping):
-                self._announce()
-                await stopping.wait()
-            say("stopping")
+            async with envoy_endpoints(self._settings, say):
+                if await finished(self._start(), stopping):
+                    self._announce()
+                    await stopping.wait()
+                say("stopping")
         except (PartFailedError, NoRedisError) as error:
             say(f"forebay up could not start: {error}")
             say(f"Everything else is stopped. All logs are in {self._logs}")
             return False
         finally:
-            follower.cancel()
             await self._supervisor.stop(hurry)
             (self._directory / "env").unlink(missing_ok=True)
         return True

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 MAX_PORT = 65535
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared, not bound
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
 _PATH = re.compile(r"/[!-~]*")
 _CREDENTIALS = re.compile(r"://[^/?#]*@")
@@ -36,6 +37,12 @@ def is_ip(host: str) -> bool:
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`.  Of names, only `localhost` is trusted to say so."""
     return ip_address(host).is_loopback if is_ip(host) else host == "localhost"
+
+
+def reachable_address(address: str) -> str:
+    """Return where this machine reaches a listener on `address`: one on all addresses is reached on loopback."""
+    host, port = split_address(address)
+    return f"{_LOOPBACK_OF[host]}:{port}" if host in _LOOPBACK_OF else address
 
 
 def listen_address(address: str) -> str:

@@ -1,11 +1,11 @@
-"""From a file to settings: read, expand, validate, check; every problem is found before one error names them all.
+"""From a file to settings: read, expand, validate, check; one error names everything that is wrong.
 
-Lives here: the order of the steps and the wording of validation errors.  Not here: watching files for changes
-(gateway.discovery.static).
+Lives here: the order of the steps.  Not here: reading YAML (source), rules between keys (checks), the wording of
+findings (validation), watching files for changes (gateway.discovery.static).
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,53 +14,91 @@ from pydantic_core import ErrorDetails
 
 from gateway.config import source
 from gateway.config.checks import check
-from gateway.config.keys import nearest
 from gateway.config.problems import ConfigurationError, Problems
+from gateway.config.schema import nearest_key
 from gateway.config.settings import ModelSettings, Settings
 from gateway.config.validation import joined, rule
 
-__all__ = ["ConfigurationError", "load", "load_models", "with_models"]
+__all__ = ["ConfigurationError", "load", "load_models", "load_with_models"]
 
 
 def load(path: Path, environ: Mapping[str, str], strategies: Collection[str]) -> Settings:
-    """The settings in the file, defaults where it is silent; `models_file` becomes relative to the file's folder.
+    """Return the settings in the file, with defaults for absent keys; a relative `models_file` starts at its folder.
 
     `strategies` are the valid strategy names.  Raises ConfigurationError with every problem.
+    """
+    settings, problems = _settings_in(path, environ, strategies)
+    problems.raise_if_any()
+    return settings
+
+
+def load_models(path: Path, environ: Mapping[str, str], strategies: Collection[str]) -> tuple[ModelSettings, ...]:
+    """Return the models in a models file: a list, or a mapping with the one key `models`.
+
+    Raises ConfigurationError with every problem.
+    """
+    models, problems = _models_in(path, environ, strategies)
+    problems.raise_if_any()
+    return models
+
+
+def load_with_models(path: Path, environ: Mapping[str, str], strategies: Collection[str]) -> Settings:
+    """Return the settings in the file, with the models of its models file as `models`.
+
+    Raises ConfigurationError with every problem of both files, each after the path of its file.
+    """
+    settings, problems = _settings_in(path, environ, strategies)
+    lines = _located(path, problems.lines())
+    if settings.models_file and not problems.concerns("models_file"):
+        file = Path(settings.models_file)
+        try:
+            models, problems = _models_in(file, environ, strategies)
+            settings = settings.model_copy(update={"models": models})
+            lines += _located(file, problems.lines())
+        except ConfigurationError as error:  # it cannot be read at all
+            lines += _located(file, error.problems)
+    if lines:
+        raise ConfigurationError(tuple(lines))
+    return settings
+
+
+def _located(path: Path, lines: Iterable[str]) -> list[str]:
+    """Return the lines with the path in front, unless they begin with it."""
+    return [line if line.startswith(f"{path}: ") else f"{path}: {line}" for line in lines]
+
+
+def _settings_in(path: Path, environ: Mapping[str, str], strategies: Collection[str]) -> tuple[Settings, Problems]:
+    """Return the settings of those sections that are sound, and what is wrong with the others.
+
+    Raises ConfigurationError when the file is no mapping of keys.
     """
     problems = Problems()
     data = source.expand(source.read(path, problems), environ, problems)
     data = {} if data is None else data
     if not isinstance(data, dict):
-        problems.add_value(str(path), data, "must be a mapping of keys")
-        problems.raise_if_any()
+        raise ConfigurationError((f"{path}: must be a mapping of keys",))
     source.add_environment(data, environ)
-    settings = _validate(data, strategies, problems)
+    settings = _validated(data, strategies, problems)
     if settings.models_file:
-        return settings.model_copy(update={"models_file": str(path.parent / settings.models_file)})
-    return settings
+        settings = settings.model_copy(update={"models_file": str(path.parent / settings.models_file)})
+    return settings, problems
 
 
-def load_models(path: Path, environ: Mapping[str, str], strategies: Collection[str]) -> tuple[ModelSettings, ...]:
-    """The models in a file of their own: a list, or a mapping with the one key `models`.  Raises ConfigurationError."""
+def _models_in(
+    path: Path, environ: Mapping[str, str], strategies: Collection[str]
+) -> tuple[tuple[ModelSettings, ...], Problems]:
+    """Return the models of a models file, none if they are not sound, and what is wrong with them."""
     problems = Problems()
     data = source.expand(source.read(path, problems), environ, problems)
     models = data.pop("models", []) if isinstance(data, dict) else data
     if isinstance(data, dict):
         for name in data:
             problems.add(str(name), f"{name} is unknown in a models file, did you mean models?")
-    return _validate({"models": models or []}, strategies, problems).models
+    return _validated({"models": models or []}, strategies, problems).models, problems
 
 
-def with_models(settings: Settings, environ: Mapping[str, str], strategies: Collection[str]) -> Settings:
-    """The same settings with the models of `models_file` in place.  Raises ConfigurationError."""
-    if not settings.models_file:
-        return settings
-    models = load_models(Path(settings.models_file), environ, strategies)
-    return settings.model_copy(update={"models": models})
-
-
-def _validate(data: dict[str, Any], strategies: Collection[str], problems: Problems) -> Settings:
-    """Settings from data.  After value problems the sound sections are still checked against each other."""
+def _validated(data: dict[str, Any], strategies: Collection[str], problems: Problems) -> Settings:
+    """Return the settings of the sections that are sound by themselves, after these were checked against each other."""
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
@@ -68,7 +106,6 @@ def _validate(data: dict[str, Any], strategies: Collection[str], problems: Probl
             _add(detail, problems)
         settings = Settings.model_validate({key: data[key] for key in _sound(data, error)})
     check(settings, strategies, problems)
-    problems.raise_if_any()
     return settings
 
 
@@ -77,12 +114,12 @@ def _sound(data: dict[str, Any], error: ValidationError) -> set[str]:
 
 
 def _add(detail: ErrorDetails, problems: Problems) -> None:
-    """Note one of pydantic's findings in our words."""
+    """Add one of pydantic's findings in our words."""
     key = joined(detail["loc"])
     parent, _, name = key.rpartition(".")
     if detail["type"] == "extra_forbidden":
         section = re.sub(r"\[\d+\]", "[]", parent)
-        problems.add(key, f"{key} is unknown, {nearest(section, name)}")
+        problems.add(key, f"{key} is unknown, {nearest_key(section, name)}")
     elif detail["type"] == "missing":
         problems.add(key, f"{key} is missing, it has no default")
     else:

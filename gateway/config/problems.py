@@ -1,6 +1,6 @@
-"""What is wrong with a configuration file: collected and raised together.
+"""What is wrong with a configuration file, collected so that one error names all of it.
 
-Lives here: the collection and the error.  Not here: finding problems (source, checks).
+Lives here: the collection and the error.  Not here: finding problems (source, loading, checks).
 """
 
 from gateway.config.validation import shown
@@ -15,24 +15,28 @@ class ConfigurationError(Exception):
 
 
 class Problems:
-    """The problems found so far, at most one per key: the first says why, later ones are its consequences."""
+    """The problems found so far, at most one per key: the first is the cause, later ones are its consequences."""
 
     def __init__(self) -> None:
-        self._texts: dict[str, str] = {}
+        self._lines: dict[str, str] = {}
 
-    def add(self, key: str, text: str) -> None:
-        """Note what is wrong at `key`."""
-        self._texts.setdefault(key, text)
+    def add(self, key: str, line: str) -> None:
+        """Add what is wrong with `key`."""
+        self._lines.setdefault(key, line)
 
     def add_value(self, key: str, value: object, rule: str) -> None:
-        """Note *key = value, rule*."""
+        """Add *key = value, rule*."""
         self.add(key, f"{key} = {shown(key, value)}, {rule}")
 
     def concerns(self, section: str) -> bool:
-        """Whether anything is wrong in this top-level section."""
-        return any(key.partition(".")[0].partition("[")[0] == section for key in self._texts)
+        """Return whether anything is wrong in this top-level section."""
+        return any(key.partition(".")[0].partition("[")[0] == section for key in self._lines)
+
+    def lines(self) -> tuple[str, ...]:
+        """Return one line for each problem, in the order they were found."""
+        return tuple(self._lines.values())
 
     def raise_if_any(self) -> None:
         """Raise them all as one ConfigurationError."""
-        if self._texts:
-            raise ConfigurationError(tuple(self._texts.values()))
+        if self._lines:
+            raise ConfigurationError(self.lines())

@@ -169,7 +169,7 @@ class EndpointSettings(Section):
     """What a replica hint speaks about."""
     adapters: tuple[str, ...] = ()
     """LoRA adapters it has loaded; each is a model name of its own."""
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = {}
     """For `external-filter`."""
 
 

@@ -1,6 +1,7 @@
-"""What every discovery says: the whole fleet, each time.
+"""The description of a fleet that every discovery gives, and the protocol of a discovery.
 
-Lives here: the value and the seam.  Not here: where it comes from (static), what is made of it (gateway.fleet.fleet).
+Lives here: the value and the seam.  Not here: where it comes from (static), what is made of it (gateway.fleet for the
+gateway, gateway.envoy.endpoints for Envoy).
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -15,7 +16,7 @@ class ModelPolicy:
     """How requests for one model are routed and limited."""
 
     strategy: str = ""  # empty: the gateway's default
-    locked: bool = False  # the `routing-strategy` header does not count
+    locked: bool = False  # the `routing-strategy` header is ignored
     rps: int | None = None  # requests in any second, of all users together; None: unlimited
     slo_ttft_s: float | None = None  # None: the gateway's default; 0: nothing is promised
     slo_itl_s: float | None = None
@@ -23,15 +24,18 @@ class ModelPolicy:
 
 @dataclass(frozen=True, slots=True)
 class FleetDescription:
-    """All models and all endpoints, ids unique.  A model without endpoints is known and answers 503."""
+    """All models and all endpoints, each with an id and an address of its own.
+
+    A model without endpoints is known and answers 503.
+    """
 
     models: Mapping[str, ModelPolicy] = field(default_factory=dict)
     endpoints: tuple[Endpoint, ...] = ()
 
 
 class Discovery(Protocol):
-    """Says what the fleet is: level-, not edge-triggered, so that a missed message costs nothing."""
+    """Tells what the fleet is: level-triggered, not edge-triggered, so that a missed message costs nothing."""
 
     def watch(self) -> AsyncIterator[FleetDescription]:
-        """Yield the whole fleet at once and then whenever it changed; ends when it never will."""
+        """Yield the whole fleet at once and again whenever it changes; ends when it never will."""
         ...

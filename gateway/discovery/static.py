@@ -1,13 +1,13 @@
 """The fleet as configuration describes it: in `models`, or in a `models_file` that is watched.
 
-Lives here: when it is read.  Not here: what it means (models), reading YAML (gateway.config.loading), whether an engine
-answers (health).
+Lives here: when the configuration is read.  Not here: what it means (models), reading YAML (gateway.config.loading),
+whether an engine answers (probing.health).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import structlog
 
@@ -15,12 +15,35 @@ from gateway.config.settings import ModelSettings
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.models import describe
 
-POLL_S = 0.5  # chosen: a change counts within a second; one stat costs microseconds and needs no file system's help
+POLL_S = 0.5
+"""Chosen: a change takes effect within a second.  Polling works on every file system and costs microseconds."""
 
 Load = Callable[[Path], tuple[ModelSettings, ...]]
-Fingerprint = tuple[int, int, int]  # mtime_ns, size, inode: a file that is replaced or linked elsewhere differs too
+Fingerprint = tuple[int, int, int]
+"""mtime_ns, size and inode: the inode tells a file that was replaced or linked anew from the one before."""
 
 log = structlog.get_logger(__name__)
+
+
+class Reload(NamedTuple):
+    """One attempt to read a models file that changed."""
+
+    path: Path
+    fleet: FleetDescription | None  # None: the file cannot be used, the last good fleet stays
+    why: str = ""  # why it cannot be used
+
+
+OnReload = Callable[[Reload], None]
+
+
+def log_reload(reload: Reload) -> None:
+    """Log what came of reading the file again."""
+    path = str(reload.path)
+    if reload.fleet is None:
+        log.error("models_file_rejected", path=path, why=reload.why, serving="the last good set")
+    else:
+        models, endpoints = len(reload.fleet.models), len(reload.fleet.endpoints)
+        log.info("models_file_loaded", path=path, models=models, endpoints=endpoints)
 
 
 class StaticModels:
@@ -35,14 +58,12 @@ class StaticModels:
 
 
 class ModelsFile:
-    """A fleet that is what a file says: `models_file`.
+    """A fleet that follows a file: `models_file`.
 
-    `on_reload` hears `success` or `failure` after each attempt to read a changed file.
+    `on_reload` is called after each attempt to read the changed file, whether it can be used or not.
     """
 
-    def __init__(
-        self, path: Path, load: Load, on_reload: Callable[[Literal["success", "failure"]], None], poll_s: float = POLL_S
-    ) -> None:
+    def __init__(self, path: Path, load: Load, on_reload: OnReload, poll_s: float = POLL_S) -> None:
         self._path = path
         self._load = load
         self._on_reload = on_reload
@@ -51,7 +72,7 @@ class ModelsFile:
     async def watch(self) -> AsyncIterator[FleetDescription]:
         """Yield the fleet at once and after every change; a broken or missing file keeps the last good fleet.
 
-        The first reading must succeed, there is nothing to keep: raises whatever it raises.
+        The first read must succeed, because there is no good fleet to keep: its error is raised.
         """
         seen = fingerprint(self._path)
         fleet = await self._read()
@@ -61,31 +82,26 @@ class ModelsFile:
             now = fingerprint(self._path)
             if now == seen:
                 continue
-            seen = now  # taken before reading: what changes meanwhile is read again
-            changed = await self._reload()
-            if changed is not None and changed != fleet:
-                fleet = changed
+            seen = now  # taken before the file is read, so that a change during the read is noticed at the next poll
+            reload = await self._reload()
+            self._on_reload(reload)
+            if reload.fleet is not None and reload.fleet != fleet:
+                fleet = reload.fleet
                 yield fleet
 
-    async def _reload(self) -> FleetDescription | None:
-        """Return what the file says now, None when it says nothing of use."""
+    async def _reload(self) -> Reload:
         try:
-            fleet = await self._read()
-        except Exception as error:  # noqa: BLE001  supervision point: whatever is wrong with the file, the old set serves on
-            log.error("models_file_rejected", path=str(self._path), why=str(error), serving="the last good set")
-            self._on_reload("failure")
-            return None
-        log.info("models_file_loaded", path=str(self._path), models=len(fleet.models), endpoints=len(fleet.endpoints))
-        self._on_reload("success")
-        return fleet
+            return Reload(self._path, await self._read())
+        except Exception as error:  # noqa: BLE001  supervision point: whatever is wrong with the file, the old fleet stays
+            return Reload(self._path, None, str(error))
 
     async def _read(self) -> FleetDescription:
-        """In a thread: 10,000 endpoints take the YAML parser seconds, and requests do not wait for it."""
+        """Read the file in a thread, so that requests go on: the YAML parser takes seconds for 10,000 endpoints."""
         return describe(await asyncio.to_thread(self._load, self._path))
 
 
 def fingerprint(path: Path) -> Fingerprint | None:
-    """Return what tells one content from the next without reading it; None when there is no file."""
+    """Return a value that differs when the file was changed or replaced; None when there is no file."""
     try:
         status = path.stat()
     except OSError:

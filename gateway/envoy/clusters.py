@@ -6,7 +6,8 @@ so in metadata `envoy.lb`), retries (gateway.envoy.listener).
 
 from collections.abc import Sequence
 
-from gateway.config.settings import ModelSettings, Settings
+from gateway.config.settings import Settings
+from gateway.discovery.description import FleetDescription
 from gateway.envoy.endpoints import ENGINES, load_assignment
 from gateway.envoy.headers import strip_untrusted
 from gateway.envoy.messages import Json, connect_address, duration, extension, message
@@ -33,13 +34,13 @@ _PROCESSOR_CHECK_S = 0.5
 """Between two health checks: a killed worker is passed over after one; a gRPC check costs it some 50 us."""
 
 
-def clusters(settings: Settings, models: Sequence[ModelSettings]) -> list[Json]:
+def clusters(settings: Settings, fleet: FleetDescription) -> list[Json]:
     """All clusters of the configuration."""
     workers = [
         _grpc_cluster(worker_cluster(index), [address], settings)
         for index, address in enumerate(settings.listen.workers)
     ]
-    return [_engines(settings, models), _processor(settings), *workers]
+    return [_engines(settings, fleet), _processor(settings), *workers]
 
 
 def worker_cluster(index: int) -> str:
@@ -47,7 +48,7 @@ def worker_cluster(index: int) -> str:
     return f"worker-{index}"
 
 
-def _engines(settings: Settings, models: Sequence[ModelSettings]) -> Json:
+def _engines(settings: Settings, fleet: FleetDescription) -> Json:
     return {
         "name": ENGINES,
         "connect_timeout": duration(settings.timeouts.connect_s),
@@ -55,13 +56,13 @@ def _engines(settings: Settings, models: Sequence[ModelSettings]) -> Json:
         "circuit_breakers": _UNLIMITED,
         "load_balancing_policy": _only_where_told(settings.envoy.fail_open),
         "typed_extension_protocol_options": {HTTP_OPTIONS: _engine_http()},
-        **_engine_endpoints(settings, models),
+        **_engine_endpoints(settings, fleet),
     }
 
 
-def _engine_endpoints(settings: Settings, models: Sequence[ModelSettings]) -> Json:
+def _engine_endpoints(settings: Settings, fleet: FleetDescription) -> Json:
     if not settings.envoy.eds_file:
-        return {"type": "STATIC", "load_assignment": load_assignment(models)}
+        return {"type": "STATIC", "load_assignment": load_assignment(fleet)}
     directory = settings.envoy.eds_file.rpartition("/")[0] or "."
     source = {"path": settings.envoy.eds_file, "watched_directory": {"path": directory}}
     return {"type": "EDS", "eds_cluster_config": {"eds_config": {"path_config_source": source}}}

@@ -3,22 +3,20 @@
 Lives here: how the parts make a whole.  Not here: the parts (listener, filters, clusters, endpoints).
 """
 
-from collections.abc import Sequence
-
-from gateway.config.settings import ModelSettings, Settings
+from gateway.config.settings import Settings
+from gateway.discovery.description import FleetDescription
 from gateway.envoy.clusters import clusters
 from gateway.envoy.listener import listener
 from gateway.envoy.messages import Json, bind_address
 
 
-def render(settings: Settings, models: Sequence[ModelSettings] | None = None) -> Json:
-    """Envoy's bootstrap for `settings`; `models` instead of `settings.models` when they come from a file of their own.
+def render(settings: Settings, fleet: FleetDescription) -> Json:
+    """Return Envoy's bootstrap for `settings`, with the endpoints of `fleet` unless Envoy reads them from a file.
 
-    The same settings give the same result; it is JSON, so it is YAML.
+    The result is plain JSON, so it is YAML too; the same arguments give the same result.
     """
-    fleet = settings.models if models is None else models
     return {
-        "node": {"id": "forebay", "cluster": "forebay"},  # Envoy insists on it for endpoints from a file
+        "node": {"id": "forebay", "cluster": "forebay"},  # Envoy requires it for endpoints from a file
         "static_resources": {"listeners": [listener(settings)], "clusters": clusters(settings, fleet)},
         "admin": {"address": bind_address(settings.envoy.admin)},
     }

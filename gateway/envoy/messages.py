@@ -5,14 +5,13 @@ Lives here: typed extensions, addresses, durations, header options.  Not here: w
 
 from typing import Any, TypeAlias
 
-from gateway.config.addresses import split_address
+from gateway.config.addresses import reachable_address, split_address
 
 Json: TypeAlias = dict[str, Any]
 
 _TYPE_PREFIX = "type.googleapis.com/"
-# Envoy takes IP addresses only; what a listener binds as a wildcard is reached on loopback.
-_BIND_HOSTS = {"localhost": "127.0.0.1"}
-_CONNECT_HOSTS = {**_BIND_HOSTS, "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
+_IP_OF = {"localhost": "127.0.0.1"}
+"""Envoy takes IP addresses only."""
 
 
 def extension(name: str, type_name: str, **fields: Any) -> Json:
@@ -26,19 +25,14 @@ def message(type_name: str, **fields: Any) -> Json:
 
 
 def bind_address(address: str) -> Json:
-    """Where a listener binds."""
+    """Return the address that a listener binds."""
     host, port = split_address(address)
-    return _socket_address(_BIND_HOSTS.get(host, host), port)
+    return {"socket_address": {"address": _IP_OF.get(host, host), "port_value": port}}
 
 
 def connect_address(address: str) -> Json:
-    """Where a cluster connects."""
-    host, port = split_address(address)
-    return _socket_address(_CONNECT_HOSTS.get(host, host), port)
-
-
-def _socket_address(host: str, port: int) -> Json:
-    return {"socket_address": {"address": host, "port_value": port}}
+    """Return the address that a cluster connects to, for what listens on `address`."""
+    return bind_address(reachable_address(address))
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 
 import structlog
 
@@ -25,13 +24,12 @@ from gateway.admission.pending import LoopTimer
 from gateway.admission.plan import Planner
 from gateway.admission.queue import AdmissionQueue
 from gateway.admission.reply import Replies
-from gateway.config.loading import load_models
 from gateway.config.settings import Settings
-from gateway.discovery.description import Discovery
 from gateway.discovery.probing.health import HealthChecker, HttpProbe
 from gateway.discovery.probing.rounds import Rounds
 from gateway.discovery.probing.scraping import HttpFetch, Poller
-from gateway.discovery.static import ModelsFile, StaticModels
+from gateway.discovery.sources import discovery_for
+from gateway.discovery.static import Reload, log_reload
 from gateway.fleet.decisions import state
 from gateway.fleet.fleet import Fleet
 from gateway.observability import metrics
@@ -191,7 +189,8 @@ class Worker:
                 return
 
     async def _discover(self, rounds: Sequence[Rounds], known: asyncio.Event) -> None:
-        async for description in self._discovery().watch():
+        discovery = discovery_for(self.settings, os.environ, STRATEGIES, self._on_reload)
+        async for description in discovery.watch():
             self.fleet.replace(description, time.monotonic())
             self.metrics.know_models(self.fleet.models())
             for each in rounds:
@@ -199,11 +198,9 @@ class Worker:
             self._report_endpoints()
             known.set()
 
-    def _discovery(self) -> Discovery:
-        if not self.settings.models_file:
-            return StaticModels(self.settings.models)
-        load = partial(load_models, environ=os.environ, strategies=STRATEGIES)
-        return ModelsFile(Path(self.settings.models_file), load, self.metrics.config_reload)
+    def _on_reload(self, reload: Reload) -> None:
+        log_reload(reload)
+        self.metrics.config_reload("failure" if reload.fleet is None else "success")
 
     def _report_endpoints(self) -> None:
         counts = self.fleet.endpoint_counts()

@@ -11,6 +11,7 @@ import orjson
 from forebay.local.envoy import READY_PATH, envoy_argv
 from forebay.local.probes import answers_ok
 from gateway.config.settings import EndpointSettings, EnvoySettings, ListenSettings, ModelSettings, Settings
+from gateway.discovery.models import describe
 from gateway.envoy.config import render
 from tests.support.ports import free_address
 from tests.support.processor import Processor, running
@@ -38,7 +39,9 @@ def a_model(name: str, pods: dict[str, str]) -> ModelSettings:
 async def running_envoy(settings: Settings, directory: Path, **bootstrap: object) -> AsyncIterator[str]:
     """Envoy started, ready and in the end stopped; yields its base URL.  `bootstrap` is added to its configuration."""
     config = directory / "envoy.json"
-    config.write_bytes(orjson.dumps({**render(settings), **bootstrap}, option=orjson.OPT_INDENT_2))
+    config.write_bytes(
+        orjson.dumps({**render(settings, describe(settings.models)), **bootstrap}, option=orjson.OPT_INDENT_2)
+    )
     with (directory / "envoy.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(*envoy_argv(settings, config, 1), stdout=log, stderr=log)
         try:

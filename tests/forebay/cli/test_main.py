@@ -7,13 +7,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import orjson
 import pytest
 from click.testing import CliRunner, Result
 
 from forebay.cli.main import main
 from gateway.config.loading import ConfigurationError
 from gateway.config.page import configuration_page
+from gateway.config.schema import settings_schema
 from gateway.config.settings import Settings
+from gateway.discovery.description import FleetDescription
 from tests.support.configuration import STRATEGIES, written
 
 
@@ -55,7 +58,7 @@ def test_help_lists_every_command():
     result = run("--help")
 
     assert 0 == result.exit_code
-    for command in ("up", "gateway", "engine", "envoy-config", "check-config", "config-docs"):
+    for command in ("up", "gateway", "engine", "envoy-config", "check-config", "config-docs", "config-schema"):
         assert f"\n  {command} " in result.output
 
 
@@ -156,8 +159,8 @@ def test_a_configuration_error_from_anywhere_is_lines_and_status_2(replaced):
 
 
 def test_envoy_config_prints_what_is_rendered_from_the_file(replaced, tmp_path):
-    def render(settings: Settings) -> Mapping[str, object]:
-        return {"listen": settings.envoy.listen, "models": [model.name for model in settings.models]}
+    def render(settings: Settings, fleet: FleetDescription) -> Mapping[str, object]:
+        return {"listen": settings.envoy.listen, "models": list(fleet.models)}
 
     replaced("gateway.envoy.config", render=render)
     written(tmp_path, "[{name: m}]", "fleet.yaml")
@@ -200,7 +203,11 @@ def test_a_bad_models_file_is_found_too(tmp_path):
     result = run("check-config", str(file))
 
     assert 1 == result.exit_code
-    assert "fleet.yaml: no such file" in result.output
+    assert [f"{tmp_path / 'fleet.yaml'}: no such file"] == result.output.splitlines()
+
+
+def test_config_schema_prints_the_schema_as_json():
+    assert settings_schema() == orjson.loads(run("config-schema").output)
 
 
 def test_config_docs_prints_the_page():

@@ -8,11 +8,11 @@ import orjson
 import pytest
 import yaml
 
-from forebay.local.fleet_file import write_endpoints
+from forebay.local.eds_follower import envoy_endpoints
 from forebay.local.ports import Ports
 from forebay.local.stack import MODEL, Addresses, engine_parts, envoy_part, write_configuration
 from forebay.local.supervisor import Supervisor
-from gateway.config.loading import ConfigurationError, load, with_models
+from gateway.config.loading import ConfigurationError, load, load_with_models
 from routing.table import STRATEGIES
 
 
@@ -40,7 +40,7 @@ def test_the_configuration_written_is_one_that_loads(tmp_path: Path):
     where = addresses()
 
     file = write_configuration(tmp_path, where, gpu="L20", strategy="random", base=None)
-    settings = with_models(load(file, os.environ, STRATEGIES), os.environ, STRATEGIES)
+    settings = load_with_models(file, os.environ, STRATEGIES)
 
     assert (where.grpc, where.workers) == (settings.listen.grpc, settings.listen.workers)
     assert "random" == settings.routing.strategy
@@ -53,7 +53,7 @@ def test_the_configuration_written_is_one_that_loads(tmp_path: Path):
 
 def test_a_profile_in_a_file_goes_by_the_files_name(tmp_path: Path):
     file = write_configuration(tmp_path, addresses(), gpu="profiles/mine.yaml", strategy="", base=None)
-    settings = with_models(load(file, {}, STRATEGIES), {}, STRATEGIES)
+    settings = load_with_models(file, {}, STRATEGIES)
 
     assert {"mine"} == {endpoint.gpu for endpoint in settings.models[0].endpoints}
 
@@ -94,10 +94,10 @@ async def test_engines_and_envoy_start(tmp_path: Path):
     where = addresses(engines=1)
     file = write_configuration(tmp_path, where, gpu="", strategy="", base=None)
     settings = load(file, os.environ, STRATEGIES)
-    write_endpoints(settings)
     supervisor = Supervisor([].append)
     try:
-        await supervisor.start(*engine_parts(where.engines, "", tmp_path), envoy_part(settings, tmp_path, tmp_path))
+        async with envoy_endpoints(settings, [].append):
+            await supervisor.start(*engine_parts(where.engines, "", tmp_path), envoy_part(settings, tmp_path, tmp_path))
         assert ["engine", "envoy"] == [part.role for part, _ in supervisor.running()]
     finally:
         await supervisor.stop()

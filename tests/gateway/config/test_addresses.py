@@ -6,6 +6,7 @@ from gateway.config.addresses import (
     endpoint_address,
     http_path,
     is_loopback,
+    reachable_address,
     redis_url,
     split_address,
     without_credentials,
@@ -75,3 +76,9 @@ def test_a_path_can_stand_in_a_request_line():
     for path in ("", "health", "/a b", "/a\r\nhost: b", "/\u00e4"):
         with pytest.raises(ValueError, match="must begin with / and hold no blanks"):
             http_path(path)
+
+
+def test_a_listener_on_all_addresses_is_reached_on_loopback():
+    assert reachable_address("0.0.0.0:80") == "127.0.0.1:80"
+    assert reachable_address("[::]:80") == "[::1]:80"
+    assert reachable_address("10.0.0.1:80") == "10.0.0.1:80"

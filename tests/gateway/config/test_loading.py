@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.config.loading import ConfigurationError, load, load_models, with_models
+from gateway.config.loading import ConfigurationError, load, load_models, load_with_models
 from gateway.config.settings import EndpointSettings, ModelSettings, Settings
 from tests.support.configuration import STRATEGIES, loaded, problems_of, written
 
@@ -144,10 +144,42 @@ def test_a_models_file_of_another_kind_is_an_error(tmp_path):
 
 def test_the_models_of_a_models_file_are_put_in_place(tmp_path):
     written(tmp_path, "[{name: m}]", "fleet.yaml")
-    settings = loaded(tmp_path, "models_file: fleet.yaml")
 
-    assert (ModelSettings(name="m"),) == with_models(settings, {}, STRATEGIES).models
-    assert Settings() == with_models(Settings(), {}, STRATEGIES)
+    with_file = load_with_models(written(tmp_path, "models_file: fleet.yaml"), {}, STRATEGIES)
+    without = load_with_models(written(tmp_path, "models: [{name: n}]"), {}, STRATEGIES)
+
+    assert (ModelSettings(name="m"),) == with_file.models
+    assert (ModelSettings(name="n"),) == without.models
+
+
+@pytest.mark.parametrize(
+    ("models", "problem"),
+    [
+        ("[{name: m, strategy: nope}]", "models[0].strategy = nope, must be one of forebay, least-request, random"),
+        ("[{nam: m}]", "models[0].name is missing, it has no default"),
+        ("[", "not YAML, line 2: expected the node content, but found '<stream end>'"),
+    ],
+)
+def test_the_problems_of_both_files_are_reported_together_each_with_its_file(tmp_path, models, problem):
+    fleet = written(tmp_path, models + "\n", "fleet.yaml")
+    file = written(tmp_path, "{models_file: fleet.yaml, redis: {timeout_s: -1}, reids: {}}")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_with_models(file, {}, STRATEGIES)
+
+    assert f"{file}: redis.timeout_s = -1, must be greater than 0" in caught.value.problems
+    assert f"{file}: reids is unknown, did you mean redis?" in caught.value.problems
+    assert f"{fleet}: {problem}" in caught.value.problems
+    assert {str(file), str(fleet)} == {line.partition(": ")[0] for line in caught.value.problems}
+
+
+def test_a_models_file_beside_models_is_not_read(tmp_path):
+    file = written(tmp_path, "{models_file: absent.yaml, models: [{name: m}]}")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_with_models(file, {}, STRATEGIES)
+
+    assert (f"{file}: models_file = absent.yaml, must be empty when models are given here",) == caught.value.problems
 
 
 def test_the_error_reads_as_one_line(tmp_path):

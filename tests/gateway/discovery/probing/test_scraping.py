@@ -10,9 +10,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.config.settings import ScrapeSettings
+from gateway.discovery.probing.http_get import AnswerError
 from gateway.discovery.probing.readings import Readings
-from gateway.discovery.probing.scraping import MOST_BYTES, HttpFetch, NoPageError, Poller
+from gateway.discovery.probing.scraping import MAX_PAGE_BYTES, HttpFetch, NoPageError, Poller
 from routing.types import Signal
+from tests.support.backend import Exchange, running_backend
 from tests.support.http_engine import HttpEngine
 from tests.support.pods import an_endpoint
 from tests.support.polling import until
@@ -41,13 +43,39 @@ async def test_the_page_is_the_body_of_a_200() -> None:
         assert await HttpFetch("/metrics")(address) == PAGE
 
 
+async def test_an_engine_that_keeps_the_connection_open_is_not_silent() -> None:
+    """A server that does not honour `connection: close` is waited for no longer than its page lasts."""
+    read: list[Readings] = []
+
+    async def page(exchange: Exchange) -> None:
+        await exchange.reply(PAGE)
+
+    async with running_backend(page) as engine:
+        settings = ScrapeSettings(interval_s=0.05, timeout_s=30)
+        poller = Poller(
+            settings, HttpFetch("/metrics"), lambda _, readings, *__: read.append(readings), random.Random(1)
+        )
+        poller.replace([an_endpoint("a", address=engine.address)])
+        task = asyncio.create_task(poller.run())
+        await until(lambda: len(read) >= 2)
+        task.cancel()
+
+    assert read[0].signals == {Signal.RUNNING: 3.0}
+
+
 @pytest.mark.parametrize(
-    "answer",
-    [b"HTTP/1.1 404 Not Found\r\n\r\n", b"", b"nonsense", b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MOST_BYTES + 1)],
+    ("answer", "error"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", NoPageError("status 404")),
+        (b"", AnswerError("the connection ended before the answer")),
+        (b"nonsense", AnswerError("malformed: Expected HTTP/, RTSP/ or ICE/")),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * MAX_PAGE_BYTES, AnswerError(f"more than {MAX_PAGE_BYTES} bytes")),
+    ],
+    ids=["another status", "nothing", "no HTTP", "too long"],
 )
-async def test_anything_else_is_no_page(answer: bytes) -> None:
+async def test_anything_else_is_no_page(answer: bytes, error: Exception) -> None:
     async with an_engine(answer) as address:
-        with pytest.raises(NoPageError):
+        with pytest.raises(type(error), match=f"^{error}$"):
             await HttpFetch("/metrics")(address)
 
 

@@ -1,0 +1,28 @@
+"""Which discovery the settings ask for: the one place where a source of endpoints is added.
+
+Lives here: the choice.  Not here: the sources themselves (static), what is made of what they say (gateway.fleet for the
+gateway, gateway.envoy.endpoints for Envoy).
+"""
+
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
+
+from gateway.config.loading import load_models
+from gateway.config.settings import Settings
+from gateway.discovery.description import Discovery
+from gateway.discovery.static import ModelsFile, OnReload, StaticModels
+
+
+def discovery_for(
+    settings: Settings, environ: Mapping[str, str], strategies: Collection[str], on_reload: OnReload
+) -> Discovery:
+    """Return the discovery that every reader of these settings follows, so that gateway and Envoy see one fleet.
+
+    A models file is read with `environ` for its `${NAME}` references and checked against the names in `strategies`;
+    `on_reload` is called after each attempt to read it again.
+    """
+    if not settings.models_file:
+        return StaticModels(settings.models)
+    load = partial(load_models, environ=environ, strategies=strategies)
+    return ModelsFile(Path(settings.models_file), load, on_reload)

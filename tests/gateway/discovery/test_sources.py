@@ -1,0 +1,42 @@
+"""The discovery that the settings ask for."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config.loading import ConfigurationError
+from gateway.config.settings import ModelSettings, Settings
+from gateway.discovery.sources import discovery_for
+from gateway.discovery.static import ModelsFile, StaticModels
+from routing.table import STRATEGIES
+
+
+async def models_of(settings: Settings, environ: dict[str, str]) -> list[str]:
+    """The models of the first fleet."""
+    discovery = discovery_for(settings, environ, STRATEGIES, lambda _reload: None)
+    return list((await anext(aiter(discovery.watch()))).models)
+
+
+def test_each_way_to_list_models_has_its_discovery() -> None:
+    kinds = [
+        type(discovery_for(settings, {}, STRATEGIES, lambda _reload: None))
+        for settings in (Settings(), Settings(models_file="fleet.yaml"))
+    ]
+
+    assert kinds == [StaticModels, ModelsFile]
+
+
+async def test_models_in_the_configuration_are_the_fleet() -> None:
+    assert await models_of(Settings(models=(ModelSettings(name="m"),)), {}) == ["m"]
+
+
+async def test_a_models_file_is_read_with_the_given_environment_and_checked_for_strategies(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+    settings = Settings(models_file=str(file))
+
+    file.write_text("- name: ${MODEL}\n")
+    assert await models_of(settings, {"MODEL": "m"}) == ["m"]
+
+    file.write_text("- {name: m, strategy: no-such-strategy}\n")
+    with pytest.raises(ConfigurationError, match="no-such-strategy"):
+        await models_of(settings, {})
