@@ -62,6 +62,8 @@ def test_a_key_near_nothing_gets_the_list_of_known_ones(tmp_path):
         ("redis: {timeout_s: -1}", "redis.timeout_s = -1, must be greater than 0"),
         ("redis: {when_away: maybe}", "redis.when_away = maybe, must be 'shadow', 'deny' or 'allow'"),
         ("transport: pyvoy", "transport = pyvoy, must be 'http2' or 'grpc'"),
+        ("anonymous: ''", "anonymous = '', must have at least 1 character"),
+        ("drain_s: soon", "drain_s = soon, must be a number"),
         ("redis: 5", "redis = 5, must be a mapping"),
         ("models: {a: b}", "models = {a: b}, must be a list"),
         ("anonymous: 5", "anonymous = 5, must be text, in quotes if it looks like something else"),
@@ -88,7 +90,7 @@ def test_all_problems_are_reported_together_even_those_between_keys(tmp_path):
     assert list(problems) == [
         "line 3: limits is given twice, first on line 2",
         "redis.url = ${NOWHERE}, the environment variable NOWHERE is not set",
-        "limits.output_tokens = some, must be a valid integer, unable to parse string as an integer",
+        "limits.output_tokens = some, must be a whole number",
         "listen.admin = 0.0.0.0:8090, must be a loopback address unless admin_token is set",
         "routing.strategy = least-requst, must be one of forebay, least-request, random; did you mean least-request?",
     ]
