@@ -56,9 +56,11 @@ fmt: .venv/.dev ## format and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: .venv/.installed ## write docs/config.md from the settings
+docs: .venv/.dev ## write docs/config.md from the settings and draw the imports, docs/architecture.svg
 	@$(BIN)/forebay config-docs > docs/config.md.new
 	@mv docs/config.md.new docs/config.md
+	@$(BIN)/python docs/draw_imports.py > docs/architecture.svg.new
+	@mv docs/architecture.svg.new docs/architecture.svg
 
 # The dev lock holds everything, so the smaller ones are cut to its versions: what runs a gateway, what `make up` needs on
 # top, and what compiles the image.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from forebay.cli.extras import require
+from forebay.local.extras import require
 from gateway.admission.queue import AdmissionQueue, Outcome, QueuedRequest
 from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy

@@ -6,6 +6,8 @@ from pathlib import Path
 from tests.support.source_tree import ROOT, python_files, read, source_files
 
 TESTED_ELSEWHERE: dict[str, str] = {
+    "forebay/cli/options.py": "declarations only",
+    "forebay/cli/simulating.py": "options only; tests/forebay/simulation/test_comparison.py runs the command",
     "gateway/config/settings.py": "declarations only; tests/gateway/config/test_loading.py reads files into them",
     "gateway/extproc/commands.py": "values only; tests/gateway/extproc/test_exchange.py expects them",
     "gateway/extproc/events.py": "values only; tests/gateway/extproc/test_exchange.py feeds them",

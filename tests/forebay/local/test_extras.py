@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from forebay.cli.extras import MissingExtraError, require
+from forebay.local.extras import MissingExtraError, require
 
 
 def test_what_is_installed_is_no_error_and_is_not_imported(monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,53 @@
+"""The command `explain`: what a strategy thinks of each pod for a request that was written down.
+
+Lives here: files in, a table out.  Not here: making pods and request from them, and asking (gateway.fleet.replay).
+"""
+# ruff: noqa: PLC0415 - the command imports its part when it runs, so that `forebay --help` stays fast
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from forebay.cli.options import A_FILE
+
+
+@click.command()
+@click.argument("request_file", metavar="REQUEST.json", type=A_FILE)
+@click.option("--fleet", type=A_FILE, required=True, help="Pods as /debug/fleet shows them.")
+@click.option("--strategy", default="forebay", help="Strategy or mixture to ask.")
+def explain(*, request_file: Path, fleet: Path, strategy: str) -> None:
+    """Show what a strategy thinks of each pod for a request.
+
+    REQUEST.json is an entry of /debug/decisions, or has model, prompt_tokens and held (pod: tokens).
+    """
+    from gateway.fleet.replay import replay
+
+    try:
+        rng = random.Random(0)  # noqa: S311 - breaks ties
+        decision, rows = replay(_read(request_file), _read(fleet), strategy, rng)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join(_table(rows)))
+    click.echo(f"{decision.strategy} chooses {decision.pod.id}: {decision.reason}")
+
+
+def _read(file: Path) -> Any:
+    import orjson
+
+    try:
+        return orjson.loads(file.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    cells = [list(rows[0]), *[[_text(value) for value in row.values()] for row in rows]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
+
+
+def _text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

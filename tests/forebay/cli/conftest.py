@@ -1,0 +1,40 @@
+"""Stand-ins for the parts that commands start."""
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.support.configuration import STRATEGIES
+
+
+@pytest.fixture
+def replaced(monkeypatch) -> Callable[..., None]:
+    """Puts a module with these names in place of one that would start processes."""
+
+    def replace(name: str, **names: Any) -> None:
+        module = ModuleType(name)
+        vars(module).update(names)
+        package = name.rpartition(".")[0]
+        if package not in sys.modules:
+            monkeypatch.setitem(sys.modules, package, ModuleType(package))
+        monkeypatch.setitem(sys.modules, name, module)
+
+    return replace
+
+
+@pytest.fixture
+def calls() -> list[tuple[Any, ...]]:
+    return []
+
+
+@pytest.fixture
+def record(calls) -> Callable[..., None]:
+    return lambda *positional, **named: calls.append((*positional, named))
+
+
+@pytest.fixture(autouse=True)
+def known_strategies(replaced):
+    replaced("routing.table", STRATEGIES=dict.fromkeys(STRATEGIES))

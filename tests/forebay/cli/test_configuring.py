@@ -1,0 +1,68 @@
+"""The commands about the configuration file: what they print, and every problem as a line."""
+
+from collections.abc import Mapping
+
+import orjson
+
+from gateway.config.page import configuration_page
+from gateway.config.schema import settings_schema
+from gateway.config.settings import Settings
+from gateway.discovery.description import FleetDescription
+from tests.support.command import run
+from tests.support.configuration import written
+
+
+def test_envoy_config_prints_what_is_rendered_from_the_file(replaced, tmp_path):
+    def render(settings: Settings, fleet: FleetDescription) -> Mapping[str, object]:
+        return {"listen": settings.envoy.listen, "models": list(fleet.models)}
+
+    replaced("gateway.envoy.config", render=render)
+    written(tmp_path, "[{name: m}]", "fleet.yaml")
+    file = written(tmp_path, "{models_file: fleet.yaml, envoy: {listen: '127.0.0.1:9'}}")
+
+    assert "listen: 127.0.0.1:9\nmodels:\n- m\n" == run("envoy-config", "--config", str(file)).output
+
+
+def test_a_good_file_is_ok_and_summarised_without_secrets(tmp_path):
+    file = written(
+        tmp_path,
+        """
+        redis: {url: "redis://:hush@cache:6379/0"}
+        models: [{name: m, endpoints: [{address: "10.0.0.1:8000"}]}, {name: n}]
+        """,
+    )
+
+    result = run("check-config", str(file))
+
+    assert 0 == result.exit_code
+    assert f"{file}: ok" == result.output.splitlines()[0]
+    assert "  models: m (1 endpoints), n (0 endpoints)" in result.output
+    assert "redis://***@cache:6379/0" in result.output
+
+
+def test_a_bad_file_gets_every_problem_and_status_1(tmp_path):
+    file = written(tmp_path, "{redis: {timeout_s: -1}, strategy: random}")
+
+    result = run("check-config", str(file))
+
+    assert (1, [
+        f"{file}: redis.timeout_s = -1, must be greater than 0",
+        f"{file}: strategy is unknown, did you mean routing.strategy?",
+    ]) == (result.exit_code, result.output.splitlines())  # fmt: skip
+
+
+def test_a_bad_models_file_is_found_too(tmp_path):
+    file = written(tmp_path, "models_file: fleet.yaml")
+
+    result = run("check-config", str(file))
+
+    assert 1 == result.exit_code
+    assert [f"{tmp_path / 'fleet.yaml'}: no such file"] == result.output.splitlines()
+
+
+def test_config_schema_prints_the_schema_as_json():
+    assert settings_schema() == orjson.loads(run("config-schema").output)
+
+
+def test_config_docs_prints_the_page():
+    assert configuration_page() == run("config-docs").output

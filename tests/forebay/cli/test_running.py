@@ -1,0 +1,51 @@
+"""The commands that run processes: their options reach their parts."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.support.command import run
+
+
+def test_up_passes_its_options_on(replaced, record, calls):
+    replaced("forebay.local.up", run=record)
+
+    defaults = run("up")
+    chosen = run("up", "--engines", "5", "--workers", "2", "--gpu", "L20", "--strategy", "random", "--data", "there")
+
+    assert (0, 0) == (defaults.exit_code, chosen.exit_code)
+    assert [
+        ({"engines": 3, "workers": 1, "gpu": "", "strategy": "", "data": Path(".forebay"), "base": None},),
+        ({"engines": 5, "workers": 2, "gpu": "L20", "strategy": "random", "data": Path("there"), "base": None},),
+    ] == calls
+
+
+def test_gateway_runs_the_service(replaced, record, calls):
+    replaced("forebay.local.service", run=record)
+
+    result = run("gateway", "--config", "f.yaml", "--workers", "4")
+
+    assert (0, [(Path("f.yaml"), 4, {})]) == (result.exit_code, calls)
+
+
+def test_engine_serves_what_it_is_told(replaced, record, calls):
+    replaced("simulator.serving.serve", serve=record)
+
+    result = run("engine", "--model", "m", "--port", "0", "--tokens-per-s", "50", "--seed", "7", "--count", "2")
+
+    assert 0 == result.exit_code
+    named = {
+        "count": 2, "name": "", "gpu": "", "tokens_per_s": 50.0, "max_running": None, "max_waiting": None,
+        "max_model_len": None, "adapters": (), "metrics": "vllm", "kv_events": "", "seed": 7,
+    }  # fmt: skip
+    assert [("m", "127.0.0.1", 0, named)] == calls
+
+
+def test_an_engine_that_cannot_start_says_why_in_one_line(replaced):
+    def serve(*_: Any, **__: Any) -> None:
+        raise OSError("address already in use")
+
+    replaced("simulator.serving.serve", serve=serve)
+
+    result = run("engine", "--model", "m", "--port", "1")
+
+    assert (1, "Error: address already in use\n") == (result.exit_code, result.output)
