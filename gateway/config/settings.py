@@ -6,7 +6,7 @@ and `${NAME}` references (loading, source), rules between keys (checks).
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.config.addresses import MAX_PORT, endpoint_address, http_path, listen_address, redis_url
 
@@ -15,7 +15,10 @@ ListenAddress = Annotated[str, AfterValidator(listen_address)]
 EndpointAddress = Annotated[str, AfterValidator(endpoint_address)]
 RedisUrl = Annotated[str, AfterValidator(redis_url)]
 HttpPath = Annotated[str, AfterValidator(http_path)]
-
+WhenAway = Annotated[
+    Literal["local", "deny", "allow"],
+    BeforeValidator(lambda value: "local" if value == "shadow" else value),  # its name in older files
+]
 
 MAX_BODY_LIMIT_BYTES = 32 * 1024 * 1024
 """Chosen: Envoy passes on up to twice the limit in one message, all of which the gateway holds in memory."""
@@ -50,9 +53,10 @@ class RedisSettings(Section):
     """Whether `url` names a node of a Redis Cluster; the other nodes are learned from it."""
     timeout_s: Seconds = 0.25
     """The longest time that a request waits for Redis before `when_away` applies.  A local Redis answers in 0.001 s."""
-    when_away: Literal["shadow", "deny", "allow"] = "shadow"
-    """How requests are limited while Redis does not answer.  `shadow`: each worker enforces its share of the limits
-    that it saw last; `deny`: it answers 503; `allow`: nothing is limited."""
+    when_away: WhenAway = "local"
+    """How requests are limited while Redis does not answer.  `local`: each worker enforces its share of the limits that
+    it saw last; `deny`: it answers 503; `allow`: nothing is limited.  The old name of `local`, `shadow`, is still
+    accepted."""
 
 
 class RoutingSettings(Section):
