@@ -1,6 +1,6 @@
-"""The parts of `forebay up`: their addresses, the configuration that joins them, their commands.
+"""The parts of `forebay up`: their addresses, the configuration that joins them, and their command lines.
 
-Lives here: what there is.  Not here: starting and ending it (forebay.local.up).
+Lives here: which parts there are.  Not here: starting and ending them (forebay.local.up).
 """
 
 import os
@@ -27,16 +27,16 @@ from routing.table import STRATEGIES
 
 MODEL = "deepseek-r1-distill-llama-8b"
 _ENGINE_PORT = 8000
-"""Of the first engine, when it is free; the others follow."""
+"""The first engine's port, if it is free; the other engines take the next ones."""
 _REDIS_PORT = 6379
 _DRAIN_S = 1.0
-"""Whoever presses Ctrl-C waits for it; enough for an answer that is nearly there."""
+"""Ctrl-C waits this long for answers (chosen): enough for those that are nearly done."""
 _DEFAULTS = Settings()
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where everything listens: the defaults where they are free."""
+    """The address of every part: its usual port if that is free, else any free one."""
 
     users: str
     envoy_admin: str
@@ -49,7 +49,7 @@ class Addresses:
 
     @classmethod
     def take(cls, ports: Ports, engines: int, workers: int) -> "Addresses":
-        """Reserve one for each."""
+        """Reserve an address for each part."""
 
         def usual(address: str) -> str:
             return ports.take(split_address(address)[1])
@@ -67,7 +67,7 @@ class Addresses:
         )
 
     def shell_variables(self) -> dict[str, str]:
-        """As scripts know them (contracts section 9)."""
+        """Return the addresses as scripts know them (docs/contracts.md section 9)."""
         return {
             "GATEWAY": f"http://{self.users}",
             "ADMIN": f"http://{self.admin}",
@@ -81,10 +81,10 @@ class Addresses:
 
 
 def write_configuration(directory: Path, addresses: Addresses, gpu: str, strategy: str, base: Path | None) -> Path:
-    """DIR/forebay.yaml and DIR/models.yaml, which may be edited while it runs; returns the first.
+    """Write DIR/forebay.yaml and DIR/models.yaml, which may be edited while all runs; return the first.
 
-    `base`: a configuration file whose keys are kept, but for addresses and models, which are this run's own.
-    Raises ConfigurationError when it is no good by itself.
+    The keys of the configuration file `base` are kept, except addresses and models, which are this run's own.  Raises
+    ConfigurationError if something is wrong with `base` itself.
     """
     endpoints = [
         {"address": address, "name": engine_name(index), "engine": "vllm", "gpu": Path(gpu).stem}
@@ -115,7 +115,7 @@ def write_configuration(directory: Path, addresses: Addresses, gpu: str, strateg
 
 
 def _given(base: Path | None) -> dict[str, Any]:
-    """What a configuration file says, as it says it; checked first, so that it is a mapping of mappings."""
+    """Return the keys of a configuration file as they are written, after a check that they make a configuration."""
     if base is None:
         return {}
     load(base, os.environ, STRATEGIES)
@@ -123,17 +123,17 @@ def _given(base: Path | None) -> dict[str, Any]:
 
 
 def _section(given: dict[str, Any], name: str) -> dict[str, Any]:
-    """A section; one without a value means its defaults."""
+    """Return a section, empty if it is absent or has no value."""
     return given.get(name) or {}
 
 
 def engine_name(index: int) -> str:
-    """The pod's name in headers; people count from 1."""
+    """Return the pod's name in headers, counted from 1."""
     return f"engine-{index + 1}"
 
 
 def engine_parts(addresses: Sequence[str], gpu: str, logs: Path) -> list[Part]:
-    """Simulated engines, in processes of their own as real ones would be."""
+    """Return the simulated engines, each in a process of its own as a real one would be."""
     return [_engine_part(engine_name(index), address, gpu, logs) for index, address in enumerate(addresses)]
 
 
@@ -147,7 +147,7 @@ def _engine_part(name: str, address: str, gpu: str, logs: Path) -> Part:
 
 
 def envoy_part(settings: Settings, directory: Path, logs: Path) -> Part:
-    """The Envoy that users talk to, with as many threads as there are workers behind it."""
+    """Return the Envoy that users talk to, with as many threads as there are workers."""
     config = directory / "envoy" / "envoy.json"
     config.parent.mkdir(exist_ok=True)
     config.write_bytes(orjson.dumps(render(settings, FleetDescription()), option=orjson.OPT_INDENT_2))

@@ -1,1 +1,1 @@
-"""The one configuration file: its settings, how it is read and checked, and the reference page made from it."""
+"""The configuration file: its settings, how it is read and checked, its JSON schema and its reference page."""

@@ -1,4 +1,4 @@
-"""Network addresses as text: `host:port`, IPv6 in brackets, HTTP paths and Redis URLs.
+"""Network addresses as text: `host:port` with IPv6 in brackets, HTTP paths and Redis URLs.
 
 Lives here: parsing and checking.  Not here: name resolution, sockets.
 """
@@ -17,7 +17,7 @@ _CREDENTIALS = re.compile(r"://[^/?#]*@")
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """`host:port` -> (host, port), the host without brackets.  Raises ValueError that states the rule."""
+    """Split `host:port` into host, without brackets, and port.  Raises ValueError that states the rule."""
     match = _ADDRESS.fullmatch(address)
     if match is None or int(match["port"]) > MAX_PORT or (match["v6"] and not is_ip(match["v6"])):
         message = f"must be host:port with a port of 0 to {MAX_PORT}, IPv6 in brackets"
@@ -26,7 +26,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def is_ip(host: str) -> bool:
-    """Whether `host` is an IPv4 or IPv6 address and not a name."""
+    """Return whether `host` is an IPv4 or IPv6 address and not a name."""
     try:
         ip_address(host)
     except ValueError:
@@ -35,7 +35,7 @@ def is_ip(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`.  Of names, only `localhost` is trusted to say so."""
+    """Return whether only this machine can reach `host`; the only name that is trusted to mean so is `localhost`."""
     return ip_address(host).is_loopback if is_ip(host) else host == "localhost"
 
 
@@ -46,13 +46,16 @@ def reachable_address(address: str) -> str:
 
 
 def listen_address(address: str) -> str:
-    """The address itself when it is `host:port`; else ValueError."""
+    """Return the address if it is `host:port`, else raise ValueError."""
     split_address(address)
     return address
 
 
 def endpoint_address(address: str) -> str:
-    """The address itself when it is `ip:port`: Envoy's `override_host` compares IPs, names never match."""
+    """Return the address if it is `ip:port`, else raise ValueError.
+
+    Envoy's `override_host` compares IP addresses, so a host name would never match.
+    """
     host, port = split_address(address)
     if not is_ip(host) or port == 0:
         message = f"must be ip:port with a port of 1 to {MAX_PORT}, IPv6 in brackets"
@@ -61,7 +64,7 @@ def endpoint_address(address: str) -> str:
 
 
 def http_path(path: str) -> str:
-    """The path itself when it can stand in a request line; else ValueError."""
+    """Return the path if it can stand in a request line, else raise ValueError."""
     if not _PATH.fullmatch(path):
         message = "must begin with / and hold no blanks"
         raise ValueError(message)
@@ -69,7 +72,7 @@ def http_path(path: str) -> str:
 
 
 def redis_url(url: str) -> str:
-    """The URL itself when the Redis client can use it; else ValueError."""
+    """Return the URL if the Redis client can use it, else raise ValueError."""
     if not url.startswith(REDIS_SCHEMES):
         message = f"must start with {', '.join(REDIS_SCHEMES)}"
         raise ValueError(message)
@@ -82,5 +85,5 @@ def redis_url(url: str) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """`redis://user:secret@host` -> `redis://***@host`, for logs and error messages."""
+    """Replace the credentials in URLs: `redis://user:secret@host` becomes `redis://***@host`."""
     return _CREDENTIALS.sub("://***@", text)

@@ -1,4 +1,8 @@
-"""What must hold between keys: each check reads settings whose values are sound by themselves."""
+"""The rules that hold between keys.
+
+Lives here: one function for each rule; it reads settings whose values are sound by themselves.  Not here: rules about
+single values (settings), collecting what is wrong (problems).
+"""
 
 from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
@@ -10,17 +14,17 @@ from gateway.config.validation import shown
 from routing.mixture import parse_mixture
 
 Finding = tuple[str, object, str]
-"""Key, value, rule."""
+"""A key, its value, and the rule that it breaks."""
 
 
 def check(settings: Settings, strategies: Collection[str], problems: Problems) -> None:
-    """Add what does not fit together; a check is skipped when a section that it reads is already in question."""
+    """Add every finding to `problems`; a rule is skipped if something is already wrong in a section that it reads."""
     checks: tuple[tuple[tuple[str, ...], Callable[[], Iterator[Finding]]], ...] = (
         (("listen", "admin_token"), lambda: _admin_is_guarded(settings)),
-        (("listen",), lambda: _ports_of_their_own(settings.listen)),
+        (("listen",), lambda: _distinct_ports(settings.listen)),
         (("models", "models_file"), lambda: _one_source_of_models(settings)),
-        (("envoy", "identity"), lambda: _keys_are_always_checked(settings)),
-        (("envoy", "response_mode"), lambda: _exchange_lives_with_its_answer(settings)),
+        (("envoy", "identity"), lambda: _no_fail_open_with_api_keys(settings)),
+        (("envoy", "response_mode"), lambda: _full_duplex_needs_the_response(settings)),
         (("routing",), lambda: _known_strategy("routing.strategy", settings.routing.strategy, strategies)),
         (("routing",), lambda: _known_shadow(settings.routing.shadow, strategies)),
         (("models",), lambda: _known_model_strategies(settings.models, strategies)),
@@ -39,8 +43,8 @@ def _admin_is_guarded(settings: Settings) -> Iterator[Finding]:
         yield "listen.admin", settings.listen.admin, "must be a loopback address unless admin_token is set"
 
 
-def _ports_of_their_own(listen: ListenSettings) -> Iterator[Finding]:
-    """A worker knows by the port what was asked: administration must not answer on another's address."""
+def _distinct_ports(listen: ListenSettings) -> Iterator[Finding]:
+    """Check that no two addresses share a port, by which a worker tells the admin REST from what others may ask."""
     owners: dict[int, str] = {}
     for name in ("grpc", "http", "admin"):
         address = getattr(listen, name)
@@ -60,13 +64,13 @@ def _one_source_of_models(settings: Settings) -> Iterator[Finding]:
         yield "models_file", settings.models_file, "must be empty when models are given here"
 
 
-def _keys_are_always_checked(settings: Settings) -> Iterator[Finding]:
+def _no_fail_open_with_api_keys(settings: Settings) -> Iterator[Finding]:
     if settings.identity == "api_key" and settings.envoy.fail_open:
         yield "envoy.fail_open", True, "must be false with identity: api_key, or keys are unchecked and reach engines"
 
 
-def _exchange_lives_with_its_answer(settings: Settings) -> Iterator[Finding]:
-    """Envoy 1.39 closes a full-duplex exchange once the request is sent on, unless it is to see the answer too."""
+def _full_duplex_needs_the_response(settings: Settings) -> Iterator[Finding]:
+    """Check that the modes fit: Envoy 1.39 ends a full-duplex exchange with the request unless the response follows."""
     if settings.envoy.body_mode == "full_duplex_streamed" and settings.response_mode == "metadata":
         yield "envoy.body_mode", "full_duplex_streamed", "must be buffered with response_mode: metadata"
 
@@ -104,9 +108,9 @@ def _unique_models(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
 
 
 def _unique_endpoints(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
-    """An address once per model; one name for a pod, one description wherever it stands.
+    """Check that an address is listed once in a model, and has one name and one description in all models.
 
-    Pods are counted by name: one under two names would be counted as two, each with half of its requests.
+    Requests in flight are counted by the pod's name: a pod with two names would count as two, each with half the load.
     """
     pods: dict[str, EndpointSettings] = {}
     names: dict[str, str] = {}
@@ -119,12 +123,12 @@ def _unique_endpoints(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
                 yield f"{key}.address", endpoint.address, f"must be unique in the model, endpoints[{other}] has it"
                 continue
             name = endpoint.name or endpoint.address
-            called = names.setdefault(endpoint.address, name)
+            first_name = names.setdefault(endpoint.address, name)
             pod = pods.setdefault(name, endpoint)
             if pod.address != endpoint.address:
                 yield f"{key}.name", name, f"must name one pod, it already names {pod.address}"
-            elif called != name:
-                yield f"{key}.name", name, f"must be {called}, as {endpoint.address} is already called"
+            elif first_name != name:
+                yield f"{key}.name", name, f"must be {first_name}, the name that {endpoint.address} already has"
             else:
                 yield from _described_alike(key, pod, endpoint)
 
@@ -133,4 +137,4 @@ def _described_alike(key: str, pod: EndpointSettings, again: EndpointSettings) -
     for field in sorted(EndpointSettings.model_fields.keys() - {"name", "address", "adapters"}):
         before, now = getattr(pod, field), getattr(again, field)
         if before != now:
-            yield f"{key}.{field}", now, f"must be {shown(field, before)}, as {again.address} is already described"
+            yield f"{key}.{field}", now, f"must be {shown(field, before)}, as where {again.address} is listed first"

@@ -1,11 +1,12 @@
-"""The one configuration file: every key, its default, its unit and why (contracts section 9).
+"""Every key of the configuration file: its type, default, unit and meaning (docs/contracts.md section 9).
 
-Lives here: the shape.  Not here: reading files, `${ENV}` and "did you mean" (gateway.config.loading).
+Lives here: the shape of the file; the docstrings become docs/config.md and the JSON schema.  Not here: reading files
+and `${NAME}` references (loading, source), rules between keys (checks).
 """
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.config.addresses import MAX_PORT, endpoint_address, http_path, listen_address, redis_url
 
@@ -14,186 +15,201 @@ ListenAddress = Annotated[str, AfterValidator(listen_address)]
 EndpointAddress = Annotated[str, AfterValidator(endpoint_address)]
 RedisUrl = Annotated[str, AfterValidator(redis_url)]
 HttpPath = Annotated[str, AfterValidator(http_path)]
-
+WhenAway = Annotated[
+    Literal["local", "deny", "allow"],
+    BeforeValidator(lambda value: "local" if value == "shadow" else value),  # its name in older files
+]
 
 MAX_BODY_LIMIT_BYTES = 32 * 1024 * 1024
-"""Chosen: Envoy passes on up to twice the limit in one message, which the gateway then holds."""
+"""Chosen: Envoy passes on up to twice the limit in one message, all of which the gateway holds in memory."""
 
 
 class Section(BaseModel):
-    """A mapping of the file: unknown keys are errors, attribute docstrings are its documentation."""
+    """A mapping in the file; unknown keys are errors, and attribute docstrings document the keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class ListenSettings(Section):
-    """Addresses, `host:port`."""
+    """The addresses that the gateway listens on, each `host:port`."""
 
     grpc: ListenAddress = "127.0.0.1:50052"
-    """ext_proc, access log and health, gRPC over plain HTTP/2."""
+    """Serves ext_proc, the access log and gRPC health checks, as gRPC over HTTP/2 without TLS."""
     http: ListenAddress = "127.0.0.1:8080"
-    """/metrics, /healthz, /readyz, /debug."""
+    """Serves `/metrics`, `/healthz`, `/readyz` and `/debug`."""
     admin: ListenAddress = "127.0.0.1:8090"
-    """Admin REST.  On any but a loopback address `admin_token` is required."""
+    """Serves the admin REST.  On any address but loopback, `admin_token` is required."""
     workers: tuple[ListenAddress, ...] = ()
-    """One private gRPC address per worker, so that Envoy can balance between them; empty: only the shared one."""
+    """One private gRPC address for each worker, so that Envoy balances between them; their number is then the number of
+    workers.  Empty: all workers share `grpc`."""
 
 
 class RedisSettings(Section):
-    """Where users and limits live."""
+    """The Redis that holds users, API keys and what counts against limits."""
 
     url: RedisUrl = "redis://127.0.0.1:6379/0"
-    """`redis://`, `rediss://` or `unix://`."""
+    """The server's URL: `redis://`, `rediss://` or `unix://`."""
     cluster: bool = False
-    """`url` names a node of a Redis Cluster; the other nodes are learned from it."""
+    """Whether `url` names a node of a Redis Cluster; the other nodes are learned from it."""
     timeout_s: Seconds = 0.25
-    """The longest a request waits for Redis before `when_away` decides; a local Redis answers in 0.001."""
-    when_away: Literal["shadow", "deny", "allow"] = "shadow"
-    """`shadow`: each replica goes on with the last limits it saw; `deny`: 503; `allow`: no limits."""
+    """The longest time that a request waits for Redis before `when_away` applies.  A local Redis answers in 0.001 s."""
+    when_away: WhenAway = "local"
+    """How requests are limited while Redis does not answer.  `local`: each worker enforces its share of the limits that
+    it saw last; `deny`: it answers 503; `allow`: nothing is limited.  The old name of `local`, `shadow`, is still
+    accepted."""
 
 
 class RoutingSettings(Section):
-    """How a pod is chosen."""
+    """How the pod for a request is chosen."""
 
     strategy: str = "forebay"
-    """The default; a model's own `strategy` and the `routing-strategy` header come before it."""
+    """The default strategy, or a mixture such as `throughput:2,random`.  A model's own `strategy` and the request
+    header `routing-strategy` take precedence."""
     fallbacks: Annotated[int, Field(ge=0, le=10)] = 2
-    """Further pods named after the chosen one; Envoy goes down the list when a connection fails."""
+    """How many further pods are named after the chosen one; Envoy tries them in this order when a connection fails."""
     slo_ttft_s: Annotated[float, Field(ge=0)] = 0.0
-    """Seconds to the first token that are promised.  Where no pod can keep that, or `slo_itl_s`, requests wait in the
-    gateway, users in turn, and those that would wait too long are refused: 429.  0: nothing is promised."""
+    """The promised time to first token (TTFT).  When no pod can keep it and `slo_itl_s` both, requests wait in the
+    gateway, where users take turns; a request that would wait too long is refused with 429.  0: nothing is promised."""
     slo_itl_s: Seconds = 0.05
-    """Seconds per token after the first, on average."""
+    """The promised average time per token after the first (inter-token latency, ITL), if `slo_ttft_s` is not 0."""
     longest_wait_s: Annotated[float, Field(ge=0)] = 20.0
-    """In the gateway, whatever is promised; Envoy's `message_timeout` must be longer, and is in `forebay envoy-config`.
-    0: requests are sent or refused at once."""
+    """The longest time that a request waits in the gateway for a pod, whatever is promised.  Envoy's `message_timeout`
+    must be longer, as it is in `forebay envoy-config`.  0: every request is sent or refused at once."""
     shadow: str = ""
-    """A second strategy that is asked beside the real one, and only counted: `forebay_shadow_decisions_total`."""
+    """A second strategy that is asked about every request and whose answers are only counted, in
+    `forebay_shadow_decisions_total`.  Empty: none."""
     output_weight: Annotated[float, Field(gt=0)] = 2.0
-    """How many input tokens an output token counts for, where `throughput` and `vtc-basic` weigh work."""
+    """How many input tokens an output token counts as, where `throughput` and `vtc-basic` add up work."""
 
 
 class LimitSettings(Section):
-    """What is reserved before the real usage is known."""
+    """What is reserved for a request before its real usage is known."""
 
     output_tokens: Annotated[int, Field(ge=1)] = 256
-    """Output tokens reserved for a request that names no maximum, while nothing is known of the user's and the model's
-    answers."""
+    """Output tokens reserved for a request that names no maximum, until enough answers of the model have been seen."""
     named_output_tokens: Annotated[int, Field(ge=1)] = 4096
-    """The most that is reserved of a maximum that a request names, while no answers under such maxima are known.  Less
-    lets more in at first, and over the limit."""
+    """The most output tokens reserved for a request that names a maximum, until enough answers under such maxima have
+    been seen.  A smaller value admits more at first, and lets usage exceed the limit."""
     output_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    """Of a user's earlier answers from a model, the share that was no longer than what is reserved for the next one.
-    Larger refuses earlier; smaller lets more answers outgrow what was reserved for them."""
+    """The share of a user's earlier answers from a model that were no longer than what is reserved for the next one.  A
+    larger value refuses earlier; a smaller one lets more answers outgrow their reservation."""
     tokens_per_byte: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """First guess of prompt tokens per byte of text; English is near 0.25 in common vocabularies."""
+    """The first estimate of prompt tokens per byte of text, until the model's own is learned.  English is near 0.25 in
+    common vocabularies."""
     settle_grace_s: Seconds = 2.0
-    """After a request's end, how long the access-log entry with its usage may take; then the estimate stands."""
+    """How long after a request's end the access-log entry with its usage may arrive; then the estimate is charged."""
 
 
 class TimeoutSettings(Section):
     """How long Envoy waits for engines."""
 
     connect_s: Seconds = 1.0
-    """A pod that does not accept in this time is passed over."""
+    """Time to connect to a pod, after which the next one is tried."""
     idle_s: Seconds = 600.0
-    """Silence on a request, either way; covers the wait for a long answer that is not streamed."""
+    """Time without any byte of the request or its answer.  It must cover the wait for a long answer that is not
+    streamed."""
     request_s: Seconds = 3600.0
-    """A whole request; an hour of generation is the longest we mean to carry."""
+    """Time for a whole request with its answer; an hour is the longest generation that we expect."""
 
 
 class HealthSettings(Section):
-    """Active health checks of engines: GET `path` on each."""
+    """Active health checks: GET `path` on each engine; a status below 500 is a success."""
 
     path: HttpPath = "/health"
-    """vLLM, SGLang and TensorRT-LLM all serve it."""
+    """The path that is checked; vLLM, SGLang and TensorRT-LLM all serve `/health`."""
     interval_s: Seconds = 1.0
-    """Between two checks of one endpoint."""
+    """Time between two checks of one endpoint."""
     timeout_s: Seconds = 1.0
-    """An answer later than this is a failure."""
+    """A check that is not answered in this time has failed."""
     failures: Annotated[int, Field(ge=1)] = 2
-    """Failures in a row that make an endpoint not ready; one success makes it ready again."""
+    """Failures in a row that make an endpoint unhealthy; one success makes it healthy again."""
     fail_open: bool = True
-    """When no endpoint of a model passes, try them all the same: the check may be what is wrong.  `false`: 503."""
+    """Whether requests are sent all the same when every endpoint of a model is unhealthy, since the check may be what
+    is wrong.  `false`: answer 503."""
 
 
 class ScrapeSettings(Section):
-    """Engine metrics: GET `path` on each."""
+    """Engine metrics: GET `path` on each engine."""
 
     path: HttpPath = "/metrics"
-    """vLLM, SGLang and TensorRT-LLM all serve it."""
+    """The path of the metrics page, unless an endpoint has its own; vLLM, SGLang and TensorRT-LLM all serve
+    `/metrics`."""
     interval_s: Seconds = 2.0
-    """Between two scrapes of one endpoint, by each worker, 0.25 ms of CPU each; one that fails is asked up to 16 times
-    as rarely.  Less makes overload steadier."""
+    """Time between two scrapes of one endpoint by one worker.  Each costs 0.25 ms of CPU; an engine that does not
+    answer is asked up to 16 times as rarely.  A shorter interval makes routing steadier under overload."""
     timeout_s: Seconds = 1.0
-    """An answer later than this is none."""
+    """A scrape that is not answered in this time has failed."""
     stale_after_s: Seconds = 7.0
-    """Older metrics are treated as absent; three missed scrapes.  Larger hides dead engines, smaller flaps."""
+    """Metrics older than this count as missing; the default allows three failed scrapes.  A larger value hides dead
+    engines, a smaller one makes metrics come and go."""
 
 
 class EnvoySettings(Section):
     """The Envoy that users talk to, as `forebay envoy-config` renders it."""
 
     listen: ListenAddress = "127.0.0.1:10080"
-    """Where users send requests."""
+    """The address that users send requests to."""
     admin: ListenAddress = "127.0.0.1:19001"
-    """Envoy's own administration; keep it on loopback."""
+    """The address of Envoy's own administration, which asks for no password: keep it on loopback."""
     eds_file: str = ""
-    """A file with the endpoints, watched by Envoy and rewritten when they change; empty: endpoints are static."""
+    """A file with the endpoints, which the gateway rewrites when they change and Envoy watches (EDS).  Empty: the
+    endpoints are fixed in Envoy's configuration."""
     body_mode: Literal["buffered", "full_duplex_streamed"] = "buffered"
-    """How request bodies reach the gateway: gathered by Envoy, or as they arrive (with `response_mode: ext_proc`)."""
+    """How request bodies reach the gateway: gathered by Envoy first (`buffered`), or as they arrive
+    (`full_duplex_streamed`, which requires `response_mode: ext_proc`)."""
     fail_open: bool = False
-    """Serve, unlimited and unrouted, while no gateway answers; otherwise 503.  Not with `identity: api_key`."""
+    """Whether requests are served, without limits and routing, while no gateway answers; `false`: they get 503.  Must
+    be `false` with `identity: api_key`."""
 
 
 class EndpointSettings(Section):
-    """One engine of a model."""
+    """One engine that serves the model."""
 
     address: EndpointAddress
-    """`ip:port`, IPv6 in brackets; not a host name, because Envoy compares addresses."""
+    """`ip:port`, IPv6 in brackets.  A host name is not possible, because Envoy compares addresses."""
     name: str = ""
-    """The pod's name in headers and logs; default: the address."""
+    """The pod's name in headers and logs.  Empty: its address."""
     engine: Literal["vllm", "sglang", "trtllm", "other"] = "vllm"
-    """Decides metric names."""
+    """The kind of engine, which decides the names of its metrics."""
     metric_port: Annotated[int | None, Field(ge=1, le=MAX_PORT)] = None
-    """Where its metrics are, when not on the port of `address`."""
+    """The port of its metrics, if it is not that of `address`."""
     metric_path: Annotated[str, AfterValidator(lambda path: path and http_path(path))] = ""
-    """Instead of `scrape.path`."""
+    """The path of its metrics, if it is not `scrape.path`."""
     gpu: str = ""
-    """GPU type, e.g. `L20`."""
+    """The type of its GPU, for example `L20`."""
     pool: str = ""
-    """E.g. `local` or `cloud`."""
+    """The pool that it belongs to, for example `local` or `cloud`."""
     pool_priority: int = 0
-    """Lower is preferred."""
+    """The rank of its pool; a lower one is preferred."""
     deployment: str = ""
-    """What a replica hint speaks about."""
+    """The deployment that it belongs to; replica hints are given per deployment."""
     adapters: tuple[str, ...] = ()
-    """LoRA adapters it has loaded; each is a model name of its own."""
+    """The LoRA adapters that it has loaded; each is a model name of its own."""
     labels: dict[str, str] = {}
-    """For `external-filter`."""
+    """Its labels, which the request header `external-filter` selects by."""
 
 
 class ModelSettings(Section):
     """One model name and the engines that serve it."""
 
     name: Annotated[str, Field(min_length=1)]
-    """As clients send it."""
+    """The name that clients send."""
     strategy: str = ""
-    """Instead of the default strategy."""
+    """The model's strategy.  Empty: `routing.strategy`."""
     slo_ttft_s: Annotated[float | None, Field(ge=0)] = None
-    """Instead of `routing.slo_ttft_s`."""
+    """The model's promised time to first token.  Absent: `routing.slo_ttft_s`."""
     slo_itl_s: Annotated[float | None, Field(gt=0)] = None
-    """Instead of `routing.slo_itl_s`."""
+    """The model's promised inter-token latency.  Absent: `routing.slo_itl_s`."""
     locked: bool = False
-    """The model's strategy beats the `routing-strategy` header."""
+    """Whether the request header `routing-strategy` is ignored for this model."""
     rps: Annotated[int | None, Field(ge=0)] = None
-    """Requests in any second, of all users together, over all replicas; absent: unlimited, 0: none."""
+    """The most requests in any second, of all users together and over all replicas.  Absent: unlimited; 0: none."""
     endpoints: tuple[EndpointSettings, ...] = ()
-    """May be empty: a known model with no pod answers 503."""
+    """The engines that serve the model.  A model without any is known and answers 503."""
 
 
 class Settings(Section):
-    """The whole file.  Everything has a default."""
+    """The whole file."""
 
     listen: ListenSettings = ListenSettings()
     redis: RedisSettings = RedisSettings()
@@ -204,27 +220,30 @@ class Settings(Section):
     scrape: ScrapeSettings = ScrapeSettings()
     envoy: EnvoySettings = EnvoySettings()
     response_mode: Literal["metadata", "ext_proc"] = "metadata"
-    """How usage is learned: from Envoy's metadata and access log, or from the response passed through ext_proc."""
+    """Where a request's usage is learned from: Envoy's metadata and access log, or the response, which then passes
+    through the gateway by ext_proc."""
     transport: Literal["http2", "grpc"] = "http2"
     """What carries gRPC into a worker: an HTTP/2 server of our own, or grpc.aio at a multiple of the CPU."""
     identity: Literal["header", "api_key"] = "header"
-    """Who a request's user is: whom the `user` header names, or who holds the API key in `authorization: Bearer KEY`.
-    With `api_key` the `user` header means nothing, and engines see neither."""
+    """How a request's user is identified: by the header `user`, or by the API key in `authorization: Bearer KEY`.  With
+    `api_key` the header `user` is ignored, and engines see neither of the two."""
     anonymous: Annotated[str, Field(min_length=1)] = "allow"
-    """Requests without `user`, or without a key: `allow` (no limits), `deny` (401), or the user they count as."""
+    """What happens to requests without a user, or without a key: `allow` serves them without limits, `deny` answers
+    401, and any other value is the user that they are counted as."""
     body_limit_bytes: Annotated[int, Field(ge=1024, le=MAX_BODY_LIMIT_BYTES)] = 16 * 1024 * 1024
-    """Larger request bodies answer 413."""
+    """The largest request body in bytes; a larger one is answered with 413."""
     admin_token: str = ""
-    """Bearer token of the admin REST; empty: none, and then `listen.admin` must be loopback."""
+    """The bearer token of the admin REST.  Empty: none is needed, and `listen.admin` must be loopback."""
     hide_pod_address: bool = False
-    """Leave `target-pod-ip` out of responses."""
+    """Whether the response header `target-pod-ip` is left out."""
     compat: Literal["modern", "v0.2.1"] = "modern"
-    """`v0.2.1`: error bodies and statuses as the original printed them."""
+    """Whose error bodies and statuses are sent: Forebay's own, in OpenAI's shape, or those of AIBrix v0.2.1."""
     drain_s: Seconds = 30.0
-    """After SIGTERM, how long running requests may take to finish."""
+    """How long running requests may take to finish after SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Structured logs on standard error."""
+    """The least severe events that are logged; logs go to standard error."""
     models: tuple[ModelSettings, ...] = ()
-    """The fleet; `[]` is an empty pool."""
+    """The models and the engines that serve them; `[]` is an empty fleet."""
     models_file: str = ""
-    """A YAML file with a list of models, watched and reloaded, instead of `models`; relative to this file."""
+    """A YAML file with the list of models, instead of `models`; it is read again whenever it changes.  A relative path
+    starts at the folder of this file."""

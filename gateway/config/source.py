@@ -1,6 +1,6 @@
-"""From bytes to plain data: YAML with duplicate keys refused, `${NAME}` expanded, old environment names honoured.
+"""From a file to plain data: YAML without duplicate keys, `${NAME}` expanded, environment variables put in.
 
-Lives here: text.  Not here: what the keys mean (checks).
+Lives here: text and plain data.  Not here: which keys there are and what they mean (settings, checks).
 """
 
 import re
@@ -22,7 +22,7 @@ _REFERENCE = re.compile(
 
 
 def read(path: Path, problems: Problems) -> Any:
-    """The file as YAML data, None when it is empty.  Raises ConfigurationError when it cannot be read as YAML."""
+    """Return the file's YAML as data, None if it is empty.  Raises ConfigurationError if it cannot be read as YAML."""
     try:
         loader = _Loader(path.read_text(encoding="utf-8"))
         loader.problems = problems
@@ -42,7 +42,7 @@ def _why_unreadable(error: Exception) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, except that a key given twice is a problem instead of a silent loss."""
+    """The safe loader, but a key given twice is a problem; PyYAML would silently take the last one."""
 
     problems: Problems
 
@@ -58,9 +58,9 @@ class _Loader(yaml.SafeLoader):
 
 
 def expand(value: Any, environ: Mapping[str, str], problems: Problems, key: str = "") -> Any:
-    """The same data with `${NAME}` and `${NAME:-default}` replaced in strings, `$${` read as `${`.
+    """Return the data with `${NAME}` and `${NAME:-default}` replaced in strings, and `$${` by `${`.
 
-    Mapping entries without a value (null) are left out: they mean "the default".
+    Mapping entries without a value (null) are left out: they mean the default.
     """
     if isinstance(value, str):
         return _expand_text(value, environ, problems, key)
@@ -94,7 +94,10 @@ def _expand_text(text: str, environ: Mapping[str, str], problems: Problems, key:
 
 
 def add_environment(data: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Let REDIS_HOST, REDIS_PORT, REDIS_PASSWORD and ROUTING_ALGORITHM stand where the file says nothing."""
+    """Set `redis.url` and `routing.strategy` from the environment unless the file sets them.
+
+    The variables are REDIS_HOST, REDIS_PORT, REDIS_PASSWORD and ROUTING_ALGORITHM (docs/contracts.md section 8).
+    """
     if environ.get("ROUTING_ALGORITHM"):
         _set_default(data, "routing", "strategy", environ["ROUTING_ALGORITHM"])
     if any(environ.get(name) for name in ("REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD")):
@@ -110,7 +113,7 @@ def _redis_url(environ: Mapping[str, str]) -> str:
 
 
 def _set_default(data: dict[str, Any], section: str, key: str, value: str) -> None:
-    """Set `section.key` unless the file did; a section that is not a mapping is left for validation to name."""
+    """Set `section.key` unless the file did; a section that is not a mapping is left for validation to report."""
     chosen = data.setdefault(section, {})
     if isinstance(chosen, dict):
         chosen.setdefault(key, value)

@@ -1,6 +1,7 @@
-"""Pydantic's findings in our words: *key = value, rule*, for files and for request bodies alike.
+"""The wording of validation errors: *key = value, rule*, for configuration files and request bodies alike.
 
-Lives here: wording.  Not here: what to do about a finding.
+Lives here: pydantic's findings in our words, and values as messages may show them.  Not here: what is done about a
+finding (loading, gateway.admin.problems).
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,29 +12,33 @@ from pydantic_core import ErrorDetails
 from gateway.config.addresses import without_credentials
 
 SECRETS = frozenset({"admin_token"})
-"""Keys whose values are never repeated."""
+"""Keys whose values no message shows."""
 
 MAX_SHOWN = 80
-"""Characters of a wrong value that a message repeats; chosen: one line of a terminal."""
+"""Characters of a wrong value that a message shows; chosen: one line of a terminal."""
 
 _RULES = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    "invalid_key": "must be text, as all keys are",
     "string_type": "must be text, in quotes if it looks like something else",
     "tuple_type": "must be a list",
     "dict_type": "must be a mapping",
     "model_type": "must be a mapping",
     "model_attributes_type": "must be a JSON object",
 }
-"""Where pydantic's own words would name Python's types."""
+"""Our words for errors whose messages name Python's types, by pydantic's name of the error."""
 
 
 def rule(detail: ErrorDetails) -> str:
-    """What the value must be."""
-    words = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    return _RULES.get(detail["type"], words)
+    """Return what the value must be."""
+    words = detail["msg"].removeprefix("Value error, ")
+    return _RULES.get(detail["type"], words.replace("Input should", "must").replace("String should", "must"))
 
 
 def joined(steps: Iterable[str | int]) -> str:
-    """A location as a path: `models`, 0, `name` -> `models[0].name`."""
+    """Join a location to a path: `models`, 0, `name` become `models[0].name`."""
     key = ""
     for step in steps:
         key = dotted(key, step)
@@ -41,14 +46,14 @@ def joined(steps: Iterable[str | int]) -> str:
 
 
 def dotted(parent: str, step: str | int) -> str:
-    """`models` + 0 -> `models[0]`, `models[0]` + `name` -> `models[0].name`."""
+    """Append one step to a path: 0 to `models` gives `models[0]`, and `name` to that gives `models[0].name`."""
     if isinstance(step, int):
         return f"{parent}[{step}]"
     return f"{parent}.{step}" if parent else step
 
 
 def shown(key: str, value: object) -> str:
-    """A value as a message may repeat it: short, printable, without secrets."""
+    """Return a value as a message may show it: short, printable, without secrets."""
     if key.rpartition(".")[2] in SECRETS:
         return "***"
     text = without_credentials(_as_written(value))
@@ -56,7 +61,7 @@ def shown(key: str, value: object) -> str:
 
 
 def _as_written(value: Any) -> str:
-    """Roughly as it stands in YAML or JSON."""
+    """Return the value roughly as it stands in YAML or JSON."""
     if isinstance(value, str):
         return value if value.isprintable() and value else repr(value)
     if isinstance(value, bool):

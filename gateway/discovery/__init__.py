@@ -1,1 +1,1 @@
-"""Where the pods are."""
+"""Which engines there are, which models they serve, and whether they answer."""

@@ -1,7 +1,7 @@
-"""What `models` in the configuration means: endpoints and policies.
+"""The fleet that `models` in the configuration describes: endpoints and policies.
 
-Lives here: the pure translation and its rules.  Not here: when the configuration is read (static), what it
-may not say (gateway.config.checks).
+Lives here: the translation, without I/O.  Not here: when the configuration is read (static), what contradicts itself in
+it (gateway.config.checks).
 """
 
 from dataclasses import replace
@@ -12,18 +12,18 @@ from routing.types import Endpoint
 
 
 def describe(models: tuple[ModelSettings, ...]) -> FleetDescription:
-    """Return the fleet that `models` means; that they do not contradict each other was checked when they were read.
+    """Return the fleet of these models, which must not contradict each other (gateway.config.checks sees to that).
 
-    An engine listed under several models is one endpoint that serves them all.  An adapter is a model name with its
-    base model's policy, unless it is listed as a model itself.
+    An engine that is listed under several models is one endpoint that serves them all.  An adapter is a model name with
+    the policy of its base model, unless it is listed as a model itself.
     """
     endpoints: dict[str, Endpoint] = {}
     for model in models:
         for settings in model.endpoints:
             endpoint = _endpoint(model.name, settings)
             earlier = endpoints.setdefault(endpoint.id, endpoint)
-            both = dict.fromkeys(earlier.models + endpoint.models)
-            endpoints[endpoint.id] = replace(earlier, models=tuple(both))
+            models_of_both = dict.fromkeys(earlier.models + endpoint.models)  # a set that keeps the order
+            endpoints[endpoint.id] = replace(earlier, models=tuple(models_of_both))
     return FleetDescription(_policies(models), tuple(endpoints.values()))
 
 
@@ -49,6 +49,7 @@ def _policy(model: ModelSettings) -> ModelPolicy:
 
 
 def _metrics(settings: EndpointSettings) -> str:
+    """Return where the endpoint's metrics are, empty when they are at the usual place."""
     if not (settings.metric_port or settings.metric_path):
         return ""
     host, _, port = settings.address.rpartition(":")
@@ -56,7 +57,7 @@ def _metrics(settings: EndpointSettings) -> str:
 
 
 def _policies(models: tuple[ModelSettings, ...]) -> dict[str, ModelPolicy]:
-    """Return the policy of every model name, adapters after the models."""
+    """Return the policy of every model name; the adapters come after the models."""
     policies = {model.name: _policy(model) for model in models}
     for model in models:
         for settings in model.endpoints:

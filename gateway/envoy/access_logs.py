@@ -1,4 +1,4 @@
-"""What Envoy tells the gateway's workers by access log: how requests ended, and which engines failed an attempt.
+"""The access logs that Envoy sends to the gateway's workers: how requests ended, and which engines failed an attempt.
 
 Lives here: which entries go to which worker, and how soon.  Not here: what is read from them
 (gateway.accounting.access_log).
@@ -10,17 +10,17 @@ from gateway.envoy.messages import Json, duration, extension
 from gateway.envoy.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE
 
 _FLUSH_S = 0.05
-"""Entries are sent in batches at least this often; limits are settled by them."""
+"""Longest time that an entry waits to be sent in a batch; until then its request's usage is not settled."""
 _FAILURE_FLUSH_S = 0.005
-"""The same for failures, which are rare: until then the engine gets more requests."""
+"""The same for failed attempts, which are rare; until then the engine gets more requests."""
 _BUFFER_BYTES = 256 * 1024
-"""Some 200 entries: below 4,000 requests a second the interval alone decides (Envoy's 16 KiB are full after 14)."""
+"""Some 200 entries, so that up to 4,000 requests a second only the time decides (Envoy's 16 KiB are full after 14)."""
 _FAILURES = ["UF", "UC", "UR"]
-"""Response flags of an attempt: no connection, a connection that ended, a stream that was reset."""
+"""Response flags of a failed attempt: no connection (UF), the connection ended (UC), the stream was reset (UR)."""
 
 
 def usage_logs(settings: Settings) -> list[Json]:
-    """How each request ended.  One logger per worker, because only the worker that holds the exchange can settle it."""
+    """Return the logs of ended requests: one for each worker, since only the worker of the exchange can settle it."""
     workers = range(len(settings.listen.workers))
     if not workers:
         return [_usage_log(PROCESSOR, {"present_match": True})]
@@ -28,7 +28,7 @@ def usage_logs(settings: Settings) -> list[Json]:
 
 
 def failure_logs(settings: Settings) -> list[Json]:
-    """Each attempt that an engine failed, at once and to every worker, though a retry may be answered for long yet."""
+    """Return the logs of failed attempts, which every worker gets at once: a retry may be answered much later."""
     workers = [worker_cluster(i) for i in range(len(settings.listen.workers))]
     chosen = {"response_flag_filter": {"flags": _FAILURES}}
     return [_log(cluster, "failures", _FAILURE_FLUSH_S, chosen) for cluster in workers or [PROCESSOR]]

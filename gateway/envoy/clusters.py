@@ -1,7 +1,7 @@
-"""Where Envoy sends things: the engines, and the gateway's workers.
+"""The clusters of the Envoy configuration: the engines, and the gateway's workers.
 
-Lives here: load balancing, connection pools, health checks.  Not here: which engine a request goes to (the gateway says
-so in metadata `envoy.lb`), retries (gateway.envoy.listener).
+Lives here: load balancing, connection pools, health checks of workers.  Not here: which engine a request goes to (the
+gateway says so in the metadata `envoy.lb`), the endpoints (endpoints), retries (listener).
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _POLICIES = "envoy.load_balancing_policies"
 _POLICY_TYPES = "envoy.extensions.load_balancing_policies"
 
-# Envoy's defaults of 1,024 would turn the 1,025th concurrent user away; limits are ours to set, not the proxy's.
+# Envoy's defaults of 1,024 would refuse the 1,025th concurrent request, but limits are the gateway's to set.
 _UNLIMITED: Json = {
     "thresholds": [
         {"max_connections": 1_000_000, "max_pending_requests": 1_000_000, "max_requests": 1_000_000,
@@ -27,15 +27,15 @@ _UNLIMITED: Json = {
     ]
 }  # fmt: skip
 _ENGINE_IDLE_S = 4.0
-"""vLLM closes an idle connection after 5 s; the pool must close first."""
+"""vLLM closes an idle connection after 5 s; Envoy must close it before that."""
 _PROCESSOR_STREAMS = 10_000
-"""Concurrent exchanges per connection; each holds one for the length of its answer."""
+"""Streams at once on a connection to a worker; an exchange holds one until its answer ends."""
 _PROCESSOR_CHECK_S = 0.5
-"""Between two health checks: a killed worker is passed over after one; a gRPC check costs it some 50 us."""
+"""Between two health checks of a worker: one failure takes a killed worker out; a check costs it some 50 us."""
 
 
 def clusters(settings: Settings, fleet: FleetDescription) -> list[Json]:
-    """All clusters of the configuration."""
+    """Return all clusters of the configuration."""
     workers = [
         _grpc_cluster(worker_cluster(index), [address], settings)
         for index, address in enumerate(settings.listen.workers)
@@ -44,7 +44,7 @@ def clusters(settings: Settings, fleet: FleetDescription) -> list[Json]:
 
 
 def worker_cluster(index: int) -> str:
-    """The cluster of one worker alone: its access-log entries have no other place to go."""
+    """Return the name of the cluster of one worker alone, to which its access-log entries are sent."""
     return f"worker-{index}"
 
 
@@ -54,7 +54,7 @@ def _engines(settings: Settings, fleet: FleetDescription) -> Json:
         "connect_timeout": duration(settings.timeouts.connect_s),
         "per_connection_buffer_limit_bytes": 1024 * 1024,
         "circuit_breakers": _UNLIMITED,
-        "load_balancing_policy": _only_where_told(settings.envoy.fail_open),
+        "load_balancing_policy": _override_host(settings.envoy.fail_open),
         "typed_extension_protocol_options": {HTTP_OPTIONS: _engine_http()},
         **_engine_endpoints(settings, fleet),
     }
@@ -68,17 +68,17 @@ def _engine_endpoints(settings: Settings, fleet: FleetDescription) -> Json:
     return {"type": "EDS", "eds_cluster_config": {"eds_config": {"path_config_source": source}}}
 
 
-def _only_where_told(fail_open: bool) -> Json:
-    """The named endpoints in their order; after them any endpoint that serves the same model; no other ever.
+def _override_host(fail_open: bool) -> Json:
+    """Return the policy that tries the named endpoints in their order, then any that serves the same model, no other.
 
-    Open failure has no model to go by (the gateway did not answer), so only it may take any endpoint.
+    Only with `fail_open` any endpoint will do: when no gateway answered, there is no model to go by.
     """
     by_model = message(
         f"{_POLICY_TYPES}.subset.v3.Subset",
         fallback_policy="ANY_ENDPOINT" if fail_open else "NO_FALLBACK",
         subset_selectors=[{"keys": ["model"], "fallback_policy": "NO_FALLBACK"}],
         list_as_any=True,
-        allow_redundant_keys=True,  # the destination lies in the same namespace
+        allow_redundant_keys=True,  # the namespace holds the destination too
         subset_lb_policy=_policy("least_request", message(f"{_POLICY_TYPES}.least_request.v3.LeastRequest")),
     )
     override = message(
@@ -121,8 +121,8 @@ def _processor(settings: Settings) -> Json:
     return {
         **_grpc_cluster(PROCESSOR, addresses, settings),
         "lb_policy": "LEAST_REQUEST",
-        # Only when no worker is healthy is each tried all the same: one that knows no pods says NOT_SERVING
-        # and still answers requests better than Envoy can.
+        # When no worker is healthy, Envoy tries each of them all the same: a worker that knows no pods yet says
+        # NOT_SERVING, and still answers requests better than Envoy does.
         "common_lb_config": {"healthy_panic_threshold": {"value": 1.0}},
         "health_checks": [check],
     }

@@ -1,6 +1,6 @@
 """The configuration of the Envoy that users talk to, as one plain dictionary.
 
-Lives here: how the parts make a whole.  Not here: the parts (listener, filters, clusters, endpoints).
+Lives here: the whole.  Not here: its parts (listener, filters, clusters, endpoints).
 """
 
 from gateway.config.settings import Settings
@@ -22,6 +22,6 @@ def render(settings: Settings, fleet: FleetDescription) -> Json:
     }
 
 
-# Not here: the runtime feature `ext_proc_graceful_grpc_close`, which ends exchanges with END_STREAM instead of a reset.
-# With it Envoy 1.39.3 dies at the end of an answer that outlived its idle gRPC client: any of more than 50 s beside
-# which no other request was sent.
+# The runtime feature `ext_proc_graceful_grpc_close` stays off, which ends exchanges with END_STREAM instead of a reset:
+# with it Envoy 1.39.3 crashes at the end of an answer of more than 50 s during which no other request was sent, because
+# by then its idle gRPC client is gone.

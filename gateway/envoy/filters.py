@@ -1,4 +1,4 @@
-"""The HTTP filters: the gateway asked by ext_proc, and usage lifted out of answers.
+"""The HTTP filters of the Envoy configuration: ext_proc, which asks the gateway, and those that read usage in answers.
 
 Lives here: their order and configuration.  Not here: what the gateway answers (gateway.extproc).
 """
@@ -16,9 +16,9 @@ from gateway.envoy.names import (
 )
 
 _SPARE_S = 10.0
-"""Per ext_proc message, beyond what a request may wait in the gateway: a burst may queue there for seconds."""
+"""How long the gateway may take to answer, beyond the time that a request may wait there: bursts queue for seconds."""
 _MAX_EVENT_BYTES = 1024 * 1024
-"""A larger event of a stream passes unread: tool calls and log probabilities make some of 100 KB."""
+"""Larger events of a stream are not searched for usage; tool calls and log probabilities make events of 100 KB."""
 _JSON_TYPES = r"application/(.*\+)?json(\s*;.*)?"
 
 _USAGE_PATHS: tuple[tuple[str, ...], ...] = (
@@ -30,7 +30,7 @@ _USAGE_KEYS = ("prompt_tokens", "completion_tokens", "total_tokens", "input_toke
 
 
 def http_filters(settings: Settings) -> list[Json]:
-    """In this order: what must see a response before ext_proc does stands after it."""
+    """Return the filters in their order: a response passes them backwards, so usage is read before ext_proc sees it."""
     usage = [_sse_to_metadata(), _json_to_metadata()] if settings.response_mode == "metadata" else []
     router = extension(
         "envoy.filters.http.router",
@@ -49,7 +49,7 @@ def _ext_proc(settings: Settings) -> Json:
         grpc_service={"envoy_grpc": {"cluster_name": PROCESSOR}, "retry_policy": _another_worker()},
         message_timeout=duration(settings.routing.longest_wait_s + _SPARE_S),
         processing_mode=_processing_mode(settings),
-        failure_mode_allow=True,  # so answers that run outlive their worker; a request without a decision finds no host
+        failure_mode_allow=True,  # so that answers outlive their worker; a request without a decision finds no host
         status_on_error={"code": "ServiceUnavailable"},
         **({"response_attributes": [UPSTREAM_ADDRESS_ATTRIBUTE]} if settings.response_mode == "ext_proc" else {}),
         allow_mode_override=False,
@@ -59,7 +59,7 @@ def _ext_proc(settings: Settings) -> Json:
 
 
 def _another_worker() -> Json:
-    """While a worker that died is not yet known to be dead; only before it has said anything."""
+    """Return the retry policy for a worker that just died: ask another one, if this one has sent nothing yet."""
     elsewhere = extension(
         "envoy.retry_host_predicates.previous_hosts",
         "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
@@ -68,7 +68,7 @@ def _another_worker() -> Json:
         "retry_on": "connect-failure,refused-stream,reset",
         "num_retries": 2,
         "retry_host_predicate": [elsewhere],
-        "host_selection_retry_max_attempts": 8,  # draws at random: of two workers one in 256 is the dead one again
+        "host_selection_retry_max_attempts": 8,  # at random; of two, all 8 draws are the dead one once in 256 times
     }
 
 
@@ -78,7 +78,7 @@ def _processing_mode(settings: Settings) -> Json:
     return {
         "request_header_mode": "SEND",
         "request_body_mode": "FULL_DUPLEX_STREAMED" if streamed else "BUFFERED",
-        "request_trailer_mode": "SEND" if streamed else "SKIP",  # Envoy insists on SEND with that body mode
+        "request_trailer_mode": "SEND" if streamed else "SKIP",  # Envoy requires SEND with that body mode
         "response_header_mode": "SEND" if seen else "SKIP",
         "response_body_mode": "STREAMED" if seen else "NONE",
         "response_trailer_mode": "SKIP",

@@ -1,7 +1,7 @@
-"""Header names that nobody outside may set, and the ones that clients are to see.
+"""The headers that nobody outside may set, and those that clients get.
 
-Lives here: the lists and the Envoy mutations made of them.  Not here: their values (the gateway puts them into dynamic
-metadata in the request phase, so that no response phase is needed).
+Lives here: the names, and Envoy's header mutations made of them.  Not here: the values (the gateway puts them into
+dynamic metadata in the request phase, so that no response phase is needed).
 """
 
 from gateway.config.settings import Settings
@@ -19,11 +19,11 @@ GATEWAY_HEADERS = (
     "routing-strategy", "x-session-id", "x-forebay-decision",
     *_RATE_LIMIT_HEADERS, "ratelimit-policy", "ratelimit", "x-update-rpm", "x-update-tpm",
 )  # fmt: skip
-"""Response headers that the gateway decides; a key that is missing from the metadata adds none."""
+"""Response headers that the gateway decides; one that is missing in the metadata is not added."""
 
 
 def removals() -> list[Json]:
-    """Mutations that remove what contracts section 1 calls never trusted, in either direction."""
+    """Return mutations that remove the headers that are trusted in neither direction (docs/contracts.md section 1)."""
     return [
         *({"remove": name} for name in _UNTRUSTED_NAMES),
         *({"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in _UNTRUSTED_PREFIXES),
@@ -31,9 +31,9 @@ def removals() -> list[Json]:
 
 
 def strip_from_clients() -> Json:
-    """Before anything else sees the request, the gateway included.
+    """Return the mutation that strips a request before anything else sees it, the gateway included.
 
-    `x-envoy-*` too: with it a client would set retries and timeouts of its own.
+    It removes `x-envoy-*` as well, with which a client could set its own retries and timeouts.
     """
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
@@ -43,7 +43,7 @@ def strip_from_clients() -> Json:
 
 
 def strip_untrusted() -> Json:
-    """Between router and engine: the engine is not told how it was chosen, and cannot speak in the gateway's name."""
+    """Return the filter before engines: they do not learn how they were chosen, and cannot speak as the gateway."""
     return extension(
         "envoy.filters.http.header_mutation",
         "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
@@ -52,7 +52,7 @@ def strip_untrusted() -> Json:
 
 
 def response_headers(settings: Settings) -> list[Json]:
-    """What the route adds: the request's id, the gateway's words, and the pod that answered, after retries too."""
+    """Return the headers that the route adds: request id, the gateway's own, and the pod that answered in the end."""
     ids = [set_header(name, "%REQ(x-request-id)%") for name in _REQUEST_ID_HEADERS]
     ours = [set_header(name, f"%DYNAMIC_METADATA({RESPONSE_NAMESPACE}:{name})%") for name in GATEWAY_HEADERS]
     pod = [set_header("target-pod", POD_METADATA)]

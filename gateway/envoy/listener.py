@@ -1,7 +1,7 @@
-"""The listener that users talk to: connection manager, the one route.
+"""The listener that users talk to, with its connection manager and its one route.
 
-Lives here: limits, timeouts and retries of a request.  Not here: filters, clusters, header lists, local replies, access
-logs (the neighbours).
+Lives here: limits, timeouts and retries of a request.  Not here: filters, clusters, headers, local replies and access
+logs, each in its own module.
 """
 
 from gateway.config.settings import Settings
@@ -13,13 +13,13 @@ from gateway.envoy.messages import Json, bind_address, duration, extension
 from gateway.envoy.replies import local_replies
 
 _HEADERS_TIMEOUT_S = 10.0
-"""From the first byte of a request to the end of its headers; keeps slow senders from holding connections."""
+"""Longest time from the first byte of a request to the end of its headers; it ends connections of slow senders."""
 _ANSWER_BYTES = 16 * 1024 * 1024
-"""json_to_metadata holds a whole JSON answer; 6 MB of embeddings are common, a batch of 256 x 4,096 makes 14."""
+"""json_to_metadata buffers a whole JSON answer: 6 MB of embeddings are common, a batch of 256 x 4,096 has 14 MB."""
 
 
 def listener(settings: Settings) -> Json:
-    """The users' listener."""
+    """Return the users' listener."""
     return {
         "name": "users",
         "address": bind_address(settings.envoy.listen),
@@ -29,10 +29,10 @@ def listener(settings: Settings) -> Json:
 
 
 def _buffer_bytes(settings: Settings) -> int:
-    """What Envoy holds of one request or answer; beyond it a request is 413 and an answer 500.
+    """Return how much of a request or an answer Envoy buffers; a longer request gets 413, a longer answer becomes 500.
 
-    Twice the body limit, because Envoy stops reading when it refuses: a client that is still sending then meets a reset
-    and never sees the 413.  Up to twice the limit the body arrives, and the gateway refuses it.
+    It is twice the body limit, because Envoy stops reading when it refuses: a client that still sends gets a reset and
+    never sees the 413.  A body of up to twice the limit is read, and the gateway refuses it.
     """
     return max(2 * settings.body_limit_bytes, _ANSWER_BYTES)
 
@@ -65,7 +65,7 @@ def _virtual_host(settings: Settings) -> Json:
         "cluster": ENGINES,
         "timeout": duration(settings.timeouts.request_s),
         "idle_timeout": duration(settings.timeouts.idle_s),
-        "retry_policy": _down_the_list(settings),
+        "retry_policy": _next_named_endpoint(settings),
     }
     everything = {
         "match": {"prefix": "/"},
@@ -75,11 +75,11 @@ def _virtual_host(settings: Settings) -> Json:
     return {"name": "users", "domains": ["*"], "routes": [everything]}
 
 
-def _down_the_list(settings: Settings) -> Json:
-    """To the next named endpoint while nothing of the answer has arrived; never on an answer, a 5xx is one.
+def _next_named_endpoint(settings: Settings) -> Json:
+    """Return the policy that tries the next named endpoint, unless any of the answer has arrived; a 5xx is an answer.
 
-    `reset` and not `reset-before-request`: an engine that closes an idle connection as the next request is on its way
-    has been sent that request already (measured: `reset-before-request` shows users a 503 then).
+    It retries on `reset` and not on `reset-before-request`: when an engine closes an idle connection while the next
+    request is on its way, that request counts as sent (measured: users get a 503 with `reset-before-request`).
     """
     return {
         "retry_on": "connect-failure,refused-stream,reset",

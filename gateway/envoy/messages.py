@@ -1,6 +1,6 @@
-"""The few shapes that every part of an Envoy configuration is made of, as plain dictionaries.
+"""The messages that every part of an Envoy configuration is made of, as plain dictionaries.
 
-Lives here: typed extensions, addresses, durations, header options.  Not here: what they configure (the neighbours).
+Lives here: typed extensions, addresses, durations, header options.  Not here: what they configure (the other modules).
 """
 
 from typing import Any, TypeAlias
@@ -15,12 +15,12 @@ _IP_OF = {"localhost": "127.0.0.1"}
 
 
 def extension(name: str, type_name: str, **fields: Any) -> Json:
-    """A named typed extension: `type_name` is the protobuf message without its URL prefix."""
+    """Return a named typed extension; `type_name` is the protobuf message's name without the URL prefix."""
     return {"name": name, "typed_config": message(type_name, **fields)}
 
 
 def message(type_name: str, **fields: Any) -> Json:
-    """A protobuf message packed into an Any."""
+    """Return a protobuf message packed into an Any."""
     return {"@type": _TYPE_PREFIX + type_name, **fields}
 
 
@@ -36,10 +36,10 @@ def connect_address(address: str) -> Json:
 
 
 def duration(seconds: float) -> str:
-    """Protobuf's JSON form of a duration, with millisecond precision."""
+    """Return a duration in protobuf's JSON form, to the millisecond."""
     return f"{seconds:.3f}s"
 
 
 def set_header(name: str, value: str) -> Json:
-    """Overwrite or add; Envoy leaves the header as it is when `value` formats to nothing."""
+    """Return the option that sets a header; Envoy leaves it as it is when `value` formats to nothing."""
     return {"append_action": "OVERWRITE_IF_EXISTS_OR_ADD", "header": {"key": name, "value": value}}

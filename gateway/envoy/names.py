@@ -1,22 +1,24 @@
-"""Names that the gateway and the Envoy it configures must agree on.
+"""Names that the gateway and the Envoy that it configures must agree on.
 
-Lives here: what one side writes and the other reads.  Not here: names that only one of them uses.
+Lives here: names that one side writes and the other reads.  Not here: names that only one of them uses.
 """
 
 DESTINATION = "x-gateway-destination-endpoint"
-"""Gateway API Inference Extension, proposal 004: `ip:port[,ip:port...]`, as a header and in LB_NAMESPACE alike."""
+"""The endpoints of a request in their order, `ip:port[,ip:port...]`, both as a header and as a key in LB_NAMESPACE
+(Gateway API Inference Extension, proposal 004)."""
 
 LB_NAMESPACE = "envoy.lb"
-"""Dynamic metadata that Envoy's load balancing reads: DESTINATION and `model`."""
+"""Namespace of the dynamic metadata that Envoy's load balancing reads: DESTINATION and `model`."""
 RESPONSE_NAMESPACE = "forebay.response"
-"""Dynamic metadata whose keys are the names of response headers."""
+"""Namespace of the dynamic metadata that becomes response headers; its keys are their names."""
 EXCHANGE_NAMESPACE = "forebay"
-"""Dynamic metadata EXCHANGE_KEY: `<worker>-<number>`, whose the access-log entry is."""
+"""Namespace of EXCHANGE_KEY."""
 EXCHANGE_KEY = "exchange"
+"""Key of the exchange's id, `<worker>-<number>`, by which its access-log entry finds the worker and the request."""
 USAGE_NAMESPACE = "usage"
-"""Dynamic metadata that the usage filters lift out of answers."""
+"""Namespace of the dynamic metadata that the usage filters read in answers."""
 
 UPSTREAM_ADDRESS_ATTRIBUTE = "upstream.address"
-"""The attribute told with the response headers: after a retry it is not the pod that was named first."""
+"""The attribute that Envoy sends with the response headers; after a retry it is not the pod that was named first."""
 REFUSAL_DETAILS = "forebay"
 """`ImmediateResponse.details` of the gateway's own refusals, so that Envoy's local replies leave them alone."""

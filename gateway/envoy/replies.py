@@ -1,7 +1,7 @@
-"""Answers that Envoy makes itself (413, 503, 504, ...), in the shape of every other error.
+"""The replies that Envoy makes itself (413, 503, 504, ...), in the shape of every other error.
 
-Lives here: status -> code and words.  Not here: refusals by the gateway (gateway.openai.errors); they take the same way
-through Envoy and must stay as they are.
+Lives here: code and message for each status.  Not here: the gateway's refusals (gateway.openai.errors), which pass the
+same mappers and must not be changed by them.
 """
 
 from gateway.config.settings import Settings
@@ -12,7 +12,7 @@ _FIRST_SERVER_ERROR = 500
 
 
 def local_replies(settings: Settings) -> Json:
-    """Mappers, the first that matches decides: the gateway's refusals untouched, known statuses, the rest by class."""
+    """Return the mappers, of which the first that matches decides: the gateway's refusals, known statuses, the rest."""
     known = {
         404: ("not_found", "no such path"),
         408: ("request_timeout", "the request did not arrive in time"),
@@ -24,11 +24,14 @@ def local_replies(settings: Settings) -> Json:
     exact = [_mapper("EQ", status, code, message) for status, (code, message) in known.items()]
     server_error = _mapper("GE", _FIRST_SERVER_ERROR, "internal_error", "the request could not be served")
     caller_error = _mapper("GE", 0, "invalid_request", "the request is malformed")
-    return {"mappers": [_untouched(), *exact, server_error, caller_error]}
+    return {"mappers": [_gateway_refusals(), *exact, server_error, caller_error]}
 
 
-def _untouched() -> Json:
-    """Details of the gateway's own are these or empty; Envoy's are never either."""
+def _gateway_refusals() -> Json:
+    """Return the mapper that leaves the gateway's refusals alone.
+
+    Their response code details are empty or begin with REFUSAL_DETAILS; those of Envoy's own replies never are or do.
+    """
     refused_by_gateway = extension(
         "envoy.access_loggers.extension_filters.cel",
         "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
@@ -40,7 +43,7 @@ def _untouched() -> Json:
 def _mapper(comparison: str, status: int, code: str, message: str) -> Json:
     kind = "api_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error"
     error = {"message": message, "type": kind, "code": code, "param": None}
-    value = {"default_value": status, "runtime_key": f"forebay.local_reply.{code}"}  # Envoy insists on a key
+    value = {"default_value": status, "runtime_key": f"forebay.local_reply.{code}"}  # Envoy requires a key
     return {
         "filter": {"status_code_filter": {"comparison": {"op": comparison, "value": value}}},
         "body_format_override": {"json_format": {"error": error}},

@@ -24,7 +24,7 @@ from tests.support.redis import RedisServer
 
 @asynccontextmanager
 async def a_shadow(
-    server: RedisServer, when_away: WhenAway = "shadow", timeout_s: float = 5.0
+    server: RedisServer, when_away: WhenAway = "local", timeout_s: float = 5.0
 ) -> AsyncIterator[LocalFallback]:
     async with a_redis_limiter(server, timeout_s=timeout_s) as primary:
         limiter = LocalFallback(primary, when_away)
@@ -65,7 +65,7 @@ async def test_while_redis_is_there_it_decides(server):
         assert limiter.up
 
 
-async def test_shadow_goes_on_from_the_limits_and_sums_last_seen(mortal_server):
+async def test_local_goes_on_from_the_limits_and_sums_last_seen(mortal_server):
     put_user(mortal_server, User("u", rpm=5, tpm=100))
     async with a_shadow(mortal_server) as limiter:
         await admit(limiter, "u", 30)
@@ -352,7 +352,7 @@ async def test_users_remembered_are_bounded(server, monkeypatch):
         put_user(server, User(name))
     async with a_redis_limiter(server) as primary:
         cable = Unplugged(primary)
-        limiter = LocalFallback(cable, "shadow")
+        limiter = LocalFallback(cable, "local")
         for name in ("a", "b", "a", "c"):
             await admit(limiter, name)
         cable.plugged = False

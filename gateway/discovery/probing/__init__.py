@@ -1,1 +1,1 @@
-"""Asking engines: health checks, scraping of their metrics, and when each is asked."""
+"""Probing of engines: health checks, scraping of metrics, and when each engine is asked."""

@@ -1,8 +1,11 @@
-"""An engine's metrics page to readings: only the families that are wanted are looked for.
+"""Parses an engine's metrics page (Prometheus text format) into readings.
 
-Lives here: which family means what (contracts section 5) and finding it.  Not here: asking for the page (poller).
-A search for a line's beginning runs at memory speed, so a page costs what its wanted lines cost, not its length.
-Engines with several schedulers (data parallel) have a series each: counts add up, shares are averaged.
+Lives here: which metric family means what (docs/contracts.md section 5), and finding its series.  Not here: asking for
+the page (scraping).
+
+Only the families that are used are searched for.  A search runs at memory speed, so a page costs by its used lines and
+not by its length.  An engine with several schedulers (data parallel) has one series for each: counts are added up,
+ratios are averaged.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,13 +18,13 @@ from routing.types import Signal
 
 
 class Families(NamedTuple):
-    """The names of one engine; of several, the first that is there counts."""
+    """The names of one engine's metric families; where there are several, the first one on the page counts."""
 
     running: tuple[bytes, ...] = ()
     waiting: tuple[bytes, ...] = ()
     kv_usage: tuple[bytes, ...] = ()
-    gaps: tuple[bytes, ...] = ()  # of these histograms the sum and the count
-    firsts: tuple[bytes, ...] = ()
+    itl: tuple[bytes, ...] = ()  # a histogram, of which sum and count are read
+    ttft: tuple[bytes, ...] = ()  # the same
     prompt_tokens: tuple[bytes, ...] = ()
     cached_tokens: tuple[bytes, ...] = ()
     cache_tokens: tuple[bytes, ...] = ()
@@ -34,8 +37,8 @@ ENGINES: Mapping[str, Families] = {
         running=(b"vllm:num_requests_running",),
         waiting=(b"vllm:num_requests_waiting",),
         kv_usage=(b"vllm:kv_cache_usage_perc", b"vllm:gpu_cache_usage_perc"),
-        gaps=(b"vllm:inter_token_latency_seconds", b"vllm:time_per_output_token_seconds"),
-        firsts=(b"vllm:time_to_first_token_seconds",),
+        itl=(b"vllm:inter_token_latency_seconds", b"vllm:time_per_output_token_seconds"),
+        ttft=(b"vllm:time_to_first_token_seconds",),
         prompt_tokens=(b"vllm:prompt_tokens_total",),
         cached_tokens=(b"vllm:prompt_tokens_cached_total", b"vllm:prefix_cache_hits_total"),
         cache_config=b"vllm:cache_config_info",
@@ -45,16 +48,16 @@ ENGINES: Mapping[str, Families] = {
         running=(b"sglang:num_running_reqs",),
         waiting=(b"sglang:num_queue_reqs",),
         kv_usage=(b"sglang:token_usage",),
-        gaps=(b"sglang:inter_token_latency_seconds", b"sglang:time_per_output_token_seconds"),
-        firsts=(b"sglang:time_to_first_token_seconds",),
+        itl=(b"sglang:inter_token_latency_seconds", b"sglang:time_per_output_token_seconds"),
+        ttft=(b"sglang:time_to_first_token_seconds",),
         prompt_tokens=(b"sglang:prompt_tokens_total",),
         cached_tokens=(b"sglang:cached_tokens_total",),
         cache_tokens=(b"sglang:max_total_num_tokens",),
     ),
     "trtllm": Families(
         kv_usage=(b"trtllm_kv_cache_utilization",),
-        gaps=(b"trtllm_time_per_output_token_seconds",),
-        firsts=(b"trtllm_time_to_first_token_seconds",),
+        itl=(b"trtllm_time_per_output_token_seconds",),
+        ttft=(b"trtllm_time_to_first_token_seconds",),
     ),
 }
 
@@ -62,7 +65,7 @@ _STARTED = b"process_start_time_seconds"
 
 
 def parse(page: bytes, engine: str) -> Readings:
-    """Return what the page says; an engine that is not known says nothing."""
+    """Return the readings on the page; for an unknown engine they are empty."""
     families = ENGINES.get(engine)
     if families is None:
         return Readings()
@@ -77,8 +80,8 @@ def parse(page: bytes, engine: str) -> Readings:
         cache_tokens=_cache_tokens(page, families),
         started_s=_mean(_first(page, (_STARTED,))),
         sums=Sums(
-            *_histogram(page, families.gaps),
-            *_histogram(page, families.firsts),
+            *_histogram(page, families.itl),
+            *_histogram(page, families.ttft),
             _sum(_first(page, families.prompt_tokens)),
             _sum(_first(page, families.cached_tokens)),
         ),
@@ -87,14 +90,17 @@ def parse(page: bytes, engine: str) -> Readings:
 
 
 def _series(page: bytes, family: bytes) -> Iterator[tuple[bytes, float]]:
-    """Yield labels and value of each series whose value is a number >= 0.  A family ends at the next one's comment."""
+    """Yield labels and value of each series of a family whose value is a number >= 0.
+
+    A family ends where the comment of the next one begins.
+    """
     at = page.find(b"\n" + family)
     last = page.find(b"\n#", at)
     while family and at >= 0:
         start = at + 1 + len(family)
         end = page.find(b"\n", start)
         line = page[start : end if end >= 0 else len(page)]
-        if line[:1] in (b"{", b" "):  # else: a longer name
+        if line[:1] in (b"{", b" "):  # else the line is of another family, whose name begins with this one's
             labels, _, rest = line.rpartition(b"}") if line[:1] == b"{" else (b"", b"", line)
             value = _number(rest.split(maxsplit=1)[:1])
             if value is not None:
@@ -111,6 +117,7 @@ def _number(words: list[bytes]) -> float | None:
 
 
 def _first(page: bytes, families: tuple[bytes, ...]) -> list[float]:
+    """Return the values of the first family that has any."""
     for family in families:
         if values := [value for _, value in _series(page, family)]:
             return values
@@ -118,7 +125,7 @@ def _first(page: bytes, families: tuple[bytes, ...]) -> list[float]:
 
 
 def _histogram(page: bytes, families: tuple[bytes, ...]) -> tuple[float | None, float | None]:
-    """Return the sum of what was observed, and how often something was."""
+    """Return the sum and the count of the observations in a histogram."""
     total, count = (_first(page, tuple(family + part for family in families)) for part in (b"_sum", b"_count"))
     return _sum(total), _sum(count)
 
@@ -132,9 +139,9 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _cache_tokens(page: bytes, families: Families) -> float | None:
-    """Room in the cache: said outright, or blocks times their size."""
-    if said := _first(page, families.cache_tokens):
-        return sum(said)
+    """Return the size of the KV cache in tokens: as reported, or the number of blocks times their size."""
+    if reported := _first(page, families.cache_tokens):
+        return sum(reported)
     sizes = []
     for labels, _ in _series(page, families.cache_config):
         tokens = _number([_label(labels, b"kv_cache_size_tokens")])
@@ -145,7 +152,10 @@ def _cache_tokens(page: bytes, families: Families) -> float | None:
 
 
 def _adapters(page: bytes, family: bytes) -> frozenset[str]:
-    """Return the adapters that run or wait: series of earlier states stay, their value is the time they were true."""
+    """Return the LoRA adapters with running or waiting requests.
+
+    vLLM has one series for each state that there ever was; its value is the time of that state, so the largest is now.
+    """
     labels, _ = max(_series(page, family), key=lambda series: series[1], default=(b"", 0.0))
     names = [
         _label(labels, name).decode(errors="replace") for name in (b"running_lora_adapters", b"waiting_lora_adapters")
@@ -154,6 +164,6 @@ def _adapters(page: bytes, family: bytes) -> frozenset[str]:
 
 
 def _label(labels: bytes, name: bytes) -> bytes:
-    """Return a label's value, empty when it is not there; values that are looked for hold no quotes."""
+    """Return a label's value, empty when it is absent.  The labels that are read have no quotes in their values."""
     _, found, rest = (b"," + labels).partition(b"," + name + b'="')
     return rest.partition(b'"')[0] if found else b""

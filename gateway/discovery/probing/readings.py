@@ -1,6 +1,6 @@
-"""What an engine says of itself, whichever engine it is.
+"""The readings of an engine: what its metrics say, whichever engine it is.
 
-Lives here: the value.  Not here: its text (parse), how often it is asked for (poller).
+Lives here: the value.  Not here: parsing it (engine_metrics), how often it is asked for (scraping).
 """
 
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ from routing.types import Signal
 
 
 class Readings(NamedTuple):
-    """One scrape; what was not there, or is no number >= 0, is absent or None."""
+    """The result of one scrape; what was not reported, or is not a number >= 0, is absent or None."""
 
     signals: Mapping[Signal, float] = MappingProxyType({})
-    cache_tokens: float | None = None  # room in its KV cache
-    started_s: float | None = None  # Unix time of the process's start
+    cache_tokens: float | None = None  # size of its KV cache
+    started_s: float | None = None  # Unix time when its process started
     sums: Sums = NO_SUMS
-    adapters: frozenset[str] = frozenset()  # LoRA adapters that run or wait
+    adapters: frozenset[str] = frozenset()  # LoRA adapters with running or waiting requests
 
     def restarted_since(self, before: "Readings") -> bool:
-        """Whether another process answers than the one that gave `before`."""
+        """Return whether these are from another process than `before`, as far as can be told."""
         if self.started_s is not None and before.started_s is not None:
             return self.started_s != before.started_s
         prompts, earlier = self.sums.prompt_tokens, before.sums.prompt_tokens

@@ -1,7 +1,7 @@
-"""Asking every endpoint something again and again: one scheduler, and one short task per question.
+"""Asks every endpoint the same question again and again: one loop, and one short task for each question.
 
-Lives here: doing it, bounded in time and number.  Not here: when each is due (schedule), what is asked (health,
-scrape).
+Lives here: asking, with bounds on time and on questions at once.  Not here: when each endpoint is due (schedule), what
+is asked (health, scraping).
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from gateway.discovery.probing.schedule import Schedule, Target
 from routing.types import Endpoint
 
 CONCURRENCY = 256
-"""Chosen: so many engines may hang at once, each for the timeout, before the others' turns come late."""
+"""Questions at once.  Chosen: so many engines can hang, each until the timeout, before others are asked late."""
 
 
 class Rounds:
-    """Asks the endpoints it was given last, until cancelled; `name` is what it does, in names of tasks."""
+    """Asks the endpoints that it was given last, until cancelled.  `name` begins the names of its tasks."""
 
     def __init__(self, schedule: Schedule, timeout_s: float, name: str) -> None:
         self._schedule = schedule
@@ -25,42 +25,45 @@ class Rounds:
         self._replaced = asyncio.Event()
 
     async def ask(self, target: Target) -> None:
-        """Ask one; whatever it raises is why it failed."""
+        """Ask one endpoint; whatever this raises is the reason why the question failed."""
         raise NotImplementedError
 
     def conclude(self, target: Target, healthy: bool | None, why: str) -> None:
-        """An answer came, or `why` it did not; `healthy` is what the schedule makes of it, None = undecided or gone."""
+        """Take the result of a question; `why` is the reason if it failed.
+
+        `healthy` is the health that the schedule concludes, None while it is undecided or when the endpoint is gone.
+        """
 
     def replace(self, endpoints: Iterable[Endpoint]) -> None:
-        """Ask exactly these from now on; new ones at once."""
+        """Ask exactly these endpoints from now on, new ones at once."""
         self._schedule.replace(endpoints, asyncio.get_running_loop().time())
         self._replaced.set()
 
     async def run(self) -> None:
-        """Run forever."""
+        """Ask each endpoint whenever it is due, until cancelled."""
         clock = asyncio.get_running_loop().time
         async with asyncio.TaskGroup() as questions:
             while True:
                 self._replaced.clear()
                 for target in self._schedule.due(clock()):
                     await self._slots.acquire()
-                    questions.create_task(self._turn(target), name=f"{self._name} {target.pod}")
+                    questions.create_task(self._question(target), name=f"{self._name} {target.pod}")
                 await self._wait(self._schedule.wait_s(clock()))
 
     async def _wait(self, timeout_s: float | None) -> None:
-        """Sleep until something is due or the endpoints are replaced."""
+        """Sleep until an endpoint is due or the endpoints are replaced."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._replaced.wait()
         except TimeoutError:
             return
 
-    async def _turn(self, target: Target) -> None:
+    async def _question(self, target: Target) -> None:
         why = ""
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self.ask(target)
-        except Exception as error:  # noqa: BLE001  supervision point: a question that fails in any way is one that failed
+        except Exception as error:  # noqa: BLE001  supervision point: any error means that the question failed
             why = f"{type(error).__name__} {error}".strip()
         finally:
             self._slots.release()

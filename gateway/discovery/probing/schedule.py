@@ -1,6 +1,6 @@
-"""When each endpoint is checked next, and what a row of results means.
+"""Decides when each endpoint is asked next, and what several results in a row mean.
 
-Lives here: decisions, with the time passed in.  Not here: the checks themselves and the waiting (health).
+Lives here: decisions, with the time passed in.  Not here: asking and waiting (rounds).
 """
 
 import heapq
@@ -10,34 +10,35 @@ from random import Random
 
 from routing.types import Endpoint, PodId
 
-JITTER = 0.1  # of the interval, both ways; chosen: replicas and endpoints drift apart within a few rounds
+JITTER = 0.1
+"""Share of the interval that is added or taken away at random; chosen: replicas drift apart within a few rounds."""
 
 
 @dataclass(slots=True, eq=False)
 class Target:
-    """One endpoint under check."""
+    """One endpoint that is asked."""
 
     pod: PodId
     address: str
     failures: int = 0  # in a row
-    checking: bool = False
+    is_asked: bool = False
 
 
 class Schedule:
-    """A heap of due times: O(log endpoints) per check, however many endpoints there are."""
+    """A heap of due times; each question costs O(log endpoints)."""
 
     def __init__(self, interval_s: float, rng: Random, *, failures: int = 1, doublings: int = 0) -> None:
-        """After `failures` in a row an endpoint is not healthy; after each its interval doubles, so often at most."""
+        """`failures` in a row make an endpoint unhealthy; each doubles its interval, at most `doublings` times."""
         self._interval_s = interval_s
         self._rng = rng
         self._failures = failures
         self._doublings = doublings
         self._targets: dict[PodId, Target] = {}
         self._due: list[tuple[float, int, Target]] = []
-        self._pushed = 0  # orders equal times, first come first served
+        self._pushed = 0  # orders entries with equal due times: first in, first out
 
     def replace(self, endpoints: Iterable[Endpoint], now_s: float) -> None:
-        """Check exactly these from now on; what is new, or has moved, is due at once."""
+        """Ask exactly these endpoints from now on; one that is new, or has another address, is due at once."""
         before = self._targets
         self._targets = {}
         for endpoint in endpoints:
@@ -48,9 +49,10 @@ class Schedule:
             self._targets[endpoint.id] = target
 
     def due(self, now_s: float) -> list[Target]:
-        """Return what is to be checked now, and plan the next time of each.
+        """Return the endpoints that are due, and set the next time of each.
 
-        An endpoint whose last check still runs is passed over: one that hangs has one check open, never more.
+        An endpoint that has not answered the last question yet is left out, so that one that hangs has one open
+        question and never more.
         """
         found: list[Target] = []
         while self._due and self._due[0][0] <= now_s:
@@ -59,18 +61,18 @@ class Schedule:
                 continue
             interval_s = self._interval_s * 2 ** min(target.failures, self._doublings)
             self._push(target, now_s + interval_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
-            if not target.checking:
-                target.checking = True
+            if not target.is_asked:
+                target.is_asked = True
                 found.append(target)
         return found
 
     def wait_s(self, now_s: float) -> float | None:
-        """Return how long until something is due; None when nothing is planned."""
+        """Return how long it is until an endpoint is due, None when there is none."""
         return max(0.0, self._due[0][0] - now_s) if self._due else None
 
     def checked(self, target: Target, healthy: bool) -> bool | None:
-        """Take a result; return the endpoint's health, None while it is undecided or no longer of interest."""
-        target.checking = False
+        """Take a result; return the endpoint's health, None while it is undecided or when the endpoint is gone."""
+        target.is_asked = False
         target.failures = 0 if healthy else target.failures + 1
         if not self._is_current(target):
             return None

@@ -19,7 +19,7 @@ from gateway.discovery.probing.schedule import Schedule, Target
 from routing.types import Endpoint, PodId
 
 DOUBLINGS = 4
-"""An engine that does not answer is asked up to 16 times as rarely (chosen)."""
+"""How often the interval is doubled for an engine that does not answer: up to 16 times as long (chosen)."""
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 """A longer answer is an error (chosen: a page of vLLM 0.32 has 52 KB)."""
 OK = 200
@@ -52,7 +52,7 @@ class HttpFetch:
 
 
 class Poller(Rounds):
-    """One round of questions after the other, as often as the settings say."""
+    """Scrapes the endpoints that it was given last, until cancelled."""
 
     def __init__(self, settings: ScrapeSettings, fetch: Fetch, report: Report, rng: Random) -> None:
         super().__init__(Schedule(settings.interval_s, rng, doublings=DOUBLINGS), settings.timeout_s, "scrape")
@@ -63,16 +63,16 @@ class Poller(Rounds):
         self._silent: set[PodId] = set()
 
     def replace(self, endpoints: Iterable[Endpoint]) -> None:
-        """Ask exactly these from now on; new ones at once."""
+        """Scrape exactly these endpoints from now on, new ones at once."""
         self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
         self._silent &= self._endpoints.keys()
         super().replace(self._endpoints.values())
 
     async def ask(self, target: Target) -> None:
-        """Scrape one.  The readings are as old as the question."""
+        """Scrape one endpoint.  The readings are taken to be as old as the request for them."""
         asked_s = asyncio.get_running_loop().time()
         page = await self._fetch(self._endpoints[target.pod].metrics or target.address)
-        if target.pod in self._endpoints:
+        if target.pod in self._endpoints:  # else it was removed meanwhile
             readings = parse(page, self._endpoints[target.pod].engine)
             self._report(target.pod, readings, asked_s, asked_s + self._stale_after_s)
 

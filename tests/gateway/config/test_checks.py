@@ -79,7 +79,7 @@ def test_a_pod_has_one_name_because_its_load_would_be_counted_in_halves(tmp_path
         """
 
     assert problems_of(tmp_path, text) == (
-        "models[1].endpoints[0].name = 1.1.1.1:1, must be pod, as 1.1.1.1:1 is already called",
+        "models[1].endpoints[0].name = 1.1.1.1:1, must be pod, the name that 1.1.1.1:1 already has",
     )
 
 
@@ -91,7 +91,7 @@ def test_a_pod_is_described_alike_wherever_it_stands_but_for_its_adapters(tmp_pa
         """
 
     assert problems_of(tmp_path, text) == (
-        "models[1].endpoints[0].gpu = A10, must be L20, as 1.1.1.1:1 is already described",
+        "models[1].endpoints[0].gpu = A10, must be L20, as where 1.1.1.1:1 is listed first",
     )
     assert len(loaded(tmp_path, text.replace("A10", "L20")).models) == 2
 

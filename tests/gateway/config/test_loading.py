@@ -60,8 +60,11 @@ def test_a_key_near_nothing_gets_the_list_of_known_ones(tmp_path):
     ("text", "problem"),
     [
         ("redis: {timeout_s: -1}", "redis.timeout_s = -1, must be greater than 0"),
-        ("redis: {when_away: maybe}", "redis.when_away = maybe, must be 'shadow', 'deny' or 'allow'"),
+        ("redis: {when_away: maybe}", "redis.when_away = maybe, must be 'local', 'deny' or 'allow'"),
+        ("redis: {when_away: [shadow]}", "redis.when_away = ['shadow'], must be 'local', 'deny' or 'allow'"),
         ("transport: pyvoy", "transport = pyvoy, must be 'http2' or 'grpc'"),
+        ("anonymous: ''", "anonymous = '', must have at least 1 character"),
+        ("drain_s: soon", "drain_s = soon, must be a number"),
         ("redis: 5", "redis = 5, must be a mapping"),
         ("models: {a: b}", "models = {a: b}, must be a list"),
         ("anonymous: 5", "anonymous = 5, must be text, in quotes if it looks like something else"),
@@ -71,6 +74,11 @@ def test_a_key_near_nothing_gets_the_list_of_known_ones(tmp_path):
 )
 def test_a_wrong_value_is_reported_as_key_value_rule(tmp_path, text, problem):
     assert (problem,) == problems_of(tmp_path, text)
+
+
+@pytest.mark.parametrize("name", ["shadow", "local"])
+def test_the_old_name_of_the_local_limits_is_accepted(tmp_path, name):
+    assert "local" == loaded(tmp_path, f"redis: {{when_away: {name}}}").redis.when_away
 
 
 def test_all_problems_are_reported_together_even_those_between_keys(tmp_path):
@@ -88,7 +96,7 @@ def test_all_problems_are_reported_together_even_those_between_keys(tmp_path):
     assert list(problems) == [
         "line 3: limits is given twice, first on line 2",
         "redis.url = ${NOWHERE}, the environment variable NOWHERE is not set",
-        "limits.output_tokens = some, must be a valid integer, unable to parse string as an integer",
+        "limits.output_tokens = some, must be a whole number",
         "listen.admin = 0.0.0.0:8090, must be a loopback address unless admin_token is set",
         "routing.strategy = least-requst, must be one of forebay, least-request, random; did you mean least-request?",
     ]

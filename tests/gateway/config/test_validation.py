@@ -1,21 +1,34 @@
 """Findings in our words, without secrets."""
 
+from typing import Annotated
+
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.config.validation import joined, rule, shown
 
 
 class Tree(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     count: int = 0
     name: str = ""
+    share: Annotated[float, Field(le=1)] = 0
+    title: Annotated[str, Field(min_length=1)] = "x"
+    yes: bool = True
     children: tuple["Tree", ...] = ()
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        ({"count": "many"}, "must be a valid integer, unable to parse string as an integer"),
+        ({"count": "many"}, "must be a whole number"),
+        ({"count": 1.5}, "must be a whole number"),
+        ({"share": "half"}, "must be a number"),
+        ({"share": 2}, "must be less than or equal to 1"),
+        ({"yes": "perhaps"}, "must be true or false"),
+        ({"title": ""}, "must have at least 1 character"),
+        ({1: 1}, "must be text, as all keys are"),
         ({"name": 5}, "must be text, in quotes if it looks like something else"),
         ({"children": 5}, "must be a list"),
         ({"children": [5]}, "must be a mapping"),

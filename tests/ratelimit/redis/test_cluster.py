@@ -119,7 +119,7 @@ async def test_a_slot_that_moves_is_followed(cluster, store, limiter):
 
 
 async def test_while_a_node_is_away_each_replica_goes_on_alone_and_hands_over(cluster, store, limiter):
-    shadow = LocalFallback(limiter, "shadow")
+    shadow = LocalFallback(limiter, "local")
     for name in NAMES:
         await store.create(User(name, rpm=5))
         await shadow.reserve(Charge(name, 1))

@@ -1,14 +1,16 @@
 """One GET against real sockets: every way an answer can end, or fail to."""
 
 import asyncio
+import gc
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
+from httptools import HttpResponseParser
 
-from gateway.discovery.probing.http_get import MAX_HEAD_BYTES, AnswerError, Response, get, get_status
+from gateway.discovery.probing.http_get import MAX_HEAD_BYTES, AnswerError, Response, _Exchange, get, get_status
 from tests.support.ports import free_address
 
 LIMIT = 256 * 1024
@@ -113,7 +115,15 @@ async def test_an_answer_that_says_where_it_ends_is_complete_there_however_it_ar
         await server.left.wait()
 
 
-@pytest.mark.parametrize("head", [OK + b"\r\n", b"HTTP/1.0 200 OK\r\n\r\n", OK + b"connection: keep-alive\r\n\r\n"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        OK + b"\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n",
+        OK + b"connection: keep-alive\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\ncontent-length: 0\r\n\r\n" + OK + b"\r\n",
+    ],
+)
 @pytest.mark.parametrize("size", [1, LIMIT])
 async def test_an_answer_that_does_not_say_it_ends_with_the_connection(head: bytes, size: int) -> None:
     async with playing(pieces(head + b"hello\r\nworld", size), keeps_open=False) as (address, _):
@@ -248,3 +258,20 @@ async def test_whoever_stops_waiting_hangs_up() -> None:
             async with asyncio.timeout(0.05):
                 await get(address, "/", limit_bytes=LIMIT)
         await server.left.wait()
+
+
+@pytest.mark.parametrize(
+    "answer", [OK + b"content-length: 2\r\n\r\nok", b"nonsense", OK + b"content-length: 2\r\n\r\n"]
+)
+async def test_an_exchange_is_freed_without_the_garbage_collector(answer: bytes) -> None:
+    gc.collect()
+    gc.disable()  # workers collect rarely, and scrape hundreds of pages a second
+    try:
+        async with playing(whole(answer), keeps_open=False) as (address, _):
+            with suppress(AnswerError):
+                await get(address, "/", limit_bytes=LIMIT)
+            await asyncio.sleep(0.01)  # the loop closes the connection in a later step
+
+        assert [] == [kept for kept in gc.get_objects() if isinstance(kept, HttpResponseParser | _Exchange)]
+    finally:
+        gc.enable()
