@@ -171,13 +171,13 @@ class RouteRequest(NamedTuple):
     block_tokens: float = 0.0  # in one of them; 0 = unknown
     match: Match = NO_MATCH  # who holds how many of them, at the instant of the pick
 
-    def matched(self, match: Match) -> "RouteRequest":
-        """Return the request with its match."""
-        return RouteRequest._make((*self[:-1], match))
+    def with_match(self, match: Match) -> "RouteRequest":
+        """Return the request with what pods hold of its prompt."""
+        return self._replace(match=match)
 
     def without_blocks(self) -> "RouteRequest":
-        """Return the request as it may be kept while it is answered: its blocks are many."""
-        return RouteRequest._make((*self[:-3], (), *self[-2:]))
+        """Return the request as it is kept while it is answered: a long prompt has thousands of blocks."""
+        return self._replace(blocks=())
 
     def held(self, pod: PodView) -> float:
         """Return how many prompt tokens the pod is believed to hold."""
@@ -214,8 +214,8 @@ class Decision(NamedTuple):
     scored: "Scored | None" = None
 
     def without_scores(self) -> "Decision":
-        """Return the decision as it may be kept while the request is answered."""
-        return Decision._make((*self[:-1], None))
+        """Return the decision as it is kept while the request is answered: scores refer to every candidate."""
+        return self._replace(scored=None)
 
     def after(self, waited_s: float) -> "Decision":
         """Return the decision for a request that had to wait for it."""

@@ -157,7 +157,7 @@ class Fleet:
         candidates = self._trusted(request, now_s)
         blocks = request.blocks
         if blocks:
-            request = request.matched(self._index.match(blocks))
+            request = request.with_match(self._index.match(blocks))
         chooser = self._strategy(strategy)
         decision = chooser.pick(request, candidates, now_s)
         slo = request.slo
@@ -180,7 +180,7 @@ class Fleet:
         """Return what a request has before it that must wait.  Raises NoCandidateError."""
         candidates = self._trusted(request, now_s)
         if request.blocks:
-            request = request.matched(self._index.match(request.blocks))
+            request = request.with_match(self._index.match(request.blocks))
         return overload.outlook(candidates, request, slo, now_s)
 
     def _start(self, pod: Pod, request: RouteRequest, now_s: float) -> Work:
