@@ -18,7 +18,7 @@ from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettin
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.fleet import Fleet
-from routing.pods.sums import Sums
+from routing.pods.engine_totals import EngineTotals
 from routing.strategies.forebay import Forebay
 from routing.types import Endpoint, NoCandidateError, PodId, RouteRequest, Signal
 from simulator.calibration.gpu_file import load_gpu
@@ -170,7 +170,9 @@ def _readings(engine: Engine) -> Readings:
     return Readings(
         {Signal.RUNNING: len(engine.running), Signal.WAITING: len(engine.waiting), Signal.KV_USAGE: blocks.usage},
         cache_tokens=blocks.total * engine.profile.block_tokens,
-        sums=Sums(totals.gaps_s, totals.gaps.total(), totals.ttft_s, totals.first_tokens, totals.prompts, totals.found),
+        totals=EngineTotals(
+            totals.gaps_s, totals.gaps.total(), totals.ttft_s, totals.first_tokens, totals.prompts, totals.found
+        ),
     )
 
 

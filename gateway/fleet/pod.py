@@ -69,7 +69,7 @@ class Pod(Load):
         self._ready_s = -inf  # when it may be tried again, or came back
         self.ramped_s = joined_s + RAMP_S
         self._readings = NOTHING
-        self.forget_sums()
+        self.forget_totals()
         self.used_s: dict[str, float] = {}  # adapter -> when it was asked for last
         self._signals: Mapping[Signal, float] = {}
         self._fresh_until_s = -inf
@@ -100,8 +100,8 @@ class Pod(Load):
         """Take over what the engine says of itself.  One that has restarted holds nothing any more."""
         if readings.restarted_since(self._readings):
             self.cache.clear()
-            self.forget_sums()
-        self.observe(readings.sums, now_s, fresh_until_s)
+            self.forget_totals()
+        self.observe(readings.totals, now_s, fresh_until_s)
         self._readings = readings
         self._signals = {signal: value for signal, value in readings.signals.items() if 0 <= value < inf}
         self._fresh_until_s = fresh_until_s
