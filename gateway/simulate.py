@@ -171,7 +171,12 @@ def _readings(engine: Engine) -> Readings:
         {Signal.RUNNING: len(engine.running), Signal.WAITING: len(engine.waiting), Signal.KV_USAGE: blocks.usage},
         cache_tokens=blocks.total * engine.profile.block_tokens,
         totals=EngineTotals(
-            totals.gaps_s, totals.gaps.total(), totals.ttft_s, totals.first_tokens, totals.prompts, totals.found
+            totals.itl_sum_s,
+            totals.itl_count,
+            totals.ttft_sum_s,
+            totals.ttft_count,
+            totals.prompt_tokens,
+            totals.cached_tokens,
         ),
     )
 

@@ -110,7 +110,7 @@ class Engine:
         chunks = _summed(parts) if parts else NO_CHUNKS
         duration_s = self.profile.speed.pass_s(decodes, self.decoding.tokens, chunks)
         self.totals.busy_s += duration_s
-        self.totals.computed += decodes + chunks.new_tokens
+        self.totals.computed_tokens += decodes + chunks.new_tokens
         return self._finish_pass(now_s + duration_s, duration_s, decodes, parts)
 
     # Before the pass: blocks for tokens, and prompts
@@ -194,7 +194,7 @@ class Engine:
 
     def _finish_pass(self, end_s: float, duration_s: float, decodes: int, parts: Parts) -> Step:
         if decodes:
-            self.totals.add_gaps(end_s - self._last_end_s, decodes)
+            self.totals.observe_itl(end_s - self._last_end_s, decodes)
         self._last_end_s = end_s
         ended = list(self.decoding.advance())
         for sequence in ended:
@@ -211,7 +211,7 @@ class Engine:
             else:
                 self._end(sequence, end_s)
                 ended.append(sequence)
-        self.totals.generated += tokens
+        self.totals.output_tokens += tokens
         return Step(duration_s, tokens, tuple(first), tuple(ended))
 
     def _compute(self, sequence: Sequence, part: int) -> bool:
@@ -226,12 +226,12 @@ class Engine:
         """What the end of a prompt gives: the first token, after a preemption the next; no token for an embedding."""
         if sequence.first_s is None:
             sequence.first_s = end_s
-            self.totals.prompts += sequence.prompt_tokens
-            self.totals.found += sequence.cached_tokens
-            self.totals.first_tokens += 1
-            self.totals.ttft_s += end_s - sequence.arrived_s
+            self.totals.prompt_tokens += sequence.prompt_tokens
+            self.totals.cached_tokens += sequence.cached_tokens
+            self.totals.ttft_count += 1
+            self.totals.ttft_sum_s += end_s - sequence.arrived_s
         else:
-            self.totals.add_gaps(end_s - sequence.paused_s, 1)
+            self.totals.observe_itl(end_s - sequence.paused_s, 1)
         token = min(sequence.output_tokens, 1)
         sequence.made += token
         return token

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from simulator.replay.summary import Slo, Spread, Summary
+from simulator.replay.summary import Distribution, Slo, Summary
 
 ABSENT = "-"
 
@@ -45,9 +45,9 @@ def rows(comparison: Comparison) -> list[list[str]]:
     """One column per replay, its name on top."""
     runs = comparison.summaries
     figures = {"": [f"{run.strategy} {run.speedup:g}x" for run in runs]}
-    for label, spread_of in SPREADS.items():
-        for share in Spread._fields:
-            figures[f"{label} {share}, ms"] = [_ms(spread_of(run), share) for run in runs]
+    for label, distribution_of in DISTRIBUTIONS.items():
+        for share in Distribution._fields:
+            figures[f"{label} {share}, ms"] = [_ms(distribution_of(run), share) for run in runs]
     figures |= {label: [shown(run) for run in runs] for label, shown in FIGURES.items()}
     figures["of the pooled cache's reuse"] = [_share(run.reuse, comparison.ceilings.pooled) for run in runs]
     return [[label, *cells] for label, cells in figures.items()]
@@ -87,8 +87,8 @@ def _row(cells: Sequence[str], tag: str) -> str:
     return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
-def _ms(spread: Spread | None, share: str) -> str:
-    return ABSENT if spread is None else f"{getattr(spread, share) * 1000:.2f}"
+def _ms(distribution: Distribution | None, share: str) -> str:
+    return ABSENT if distribution is None else f"{getattr(distribution, share) * 1000:.2f}"
 
 
 def _share(part: float, whole: float) -> str:
@@ -103,7 +103,7 @@ def _service(run: Summary) -> str:
     return ABSENT if run.service is None else f"{run.service.mean:.0f} / {run.service.largest:.0f}"
 
 
-SPREADS: Mapping[str, Callable[[Summary], Spread | None]] = {
+DISTRIBUTIONS: Mapping[str, Callable[[Summary], Distribution | None]] = {
     "TTFT": lambda run: run.ttft,
     "ITL": lambda run: run.itl,
     "end to end": lambda run: run.e2e,

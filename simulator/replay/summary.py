@@ -10,15 +10,15 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from routing.types import PodId
-from simulator.core.totals import GAP_RESOLUTION_S, Totals
+from simulator.core.totals import ITL_RESOLUTION_S, Totals
 from simulator.replay.fairness import ServiceGap, service_gap
 from simulator.replay.replay import Call
 
 QUANTILES = (0.5, 0.9, 0.99)
 
 
-class Spread(NamedTuple):
-    """Of a quantity in seconds."""
+class Distribution(NamedTuple):
+    """How a quantity in seconds is distributed."""
 
     mean: float
     p50: float
@@ -46,17 +46,17 @@ class Summary:
     refused: Mapping[str, int]  # by reason
     good: int
     ttfts_s: Sequence[float]  # from arrival, ascending
-    itl: Spread | None  # over all gaps between tokens; None = there was none
-    e2e: Spread | None  # from arrival; None = no request was served
+    itl: Distribution | None  # over all gaps between tokens; None = there was none
+    e2e: Distribution | None  # from arrival; None = no request was served
     reuse: float  # share of the served prompts' tokens that was not computed
     load: Mapping[PodId, float]  # seconds in which the pod computed
     preemptions: int
     service: ServiceGap | None  # None = fewer than two users
 
     @property
-    def ttft(self) -> Spread | None:
+    def ttft(self) -> Distribution | None:
         """Of the time from arrival to first token; None = no request was served."""
-        return spread(self.ttfts_s)
+        return distribution(self.ttfts_s)
 
     @property
     def load_spread(self) -> float:
@@ -80,8 +80,8 @@ def summarize(
         refused=Counter(call.why for call in calls if call.why),
         good=sum(_is_good(call, slo) for call in served),
         ttfts_s=sorted(call.ttft_s for call in served),
-        itl=gap_spread(totals.values()),
-        e2e=spread([call.e2e_s for call in served]),
+        itl=itl_distribution(totals.values()),
+        e2e=distribution([call.e2e_s for call in served]),
         reuse=sum(call.answer.cached_tokens for call in served) / prompt_tokens if served else 0.0,
         load={pod: total.busy_s for pod, total in totals.items()},
         preemptions=sum(total.preemptions for total in totals.values()),
@@ -89,29 +89,30 @@ def summarize(
     )
 
 
-def spread(values: Iterable[float]) -> Spread | None:
-    """Mean and quantiles, these interpolated between the two nearest values."""
+def distribution(values: Iterable[float]) -> Distribution | None:
+    """Return mean and quantiles, these interpolated between the two nearest values; None = there are no values."""
     ordered = sorted(values)
     if not ordered:
         return None
-    return Spread(sum(ordered) / len(ordered), *(_quantile(ordered, share) for share in QUANTILES))
+    return Distribution(sum(ordered) / len(ordered), *(_quantile(ordered, share) for share in QUANTILES))
 
 
-def gap_spread(totals: Iterable[Totals]) -> Spread | None:
-    """The gaps between tokens of several engines; the mean is exact, quantiles are to GAP_RESOLUTION_S."""
-    gaps: Counter[int] = Counter()
+def itl_distribution(totals: Iterable[Totals]) -> Distribution | None:
+    """Return the ITL of several engines together; the mean is exact, quantiles are rounded down to ITL_RESOLUTION_S."""
+    histogram: Counter[int] = Counter()
     sum_s = 0.0
     for total in totals:
-        gaps += total.gaps
-        sum_s += total.gaps_s
-    if not gaps:
+        histogram += total.itl_histogram
+        sum_s += total.itl_sum_s
+    if not histogram:
         return None
-    steps = sorted(gaps)
-    below = list(accumulate(gaps[step] for step in steps))
+    buckets = sorted(histogram)
+    cumulative = list(accumulate(histogram[bucket] for bucket in buckets))
+    count = cumulative[-1]
     quantiles = (
-        next(step for step, n in zip(steps, below, strict=True) if n >= share * below[-1]) for share in QUANTILES
+        next(bucket for bucket, n in zip(buckets, cumulative, strict=True) if n >= share * count) for share in QUANTILES
     )
-    return Spread(sum_s / below[-1], *(step * GAP_RESOLUTION_S for step in quantiles))
+    return Distribution(sum_s / count, *(bucket * ITL_RESOLUTION_S for bucket in quantiles))
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:

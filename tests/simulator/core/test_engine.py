@@ -27,8 +27,13 @@ def test_what_an_engine_has_done_is_counted_as_its_metrics_show_it():
     run_out(engine, a_sequence(prompt=8, output=3), a_sequence(prompt=5, output=2))
     totals = engine.totals
 
-    assert (2, 1.0 + 4.0, 13, 5) == (totals.first_tokens, totals.ttft_s, totals.prompts, totals.generated)
-    assert (3.0, {10_000: 3}, 5.0, 8 + 2 + 5 + 1) == (totals.gaps_s, totals.gaps, totals.busy_s, totals.computed)
+    assert (2, 1.0 + 4.0, 13, 5) == (totals.ttft_count, totals.ttft_sum_s, totals.prompt_tokens, totals.output_tokens)
+    assert (3.0, {10_000: 3}, 5.0, 8 + 2 + 5 + 1) == (
+        totals.itl_sum_s,
+        totals.itl_histogram,
+        totals.busy_s,
+        totals.computed_tokens,
+    )
 
 
 def test_an_engine_without_work_does_nothing():
@@ -77,7 +82,7 @@ def test_a_repeated_prompt_is_found_in_the_cache_but_for_its_last_token():
 
     assert (4, 8) == (again.cached_tokens, longer.cached_tokens)
     assert (25, 12) == (engine.totals.prefix_queries, engine.totals.prefix_hits)
-    assert (25, 12) == (engine.totals.prompts, engine.totals.found)
+    assert (25, 12) == (engine.totals.prompt_tokens, engine.totals.cached_tokens)
 
 
 def test_a_block_that_fills_in_a_later_pass_is_reusable():
@@ -117,7 +122,7 @@ def test_when_blocks_run_out_the_last_to_join_is_computed_again():
     assert (1, 9, 5) == (engine.totals.preemptions, early.made, late.made)
     assert (9.0, done_s) == (early.ended_s, late.ended_s)
     assert 1.0 == late.first_s  # what was sent is not sent again
-    assert 9 + 5 - 2 == sum(engine.totals.gaps.values())
+    assert 9 + 5 - 2 == sum(engine.totals.itl_histogram.values())
     assert engine.blocks.total == engine.blocks.free
 
 
@@ -130,7 +135,7 @@ def test_a_preempted_sequence_finds_its_own_blocks_again():
         engine.totals.preemptions,
         late.cached_tokens,
     )  # not what it found later
-    assert engine.totals.computed < 8 + 8 + 7 + 4 + 8
+    assert engine.totals.computed_tokens < 8 + 8 + 7 + 4 + 8
 
 
 def test_a_prompt_in_parts_gives_way_to_those_that_decode():
@@ -156,7 +161,7 @@ def test_an_embedding_ends_with_its_prompt_and_makes_no_token():
     engine.add(embedding, 0.0)
     (step,) = steps(engine, 1)
 
-    assert ((embedding,), 0, 0) == (step.ended, step.tokens, engine.totals.generated)
+    assert ((embedding,), 0, 0) == (step.ended, step.tokens, engine.totals.output_tokens)
 
 
 @pytest.mark.parametrize("passes", [0, 1, 3])
@@ -202,7 +207,7 @@ def test_a_stall_delays_the_next_tokens():
     stalled, went_on = steps(engine, 2, 1.0)
 
     assert ((10.0, 0), (1.0, 1)) == (stalled[:2], went_on[:2])
-    assert {110000: 1} == engine.totals.gaps
+    assert {110000: 1} == engine.totals.itl_histogram
 
 
 def test_an_engine_that_sleeps_does_nothing_until_it_is_woken():
@@ -258,13 +263,13 @@ def test_blocks_never_exceed_the_budget_and_every_token_is_accounted_for(
     run_watched(engine, 10_000)
 
     assert [output for _, output, _, _ in work] == [sequence.made for sequence in sequences]
-    assert sum(output for _, output, _, _ in work) == engine.totals.generated
+    assert sum(output for _, output, _, _ in work) == engine.totals.output_tokens
     assert (kv_blocks, 0) == (engine.blocks.free, len(engine.running) + len(engine.waiting))
     decoded = sum(max(0, s.output_tokens - 1) for s in sequences)
     if engine.totals.preemptions:  # who starts again may find blocks that others have computed meanwhile
-        assert engine.totals.computed >= decoded + len(sequences)
+        assert engine.totals.computed_tokens >= decoded + len(sequences)
     else:
-        assert engine.totals.computed == decoded + sum(s.prompt_tokens - s.cached_tokens for s in sequences)
+        assert engine.totals.computed_tokens == decoded + sum(s.prompt_tokens - s.cached_tokens for s in sequences)
 
 
 def run_watched(engine: Engine, passes: int) -> None:

@@ -153,7 +153,7 @@ def test_a_crash_loses_what_the_pod_has_and_what_it_cached():
 
     assert ["", "", "lost", ""] == [call.why for call in calls]
     assert (0, 5.0) == (calls[3].answer.cached_tokens, calls[3].answer.first_s)
-    assert engines["pod-0"].totals.first_tokens == 4  # what it did stays counted, what was lost too
+    assert engines["pod-0"].totals.ttft_count == 4  # what it did stays counted, what was lost too
 
 
 def test_an_answer_whose_last_token_is_being_computed_is_lost_with_the_crash():
@@ -179,7 +179,7 @@ def test_a_crash_of_an_idle_pod_costs_nothing_but_its_cache():
 
 def test_engines_are_heard_when_it_is_their_turn_and_what_is_being_computed_is_not_counted_yet():
     engines, heard = one_pod(), []
-    scraping = Scraping(engines, lambda pod, now_s: heard.append((now_s, engines[pod].totals.generated)), 1.5)
+    scraping = Scraping(engines, lambda pod, now_s: heard.append((now_s, engines[pod].totals.output_tokens)), 1.5)
     a_replay([a_request(0), a_request(5000)], engines, scraping=scraping).run()
 
     assert [(2.0, 2), (3.0, 2), (4.5, 2), (6.0, 3)] == heard
