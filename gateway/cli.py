@@ -101,7 +101,7 @@ def gateway(file: Path, workers: int) -> None:
 @click.option("--seed", type=int, default=0, help="The same seed gives the same answers.")
 def engine(*, model: str, host: str, port: int, **options: Any) -> None:
     """Run simulated engines."""
-    from simulator.serving.serve import serve
+    from simulator.serving.server import serve
 
     try:
         serve(model, host, port, **options)

@@ -23,7 +23,7 @@ from routing.strategies.forebay import Forebay
 from routing.types import Endpoint, NoCandidateError, PodId, RouteRequest, Signal
 from simulator.calibration.gpu_file import load_gpu
 from simulator.core.engine import Engine
-from simulator.replay import assignments, report, traces, yardsticks
+from simulator.replay import assignments, baselines, report, traces
 from simulator.replay.admission import Admission, dealt, parse_users
 from simulator.replay.outages import Outage
 from simulator.replay.replay import MODEL, Call, Replay
@@ -69,7 +69,7 @@ class Comparer:
 
     def __init__(self, plan: Plan) -> None:
         for strategy in plan.strategies:
-            yardsticks.check(strategy)
+            baselines.check(strategy)
         for speedup in plan.speedups:
             if not 0 < speedup < inf:
                 raise ValueError(f"speedup = {speedup:g}, must be a positive number")
@@ -86,7 +86,7 @@ class Comparer:
         plan, profile = self._plan, self._profile
         summaries = list(self._summaries())
         pooled, endless = (
-            yardsticks.reuse(self._trace, profile.block_tokens, blocks)
+            baselines.reuse(self._trace, profile.block_tokens, blocks)
             for blocks in (profile.kv_blocks * plan.pods, None)
         )
         title = f"{plan.trace.name} on {plan.pods} pods of {plan.gpu}"
@@ -105,7 +105,7 @@ class Comparer:
         rng = random.Random(self._plan.seed)  # noqa: S311 - spreads load, keeps no secret
         slo = self._plan.slo
         routing = RoutingSettings(strategy=strategy, slo_ttft_s=slo.ttft_s, slo_itl_s=slo.itl_s)
-        fleet = Fleet(routing, rng, build=yardsticks.build)
+        fleet = Fleet(routing, rng, build=baselines.build)
         fleet.replace(FleetDescription({MODEL: ModelPolicy()}, tuple(endpoints)))
         scraping = self._scraping(fleet, engines, all_seeing=all_seeing)
         admission = Admission(self._users, LimitSettings().output_tokens)

@@ -104,7 +104,7 @@ class UnloadAdapterBody(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class GenerationRequest:
     """A checked generation request."""
 
     model: str
@@ -142,17 +142,17 @@ def served_model(body: Body, profile: Profile) -> str:
     return body.model or profile.model
 
 
-def chat_order(value: object, profile: Profile) -> Order:
+def chat_request(value: object, profile: Profile) -> GenerationRequest:
     """A chat request."""
     body = validated(ChatBody, value)
     maximum = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
-    return _order(body, lambda: (_chat_prompt(body.messages, body.tools),), maximum, profile)
+    return _generation_request(body, lambda: (_chat_prompt(body.messages, body.tools),), maximum, profile)
 
 
-def completion_order(value: object, profile: Profile) -> Order:
+def completion_request(value: object, profile: Profile) -> GenerationRequest:
     """A completion request."""
     body = validated(CompletionBody, value)
-    return _order(body, lambda: encoded_texts(body.prompt), body.max_tokens, profile)
+    return _generation_request(body, lambda: encoded_texts(body.prompt), body.max_tokens, profile)
 
 
 def encoded_texts(texts: Texts) -> tuple[bytes, ...]:
@@ -193,16 +193,16 @@ def _chat_prompt(messages: list[Message], tools: list[dict[str, Any]] | None) ->
     return encode(chat_text([message.model_dump() for message in messages], tools))
 
 
-def _order(
+def _generation_request(
     body: GenerationBody, prompts: Callable[[], tuple[bytes, ...]], maximum: int | None, profile: Profile
-) -> Order:
+) -> GenerationRequest:
     model = served_model(body, profile)
     _check_parameters(body, maximum, profile)
     encoded = prompts()
     for prompt in encoded:
         check_length(prompt, maximum or 1, profile)
     options = body.stream_options or StreamOptions()
-    return Order(
+    return GenerationRequest(
         model=model,
         prompts=encoded,
         n=1 if body.n is None else body.n,

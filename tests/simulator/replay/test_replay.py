@@ -5,11 +5,11 @@ import pytest
 from gateway.discovery.description import FleetDescription
 from ratelimit.limits import User
 from routing.strategy import Finished
+from simulator.replay.baselines import RoundRobin
 from simulator.replay.outages import Outage, OutageKind
 from simulator.replay.replay import MODEL
 from simulator.replay.scraping import Scraping
 from simulator.replay.traces import TraceRequest
-from simulator.replay.yardsticks import RoundRobin
 from tests.support.fleet_replay import a_replay, a_request, replayed, sim_fleet
 from tests.support.model_engine import an_engine
 
