@@ -12,7 +12,7 @@ from starlette.routing import Route
 from simulator.core.adapters import AdapterLoadedError, UnknownAdapterError
 from simulator.core.speed import ScaledSpeed, Speed, steady
 from simulator.openai import requests
-from simulator.openai.errors import AdapterThereError, NoAdapterError, ParameterError, parse_json
+from simulator.openai.errors import AdapterExistsError, AdapterNotFoundError, ParameterError, parse_json
 from simulator.serving.async_engine import AsyncEngine
 from simulator.serving.faults import Fault, Faults
 from simulator.serving.json_responses import answering_errors, json_response
@@ -63,7 +63,7 @@ class ControlRoutes:
         try:
             self._engine.load_adapter(body.lora_name)
         except AdapterLoadedError as error:
-            raise AdapterThereError(body.lora_name) from error
+            raise AdapterExistsError(body.lora_name) from error
         return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' added successfully.", headers=VARY)
 
     async def unload_adapter(self, request: Request) -> Response:
@@ -72,7 +72,7 @@ class ControlRoutes:
         try:
             self._engine.unload_adapter(body.lora_name)
         except UnknownAdapterError as error:
-            raise NoAdapterError(body.lora_name) from error
+            raise AdapterNotFoundError(body.lora_name) from error
         return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' removed successfully.", headers=VARY)
 
     async def sleep(self, request: Request) -> Response:
