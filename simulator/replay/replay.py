@@ -93,7 +93,7 @@ class Call:
     @property
     def ttft_s(self) -> float:
         """From its arrival to its first token; it must have been served."""
-        return (self.answer.first_s or 0.0) - self.arrived_s
+        return (self.answer.first_token_s or 0.0) - self.arrived_s
 
     @property
     def e2e_s(self) -> float:
@@ -181,7 +181,7 @@ class Replay(Generic[Ticket]):
         if outage.kind is OutageKind.CRASH:
             self._crash(pod, now_s)
             self._push(now_s + outage.for_s, pod, Step(outage.for_s))
-        engine.hold(now_s + outage.for_s)
+        engine.pause_until(now_s + outage.for_s)
 
     def _crash(self, pod: PodId, now_s: float) -> None:
         """All that it has is lost; what it had done stays counted."""

@@ -178,13 +178,13 @@ class AsyncEngine:
     def sleep(self, level: int) -> None:
         """Begin no further pass until `wake`; the cache is lost."""
         self.state.sleep_level = level
-        self.state.model.hold(inf)
+        self.state.model.pause_until(inf)
         self.clear_cache()
 
     def wake(self) -> None:
         """End the sleep, if the engine sleeps."""
         self.state.sleep_level = 0
-        self.state.model.hold(0)
+        self.state.model.pause_until(0)
         self._wake()
 
     def clear_cache(self) -> bool:
