@@ -24,7 +24,7 @@ from routing.types import Endpoint, NoCandidateError, PodId, RouteRequest, Signa
 from simulator.calibration.gpu_file import load_gpu
 from simulator.core.engine import Engine
 from simulator.replay import assignments, baselines, report, traces
-from simulator.replay.admission import Admission, dealt, parse_users
+from simulator.replay.admission import Admission, assign_users, parse_users
 from simulator.replay.outages import Outage
 from simulator.replay.replay import MODEL, Call, Replay
 from simulator.replay.scraping import AllSeeing, Scraping
@@ -79,7 +79,7 @@ class Comparer:
         self._plan = plan
         self._profile = load_gpu(plan.gpu)
         self._users = parse_users(plan.users)
-        self._trace = dealt(traces.read(plan.trace), self._users)
+        self._trace = assign_users(traces.read(plan.trace), self._users)
 
     def compare(self) -> report.Comparison:
         """All replays, and the ceilings of reuse."""
@@ -115,7 +115,7 @@ class Comparer:
             trace=self._trace, engines=engines, router=router, strategy=strategy, admission=admission, speedup=speedup,
             outages=self._plan.outages, scraping=scraping, slo=promised,
         )  # fmt: skip
-        router.late.alarm = replay.alarm
+        router.late.alarm = replay.wake_router_at
         name = f"{strategy}, all-seeing" if all_seeing else strategy
         label, requests = f"{name} {speedup:g}x", len(self._trace)
         with click.progressbar(length=requests, label=label, file=sys.stderr, update_min_steps=requests // 200) as bar:

@@ -1,6 +1,6 @@
-"""The report of a comparison: a table for the terminal, and a page with plots.
+"""The report of several replays: a table for the terminal, and a page with plots.
 
-Lives here: columns, text and HTML.  Not here: the numbers (summary), drawing (plots).
+Lives here: rows, text and HTML.  Not here: the numbers (summary), drawing (plots).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ ABSENT = "-"
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """The token reuse of one LRU cache: as large as those of all pods together, and without end."""
+    """The token reuse of one LRU cache: with the size of all pods' caches together, and without a limit."""
 
     pooled: float
     endless: float
@@ -22,7 +22,7 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Several replays of one trace."""
+    """Several replays of one trace, to be compared."""
 
     title: str
     slo: Slo
@@ -31,7 +31,7 @@ class Comparison:
 
     @property
     def note(self) -> str:
-        """What the table does not say."""
+        """The definitions of what the table shows."""
         return (
             f"Token reuse: {self.ceilings.pooled:.3f} in one cache of the same total, "
             f"{self.ceilings.endless:.3f} in an endless one. "
@@ -42,7 +42,7 @@ class Comparison:
 
 
 def rows(comparison: Comparison) -> list[list[str]]:
-    """One column per replay, its name on top."""
+    """Return the table's rows, a heading first; each replay is a column."""
     runs = comparison.summaries
     figures = {"": [f"{run.strategy} {run.speedup:g}x" for run in runs]}
     for label, distribution_of in DISTRIBUTIONS.items():
@@ -54,7 +54,7 @@ def rows(comparison: Comparison) -> list[list[str]]:
 
 
 def table(comparison: Comparison) -> str:
-    """For a terminal."""
+    """Return the table as text for a terminal."""
     cells = rows(comparison)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
@@ -65,7 +65,7 @@ def table(comparison: Comparison) -> str:
 
 
 def page(comparison: Comparison, images: Sequence[str]) -> str:
-    """An HTML page; `images` are addresses relative to it."""
+    """Return the HTML page; `images` are addresses relative to it."""
     header, *body = rows(comparison)
     return "\n".join(
         [

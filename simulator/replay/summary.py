@@ -1,6 +1,6 @@
-"""What a replay comes to, in numbers.
+"""The measures of a replay and their definitions.
 
-Lives here: the measures and their definitions.  Not here: how they are shown (report, plots).
+Not here: how they are shown (report, plots), the service difference (fairness).
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from routing.types import PodId
 from simulator.core.totals import ITL_RESOLUTION_S, Totals
-from simulator.replay.fairness import ServiceGap, service_gap
+from simulator.replay.fairness import ServiceDifference, service_difference
 from simulator.replay.replay import Call
 
 QUANTILES = (0.5, 0.9, 0.99)
@@ -28,7 +28,7 @@ class Distribution(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """A request is good when its first token comes in `ttft_s` and the others `itl_s` after each other on average."""
+    """A request is good when its TTFT is within `ttft_s` and the mean time between its tokens within `itl_s`."""
 
     ttft_s: float = 2.0
     itl_s: float = 0.05
@@ -36,31 +36,31 @@ class Slo:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One replay."""
+    """The measures of one replay."""
 
     strategy: str
     speedup: float
     requests: int
     served: int
-    prompt_share: float  # of the prompt tokens that were sent, what was served
+    prompt_share: float  # share of the prompt tokens of all requests that belongs to served requests
     refused: Mapping[str, int]  # by reason
     good: int
-    ttfts_s: Sequence[float]  # from arrival, ascending
-    itl: Distribution | None  # over all gaps between tokens; None = there was none
+    ttfts_s: Sequence[float]  # of served requests, from arrival, ascending
+    itl: Distribution | None  # of all times between tokens; None = there was none
     e2e: Distribution | None  # from arrival; None = no request was served
-    reuse: float  # share of the served prompts' tokens that was not computed
+    reuse: float  # share of served requests' prompt tokens that was found in a cache
     load: Mapping[PodId, float]  # seconds in which the pod computed
     preemptions: int
-    service: ServiceGap | None  # None = fewer than two users
+    service: ServiceDifference | None  # None = fewer than two users
 
     @property
     def ttft(self) -> Distribution | None:
-        """Of the time from arrival to first token; None = no request was served."""
+        """The distribution of the time from arrival to first token; None = no request was served."""
         return distribution(self.ttfts_s)
 
     @property
     def load_spread(self) -> float:
-        """The busiest pod's time over the mean; 1 = even."""
+        """The busiest pod's computing time divided by the mean; 1 = even."""
         total = sum(self.load.values())
         return max(self.load.values()) * len(self.load) / total if total else 1.0
 
@@ -68,7 +68,7 @@ class Summary:
 def summarize(
     strategy: str, speedup: float, calls: Sequence[Call], totals: Mapping[PodId, Totals], slo: Slo
 ) -> Summary:
-    """Measure a finished replay."""
+    """Return the measures of a finished replay."""
     served = [call for call in calls if call.served]
     prompt_tokens = sum(call.request.input_length for call in served)
     return Summary(
@@ -85,7 +85,7 @@ def summarize(
         reuse=sum(call.answer.cached_tokens for call in served) / prompt_tokens if served else 0.0,
         load={pod: total.busy_s for pod, total in totals.items()},
         preemptions=sum(total.preemptions for total in totals.values()),
-        service=service_gap(calls),
+        service=service_difference(calls),
     )
 
 
@@ -123,5 +123,5 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def _is_good(call: Call, slo: Slo) -> bool:
-    gaps = max(1, call.request.output_length - 1)
-    return call.ttft_s <= slo.ttft_s and (call.e2e_s - call.ttft_s) / gaps <= slo.itl_s
+    intervals = max(1, call.request.output_length - 1)
+    return call.ttft_s <= slo.ttft_s and (call.e2e_s - call.ttft_s) / intervals <= slo.itl_s

@@ -50,7 +50,7 @@ def a_replay(
     router = Gateway(options.pop("router", None) or sim_fleet(len(engines), strategy), RoutingSettings())
     admission = Admission(users or {}, output_tokens=10)
     replay = Replay(trace=trace, engines=engines, router=router, strategy=strategy, admission=admission, **options)
-    router.late.alarm = replay.alarm
+    router.late.alarm = replay.wake_router_at
     return replay
 
 

@@ -36,9 +36,9 @@ class Fifo(FairQueue[queue.Waiting]):
         super().remove("", item)
 
 
-def requests(rng: random.Random, user: str, rate: float, start_s: float, for_s: float) -> list[TraceRequest]:
+def requests(rng: random.Random, user: str, rate: float, start_s: float, duration_s: float) -> list[TraceRequest]:
     now_s, made = start_s, []
-    while (now_s := now_s + rng.expovariate(rate)) < start_s + for_s:
+    while (now_s := now_s + rng.expovariate(rate)) < start_s + duration_s:
         made.append(TraceRequest(now_s * 1000, rng.randint(100, LONGEST_INPUT), rng.randint(20, 100), (), user))
     return made
 
@@ -56,7 +56,7 @@ def replayed() -> Sequence[Call]:
         trace=sorted(trace, key=lambda request: request.timestamp), engines={"pod-0": Engine(PROFILE)}, router=gateway,
         strategy="forebay", admission=Admission({}, output_tokens=60), slo=fleet.slo(MODEL),
     )  # fmt: skip
-    gateway.late.alarm = replay.alarm
+    gateway.late.alarm = replay.wake_router_at
     return replay.run()
 
 
