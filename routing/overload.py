@@ -43,7 +43,7 @@ def wait_until_open_s(pod: PodView, request: RouteRequest, slo: Slo, now_s: floa
     speed is not known.
     """
     prefill_backlog_s = pod.prefill_backlog_s(now_s)
-    work_s = pod.speed.prefill_s(request.uncached(pod))
+    work_s = pod.speed.prefill_s(request.uncached_tokens(pod))
     owed_s = prefill_backlog_s + work_s - min(OWED_S, OWED * slo.ttft_s) if prefill_backlog_s else 0.0
     late_s = pod.prefill_done_at_s - now_s - min(LATE_S, max(0.0, LATE * slo.ttft_s - work_s))
     full_s = FULL_S if _is_full(pod, request) else 0.0
@@ -62,7 +62,7 @@ def open_pods(pods: Sequence[Pod], request: RouteRequest, slo: Slo, now_s: float
 
 def outlook(pods: Sequence[PodView], request: RouteRequest, slo: Slo, now_s: float) -> Outlook:
     """Return what a request has to expect that must wait."""
-    works_s = [pod.speed.prefill_s(request.uncached(pod)) for pod in pods]
+    works_s = [pod.speed.prefill_s(request.uncached_tokens(pod)) for pod in pods]
     opens_s, after_s = min(
         (
             opens_s := wait_until_open_s(pod, request, slo, now_s),
@@ -81,4 +81,4 @@ def _is_full(pod: PodView, request: RouteRequest) -> bool:
     if 0 < pod.in_flight > pod.max_in_flight - 1:
         return True
     room, sent = pod.cache_tokens, pod.prefill_tokens + pod.output_tokens
-    return room is not None and sent > 0 and sent + request.uncached(pod) + request.output_tokens > room
+    return room is not None and sent > 0 and sent + request.uncached_tokens(pod) + request.output_tokens > room

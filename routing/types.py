@@ -162,7 +162,7 @@ class RouteRequest(NamedTuple):
     prompt_tokens: int = 0  # estimated
     output_tokens: int = 0  # expected
     session: str = ""
-    short_tokens: float = 0.0  # by so many the first block is shorter than others
+    first_block_missing_tokens: float = 0.0  # by so many the first block is shorter than others
     subset: frozenset[str] | None = None  # addresses (`ip:port` or `ip`) the proxy allows; None = all
     selector: Selector | None = None  # labels the client asks for; None = any
     slo: Slo | None = None  # None = nothing is promised, and nothing waits or is refused for load
@@ -179,14 +179,14 @@ class RouteRequest(NamedTuple):
         """Return the request as it is kept while it is answered: a long prompt has thousands of blocks."""
         return self._replace(blocks=())
 
-    def held(self, pod: PodView) -> float:
+    def cached_tokens(self, pod: PodView) -> float:
         """Return how many prompt tokens the pod is believed to hold."""
         blocks = self.match.blocks(pod.cache.slot)
-        return blocks * self.block_tokens - self.short_tokens if blocks else 0.0
+        return blocks * self.block_tokens - self.first_block_missing_tokens if blocks else 0.0
 
-    def uncached(self, pod: PodView) -> float:
+    def uncached_tokens(self, pod: PodView) -> float:
         """Return how many prompt tokens the pod would have to compute; at least the last one."""
-        return max(1.0, self.prompt_tokens - self.held(pod))
+        return max(1.0, self.prompt_tokens - self.cached_tokens(pod))
 
 
 AND = "+"
@@ -217,7 +217,7 @@ class Decision(NamedTuple):
         """Return the decision as it is kept while the request is answered: scores refer to every candidate."""
         return self._replace(scored=None)
 
-    def after(self, waited_s: float) -> "Decision":
+    def with_wait(self, waited_s: float) -> "Decision":
         """Return the decision for a request that had to wait for it."""
         return self._replace(reason=f"{self.reason}, waited {waited_s * 1000:.0f} ms")
 

@@ -52,7 +52,7 @@ from ratelimit.limits import (
     Reservation,
     Usage,
 )
-from routing.prefix.blocks import BLOCK_BYTES, SHORT, block_hashes
+from routing.prefix.blocks import BLOCK_BYTES, FIRST_BLOCK_MISSING_SHARE, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
@@ -181,7 +181,7 @@ class Pipeline:
             slo=self._fleet.slo(request.model),
             blocks=block_hashes(prompt, request.model, request.cache_salt),
             block_tokens=block_tokens,
-            short_tokens=SHORT * block_tokens,
+            first_block_missing_tokens=FIRST_BLOCK_MISSING_SHARE * block_tokens,
         )
         strategy = self._strategy(route.model, headers)
         self._check(route)
@@ -242,7 +242,7 @@ class Pipeline:
                 await self._give_back(admission.reservation)
             raise
         waited_s = self._clock() - entered_s
-        ticket.decision = ticket.decision.after(waited_s)
+        ticket.decision = ticket.decision.with_wait(waited_s)
         opened, routed, response = self._prepared(plan, ticket, command)
         if admission is not None:
             self._charged(plan, opened, response, admission, estimate)

@@ -46,7 +46,9 @@ def candidates(request: RouteRequest, scored: Scored, parts: tuple[str, ...]) ->
     for index in sorted(range(len(scored.pods)), key=scored.scores.__getitem__):
         pod = scored.pods[index]
         named = dict(zip(parts, scored.parts[index], strict=True)) if scored.parts else {}
-        rows.append({"pod": pod.endpoint.id, "score": scored.scores[index], **named, "held": request.held(pod)})
+        rows.append(
+            {"pod": pod.endpoint.id, "score": scored.scores[index], **named, "held": request.cached_tokens(pod)}
+        )
     return rows
 
 
@@ -90,7 +92,7 @@ def _shown(entry: Entry) -> dict[str, object]:
             "output_tokens": request.output_tokens,
             "block_tokens": request.block_tokens,
             "session": request.session,
-            "held": {pod.endpoint.id: request.held(pod) for pod in (scored.pods if scored else ())},
+            "held": {pod.endpoint.id: request.cached_tokens(pod) for pod in (scored.pods if scored else ())},
         },
         "strategy": decision.strategy,
         "reason": decision.reason,

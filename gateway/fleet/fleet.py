@@ -191,7 +191,7 @@ class Fleet:
             cache = pod.cache
             if request.block_tokens:
                 cache.budget = int((pod.cache_tokens or CACHE_TOKENS) / request.block_tokens)
-            uncached = request.uncached(pod)
+            uncached = request.uncached_tokens(pod)
             record = cache.insert(request.blocks, request.match.blocks(cache.slot), now_s)
         work = Work(request.prompt_tokens, uncached, request.output_tokens, record)
         pod.start(work, now_s)

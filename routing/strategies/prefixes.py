@@ -25,14 +25,14 @@ class PrefixCache(Scoring):
         hot = HOT * total / len(loads) + HOT_SLACK
         whole = max(1.0, request.prompt_tokens)
         scores = [
-            (request.uncached(pod) if load <= hot else whole) + load / (total + 1)  # which is less than a token
+            (request.uncached_tokens(pod) if load <= hot else whole) + load / (total + 1)  # which is less than a token
             for pod, load in zip(candidates, loads, strict=True)
         ]
         return Scored(candidates, scores, fallback=_unseen(request))
 
     def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:
         """Return how much of the prompt the pod holds."""
-        held = request.prompt_tokens - request.uncached(scored.pods[chosen])
+        held = request.prompt_tokens - request.uncached_tokens(scored.pods[chosen])
         return f"{max(0, held):.0f} of {request.prompt_tokens} tokens held, {scored.pods[chosen].in_flight} in flight"
 
 
@@ -45,7 +45,7 @@ class PrefixCacheAndLoad(PrefixCache):
     name: ClassVar[str] = "prefix-cache-and-load"
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: ARG002, D102  the base says it
-        scores = [pod.prefill_tokens + request.uncached(pod) for pod in candidates]
+        scores = [pod.prefill_tokens + request.uncached_tokens(pod) for pod in candidates]
         return Scored(candidates, scores, fallback=_unseen(request))
 
 

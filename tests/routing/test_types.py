@@ -28,10 +28,10 @@ def test_what_a_pod_holds_counts_the_first_block_as_short_as_it_is() -> None:
     pods = pods_with(0, 0, 0)
     pods[1].cache.insert([1], 0, 0.0)
     pods[2].cache.insert([1, 2], 0, 0.0)
-    request = asking_for(pods, [1, 2, 3])._replace(short_tokens=90.0)
+    request = asking_for(pods, [1, 2, 3])._replace(first_block_missing_tokens=90.0)
 
-    assert [request.held(pod) for pod in pods] == [0, 10, 110]
-    assert [request.uncached(pod) for pod in pods] == [1000, 990, 890]
+    assert [request.cached_tokens(pod) for pod in pods] == [0, 10, 110]
+    assert [request.uncached_tokens(pod) for pod in pods] == [1000, 990, 890]
 
 
 def test_a_request_with_a_match_differs_in_nothing_else() -> None:
