@@ -112,7 +112,7 @@ class PodView(Protocol):
         ...
 
     @property
-    def latency_s(self) -> float | None:
+    def latency_per_token_s(self) -> float | None:
         """Seconds per weighted token of finished requests; None = none has finished."""
         ...
 
@@ -132,16 +132,16 @@ class PodView(Protocol):
         """Seconds in the window during which a request was in flight."""
         ...
 
-    def processed(self, now_s: float) -> float:
+    def processed_tokens(self, now_s: float) -> float:
         """Weighted tokens of requests that ended in the window."""
         ...
 
     @property
-    def ramped_s(self) -> float:
+    def full_share_at_s(self) -> float:
         """When it gets its full share; in the past unless it is new."""
         ...
 
-    def ramp(self, now_s: float) -> float:
+    def slow_start_factor(self, now_s: float) -> float:
         """How many times as long its work is to be taken to last before then."""
         ...
 

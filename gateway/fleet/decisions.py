@@ -68,9 +68,9 @@ def state(pod: Pod, now_s: float) -> dict[str, object]:
         "resident_tokens": pod.resident_tokens,
         "wait_s": max(0.0, pod.prefill_done_at_s - now_s),
         "busy_s": pod.busy_s(now_s),
-        "processed": pod.processed(now_s),
-        "latency_s": pod.latency_s,
-        "ramp": pod.ramp(now_s),
+        "processed": pod.processed_tokens(now_s),
+        "latency_s": pod.latency_per_token_s,
+        "ramp": pod.slow_start_factor(now_s),
         "warm": [model for model in pod.endpoint.models if pod.is_warm(model, now_s)],
         "speed": {"known": speed.known, "fixed_s": speed.fixed_s, "token_s": speed.token_s, "output_s": speed.output_s},
         "cache": {

@@ -110,7 +110,7 @@ class Fleet:
         self._slos = {model: slo for model in self._serving if (slo := self._promise(model)) is not None}
         for pod in self._pods.values():
             slo = self._slos.get(pod.endpoint.models[0])
-            pod.promise(slo.itl_s if slo else inf)
+            pod.set_itl_slo(slo.itl_s if slo else inf)
 
     def set_health(self, pod_id: PodId, healthy: bool) -> bool:
         """Return whether this changed anything; a pod that is not there changes nothing."""

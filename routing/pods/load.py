@@ -79,7 +79,7 @@ class Load:
         self._seen_in_flight = 0  # with these totals
         self._itl_fresh_until_s = -inf  # until then the engine itself says how far apart tokens are
 
-    def promise(self, itl_s: float) -> None:
+    def set_itl_slo(self, itl_s: float) -> None:
         """Tokens may be so far apart; infinity = as they like."""
         self._itl_s = itl_s * ITL_AIM
         self.max_in_flight = self._pace.max_batch_for_itl(self._itl_s)
@@ -116,7 +116,7 @@ class Load:
 
         `work` is None when the pod that answered is not the one that it was sent to.
         """
-        self._processed = self.processed(now_s) + cost
+        self._processed = self.processed_tokens(now_s) + cost
         self._processed_s = now_s
         if duration_s <= 0:
             return
@@ -162,7 +162,7 @@ class Load:
         """Return the seconds in the window during which at least one request was in flight."""
         return _busy(self._busy_s, now_s - self._busy_seen_s, self.in_flight > 0)
 
-    def processed(self, now_s: float) -> float:
+    def processed_tokens(self, now_s: float) -> float:
         """Return the weighted tokens of requests that ended in the window."""
         return self._processed * exp(min(0.0, self._processed_s - now_s) / WINDOW_S)
 
@@ -172,7 +172,7 @@ class Load:
         self._latency = (latency_s, 1.0) if latency_s is not None else (0.0, 0.0)
 
     @property
-    def latency_s(self) -> float | None:
+    def latency_per_token_s(self) -> float | None:
         """Seconds per weighted token of finished requests; None = none has finished."""
         seconds, tokens = self._latency
         return seconds / tokens if tokens else None

@@ -78,7 +78,7 @@ class Forebay(Scoring):
                 eviction_cost_s = lost * block_tokens * speed.token_s
             score = wait_s + prefill_s + eviction_cost_s + decode_slowdown_s
             parts.append((wait_s, prefill_s, eviction_cost_s, decode_slowdown_s))
-            scores.append(score if now_s >= pod.ramped_s else score * pod.ramp(now_s))
+            scores.append(score if now_s >= pod.full_share_at_s else score * pod.slow_start_factor(now_s))
         return Scored(pods, scores, parts)
 
     def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:

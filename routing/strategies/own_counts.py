@@ -39,7 +39,7 @@ class Throughput(Scoring):
     unit: ClassVar[str] = "weighted tokens processed"
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: ARG002, D102  the base says it
-        return Scored(candidates, [pod.processed(now_s) for pod in candidates])
+        return Scored(candidates, [pod.processed_tokens(now_s) for pod in candidates])
 
 
 class LeastBusyTime(Scoring):
@@ -64,7 +64,7 @@ class LeastLatency(Scoring):
     stand_in: ClassVar[str] = "in flight"
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: ARG002, D102  the base says it
-        latencies = [pod.latency_s for pod in candidates]
+        latencies = [pod.latency_per_token_s for pod in candidates]
         known = [latency for latency in latencies if latency is not None]
         if not known:
             return Scored(candidates, list(map(_IN_FLIGHT, candidates)), fallback="nothing-finished")

@@ -101,19 +101,19 @@ def test_processed_tokens_add_up_and_fade() -> None:
     load.learn(None, 1.0, 10, cost=100, now_s=0.0)
     load.learn(None, 1.0, 10, cost=50, now_s=0.0)
 
-    assert load.processed(0.0) == 150
-    assert load.processed(WINDOW_S) == pytest.approx(150 / 2.718, rel=0.01)
-    assert load.processed(-1.0) == 150  # a clock that runs backwards makes nothing of nothing
+    assert load.processed_tokens(0.0) == 150
+    assert load.processed_tokens(WINDOW_S) == pytest.approx(150 / 2.718, rel=0.01)
+    assert load.processed_tokens(-1.0) == 150  # a clock that runs backwards makes nothing of nothing
 
 
 def test_latency_is_per_weighted_token_and_unknown_before_the_first_answer() -> None:
     load = Load()
-    assert load.latency_s is None
+    assert load.latency_per_token_s is None
 
     load.learn(None, 2.0, 10, cost=100, now_s=0.0)
     load.learn(None, 0.0, 10, cost=100, now_s=0.0)  # took no time: nobody saw how long
 
-    assert load.latency_s == pytest.approx(0.02)
+    assert load.latency_per_token_s == pytest.approx(0.02)
 
 
 def test_what_its_own_requests_took_teaches_its_kind() -> None:
@@ -142,7 +142,7 @@ def test_what_a_pod_owes_is_paid_by_its_share_of_time_and_forgiven_when_it_is_id
 
 def promising(itl_s: float, kind: Speed | None = None) -> Load:
     load = Load(kind or known())
-    load.promise(itl_s)
+    load.set_itl_slo(itl_s)
     return load
 
 
@@ -249,5 +249,5 @@ def test_how_many_at_once_keep_tokens_close_is_learned_from_looks_at_different_l
 
     assert silent.max_in_flight == inf  # it does not tell what prompts had to do with its gaps
     assert load.max_in_flight == pytest.approx((0.05 * ITL_AIM - 0.01) / 0.001)
-    load.promise(inf)
+    load.set_itl_slo(inf)
     assert load.max_in_flight == inf
