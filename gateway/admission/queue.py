@@ -149,7 +149,7 @@ class AdmissionQueue:
     def _wait(self, queue: _Queue, waiting: Waiting, now_s: float) -> None:
         request, slo = waiting.request, waiting.slo
         try:
-            opens_s, after_s, work_s, rate = self._fleet.outlook(request, slo, now_s)
+            opens_s, after_s, work_s, rate = self._fleet.estimate_wait(request, slo, now_s)
         except NoCandidateError as error:
             waiting.tell(error)
             return

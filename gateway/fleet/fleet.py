@@ -17,7 +17,7 @@ from gateway.fleet.decisions import DecisionLog
 from gateway.fleet.pod import Identity, Pod, PodState, identity
 from routing import filters, overload, table
 from routing.mixture import Mixture
-from routing.overload import Outlook
+from routing.overload import WaitEstimate
 from routing.pods.load import Work
 from routing.pods.speed import Speed
 from routing.prefix.index import PrefixIndex
@@ -176,12 +176,12 @@ class Fleet:
         self.decisions.add(now_s, request, decision, chooser)
         return Ticket(request, decision.without_scores(), pod, work, other)
 
-    def outlook(self, request: RouteRequest, slo: Slo, now_s: float) -> Outlook:
+    def estimate_wait(self, request: RouteRequest, slo: Slo, now_s: float) -> WaitEstimate:
         """Return what a request has before it that must wait.  Raises NoCandidateError."""
         candidates = self._trusted(request, now_s)
         if request.blocks:
             request = request.with_match(self._index.match(request.blocks))
-        return overload.outlook(candidates, request, slo, now_s)
+        return overload.estimate_wait(candidates, request, slo, now_s)
 
     def _start(self, pod: Pod, request: RouteRequest, now_s: float) -> Work:
         """Count the request on the pod and its prompt into the pod's cache."""
