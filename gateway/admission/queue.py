@@ -153,7 +153,7 @@ class AdmissionQueue:
         except NoCandidateError as error:
             waiting.tell(error)
             return
-        wait_s = opens_s + queue.order.ahead_s(request.user, work_s, now_s) / rate
+        wait_s = opens_s + queue.order.work_ahead_s(request.user, work_s, now_s) / rate
         longest_s = min(MARGIN * slo.ttft_s - after_s, self._longest_wait_s)
         if wait_s > longest_s:
             waiting.tell(_overloaded(wait_s - max(0.0, longest_s)))

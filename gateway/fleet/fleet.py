@@ -170,7 +170,7 @@ class Fleet:
             decision = decision._replace(reason=f"{decision.reason}, none healthy")
         work = self._start(pod, request, now_s)
         if blocks:
-            self._index.reuse.saw(blocks, now_s)  # not of every attempt to send what waits
+            self._index.reuse.observe(blocks, now_s)  # not of every attempt to send what waits
         if len(blocks) > 1:  # a single one weighs less than a copy without it
             request = request.without_blocks()
         self.decisions.add(now_s, request, decision, chooser)
@@ -321,7 +321,7 @@ class Fleet:
             if request.model not in self._serving:
                 raise NoCandidateError(NoCandidateReason.UNKNOWN_MODEL)
             pods = self._routable[request.model] = self._routable_now(self._serving[request.model])
-        return filters.narrowed(pods, request)
+        return filters.narrow(pods, request)
 
     def _trusted(self, request: RouteRequest, now_s: float) -> Sequence[Pod]:
         """Return the candidates without those that are set aside, unless all are."""
@@ -342,7 +342,7 @@ class Fleet:
     def _strategy(self, name: str) -> Strategy:
         if name not in self._strategies:
             if "," in name or ":" in name:  # any client may name another one: it is not kept
-                parts = [(self._strategy(share.name), share.weight) for share in table.shares(name)]
+                parts = [(self._strategy(part.name), part.weight) for part in table.mixture_parts(name)]
                 return Mixture(name, parts, self._tools)
             self._strategies[name] = self._build(name, self._tools)
         return self._strategies[name]

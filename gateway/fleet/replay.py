@@ -71,7 +71,7 @@ def _read(file: Path) -> Any:
 
 
 def _strategy(name: str, tools: Tools) -> Strategy:
-    parts = [(table.build(share.name, tools), share.weight) for share in table.shares(name)]
+    parts = [(table.build(part.name, tools), part.weight) for part in table.mixture_parts(name)]
     return parts[0][0] if name in table.STRATEGIES else Mixture(name, parts, tools)
 
 

@@ -43,7 +43,7 @@ class RoundRobin:
 def check(name: str) -> None:
     """Raise UnknownStrategyError unless `build` knows the name."""
     if name != RoundRobin.name:
-        table.known(name)
+        table.validated(name)
 
 
 def build(name: str, tools: Tools) -> Strategy:
