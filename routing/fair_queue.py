@@ -95,7 +95,7 @@ class FairQueue(Generic[T]):
             for user, line in self._lines.items()
         }
 
-    def ahead_s(self, user: str, work_s: float, now_s: float) -> float:
+    def work_ahead_s(self, user: str, work_s: float, now_s: float) -> float:
         """Return the seconds of work before an item that would join now: users take turns.  O(users + its line)."""
         key, own_s = now_s + AGING * work_s, 0.0
         line = self._lines.get(user)

@@ -1,7 +1,7 @@
-"""Which pods may take a request at all.
+"""Filters: the pods that may serve a request at all.
 
-Lives here: the rules.  Not here: which of the candidates is best (strategies), how often the rules are applied and what
-is remembered in between (gateway.fleet.fleet).
+Lives here: the rules.  Not here: the choice among the candidates (strategies), caching the results
+(gateway.fleet.fleet).
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ Pod = TypeVar("Pod", bound=PodView)
 
 
 def by_model(pods: Iterable[Pod]) -> dict[str, list[Pod]]:
-    """Return the pods of each model name, base models and adapters alike; an adapter only has the pods that list it."""
+    """Return the pods by model name, base models and adapters alike; an adapter has the pods that list it."""
     serving: dict[str, list[Pod]] = {}
     for pod in pods:
         for model in pod.endpoint.models:
@@ -22,15 +22,15 @@ def by_model(pods: Iterable[Pod]) -> dict[str, list[Pod]]:
 
 
 def routable(pods: Iterable[Pod]) -> tuple[Pod, ...]:
-    """Return the pods that can take requests now.  Raises NoCandidateError: `not-ready` when there is none."""
+    """Return the pods that are ready and not draining.  Raises NoCandidateError: `not-ready`, when there are none."""
     ready = tuple(pod for pod in pods if pod.endpoint.ready and not pod.endpoint.draining)
     if not ready:
         raise NoCandidateError(NoCandidateReason.NOT_READY)
     return ready
 
 
-def narrowed(pods: Sequence[Pod], request: RouteRequest) -> Sequence[Pod]:
-    """Return the pods that the proxy's subset and the client's selector leave, in order; `pods` itself without either.
+def narrow(pods: Sequence[Pod], request: RouteRequest) -> Sequence[Pod]:
+    """Return the pods that match the proxy's subset and the client's selector, in order; `pods` itself without either.
 
     Raises NoCandidateError: `outside-subset`, `no-match`.
     """
@@ -46,7 +46,7 @@ def narrowed(pods: Sequence[Pod], request: RouteRequest) -> Sequence[Pod]:
 
 
 def _inside(endpoint: Endpoint, subset: frozenset[str]) -> bool:
-    """Whether the subset names the address, with its port or without; IPv6 in brackets or bare."""
+    """Whether the subset has the address, with or without its port; IPv6 with or without brackets."""
     if endpoint.address in subset:
         return True
     host = endpoint.address.rpartition(":")[0]

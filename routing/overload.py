@@ -1,9 +1,9 @@
-"""Which pods can start a prompt soon enough, and when the others can.
+"""Which pods are open, that is, can start a prompt soon enough for the SLO, and when the others will be.
 
-Lives here: the rule.  Not here: what pods owe and how fast they are (load, speed), who waits (fair_queue).
+Lives here: the rule.  Not here: a pod's backlog and speed (routing.pods), the order of waiting requests (fair_queue).
 
-A pod has promised two things.  The first token in time: prompts that were sent wait for each other.  Tokens not too far
-apart: prompts may only take a share of the pod's time, and what was sent beyond it is owed
+Both halves of the SLO bound what a pod is sent.  TTFT: prompts that were sent wait for each other.  ITL: prefill may
+take only a share of the pod's time (`PodView.prefill_share`), and what was sent beyond that share is its backlog
 (`PodView.prefill_backlog_s`).
 """
 
@@ -12,47 +12,54 @@ from typing import NamedTuple, TypeVar
 
 from routing.types import NoCandidateError, NoCandidateReason, PodView, RouteRequest, Slo
 
-OWED_S = 1.0
-LATE_S = 1.5
-"""The seconds of prefill that a pod may owe, and that a prompt may wait in it for others (chosen: in simulation nothing
-waits in the gateway at 4 times the synthetic trace; half and twice as much served fewer in time at 8 times)."""
-OWED, LATE = 0.5, 0.75
-"""At most so much of the time to the first token that is promised, the prompt's own prefill included."""
-FULL_S = 0.1
-"""When a pod whose memory is full is looked at again, unless a request leaves it before (chosen)."""
-AT_ONCE_S = 0.001
-"""Nobody waits for less."""
+MAX_BACKLOG_S = 1.0
+"""Maximum prefill backlog of an open pod, in seconds, the prompt itself included (chosen: in simulation nothing waits
+in the gateway at 4 times the synthetic trace; half and twice as much served fewer in time at 8 times)."""
+MAX_PREFILL_WAIT_S = 1.5
+"""Maximum seconds that a prompt may wait on an open pod for earlier prompts (chosen with MAX_BACKLOG_S)."""
+MAX_BACKLOG_SHARE = 0.5
+"""Maximum prefill backlog of an open pod as a share of the TTFT SLO, for SLOs under 2 s (chosen)."""
+MAX_TTFT_SHARE = 0.75
+"""Maximum wait for earlier prompts and own prefill together, as a share of the TTFT SLO (chosen)."""
+FULL_RETRY_S = 0.1
+"""Seconds until a pod with a full KV cache or batch is checked again, unless a request leaves it before (chosen)."""
+MIN_WAIT_S = 0.001
+"""Shorter waits, in seconds, count as none: a timer would be no more exact."""
 
 Pod = TypeVar("Pod", bound=PodView)
 
 
-class Outlook(NamedTuple):
-    """Of a request that no pod can take now."""
+class WaitEstimate(NamedTuple):
+    """What a request must expect that no pod can take now."""
 
-    opens_s: float  # until the first could, if nobody else came
-    after_s: float  # from then to its first token: an open pod may have others' prompts to compute
-    work_s: float  # of prefill, on the pod that has least to do
-    rate: float  # seconds of prefill that all of them do in a second
+    opens_s: float  # seconds until the first pod is open, if nothing else is sent
+    ttft_s: float  # seconds from then to its first token: an open pod may have earlier prompts to compute
+    prefill_s: float  # seconds of prefill of the request, on the pod where it is least
+    prefill_rate: float  # seconds of prefill that all pods together compute in a second
 
 
 def wait_until_open_s(pod: PodView, request: RouteRequest, slo: Slo, now_s: float) -> float:
-    """Return in how many seconds the pod can take the request; 0 = it is open.
+    """Return in how many seconds the pod is open for the request; 0 = now.
 
-    It is open when it owes nothing, or when the prompt fits into what it may owe, does not wait long and has room in
-    its memory: short work is taken when long work no longer is.  An idle pod takes everything, and so does one whose
-    speed is not known.
+    A pod is open when it has no backlog, or when the prompt fits into the backlog that is allowed, would not wait long,
+    and fits into the KV cache: so short prompts are taken when long ones no longer are.  An idle pod takes every
+    prompt, and so does one whose speed is not known.
     """
-    prefill_backlog_s = pod.prefill_backlog_s(now_s)
-    work_s = pod.speed.prefill_s(request.uncached(pod))
-    owed_s = prefill_backlog_s + work_s - min(OWED_S, OWED * slo.ttft_s) if prefill_backlog_s else 0.0
-    late_s = pod.prefill_done_at_s - now_s - min(LATE_S, max(0.0, LATE * slo.ttft_s - work_s))
-    full_s = FULL_S if _is_full(pod, request) else 0.0
-    wait_s = max(min(owed_s, prefill_backlog_s) / pod.prefill_share, late_s, full_s)
-    return wait_s if wait_s > AT_ONCE_S else 0.0
+    backlog_s = pod.prefill_backlog_s(now_s)
+    prefill_s = pod.speed.prefill_s(request.uncached_tokens(pod))
+    excess_s = backlog_s + prefill_s - min(MAX_BACKLOG_S, MAX_BACKLOG_SHARE * slo.ttft_s) if backlog_s else 0.0
+    max_wait_s = min(MAX_PREFILL_WAIT_S, max(0.0, MAX_TTFT_SHARE * slo.ttft_s - prefill_s))
+    late_s = pod.prefill_done_at_s - now_s - max_wait_s
+    full_s = FULL_RETRY_S if _is_full(pod, request) else 0.0
+    wait_s = max(min(excess_s, backlog_s) / pod.prefill_share, late_s, full_s)
+    return wait_s if wait_s > MIN_WAIT_S else 0.0
 
 
 def open_pods(pods: Sequence[Pod], request: RouteRequest, slo: Slo, now_s: float) -> Sequence[Pod]:
-    """Return those that can take it now.  Raises NoCandidateError: `overloaded`, with the time when the first can."""
+    """Return the pods that are open now.
+
+    Raises NoCandidateError: `overloaded`, with the seconds until the first one is.
+    """
     waits_s = [wait_until_open_s(pod, request, slo, now_s) for pod in pods]
     ready = [pod for pod, wait_s in zip(pods, waits_s, strict=True) if not wait_s]
     if not ready:
@@ -60,25 +67,26 @@ def open_pods(pods: Sequence[Pod], request: RouteRequest, slo: Slo, now_s: float
     return ready
 
 
-def outlook(pods: Sequence[PodView], request: RouteRequest, slo: Slo, now_s: float) -> Outlook:
-    """Return what a request has to expect that must wait."""
-    works_s = [pod.speed.prefill_s(request.uncached(pod)) for pod in pods]
-    opens_s, after_s = min(
+def estimate_wait(pods: Sequence[PodView], request: RouteRequest, slo: Slo, now_s: float) -> WaitEstimate:
+    """Return what a request must expect that has to wait."""
+    prefills_s = [pod.speed.prefill_s(request.uncached_tokens(pod)) for pod in pods]
+    opens_s, ttft_s = min(
         (
             opens_s := wait_until_open_s(pod, request, slo, now_s),
-            max(0.0, pod.prefill_done_at_s - now_s - opens_s) + work_s,
+            max(0.0, pod.prefill_done_at_s - now_s - opens_s) + prefill_s,
         )
-        for pod, work_s in zip(pods, works_s, strict=True)
+        for pod, prefill_s in zip(pods, prefills_s, strict=True)
     )
-    return Outlook(opens_s, after_s, min(works_s), sum(pod.prefill_share for pod in pods))
+    return WaitEstimate(opens_s, ttft_s, min(prefills_s), sum(pod.prefill_share for pod in pods))
 
 
 def _is_full(pod: PodView, request: RouteRequest) -> bool:
-    """Whether what is in flight and its answers, as long as expected, leave no room for this one and its own.
+    """Whether the pod's batch or KV cache is full.
 
-    So it is when one request more would put tokens further apart than promised.
+    The batch is full when one more request would put tokens further apart than the ITL SLO.  The cache is full when the
+    prompts in flight, their expected outputs, and those of this request exceed it.
     """
     if 0 < pod.in_flight > pod.max_in_flight - 1:
         return True
-    room, sent = pod.cache_tokens, pod.prefill_tokens + pod.output_tokens
-    return room is not None and sent > 0 and sent + request.uncached(pod) + request.output_tokens > room
+    capacity, sent = pod.cache_tokens, pod.prefill_tokens + pod.output_tokens
+    return capacity is not None and sent > 0 and sent + request.uncached_tokens(pod) + request.output_tokens > capacity

@@ -1,6 +1,6 @@
-"""What most strategies are: give each candidate a score; the lowest wins, equals in random order.
+"""The base of most strategies: each candidate gets a score, the lowest wins, ties are broken at random.
 
-Lives here: choosing and ranking by scores.  Not here: any score (strategies).
+Lives here: choosing and ranking by scores.  Not here: the scores (strategies).
 """
 
 from collections.abc import Sequence
@@ -12,31 +12,31 @@ from routing.types import Candidates, Decision, Rng, RouteRequest, Scored, Signa
 
 
 class Scoring:
-    """A strategy that `score`s.  Random ties keep bursts from herding onto one pod."""
+    """Chooses the candidate with the lowest score.  Random ties keep bursts from herding onto one pod."""
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[Signal]] = frozenset()
     parts: ClassVar[tuple[str, ...]] = ()
-    """What `part_names` says."""
+    """Names of the parts of a score; `part_names` returns them."""
     unit: ClassVar[str] = ""
-    """Of the score, for the reason."""
-    stand_in: ClassVar[str] = ""
-    """The same of what stands in for it."""
+    """Unit of the score, for the decision's reason."""
+    fallback_unit: ClassVar[str] = ""
+    """Unit of the score that is used when `Scored.fallback` is set; empty: the same unit."""
 
     def __init__(self, tools: Tools) -> None:
         self._rng = tools.rng
         self._wanted = 1 + tools.fallbacks
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:
-        """Return a score of each candidate, or of those worth a look."""
+        """Return a score for each candidate, or for a sample of them."""
         raise NotImplementedError
 
     def part_names(self) -> tuple[str, ...]:
-        """Return what `Scored.parts` mean, in order."""
+        """Return the names of `Scored.parts`, in order."""
         return self.parts
 
     def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:
-        """Return the candidate of the lowest score; the fallbacks are the next lowest."""
+        """Return the candidate with the lowest score; the fallbacks are the next lowest."""
         scored = self.score(request, candidates, now_s)
         ranked = lowest(scored.scores, self._wanted, self._rng)
         reason = self.reason(request, scored, ranked[0])
@@ -46,34 +46,37 @@ class Scoring:
         return Decision(primary, reason, self.name, tuple(fallbacks), scored.fallback, scored)
 
     def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:  # noqa: ARG002  the seam's signature
-        """Return why, in a few printable words."""
-        least, unit = scored.scores[chosen], self.stand_in if scored.fallback and self.stand_in else self.unit
-        return f"{least:.6g} {unit}, {scored.scores.count(least)} of {len(scored.scores)} tied"
+        """Return the reason of the choice, a few words of printable ASCII."""
+        lowest_score, unit = (
+            scored.scores[chosen],
+            self.fallback_unit if scored.fallback and self.fallback_unit else self.unit,
+        )
+        return f"{lowest_score:.6g} {unit}, {scored.scores.count(lowest_score)} of {len(scored.scores)} tied"
 
     def observe(self, event: Finished) -> None:
-        """Nothing to learn: what is counted is on the pods."""
+        """Learn nothing: the counts are on the pods."""
 
 
 def lowest(scores: Sequence[float], wanted: int, rng: Rng) -> list[int]:
-    """Return the positions of the lowest scores in order, equals in random order.  O(scores) for each it returns."""
-    if len(scores) == 1:  # as many a model has
+    """Return the positions of the lowest scores in order, ties in random order.  O(scores) for each position."""
+    if len(scores) == 1:  # many models have one pod
         return [0]
-    left = list(scores)
+    remaining = list(scores)
     ranked: list[int] = []
-    for _ in range(min(wanted, len(left))):
-        least = min(left)
-        if left.count(least) == 1:
-            chosen = left.index(least)
+    for _ in range(min(wanted, len(remaining))):
+        least = min(remaining)
+        if remaining.count(least) == 1:
+            chosen = remaining.index(least)
         else:
-            tied = [index for index, score in enumerate(left) if score == least and index not in ranked]
+            tied = [index for index, score in enumerate(remaining) if score == least and index not in ranked]
             chosen = tied[int(rng.random() * len(tied))]
         ranked.append(chosen)
-        left[chosen] = inf
+        remaining[chosen] = inf
     return ranked
 
 
 def normalised(scores: Sequence[float]) -> list[float]:
-    """Return the scores as shares of the way from the lowest to the highest; equal ones are 0, infinite ones 1."""
+    """Return the scores scaled so that the lowest is 0 and the highest 1; if all are equal 0, infinite ones 1."""
     finite = [score for score in scores if score < inf]
     low = min(finite, default=0.0)
     span = max(finite, default=0.0) - low

@@ -1,12 +1,12 @@
-"""Every strategy there is, by its public name, and how a request's header names one.
+"""All strategies by their public names, and the header that names one.
 
-Lives here: the one table; nothing registers itself by being imported.  Not here: which strategy a model prefers
+Lives here: the one table; nothing registers itself by being imported.  Not here: the strategy of a model
 (gateway.fleet.fleet).
 """
 
 from collections.abc import Mapping
 
-from routing.mixture import MOST_WEIGHT, Share, parse_mixture
+from routing.mixture import MAX_WEIGHT, MixturePart, parse_mixture
 from routing.strategies.forebay import Forebay
 from routing.strategies.own_counts import LeastBusyTime, LeastLatency, LeastLoad, LeastRequest, Throughput
 from routing.strategies.prefixes import PrefixCache, PrefixCacheAndLoad, PrefixCachePreble
@@ -37,45 +37,45 @@ STRATEGIES: Mapping[str, StrategyFactory] = {
 
 
 class UnknownStrategyError(ValueError):
-    """No strategy is called `name` and it is no mixture; `valid` lists the names there are."""
+    """`name` is neither a strategy nor a mixture; `valid` lists the names of strategies."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.valid = tuple(sorted(STRATEGIES))
         super().__init__(
             f"routing strategy = {name!r}, must be one of: {', '.join(self.valid)}; "
-            f"or several, each once, with weights from 0 to {MOST_WEIGHT}, not all 0, as in least-request:2,random"
+            f"or several, each once, with weights from 0 to {MAX_WEIGHT}, not all 0, as in least-request:2,random"
         )
 
 
 def build(name: str, tools: Tools) -> Strategy:
-    """Return a new strategy of the table.  Raises UnknownStrategyError."""
+    """Return a new strategy of this name.  Raises UnknownStrategyError."""
     if name not in STRATEGIES:
         raise UnknownStrategyError(name)
     return STRATEGIES[name](tools)
 
 
-def shares(name: str) -> list[Share]:
-    """Return the parts of a mixture; of a single name, that name.  Raises UnknownStrategyError."""
+def mixture_parts(name: str) -> list[MixturePart]:
+    """Return the parts of a mixture; a single name is a mixture of one part.  Raises UnknownStrategyError."""
     try:
         parsed = parse_mixture(name)
     except ValueError as error:
         raise UnknownStrategyError(name) from error
-    if not all(share.name in STRATEGIES for share in parsed):
+    if not all(part.name in STRATEGIES for part in parsed):
         raise UnknownStrategyError(name)
     return parsed
 
 
-def known(name: str) -> str:
-    """Return `name` when it is a strategy or a mixture of some.  Raises UnknownStrategyError."""
+def validated(name: str) -> str:
+    """Return `name` if it is a strategy or a mixture.  Raises UnknownStrategyError."""
     if name not in STRATEGIES:
-        shares(name)
+        mixture_parts(name)
     return name
 
 
 def parse_header(value: str | None) -> str | None:
-    """Return the strategy that a `routing-strategy` header names; None when absent or empty.
+    """Return the strategy that a `routing-strategy` header names; None = the header is absent or empty.
 
     Raises UnknownStrategyError: names are exact and lower case (contracts section 4).
     """
-    return known(value) if value else None
+    return validated(value) if value else None

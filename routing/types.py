@@ -112,7 +112,7 @@ class PodView(Protocol):
         ...
 
     @property
-    def latency_s(self) -> float | None:
+    def latency_per_token_s(self) -> float | None:
         """Seconds per weighted token of finished requests; None = none has finished."""
         ...
 
@@ -132,16 +132,16 @@ class PodView(Protocol):
         """Seconds in the window during which a request was in flight."""
         ...
 
-    def processed(self, now_s: float) -> float:
+    def processed_tokens(self, now_s: float) -> float:
         """Weighted tokens of requests that ended in the window."""
         ...
 
     @property
-    def ramped_s(self) -> float:
+    def full_share_at_s(self) -> float:
         """When it gets its full share; in the past unless it is new."""
         ...
 
-    def ramp(self, now_s: float) -> float:
+    def slow_start_factor(self, now_s: float) -> float:
         """How many times as long its work is to be taken to last before then."""
         ...
 
@@ -162,7 +162,7 @@ class RouteRequest(NamedTuple):
     prompt_tokens: int = 0  # estimated
     output_tokens: int = 0  # expected
     session: str = ""
-    short_tokens: float = 0.0  # by so many the first block is shorter than others
+    first_block_missing_tokens: float = 0.0  # by so many the first block is shorter than others
     subset: frozenset[str] | None = None  # addresses (`ip:port` or `ip`) the proxy allows; None = all
     selector: Selector | None = None  # labels the client asks for; None = any
     slo: Slo | None = None  # None = nothing is promised, and nothing waits or is refused for load
@@ -171,22 +171,22 @@ class RouteRequest(NamedTuple):
     block_tokens: float = 0.0  # in one of them; 0 = unknown
     match: Match = NO_MATCH  # who holds how many of them, at the instant of the pick
 
-    def matched(self, match: Match) -> "RouteRequest":
-        """Return the request with its match."""
-        return RouteRequest._make((*self[:-1], match))
+    def with_match(self, match: Match) -> "RouteRequest":
+        """Return the request with what pods hold of its prompt."""
+        return self._replace(match=match)
 
     def without_blocks(self) -> "RouteRequest":
-        """Return the request as it may be kept while it is answered: its blocks are many."""
-        return RouteRequest._make((*self[:-3], (), *self[-2:]))
+        """Return the request as it is kept while it is answered: a long prompt has thousands of blocks."""
+        return self._replace(blocks=())
 
-    def held(self, pod: PodView) -> float:
+    def cached_tokens(self, pod: PodView) -> float:
         """Return how many prompt tokens the pod is believed to hold."""
         blocks = self.match.blocks(pod.cache.slot)
-        return blocks * self.block_tokens - self.short_tokens if blocks else 0.0
+        return blocks * self.block_tokens - self.first_block_missing_tokens if blocks else 0.0
 
-    def uncached(self, pod: PodView) -> float:
+    def uncached_tokens(self, pod: PodView) -> float:
         """Return how many prompt tokens the pod would have to compute; at least the last one."""
-        return max(1.0, self.prompt_tokens - self.held(pod))
+        return max(1.0, self.prompt_tokens - self.cached_tokens(pod))
 
 
 AND = "+"
@@ -214,10 +214,10 @@ class Decision(NamedTuple):
     scored: "Scored | None" = None
 
     def without_scores(self) -> "Decision":
-        """Return the decision as it may be kept while the request is answered."""
-        return Decision._make((*self[:-1], None))
+        """Return the decision as it is kept while the request is answered: scores refer to every candidate."""
+        return self._replace(scored=None)
 
-    def after(self, waited_s: float) -> "Decision":
+    def with_wait(self, waited_s: float) -> "Decision":
         """Return the decision for a request that had to wait for it."""
         return self._replace(reason=f"{self.reason}, waited {waited_s * 1000:.0f} ms")
 

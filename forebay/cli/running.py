@@ -63,7 +63,7 @@ def engine(*, model: str, host: str, port: int, **options: Any) -> None:
 
     if options["kv_events"]:
         require("forebay engine --kv-events", "simulate", "zmq", "msgpack")
-    from simulator.serving.serve import serve
+    from simulator.serving.server import serve
 
     try:
         serve(model, host, port, **options)

@@ -18,13 +18,13 @@ from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettin
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.fleet import Fleet
-from routing.pods.sums import Sums
+from routing.pods.engine_totals import EngineTotals
 from routing.strategies.forebay import Forebay
 from routing.types import Endpoint, NoCandidateError, PodId, RouteRequest, Signal
 from simulator.calibration.gpu_file import load_gpu
 from simulator.core.engine import Engine
-from simulator.replay import assignments, report, traces, yardsticks
-from simulator.replay.admission import Admission, dealt, parse_users
+from simulator.replay import assignments, baselines, report, traces
+from simulator.replay.admission import Admission, assign_users, parse_users
 from simulator.replay.outages import Outage
 from simulator.replay.replay import MODEL, Call, Replay, VirtualTime
 from simulator.replay.scraping import AllSeeing, Scraping
@@ -69,7 +69,7 @@ class Comparer:
 
     def __init__(self, plan: Plan) -> None:
         for strategy in plan.strategies:
-            yardsticks.check(strategy)
+            baselines.check(strategy)
         for speedup in plan.speedups:
             if not 0 < speedup < inf:
                 raise ValueError(f"speedup = {speedup:g}, must be a positive number")
@@ -79,14 +79,14 @@ class Comparer:
         self._plan = plan
         self._profile = load_gpu(plan.gpu)
         self._users = parse_users(plan.users)
-        self._trace = dealt(traces.read(plan.trace), self._users)
+        self._trace = assign_users(traces.read(plan.trace), self._users)
 
     def compare(self) -> report.Comparison:
         """All replays, and the ceilings of reuse."""
         plan, profile = self._plan, self._profile
         summaries = list(self._summaries())
         pooled, endless = (
-            yardsticks.reuse(self._trace, profile.block_tokens, blocks)
+            baselines.reuse(self._trace, profile.block_tokens, blocks)
             for blocks in (profile.kv_blocks * plan.pods, None)
         )
         title = f"{plan.trace.name} on {plan.pods} pods of {plan.gpu}"
@@ -105,7 +105,7 @@ class Comparer:
         rng = random.Random(self._plan.seed)  # noqa: S311 - spreads load, keeps no secret
         slo = self._plan.slo
         routing = RoutingSettings(strategy=strategy, slo_ttft_s=slo.ttft_s, slo_itl_s=slo.itl_s)
-        fleet = Fleet(routing, rng, build=yardsticks.build)
+        fleet = Fleet(routing, rng, build=baselines.build)
         fleet.replace(FleetDescription({MODEL: ModelPolicy()}, tuple(endpoints)))
         scraping = self._scraping(fleet, engines, all_seeing=all_seeing)
         admission = Admission(self._users, LimitSettings().output_tokens)
@@ -169,7 +169,14 @@ def _readings(engine: Engine) -> Readings:
     return Readings(
         {Signal.RUNNING: len(engine.running), Signal.WAITING: len(engine.waiting), Signal.KV_USAGE: blocks.usage},
         cache_tokens=blocks.total * engine.profile.block_tokens,
-        sums=Sums(totals.gaps_s, totals.gaps.total(), totals.ttft_s, totals.first_tokens, totals.prompts, totals.found),
+        totals=EngineTotals(
+            totals.itl_sum_s,
+            totals.itl_count,
+            totals.ttft_sum_s,
+            totals.ttft_count,
+            totals.prompt_tokens,
+            totals.cached_tokens,
+        ),
     )
 
 

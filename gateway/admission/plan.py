@@ -22,7 +22,7 @@ from gateway.openai.errors import (
     UnknownModelError,
 )
 from ratelimit.limits import Charge
-from routing.prefix.blocks import BLOCK_BYTES, SHORT, block_hashes
+from routing.prefix.blocks import BLOCK_BYTES, FIRST_BLOCK_MISSING_SHARE, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
@@ -87,7 +87,7 @@ class Planner:
             slo=self._fleet.slo(request.model),
             blocks=block_hashes(prompt, request.model, request.cache_salt),
             block_tokens=block_tokens,
-            short_tokens=SHORT * block_tokens,
+            first_block_missing_tokens=FIRST_BLOCK_MISSING_SHARE * block_tokens,
         )
         strategy = self._strategy(route.model, headers)
         self._check(route)

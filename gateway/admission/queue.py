@@ -174,11 +174,11 @@ class AdmissionQueue:
     def _wait(self, queue: _ModelQueue, queued: QueuedRequest, now_s: float) -> None:
         request, slo = queued.request, queued.slo
         try:
-            opens_s, after_s, work_s, rate = self._fleet.outlook(request, slo, now_s)
+            opens_s, after_s, work_s, rate = self._fleet.estimate_wait(request, slo, now_s)
         except NoCandidateError as error:
             queued.on_outcome(error)
             return
-        wait_s = opens_s + queue.order.ahead_s(request.user, work_s, now_s) / rate
+        wait_s = opens_s + queue.order.work_ahead_s(request.user, work_s, now_s) / rate
         longest_s = min(MARGIN * slo.ttft_s - after_s, self._longest_wait_s)
         if wait_s > longest_s:
             queued.on_outcome(_overloaded(wait_s - max(0.0, longest_s)))

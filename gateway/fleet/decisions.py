@@ -46,7 +46,9 @@ def candidates(request: RouteRequest, scored: Scored, parts: tuple[str, ...]) ->
     for index in sorted(range(len(scored.pods)), key=scored.scores.__getitem__):
         pod = scored.pods[index]
         named = dict(zip(parts, scored.parts[index], strict=True)) if scored.parts else {}
-        rows.append({"pod": pod.endpoint.id, "score": scored.scores[index], **named, "held": request.held(pod)})
+        rows.append(
+            {"pod": pod.endpoint.id, "score": scored.scores[index], **named, "held": request.cached_tokens(pod)}
+        )
     return rows
 
 
@@ -66,9 +68,9 @@ def state(pod: Pod, now_s: float) -> dict[str, object]:
         "resident_tokens": pod.resident_tokens,
         "wait_s": max(0.0, pod.prefill_done_at_s - now_s),
         "busy_s": pod.busy_s(now_s),
-        "processed": pod.processed(now_s),
-        "latency_s": pod.latency_s,
-        "ramp": pod.ramp(now_s),
+        "processed": pod.processed_tokens(now_s),
+        "latency_s": pod.latency_per_token_s,
+        "ramp": pod.slow_start_factor(now_s),
         "warm": [model for model in pod.endpoint.models if pod.is_warm(model, now_s)],
         "speed": {"known": speed.known, "fixed_s": speed.fixed_s, "token_s": speed.token_s, "output_s": speed.output_s},
         "cache": {
@@ -90,7 +92,7 @@ def _shown(entry: Entry) -> dict[str, object]:
             "output_tokens": request.output_tokens,
             "block_tokens": request.block_tokens,
             "session": request.session,
-            "held": {pod.endpoint.id: request.held(pod) for pod in (scored.pods if scored else ())},
+            "held": {pod.endpoint.id: request.cached_tokens(pod) for pod in (scored.pods if scored else ())},
         },
         "strategy": decision.strategy,
         "reason": decision.reason,

@@ -16,7 +16,7 @@ from gateway.fleet.decisions import DecisionLog
 from gateway.fleet.pod import Identity, Pod, PodState, identity
 from routing import filters, overload, table
 from routing.mixture import Mixture
-from routing.overload import Outlook
+from routing.overload import WaitEstimate
 from routing.pods.load import Work
 from routing.pods.speed import Speed
 from routing.prefix.index import PrefixIndex
@@ -99,7 +99,7 @@ class Fleet:
         self._slos = {model: slo for model in self._serving if (slo := self._promise(model)) is not None}
         for pod in self._pods.values():
             slo = self._slos.get(pod.endpoint.models[0])
-            pod.promise(slo.itl_s if slo else inf)
+            pod.set_itl_slo(slo.itl_s if slo else inf)
 
     def set_health(self, pod_id: PodId, healthy: bool) -> bool:
         """Return whether this changed anything; a pod that is not there changes nothing."""
@@ -147,7 +147,7 @@ class Fleet:
         candidates = self._trusted(request, now_s)
         blocks = request.blocks
         if blocks:
-            request = request.matched(self._index.match(blocks))
+            request = request.with_match(self._index.match(blocks))
         chooser = self._strategy(strategy)
         decision = chooser.pick(request, candidates, now_s)
         slo = request.slo
@@ -160,20 +160,20 @@ class Fleet:
             decision = decision._replace(reason=f"{decision.reason}, none healthy")
         work = self._start(pod, request, now_s)
         if blocks:
-            self._index.reuse.saw(blocks, now_s)  # not of every attempt to send what waits
+            self._index.reuse.observe(blocks, now_s)  # not of every attempt to send what waits
         if len(blocks) > 1:  # a single one weighs less than a copy without it
             request = request.without_blocks()
         if waited_s:
-            decision = decision.after(waited_s)
+            decision = decision.with_wait(waited_s)
         self.decisions.add(now_s, request, decision, chooser)
         return Ticket(request, decision.without_scores(), pod, work, shadow=other, waited_s=waited_s)
 
-    def outlook(self, request: RouteRequest, slo: Slo, now_s: float) -> Outlook:
+    def estimate_wait(self, request: RouteRequest, slo: Slo, now_s: float) -> WaitEstimate:
         """Return what a request has before it that must wait.  Raises NoCandidateError."""
         candidates = self._trusted(request, now_s)
         if request.blocks:
-            request = request.matched(self._index.match(request.blocks))
-        return overload.outlook(candidates, request, slo, now_s)
+            request = request.with_match(self._index.match(request.blocks))
+        return overload.estimate_wait(candidates, request, slo, now_s)
 
     def _start(self, pod: Pod, request: RouteRequest, now_s: float) -> Work:
         """Count the request on the pod and its prompt into the pod's cache."""
@@ -183,7 +183,7 @@ class Fleet:
             cache = pod.cache
             if request.block_tokens:
                 cache.budget = int((pod.cache_tokens or CACHE_TOKENS) / request.block_tokens)
-            uncached = request.uncached(pod)
+            uncached = request.uncached_tokens(pod)
             record = cache.insert(request.blocks, request.match.blocks(cache.slot), now_s)
         work = Work(request.prompt_tokens, uncached, request.output_tokens, record)
         pod.start(work, now_s)
@@ -311,7 +311,7 @@ class Fleet:
             if request.model not in self._serving:
                 raise NoCandidateError(NoCandidateReason.UNKNOWN_MODEL)
             pods = self._routable[request.model] = self._routable_now(self._serving[request.model])
-        return filters.narrowed(pods, request)
+        return filters.narrow(pods, request)
 
     def _trusted(self, request: RouteRequest, now_s: float) -> Sequence[Pod]:
         """Return the candidates without those that are set aside, unless all are."""
@@ -332,7 +332,7 @@ class Fleet:
     def _strategy(self, name: str) -> Strategy:
         if name not in self._strategies:
             if "," in name or ":" in name:  # any client may name another one: it is not kept
-                parts = [(self._strategy(share.name), share.weight) for share in table.shares(name)]
+                parts = [(self._strategy(part.name), part.weight) for part in table.mixture_parts(name)]
                 return Mixture(name, parts, self._tools)
             self._strategies[name] = self._build(name, self._tools)
         return self._strategies[name]

@@ -54,7 +54,7 @@ class Pod(Load):
 
     __slots__ = (
         "_described", "_draining", "_fresh_until_s", "_healthy", "_readings", "_ready_s", "_signals", "cache",
-        "endpoint", "failures", "gone", "ramped_s", "used_s",
+        "endpoint", "failures", "full_share_at_s", "gone", "used_s",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf, kind: Speed | None = None) -> None:
@@ -67,9 +67,9 @@ class Pod(Load):
         self.gone = False
         self.failures = 0  # in a row, those of one moment counted once
         self._ready_s = -inf  # when it may be tried again, or came back
-        self.ramped_s = joined_s + RAMP_S
+        self.full_share_at_s = joined_s + RAMP_S
         self._readings = NOTHING
-        self.forget_sums()
+        self.forget_totals()
         self.used_s: dict[str, float] = {}  # adapter -> when it was asked for last
         self._signals: Mapping[Signal, float] = {}
         self._fresh_until_s = -inf
@@ -100,8 +100,8 @@ class Pod(Load):
         """Take over what the engine says of itself.  One that has restarted holds nothing any more."""
         if readings.restarted_since(self._readings):
             self.cache.clear()
-            self.forget_sums()
-        self.observe(readings.sums, now_s, fresh_until_s)
+            self.forget_totals()
+        self.observe(readings.totals, now_s, fresh_until_s)
         self._readings = readings
         self._signals = {signal: value for signal, value in readings.signals.items() if 0 <= value < inf}
         self._fresh_until_s = fresh_until_s
@@ -120,9 +120,9 @@ class Pod(Load):
             return False
         return now_s < self._ready_s or self.in_flight > 0 or now_s - self._busy_seen_s < OUTCOME_S
 
-    def ramp(self, now_s: float) -> float:
-        """See `PodView.ramp`."""
-        age_s = now_s - self.ramped_s + RAMP_S
+    def slow_start_factor(self, now_s: float) -> float:
+        """See `PodView.slow_start_factor`."""
+        age_s = now_s - self.full_share_at_s + RAMP_S
         return min(MOST_RAMP, RAMP_S / max(age_s, 1.0)) if age_s < RAMP_S else 1.0
 
     def is_warm(self, model: str, now_s: float) -> bool:

@@ -63,7 +63,7 @@ def _is_candidate(page: Mapping[str, Any], chosen_from: Collection[str]) -> bool
 
 
 def _strategy(name: str, tools: Tools) -> Strategy:
-    parts = [(table.build(share.name, tools), share.weight) for share in table.shares(name)]
+    parts = [(table.build(part.name, tools), part.weight) for part in table.mixture_parts(name)]
     return parts[0][0] if name in table.STRATEGIES else Mixture(name, parts, tools)
 
 
@@ -80,7 +80,7 @@ def _pod(page: Mapping[str, Any], slot: int, block_tokens: float) -> Pod:
     pod.recall(page["busy_s"], page["processed"], page["latency_s"])
     signals = {Signal(name): value for name, value in page["signals"].items() if value is not None}
     pod.read(Readings(signals, adapters=frozenset(page["warm"])), now_s=0.0, fresh_until_s=0.0)
-    pod.ramped_s = RAMP_S * (1 - 1 / page["ramp"])
+    pod.full_share_at_s = RAMP_S * (1 - 1 / page["ramp"])
     return pod
 
 

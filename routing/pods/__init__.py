@@ -1,1 +1,1 @@
-"""What is known of each pod: the load that was sent to it, its learned speed, its pace per token, its engine's sums."""
+"""Each pod's state: the load sent to it, its learned speed, its time per token, and its engine's own totals."""

@@ -6,9 +6,9 @@ Lives here: the counts, all O(1) per event.  Not here: who may change them (gate
 
 from math import exp, inf
 
+from routing.pods.engine_totals import NO_TOTALS, EngineTotals
 from routing.pods.pace import Pace
 from routing.pods.speed import Speed
-from routing.pods.sums import NO_SUMS, Sums
 from routing.prefix.index import Record
 
 WINDOW_S = 60.0
@@ -23,9 +23,9 @@ SMALL_SHARE = 0.25
 """Below it the share moves in proportion: of short prompts with long answers hundredths of the time fill the batch, and
 steps of a tenth would go from nothing to too many (chosen)."""
 RESPONSE_S = 10.0
-"""As long it takes the engine's own sums to move the share by 1 at most (chosen: 5 to 20 behave alike)."""
+"""As long it takes the engine's own totals to move the share by 1 at most (chosen: 5 to 20 behave alike)."""
 LEAST_LOOK_S = 0.5
-"""Sums are compared with older ones than that: a pass must fit in between, and an answer's first token."""
+"""Totals are compared with older ones than that: a pass must fit in between, and an answer's first token."""
 MOST_PROMPTS = 0.9
 """Of the time between two looks, what prompts may have taken at most: they are timed from outside (chosen)."""
 FEW_OUTPUTS = 4
@@ -53,8 +53,8 @@ class Load:
 
     __slots__ = (
         "_busy_s", "_busy_seen_s", "_itl_fresh_until_s", "_itl_s", "_kind", "_latency", "_own", "_pace",
-        "_prefill_backlog_s", "_prefill_backlog_seen_s", "_processed", "_processed_s", "_seen_in_flight", "_sums",
-        "_sums_s", "in_flight", "max_in_flight", "output_tokens", "prefill_done_at_s", "prefill_share",
+        "_prefill_backlog_s", "_prefill_backlog_seen_s", "_processed", "_processed_s", "_seen_in_flight", "_totals",
+        "_totals_s", "in_flight", "max_in_flight", "output_tokens", "prefill_done_at_s", "prefill_share",
         "prefill_tokens", "resident_tokens", "speed",
     )  # fmt: skip
 
@@ -75,11 +75,11 @@ class Load:
         self._busy_s = self._busy_seen_s = 0.0
         self._processed = self._processed_s = 0.0
         self._latency = (0.0, 0.0)  # seconds and weighted tokens of finished requests
-        self._sums, self._sums_s = NO_SUMS, -inf
-        self._seen_in_flight = 0  # with these sums
+        self._totals, self._totals_s = NO_TOTALS, -inf
+        self._seen_in_flight = 0  # with these totals
         self._itl_fresh_until_s = -inf  # until then the engine itself says how far apart tokens are
 
-    def promise(self, itl_s: float) -> None:
+    def set_itl_slo(self, itl_s: float) -> None:
         """Tokens may be so far apart; infinity = as they like."""
         self._itl_s = itl_s * ITL_AIM
         self.max_in_flight = self._pace.max_batch_for_itl(self._itl_s)
@@ -116,7 +116,7 @@ class Load:
 
         `work` is None when the pod that answered is not the one that it was sent to.
         """
-        self._processed = self.processed(now_s) + cost
+        self._processed = self.processed_tokens(now_s) + cost
         self._processed_s = now_s
         if duration_s <= 0:
             return
@@ -132,14 +132,14 @@ class Load:
                 self._control(decode_s / outputs, GAIN, now_s)
             self.speed = self._own if self._own.differs(self._kind) else self._kind
 
-    def observe(self, sums: Sums, now_s: float, fresh_until_s: float) -> None:
+    def observe(self, totals: EngineTotals, now_s: float, fresh_until_s: float) -> None:
         """Learn from what the engine has added up since it was looked at last: that counts everybody's requests."""
-        elapsed_s = now_s - self._sums_s
+        elapsed_s = now_s - self._totals_s
         if elapsed_s < LEAST_LOOK_S:
             return
-        news = sums.since(self._sums)
-        self._sums, self._sums_s = sums, now_s
-        itl_s, computed = news.itl_s, news.computed_tokens
+        increase = totals.since(self._totals)
+        self._totals, self._totals_s = totals, now_s
+        itl_s, computed = increase.mean_itl_s, increase.computed_tokens
         if itl_s is not None:
             self._itl_fresh_until_s = fresh_until_s
             if self._itl_s < inf:
@@ -149,20 +149,20 @@ class Load:
                 self._pace.learn((self.in_flight + self._seen_in_flight) / 2, itl_s * (1 - prompts))
                 self.max_in_flight = self._pace.max_batch_for_itl(self._itl_s)
         self._seen_in_flight = self.in_flight
-        if news.ttft_count and news.ttft_sum_s and computed and computed > 0:
-            busy_s = min(news.ttft_sum_s, elapsed_s)
-            self._kind.measure(news.ttft_count, computed, busy_s)
-            self._own.measure(news.ttft_count, computed, busy_s)
+        if increase.ttft_count and increase.ttft_sum_s and computed and computed > 0:
+            busy_s = min(increase.ttft_sum_s, elapsed_s)
+            self._kind.measure(increase.ttft_count, computed, busy_s)
+            self._own.measure(increase.ttft_count, computed, busy_s)
 
-    def forget_sums(self) -> None:
+    def forget_totals(self) -> None:
         """Another process counts from now on."""
-        self._sums, self._sums_s = NO_SUMS, -inf
+        self._totals, self._totals_s = NO_TOTALS, -inf
 
     def busy_s(self, now_s: float) -> float:
         """Return the seconds in the window during which at least one request was in flight."""
         return _busy(self._busy_s, now_s - self._busy_seen_s, self.in_flight > 0)
 
-    def processed(self, now_s: float) -> float:
+    def processed_tokens(self, now_s: float) -> float:
         """Return the weighted tokens of requests that ended in the window."""
         return self._processed * exp(min(0.0, self._processed_s - now_s) / WINDOW_S)
 
@@ -172,7 +172,7 @@ class Load:
         self._latency = (latency_s, 1.0) if latency_s is not None else (0.0, 0.0)
 
     @property
-    def latency_s(self) -> float | None:
+    def latency_per_token_s(self) -> float | None:
         """Seconds per weighted token of finished requests; None = none has finished."""
         seconds, tokens = self._latency
         return seconds / tokens if tokens else None

@@ -11,7 +11,7 @@ FIRST_BYTES = 128
 """The first block is short, so that short prompts are told apart and found again (chosen)."""
 BLOCK_BYTES = 1024
 """About 256 tokens of English.  Smaller blocks see more of a prompt and cost more time and memory each (chosen)."""
-SHORT = 1 - FIRST_BYTES / BLOCK_BYTES
+FIRST_BLOCK_MISSING_SHARE = 1 - FIRST_BYTES / BLOCK_BYTES
 """By this share of a block the first one is shorter."""
 
 _MASK = (1 << 60) - 1

@@ -37,7 +37,7 @@ class Reuse:
         self._chances = [1.0] * BUCKETS
         self._news = 0
 
-    def saw(self, blocks: Iterable[int], now_s: float) -> None:
+    def observe(self, blocks: Iterable[int], now_s: float) -> None:
         """A request asks for these blocks."""
         used = self._used
         for block in [block for block in blocks if not block % SAMPLE]:

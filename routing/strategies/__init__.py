@@ -1,1 +1,1 @@
-"""One module per strategy; `routing.table` lists them."""
+"""The strategies, one module for each kind; `routing.table` lists them."""

@@ -55,10 +55,10 @@ class Forebay(Scoring):
         pods = candidates if len(candidates) <= ALL else self._promising(request, candidates)
         guess = _usual_speed(pods)
         if guess is None:
-            scores = [request.uncached(pod) * (pod.in_flight + 1) for pod in pods]
+            scores = [request.uncached_tokens(pod) * (pod.in_flight + 1) for pod in pods]
             return Scored(pods, scores, fallback="speed-unknown")
         prompt, block_tokens, levels = request.prompt_tokens, request.block_tokens, request.match.levels
-        beyond = prompt + request.short_tokens
+        beyond = prompt + request.first_block_missing_tokens
         scores, parts = [], []
         for pod in pods:  # written out: a call for each pod costs as much as what it computes
             speed = pod.speed if pod.speed.known else guess
@@ -78,12 +78,12 @@ class Forebay(Scoring):
                 eviction_cost_s = lost * block_tokens * speed.token_s
             score = wait_s + prefill_s + eviction_cost_s + decode_slowdown_s
             parts.append((wait_s, prefill_s, eviction_cost_s, decode_slowdown_s))
-            scores.append(score if now_s >= pod.ramped_s else score * pod.ramp(now_s))
+            scores.append(score if now_s >= pod.full_share_at_s else score * pod.slow_start_factor(now_s))
         return Scored(pods, scores, parts)
 
     def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:
         """Return the parts of the score in milliseconds and what the pod holds."""
-        held = max(0.0, request.prompt_tokens - request.uncached(scored.pods[chosen]))
+        held = max(0.0, request.prompt_tokens - request.uncached_tokens(scored.pods[chosen]))
         if not scored.parts:
             return f"{int(held)} of {request.prompt_tokens} tokens held, {scored.pods[chosen].in_flight} in flight"
         parts_ms = (part_s * 1000 for part_s in scored.parts[chosen])

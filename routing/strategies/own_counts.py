@@ -1,4 +1,4 @@
-"""Strategies that read one count of the gateway's own: the pod where it is lowest.
+"""Strategies that choose the pod where one of the gateway's own counts is lowest.
 
 Lives here: which count.  Not here: counting (routing.pods.load), the choice (routing.scoring).
 """
@@ -13,7 +13,7 @@ _IN_FLIGHT = attrgetter("in_flight")
 
 
 class LeastRequest(Scoring):
-    """Fewest requests in flight (join the shortest queue)."""
+    """Chooses the pod with the fewest requests in flight (join the shortest queue)."""
 
     name: ClassVar[str] = "least-request"
     unit: ClassVar[str] = "in flight"
@@ -23,7 +23,7 @@ class LeastRequest(Scoring):
 
 
 class LeastLoad(Scoring):
-    """Fewest tokens in flight: prompts that have to be computed, and what is resident while answers are made."""
+    """Chooses the pod with the fewest tokens in flight: those to be computed plus those resident in the KV cache."""
 
     name: ClassVar[str] = "least-load"
     unit: ClassVar[str] = "tokens in flight"
@@ -33,17 +33,17 @@ class LeastLoad(Scoring):
 
 
 class Throughput(Scoring):
-    """Fewest weighted tokens processed in the window."""
+    """Chooses the pod that has processed the fewest weighted tokens in the window."""
 
     name: ClassVar[str] = "throughput"
     unit: ClassVar[str] = "weighted tokens processed"
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: ARG002, D102  the base says it
-        return Scored(candidates, [pod.processed(now_s) for pod in candidates])
+        return Scored(candidates, [pod.processed_tokens(now_s) for pod in candidates])
 
 
 class LeastBusyTime(Scoring):
-    """Least time with a request in flight in the window."""
+    """Chooses the pod that had a request in flight for the least time in the window."""
 
     name: ClassVar[str] = "least-busy-time"
     unit: ClassVar[str] = "s busy"
@@ -53,18 +53,18 @@ class LeastBusyTime(Scoring):
 
 
 class LeastLatency(Scoring):
-    """Lowest latency of finished requests per weighted token.
+    """Chooses the pod with the lowest latency per weighted token of finished requests.
 
-    A pod of which nothing is known counts as the mean of the others, so that it is tried and not flooded; when nothing
-    is known of any, fewest in flight stands in.
+    A pod without finished requests counts as the mean of the others, so that it is tried and not flooded.  While no pod
+    has any, requests in flight decide.
     """
 
     name: ClassVar[str] = "least-latency"
     unit: ClassVar[str] = "ms per token"
-    stand_in: ClassVar[str] = "in flight"
+    fallback_unit: ClassVar[str] = "in flight"
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: ARG002, D102  the base says it
-        latencies = [pod.latency_s for pod in candidates]
+        latencies = [pod.latency_per_token_s for pod in candidates]
         known = [latency for latency in latencies if latency is not None]
         if not known:
             return Scored(candidates, list(map(_IN_FLIGHT, candidates)), fallback="nothing-finished")

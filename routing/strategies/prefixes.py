@@ -1,6 +1,6 @@
-"""Strategies that look for the pod that holds most of the prompt already.
+"""Strategies that prefer the pod whose prefix cache has most of the prompt.
 
-Lives here: what a held prefix weighs against load.  Not here: who holds what (routing.prefix.index).
+Lives here: the weight of a cached prefix against load.  Not here: what pods have cached (routing.prefix.index).
 """
 
 from typing import ClassVar
@@ -8,13 +8,17 @@ from typing import ClassVar
 from routing.scoring import Scoring
 from routing.types import Candidates, RouteRequest, Scored
 
-HOT = 2.0
-HOT_SLACK = 4
-"""A pod with more in flight than twice the mean and 4 is a hot spot: others may compute the prompt again (chosen)."""
+HOT_SPOT_FACTOR = 2.0
+HOT_SPOT_MARGIN = 4
+"""A pod is a hot spot when its requests in flight exceed the factor times the mean plus the margin: then other pods may
+compute the prompt again (chosen)."""
 
 
 class PrefixCache(Scoring):
-    """Fewest uncached prompt tokens, fewest in flight among equals; a hot spot counts as if it held nothing."""
+    """Chooses the pod with the fewest uncached prompt tokens, among equals the one with the fewest requests in flight.
+
+    A hot spot counts as if it had nothing cached.
+    """
 
     name: ClassVar[str] = "prefix-cache"
     unit: ClassVar[str] = "uncached tokens"
@@ -22,22 +26,22 @@ class PrefixCache(Scoring):
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: ARG002, D102  the base says it
         loads = [pod.in_flight for pod in candidates]
         total = sum(loads)
-        hot = HOT * total / len(loads) + HOT_SLACK
+        max_load = HOT_SPOT_FACTOR * total / len(loads) + HOT_SPOT_MARGIN
         whole = max(1.0, request.prompt_tokens)
         scores = [
-            (request.uncached(pod) if load <= hot else whole) + load / (total + 1)  # which is less than a token
+            (request.uncached_tokens(pod) if load <= max_load else whole) + load / (total + 1)  # less than one token
             for pod, load in zip(candidates, loads, strict=True)
         ]
-        return Scored(candidates, scores, fallback=_unseen(request))
+        return Scored(candidates, scores, fallback=_fallback(request))
 
     def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:
-        """Return how much of the prompt the pod holds."""
-        held = request.prompt_tokens - request.uncached(scored.pods[chosen])
-        return f"{max(0, held):.0f} of {request.prompt_tokens} tokens held, {scored.pods[chosen].in_flight} in flight"
+        """Return how much of the prompt the pod has cached, and its requests in flight."""
+        cached = request.prompt_tokens - request.uncached_tokens(scored.pods[chosen])
+        return f"{max(0, cached):.0f} of {request.prompt_tokens} tokens held, {scored.pods[chosen].in_flight} in flight"
 
 
 class PrefixCacheAndLoad(PrefixCache):
-    """Fewest tokens to compute before the answer: those that wait on the pod and those of this prompt.
+    """Chooses the pod with the fewest tokens to compute before the first token: earlier prompts' and this one's.
 
     After Preble (ICLR'25): the cost of recomputing and the cost of load in one unit.
     """
@@ -45,16 +49,16 @@ class PrefixCacheAndLoad(PrefixCache):
     name: ClassVar[str] = "prefix-cache-and-load"
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: ARG002, D102  the base says it
-        scores = [pod.prefill_tokens + request.uncached(pod) for pod in candidates]
-        return Scored(candidates, scores, fallback=_unseen(request))
+        scores = [pod.prefill_tokens + request.uncached_tokens(pod) for pod in candidates]
+        return Scored(candidates, scores, fallback=_fallback(request))
 
 
 class PrefixCachePreble(PrefixCacheAndLoad):
-    """The same by its other name."""
+    """The same strategy by its other name."""
 
     name: ClassVar[str] = "prefix-cache-preble"
 
 
-def _unseen(request: RouteRequest) -> str:
-    """A prompt shorter than a block, or of a kind that nobody reads, cannot be found: load alone decides."""
+def _fallback(request: RouteRequest) -> str:
+    """Return why load alone decides, if it does: the prompt has no full block, or is of a kind that is not hashed."""
     return "" if request.blocks else "no-blocks"

@@ -1,6 +1,6 @@
-"""Strategies that are random on purpose.
+"""Strategies that choose at random: uniformly, or the better of two.
 
-Lives here: the choice.  Not here: who is a candidate (routing.filters).
+Not here: which pods are candidates (routing.filters).
 """
 
 from math import inf
@@ -14,7 +14,7 @@ _IN_FLIGHT = attrgetter("in_flight")
 
 
 class RandomChoice(Scoring):
-    """Every candidate is equally likely, fallbacks too."""
+    """Chooses each candidate with the same probability, fallbacks too."""
 
     name: ClassVar[str] = "random"
 
@@ -29,7 +29,7 @@ class RandomChoice(Scoring):
 
 
 class PowerOfTwo(Scoring):
-    """The one of two random candidates with fewer in flight (Mitzenmacher, IEEE TPDS 12(10), 2001)."""
+    """Chooses of two random candidates the one with fewer in flight (Mitzenmacher, IEEE TPDS 12(10), 2001)."""
 
     name: ClassVar[str] = "power-of-two"
 
@@ -40,7 +40,7 @@ class PowerOfTwo(Scoring):
         return Scored(candidates, scores)
 
     def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:  # noqa: ARG002  the seam's signature
-        """Return the better of two, further ones at random.  O(1) in the number of pods."""
+        """Return the better of two random candidates; fallbacks are random.  O(1) in the number of pods."""
         drawn = self._rng.sample(candidates, min(max(2, self._wanted), len(candidates)))
         drawn[:2] = sorted(drawn[:2], key=_IN_FLIGHT)
         reason = f"{drawn[0].in_flight} in flight, best of {len(drawn[:2])} drawn"

@@ -1,8 +1,8 @@
-"""Strategies that read an engine's own metrics: the pod where they are lowest.
+"""Strategies that choose the pod where the engine's own metrics are lowest.
 
-Lives here: which metrics, and which count of the gateway's stands in.  Not here: scraping (gateway.discovery.probing),
-ages (pod). One candidate without the metric is enough for the stand-in to be used for all: figures of two kinds do not
-compare.
+Lives here: which metrics, and which count of the gateway replaces them.  Not here: scraping
+(gateway.discovery.probing), the age of metrics (gateway.fleet.pod).  When one candidate lacks a metric the count is
+used for all candidates, because the two cannot be compared.
 """
 
 from collections.abc import Callable
@@ -13,20 +13,20 @@ from routing.types import Candidates, PodView, RouteRequest, Scored, Signal
 
 
 class BySignals(Scoring):
-    """The sum of `reads`."""
+    """Chooses the pod where the sum of `signals` is lowest; `fallback_score` replaces it."""
 
-    reads: ClassVar[tuple[Signal, ...]]
-    own: ClassVar[Callable[[PodView], float]]
+    signals: ClassVar[tuple[Signal, ...]]
+    fallback_score: ClassVar[Callable[[PodView], float]]
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: ARG002  the seam's signature
-        """Return the metrics' sum of each candidate, or what stands in."""
+        """Return the sum of metrics of each candidate, or the fallback score of each."""
         scores = [0.0] * len(candidates)
-        for signal in self.reads:
+        for signal in self.signals:
             for index, pod in enumerate(candidates):
                 value = pod.signal(signal, now_s)
                 if value is None:
-                    own = type(self).own
-                    return Scored(candidates, [own(pod) for pod in candidates], fallback=f"{signal.value}-missing")
+                    fallback_scores = list(map(type(self).fallback_score, candidates))
+                    return Scored(candidates, fallback_scores, fallback=f"{signal.value}-missing")
                 scores[index] += value
         return Scored(candidates, scores)
 
@@ -40,28 +40,28 @@ def _requests(pod: PodView) -> float:
 
 
 class LeastKvCache(BySignals):
-    """Lowest use of the KV cache; the stand-in is the tokens believed to be resident."""
+    """Chooses the pod with the lowest KV cache usage; the fallback is the tokens believed to be resident."""
 
     name: ClassVar[str] = "least-kv-cache"
     unit: ClassVar[str] = "KV use"
-    stand_in: ClassVar[str] = "resident tokens"
+    fallback_unit: ClassVar[str] = "resident tokens"
     needs = frozenset({Signal.KV_USAGE})
-    reads = (Signal.KV_USAGE,)
-    own = _tokens
+    signals = (Signal.KV_USAGE,)
+    fallback_score = _tokens
 
 
 class LeastGpuCache(LeastKvCache):
-    """The same under its older name: engines no longer tell the cache on the GPU from another."""
+    """The same strategy by its older name: engines no longer report the GPU's cache apart from others."""
 
     name: ClassVar[str] = "least-gpu-cache"
 
 
 class LeastUtilization(BySignals):
-    """Fewest requests running and waiting, as the engine says; the stand-in is the requests in flight."""
+    """Chooses the pod whose engine reports the fewest requests running and waiting; the fallback is those in flight."""
 
     name: ClassVar[str] = "least-utilization"
     unit: ClassVar[str] = "running and waiting"
-    stand_in: ClassVar[str] = "in flight"
+    fallback_unit: ClassVar[str] = "in flight"
     needs = frozenset({Signal.RUNNING, Signal.WAITING})
-    reads = (Signal.RUNNING, Signal.WAITING)
-    own = _requests
+    signals = (Signal.RUNNING, Signal.WAITING)
+    fallback_score = _requests

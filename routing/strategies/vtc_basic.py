@@ -1,8 +1,8 @@
-"""vtc-basic: users who have used more are kept to fewer pods, and load still counts.
+"""vtc-basic: how much a user has used draws them to a pod, so that heavy users share few pods; load counts too.
 
-Lives here: the users' counters and the score.  Not here: waiting in the gateway.
-After the virtual token counters of Sheng et al. (OSDI'24), which order a queue; here there is none, so the counter
-places a user in the row of pods: the heaviest at its end, the lightest at its beginning.
+Lives here: the users' counters and the score.  Not here: waiting in the gateway (routing.fair_queue).
+After the virtual token counters of Sheng et al. (OSDI'24), which order a queue.  Here there is no queue: the counter
+places a user among the pods, which are sorted by name, the heaviest user at the last pod and a new one at the first.
 """
 
 from math import exp
@@ -13,13 +13,13 @@ from routing.strategy import Finished, Tools
 from routing.types import Candidates, RouteRequest, Scored
 
 WINDOW_S = 60.0
-"""What lies this far back counts 1/e (chosen: that of the limits)."""
-USERS = 10_000
-"""Counters kept at most; the one touched longest ago goes first (chosen)."""
+"""Time constant of the counters' exponential decay, in seconds (chosen: the window of the limits)."""
+MAX_USERS = 10_000
+"""Maximum number of counters; the one that was updated longest ago is dropped first (chosen)."""
 
 
 class VtcBasic(Scoring):
-    """Distance between the user's place and the pod's, plus the pod's share of the requests in flight."""
+    """Adds the distance between the user's place and the pod's to the pod's load relative to the busiest pod."""
 
     name: ClassVar[str] = "vtc-basic"
     unit: ClassVar[str] = "distance + load"
@@ -28,12 +28,12 @@ class VtcBasic(Scoring):
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
         self._output_weight = tools.output_weight
-        self._counters: dict[str, tuple[float, float]] = {}  # user -> weighted tokens, when; in the order of touch
-        self._most = (0.0, 0.0)  # the largest of them: all fade alike, so it stays the largest until one outgrows it
+        self._counters: dict[str, tuple[float, float]] = {}  # user -> (weighted tokens, when), by last update
+        self._largest = (0.0, 0.0)  # all counters decay alike, so the largest stays so until another outgrows it
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: D102  the base says it
-        most = _faded(self._most, now_s)
-        place = _faded(self._counters.get(request.user, (0.0, now_s)), now_s) / most if most else 0.0
+        largest = _decayed(self._largest, now_s)
+        place = _decayed(self._counters.get(request.user, (0.0, now_s)), now_s) / largest if largest else 0.0
         last = max(1, len(candidates) - 1)
         busiest = max(1, *(pod.in_flight for pod in candidates))
         order = sorted(range(len(candidates)), key=lambda index: candidates[index].endpoint.id)
@@ -43,16 +43,16 @@ class VtcBasic(Scoring):
         return Scored(candidates, [sum(both) for both in parts], parts)
 
     def observe(self, event: Finished) -> None:
-        """Count what a user has really used."""
+        """Add the request's actual tokens to the user's counter."""
         user, now_s = event.request.user, event.now_s
-        tokens = _faded(self._counters.pop(user, (0.0, now_s)), now_s) + event.cost(self._output_weight)
+        tokens = _decayed(self._counters.pop(user, (0.0, now_s)), now_s) + event.cost(self._output_weight)
         self._counters[user] = (tokens, now_s)
-        if tokens >= _faded(self._most, now_s):
-            self._most = (tokens, now_s)
-        if len(self._counters) > USERS:
+        if tokens >= _decayed(self._largest, now_s):
+            self._largest = (tokens, now_s)
+        if len(self._counters) > MAX_USERS:
             del self._counters[next(iter(self._counters))]
 
 
-def _faded(counter: tuple[float, float], now_s: float) -> float:
-    tokens, then_s = counter
-    return tokens * exp(min(0.0, then_s - now_s) / WINDOW_S)
+def _decayed(counter: tuple[float, float], now_s: float) -> float:
+    tokens, updated_s = counter
+    return tokens * exp(min(0.0, updated_s - now_s) / WINDOW_S)

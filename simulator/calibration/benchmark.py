@@ -1,7 +1,7 @@
-"""How long a live engine takes: streams over a small grid of prompt lengths and concurrencies.
+"""Measures a live engine: TTFT and ITL over a small grid of prompt lengths and concurrencies.
 
-Lives here: requests and their times.  Not here: what follows from them (calibration).
-Prompts are random words that begin differently, so that nothing is reused.
+Lives here: requests and their times.  Not here: fitting a profile to them (fit).
+Prompts are random words that begin differently, so that the engine's prefix cache has none of them.
 """
 
 import asyncio
@@ -20,69 +20,71 @@ from simulator.calibration.fit import Decode, Prefill
 
 WORDS = ("water", "wheel", "gate", "river", "turns", "holds", "stream", "power", "level", "basin", "slow", "fast")
 PROBE_WORDS = 200
+"""Length of the prompt from which the tokens per word are learned."""
 REPEATS = 3
-"""Prefills of each length; the median counts."""
+"""Prefills measured of each length; the median counts (chosen)."""
 STEADY_TOKENS = 32
-"""Tokens that all answers of a group make together, at least."""
+"""Minimum number of tokens that each response of a group generates while all others decode too (chosen)."""
 TIMEOUT_S = 300.0
+"""Seconds for one request, the longest prefill of a slow engine included (chosen)."""
 
 
 class NotMeasuredError(Exception):
-    """The engine does not answer as an OpenAI endpoint does; the message says how."""
+    """The engine's response is not that of an OpenAI endpoint; the message says how it differs."""
 
 
 @dataclass
 class Stream:
-    """One answer: when it was asked for, when its pieces came, its usage."""
+    """The times of one streamed response, and its usage."""
 
-    asked_s: float
-    pieces_s: list[float] = field(default_factory=list)
+    sent_s: float  # when the request was sent
+    chunks_s: list[float] = field(default_factory=list)  # when its chunks with content came
     prompt_tokens: int = 0
     output_tokens: int = 0
 
-    def made(self, until_s: float) -> float:
-        """Tokens that had come by then; a piece may hold several."""
-        return sum(at_s <= until_s for at_s in self.pieces_s) * self.output_tokens / len(self.pieces_s)
+    def tokens_by(self, until_s: float) -> float:
+        """Return how many tokens had come by then; a chunk may hold several."""
+        return sum(at_s <= until_s for at_s in self.chunks_s) * self.output_tokens / len(self.chunks_s)
 
 
 class Benchmark:
-    """Measures one engine, idle but for this.  `pass_tokens` is its budget of new tokens in a pass."""
+    """Measures one engine that is otherwise idle.  `pass_tokens` is the most new tokens that it computes in a pass."""
 
     def __init__(self, client: httpx.AsyncClient, model: str, pass_tokens: int) -> None:
         self._client = client
         self._model = model
         self._pass_tokens = pass_tokens
-        self._rng = random.Random()  # noqa: S311 - prompts, no secret; not those of an earlier run, which are cached
+        self._rng = random.Random()  # noqa: S311 - no secret; unseeded, because prompts of an earlier run are cached
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         self._tokens_per_word = 1.0
 
     async def warm_up(self) -> None:
-        """Learn how many tokens a word has, and let the engine's first requests be over."""
+        """Learn how many tokens a word has; the engine's first requests, which are slower, are not measured."""
         for _ in range(REPEATS):
             probe = await self._stream(PROBE_WORDS, 4)
             self._tokens_per_word = probe.prompt_tokens / PROBE_WORDS
 
     async def prefill(self, prompt_tokens: int) -> Prefill:
-        """The first token of a prompt of about that length."""
+        """Return the TTFT of prompts of about this length."""
         streams = [await self._stream(self._words(prompt_tokens), 1) for _ in range(REPEATS)]
-        seconds = median(stream.pieces_s[0] - stream.asked_s for stream in streams)
+        seconds = median(stream.chunks_s[0] - stream.sent_s for stream in streams)
         return Prefill(round(median(stream.prompt_tokens for stream in streams)), seconds)
 
     async def decode(self, sequences: int, prompt_tokens: int) -> Decode | None:
-        """The time between tokens of so many answers; None = the engine does not make so many at once."""
+        """Return the ITL of so many concurrent responses; None = the engine does not generate so many at once."""
         others_prefill = sequences * (prompt_tokens // self._pass_tokens + 2)
         limit = STEADY_TOKENS + others_prefill
         words = self._words(prompt_tokens)
         streams = await asyncio.gather(*(self._stream(words, limit) for _ in range(sequences)))
-        begin_s = max(stream.pieces_s[0] for stream in streams)
-        end_s = min(stream.pieces_s[-1] for stream in streams)
+        begin_s = max(stream.chunks_s[0] for stream in streams)
+        end_s = min(stream.chunks_s[-1] for stream in streams)
         if end_s <= begin_s:
             return None
-        before = [stream.made(begin_s) for stream in streams]
-        after = [stream.made(end_s) for stream in streams]
+        before = [stream.tokens_by(begin_s) for stream in streams]
+        after = [stream.tokens_by(end_s) for stream in streams]
         lengths = [stream.prompt_tokens + (a + b) / 2 for stream, a, b in zip(streams, before, after, strict=True)]
-        made = sum(after) - sum(before)
-        return Decode(sequences, sum(lengths) / sequences, (end_s - begin_s) * sequences / made)
+        tokens = sum(after) - sum(before)
+        return Decode(sequences, sum(lengths) / sequences, (end_s - begin_s) * sequences / tokens)
 
     def _words(self, tokens: int) -> int:
         return max(1, round(tokens / self._tokens_per_word))
@@ -99,7 +101,7 @@ class Benchmark:
                 raise NotMeasuredError(f"status {answer.status_code}: {(await answer.aread())[:500]!r}")
             async for line in answer.aiter_lines():
                 self._note(stream, line)
-        if not stream.pieces_s or not stream.output_tokens:
+        if not stream.chunks_s or not stream.output_tokens:
             raise NotMeasuredError("a stream without tokens or without usage")
         return stream
 
@@ -109,14 +111,14 @@ class Benchmark:
             return
         event: dict[str, Any] = orjson.loads(data)
         if event.get("choices"):
-            stream.pieces_s.append(self._clock())
+            stream.chunks_s.append(self._clock())
         if usage := event.get("usage"):
             stream.prompt_tokens, stream.output_tokens = usage["prompt_tokens"], usage["completion_tokens"]
 
 
 @asynccontextmanager
 async def client_of(base_url: str, api_key: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client with as many connections as it takes."""
+    """Open a client without a limit on connections."""
     headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
     limits = httpx.Limits(max_connections=None)
     base_url = base_url.rstrip("/").removesuffix("/v1")
@@ -125,7 +127,7 @@ async def client_of(base_url: str, api_key: str) -> AsyncIterator[httpx.AsyncCli
 
 
 async def cache_size(client: httpx.AsyncClient) -> tuple[int, int] | None:
-    """(blocks, tokens per block) of the KV cache, as vLLM's /metrics says; None = it does not."""
+    """Return (blocks, tokens per block) of the KV cache from vLLM's /metrics; None = they do not say."""
     answer = await client.get("/metrics")
     families = text_string_to_metric_families(answer.text) if answer.status_code == httpx.codes.OK else ()
     for family in families:

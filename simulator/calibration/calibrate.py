@@ -1,6 +1,7 @@
 """`forebay calibrate`: measures a live engine, fits a GPU profile to it and writes the profile's file.
 
-Lives here: the order of things and what is printed.  Not here: measuring (benchmark), fitting (calibration).
+Lives here: the sequence of steps and what is printed.  Not here: measuring (benchmark), fitting (fit), the file
+(gpu_file).
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from simulator.core.gpus import GpuProfile
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for on the command line."""
+    """The options of the command line."""
 
     base_url: str
     model: str
@@ -33,9 +34,9 @@ class Request:
 
 
 def run(request: Request, say: Callable[[str], None]) -> None:
-    """Write the profile.
+    """Measure, fit and write the profile; `say` prints a line.
 
-    Raises ValueError for what the request has wrong and OSError when the engine or the file does not do.
+    Raises ValueError for an option that is wrong, OSError when the engine does not answer or the file is not writable.
     """
     try:
         profile, comment = asyncio.run(calibrated(request, say))
@@ -46,7 +47,7 @@ def run(request: Request, say: Callable[[str], None]) -> None:
 
 
 async def calibrated(request: Request, say: Callable[[str], None]) -> tuple[GpuProfile, str]:
-    """Return the profile and what is to be said about it."""
+    """Return the profile and the comment for its file."""
     async with client_of(request.base_url, request.api_key) as client:
         size = await cache_size(client)
         blocks, block_tokens = size or (0, 16)
@@ -65,7 +66,7 @@ async def calibrated(request: Request, say: Callable[[str], None]) -> tuple[GpuP
     return profile, (
         f"Fitted by forebay calibrate to {request.model}: {named(found.speed)}\n"
         f"{len(found.errors)} measurements, error {usual:.1%} (median), {worst:.1%} (largest); "
-        f"beside the passes {found.overhead_s * 1000:.1f} ms a request"
+        f"overhead {found.overhead_s * 1000:.1f} ms per request, not part of the profile"
     )
 
 
@@ -78,16 +79,18 @@ async def _measured(
         for tokens in sorted({min(request.prompt_tokens), max(request.prompt_tokens)}):
             decode = await benchmark.decode(sequences, tokens)
             if decode is None:
-                say(f"{sequences} answers with prompts of {tokens} tokens are not made at once: left out")
+                say(
+                    f"{sequences} responses to prompts of {tokens} tokens did not decode at the same time: not measured"
+                )
             else:
                 decodes.append(decode)
     return prefills, decodes
 
 
 def _compared(prefills: Sequence[Prefill], decodes: Sequence[Decode], found: Fit) -> list[str]:
-    """A line per measurement."""
-    what = [f"first token of {prefill.prompt_tokens} tokens" for prefill in prefills]
-    what += [f"gap of {decode.sequences} answers at {decode.length:.0f} tokens" for decode in decodes]
+    """Return a line per measurement: what it is, its time, the error of the fit."""
+    what = [f"TTFT, prompt of {prefill.prompt_tokens} tokens" for prefill in prefills]
+    what += [f"ITL, {decode.sequences} at once of {decode.length:.0f} tokens" for decode in decodes]
     measured = seconds_of(prefills, decodes)
     return [
         f"{name:<40} {seconds * 1000:9.2f} ms   fit {error:+.1%}"

@@ -1,10 +1,10 @@
-"""The coefficients of a GPU profile that explain measured times: least squares, none of them negative.
+"""Fits the coefficients of a GPU profile to measured times: least squares, no coefficient negative.
 
 Lives here: the fit.  Not here: the measurements (benchmark), the formula (core.speed).
 
-An idle engine's time to first token tells a + e + overhead, b and c from prompts of different lengths; the gap between
-tokens of n answers tells a, b + e and c + d.  Errors count as shares of what was measured, so that short times weigh as
-much as long ones.
+The TTFT of an idle engine, for prompts of different lengths, determines a + e + overhead, b and c; the ITL of n
+responses determines a, b + e and c + d.  Errors are relative to the measured time, so that short times weigh as much as
+long ones.
 """
 
 from collections.abc import Sequence as Series
@@ -15,22 +15,23 @@ from typing import NamedTuple
 from simulator.core.speed import NO_CHUNKS, Chunks, LinearSpeed
 
 UNITS = tuple(LinearSpeed(*(float(row == column) for column in range(5))) for row in range(5))
-"""Speeds in which one coefficient is 1: their pass times are the columns of the fit."""
+"""Speeds in which one coefficient is 1 and the others are 0: their pass times are the columns of the fit."""
 NEGLIGIBLE = 1e-9
-"""A column, scaled to length 1, that the others explain but for this share says nothing of its own."""
+"""A column, scaled to length 1, whose part that is independent of the others is shorter than this counts as dependent
+(chosen: far above the rounding errors of floats)."""
 
 Vector = list[float]
 
 
 class Prefill(NamedTuple):
-    """An idle engine's first token."""
+    """A measured TTFT of an idle engine."""
 
     prompt_tokens: int
     seconds: float
 
 
 class Decode(NamedTuple):
-    """The time between tokens while `sequences` answers are made, `length` tokens long on average, prompt included."""
+    """A measured ITL of `sequences` concurrent responses, on average `length` tokens long, their prompts included."""
 
     sequences: int
     length: float
@@ -39,13 +40,13 @@ class Decode(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What was found."""
+    """The result of a fit."""
 
     speed: LinearSpeed
     overhead_s: float
-    """Of each request, beside the engine's passes: network, HTTP, tokenizing."""
+    """Seconds of each request beside the engine's passes: network, HTTP, tokenizing."""
     errors: tuple[float, ...]
-    """Of each measurement, prefills first: predicted / measured - 1."""
+    """For each measurement, prefills first: predicted / measured - 1."""
 
 
 def fit(prefills: Series[Prefill], decodes: Series[Decode], pass_tokens: int) -> Fit:
@@ -62,7 +63,7 @@ def fit(prefills: Series[Prefill], decodes: Series[Decode], pass_tokens: int) ->
 
 
 def not_negative_least_squares(rows: Series[Vector], targets: Vector) -> Vector:
-    """Return the x >= 0 that makes `rows` x nearest to `targets`: the most negative is set to 0 until none is."""
+    """Return the x >= 0 for which `rows` x is nearest to `targets`: while any is negative, the lowest is fixed at 0."""
     used = list(range(len(rows[0])))
     while used:
         found = least_squares([[row[column] for column in used] for row in rows], targets)
@@ -77,9 +78,9 @@ def not_negative_least_squares(rows: Series[Vector], targets: Vector) -> Vector:
 
 
 def least_squares(rows: Series[Vector], targets: Vector) -> Vector:
-    """Return the x that makes `rows` x nearest to `targets`; 0 for a column that is explained by others.
+    """Return the x for which `rows` x is nearest to `targets`; 0 for a column that depends on others.
 
-    Gram-Schmidt, modified (Golub and Van Loan, section 5.2): columns one after the other, each freed of those before.
+    Modified Gram-Schmidt (Golub and Van Loan, section 5.2): each column is made orthogonal to those before it.
     """
     columns = [list(column) for column in zip(*rows, strict=True)]
     scales = [_length(column) or 1.0 for column in columns]
@@ -102,7 +103,7 @@ def least_squares(rows: Series[Vector], targets: Vector) -> Vector:
 
 
 def _prompt_columns(prompt_tokens: int, pass_tokens: int) -> Vector:
-    """Of all passes that a prompt takes."""
+    """Return the columns of all passes of a prompt, summed."""
     total = [0.0] * len(UNITS)
     for start in range(0, prompt_tokens, pass_tokens):
         part = min(pass_tokens, prompt_tokens - start)
@@ -124,10 +125,10 @@ def _length(vector: Vector) -> float:
 
 
 def seconds_of(prefills: Series[Prefill], decodes: Series[Decode]) -> Vector:
-    """What was measured, in the order of `Fit.errors`."""
+    """Return the measured times in the order of `Fit.errors`."""
     return [*(prefill.seconds for prefill in prefills), *(decode.seconds for decode in decodes)]
 
 
 def named(speed: LinearSpeed) -> str:
-    """`a 0.0021, b 3.2e-05, ...`."""
+    """Return the coefficients as text: `a 0.0021, b 3.2e-05, ...`."""
     return ", ".join(f"{name} {value:.3g}" for name, value in zip("abcde", astuple(speed), strict=True))

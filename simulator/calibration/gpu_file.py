@@ -1,6 +1,6 @@
-"""GPU profiles in files: what `forebay calibrate` writes and `--gpu` reads.
+"""GPU profiles in files: `forebay calibrate` writes them and `--gpu` reads them.
 
-Lives here: the file format.  Not here: the profiles that ship (core.gpus), fitting one (calibration).
+Lives here: the file format.  Not here: the built-in profiles (core.gpus), fitting one (fit).
 """
 
 from dataclasses import asdict, fields
@@ -16,13 +16,13 @@ from simulator.core.speed import LinearSpeed
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class _GpuFile(GpuProfile):
-    speed: LinearSpeed  # the formula that files have
+    speed: LinearSpeed  # the only formula that files may have
 
 
 def load_gpu(name: str) -> GpuProfile:
-    """Return the profile of that name or in the file of that name.
+    """Return the built-in profile of that name, or the one in the file of that name.
 
-    Raises ValueError for what is neither, and for a file that is no profile.
+    Raises ValueError when there is neither, and for a file that holds no profile.
     """
     path = Path(name)
     if name in GPUS or not path.is_file():
@@ -35,6 +35,6 @@ def load_gpu(name: str) -> GpuProfile:
 
 
 def gpu_text(profile: GpuProfile, comment: str) -> str:
-    """Return the text of a file for a profile with a linear speed."""
+    """Return the text of a profile's file; its speed must be a LinearSpeed."""
     commented = "".join(f"# {line}\n" for line in comment.splitlines())
     return commented + yaml.safe_dump(asdict(profile), sort_keys=False)

@@ -1,1 +1,1 @@
-"""The engine model: which request computes what in which pass, and how long the pass takes.  No I/O and no clock."""
+"""The engine model: what each pass computes for which request, and how long it takes.  No I/O and no clock."""

@@ -1,6 +1,6 @@
-"""LoRA adapters: which are loaded, and which occupy the slots of the batch.
+"""LoRA adapters: which are loaded, and which occupy the batch's slots.
 
-Lives here: the two sets.  Not here: who waits for a slot (engine).
+Lives here: the two sets.  Not here: the sequences that wait for a slot (engine).
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ class AdapterLoadedError(Exception):
 
 
 class Adapters:
-    """`slots` different adapters may be in one batch; the base model needs none."""
+    """The adapters of one engine.  `slots` different ones may be in a batch; the base model needs no slot."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -23,32 +23,32 @@ class Adapters:
         self.active: Counter[str] = Counter()  # sequences in the batch by adapter; none is 0
 
     def load(self, name: str) -> None:
-        """From now on requests may name it.  Raises AdapterLoadedError."""
+        """Accept requests for the adapter from now on.  Raises AdapterLoadedError."""
         if name in self.loaded:
             raise AdapterLoadedError(name)
         self.loaded[name] = None
 
     def unload(self, name: str) -> None:
-        """Take no new requests for it; those that are there go on.  Raises UnknownAdapterError."""
+        """Accept no more requests for the adapter; those that were accepted go on.  Raises UnknownAdapterError."""
         self.check(name)
         del self.loaded[name]
 
     def check(self, name: str) -> None:
-        """Raise UnknownAdapterError unless it is loaded or the base model."""
+        """Raise UnknownAdapterError unless the adapter is loaded, or the name is that of the base model: empty."""
         if name and name not in self.loaded:
             raise UnknownAdapterError(name)
 
     def fits(self, name: str) -> bool:
-        """Whether a sequence for it may join the batch."""
+        """Whether a sequence for the adapter may join the batch."""
         return not name or name in self.active or len(self.active) < self.slots
 
     def join(self, name: str) -> None:
-        """A sequence for it is in the batch."""
+        """Count a sequence for the adapter that joins the batch."""
         if name:
             self.active[name] += 1
 
     def leave(self, name: str) -> None:
-        """A sequence for it left the batch."""
+        """Count a sequence for the adapter that leaves the batch."""
         if name:
             self.active[name] -= 1
             if not self.active[name]:

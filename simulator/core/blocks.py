@@ -1,8 +1,9 @@
-"""The paged KV cache: a budget of blocks, and full blocks that stay reusable until their room is needed.
+"""The paged KV cache: a fixed number of blocks, and full blocks that stay reusable until their space is needed.
 
-Lives here: who holds what, hits, eviction.  Not here: who gets blocks when (engine).
-As in vLLM: full blocks are known by a hash chained over all before them; a released sequence's tail is evicted before
-its head; least recently used first.  A block computed by two sequences at once is kept once.
+Lives here: reference counts, prefix hits, eviction.  Not here: when a sequence gets blocks (engine).
+As in vLLM: a full block is known by a hash chained over all blocks before it; the least recently used block without
+references is evicted first, and of a sequence that was released the tail before the head.  Unlike vLLM, a block that
+two sequences compute at the same time is kept once.
 """
 
 from collections import OrderedDict
@@ -13,7 +14,7 @@ from simulator.core.sequence import Sequence
 
 
 class Stored(NamedTuple):
-    """A block is reusable that was not before: the one of this number, from 0, of a sequence that is in the batch."""
+    """A block has become reusable: the block with this number, from 0, of a sequence in the batch."""
 
     sequence: Sequence
     number: int
@@ -29,92 +30,95 @@ Change = Stored | Removed
 
 
 class KvBlocks:
-    """`total` blocks, each blank, held by sequences, or idle: full, known by its hash and held by nobody."""
+    """`total` blocks.  Each is empty, or held by sequences, or cached: full, known by its hash, and held by none."""
 
     def __init__(self, total: int, changes: list[Change] | None = None) -> None:
         self.total = total
         self.changes = changes
-        """What happened to reusable blocks, for somebody who empties the list; None = nobody does."""
-        self._blank = total
-        self._holders: dict[int, int] = {}  # hash -> sequences that hold the block
-        self._idle: OrderedDict[int, None] = OrderedDict()  # the least recently used first
+        """Changes of the reusable blocks are appended here, for a reader that empties the list; None = no reader."""
+        self._empty = total
+        self._references: dict[int, int] = {}  # hash -> number of sequences that hold the block
+        self._cached: OrderedDict[int, None] = OrderedDict()  # hashes, the least recently used first
 
     @property
     def free(self) -> int:
-        """Blocks that nobody holds."""
-        return self._blank + len(self._idle)
+        """Number of blocks that no sequence holds."""
+        return self._empty + len(self._cached)
 
     @property
     def usage(self) -> float:
         """Share of the blocks that sequences hold, [0, 1]."""
         return 1 - self.free / self.total
 
-    def leading(self, hashes: Series[int], most: int) -> int:
-        """Return how many of the first `most` hashes are there, without a gap."""
-        holders, idle = self._holders, self._idle
-        for index, block in enumerate(hashes[:most]):
-            if block not in holders and block not in idle:
+    def cached_prefix(self, hashes: Series[int], limit: int) -> int:
+        """Return how many of the first `limit` hashes are reusable, without a gap."""
+        references, cached = self._references, self._cached
+        for index, block in enumerate(hashes[:limit]):
+            if block not in references and block not in cached:
                 return index
-        return min(most, len(hashes))
+        return min(limit, len(hashes))
 
-    def claim(self, hashes: Series[int], leading: int, blanks: int) -> bool:
-        """Hold the first `leading` blocks, which are there, and `blanks` new ones; False = too few, nothing held."""
-        holders, idle = self._holders, self._idle
-        prefix = hashes[:leading]
-        unheld = sum(block in idle for block in prefix)
-        if self.free - unheld < blanks:
+    def allocate_with_prefix(self, hashes: Series[int], prefix_blocks: int, new_blocks: int) -> bool:
+        """Hold the first `prefix_blocks` blocks, which are reusable, and `new_blocks` new ones.
+
+        Return False, and hold nothing, when too few are free.
+        """
+        references, cached = self._references, self._cached
+        prefix = hashes[:prefix_blocks]
+        unreferenced = sum(block in cached for block in prefix)
+        if self.free - unreferenced < new_blocks:
             return False
         for block in prefix:
-            if block in idle:
-                del idle[block]
-                holders[block] = 1
+            if block in cached:
+                del cached[block]
+                references[block] = 1
             else:
-                holders[block] += 1
-        return self.take(blanks)
+                references[block] += 1
+        return self.allocate(new_blocks)
 
-    def take(self, count: int) -> bool:
-        """Hold `count` new blocks, evicting idle ones; False = too few are free, nothing held."""
-        evicted = count - self._blank
+    def allocate(self, count: int) -> bool:
+        """Hold `count` new blocks, evicting cached ones; return False, and hold nothing, when too few are free."""
+        evicted = count - self._empty
         if evicted <= 0:
-            self._blank -= count
+            self._empty -= count
             return True
-        if evicted > len(self._idle):
+        if evicted > len(self._cached):
             return False
-        self._blank = 0
+        self._empty = 0
         for _ in range(evicted):
-            block, _ = self._idle.popitem(last=False)
+            block, _ = self._cached.popitem(last=False)
             if self.changes is not None:
                 self.changes.append(Removed(block))
         return True
 
     def clear(self) -> None:
-        """Forget the blocks that nobody holds."""
-        self._blank += len(self._idle)
-        self._idle.clear()
+        """Forget the cached blocks."""
+        self._empty += len(self._cached)
+        self._cached.clear()
 
-    def name(self, block: int) -> bool:
-        """A held nameless block is full now: it is known by its hash, or given up for the one that is known already.
+    def register(self, block: int) -> bool:
+        """Register the hash of a held block that has become full; a duplicate is freed for the block that is known.
 
-        Return whether it was not known.
+        Return whether the hash is new.
         """
-        if block in self._holders:
-            self._holders[block] += 1
-            self._blank += 1
+        if block in self._references:
+            self._references[block] += 1
+            self._empty += 1
             return False
-        self._holders[block] = 1
-        if block in self._idle:
-            del self._idle[block]
-            self._blank += 1
+        self._references[block] = 1
+        if block in self._cached:
+            del self._cached[block]
+            self._empty += 1
             return False
         return True
 
-    def give_back(self, named: Series[int], nameless: int) -> None:
-        """Hold no longer the blocks known by `named`, in the order of the prompt, and so many nameless ones."""
-        self._blank += nameless
-        holders, idle = self._holders, self._idle
-        for block in reversed(named):
-            if holders[block] == 1:
-                del holders[block]
-                idle[block] = None
+    def release(self, hashes: Series[int], unhashed: int) -> None:
+        """Hold the blocks with these hashes, in the order of the prompt, no longer, nor `unhashed` others."""
+        self._empty += unhashed
+        references, cached = self._references, self._cached
+        for block in reversed(hashes):
+            if references[block] == 1:
+                del references[block]
+                cached[block] = None
             else:
-                holders[block] -= 1
+                references[block] -= 1

@@ -1,6 +1,6 @@
 """GPU profiles: the size of an engine's batch and cache and the coefficients of its speed.
 
-Lives here: numbers and where each comes from.  Not here: the formulas (speed), their use (engine).
+Lives here: the numbers and their sources.  Not here: the formulas (speed), their use (engine).
 """
 
 from collections.abc import Mapping
@@ -14,43 +14,44 @@ BLOCK_TOKENS = 16
 
 @dataclass(frozen=True, slots=True)
 class GpuProfile:
-    """Everything about an engine that decides when its tokens come."""
+    """The sizes and the speed of an engine on a GPU."""
 
     speed: Speed
     kv_blocks: int
     block_tokens: int = BLOCK_TOKENS
     pass_tokens: int = 2048
-    """New tokens a pass computes at most (`--max-num-batched-tokens`)."""
+    """Maximum new tokens of a pass (`--max-num-batched-tokens`)."""
     max_running: int = 256
-    """Sequences in the batch (`--max-num-seqs`).  Both are vLLM's defaults for its server on A100 and smaller GPUs."""
+    """Maximum sequences in the batch (`--max-num-seqs`).  Both are vLLM's defaults for its server on A100 and smaller
+    GPUs."""
     adapter_slots: int = 1
-    """Different LoRA adapters in one batch (`--max-loras`); vLLM's default."""
+    """Maximum number of different LoRA adapters in one batch (`--max-loras`); vLLM's default."""
 
     def __post_init__(self) -> None:
         if self.pass_tokens <= self.max_running or min(self.kv_blocks, self.max_running, self.adapter_slots) < 1:
-            raise ValueError(f"{self}: every sequence of the batch must get its token in each pass, and prompts some")
+            raise ValueError(f"{self}: must have pass_tokens > max_running and at least 1 of each other size")
 
 
 MODEL_PARAMETERS = 8.03e9
 MODEL_BYTES = 2 * MODEL_PARAMETERS
 KV_BYTES_PER_TOKEN = 131_072
 ATTENTION_FLOP = 4 * 32 * 4096
-"""Llama 3.1 8B in 16 bits, from its published configuration: 32 layers of width 4096, 8 KV heads of 128; two products
-of two operations for each new token and token it looks at."""
+"""Llama 3.1 8B in 16 bits, from its published configuration: 32 layers of width 4096, 8 KV heads of 128.  Attention
+takes two products of two operations for each pair of a new token and a token that it attends to."""
 
 FLOPS_SHARE = 0.5
 BANDWIDTH_SHARE = 0.8
 PASS_OVERHEAD_S = 0.002
 SEQUENCE_OVERHEAD_S = 2e-5
-"""Chosen: what well-tuned dense models commonly reach of a data sheet, and the cost of scheduling and sampling on the
-host.  Ratios between types are what these profiles are good for; they are no benchmark of any."""
+"""Chosen: the shares of a data sheet's figures that well-tuned dense models commonly reach, and the seconds that
+scheduling and sampling take on the host.  The profiles tell GPU types apart; they are no benchmark of any."""
 
 MEMORY_SHARE = 0.92
 """vLLM 0.32's default `--gpu-memory-utilization`."""
 
 
 def from_data_sheet(*, memory_gb: float, bandwidth_gb_s: float, tflops: float) -> GpuProfile:
-    """Return the profile of a GPU that serves the 8B model; `tflops` dense in 16 bits, 1 GB = 10^9 bytes."""
+    """Return the profile of a GPU that serves the 8B model; `tflops` are dense in 16 bits, 1 GB = 10^9 bytes."""
     flop_s, byte_s = tflops * 1e12 * FLOPS_SHARE, bandwidth_gb_s * 1e9 * BANDWIDTH_SHARE
     speed = LinearSpeed(
         a=PASS_OVERHEAD_S + MODEL_BYTES / byte_s,
@@ -64,7 +65,7 @@ def from_data_sheet(*, memory_gb: float, bandwidth_gb_s: float, tflops: float) -
 
 
 GPUS: Mapping[str, GpuProfile] = {
-    # NVIDIA's data sheets of each; tensor-core FP16 without sparsity
+    # From NVIDIA's data sheets; tensor-core FP16 without sparsity
     "L4": from_data_sheet(memory_gb=24, bandwidth_gb_s=300, tflops=121),
     "A10": from_data_sheet(memory_gb=24, bandwidth_gb_s=600, tflops=125),
     "V100": from_data_sheet(memory_gb=32, bandwidth_gb_s=900, tflops=112),  # PCIe, 32 GB
@@ -83,7 +84,7 @@ GPUS: Mapping[str, GpuProfile] = {
 
 
 def gpu_profile(name: str) -> GpuProfile:
-    """Return the profile of that name.  Raises ValueError that names those there are."""
+    """Return the built-in profile of that name.  Raises ValueError with the valid names."""
     if name not in GPUS:
         raise ValueError(f"gpu = {name!r}, must be one of: {', '.join(GPUS)}")
     return GPUS[name]

@@ -1,6 +1,6 @@
-"""What one simulated engine is: its model, its GPU and what it serves.
+"""The configuration of one simulated engine: its model, its GPU profile and its limits.
 
-Lives here: values.  Not here: GPU profiles (core.gpus, gpu_file), what follows from them (core, engine).
+Not here: GPU profiles (gpus, simulator.calibration.gpu_file), the engine (engine, simulator.serving).
 """
 
 from dataclasses import dataclass
@@ -8,27 +8,27 @@ from dataclasses import dataclass
 from simulator.core.gpus import GpuProfile, gpu_profile
 
 DEFAULT_GPU = gpu_profile("H100")
-"""The fastest, so that whoever names none waits least."""
+"""The fastest built-in profile, so that an engine started without a profile is not the bottleneck (chosen)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Everything that distinguishes one simulated engine from another."""
+    """The configuration of one simulated engine."""
 
     model: str
     name: str = ""
-    """Printed at start; empty: the model."""
+    """Name printed at the start; empty: that of the model."""
     adapters: tuple[str, ...] = ()
-    """LoRA adapters that are loaded; each is a model name of its own."""
+    """LoRA adapters that are loaded; the name of each is a model name too."""
     gpu: GpuProfile = DEFAULT_GPU
     max_waiting: int | None = None
-    """Requests that would wait beyond this many are refused with 503; None = never, vLLM's default."""
+    """Maximum number of waiting requests; further ones are refused with 503.  None = unlimited, vLLM's default."""
     max_model_len: int = 8192
-    """Prompt and output tokens of one sequence together."""
+    """Maximum prompt and output tokens of one sequence together."""
     seed: int = 0
-    """Same seed, same requests in the same order: same texts, lengths and ids."""
+    """The same seed and the same requests in the same order give the same texts, lengths and ids."""
     metrics: str = "vllm"
-    """Whose names /metrics has: vllm | sglang."""
+    """The engine whose names /metrics uses: vllm | sglang."""
 
     def __post_init__(self) -> None:
         if self.gpu.kv_blocks * self.gpu.block_tokens < self.max_model_len:

@@ -1,6 +1,6 @@
-"""How long a pass takes: formulas over what is computed in it.
+"""How long a pass takes: formulas over what it computes.
 
-Lives here: the formulas.  Not here: their coefficients for a GPU (gpus), what is computed in which pass (engine).
+Lives here: the formulas.  Not here: their coefficients for a GPU (gpus), what each pass computes (engine).
 """
 
 from dataclasses import dataclass
@@ -8,24 +8,28 @@ from typing import NamedTuple, Protocol
 
 
 class Chunks(NamedTuple):
-    """The prompt parts of a pass, summed."""
+    """The chunks of prompts that a pass computes, summed."""
 
-    parts: int = 0
+    prefills: int = 0
+    """Sequences that compute a chunk."""
     new_tokens: int = 0
     context_tokens: int = 0
-    """Tokens in the KV cache that lie before each part."""
+    """Tokens in the KV cache before each chunk."""
     attended_tokens: int = 0
-    """Over all new tokens: how many tokens each looks at, itself included."""
+    """Sum over all new tokens of the tokens that each attends to, itself included."""
 
 
 NO_CHUNKS = Chunks()
 
 
 class Speed(Protocol):
-    """The time of a pass."""
+    """A formula for the duration of a pass."""
 
     def pass_s(self, decodes: int, decode_tokens: int, chunks: Chunks = NO_CHUNKS) -> float:
-        """Seconds for one new token each of `decodes` sequences, `decode_tokens` long together, and `chunks`."""
+        """Return the seconds of a pass that computes `chunks` and one token each for `decodes` sequences.
+
+        `decode_tokens` is the length of these sequences together, the new tokens included.
+        """
         ...
 
 
@@ -34,34 +38,34 @@ class LinearSpeed:
     """a + b x new tokens + c x sum(new tokens x context) + d x KV tokens read + e x batch, all in seconds."""
 
     a: float
-    """Every pass: the weights are read once, kernels are launched."""
+    """Seconds per pass: the weights are read once, kernels are launched."""
     b: float
-    """Per new token: the matrix products."""
+    """Seconds per new token: the matrix products."""
     c: float
-    """Per new token and token it looks at: attention's products."""
+    """Seconds per pair of a new token and a token that it attends to: attention's products."""
     d: float
-    """Per KV token read: memory bandwidth."""
+    """Seconds per KV token read: memory bandwidth."""
     e: float
-    """Per sequence in the pass: sampling, scheduling."""
+    """Seconds per sequence in the pass: sampling, scheduling."""
 
     def pass_s(self, decodes: int, decode_tokens: int, chunks: Chunks = NO_CHUNKS) -> float:
         """See `Speed.pass_s`."""
-        parts, new_tokens, context_tokens, attended_tokens = chunks
+        prefills, new_tokens, context_tokens, attended_tokens = chunks
         return (
             self.a
             + self.b * (decodes + new_tokens)
             + self.c * (decode_tokens + attended_tokens)
             + self.d * (decode_tokens + context_tokens)
-            + self.e * (decodes + parts)
+            + self.e * (decodes + prefills)
         )
 
 
 @dataclass(frozen=True, slots=True)
 class FittedSpeed:
-    """Two polynomials, highest power first, in milliseconds; a pass with both kinds of work takes their sum.
+    """Two polynomials, in milliseconds, the highest power first; a pass that prefills and decodes takes their sum.
 
-    `prefill` is one of the new prompt tokens of the pass; `decode` of the share of `kv_tokens` that the decoding
-    sequences fill, without those whose prompt ends in this pass.
+    `prefill` is a polynomial of the new prompt tokens of the pass; `decode` of the share of `kv_tokens` that decoding
+    sequences fill, without those whose prefill ends in this pass.
     """
 
     prefill: tuple[float, float, float]
@@ -75,7 +79,7 @@ class FittedSpeed:
             share = decode_tokens / self.kv_tokens
             square, linear, constant = self.decode
             spent_ms += (square * share + linear) * share + constant
-        if chunks.parts:
+        if chunks.prefills:
             square, linear, constant = self.prefill
             spent_ms += (square * chunks.new_tokens + linear) * chunks.new_tokens + constant
         return spent_ms / 1000
@@ -83,7 +87,7 @@ class FittedSpeed:
 
 @dataclass(frozen=True, slots=True)
 class ScaledSpeed:
-    """Another speed, `factor` times as fast."""
+    """The speed `base`, multiplied by `factor`."""
 
     base: Speed
     factor: float
@@ -94,5 +98,5 @@ class ScaledSpeed:
 
 
 def steady(tokens_per_s: float) -> Speed:
-    """Return a speed at which every pass takes as long, whatever it computes."""
+    """Return a speed at which every pass takes the same time, whatever it computes."""
     return LinearSpeed(a=1 / tokens_per_s, b=0.0, c=0.0, d=0.0, e=0.0)

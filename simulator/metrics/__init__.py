@@ -1,1 +1,1 @@
-"""The simulated engine's /metrics page, with the names of vLLM or of SGLang."""
+"""The simulated engine's /metrics page, under vLLM's or SGLang's names."""

@@ -1,6 +1,6 @@
-"""Counts of values per bucket, as Prometheus shows them.
+"""A Prometheus histogram: counts of values per bucket, and their sum.
 
-Lives here: one histogram.  Not here: what is observed (state).
+Not here: which values are observed (state).
 """
 
 from bisect import bisect_left
@@ -10,7 +10,7 @@ from prometheus_client.core import HistogramMetricFamily
 
 
 class Histogram:
-    """Counts per bucket and a sum."""
+    """One histogram; `bounds` are the upper bounds of its buckets, ascending, without `+Inf`."""
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
@@ -23,7 +23,7 @@ class Histogram:
         self._sum += value
 
     def family(self, name: str, help_text: str, labels: Mapping[str, str]) -> HistogramMetricFamily:
-        """As the exposition has it: cumulative counts, `+Inf` last."""
+        """Return the histogram as the exposition format has it: cumulative counts, `+Inf` last."""
         buckets: list[tuple[str, float]] = []
         total = 0
         for bound, in_bucket in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):

@@ -1,7 +1,7 @@
-"""/metrics of one engine, under SGLang's names (its page "Production Metrics"), for gateways that read those.
+"""/metrics of one engine, under SGLang's names (from its page "Production Metrics").
 
-Lives here: the exposition.  Not here: the figures (state), vLLM's names (metrics).
-Buckets are vLLM's: who reads histograms must take whatever buckets there are.
+Lives here: the exposition.  Not here: the figures (state), vLLM's names (vllm).
+Buckets are vLLM's: a reader of histograms must accept any buckets.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from simulator.metrics.state import EngineState
 
 
 class SglangMetrics(Collector):
-    """The figures of one engine."""
+    """The metrics of one engine."""
 
     def __init__(self, state: EngineState) -> None:
-        self.now_s = state.started_at  # nothing here shows the time
+        self.now_s = state.started_at  # set before each scrape, as with VllmMetrics; no metric here needs it
         self._state = state
 
     def collect(self) -> Iterator[Metric]:
-        """All families (the registry calls this)."""
+        """Yield all families (the registry calls this)."""
         state, model = self._state, self._state.model
         labels = {"model_name": state.profile.model}
         names, values = list(labels), list(labels.values())

@@ -1,6 +1,6 @@
-"""What one engine is at the moment, and what it has counted since it started.
+"""The state of one engine and its counts since it started: the figures of /metrics, under no engine's names.
 
-Lives here: figures for /metrics, under no engine's names.  Not here: the names (metrics, sglang_metrics).
+Not here: the names (vllm, sglang).
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ LATENCY_BUCKETS = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.
 
 
 class EngineState:
-    """A model of an engine with its adapters loaded.  `started_at` is Unix seconds, other times are the model's."""
+    """An engine model with its adapters loaded.  `started_at` is in Unix seconds; other times are the model's."""
 
     def __init__(self, profile: Profile, started_at: float, changes: list[Change] | None = None) -> None:
         self.profile = profile
@@ -31,7 +31,7 @@ class EngineState:
         for adapter in profile.adapters:
             self.model.adapters.load(adapter)
         self.sleep_level = 0  # 0: awake
-        self.ending: tuple[Sequence, ...] = ()  # make their last token in the pass under way
+        self.ending: tuple[Sequence, ...] = ()  # those that get their last token from the pass under way
         self.prompt_tokens = 0
         self.cached_tokens = 0
         self.generation_tokens = 0
@@ -44,16 +44,16 @@ class EngineState:
 
     @property
     def running(self) -> list[Sequence]:
-        """The batch, those included that leave it with the pass under way."""
+        """The batch of the pass under way, those that end with it included."""
         return [*self.model.running, *self.ending]
 
     @property
     def deferred(self) -> int:
-        """How many of those that wait do so for an adapter's slot."""
+        """Number of waiting sequences that wait for an adapter slot."""
         return sum(not self.model.adapters.fits(sequence.adapter) for sequence in self.model.waiting)
 
     def token_made(self, sequence: Sequence, previous_s: float | None, now_s: float) -> None:
-        """Count a token; `previous_s` is when the one before came, None = it is the first."""
+        """Count a token; `previous_s` is when the token before came, None = it is the first."""
         if previous_s is None:
             self.ttft.observe(max(0.0, now_s - sequence.arrived_s))
             self.prompt_tokens += sequence.prompt_tokens
@@ -63,12 +63,12 @@ class EngineState:
         self.generation_tokens += sequence.output_tokens > 0
 
     def finish(self, sequence: Sequence, reason: str, now_s: float) -> None:
-        """Count a sequence that made all its tokens (aborts are not counted, as recorded)."""
+        """Count a sequence that has all its tokens (aborts are not counted, as recorded)."""
         self.finished[reason] += 1
         self.latency.observe(max(0.0, now_s - sequence.arrived_s))
         self.queue_time.observe(max(0.0, (sequence.started_s or 0.0) - sequence.arrived_s))
 
 
 def adapters_of(sequences: Iterable[Sequence]) -> list[str]:
-    """The adapters that sequences are for, in the order of their first."""
+    """Return the adapters that these sequences use, each once, in the order of first use."""
     return list(dict.fromkeys(sequence.adapter for sequence in sequences if sequence.adapter))

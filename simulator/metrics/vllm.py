@@ -1,8 +1,8 @@
 """/metrics of one engine, under vLLM's names, labels and buckets (as recorded from vLLM 0.32.0).
 
-Lives here: the exposition.  Not here: the figures (state), SGLang's names (sglang_metrics).
-Families are built from plain numbers at each scrape: prometheus_client's own metrics would go to shared files
-wherever its multiprocess mode is on, and each of several engines in a process has figures of its own.
+Lives here: the exposition.  Not here: the figures (state), SGLang's names (sglang).
+Families are built from plain numbers at each scrape, because prometheus_client's own metrics would go to shared files
+wherever its multiprocess mode is on, and because several engines in one process have figures of their own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,11 +30,11 @@ CACHE_CONFIG = {
     "sliding_window": "None", "swa_bounded_replay": "True", "use_kda_recoverssm": "False", "use_replayssm": "False",
     "user_specified_block_size": "False",
 }  # fmt: skip
-"""The labels of `cache_config_info` in their order; those that depend on the profile are filled in."""
+"""The labels of `cache_config_info` in vLLM's order; those that depend on the profile are filled in at a scrape."""
 
 
 class VllmMetrics(Collector):
-    """The figures of one engine; `now_s` is set to the Unix time before each scrape."""
+    """The metrics of one engine; `now_s` is set to the Unix time before each scrape."""
 
     def __init__(self, state: EngineState) -> None:
         self.now_s = state.started_at
@@ -42,7 +42,7 @@ class VllmMetrics(Collector):
         self._adapter_states: dict[tuple[str, str], float] = {}
 
     def collect(self) -> Iterator[Metric]:
-        """All families in vLLM's order (the registry calls this)."""
+        """Yield all families in vLLM's order (the registry calls this)."""
         yield from self._process()
         yield from self._load()
         yield from self._counters()
@@ -167,7 +167,7 @@ class VllmMetrics(Collector):
         return family
 
     def _adapters(self) -> Metric:
-        """The value is the time; states that have passed stay, so that a reader must take the newest (as recorded)."""
+        """Return the family whose value is a time; past states stay, so a reader must take the newest (as recorded)."""
         state = self._state
         busy = ",".join(adapters_of(state.running)), ",".join(adapters_of(state.model.waiting))
         self._adapter_states[busy] = self.now_s

@@ -1,1 +1,1 @@
-"""What the simulated engine understands and says: requests, tokens, answers, errors, streams."""
+"""OpenAI's API as the simulated engine speaks it: request bodies, tokens, generated text, responses, errors."""

@@ -1,6 +1,6 @@
-"""The engine's error answers, in vLLM's shapes (recorded from vLLM 0.32.0).
+"""The engine's error responses, in vLLM's shapes (recorded from vLLM 0.32.0).
 
-Lives here: status, message, type and param of each refusal.  Not here: what is refused (requests, http).
+Lives here: status, message, type and param of each error.  Not here: which requests get one (requests, serving).
 """
 
 import json
@@ -11,7 +11,7 @@ import orjson
 
 
 class ApiError(Exception):
-    """An error answer.  Subclasses fix status and type."""
+    """An error response.  Subclasses set status and type."""
 
     status = 400
     type = "BadRequestError"
@@ -23,14 +23,14 @@ class ApiError(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
-        """`{"error": {...}}`."""
+        """The JSON body, `{"error": {...}}`."""
         return {
             "error": {"message": self.message, "type": self.type, "param": self.param, "code": self.status},
         }
 
 
 class ParameterError(ApiError):
-    """A well-typed value that cannot be served."""
+    """A parameter has the right type and a value that cannot be served."""
 
     def __init__(self, message: str, param: str, value: object = None) -> None:
         shown = f", value={value}" if value is not None else ""
@@ -38,7 +38,7 @@ class ParameterError(ApiError):
 
 
 class ValidationFailedError(ApiError):
-    """The body is not what the schema says; `problems` as pydantic lists them."""
+    """The body does not match the schema; `problems` are those that pydantic lists."""
 
     type = "Bad Request"
 
@@ -49,7 +49,7 @@ class ValidationFailedError(ApiError):
 
 
 class MediaTypeError(ApiError):
-    """The body is not announced as JSON."""
+    """The content type is not JSON."""
 
     type = "Bad Request"
 
@@ -58,7 +58,7 @@ class MediaTypeError(ApiError):
 
 
 class UnknownModelError(ApiError):
-    """Neither the model nor one of its adapters."""
+    """The name is neither that of the model nor of one of its adapters."""
 
     status = 404
     type = "NotFoundError"
@@ -67,8 +67,8 @@ class UnknownModelError(ApiError):
         super().__init__(f"The model `{model}` does not exist. Valid aliases: {served}.", "model")
 
 
-class AdapterThereError(ApiError):
-    """An adapter cannot be loaded: one of that name is there."""
+class AdapterExistsError(ApiError):
+    """An adapter cannot be loaded, because one of that name is."""
 
     type = "InvalidUserInput"
 
@@ -79,8 +79,8 @@ class AdapterThereError(ApiError):
         )
 
 
-class NoAdapterError(ApiError):
-    """An adapter that is to be unloaded is not loaded."""
+class AdapterNotFoundError(ApiError):
+    """An adapter cannot be unloaded, because it is not loaded."""
 
     status = 404
     type = "NotFoundError"
@@ -90,7 +90,7 @@ class NoAdapterError(ApiError):
 
 
 class DeadEngineError(ApiError):
-    """The engine has died under the request."""
+    """The engine died before the request ended."""
 
     status = 500
     type = "InternalServerError"
@@ -100,7 +100,7 @@ class DeadEngineError(ApiError):
 
 
 class BusyError(ApiError):
-    """The queue is full.  No retry-after, as recorded."""
+    """The queue is full.  The response has no retry-after, as recorded."""
 
     status = 503
     type = "Service Unavailable"
@@ -113,7 +113,7 @@ class BusyError(ApiError):
 
 
 def parse_json(body: bytes) -> object:
-    """The JSON value of `body`; ValidationFailedError says where it breaks, as vLLM does."""
+    """Return the JSON value of `body`.  Raises ValidationFailedError with a syntax error's position, as vLLM does."""
     if not body:
         raise ValidationFailedError([{"type": "missing", "loc": (), "msg": "Field required", "input": None}])
     try:
@@ -123,7 +123,7 @@ def parse_json(body: bytes) -> object:
 
 
 def _parse_leniently(body: bytes) -> object:
-    """The standard library's parser, which vLLM uses: it takes NaN, and its messages are the ones recorded."""
+    """Parse with the standard library as vLLM does: it accepts NaN, and its error messages are the recorded ones."""
     try:
         return json.loads(body)
     except json.JSONDecodeError as error:

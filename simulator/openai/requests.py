@@ -1,6 +1,6 @@
-"""What clients ask of the engine: schemas, checks, and the order they become.
+"""Request bodies: their schemas, vLLM's checks, and the checked request that they become.
 
-Lives here: reading and refusing bodies as vLLM does.  Not here: answers, HTTP.
+Lives here: parsing and refusing bodies as vLLM does.  Not here: responses (responses, errors), HTTP (serving).
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Texts = str | list[str] | list[TokenId] | list[list[TokenId]]
 
 
 class Body(BaseModel):
-    """A JSON object; fields that do not change a simulated answer are taken and ignored."""
+    """A JSON object.  Fields that do not change a simulated response are accepted and ignored."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -33,7 +33,7 @@ class StreamOptions(BaseModel):
 
 
 class GenerationBody(Body):
-    """What chat and completions have in common."""
+    """The fields that chat and completions have in common."""
 
     max_tokens: int | None = None
     temperature: float | None = None
@@ -45,7 +45,7 @@ class GenerationBody(Body):
 
 
 class Message(BaseModel):
-    """One turn of a chat."""
+    """One message of a chat."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -91,7 +91,7 @@ class DetokenizeBody(Body):
 
 
 class LoadAdapterBody(BaseModel):
-    """POST /v1/load_lora_adapter.  The files at the path are not looked for."""
+    """POST /v1/load_lora_adapter.  Whether the path exists is not checked."""
 
     lora_name: str = Field(min_length=1)
     lora_path: str = Field(min_length=1)
@@ -104,14 +104,14 @@ class UnloadAdapterBody(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """A checked generation request."""
+class GenerationRequest:
+    """A checked request for chat or completions."""
 
     model: str
     prompts: tuple[bytes, ...]  # encoded
     n: int  # choices per prompt
-    limits: tuple[int, ...]  # output tokens of a choice at most, per prompt
-    natural_end: bool  # no maximum was named: the model decides when it is done
+    limits: tuple[int, ...]  # maximum output tokens of a choice, per prompt
+    natural_end: bool  # whether the model may end before the limit: the request named no maximum
     stop: tuple[str, ...]
     seed: int
     stream: bool
@@ -120,7 +120,7 @@ class Order:
 
     @property
     def prompt_tokens(self) -> int:
-        """Of all prompts; choices of one prompt share it."""
+        """Prompt tokens of the request; the choices of one prompt share it."""
         return sum(map(token_count, self.prompts))
 
 
@@ -128,7 +128,7 @@ AnyBody = TypeVar("AnyBody", bound=BaseModel)
 
 
 def validated(schema: type[AnyBody], value: object) -> AnyBody:
-    """`value` as `schema`; ValidationFailedError names every field that is wrong."""
+    """Return `value` as an instance of `schema`.  Raises ValidationFailedError with every field that is wrong."""
     try:
         return schema.model_validate(value)
     except ValidationError as error:
@@ -136,27 +136,30 @@ def validated(schema: type[AnyBody], value: object) -> AnyBody:
 
 
 def served_model(body: Body, profile: Profile) -> str:
-    """The model or adapter that answers; a body without a model is accepted."""
+    """Return the name of the model or adapter that answers; a body without one means the model.
+
+    Raises UnknownModelError.
+    """
     if body.model and body.model not in (profile.model, *profile.adapters):
         raise UnknownModelError(body.model, profile.model)
     return body.model or profile.model
 
 
-def chat_order(value: object, profile: Profile) -> Order:
-    """A chat request."""
+def chat_request(value: object, profile: Profile) -> GenerationRequest:
+    """Return the checked request of a chat body.  Raises ApiError."""
     body = validated(ChatBody, value)
     maximum = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
-    return _order(body, lambda: (_chat_prompt(body.messages, body.tools),), maximum, profile)
+    return _generation_request(body, lambda: (_chat_prompt(body.messages, body.tools),), maximum, profile)
 
 
-def completion_order(value: object, profile: Profile) -> Order:
-    """A completion request."""
+def completion_request(value: object, profile: Profile) -> GenerationRequest:
+    """Return the checked request of a completion body.  Raises ApiError."""
     body = validated(CompletionBody, value)
-    return _order(body, lambda: encoded_texts(body.prompt), body.max_tokens, profile)
+    return _generation_request(body, lambda: encoded_texts(body.prompt), body.max_tokens, profile)
 
 
 def encoded_texts(texts: Texts) -> tuple[bytes, ...]:
-    """One or several prompts, as text or as token ids."""
+    """Return one or several prompts, given as text or as token ids, in encoded form."""
     if isinstance(texts, str):
         return (encode(texts),)
     if texts and isinstance(texts[0], int):
@@ -165,24 +168,24 @@ def encoded_texts(texts: Texts) -> tuple[bytes, ...]:
 
 
 def tokenize_prompt(body: TokenizeBody) -> bytes:
-    """The prompt that /tokenize is asked about."""
+    """Return the encoded prompt of a /tokenize body."""
     if body.messages is not None:
         return _chat_prompt(body.messages, None)
     return encode(body.prompt or "")
 
 
 def check_length(prompt: bytes, wanted: int, profile: Profile) -> None:
-    """Refuse a prompt that leaves no room for `wanted` output tokens."""
-    tokens, room = token_count(prompt), profile.max_model_len
-    if tokens > room:
+    """Raise ParameterError when a prompt and `wanted` output tokens exceed the context length."""
+    tokens, limit = token_count(prompt), profile.max_model_len
+    if tokens > limit:
         raise ParameterError(
-            f"This model's maximum context length is {room} tokens. However, your prompt contains at least {tokens} "
+            f"This model's maximum context length is {limit} tokens. However, your prompt contains at least {tokens} "
             "input tokens, which exceeds this limit even without any output tokens. "
             "Please reduce the length of the input prompt.", "input_tokens", tokens,
         )  # fmt: skip
-    if tokens + wanted > room:
+    if tokens + wanted > limit:
         raise ParameterError(
-            f"This model's maximum context length is {room} tokens. However, you requested {wanted} output tokens and "
+            f"This model's maximum context length is {limit} tokens. However, you requested {wanted} output tokens and "
             f"your prompt contains at least {tokens} input tokens, for a total of at least {tokens + wanted} tokens. "
             "Please reduce the length of the input prompt or the number of requested output tokens.",
             "input_tokens", tokens,
@@ -193,16 +196,16 @@ def _chat_prompt(messages: list[Message], tools: list[dict[str, Any]] | None) ->
     return encode(chat_text([message.model_dump() for message in messages], tools))
 
 
-def _order(
+def _generation_request(
     body: GenerationBody, prompts: Callable[[], tuple[bytes, ...]], maximum: int | None, profile: Profile
-) -> Order:
+) -> GenerationRequest:
     model = served_model(body, profile)
     _check_parameters(body, maximum, profile)
     encoded = prompts()
     for prompt in encoded:
         check_length(prompt, maximum or 1, profile)
     options = body.stream_options or StreamOptions()
-    return Order(
+    return GenerationRequest(
         model=model,
         prompts=encoded,
         n=1 if body.n is None else body.n,

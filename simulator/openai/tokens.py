@@ -1,8 +1,8 @@
-"""The simulated tokenizer, chat template and the hashes of prompt blocks.
+"""The simulated tokenizer, the chat template and the hashes of prompt blocks.
 
-Lives here: text and token ids to encoded prompts.  Not here: what the model writes (writing).
-A token is four bytes of UTF-8 and its id is those bytes read as a number: near English's average in common
-vocabularies, needs no vocabulary, is deterministic, and costs nothing on a prompt of any length.
+Lives here: text and token ids to encoded prompts.  Not here: generated text (writing).
+A token is four bytes of UTF-8, and its id is those bytes read as a number.  That is near English's average in common
+vocabularies, needs no vocabulary, is deterministic, and is fast for prompts of any length.
 """
 
 from array import array
@@ -17,41 +17,41 @@ _64_BITS = 2**64 - 1
 
 
 def encode(text: str) -> bytes:
-    """Tokens of `text`, TOKEN_BYTES bytes each; the last is padded with NUL."""
+    """Return the tokens of `text`, TOKEN_BYTES bytes each; the last one is padded with NUL."""
     data = text.encode(errors="replace")
     return data + b"\0" * (-len(data) % TOKEN_BYTES)
 
 
 def encode_ids(ids: Iterable[int]) -> bytes:
-    """A prompt given as token ids, each in [0, MAX_TOKEN_ID]."""
+    """Return the encoded prompt of these token ids, each in [0, MAX_TOKEN_ID]."""
     return array("I", ids).tobytes()
 
 
 def token_count(encoded: bytes) -> int:
-    """How many tokens an encoded prompt has."""
+    """Return the number of tokens of an encoded prompt."""
     return len(encoded) // TOKEN_BYTES
 
 
 def token_ids(encoded: bytes) -> list[int]:
-    """The ids of an encoded prompt."""
+    """Return the token ids of an encoded prompt."""
     return array("I", encoded).tolist()
 
 
 def decode(encoded: bytes) -> str:
-    """The text of tokens."""
+    """Return the text of encoded tokens."""
     return encoded.rstrip(b"\0").decode(errors="replace")
 
 
 def token_texts(encoded: bytes) -> list[str]:
-    """The text of each token; a character that is split between tokens shows as U+FFFD, as in vLLM."""
+    """Return the text of each token; a character that is split between tokens becomes U+FFFD, as in vLLM."""
     pieces = (encoded[start : start + TOKEN_BYTES] for start in range(0, len(encoded), TOKEN_BYTES))
     return [piece.rstrip(b"\0").decode(errors="replace") for piece in pieces]
 
 
 def block_hashes(encoded: bytes, model: str, block_tokens: int) -> tuple[int, ...]:
-    """One 64-bit hash per full block, each covering all before it; an adapter's blocks are never the base model's.
+    """Return one 64-bit hash per full block, chained over all blocks before it and over the model or adapter.
 
-    Python's own hash, which differs from process to process, as vLLM's do unless told otherwise.
+    It is Python's own hash, which differs from process to process, as vLLM's does by default.
     """
     size = block_tokens * TOKEN_BYTES
     hashes, parent = [], hash(model) & _64_BITS
@@ -62,7 +62,7 @@ def block_hashes(encoded: bytes, model: str, block_tokens: int) -> tuple[int, ..
 
 
 def chat_text(messages: Iterable[Mapping[str, Any]], tools: object = None) -> str:
-    """The chat template: what the model would read.  Only text parts count."""
+    """Return the text of a chat by the chat template.  Only text parts count."""
     preamble = f"<|tools|>{orjson.dumps(tools).decode()}<|end|>" if tools else ""
     turns = (f"<|{message['role']}|>{_content_text(message.get('content'))}<|end|>" for message in messages)
     return f"{preamble}{''.join(turns)}<|assistant|>"

@@ -1,6 +1,6 @@
-"""What the simulated model writes: deterministic text of known length, decided before the first token.
+"""Generated text: deterministic, its length known before the first token.
 
-Lives here: text, length and finish reason.  Not here: when its tokens come (timing).
+Lives here: text, length and finish reason.  Not here: when the tokens come (core.engine, serving.async_engine).
 """
 
 import random
@@ -14,10 +14,10 @@ PIECES = (
     " holds", " slow", " fast", " stream", " power", " level", " basin", ",", ".", "\n", " \"quoted\"", " naïve",
     " 水", " 🌊", "",
 )  # fmt: skip
-"""One token each.  Quotes, newlines, several bytes per character and a token without text, as real streams have."""
+"""One token each, with quotes, newlines, characters of several bytes and a token without text, as in real streams."""
 
-CORPUS_PIECES = 4096  # chosen: long enough that two requests rarely write the same
-SHORTEST, LONGEST = 16, 64  # chosen: tokens of an answer to a request that names no maximum
+CORPUS_PIECES = 4096  # tokens of text that outputs are cut from (chosen: two requests rarely get the same)
+MIN_NATURAL, MAX_NATURAL = 16, 64  # output tokens of a request that names no maximum (chosen)
 
 EMBEDDING_SIZE = 256  # chosen: small; `dimensions` in the request asks for another
 
@@ -28,7 +28,7 @@ class Composition:
 
     pieces: tuple[str, ...]
     finish_reason: str  # stop | length
-    stop_reason: str | None = None  # the stop string that ended it
+    stop_reason: str | None = None  # the stop string at which it ended
 
     @property
     def text(self) -> str:
@@ -37,7 +37,7 @@ class Composition:
 
 
 class Writer:
-    """Writes the same for the same seed, prompt and choice."""
+    """Generates outputs; the same for the same seed, prompt and choice."""
 
     def __init__(self, seed: int) -> None:
         rng = random.Random(seed)  # noqa: S311  # reproducible text, no secret
@@ -47,13 +47,13 @@ class Writer:
     def compose(
         self, prompt: bytes, choice: int, limit: int, *, natural_end: bool, stop: Series[str] = ()
     ) -> Composition:
-        """An output of `limit` tokens, or, with `natural_end`, of a length it chooses itself below that.
+        """Return an output of `limit` tokens, or, with `natural_end`, of at most so many.
 
-        A maximum that the client names is always reached, as by the random model that was recorded: whoever
-        needs 200 tokens asks for 200.
+        A maximum that the client names is always reached, as by the recorded model, whose weights were random: a test
+        that needs 200 tokens asks for 200.
         """
         draw = zlib.crc32(prompt, self._seed + choice)
-        natural = SHORTEST + draw % (LONGEST - SHORTEST + 1) if natural_end else limit
+        natural = MIN_NATURAL + draw % (MAX_NATURAL - MIN_NATURAL + 1) if natural_end else limit
         length = min(limit, natural)
         start = draw % CORPUS_PIECES
         turns = (start + length) // CORPUS_PIECES + 1
@@ -61,13 +61,13 @@ class Writer:
         return _cut(pieces, stop) or Composition(pieces, "stop" if natural_end and natural <= limit else "length")
 
     def embed(self, prompt: bytes, size: int) -> bytes:
-        """A vector of `size` 32-bit floats in [-1, 1], little-endian."""
+        """Return a vector of `size` 32-bit floats in [-1, 1], little-endian."""
         rng = random.Random(zlib.crc32(prompt, self._seed))  # noqa: S311  # reproducible vector, no secret
         return struct.pack(f"<{size}f", *(rng.uniform(-1, 1) for _ in range(size)))
 
 
 def _cut(pieces: tuple[str, ...], stop: Series[str]) -> Composition | None:
-    """The output up to its first stop string, whose tokens were made but are not shown; None = no stop string in it."""
+    """Return the output up to its first stop string, whose tokens count but have no text; None = there is none."""
     text = "".join(pieces)
     found = [(text.index(word), word) for word in stop if word and word in text]
     if not found:

@@ -1,1 +1,1 @@
-"""A trace replayed on engine models in virtual time: traces, replay, faults, figures of merit, report and plots."""
+"""Replay of traces on engine models in virtual time: traces, limits, outages, measures, report and plots."""

@@ -1,6 +1,6 @@
-"""Users with limits in a replay: the gateway's own limiter, on the replay's clock.
+"""Limits of users in a replay: the gateway's own limiter, on the replay's clock.
 
-Lives here: who may send.  Not here: the limits' arithmetic (ratelimit).
+Lives here: reservation and settlement.  Not here: the limits' arithmetic (ratelimit).
 """
 
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
@@ -14,11 +14,11 @@ from simulator.replay.traces import TraceRequest
 T = TypeVar("T")
 
 EVERYBODY = "*"
-"""The name whose limits are those of each user that has none of their own."""
+"""The user name whose limits each user without limits of their own gets."""
 
 
 class Admission:
-    """`output_tokens` are reserved for each answer besides its prompt, until its real length is known."""
+    """The limiter of a replay.  Each request reserves its prompt and `output_tokens` until its real usage is known."""
 
     def __init__(self, users: Mapping[str, User], output_tokens: int) -> None:
         self.output_tokens = output_tokens
@@ -26,8 +26,8 @@ class Admission:
         self._now_s = 0.0
         self._limiter = MemoryLimiter(self._user, lambda: self._now_s)
 
-    def ask(self, request: TraceRequest, now_s: float) -> tuple[str, Reservation | None]:
-        """Return why the request is refused, empty when it is not, and what is reserved for it."""
+    def reserve(self, request: TraceRequest, now_s: float) -> tuple[str, Reservation | None]:
+        """Return why the request is refused (empty: it is admitted) and its reservation (None: it needs none)."""
         self._now_s = now_s
         charge = Charge(request.user or EVERYBODY, request.input_length + self.output_tokens)
         verdict = self._limiter.decide(charge, takes=True)
@@ -36,12 +36,12 @@ class Admission:
         return "", verdict.reservation if isinstance(verdict, Admitted) else None
 
     def settle(self, reservation: Reservation | None, tokens: int) -> None:
-        """Replace what was reserved by what was used."""
+        """Replace the reserved tokens by those used."""
         if reservation is not None:
             _result(self._limiter.settle(reservation, tokens))
 
     def _user(self, name: str) -> User | None:
-        """None = without limits."""
+        """Return the user's limits; None = there are none."""
         if name in self._users:
             return self._users[name]
         everybody = self._users.get(EVERYBODY)
@@ -49,7 +49,7 @@ class Admission:
 
 
 def parse_users(text: str) -> dict[str, User]:
-    """Read `NAME[:rpm=N][:tpm=N],...`.  Raises ValueError."""
+    """Return the users that `NAME[:rpm=N][:tpm=N],...` names.  Raises ValueError."""
     users = {}
     for part in filter(None, text.split(",")):
         name, *limits = part.split(":")
@@ -61,17 +61,17 @@ def parse_users(text: str) -> dict[str, User]:
     return users
 
 
-def dealt(trace: Iterable[TraceRequest], users: Iterable[str]) -> Sequence[TraceRequest]:
-    """Return the trace with the requests that have no user given to `users` in turn."""
+def assign_users(trace: Iterable[TraceRequest], users: Iterable[str]) -> Sequence[TraceRequest]:
+    """Return the trace with requests that have no user assigned to `users` in turn."""
     turns = cycle([name for name in users if name != EVERYBODY] or [""])
     return [request if request.user else request._replace(user=next(turns)) for request in trace]
 
 
 def _result(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine returns that waits for nothing."""
+    """Return the result of a coroutine that never waits."""
     try:
         coroutine.send(None)
     except StopIteration as end:
         result: T = end.value
         return result
-    raise RuntimeError("the limiter in memory waits for something")
+    raise RuntimeError("the in-memory limiter waited")

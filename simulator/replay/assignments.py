@@ -1,6 +1,6 @@
-"""Where each request of a trace went: one JSON line per request, in the order of dispatch.
+"""The file of assignments: which pod served each request, one JSON line per request in the order of dispatch.
 
-Lives here: the format.  It is that of a trace with more keys, so `traces.read` reads it too.
+The format is that of a trace with more keys, so `traces.read` reads it too.
 """
 
 import json
@@ -11,7 +11,7 @@ from simulator.replay.replay import Call
 
 
 def write(calls: Iterable[Call], file: TextIO) -> None:
-    """Write one line per call.  `pod` is null and `why` says the reason when a request was refused."""
+    """Write one line per call.  When a request was refused, `pod` is null and `why` is the reason."""
     for call in sorted(calls, key=lambda call: call.dispatched_s):
         timestamp, input_length, output_length, hash_ids, _ = call.request
         fields = {

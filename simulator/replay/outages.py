@@ -1,6 +1,6 @@
-"""Faults of pods in a replay, as the command line names them.
+"""Outages of pods in a replay, as the option `--fault` names them.
 
-Lives here: values and their text.  Not here: what they do (replay).
+Lives here: values and their text.  Not here: what happens in an outage (replay).
 """
 
 from enum import StrEnum
@@ -9,30 +9,30 @@ from typing import NamedTuple
 
 
 class OutageKind(StrEnum):
-    """What goes wrong."""
+    """The kinds of outages."""
 
     STALL = "stall"
-    """Begins no pass; nobody is told."""
+    """The engine begins no pass; health checks do not notice."""
     CRASH = "crash"
-    """Loses its requests and its cache and starts again; health checks find out at once."""
+    """The engine loses its requests and its cache and restarts; health checks notice at once."""
 
 
 class Outage(NamedTuple):
-    """One pod's, from `at_s` on the replay's clock on, for so long."""
+    """An outage of one pod, which begins at `at_s` on the replay's clock."""
 
     kind: OutageKind
     pod: str
     at_s: float
-    for_s: float
+    duration_s: float
 
 
 def parse_outage(text: str) -> Outage:
-    """Read `stall:pod-0:60:10` or `crash:pod-3:600:30`.  Raises ValueError."""
+    """Return the outage that `stall:pod-0:60:10` or `crash:pod-3:600:30` describes.  Raises ValueError."""
     try:
         kind, pod, at, duration = text.split(":")
         outage = Outage(OutageKind(kind), pod, float(at), float(duration))
     except ValueError as error:
         raise ValueError(f"fault = {text!r}, must be stall|crash:POD:AT_SECONDS:FOR_SECONDS") from error
-    if not (0 <= outage.at_s < inf and 0 <= outage.for_s < inf):
-        raise ValueError(f"fault = {text!r}, times must be numbers from 0 on")
+    if not (0 <= outage.at_s < inf and 0 <= outage.duration_s < inf):
+        raise ValueError(f"fault = {text!r}, times must be numbers >= 0")
     return outage

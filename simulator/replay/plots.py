@@ -1,7 +1,7 @@
 """Plots of a comparison, as PNG files.
 
-Lives here: drawing.  Not here: the numbers (summary), the page around the plots (report).
-Needs matplotlib, which comes with the extra `simulate`.
+Lives here: drawing.  Not here: the numbers (summary), the page with the plots (report).
+Needs matplotlib, which the extra `simulate` installs.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ SIZE_INCHES = (7.0, 4.2)
 
 
 def draw(comparison: Comparison, directory: Path) -> list[str]:
-    """Write all plots; return the names of the files."""
+    """Write all plots into `directory`; return the names of the files."""
     for name, plot in PLOTS.items():
         figure = Figure(figsize=SIZE_INCHES, layout="constrained")
         plot(figure.subplots(), comparison)

@@ -1,11 +1,11 @@
-"""A trace replayed on a fleet of engine models, in virtual time.
+"""Replays a trace on a fleet of engine models, in virtual time.
 
-Lives here: the order of events.  Not here: routing (whatever is given as the router; the gateway's fleet is one), the
-engines (core), who may send (admission), what it all comes to (summary).
+Lives here: the order of events.  Not here: routing (the router is a parameter; the gateway's fleet is one), the engines
+(core), limits (admission), the measures (summary).
 
 Time jumps from event to event: an arrival, the end of a pass on a pod, an outage, the router's timer.  At the same
-instant arrivals come first, so a pod's next pass has them.  The router sees what a gateway sees: its own counts, ends,
-health, and what engines say of themselves when it is their turn (scraping).  `slo` is what requests are promised.
+instant arrivals come first, so that a pod's next pass includes them.  The router sees what a gateway sees: its own
+counts, the ends of requests, health, and scraped metrics (scraping).  `slo` applies to all requests.
 """
 
 import heapq
@@ -27,7 +27,7 @@ from simulator.replay.scraping import Scraping
 from simulator.replay.traces import TraceRequest, block_hashes, unknown_blocks
 
 MODEL = "model"
-"""The one model that all requests of a trace ask for."""
+"""The model of all requests of a trace."""
 
 NO_STEP = Step(0.0)
 SOONEST_S = 0.001
@@ -35,7 +35,7 @@ SOONEST_S = 0.001
 
 
 class Routed(Protocol):
-    """What a router remembers of a request in flight."""
+    """A request in flight, as the router remembers it."""
 
     @property
     def decision(self) -> Decision: ...  # noqa: D102 - the type says it
@@ -47,24 +47,24 @@ Ticket = TypeVar("Ticket", bound=Routed)
 
 
 class Router(Protocol[Ticket]):
-    """The seam to the gateway: `forebay.simulation.comparison.Gateway`."""
+    """Chooses pods: the seam to the gateway, which `forebay.simulation.comparison.Gateway` implements."""
 
     def enter(
         self, request: RouteRequest, strategy: str, now_s: float, tell: Callable[[Ticket | NoCandidateError], None]
     ) -> None:
-        """Choose a pod and count the request there, or let it wait for one; `tell` hears of it, at once or later."""
+        """Choose a pod and count the request there, or queue it; `tell` gets the outcome, at once or later."""
         ...
 
     def release(self, ticket: Ticket, now_s: float) -> bool:
-        """The request has ended."""
+        """Take a request that has ended off the counts."""
         ...
 
     def finish(self, ticket: Ticket, event: Finished) -> None:
-        """Learn from its end."""
+        """Learn from a request's end."""
         ...
 
     def set_health(self, pod_id: PodId, healthy: bool) -> bool:
-        """What health checks found."""
+        """Take over the result of a health check."""
         ...
 
 
@@ -92,34 +92,34 @@ class VirtualTime:
 
 @dataclass(slots=True)
 class Call:
-    """What became of one request of the trace.  Times are seconds from its beginning."""
+    """One request of the trace and its outcome.  Times are in seconds from the beginning of the trace."""
 
     request: TraceRequest
     arrived_s: float
-    dispatched_s: float  # when it went to a pod or was refused
+    dispatched_s: float  # when it was sent to a pod or refused
     answer: Answer
     pod: PodId = ""
-    why: str = ""  # it was refused; empty: it was not
+    why: str = ""  # why it was refused; empty: it was not
     reservation: Reservation | None = None
 
     @property
     def served(self) -> bool:
-        """Whether its last token came."""
+        """Whether the last token came."""
         return self.answer.ended_s is not None
 
     @property
     def ttft_s(self) -> float:
-        """From its arrival to its first token; it must have been served."""
-        return (self.answer.first_s or 0.0) - self.arrived_s
+        """Time from arrival to the first token; the request must have been served."""
+        return (self.answer.first_token_s or 0.0) - self.arrived_s
 
     @property
     def e2e_s(self) -> float:
-        """From its arrival to its last token; it must have been served."""
+        """Time from arrival to the last token; the request must have been served."""
         return (self.answer.ended_s or 0.0) - self.arrived_s
 
 
 class Replay(Generic[Ticket]):
-    """One run.  All engines have the same block size; `speedup` divides the times of the trace."""
+    """One replay.  All engines must have the same block size; `speedup` divides the arrival times of the trace."""
 
     def __init__(
         self,
@@ -144,19 +144,19 @@ class Replay(Generic[Ticket]):
         self._scraping = scraping or Scraping(engines, lambda _pod, _now_s: None, inf)
         self._block_tokens = next(iter(engines.values())).profile.block_tokens
         self._order = count()
-        self._events: list[tuple[float, int, PodId, Step | Outage]] = [  # a heap: ends of passes, outages to come
+        self._events: list[tuple[float, int, PodId, Step | Outage]] = [  # a heap
             (outage.at_s, next(self._order), outage.pod, outage) for outage in outages
         ]
         heapq.heapify(self._events)
-        self._under_way: dict[PodId, Step] = {}  # by pod; others are idle
+        self._passes: dict[PodId, Step] = {}  # the pass under way of each pod that is not idle
         self._down: set[PodId] = set()
-        self._open: dict[Answer, tuple[Call, Ticket]] = {}
+        self._in_flight: dict[Answer, tuple[Call, Ticket]] = {}
         self._slo = slo
         self._time = time
         self.calls: list[Call] = []  # in the order of arrival
 
     def run(self, progress: Callable[[int], None] = lambda _: None) -> Sequence[Call]:
-        """Replay all of it; `progress` is told of each arrival and how many there were."""
+        """Replay the whole trace; `progress` is called with 1 for each arrival."""
         for serial, request in enumerate(self._trace):
             arrived_s = request.timestamp / 1000 / self._speedup
             self._advance(arrived_s)
@@ -167,18 +167,18 @@ class Replay(Generic[Ticket]):
         return self.calls
 
     def _advance(self, before_s: float) -> None:
-        """Let all happen that happens before then, and what follows from it."""
+        """Handle all events before this time, and those that follow from them."""
         while (next_s := self._next_s()) < before_s:
             if self._time.timer_s == next_s:
-                self._scraping.advance(next_s, self._under_way)
+                self._scraping.advance(next_s, self._passes)
                 self._time.fire()
                 continue
             now_s, _, pod, event = heapq.heappop(self._events)
             self._time.now_s = now_s
-            self._scraping.advance(now_s, self._under_way)
+            self._scraping.advance(now_s, self._passes)
             if isinstance(event, Outage):
-                self._strike(event, now_s)
-            elif self._under_way.get(pod) is event:  # else the engine crashed meanwhile
+                self._begin_outage(event, now_s)
+            elif self._passes.get(pod) is event:  # else the engine crashed meanwhile
                 for answer in event.ended:
                     self._close(answer, now_s)
                 self._begin_pass(pod, now_s)
@@ -187,22 +187,22 @@ class Replay(Generic[Ticket]):
         """Return when something happens next; infinity when nothing will."""
         return min(self._events[0][0] if self._events else inf, self._time.timer_s)
 
-    def _strike(self, outage: Outage, now_s: float) -> None:
+    def _begin_outage(self, outage: Outage, now_s: float) -> None:
         pod, engine = outage.pod, self._engines[outage.pod]
         if outage.kind is OutageKind.CRASH:
             self._crash(pod, now_s)
-            self._push(now_s + outage.for_s, pod, Step(outage.for_s))
-        engine.hold(now_s + outage.for_s)
+            self._push(now_s + outage.duration_s, pod, Step(outage.duration_s))
+        engine.pause_until(now_s + outage.duration_s)
 
     def _crash(self, pod: PodId, now_s: float) -> None:
-        """All that it has is lost; what it had done stays counted."""
-        engine, under_way = self._engines[pod], self._under_way.get(pod, NO_STEP)
+        """Crash the engine: its requests and its cache are lost, its totals stay for the summary."""
+        engine, step = self._engines[pod], self._passes.get(pod, NO_STEP)
         totals = engine.totals
-        lost = (*under_way.ended, *engine.crash())
+        lost = (*step.ended, *engine.crash())
         engine.totals = totals
         for answer in lost:
             answer.ended_s = None
-            call, _ = self._open[answer]
+            call, _ = self._in_flight[answer]
             self._close(answer, now_s)
             self._refuse(call, "lost")
         self._router.set_health(pod, False)
@@ -215,27 +215,27 @@ class Replay(Generic[Ticket]):
             self._router.set_health(pod, True)
         step = self._engines[pod].step(now_s)
         if step is None:
-            del self._under_way[pod]
+            del self._passes[pod]
         else:
             self._push(now_s + step.duration_s, pod, step)
 
     def _push(self, end_s: float, pod: PodId, step: Step) -> None:
-        self._under_way[pod] = step
+        self._passes[pod] = step
         heapq.heappush(self._events, (end_s, next(self._order), pod, step))
 
     def _arrive(self, serial: int, request: TraceRequest, now_s: float) -> None:
         prompt = block_hashes(request, self._block_tokens)
         full = (request.input_length + request.output_length) // self._block_tokens
-        hashes = [*prompt, *unknown_blocks(serial, full - len(prompt))]  # never found, but they take their room
+        hashes = [*prompt, *unknown_blocks(serial, full - len(prompt))]  # never found, but they occupy blocks
         call = Call(request, now_s, now_s, Answer(request.input_length, request.output_length, hashes))
         self.calls.append(call)
-        call.why, call.reservation = self._admission.ask(request, now_s)
+        call.why, call.reservation = self._admission.reserve(request, now_s)
         if not call.why:
             self._dispatch(call, tuple(prompt), now_s)
 
     def _dispatch(self, call: Call, prompt: tuple[int, ...], now_s: float) -> None:
         request = call.request
-        asked = RouteRequest(
+        route_request = RouteRequest(
             MODEL,
             request.user,
             prompt_tokens=request.input_length,
@@ -244,9 +244,9 @@ class Replay(Generic[Ticket]):
             block_tokens=self._block_tokens,
             slo=self._slo,
         )
-        self._scraping.advance(now_s, self._under_way)
-        self._scraping.decide(now_s)
-        self._router.enter(asked, self._strategy, now_s, partial(self._routed, call))
+        self._scraping.advance(now_s, self._passes)
+        self._scraping.before_decision(now_s)
+        self._router.enter(route_request, self._strategy, now_s, partial(self._routed, call))
 
     def _routed(self, call: Call, outcome: Ticket | NoCandidateError) -> None:
         now_s = call.dispatched_s = self._time.now_s
@@ -254,7 +254,7 @@ class Replay(Generic[Ticket]):
             self._refuse(call, outcome.why.value)
             return
         pod = outcome.decision.pod.id
-        self._open[call.answer] = (call, outcome)
+        self._in_flight[call.answer] = (call, outcome)
         try:
             self._engines[pod].add(call.answer, now_s)
         except TooLongError:
@@ -262,7 +262,7 @@ class Replay(Generic[Ticket]):
             self._refuse(call, "too-long")
             return
         call.pod = pod
-        if pod not in self._under_way:  # its pass begins when all that arrives at this instant has
+        if pod not in self._passes:  # its pass begins after all arrivals of this instant
             self._push(now_s, pod, NO_STEP)
 
     def _refuse(self, call: Call, why: str) -> None:
@@ -270,9 +270,9 @@ class Replay(Generic[Ticket]):
         self._admission.settle(call.reservation, 0)
 
     def _close(self, answer: Answer, now_s: float) -> None:
-        """A request has ended, done or not: settle its tokens, tell the router."""
-        call, ticket = self._open.pop(answer)
-        answer.hashes = ()  # those of all requests together would be hundreds of megabytes
+        """End a request, complete or not: settle its tokens, report it to the router."""
+        call, ticket = self._in_flight.pop(answer)
+        answer.hashes = ()  # the hashes of all requests of a trace would take hundreds of megabytes
         request = call.request
         self._router.release(ticket, now_s)
         self._router.finish(
@@ -283,7 +283,7 @@ class Replay(Generic[Ticket]):
                 now_s,
                 failed=not call.served,
                 duration_s=now_s - call.dispatched_s,
-                first_byte_s=None,  # engines send headers at once: it would say nothing about tokens
+                first_byte_s=None,  # engines send headers at once, so it would say nothing about tokens
                 input_tokens=request.input_length if call.served else None,
                 output_tokens=request.output_length if call.served else None,
             ),

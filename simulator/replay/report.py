@@ -1,20 +1,20 @@
-"""The report of a comparison: a table for the terminal, and a page with plots.
+"""The report of several replays: a table for the terminal, and a page with plots.
 
-Lives here: columns, text and HTML.  Not here: the numbers (summary), drawing (plots).
+Lives here: rows, text and HTML.  Not here: the numbers (summary), drawing (plots).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from simulator.replay.summary import Slo, Spread, Summary
+from simulator.replay.summary import Distribution, Slo, Summary
 
 ABSENT = "-"
 
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """The token reuse of one LRU cache: as large as those of all pods together, and without end."""
+    """The token reuse of one LRU cache: with the size of all pods' caches together, and without a limit."""
 
     pooled: float
     endless: float
@@ -22,7 +22,7 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Several replays of one trace."""
+    """Several replays of one trace, to be compared."""
 
     title: str
     slo: Slo
@@ -31,7 +31,7 @@ class Comparison:
 
     @property
     def note(self) -> str:
-        """What the table does not say."""
+        """The definitions of what the table shows."""
         return (
             f"Token reuse: {self.ceilings.pooled:.3f} in one cache of the same total, "
             f"{self.ceilings.endless:.3f} in an endless one. "
@@ -42,19 +42,19 @@ class Comparison:
 
 
 def rows(comparison: Comparison) -> list[list[str]]:
-    """One column per replay, its name on top."""
+    """Return the table's rows, a heading first; each replay is a column."""
     runs = comparison.summaries
     figures = {"": [f"{run.strategy} {run.speedup:g}x" for run in runs]}
-    for label, spread_of in SPREADS.items():
-        for share in Spread._fields:
-            figures[f"{label} {share}, ms"] = [_ms(spread_of(run), share) for run in runs]
+    for label, distribution_of in DISTRIBUTIONS.items():
+        for share in Distribution._fields:
+            figures[f"{label} {share}, ms"] = [_ms(distribution_of(run), share) for run in runs]
     figures |= {label: [shown(run) for run in runs] for label, shown in FIGURES.items()}
     figures["of the pooled cache's reuse"] = [_share(run.reuse, comparison.ceilings.pooled) for run in runs]
     return [[label, *cells] for label, cells in figures.items()]
 
 
 def table(comparison: Comparison) -> str:
-    """For a terminal."""
+    """Return the table as text for a terminal."""
     cells = rows(comparison)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
@@ -65,7 +65,7 @@ def table(comparison: Comparison) -> str:
 
 
 def page(comparison: Comparison, images: Sequence[str]) -> str:
-    """An HTML page; `images` are addresses relative to it."""
+    """Return the HTML page; `images` are addresses relative to it."""
     header, *body = rows(comparison)
     return "\n".join(
         [
@@ -87,8 +87,8 @@ def _row(cells: Sequence[str], tag: str) -> str:
     return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
-def _ms(spread: Spread | None, share: str) -> str:
-    return ABSENT if spread is None else f"{getattr(spread, share) * 1000:.2f}"
+def _ms(distribution: Distribution | None, share: str) -> str:
+    return ABSENT if distribution is None else f"{getattr(distribution, share) * 1000:.2f}"
 
 
 def _share(part: float, whole: float) -> str:
@@ -103,7 +103,7 @@ def _service(run: Summary) -> str:
     return ABSENT if run.service is None else f"{run.service.mean:.0f} / {run.service.largest:.0f}"
 
 
-SPREADS: Mapping[str, Callable[[Summary], Spread | None]] = {
+DISTRIBUTIONS: Mapping[str, Callable[[Summary], Distribution | None]] = {
     "TTFT": lambda run: run.ttft,
     "ITL": lambda run: run.itl,
     "end to end": lambda run: run.e2e,

@@ -1,9 +1,9 @@
-"""When the router hears what engines say of themselves.
+"""The schedule of scrapes in a replay.
 
-Lives here: turns.  Not here: what is said and who hears it (`ask`), passes (replay).
+Lives here: when each engine is scraped.  Not here: a scrape itself (`scrape`), passes (replay).
 
-Each engine has its turn every `interval_s`, one after the other.  One that computes answers at the end of its pass:
-what the engine model has counted is true then.
+Each engine is scraped every `interval_s`, one after the other.  While an engine computes a pass its scrape waits for
+the end of the pass, because the engine model's counts are true only then.
 """
 
 import heapq
@@ -12,47 +12,47 @@ from math import inf
 
 from routing.types import PodId
 
-Ask = Callable[[PodId, float], None]
-"""Lets the router hear what the engine says now."""
+Scrape = Callable[[PodId, float], None]
+"""Passes the router what the engine's metrics page says at this time."""
 
 
 class Scraping:
-    """Of these pods, as a gateway does it."""
+    """Scrapes the pods in turn, as a gateway does."""
 
-    def __init__(self, pods: Collection[PodId], ask: Ask, interval_s: float) -> None:
-        self._ask = ask
+    def __init__(self, pods: Collection[PodId], scrape: Scrape, interval_s: float) -> None:
+        self._scrape = scrape
         self._interval_s = interval_s
-        self._turns = [(interval_s * number / len(pods), pod) for number, pod in enumerate(pods, 1)]
-        self._asked: set[PodId] = set()
+        self._schedule = [(interval_s * number / len(pods), pod) for number, pod in enumerate(pods, 1)]  # a heap
+        self._waiting: set[PodId] = set()  # pods to be scraped at the end of their pass
 
     def advance(self, now_s: float, busy: Container[PodId]) -> None:
-        """It is now so late."""
-        while self._turns[0][0] <= now_s:
-            due_s, pod = self._turns[0]
-            heapq.heapreplace(self._turns, (due_s + self._interval_s, pod))
+        """Scrape the pods whose time has come; those that are `busy` are scraped at the end of their pass."""
+        while self._schedule[0][0] <= now_s:
+            due_s, pod = self._schedule[0]
+            heapq.heapreplace(self._schedule, (due_s + self._interval_s, pod))
             if pod in busy:
-                self._asked.add(pod)
+                self._waiting.add(pod)
             else:
-                self._ask(pod, due_s)
+                self._scrape(pod, due_s)
 
     def end_pass(self, pod: PodId, now_s: float) -> None:
-        """What it computed is counted."""
-        if pod in self._asked:
-            self._asked.remove(pod)
-            self._ask(pod, now_s)
+        """Scrape the pod if its scrape waited for the end of this pass."""
+        if pod in self._waiting:
+            self._waiting.remove(pod)
+            self._scrape(pod, now_s)
 
-    def decide(self, now_s: float) -> None:
-        """The router is about to choose."""
+    def before_decision(self, now_s: float) -> None:
+        """Called before the router chooses; does nothing."""
 
 
 class AllSeeing(Scraping):
-    """All engines before every decision, what the pass under way will have counted included: no gateway sees that."""
+    """Scrapes all engines before every decision, counts of the pass under way included: no gateway can do that."""
 
-    def __init__(self, pods: Collection[PodId], ask: Ask) -> None:
-        super().__init__(pods, ask, inf)
+    def __init__(self, pods: Collection[PodId], scrape: Scrape) -> None:
+        super().__init__(pods, scrape, inf)
         self._pods = pods
 
-    def decide(self, now_s: float) -> None:
-        """The router is about to choose."""
+    def before_decision(self, now_s: float) -> None:
+        """Scrape all pods."""
         for pod in self._pods:
-            self._ask(pod, now_s)
+            self._scrape(pod, now_s)

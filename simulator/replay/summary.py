@@ -1,6 +1,6 @@
-"""What a replay comes to, in numbers.
+"""The measures of a replay and their definitions.
 
-Lives here: the measures and their definitions.  Not here: how they are shown (report, plots).
+Not here: how they are shown (report, plots), the service difference (fairness).
 """
 
 from collections import Counter
@@ -10,15 +10,15 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from routing.types import PodId
-from simulator.core.totals import GAP_RESOLUTION_S, Totals
-from simulator.replay.fairness import ServiceGap, service_gap
+from simulator.core.totals import ITL_RESOLUTION_S, Totals
+from simulator.replay.fairness import ServiceDifference, service_difference
 from simulator.replay.replay import Call
 
 QUANTILES = (0.5, 0.9, 0.99)
 
 
-class Spread(NamedTuple):
-    """Of a quantity in seconds."""
+class Distribution(NamedTuple):
+    """How a quantity in seconds is distributed."""
 
     mean: float
     p50: float
@@ -28,7 +28,7 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """A request is good when its first token comes in `ttft_s` and the others `itl_s` after each other on average."""
+    """A request is good when its TTFT is within `ttft_s` and the mean time between its tokens within `itl_s`."""
 
     ttft_s: float = 2.0
     itl_s: float = 0.05
@@ -36,31 +36,31 @@ class Slo:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One replay."""
+    """The measures of one replay."""
 
     strategy: str
     speedup: float
     requests: int
     served: int
-    prompt_share: float  # of the prompt tokens that were sent, what was served
+    prompt_share: float  # share of the prompt tokens of all requests that belongs to served requests
     refused: Mapping[str, int]  # by reason
     good: int
-    ttfts_s: Sequence[float]  # from arrival, ascending
-    itl: Spread | None  # over all gaps between tokens; None = there was none
-    e2e: Spread | None  # from arrival; None = no request was served
-    reuse: float  # share of the served prompts' tokens that was not computed
+    ttfts_s: Sequence[float]  # of served requests, from arrival, ascending
+    itl: Distribution | None  # of all times between tokens; None = there was none
+    e2e: Distribution | None  # from arrival; None = no request was served
+    reuse: float  # share of served requests' prompt tokens that was found in a cache
     load: Mapping[PodId, float]  # seconds in which the pod computed
     preemptions: int
-    service: ServiceGap | None  # None = fewer than two users
+    service: ServiceDifference | None  # None = fewer than two users
 
     @property
-    def ttft(self) -> Spread | None:
-        """Of the time from arrival to first token; None = no request was served."""
-        return spread(self.ttfts_s)
+    def ttft(self) -> Distribution | None:
+        """The distribution of the time from arrival to first token; None = no request was served."""
+        return distribution(self.ttfts_s)
 
     @property
     def load_spread(self) -> float:
-        """The busiest pod's time over the mean; 1 = even."""
+        """The busiest pod's computing time divided by the mean; 1 = even."""
         total = sum(self.load.values())
         return max(self.load.values()) * len(self.load) / total if total else 1.0
 
@@ -68,7 +68,7 @@ class Summary:
 def summarize(
     strategy: str, speedup: float, calls: Sequence[Call], totals: Mapping[PodId, Totals], slo: Slo
 ) -> Summary:
-    """Measure a finished replay."""
+    """Return the measures of a finished replay."""
     served = [call for call in calls if call.served]
     prompt_tokens = sum(call.request.input_length for call in served)
     return Summary(
@@ -80,38 +80,39 @@ def summarize(
         refused=Counter(call.why for call in calls if call.why),
         good=sum(_is_good(call, slo) for call in served),
         ttfts_s=sorted(call.ttft_s for call in served),
-        itl=gap_spread(totals.values()),
-        e2e=spread([call.e2e_s for call in served]),
+        itl=itl_distribution(totals.values()),
+        e2e=distribution([call.e2e_s for call in served]),
         reuse=sum(call.answer.cached_tokens for call in served) / prompt_tokens if served else 0.0,
         load={pod: total.busy_s for pod, total in totals.items()},
         preemptions=sum(total.preemptions for total in totals.values()),
-        service=service_gap(calls),
+        service=service_difference(calls),
     )
 
 
-def spread(values: Iterable[float]) -> Spread | None:
-    """Mean and quantiles, these interpolated between the two nearest values."""
+def distribution(values: Iterable[float]) -> Distribution | None:
+    """Return mean and quantiles, these interpolated between the two nearest values; None = there are no values."""
     ordered = sorted(values)
     if not ordered:
         return None
-    return Spread(sum(ordered) / len(ordered), *(_quantile(ordered, share) for share in QUANTILES))
+    return Distribution(sum(ordered) / len(ordered), *(_quantile(ordered, share) for share in QUANTILES))
 
 
-def gap_spread(totals: Iterable[Totals]) -> Spread | None:
-    """The gaps between tokens of several engines; the mean is exact, quantiles are to GAP_RESOLUTION_S."""
-    gaps: Counter[int] = Counter()
+def itl_distribution(totals: Iterable[Totals]) -> Distribution | None:
+    """Return the ITL of several engines together; the mean is exact, quantiles are rounded down to ITL_RESOLUTION_S."""
+    histogram: Counter[int] = Counter()
     sum_s = 0.0
     for total in totals:
-        gaps += total.gaps
-        sum_s += total.gaps_s
-    if not gaps:
+        histogram += total.itl_histogram
+        sum_s += total.itl_sum_s
+    if not histogram:
         return None
-    steps = sorted(gaps)
-    below = list(accumulate(gaps[step] for step in steps))
+    buckets = sorted(histogram)
+    cumulative = list(accumulate(histogram[bucket] for bucket in buckets))
+    count = cumulative[-1]
     quantiles = (
-        next(step for step, n in zip(steps, below, strict=True) if n >= share * below[-1]) for share in QUANTILES
+        next(bucket for bucket, n in zip(buckets, cumulative, strict=True) if n >= share * count) for share in QUANTILES
     )
-    return Spread(sum_s / below[-1], *(step * GAP_RESOLUTION_S for step in quantiles))
+    return Distribution(sum_s / count, *(bucket * ITL_RESOLUTION_S for bucket in quantiles))
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
@@ -122,5 +123,5 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def _is_good(call: Call, slo: Slo) -> bool:
-    gaps = max(1, call.request.output_length - 1)
-    return call.ttft_s <= slo.ttft_s and (call.e2e_s - call.ttft_s) / gaps <= slo.itl_s
+    intervals = max(1, call.request.output_length - 1)
+    return call.ttft_s <= slo.ttft_s and (call.e2e_s - call.ttft_s) / intervals <= slo.itl_s

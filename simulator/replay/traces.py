@@ -1,14 +1,14 @@
-"""Traces of requests, in the formats that others publish and our own.
+"""Traces of requests, in published formats and our own.
 
-Lives here: reading files.  Not here: what happens to the requests (replay).
+Lives here: reading files.  Not here: replaying them (replay).
 
-| told by | format | time |
+| recognised by | format | time |
 |---|---|---|
 | JSON lines | Mooncake: timestamp, input_length, output_length, hash_ids; our assignments have more keys | ms |
 | column TIMESTAMP | Azure: ContextTokens, GeneratedTokens | date and time; the first is 0 |
-| column arrival_s | ServeGen and VTC draws: client_id, input_tokens, output_tokens | s |
+| column arrival_s | samples from ServeGen and VTC: client_id, input_tokens, output_tokens | s |
 
-Files whose names end in `.gz` or `.xz` are unpacked.
+Files whose names end in `.gz` or `.xz` are decompressed.
 """
 
 import csv
@@ -23,24 +23,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 TOKENS_PER_ID = 512
-"""What one of a trace's `hash_ids` stands for (Mooncake, FAST'25, trace release)."""
+"""Tokens that one of a trace's `hash_ids` stands for (Mooncake, FAST'25, trace release)."""
 
 UNPACKED: Mapping[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 
 
 class InvalidTraceError(ValueError):
-    """A file is not a trace; the message says where and why."""
+    """A file is not a trace; the message says at which request and why."""
 
 
 class TraceRequest(NamedTuple):
-    """One request as a trace tells it."""
+    """One request of a trace."""
 
     timestamp: float  # ms, as in the trace
     input_length: int  # tokens
     output_length: int  # tokens
     hash_ids: tuple[int, ...] = ()
-    """Of each TOKENS_PER_ID tokens of the prompt, the last of which may be fewer; equal ids = equal prompts up to
-    there.  Empty: nothing is known and nothing reused."""
+    """One id for each TOKENS_PER_ID tokens of the prompt, the last may stand for fewer; equal ids = equal prompts up to
+    there.  Empty: unknown, and nothing is reused."""
     user: str = ""
 
 
@@ -55,7 +55,7 @@ def read(path: Path) -> list[TraceRequest]:
 
 
 def block_hashes(request: TraceRequest, block_tokens: int) -> list[int]:
-    """Return one hash per full block of the prompt, as far as the trace knows it.
+    """Return one hash per full block of the prompt, as far as the trace has ids.
 
     Raises ValueError unless TOKENS_PER_ID is a multiple of `block_tokens`.
     """
@@ -67,7 +67,7 @@ def block_hashes(request: TraceRequest, block_tokens: int) -> list[int]:
 
 
 def unknown_blocks(serial: int, count: int) -> range:
-    """Return hashes for blocks of the request with that number that no other request has: answers, unknown prompts."""
+    """Return hashes that no other request has, for `count` blocks of request `serial`: outputs and unknown prompts."""
     start = -(serial + 1) << 32
     return range(start, start + count)
 
@@ -119,7 +119,7 @@ def _client_row(row: Mapping[str, str]) -> TraceRequest:
 
 
 class _AzureRows:
-    """Azure's rows.  Times are counted from the first row, which is the earliest."""
+    """Parses rows of Azure's traces.  Times count from the first row, which is the earliest."""
 
     def __init__(self) -> None:
         self._start: datetime | None = None

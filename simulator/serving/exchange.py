@@ -1,24 +1,25 @@
-"""One HTTP request as a generating endpoint sees it.
+"""One HTTP request and its response, for the generating endpoints.
 
-Lives here: the ASGI callables under names.  Not here: what is answered (generating).
-Plain ASGI, not a framework's response: a client that leaves must free its slot at once, also while nothing is sent.
+Lives here: methods over the ASGI callables.  Not here: the content of responses (endpoints).
+Plain ASGI instead of a framework's response, because a client that disconnects must free its place in the batch at
+once, even while nothing is being sent.
 """
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from simulator.openai.errors import MediaTypeError, parse_json
-from simulator.serving.engine import ClientGoneError
+from simulator.serving.async_engine import ClientGoneError
 
 TRANSPORT = "simulator.transport"
-"""The ASGI extension whose `abort` closes the connection at once, for the faults that do."""
+"""The ASGI extension whose `abort` closes the connection at once, for faults that need it."""
 
-VARY = (b"vary", b"Origin")  # vLLM sends it with every answer
+VARY = (b"vary", b"Origin")  # vLLM sends it with every response
 JSON_TYPE = (b"content-type", b"application/json")
 
 
 class Exchange:
-    """One request with its ASGI callables; knows whether the answer has begun."""
+    """One request with its ASGI callables.  `began` is whether response headers were sent."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.request = Request(scope, receive)
@@ -28,7 +29,10 @@ class Exchange:
         self.began = False
 
     async def json(self) -> object:
-        """The body; ApiError when it is not JSON or not announced as JSON, ClientGoneError when it does not end."""
+        """Return the body.
+
+        Raises ApiError when it is not JSON or its content type is not, ClientGoneError when the client disconnects.
+        """
         media_type = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
             raise MediaTypeError
@@ -47,12 +51,12 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
     async def answer(self, status: int, body: bytes) -> None:
-        """Send a whole JSON answer."""
+        """Send a whole JSON response."""
         await self.begin(status, [(b"content-length", b"%d" % len(body)), JSON_TYPE, VARY])
         await self.write(body, last=True)
 
     async def gone(self) -> None:
-        """Return when the client has closed the connection."""
+        """Wait until the client has closed the connection."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 

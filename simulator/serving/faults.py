@@ -1,6 +1,6 @@
-"""Faults on demand: what a test tells an engine to do wrong, and for which requests.
+"""Injected faults: how an engine misbehaves on request of a test, and for which requests.
 
-Lives here: the kinds and who gets the next one.  Not here: how each is done (http).
+Lives here: the kinds and which request takes the next one.  Not here: carrying them out (endpoints, async_engine).
 """
 
 from enum import StrEnum
@@ -9,25 +9,25 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class FaultKind(StrEnum):
-    """What goes wrong."""
+    """The ways to misbehave."""
 
     ERROR = "error"
     """Answers 500."""
     NEVER_ANSWER = "never_answer"
-    """Takes the request and sends nothing, not even headers."""
+    """Accepts the request and sends nothing, not even headers."""
     CLOSE_IDLE = "close_idle"
-    """Closes the connection as the request arrives, as an idle timeout does that meets the next request."""
+    """Closes the connection as the request arrives, as when an idle timeout races with the next request."""
     SLOW = "slow"
-    """Answers, `delay_s` late, headers included."""
+    """Delays the whole response, headers included, by `delay_s`."""
     DIE_MID_STREAM = "die_mid_stream"
-    """vLLM's way to die: an error event with code 500 and `[DONE]` under status 200; 500 when not streaming."""
+    """Dies as vLLM does: an error event with code 500 and `[DONE]` under status 200; status 500 when not streaming."""
     CRASH = "crash"
-    """The whole engine dies in this way, under all its requests, and starts again `delay_s` later with an empty cache;
-    until then it closes every connection."""
+    """Ends all requests of the engine as DIE_MID_STREAM does, closes every connection for `delay_s`, and starts again
+    with an empty cache."""
     CUT = "cut"
-    """Closes the connection in the middle of the answer."""
+    """Closes the connection in the middle of the response."""
     STALL = "stall"
-    """Goes silent in the middle of the answer and keeps the connection."""
+    """Stops sending in the middle of the response and keeps the connection open."""
     UNHEALTHY = "unhealthy"
     """/health answers 503; requests are served."""
 
@@ -39,15 +39,15 @@ class Fault(BaseModel):
 
     kind: FaultKind
     after_tokens: int = Field(default=0, ge=0)
-    """Tokens, of all choices together, that come before DIE_MID_STREAM, CRASH, CUT or STALL."""
+    """Tokens, of all choices together, sent before DIE_MID_STREAM, CRASH, CUT or STALL."""
     delay_s: float = Field(default=1.0, ge=0)
-    """For SLOW and CRASH."""
+    """Seconds, for SLOW and CRASH."""
     times: int | None = Field(default=1, ge=1)
-    """How many requests meet it; null: every one until DELETE /sim/fault."""
+    """Number of requests that it applies to; null: every one until DELETE /sim/fault."""
 
 
 class Faults:
-    """The faults still to come, in order; each request meets at most one."""
+    """The faults that are still to be applied, in order; each request takes at most one."""
 
     def __init__(self) -> None:
         self.pending: list[Fault] = []
@@ -57,11 +57,11 @@ class Faults:
         self.pending.append(fault)
 
     def clear(self) -> None:
-        """From now on nothing goes wrong."""
+        """Remove all pending faults."""
         self.pending.clear()
 
     def take(self, *, health_check: bool = False) -> Fault | None:
-        """The fault that this request meets; uses up one of its `times`."""
+        """Return the fault for this request and count down its `times`; None = there is none."""
         for fault in self.pending:
             if (fault.kind is FaultKind.UNHEALTHY) is health_check:
                 self._use(fault)

@@ -1,7 +1,7 @@
-"""KV-cache events over ZMQ, as vLLM 0.32 publishes them (recorded; maps, as since 0.24).
+"""KV-cache events over ZMQ, as vLLM 0.32 publishes them (recorded; events are maps since 0.24).
 
-Lives here: the events' encoding and the socket.  Not here: what happens in the cache (core.blocks).
-One message per pass: topic, number (8 bytes, big-endian), msgpack of [time, events, data-parallel rank].
+Lives here: the events' encoding and the socket.  Not here: changes of the cache (core.blocks).
+One message per pass: topic, sequence number (8 bytes, big-endian), msgpack of [time, events, data-parallel rank].
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ PLACE = {"medium": "GPU", "group_idx": 0}
 
 
 class KvEvents:
-    """Publishes at a ZMQ endpoint, which it binds (vLLM binds those with `*` and connects to others)."""
+    """Publishes at a ZMQ endpoint, which it always binds (vLLM binds those with `*` and connects to others)."""
 
     def __init__(self, endpoint: str, topic: str, block_tokens: int, clock: Callable[[], float]) -> None:
         self._topic = topic.encode()
@@ -36,41 +36,41 @@ class KvEvents:
         self.restart()
 
     def restart(self) -> None:
-        """Number messages from 0, as a process that has just started."""
-        self._numbers = count()
+        """Number messages from 0, as a process does that has just started."""
+        self._sequence_numbers = count()
         self._cleared = False
         self._adapter_ids: dict[str, int] = {}
 
     def clear(self) -> None:
-        """All blocks are gone; said with the next pass, as by vLLM."""
+        """Report with the next pass, as vLLM does, that all blocks were removed."""
         self._cleared = True
 
     def publish(self, changes: Iterable[Change], prompt: Callable[[Sequence], bytes]) -> None:
-        """Send what happened; `prompt` gives the encoded prompt of each sequence that stored a block."""
-        events = described(changes, prompt, self._adapter_id, self._block_tokens)
+        """Send the changes; `prompt` returns the encoded prompt of a sequence that stored a block."""
+        events = as_events(changes, prompt, self._adapter_id, self._block_tokens)
         if self._cleared:
             events.insert(0, {"type": "AllBlocksCleared"})
             self._cleared = False
-        number = next(self._numbers)
+        number = next(self._sequence_numbers)
         payload = msgpack.packb([self._clock(), events, RANK])
         self._socket.send_multipart((self._topic, number.to_bytes(8, "big"), payload), zmq.DONTWAIT)
 
     def _adapter_id(self, name: str) -> int | None:
-        """Adapters are numbered from 1, as they come."""
+        """Return an adapter's number: from 1, in the order of their first use."""
         return self._adapter_ids.setdefault(name, len(self._adapter_ids) + 1) if name else None
 
     def close(self) -> None:
-        """Free the endpoint; what was not yet received is lost."""
+        """Free the endpoint; messages that were not yet received are lost."""
         self._context.destroy(linger=0)
 
 
-def described(
+def as_events(
     changes: Iterable[Change],
     prompt: Callable[[Sequence], bytes],
     adapter_id: Callable[[str], int | None],
     block_tokens: int,
 ) -> list[dict[str, Any]]:
-    """Return the changes as events: one for blocks stored one after the other, one for each that is removed."""
+    """Return the changes as events: one for each run of consecutive blocks stored, one for each block removed."""
     events: list[dict[str, Any]] = []
     last: Stored | None = None
     for change in changes:
@@ -80,7 +80,7 @@ def described(
             continue
         sequence, number = change
         if last != (sequence, number - 1):
-            events.append(_stored(sequence, number, adapter_id, block_tokens))
+            events.append(_stored_event(sequence, number, adapter_id, block_tokens))
         size = block_tokens * TOKEN_BYTES
         event = events[-1]
         event["block_hashes"].append(sequence.hashes[number])
@@ -90,10 +90,10 @@ def described(
     return events
 
 
-def _stored(
+def _stored_event(
     sequence: Sequence, number: int, adapter_id: Callable[[str], int | None], block_tokens: int
 ) -> dict[str, Any]:
-    """Without its blocks; keys in vLLM's order."""
+    """Return a BlockStored event that has no blocks yet; its keys are in vLLM's order."""
     return {
         "type": "BlockStored",
         "block_hashes": [],

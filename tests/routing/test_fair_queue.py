@@ -106,8 +106,8 @@ def test_what_is_ahead_is_ones_own_and_as_much_of_each_other() -> None:
     for number in range(10):
         queue.push("much", f"m{number}", 1.0, 0.0)
 
-    assert queue.ahead_s("me", 2.0, 0.0) == pytest.approx(1.0 + 0.5 + 3.0)
-    assert queue.ahead_s("new", 2.0, 0.0) == pytest.approx(2.0 + 0.5 + 2.0)
+    assert queue.work_ahead_s("me", 2.0, 0.0) == pytest.approx(1.0 + 0.5 + 3.0)
+    assert queue.work_ahead_s("new", 2.0, 0.0) == pytest.approx(2.0 + 0.5 + 2.0)
 
 
 def test_the_difference_of_service_between_users_who_keep_waiting_is_bounded() -> None:

@@ -1,6 +1,6 @@
 """Who may take a request."""
 
-from routing.filters import by_model, narrowed, routable
+from routing.filters import by_model, narrow, routable
 from routing.selectors import parse_selector
 from routing.types import NoCandidateReason, RouteRequest
 from tests.support.pods import MODEL, a_pod, refusal
@@ -26,14 +26,14 @@ def test_a_model_whose_pods_are_all_unready_says_so() -> None:
 def test_without_subset_and_selector_nothing_is_copied() -> None:
     pods = (a_pod("a"), a_pod("b"))
 
-    assert narrowed(pods, RouteRequest(MODEL)) is pods
+    assert narrow(pods, RouteRequest(MODEL)) is pods
 
 
 def test_a_subset_names_addresses_with_and_without_port() -> None:
     pods = [a_pod(str(i), address=address) for i, address in enumerate(("10.0.0.1:80", "10.0.0.1:81", "10.0.0.2:80"))]
 
     def inside(*subset: str) -> list[str]:
-        return [pod.endpoint.address for pod in narrowed(pods, RouteRequest(MODEL, subset=frozenset(subset)))]
+        return [pod.endpoint.address for pod in narrow(pods, RouteRequest(MODEL, subset=frozenset(subset)))]
 
     assert inside("10.0.0.1:81") == ["10.0.0.1:81"]
     assert inside("10.0.0.1") == ["10.0.0.1:80", "10.0.0.1:81"]
@@ -44,25 +44,25 @@ def test_a_subset_names_ipv6_with_and_without_brackets() -> None:
     pod = a_pod(address="[fd00::1]:80")
 
     for written in ("[fd00::1]:80", "[fd00::1]", "fd00::1"):
-        assert narrowed([pod], RouteRequest(MODEL, subset=frozenset([written]))) == [pod]
+        assert narrow([pod], RouteRequest(MODEL, subset=frozenset([written]))) == [pod]
 
 
 def test_a_subset_that_holds_no_candidate_says_so_and_an_empty_one_allows_nothing() -> None:
     for subset in (frozenset(["10.9.9.9:1"]), frozenset[str]()):
         request = RouteRequest(MODEL, subset=subset)
-        assert refusal(lambda request=request: narrowed([a_pod()], request)) == NoCandidateReason.OUTSIDE_SUBSET
+        assert refusal(lambda request=request: narrow([a_pod()], request)) == NoCandidateReason.OUTSIDE_SUBSET
 
 
 def test_a_selector_keeps_the_pods_whose_labels_match() -> None:
     gold, silver = a_pod("gold", labels={"tier": "gold"}), a_pod("silver", labels={"tier": "silver"})
 
-    assert narrowed([gold, silver], RouteRequest(MODEL, selector=parse_selector("tier=gold"))) == [gold]
+    assert narrow([gold, silver], RouteRequest(MODEL, selector=parse_selector("tier=gold"))) == [gold]
 
 
 def test_a_selector_that_matches_nothing_says_so() -> None:
     request = RouteRequest(MODEL, selector=parse_selector("tier=gold"))
 
-    assert refusal(lambda: narrowed([a_pod()], request)) == NoCandidateReason.NO_MATCH
+    assert refusal(lambda: narrow([a_pod()], request)) == NoCandidateReason.NO_MATCH
 
 
 def test_subset_and_selector_must_both_hold() -> None:
@@ -70,4 +70,4 @@ def test_subset_and_selector_must_both_hold() -> None:
     other = a_pod("other", address="10.0.0.2:80")
     request = RouteRequest(MODEL, subset=frozenset(["10.0.0.2"]), selector=parse_selector("tier=gold"))
 
-    assert refusal(lambda: narrowed([gold, other], request)) == NoCandidateReason.NO_MATCH
+    assert refusal(lambda: narrow([gold, other], request)) == NoCandidateReason.NO_MATCH

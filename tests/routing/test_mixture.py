@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from routing.mixture import Mixture, Share, parse_mixture
+from routing.mixture import Mixture, MixturePart, parse_mixture
 from routing.strategy import Tools
 from routing.table import build
 from routing.types import Decision, RouteRequest
@@ -18,12 +18,12 @@ def pick(text: str) -> Decision:
     pods = pods_with(0, 9, 1)
     for pod, tokens in zip(pods, (500, 0, 1000), strict=True):
         pod.prefill_tokens = tokens
-    parts = [(build(share.name, TOOLS), share.weight) for share in parse_mixture(text)]
+    parts = [(build(part.name, TOOLS), part.weight) for part in parse_mixture(text)]
     return Mixture(text, parts, TOOLS).pick(RouteRequest(MODEL), pods, 0.0)
 
 
 def test_a_weight_that_is_left_out_is_one() -> None:
-    assert parse_mixture("a:2,b,c:0") == [Share("a", 2), Share("b", 1), Share("c", 0)]
+    assert parse_mixture("a:2,b,c:0") == [MixturePart("a", 2), MixturePart("b", 1), MixturePart("c", 0)]
 
 
 @pytest.mark.parametrize("text", ["a:1001", "a:", "a:-1", "a:²", "a:0", "a:0,b:0"])
@@ -59,7 +59,7 @@ def test_what_stands_in_for_two_parts_alike_is_told_once() -> None:
 
 
 def test_each_parts_share_of_the_score_is_told() -> None:
-    parts = [(build(share.name, TOOLS), share.weight) for share in parse_mixture("least-request:2,random:0,least-load")]
+    parts = [(build(part.name, TOOLS), part.weight) for part in parse_mixture("least-request:2,random:0,least-load")]
     mixture = Mixture("a mixture", parts, TOOLS)
     scored = mixture.score(RouteRequest(MODEL), pods_with(0, 4, 1), 0.0)
 

@@ -6,7 +6,14 @@ import pytest
 
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.pod import Pod
-from routing.overload import FULL_S, LATE_S, OWED_S, open_pods, outlook, wait_until_open_s
+from routing.overload import (
+    FULL_RETRY_S,
+    MAX_BACKLOG_S,
+    MAX_PREFILL_WAIT_S,
+    estimate_wait,
+    open_pods,
+    wait_until_open_s,
+)
 from routing.pods.load import Work
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo
 from tests.support.choosing import REQUEST
@@ -23,8 +30,8 @@ def pods(count: int = 1) -> list[Pod]:
     return made
 
 
-def owing(seconds: float) -> Pod:
-    """A pod that was sent so many seconds of prefill at once, all of them done but not paid for."""
+def with_backlog(seconds: float) -> Pod:
+    """A pod with a backlog of prefill, whose prompts are all computed already."""
     (pod,) = pods()
     pod.start(Work(0, seconds * 1e4 - 100, 0, None), 0.0)
     pod.prefill_done_at_s = 0.0
@@ -36,25 +43,25 @@ def closed(pod: Pod, request: RouteRequest = REQUEST, slo: Slo = SLO) -> float:
 
 
 def test_short_work_is_taken_when_long_work_no_longer_is() -> None:
-    assert closed(owing(0.8)) == 0  # 0.11 s more
-    assert closed(owing(0.8), REQUEST._replace(prompt_tokens=5000)) == pytest.approx(0.8 + 0.51 - OWED_S)
+    assert closed(with_backlog(0.8)) == 0  # 0.11 s more
+    assert closed(with_backlog(0.8), REQUEST._replace(prompt_tokens=5000)) == pytest.approx(0.8 + 0.51 - MAX_BACKLOG_S)
 
 
-def test_it_opens_when_it_owes_nothing_even_to_what_is_more_than_it_may_owe() -> None:
+def test_without_a_backlog_a_pod_is_open_even_for_a_prompt_that_is_more_than_the_allowed_backlog() -> None:
     long = REQUEST._replace(prompt_tokens=1_000_000)
 
     assert closed(pods()[0], long) == 0
-    assert closed(owing(0.8), long) == pytest.approx(0.8)
+    assert closed(with_backlog(0.8), long) == pytest.approx(0.8)
 
 
-def test_what_is_owed_is_paid_as_slowly_as_prompts_may_run() -> None:
-    pod = owing(2.0)
+def test_a_backlog_shrinks_at_the_share_of_time_that_prefill_may_take() -> None:
+    pod = with_backlog(2.0)
     pod.prefill_share = 0.5
 
-    assert closed(pod) == pytest.approx((2.0 + 0.11 - OWED_S) / 0.5)
+    assert closed(pod) == pytest.approx((2.0 + 0.11 - MAX_BACKLOG_S) / 0.5)
 
 
-@pytest.mark.parametrize(("ttft_s", "bound_s"), [(10.0, LATE_S), (1.0, 0.75 - 0.11)])
+@pytest.mark.parametrize(("ttft_s", "bound_s"), [(10.0, MAX_PREFILL_WAIT_S), (1.0, 0.75 - 0.11)])
 def test_a_prompt_does_not_wait_long_for_others(ttft_s: float, bound_s: float) -> None:
     (pod,) = pods()
     pod.prefill_done_at_s = bound_s
@@ -71,7 +78,7 @@ def test_a_pod_whose_prompts_in_flight_fill_its_memory_is_closed_until_one_leave
     pod.start(work, -5.0)
     pod.read(Readings(cache_tokens=2000), 0.0, inf)
 
-    assert closed(pod) == FULL_S
+    assert closed(pod) == FULL_RETRY_S
     pod.end(work, 0.0)
     assert closed(pod, REQUEST._replace(prompt_tokens=5000)) == 0
 
@@ -83,11 +90,11 @@ def test_the_answers_that_are_expected_take_room_in_its_memory_too() -> None:
     request = REQUEST._replace(prompt_tokens=100)
 
     assert closed(pod, request._replace(output_tokens=1000)) == 0
-    assert closed(pod, request._replace(output_tokens=1001)) == FULL_S
+    assert closed(pod, request._replace(output_tokens=1001)) == FULL_RETRY_S
 
 
 def test_before_its_speed_is_known_a_pod_takes_everything() -> None:
-    pod = owing(100.0)
+    pod = with_backlog(100.0)
     pod.end(Work(0, 0, 0, None), 0.0)
     pod.speed.known = False
     pod.start(Work(0, 1e6, 0, None), 0.0)
@@ -97,23 +104,23 @@ def test_before_its_speed_is_known_a_pod_takes_everything() -> None:
 
 def test_only_open_pods_are_left_and_without_any_it_is_said_when_the_first_opens() -> None:
     both = pods(2)
-    both[0].prefill_done_at_s = LATE_S + 3.0
+    both[0].prefill_done_at_s = MAX_PREFILL_WAIT_S + 3.0
 
     assert open_pods(both, REQUEST, SLO, 0.0) == [both[1]]
 
-    both[1].prefill_done_at_s = LATE_S + 2.0
+    both[1].prefill_done_at_s = MAX_PREFILL_WAIT_S + 2.0
     with pytest.raises(NoCandidateError) as refused:
         open_pods(both, REQUEST, SLO, 0.0)
     assert refused.value.why == NoCandidateReason.OVERLOADED
     assert refused.value.retry_after_s == pytest.approx(2.0)
 
 
-def test_the_outlook_is_of_the_first_to_open_and_of_all_together() -> None:
+def test_the_estimated_wait_is_for_the_first_pod_to_open_and_the_rate_is_of_all_together() -> None:
     both = pods(2)
-    both[0].prefill_done_at_s, both[1].prefill_done_at_s = LATE_S + 3.0, LATE_S + 2.0
+    both[0].prefill_done_at_s, both[1].prefill_done_at_s = MAX_PREFILL_WAIT_S + 3.0, MAX_PREFILL_WAIT_S + 2.0
     both[0].prefill_share = 0.5
 
-    assert outlook(both, REQUEST, SLO, 0.0) == pytest.approx((2.0, LATE_S + 0.11, 0.11, 1.5))
+    assert estimate_wait(both, REQUEST, SLO, 0.0) == pytest.approx((2.0, MAX_PREFILL_WAIT_S + 0.11, 0.11, 1.5))
 
 
 def test_a_pod_whose_tokens_would_come_too_far_apart_with_one_more_is_closed_unless_it_is_idle() -> None:
@@ -122,6 +129,6 @@ def test_a_pod_whose_tokens_would_come_too_far_apart_with_one_more_is_closed_unl
 
     assert closed(pod) == 0
     pod.in_flight = 3
-    assert closed(pod) == FULL_S
+    assert closed(pod) == FULL_RETRY_S
     pod.max_in_flight, pod.in_flight = 0.5, 0
     assert closed(pod) == 0

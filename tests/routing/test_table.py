@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from routing.mixture import Share
+from routing.mixture import MixturePart
 from routing.strategies.own_counts import LeastRequest
 from routing.strategy import Tools
-from routing.table import STRATEGIES, UnknownStrategyError, build, known, parse_header, shares
+from routing.table import STRATEGIES, UnknownStrategyError, build, mixture_parts, parse_header, validated
 from tests.support.source_tree import ROOT
 
 
@@ -39,12 +39,12 @@ def test_an_unknown_name_is_refused_with_the_valid_ones() -> None:
 
 @pytest.mark.parametrize("name", ["random", "random,least-request", "least-request:2,random", "random:7"])
 def test_a_known_name_or_mixture_is_returned(name: str) -> None:
-    assert known(name) == name
+    assert validated(name) == name
     assert parse_header(name) == name
 
 
 def test_a_mixture_has_shares() -> None:
-    assert shares("least-request:2,random") == [Share("least-request", 2), Share("random", 1)]
+    assert mixture_parts("least-request:2,random") == [MixturePart("least-request", 2), MixturePart("random", 1)]
 
 
 @pytest.mark.parametrize("value", [None, ""])

@@ -6,7 +6,7 @@ from typing import Any
 from gateway.admission.queue import AdmissionQueue, Outcome, QueuedRequest
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet, Ticket
-from routing.overload import LATE_S
+from routing.overload import MAX_PREFILL_WAIT_S
 from routing.types import NoCandidateError, RouteRequest, Slo
 from tests.support.pods import MODEL, a_fleet, an_endpoint
 
@@ -48,7 +48,7 @@ class Desk:
     def fill(self, seconds: float = 100.0) -> None:
         """Every prompt that comes must wait so long."""
         for pod in self.fleet.pods():
-            pod.prefill_done_at_s = LATE_S + seconds
+            pod.prefill_done_at_s = MAX_PREFILL_WAIT_S + seconds
 
     def fire(self) -> float:
         """Let the timer fire until fewer requests wait; return when that is."""

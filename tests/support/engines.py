@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from simulator.core.gpus import GpuProfile
 from simulator.core.profile import DEFAULT_GPU, Profile
 from simulator.core.speed import steady
-from simulator.serving.serve import RunningEngine, running_engine
+from simulator.serving.server import RunningEngine, running_engine
 from tests.support.polling import until
 
 FAST = steady(2000)

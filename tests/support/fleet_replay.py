@@ -13,7 +13,7 @@ from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet, Ticket
 from ratelimit.limits import User
 from simulator.core.engine import Engine
-from simulator.replay import yardsticks
+from simulator.replay import baselines
 from simulator.replay.admission import Admission
 from simulator.replay.replay import MODEL, Call, Replay, VirtualTime
 from simulator.replay.traces import TraceRequest
@@ -32,7 +32,7 @@ def a_request(
 
 def sim_fleet(pods: int, strategy: str = "round-robin", **options: Any) -> Fleet:
     """The gateway's fleet over pods that serve the replay's model, as a replay has it."""
-    fleet = Fleet(RoutingSettings(strategy=strategy), random.Random(1), **({"build": yardsticks.build} | options))
+    fleet = Fleet(RoutingSettings(strategy=strategy), random.Random(1), **({"build": baselines.build} | options))
     fleet.replace(a_description(*(an_endpoint(f"pod-{index}", models=(MODEL,)) for index in range(pods))))
     return fleet
 

@@ -49,5 +49,5 @@ def run_out(engine: Engine, *added: Sequence, now_s: float = 0.0) -> float:
 
 def held(engine: Engine) -> int:
     """Blocks that its sequences hold, those that they share counted once."""
-    shared = {block for sequence in engine.running for block in sequence.hashes[: sequence.named]}
-    return len(shared) + sum(sequence.blocks - sequence.named for sequence in engine.running)
+    shared = {block for sequence in engine.running for block in sequence.hashes[: sequence.hashed]}
+    return len(shared) + sum(sequence.blocks - sequence.hashed for sequence in engine.running)

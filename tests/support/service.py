@@ -15,7 +15,7 @@ from gateway.config.settings import Settings
 from gateway.pb import health_pb2 as health
 from simulator.core.profile import DEFAULT_GPU, Profile
 from simulator.core.speed import steady
-from simulator.serving.serve import running_engine
+from simulator.serving.server import running_engine
 from tests.support.envoy import a_model, running_envoy
 from tests.support.outage import IN_FLIGHT, MODEL, Outcome, ask, request
 from tests.support.polling import until

@@ -17,7 +17,7 @@ from anyio.from_thread import start_blocking_portal
 
 from simulator.core.gpus import GPUS, GpuProfile
 from simulator.core.profile import Profile
-from simulator.serving.serve import running_engine
+from simulator.serving.server import running_engine
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import until
 

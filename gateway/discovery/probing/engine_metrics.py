@@ -13,7 +13,7 @@ from math import inf
 from typing import NamedTuple
 
 from gateway.discovery.probing.readings import Readings
-from routing.pods.sums import Sums
+from routing.pods.engine_totals import EngineTotals
 from routing.types import Signal
 
 
@@ -79,7 +79,7 @@ def parse(page: bytes, engine: str) -> Readings:
         signals={signal: value for signal, value in found.items() if value is not None},
         cache_tokens=_cache_tokens(page, families),
         started_s=_mean(_first(page, (_STARTED,))),
-        sums=Sums(
+        totals=EngineTotals(
             *_histogram(page, families.itl),
             *_histogram(page, families.ttft),
             _sum(_first(page, families.prompt_tokens)),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from routing.pods.sums import NO_SUMS, Sums
+from routing.pods.engine_totals import NO_TOTALS, EngineTotals
 from routing.types import Signal
 
 
@@ -17,14 +17,14 @@ class Readings(NamedTuple):
     signals: Mapping[Signal, float] = MappingProxyType({})
     cache_tokens: float | None = None  # size of its KV cache
     started_s: float | None = None  # Unix time when its process started
-    sums: Sums = NO_SUMS
+    totals: EngineTotals = NO_TOTALS
     adapters: frozenset[str] = frozenset()  # LoRA adapters with running or waiting requests
 
     def restarted_since(self, before: "Readings") -> bool:
         """Return whether these are from another process than `before`, as far as can be told."""
         if self.started_s is not None and before.started_s is not None:
             return self.started_s != before.started_s
-        prompts, earlier = self.sums.prompt_tokens, before.sums.prompt_tokens
+        prompts, earlier = self.totals.prompt_tokens, before.totals.prompt_tokens
         return prompts is not None and earlier is not None and prompts < earlier
 
 

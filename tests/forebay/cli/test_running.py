@@ -28,7 +28,7 @@ def test_gateway_runs_the_service(replaced, record, calls):
 
 
 def test_engine_serves_what_it_is_told(replaced, record, calls):
-    replaced("simulator.serving.serve", serve=record)
+    replaced("simulator.serving.server", serve=record)
 
     result = run("engine", "--model", "m", "--port", "0", "--tokens-per-s", "50", "--seed", "7", "--count", "2")
 
@@ -44,7 +44,7 @@ def test_an_engine_that_cannot_start_says_why_in_one_line(replaced):
     def serve(*_: Any, **__: Any) -> None:
         raise OSError("address already in use")
 
-    replaced("simulator.serving.serve", serve=serve)
+    replaced("simulator.serving.server", serve=serve)
 
     result = run("engine", "--model", "m", "--port", "1")
 

@@ -148,7 +148,8 @@ async def test_the_time_of_an_answer_is_envoys_or_where_it_passed_through_us_our
         shop.ledger.ended(exchange, seen)
 
     assert [{3.0 / 25}, {2.0 / 25}] == [
-        {pod.latency_s for pod in shop.fleet.pods() if pod.latency_s is not None} for shop in (told, ours)
+        {pod.latency_per_token_s for pod in shop.fleet.pods() if pod.latency_per_token_s is not None}
+        for shop in (told, ours)
     ]
 
 

@@ -6,7 +6,7 @@ from gateway.admission.queue import LOOK_S, MARGIN
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import ModelPolicy
 from gateway.fleet.fleet import Ticket
-from routing.overload import LATE_S, OWED_S
+from routing.overload import MAX_BACKLOG_S, MAX_PREFILL_WAIT_S
 from routing.selectors import parse_selector
 from routing.strategy import Finished
 from routing.types import NoCandidateReason, Slo
@@ -42,7 +42,7 @@ def test_who_waits_goes_when_another_request_ends() -> None:
     for number in range(30):  # each 0.11 s of prefill
         desk.enter(f"n{number}")
     sent = [name for name in desk.heard if isinstance(desk.heard[name], Ticket)]
-    assert len(sent) == int(OWED_S / PREFILL_S) + 1 or len(sent) == int(OWED_S / PREFILL_S)
+    assert len(sent) == int(MAX_BACKLOG_S / PREFILL_S) + 1 or len(sent) == int(MAX_BACKLOG_S / PREFILL_S)
 
     for name in sent:
         desk.queue.release(desk.ticket(name), 0.5)
@@ -110,7 +110,7 @@ def test_what_cannot_be_answered_in_time_is_refused_at_once_and_told_when_it_can
     desk.enter("a")
 
     assert desk.refusal("a").why == NoCandidateReason.OVERLOADED
-    assert desk.refusal("a").retry_after_s == pytest.approx(12.0 + LATE_S + PREFILL_S - MARGIN * SLO.ttft_s)
+    assert desk.refusal("a").retry_after_s == pytest.approx(12.0 + MAX_PREFILL_WAIT_S + PREFILL_S - MARGIN * SLO.ttft_s)
 
 
 def test_what_is_ahead_counts() -> None:
@@ -121,7 +121,7 @@ def test_what_is_ahead_counts() -> None:
         desk.enter(f"n{number}")
         number += 1
 
-    assert number - 1 == pytest.approx((MARGIN * SLO.ttft_s - LATE_S - 2.0) / PREFILL_S, abs=1.5)
+    assert number - 1 == pytest.approx((MARGIN * SLO.ttft_s - MAX_PREFILL_WAIT_S - 2.0) / PREFILL_S, abs=1.5)
     assert desk.refusal(f"n{number - 1}").retry_after_s < 2 * PREFILL_S
 
 
@@ -131,7 +131,7 @@ def test_who_has_waited_in_vain_is_refused_before_it_is_too_late() -> None:
     desk.enter("a")
     desk.fill(seconds=100.0)  # against all predictions
 
-    assert desk.fire() == pytest.approx(MARGIN * SLO.ttft_s - LATE_S - PREFILL_S)
+    assert desk.fire() == pytest.approx(MARGIN * SLO.ttft_s - MAX_PREFILL_WAIT_S - PREFILL_S)
 
     assert desk.refusal("a").why == NoCandidateReason.OVERLOADED
     assert desk.queue.waiting() == {MODEL: 0}
@@ -192,7 +192,7 @@ def test_a_pod_that_is_set_aside_is_not_reckoned_with() -> None:
 def test_who_wants_a_busy_pod_holds_up_nobody_who_takes_another() -> None:
     desk = Desk()
     desk.fleet.replace(a_description(*(an_endpoint(name, labels={"pod": name}) for name in ("p0", "p1"))))
-    next(desk.fleet.pods()).prefill_done_at_s = LATE_S + 5.0
+    next(desk.fleet.pods()).prefill_done_at_s = MAX_PREFILL_WAIT_S + 5.0
     desk.enter("picky", selector=parse_selector("pod=p0"))
     desk.enter("any", user="v")
     desk.enter("picky too", selector=parse_selector("pod=p0"))

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from gateway.admission.queue import AdmissionQueue, QueuedRequest
 from gateway.discovery.description import ModelPolicy
 from gateway.fleet.fleet import Ticket
-from routing.overload import AT_ONCE_S
+from routing.overload import MIN_WAIT_S
 from routing.selectors import Selector, parse_selector
 from routing.strategy import Finished
 from routing.types import Endpoint, NoCandidateReason
@@ -87,7 +87,7 @@ class Waits(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         until_s = self.now_s + seconds
         while self.desk.timer_s is not None and self.desk.timer_s <= until_s:
-            self.now_s = max(self.now_s + AT_ONCE_S, self.desk.timer_s)
+            self.now_s = max(self.now_s + MIN_WAIT_S, self.desk.timer_s)
             self.desk.timer_s = None
             self.queue.advance(self.now_s)
         self.now_s = max(self.now_s, until_s)
@@ -109,7 +109,7 @@ class Waits(RuleBasedStateMachine):
     def somebody_looks_after_those_who_wait_before_their_time_is_over(self) -> None:
         if lasts_s := [self.entered[name].deadline_s for name in self.waiting()]:
             assert self.desk.timer_s is not None
-            assert self.desk.timer_s <= max(self.now_s + AT_ONCE_S, min(lasts_s))
+            assert self.desk.timer_s <= max(self.now_s + MIN_WAIT_S, min(lasts_s))
 
     @invariant()
     def in_flight_is_what_was_sent_and_has_not_ended(self) -> None:

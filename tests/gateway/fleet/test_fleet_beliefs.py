@@ -123,7 +123,7 @@ def test_only_a_pod_that_comes_later_ramps_up() -> None:
     fleet = a_fleet(an_endpoint("a"))
     fleet.replace(a_description(an_endpoint("a"), an_endpoint("b")), now_s=50.0)
 
-    assert {pod.endpoint.id: pod.ramp(51.0) > 1 for pod in fleet.pods()} == {"a": False, "b": True}
+    assert {pod.endpoint.id: pod.slow_start_factor(51.0) > 1 for pod in fleet.pods()} == {"a": False, "b": True}
 
 
 def test_a_mixture_shares_its_parts_and_is_not_kept() -> None:

@@ -4,6 +4,7 @@ from math import inf
 
 import pytest
 
+from routing.pods.engine_totals import EngineTotals
 from routing.pods.load import (
     FEW_OUTPUTS,
     ITL_AIM,
@@ -16,7 +17,6 @@ from routing.pods.load import (
     Work,
 )
 from routing.pods.speed import FIRST_GUESS, Speed
-from routing.pods.sums import Sums
 
 
 def known() -> Speed:
@@ -101,19 +101,19 @@ def test_processed_tokens_add_up_and_fade() -> None:
     load.learn(None, 1.0, 10, cost=100, now_s=0.0)
     load.learn(None, 1.0, 10, cost=50, now_s=0.0)
 
-    assert load.processed(0.0) == 150
-    assert load.processed(WINDOW_S) == pytest.approx(150 / 2.718, rel=0.01)
-    assert load.processed(-1.0) == 150  # a clock that runs backwards makes nothing of nothing
+    assert load.processed_tokens(0.0) == 150
+    assert load.processed_tokens(WINDOW_S) == pytest.approx(150 / 2.718, rel=0.01)
+    assert load.processed_tokens(-1.0) == 150  # a clock that runs backwards makes nothing of nothing
 
 
 def test_latency_is_per_weighted_token_and_unknown_before_the_first_answer() -> None:
     load = Load()
-    assert load.latency_s is None
+    assert load.latency_per_token_s is None
 
     load.learn(None, 2.0, 10, cost=100, now_s=0.0)
     load.learn(None, 0.0, 10, cost=100, now_s=0.0)  # took no time: nobody saw how long
 
-    assert load.latency_s == pytest.approx(0.02)
+    assert load.latency_per_token_s == pytest.approx(0.02)
 
 
 def test_what_its_own_requests_took_teaches_its_kind() -> None:
@@ -142,7 +142,7 @@ def test_what_a_pod_owes_is_paid_by_its_share_of_time_and_forgiven_when_it_is_id
 
 def promising(itl_s: float, kind: Speed | None = None) -> Load:
     load = Load(kind or known())
-    load.promise(itl_s)
+    load.set_itl_slo(itl_s)
     return load
 
 
@@ -165,9 +165,11 @@ def test_the_share_of_prompts_is_bounded_and_short_answers_say_nothing() -> None
     assert (slow.prefill_share, fast.prefill_share, short.prefill_share) == (LEAST_SHARE, MOST_SHARE, 1.0)
 
 
-def sums(gaps: float = 0, gap_s: float = 0.01, firsts: float = 0, first_s: float = 0.1, tokens: float = 0) -> Sums:
-    """Of so many tokens and prompts since the engine's start."""
-    return Sums(gaps * gap_s, gaps, firsts * first_s, firsts, 2 * tokens, tokens)
+def totals(
+    itl_count: float = 0, itl_s: float = 0.01, ttft_count: float = 0, ttft_s: float = 0.1, computed: float = 0
+) -> EngineTotals:
+    """What an engine reports that found as many prompt tokens in its cache as it computed."""
+    return EngineTotals(itl_count * itl_s, itl_count, ttft_count * ttft_s, ttft_count, 2 * computed, computed)
 
 
 @pytest.mark.parametrize(
@@ -177,21 +179,21 @@ def test_the_engines_own_gaps_between_tokens_move_the_share_of_prompts_as_fast_a
     gap_s: float, after_s: float, expected: float
 ) -> None:
     load = promising(0.05)
-    load.observe(sums(), 0.0, 9.0)
-    load.observe(sums(gaps=100, gap_s=gap_s), after_s, 99.0)
+    load.observe(totals(), 0.0, 9.0)
+    load.observe(totals(itl_count=100, itl_s=gap_s), after_s, 99.0)
 
     assert load.prefill_share == pytest.approx(expected)
 
 
 def test_while_the_engine_tells_durations_do_not() -> None:
     load = promising(0.05)
-    load.observe(sums(), 0.0, 7.0)
-    load.observe(sums(gaps=100, gap_s=0.042), 2.0, 9.0)
+    load.observe(totals(), 0.0, 7.0)
+    load.observe(totals(itl_count=100, itl_s=0.042), 2.0, 9.0)
 
     load.learn(work(), 100.0, 100, 300.0, 9.0)
     assert load.prefill_share == pytest.approx(1.0)
 
-    load.observe(sums(gaps=100, gap_s=0.042), 8.0, 15.0)  # it made no tokens meanwhile
+    load.observe(totals(itl_count=100, itl_s=0.042), 8.0, 15.0)  # it made no tokens meanwhile
     load.learn(work(), 100.0, 100, 300.0, 9.1)
     assert load.prefill_share == pytest.approx(0.9)
 
@@ -199,7 +201,7 @@ def test_while_the_engine_tells_durations_do_not() -> None:
 def test_looks_in_short_succession_are_one() -> None:
     load = promising(0.05)
     for step in range(5):
-        load.observe(sums(gaps=step, gap_s=0.084), step * LEAST_LOOK_S / 4, 9.0)
+        load.observe(totals(itl_count=step, itl_s=0.084), step * LEAST_LOOK_S / 4, 9.0)
 
     assert load.prefill_share == pytest.approx(1 - LEAST_LOOK_S / RESPONSE_S)
 
@@ -208,17 +210,20 @@ def test_the_time_to_the_first_token_teaches_the_pod_and_its_kind() -> None:
     kind = Speed()
     load, idle = Load(kind), Load(kind)
     for look in range(200):  # one prompt at a time in the one, always some waiting in the other
-        load.observe(sums(firsts=look, first_s=0.2, tokens=look * 2000), look * 2.0, 9.0)
-        idle.observe(sums(), look * 2.0, 9.0)
+        load.observe(totals(ttft_count=look, ttft_s=0.2, computed=look * 2000), look * 2.0, 9.0)
+        idle.observe(totals(), look * 2.0, 9.0)
 
     assert kind.fixed_s + 2000 * kind.token_s == pytest.approx(0.2, rel=0.01)
 
 
-@pytest.mark.parametrize("restarted", [sums(), sums(gaps=1, firsts=1, tokens=1), sums(gaps=500, firsts=1, tokens=500)])
-def test_an_engine_that_restarts_teaches_nothing(restarted: Sums) -> None:
+@pytest.mark.parametrize(
+    "restarted",
+    [totals(), totals(itl_count=1, ttft_count=1, computed=1), totals(itl_count=500, ttft_count=1, computed=500)],
+)
+def test_an_engine_that_restarts_teaches_nothing(restarted: EngineTotals) -> None:
     kind = Speed()
     load = promising(0.05, kind)
-    load.observe(sums(gaps=400, gap_s=1.0, firsts=400, tokens=400), 0.0, 9.0)
+    load.observe(totals(itl_count=400, itl_s=1.0, ttft_count=400, computed=400), 0.0, 9.0)
     load.observe(restarted, 2.0, 9.0)
 
     assert (load.prefill_share, kind.guess) == (1.0, FIRST_GUESS)
@@ -226,9 +231,9 @@ def test_an_engine_that_restarts_teaches_nothing(restarted: Sums) -> None:
 
 def test_what_another_process_counted_is_not_compared() -> None:
     load = promising(0.05, Speed())
-    load.observe(sums(gaps=400), 0.0, 9.0)
-    load.forget_sums()
-    load.observe(sums(gaps=500, gap_s=1.0), 2.0, 9.0)
+    load.observe(totals(itl_count=400), 0.0, 9.0)
+    load.forget_totals()
+    load.observe(totals(itl_count=500, itl_s=1.0), 2.0, 9.0)
 
     assert load.prefill_share == 1.0
 
@@ -239,10 +244,10 @@ def test_how_many_at_once_keep_tokens_close_is_learned_from_looks_at_different_l
         load.in_flight = silent.in_flight = 10 * look
         gap_s = 0.01 + 0.001 * (10 * look - 5)  # on average it had 5 fewer since the last look
         gaps, spent_s = gaps + 100, spent_s + 100 * gap_s
-        load.observe(Sums(spent_s, gaps, 0.0, 0.0, 0.0, 0.0), 2.0 * look, 99.0)
-        silent.observe(Sums(spent_s, gaps), 2.0 * look, 99.0)
+        load.observe(EngineTotals(spent_s, gaps, 0.0, 0.0, 0.0, 0.0), 2.0 * look, 99.0)
+        silent.observe(EngineTotals(spent_s, gaps), 2.0 * look, 99.0)
 
     assert silent.max_in_flight == inf  # it does not tell what prompts had to do with its gaps
     assert load.max_in_flight == pytest.approx((0.05 * ITL_AIM - 0.01) / 0.001)
-    load.promise(inf)
+    load.set_itl_slo(inf)
     assert load.max_in_flight == inf

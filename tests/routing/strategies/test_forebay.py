@@ -34,7 +34,7 @@ def test_the_pod_that_holds_the_prompt_wins_while_it_is_free() -> None:
 def test_a_beginning_in_common_is_worth_no_more_than_its_tokens() -> None:
     pods = known(0, 0)
     pods[1].cache.insert(BLOCKS[:1], 0, 0.0)
-    request = asking_for(pods, BLOCKS)._replace(short_tokens=90.0)
+    request = asking_for(pods, BLOCKS)._replace(first_block_missing_tokens=90.0)
     scored = build("forebay", Tools(random.Random(1))).score(request, pods, 0.0)
 
     assert scored.scores[0] - scored.scores[1] == pytest.approx(2 * 10 * 1e-4)

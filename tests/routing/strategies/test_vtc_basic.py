@@ -2,7 +2,7 @@
 
 import random
 
-from routing.strategies.vtc_basic import USERS, WINDOW_S, VtcBasic
+from routing.strategies.vtc_basic import MAX_USERS, WINDOW_S, VtcBasic
 from routing.strategy import Finished, Tools
 from tests.support.choosing import REQUEST
 from tests.support.pods import pods_with
@@ -40,9 +40,9 @@ def test_what_was_used_long_ago_counts_little() -> None:
 
 
 def test_users_are_not_remembered_without_end() -> None:
-    strategy = after(**{f"user{number}": 1 for number in range(USERS + 10)})
+    strategy = after(**{f"user{number}": 1 for number in range(MAX_USERS + 10)})
 
-    assert len(strategy._counters) == USERS
+    assert len(strategy._counters) == MAX_USERS
 
 
 def test_a_pick_is_no_more_work_with_many_users_than_with_one() -> None:

@@ -46,4 +46,4 @@ async def test_the_cache_size_is_read_where_it_is_told():
 
 
 def test_pieces_count_for_as_many_tokens_as_they_hold():
-    assert 4 == Stream(0.0, pieces_s=[1.0, 2.0, 3.0], output_tokens=6).made(2.0)
+    assert 4 == Stream(0.0, chunks_s=[1.0, 2.0, 3.0], output_tokens=6).tokens_by(2.0)

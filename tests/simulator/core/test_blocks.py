@@ -3,80 +3,80 @@ from simulator.core.blocks import KvBlocks, Removed
 
 def filled(blocks: KvBlocks, *hashes: int) -> None:
     """Take blocks, fill them and give them back."""
-    assert blocks.take(len(hashes))
+    assert blocks.allocate(len(hashes))
     for block in hashes:
-        blocks.name(block)
-    blocks.give_back(hashes, 0)
+        blocks.register(block)
+    blocks.release(hashes, 0)
 
 
 def test_full_blocks_stay_reusable_after_they_were_given_back():
     blocks = KvBlocks(4)
     filled(blocks, 1, 2)
 
-    assert (4, 2, 0.0) == (blocks.free, blocks.leading([1, 2, 3], 3), blocks.usage)
+    assert (4, 2, 0.0) == (blocks.free, blocks.cached_prefix([1, 2, 3], 3), blocks.usage)
 
 
 def test_a_prefix_ends_at_its_first_gap():
     blocks = KvBlocks(4)
     filled(blocks, 1, 3)
 
-    assert 1 == blocks.leading([1, 2, 3], 3)
+    assert 1 == blocks.cached_prefix([1, 2, 3], 3)
 
 
 def test_no_more_is_found_than_asked_for():
     blocks = KvBlocks(4)
     filled(blocks, 1, 2)
 
-    assert 1 == blocks.leading([1, 2], 1)
+    assert 1 == blocks.cached_prefix([1, 2], 1)
 
 
 def test_the_tail_is_evicted_before_the_head():
     blocks = KvBlocks(3)
     filled(blocks, 1, 2, 3)
-    blocks.take(1)
+    blocks.allocate(1)
 
-    assert 2 == blocks.leading([1, 2, 3], 3)
+    assert 2 == blocks.cached_prefix([1, 2, 3], 3)
 
 
 def test_the_least_recently_used_is_evicted_first():
     blocks = KvBlocks(3)
     filled(blocks, 1)
     filled(blocks, 2)
-    assert blocks.claim([1], 1, 0)
-    blocks.give_back([1], 0)
-    blocks.take(2)
+    assert blocks.allocate_with_prefix([1], 1, 0)
+    blocks.release([1], 0)
+    blocks.allocate(2)
 
-    assert (1, 0) == (blocks.leading([1], 1), blocks.leading([2], 1))
+    assert (1, 0) == (blocks.cached_prefix([1], 1), blocks.cached_prefix([2], 1))
 
 
 def test_claimed_blocks_are_held_and_not_evicted():
     blocks = KvBlocks(2)
     filled(blocks, 1)
-    assert blocks.claim([1], 1, 1)
+    assert blocks.allocate_with_prefix([1], 1, 1)
 
-    assert (0, False, 1.0) == (blocks.free, blocks.take(1), blocks.usage)
+    assert (0, False, 1.0) == (blocks.free, blocks.allocate(1), blocks.usage)
 
 
 def test_the_prefix_itself_does_not_count_as_room_for_the_rest():
     blocks = KvBlocks(2)
     filled(blocks, 1, 2)
 
-    assert (False, 2) == (blocks.claim([1, 2, 3], 2, 1), blocks.free)
+    assert (False, 2) == (blocks.allocate_with_prefix([1, 2, 3], 2, 1), blocks.free)
 
 
 def test_too_many_blocks_are_not_taken_in_part():
     blocks = KvBlocks(2)
 
-    assert (False, 2) == (blocks.take(3), blocks.free)
+    assert (False, 2) == (blocks.allocate(3), blocks.free)
 
 
 def test_two_sequences_that_computed_the_same_block_share_one():
     blocks = KvBlocks(4)
-    blocks.take(2)
-    blocks.name(1)
-    blocks.name(1)
+    blocks.allocate(2)
+    blocks.register(1)
+    blocks.register(1)
     shared = blocks.free
-    blocks.give_back([1], 0)
+    blocks.release([1], 0)
 
     assert (3, 3) == (shared, blocks.free)
 
@@ -84,8 +84,8 @@ def test_two_sequences_that_computed_the_same_block_share_one():
 def test_a_block_that_was_computed_again_while_it_was_idle_is_kept_once():
     blocks = KvBlocks(4)
     filled(blocks, 1)
-    blocks.take(1)
-    blocks.name(1)
+    blocks.allocate(1)
+    blocks.register(1)
 
     assert 3 == blocks.free
 
@@ -93,18 +93,18 @@ def test_a_block_that_was_computed_again_while_it_was_idle_is_kept_once():
 def test_nameless_blocks_are_blank_again():
     blocks = KvBlocks(2)
     filled(blocks, 1)
-    blocks.take(1)
-    blocks.give_back((), 1)
-    blocks.take(1)
+    blocks.allocate(1)
+    blocks.release((), 1)
+    blocks.allocate(1)
 
-    assert 1 == blocks.leading([1], 1)
+    assert 1 == blocks.cached_prefix([1], 1)
 
 
 def test_what_is_evicted_is_told_to_whoever_wants_to_know():
     changes = []
     blocks = KvBlocks(3, changes)
     filled(blocks, 1, 2, 3)
-    blocks.take(2)
+    blocks.allocate(2)
 
     assert [Removed(3), Removed(2)] == changes
 
@@ -112,8 +112,8 @@ def test_what_is_evicted_is_told_to_whoever_wants_to_know():
 def test_a_cleared_cache_has_room_for_all_that_nobody_holds():
     blocks = KvBlocks(4)
     filled(blocks, 1, 2)
-    blocks.take(1)
+    blocks.allocate(1)
 
     blocks.clear()
 
-    assert (3, 0) == (blocks.free, blocks.leading([1, 2], 2))
+    assert (3, 0) == (blocks.free, blocks.cached_prefix([1, 2], 2))

@@ -3,9 +3,9 @@ from tests.support.model_engine import a_sequence
 
 
 def joined(decoding: Decoding, prompt: int, output: int):
-    """A sequence that has just made its first token."""
+    """A sequence that has just generated its first token."""
     sequence = a_sequence(prompt, output)
-    sequence.made = 1
+    sequence.generated = 1
     decoding.join(sequence)
     return sequence
 
@@ -17,7 +17,7 @@ def test_every_sequence_makes_a_token_in_each_pass():
     late = joined(decoding, 8, 9)
     decoding.advance()
 
-    assert (3, 2, 2) == (decoding.made(early), decoding.made(late), len(decoding))
+    assert (3, 2, 2) == (decoding.generated(early), decoding.generated(late), len(decoding))
 
 
 def test_a_sequence_ends_in_the_pass_of_its_last_token():
@@ -63,5 +63,5 @@ def test_who_leaves_knows_how_far_it_came_and_is_forgotten():
     decoding.advance()
     decoding.leave(sequence)
 
-    assert (2, 9, 2) == (sequence.made, sequence.computed, decoding.made(sequence))
+    assert (2, 9, 2) == (sequence.generated, sequence.computed, decoding.generated(sequence))
     assert ([], False, 0) == (list(decoding.advance()), sequence in decoding, len(list(decoding)))

@@ -13,7 +13,7 @@ def test_the_published_fit_is_as_published():
         profile.kv_blocks, profile.block_tokens, profile.pass_tokens, profile.max_running,
     )  # fmt: skip
     assert pytest.approx((4.209989e-7 * 1000**2 + 1.518344e-2 * 1000 + 16.50142) / 1000) == profile.speed.pass_s(
-        0, 0, Chunks(parts=1, new_tokens=1000)
+        0, 0, Chunks(prefills=1, new_tokens=1000)
     )
     assert pytest.approx((-25.74 * 0.25 + 54.01 * 0.5 + 5.74) / 1000) == profile.speed.pass_s(1, 16_384 * 32)
 

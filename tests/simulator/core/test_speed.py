@@ -2,7 +2,7 @@ import pytest
 
 from simulator.core.speed import Chunks, FittedSpeed, LinearSpeed, ScaledSpeed, steady
 
-A_CHUNK = Chunks(parts=1, new_tokens=10, context_tokens=100, attended_tokens=1055)
+A_CHUNK = Chunks(prefills=1, new_tokens=10, context_tokens=100, attended_tokens=1055)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import struct
 
 from simulator.openai.tokens import encode
-from simulator.openai.writing import LONGEST, SHORTEST, Writer
+from simulator.openai.writing import MAX_NATURAL, MIN_NATURAL, Writer
 
 PROMPT = encode("Say this is a test!")
 
@@ -29,7 +29,7 @@ def test_a_maximum_is_always_reached():
 def test_without_a_maximum_the_answer_ends_by_itself():
     output = compose(limit=8000, natural_end=True)
 
-    assert SHORTEST <= len(output.pieces) <= LONGEST
+    assert MIN_NATURAL <= len(output.pieces) <= MAX_NATURAL
     assert "stop" == output.finish_reason
 
 

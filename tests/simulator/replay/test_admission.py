@@ -1,7 +1,7 @@
 import pytest
 
 from ratelimit.limits import User
-from simulator.replay.admission import Admission, dealt, parse_users
+from simulator.replay.admission import Admission, assign_users, parse_users
 from tests.support.fleet_replay import a_request
 
 
@@ -23,7 +23,7 @@ def test_a_limit_that_cannot_be_read_is_named(text: str):
 
 def test_everybody_else_has_a_window_of_their_own():
     admission = Admission(parse_users("a,*:rpm=1"), output_tokens=1)
-    asked = [admission.ask(a_request(user=user), 0.0)[0] for user in "aabbcc"]
+    asked = [admission.reserve(a_request(user=user), 0.0)[0] for user in "aabbcc"]
 
     assert ["", "", "", "rpm", "", "rpm"] == asked
 
@@ -31,17 +31,20 @@ def test_everybody_else_has_a_window_of_their_own():
 def test_who_is_not_named_has_no_limits():
     admission = Admission(parse_users("a:rpm=0"), output_tokens=1)
 
-    assert ("rpm", "") == (admission.ask(a_request(user="a"), 0.0)[0], admission.ask(a_request(user="b"), 0.0)[0])
+    assert ("rpm", "") == (
+        admission.reserve(a_request(user="a"), 0.0)[0],
+        admission.reserve(a_request(user="b"), 0.0)[0],
+    )
 
 
 def test_requests_without_a_user_are_dealt_to_the_named_ones_in_turn():
     trace = [a_request(), a_request(user="x"), a_request(), a_request()]
 
-    assert ["a", "x", "b", "a"] == [request.user for request in dealt(trace, ["a", "*", "b"])]
-    assert ["", "x", "", ""] == [request.user for request in dealt(trace, ["*"])]
+    assert ["a", "x", "b", "a"] == [request.user for request in assign_users(trace, ["a", "*", "b"])]
+    assert ["", "x", "", ""] == [request.user for request in assign_users(trace, ["*"])]
 
 
 def test_requests_without_a_user_share_the_limits_of_everybody():
     admission = Admission(parse_users("*:rpm=1"), output_tokens=1)
 
-    assert ["", "rpm"] == [admission.ask(a_request(), 0.0)[0] for _ in range(2)]
+    assert ["", "rpm"] == [admission.reserve(a_request(), 0.0)[0] for _ in range(2)]

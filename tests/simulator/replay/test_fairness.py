@@ -1,10 +1,10 @@
-from simulator.replay.fairness import ServiceGap, service_gap
+from simulator.replay.fairness import ServiceDifference, service_difference
 from tests.support.fleet_replay import a_request, replayed
 from tests.support.model_engine import an_engine
 
 
 def gap(*trace, **fields):
-    return service_gap(replayed(*trace, engines={"pod-0": an_engine(**fields)}))
+    return service_difference(replayed(*trace, engines={"pod-0": an_engine(**fields)}))
 
 
 def test_one_user_alone_is_not_compared():
@@ -12,7 +12,7 @@ def test_one_user_alone_is_not_compared():
 
 
 def test_users_who_get_what_they_ask_for_have_no_gap():
-    assert ServiceGap(0.0, 0.0) == gap(a_request(user="a", output=9), a_request(user="b", output=2))
+    assert ServiceDifference(0.0, 0.0) == gap(a_request(user="a", output=9), a_request(user="b", output=2))
 
 
 def test_who_waits_while_another_is_served_falls_behind_by_what_they_asked_for():
@@ -20,7 +20,7 @@ def test_who_waits_while_another_is_served_falls_behind_by_what_they_asked_for()
     trace = [a_request(late_ms, output=70, user="a"), a_request(late_ms + 10, output=2, user="b")]
 
     # one at a time: b gets 8 + 2 x 2 in the second minute; a got 8 in the first
-    assert ServiceGap(4.0, 8.0) == gap(*trace, max_running=1)
+    assert ServiceDifference(4.0, 8.0) == gap(*trace, max_running=1)
 
 
 def test_what_was_refused_is_not_waited_for():

@@ -5,11 +5,11 @@ import pytest
 from gateway.discovery.description import FleetDescription
 from ratelimit.limits import User
 from routing.strategy import Finished
+from simulator.replay.baselines import RoundRobin
 from simulator.replay.outages import Outage, OutageKind
 from simulator.replay.replay import MODEL
 from simulator.replay.scraping import Scraping
 from simulator.replay.traces import TraceRequest
-from simulator.replay.yardsticks import RoundRobin
 from tests.support.fleet_replay import a_replay, a_request, replayed, sim_fleet
 from tests.support.model_engine import an_engine
 
@@ -22,7 +22,7 @@ def test_a_request_is_dispatched_when_it_arrives_and_waits_for_the_pass_under_wa
     early, late = replayed(a_request(0), a_request(500), engines=one_pod())
 
     assert (0.5, 0.5, 1.0, 2.0, 3.0) == (
-        late.arrived_s, late.dispatched_s, early.answer.first_s, late.answer.first_s, late.answer.ended_s,
+        late.arrived_s, late.dispatched_s, early.answer.first_token_s, late.answer.first_token_s, late.answer.ended_s,
     )  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def test_all_that_arrives_at_one_instant_is_in_the_next_pass():
 def test_a_speedup_brings_requests_closer_and_leaves_the_engine_as_fast_as_it_is():
     calls = replayed(a_request(0), a_request(8000), engines=one_pod(), speedup=4)
 
-    assert [(0.0, 1.0), (2.0, 3.0)] == [(call.arrived_s, call.answer.first_s) for call in calls]
+    assert [(0.0, 1.0), (2.0, 3.0)] == [(call.arrived_s, call.answer.first_token_s) for call in calls]
 
 
 def test_the_router_chooses_the_pod():
@@ -141,7 +141,7 @@ def test_the_same_seed_gives_the_same_result(strategy: str):
 def test_a_stalled_engine_ends_its_pass_and_begins_the_next_when_the_stall_is_over():
     (call,) = replayed(a_request(0), engines=one_pod(), outages=[Outage(OutageKind.STALL, "pod-0", 0.5, 10.0)])
 
-    assert (1.0, 11.5) == (call.answer.first_s, call.answer.ended_s)
+    assert (1.0, 11.5) == (call.answer.first_token_s, call.answer.ended_s)
 
 
 def test_a_crash_loses_what_the_pod_has_and_what_it_cached():
@@ -152,8 +152,8 @@ def test_a_crash_loses_what_the_pod_has_and_what_it_cached():
     calls = replayed(*sorted(trace), engines=engines, outages=[Outage(OutageKind.CRASH, "pod-0", 2.2, 1.0)])
 
     assert ["", "", "lost", ""] == [call.why for call in calls]
-    assert (0, 5.0) == (calls[3].answer.cached_tokens, calls[3].answer.first_s)
-    assert engines["pod-0"].totals.first_tokens == 4  # what it did stays counted, what was lost too
+    assert (0, 5.0) == (calls[3].answer.cached_tokens, calls[3].answer.first_token_s)
+    assert engines["pod-0"].totals.ttft_count == 4  # what it did stays counted, what was lost too
 
 
 def test_an_answer_whose_last_token_is_being_computed_is_lost_with_the_crash():
@@ -174,12 +174,12 @@ def test_a_pod_that_is_down_gets_nothing_until_it_is_back():
 def test_a_crash_of_an_idle_pod_costs_nothing_but_its_cache():
     calls = replayed(a_request(5000), engines=one_pod(), outages=[Outage(OutageKind.CRASH, "pod-0", 1.0, 1.0)])
 
-    assert [6.0] == [call.answer.first_s for call in calls]
+    assert [6.0] == [call.answer.first_token_s for call in calls]
 
 
 def test_engines_are_heard_when_it_is_their_turn_and_what_is_being_computed_is_not_counted_yet():
     engines, heard = one_pod(), []
-    scraping = Scraping(engines, lambda pod, now_s: heard.append((now_s, engines[pod].totals.generated)), 1.5)
+    scraping = Scraping(engines, lambda pod, now_s: heard.append((now_s, engines[pod].totals.output_tokens)), 1.5)
     a_replay([a_request(0), a_request(5000)], engines, scraping=scraping).run()
 
     assert [(2.0, 2), (3.0, 2), (4.5, 2), (6.0, 3)] == heard

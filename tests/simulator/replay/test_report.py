@@ -1,9 +1,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from simulator.replay.fairness import ServiceGap
+from simulator.replay.fairness import ServiceDifference
 from simulator.replay.report import Ceilings, Comparison, page, rows, table
-from simulator.replay.summary import Slo, Spread, Summary
+from simulator.replay.summary import Distribution, Slo, Summary
 
 
 def a_summary(strategy: str = "a", **fields: Any) -> Summary:
@@ -11,8 +11,8 @@ def a_summary(strategy: str = "a", **fields: Any) -> Summary:
     defaults: dict[str, Any] = {
         "speedup": 1.0, "requests": 1000, "served": 990, "prompt_share": 0.877, "refused": {"rpm": 10}, "good": 900,
         "ttfts_s": [1.0] * 990,
-        "itl": Spread(0.00672, 0.006, 0.007, 0.009), "e2e": None, "reuse": 0.25, "load": {"p": 3.0, "q": 1.0},
-        "preemptions": 2, "service": ServiceGap(12.4, 30.0),
+        "itl": Distribution(0.00672, 0.006, 0.007, 0.009), "e2e": None, "reuse": 0.25, "load": {"p": 3.0, "q": 1.0},
+        "preemptions": 2, "service": ServiceDifference(12.4, 30.0),
     }  # fmt: skip
     return Summary(strategy, **(defaults | fields))
 

@@ -29,7 +29,7 @@ def test_one_that_computes_answers_once_at_the_end_of_its_pass():
 def test_without_an_interval_nobody_is_asked():
     turns, asked = scraping(inf)
     turns.advance(1e9, ())
-    turns.decide(1e9)
+    turns.before_decision(1e9)
 
     assert [] == asked
 
@@ -38,6 +38,6 @@ def test_all_seeing_is_all_before_every_decision():
     asked: list[tuple[str, float]] = []
     turns = AllSeeing(["a", "b"], lambda *turn: asked.append(turn))
     turns.advance(5.0, ())
-    turns.decide(5.0)
+    turns.before_decision(5.0)
 
     assert [("a", 5.0), ("b", 5.0)] == asked

@@ -4,7 +4,7 @@ import pytest
 
 from ratelimit.limits import User
 from simulator.core.totals import Totals
-from simulator.replay.summary import Slo, Spread, gap_spread, spread, summarize
+from simulator.replay.summary import Distribution, Slo, distribution, itl_distribution, summarize
 from tests.support.fleet_replay import a_replay, a_request
 from tests.support.model_engine import an_engine
 
@@ -16,18 +16,21 @@ def summary(*trace, slo=Slo(), users=None):  # noqa: B008  # a frozen value
 
 
 def test_quantiles_lie_between_the_two_nearest_values():
-    assert Spread(51.0, 51.0, 91.0, 100.0) == pytest.approx(spread(range(1, 102)))
-    assert Spread(1.5, 1.5, 1.9, 1.99) == pytest.approx(spread([2.0, 1.0]))
+    assert Distribution(51.0, 51.0, 91.0, 100.0) == pytest.approx(distribution(range(1, 102)))
+    assert Distribution(1.5, 1.5, 1.9, 1.99) == pytest.approx(distribution([2.0, 1.0]))
 
 
-def test_nothing_has_no_spread():
-    assert (None, None) == (spread([]), gap_spread([Totals()]))
+def test_nothing_has_no_distribution():
+    assert (None, None) == (distribution([]), itl_distribution([Totals()]))
 
 
-def test_gaps_of_several_engines_are_one_distribution():
-    one, other = Totals(gaps_s=0.9, gaps=Counter({100: 90})), Totals(gaps_s=1.0, gaps=Counter({1000: 10}))
+def test_times_between_tokens_of_several_engines_are_one_distribution():
+    one, other = (
+        Totals(itl_sum_s=0.9, itl_histogram=Counter({100: 90})),
+        Totals(itl_sum_s=1.0, itl_histogram=Counter({1000: 10})),
+    )
 
-    assert Spread(0.019, 0.01, 0.01, 0.1) == pytest.approx(gap_spread([one, other]))
+    assert Distribution(0.019, 0.01, 0.01, 0.1) == pytest.approx(itl_distribution([one, other]))
 
 
 def test_times_count_from_arrival():

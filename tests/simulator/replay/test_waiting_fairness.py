@@ -36,9 +36,9 @@ class Fifo(FairQueue[queue.QueuedRequest]):
         super().remove("", item)
 
 
-def requests(rng: random.Random, user: str, rate: float, start_s: float, for_s: float) -> list[TraceRequest]:
+def requests(rng: random.Random, user: str, rate: float, start_s: float, duration_s: float) -> list[TraceRequest]:
     now_s, made = start_s, []
-    while (now_s := now_s + rng.expovariate(rate)) < start_s + for_s:
+    while (now_s := now_s + rng.expovariate(rate)) < start_s + duration_s:
         made.append(TraceRequest(now_s * 1000, rng.randint(100, LONGEST_INPUT), rng.randint(20, 100), (), user))
     return made
 
@@ -64,9 +64,9 @@ def service(calls: Sequence[Call], user: str, now_s: float) -> float:
     """Weighted tokens: the prompt with the first token, output as it is made."""
     total = 0.0
     for call in calls:
-        first_s, ended_s = call.answer.first_s, call.answer.ended_s
-        if call.request.user == user and first_s is not None and ended_s is not None and first_s <= now_s:
-            done = min(1.0, (now_s - first_s) / (ended_s - first_s)) if ended_s > first_s else 1.0
+        first_token_s, ended_s = call.answer.first_token_s, call.answer.ended_s
+        if call.request.user == user and first_token_s is not None and ended_s is not None and first_token_s <= now_s:
+            done = min(1.0, (now_s - first_token_s) / (ended_s - first_token_s)) if ended_s > first_token_s else 1.0
             total += INPUT_WEIGHT * call.request.input_length + OUTPUT_WEIGHT * call.request.output_length * done
     return total
 

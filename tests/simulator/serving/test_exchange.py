@@ -1,7 +1,7 @@
 import pytest
 
 from simulator.openai.errors import MediaTypeError
-from simulator.serving.engine import ClientGoneError
+from simulator.serving.async_engine import ClientGoneError
 from simulator.serving.exchange import TRANSPORT, Exchange
 
 

@@ -8,7 +8,7 @@ from simulator.core.blocks import Removed, Stored
 from simulator.core.engine import Engine
 from simulator.core.sequence import Sequence
 from simulator.openai.tokens import block_hashes, encode, token_ids
-from simulator.serving.kv_events import KvEvents, described
+from simulator.serving.kv_events import KvEvents, as_events
 from tests.support.engines import a_chat, a_profile, an_engine
 from tests.support.ports import free_address
 from tests.support.shapes import shape
@@ -27,7 +27,7 @@ def a_sequence(adapter=""):
 
 def events(*changes):
     ids = {"ad1": 1}
-    return described(changes, lambda _: PROMPT, ids.get, 16)
+    return as_events(changes, lambda _: PROMPT, ids.get, 16)
 
 
 def test_blocks_in_a_row_are_one_event_and_others_are_not():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.discovery.probing.engine_metrics import ENGINES, parse
 from gateway.discovery.probing.readings import Readings
-from routing.pods.sums import NO_SUMS, Sums
+from routing.pods.engine_totals import NO_TOTALS, EngineTotals
 from routing.types import Signal
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -27,7 +27,7 @@ def test_a_busy_engine_tells_what_runs_and_waits_and_how_full_it_is() -> None:
 
     assert (readings.signals[Signal.RUNNING], readings.signals[Signal.WAITING]) == (2.0, 4.0)
     assert 0 < readings.signals[Signal.KV_USAGE] < 1
-    assert readings.sums == Sums(0.7563150739988487, 211, 44.53919196128845, 20, 114, 0)
+    assert readings.totals == EngineTotals(0.7563150739988487, 211, 44.53919196128845, 20, 114, 0)
 
 
 def test_an_idle_engine_says_zero_which_is_not_nothing() -> None:
@@ -60,7 +60,7 @@ def test_the_newest_line_tells_which_adapters_run() -> None:
 
 def test_older_and_other_names_mean_the_same() -> None:
     assert signals("vllm:gpu_cache_usage_perc 0.5\n", "vllm") == {Signal.KV_USAGE: 0.5}
-    assert parse(b"vllm:gpu_cache_usage_perc 0.5\n", "vllm").sums == NO_SUMS
+    assert parse(b"vllm:gpu_cache_usage_perc 0.5\n", "vllm").totals == NO_TOTALS
     assert signals('trtllm_kv_cache_utilization{model="m"} 0.25\n', "trtllm") == {Signal.KV_USAGE: 0.25}
     sglang = 'sglang:num_running_reqs{a="b"} 3\nsglang:num_queue_reqs{a="b"} 4\nsglang:token_usage{a="b"} 0.5\n'
     assert signals(sglang, "sglang") == {Signal.RUNNING: 3.0, Signal.WAITING: 4.0, Signal.KV_USAGE: 0.5}
@@ -86,7 +86,7 @@ def test_every_engine_adds_up_its_times_under_names_of_its_own(
     names = [f"{gaps}_sum", f"{gaps}_count", f"{firsts}_sum", f"{firsts}_count", prompt, cached]
     page = "".join(f'{name}{{m="x"}} {number}\n{name}{{m="y"}} 1\n' for number, name in enumerate(names) if name)
 
-    assert parse(page.encode(), engine).sums == Sums(
+    assert parse(page.encode(), engine).totals == EngineTotals(
         *(number + 1 if name else None for number, name in enumerate(names))
     )
 

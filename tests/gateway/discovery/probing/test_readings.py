@@ -3,9 +3,9 @@
 import pytest
 
 from gateway.discovery.probing.readings import NOTHING, Readings
-from routing.pods.sums import Sums
+from routing.pods.engine_totals import EngineTotals
 
-MANY, FEW = Sums(prompt_tokens=10), Sums(prompt_tokens=3)
+MANY, FEW = EngineTotals(prompt_tokens=10), EngineTotals(prompt_tokens=3)
 
 
 @pytest.mark.parametrize(
@@ -13,15 +13,15 @@ MANY, FEW = Sums(prompt_tokens=10), Sums(prompt_tokens=3)
     [
         (Readings(started_s=1.0), Readings(started_s=1.0), False),
         (Readings(started_s=1.0), Readings(started_s=2.0), True),
-        (Readings(sums=MANY), Readings(sums=MANY), False),
-        (Readings(sums=MANY), Readings(sums=FEW), True),
+        (Readings(totals=MANY), Readings(totals=MANY), False),
+        (Readings(totals=MANY), Readings(totals=FEW), True),
         (
-            Readings(started_s=1.0, sums=MANY),
-            Readings(started_s=1.0, sums=FEW),
+            Readings(started_s=1.0, totals=MANY),
+            Readings(started_s=1.0, totals=FEW),
             False,
         ),
-        (NOTHING, Readings(started_s=2.0, sums=FEW), False),
-        (Readings(started_s=2.0, sums=FEW), NOTHING, False),
+        (NOTHING, Readings(started_s=2.0, totals=FEW), False),
+        (Readings(started_s=2.0, totals=FEW), NOTHING, False),
     ],
 )
 def test_another_start_or_a_counter_that_goes_back_is_a_restart(

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from simulator.openai import answers
-from simulator.openai.answers import ChatShape, CompletionShape, Usage
+from simulator.openai import responses
 from simulator.openai.errors import DeadEngineError
+from simulator.openai.responses import ChatShape, CompletionShape, Usage
 from simulator.openai.tokens import encode
 from simulator.openai.writing import Composition
 from tests.support.engines import a_profile
@@ -29,13 +29,13 @@ def recorded(name):
 def test_a_whole_answer_has_the_recorded_shape(kind, recording, outputs):
     body = kind("1", 5, "tiny").whole(outputs, Usage(6, 5))
 
-    assert shape(recorded(recording).json) == shape(answers.orjson.loads(body))
+    assert shape(recorded(recording).json) == shape(responses.orjson.loads(body))
 
 
 def test_the_error_in_a_stream_is_the_recorded_one_byte_for_byte():
     died = recorded("chat_stream_engine_died").body
 
-    assert died.endswith(answers.error_event(DeadEngineError().body) + answers.DONE)
+    assert died.endswith(responses.error_event(DeadEngineError().body) + responses.DONE)
 
 
 @pytest.mark.parametrize("kind", [ChatShape, CompletionShape])
@@ -61,8 +61,8 @@ def test_the_fingerprint_stands_once_in_a_stream():
 
 @pytest.mark.parametrize(("adapters", "recording"), [((), "get_models"), (("ad1", "ad2"), "lora_models")])
 def test_models_have_the_recorded_shape_and_parents(adapters, recording):
-    body = answers.models(a_profile(adapters=adapters), 5, ["1", "2", "3"][: len(adapters) + 1])
-    ours, theirs = answers.orjson.loads(body), recorded(recording).json
+    body = responses.models(a_profile(adapters=adapters), 5, ["1", "2", "3"][: len(adapters) + 1])
+    ours, theirs = responses.orjson.loads(body), recorded(recording).json
 
     assert [shape(card) for card in theirs["data"]] == [shape(card) for card in ours["data"]]
     assert [(c["id"], c["root"], c["parent"]) for c in theirs["data"]] == [
@@ -72,9 +72,9 @@ def test_models_have_the_recorded_shape_and_parents(adapters, recording):
 
 @pytest.mark.parametrize(("recording", "with_texts"), [("tokenize_chat", True), ("tokenize_prompt", False)])
 def test_tokenize_has_the_recorded_shape(recording, with_texts):
-    body = answers.tokenized(encode("Hello"), 8192, with_texts=with_texts)
+    body = responses.tokenized(encode("Hello"), 8192, with_texts=with_texts)
 
-    assert shape(recorded(recording).json) == shape(answers.orjson.loads(body))
+    assert shape(recorded(recording).json) == shape(responses.orjson.loads(body))
 
 
 def test_usage_adds_up():

@@ -1,6 +1,6 @@
-"""Run simulated engines: as a process, or inside a test's event loop.
+"""Simulated engines behind HTTP servers: as a process, or on the event loop of a test.
 
-Lives here: the socket, the server, signals, the clock.  Not here: what is served (http).
+Lives here: the socket, the server, signals, the clock.  Not here: the application (routes).
 """
 
 import asyncio
@@ -20,21 +20,21 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from simulator.calibration.gpu_file import load_gpu
 from simulator.core.profile import DEFAULT_GPU, Profile
 from simulator.core.speed import steady
-from simulator.serving.engine import Engine
+from simulator.serving.async_engine import AsyncEngine
 from simulator.serving.exchange import TRANSPORT
-from simulator.serving.http import application
+from simulator.serving.routes import application
 
 if TYPE_CHECKING:
     from simulator.serving.kv_events import KvEvents
 
 BACKLOG = 4096
-"""Connections waiting to be accepted; Linux caps it at somaxconn, 4096 by default."""
+"""Connections that may wait to be accepted; Linux caps it at somaxconn, 4096 by default."""
 
 IDLE_S = 5
-"""Idle connections are closed after this, as vLLM does (uvicorn's default)."""
+"""Seconds after which an idle connection is closed, as vLLM does (uvicorn's default)."""
 
 EXIT_S = 1
-"""How long requests that a fault holds may delay the exit."""
+"""Seconds by which requests that a fault keeps open may delay the exit (chosen)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class RunningEngine:
     """An engine that answers at `address` (`ip:port`)."""
 
     address: str
-    engine: Engine
+    engine: AsyncEngine
     stop: Callable[[], None]
-    """Begin to end; leaving the block waits for it."""
+    """Begin to shut down; leaving the block of `running_engine` waits for the end."""
 
     @property
     def url(self) -> str:
@@ -71,10 +71,10 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; running requests then end with an error, as vLLM's do.
 
-    `count` engines take as many ports, from `port` and from that of `kv_events` on; port 0 takes free ones.  For each
-    a line on standard output says `engine NAME: http://HOST:PORT`.  None means the default of Profile; `gpu` is a
-    profile's name or file, and `tokens_per_s` overrides its speed.
-    Raises ValueError for an impossible profile and OSError for a taken port.
+    `count` engines listen on consecutive ports from `port` on, and publish on those from the port of `kv_events` on;
+    port 0 takes free ones.  Standard output gets a line `engine NAME: http://HOST:PORT` for each.  None means the
+    default of Profile; `gpu` is the name or file of a GPU profile, and `tokens_per_s` overrides its speed.
+    Raises ValueError for an impossible profile and OSError for a port in use.
     """
     profile = Profile(
         model, name or model, adapters, gpu=load_gpu(gpu) if gpu else DEFAULT_GPU, seed=seed, metrics=metrics,
@@ -82,19 +82,19 @@ def serve(
     )  # fmt: skip
     speed = steady(tokens_per_s) if tokens_per_s else None
     profile = replace(profile, gpu=replace(profile.gpu, **_given(speed=speed, max_running=max_running)))
-    uvloop.run(_serve_until_told(profile, host, port, count, kv_events))
+    uvloop.run(_serve_until_signal(profile, host, port, count, kv_events))
 
 
 @asynccontextmanager
 async def running_engine(
     profile: Profile, host: str = "127.0.0.1", port: int = 0, kv_events: str = ""
 ) -> AsyncIterator[RunningEngine]:
-    """An engine on the running loop; it answers inside the block and is gone after it."""
+    """Run an engine on the running loop; it accepts requests inside the block and has stopped after it."""
     listener = _listen(host, port)
     address = _address(listener)
     clock = time.time  # noqa: TID251  # a composition root: the clock is made here
     with _kv_events(kv_events, f"kv@{address}@{profile.model}", profile, clock) as events:
-        engine = Engine(profile, clock, events)
+        engine = AsyncEngine(profile, clock, events)
         server = _Server(engine)
         task = asyncio.create_task(server.serve(sockets=[listener]), name=f"simulated engine {profile.name}")
         await server.ready.wait()
@@ -107,20 +107,20 @@ async def running_engine(
 
 @contextmanager
 def _kv_events(endpoint: str, topic: str, profile: Profile, clock: Callable[[], float]) -> Iterator["KvEvents | None"]:
-    """None without an endpoint."""
+    """Publish events inside the block; None = there is no endpoint."""
     if not endpoint:
         yield None
         return
-    from simulator.serving.kv_events import KvEvents  # noqa: PLC0415 - only who publishes events waits for ZMQ to be imported
+    from simulator.serving.kv_events import KvEvents  # noqa: PLC0415 - importing ZMQ delays a start that does not need it
 
     with closing(KvEvents(endpoint, topic, profile.gpu.block_tokens, clock)) as events:
         yield events
 
 
-async def _serve_until_told(profile: Profile, host: str, port: int, count: int, kv_events: str) -> None:
-    told = asyncio.Event()
+async def _serve_until_signal(profile: Profile, host: str, port: int, count: int, kv_events: str) -> None:
+    signalled = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
     async with AsyncExitStack() as blocks:
         engines = []
         for index in range(count):
@@ -129,13 +129,13 @@ async def _serve_until_told(profile: Profile, host: str, port: int, count: int, 
             engines.append(await blocks.enter_async_context(block))
             sys.stdout.write(f"engine {each.name}: {engines[-1].url}\n")
         sys.stdout.flush()
-        await told.wait()
-        for engine in engines:  # all at once: each takes a moment to end
+        await signalled.wait()
+        for engine in engines:  # all at once, because each takes a moment to shut down
             engine.stop()
 
 
 def _next_port(endpoint: str, index: int) -> str:
-    """`tcp://127.0.0.1:5557` -> `tcp://127.0.0.1:5558` for index 1."""
+    """Return the endpoint with `index` added to its port: `tcp://127.0.0.1:5557` -> `tcp://127.0.0.1:5558`."""
     head, _, port = endpoint.rpartition(":")
     if not endpoint or not index:
         return endpoint
@@ -145,7 +145,7 @@ def _next_port(endpoint: str, index: int) -> str:
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol that also hands the application its connection."""
+    """uvicorn's protocol, which also passes the application a way to close its connection."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -153,9 +153,9 @@ class _Protocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn with vLLM's end: requests end with an error instead of holding the exit back."""
+    """uvicorn that shuts down as vLLM does: requests end with an error instead of delaying the exit."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: AsyncEngine) -> None:
         super().__init__(
             uvicorn.Config(
                 application(engine), http=_Protocol, ws="none", lifespan="off", access_log=False, log_level="warning",
@@ -166,7 +166,7 @@ class _Server(uvicorn.Server):
         self.ready = asyncio.Event()
 
     def stop(self) -> None:
-        """Begin to end."""
+        """Begin to shut down."""
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -179,7 +179,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals belong to whoever runs the process."""
+        """Do not handle signals: the process that runs the engines does."""
         yield
 
 
@@ -190,8 +190,8 @@ def _given(**values: Any) -> dict[str, Any]:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    # Connections inherit it.  asyncio sets it only on sockets whose protocol number is TCP's, which is 0 here; without
-    # it the first token waits 40 ms for the acknowledgement of the headers.
+    # Connections inherit the option.  asyncio sets it only on sockets whose protocol number is TCP's, and here it is 0;
+    # without it the first token waits 40 ms for the acknowledgement of the headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

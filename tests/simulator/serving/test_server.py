@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from simulator.core.gpus import GPUS
-from simulator.serving.serve import serve
+from simulator.serving.server import serve
 from tests.support.engines import a_chat, an_engine, figure, until_figure
 from tests.support.shapes import events
 
@@ -19,7 +19,7 @@ CHAT = "/v1/chat/completions"
 @asynccontextmanager
 async def an_engine_process(**options):
     """A process that runs `serve`, and a client of it."""
-    call = f"from simulator.serving.serve import serve; serve('tiny', '127.0.0.1', 0, **{options!r})"
+    call = f"from simulator.serving.server import serve; serve('tiny', '127.0.0.1', 0, **{options!r})"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", call, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -58,7 +58,7 @@ async def test_options_reach_the_engine():
 
 
 async def test_fifty_engines_run_in_one_process_each_by_itself():
-    call = "from simulator.serving.serve import serve; serve('tiny', '127.0.0.1', 0, count=50, name='pod')"
+    call = "from simulator.serving.server import serve; serve('tiny', '127.0.0.1', 0, count=50, name='pod')"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", call, stdout=asyncio.subprocess.PIPE)
     try:
         lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode().split() for _ in range(50)]

@@ -1,6 +1,6 @@
-"""Short answers as responses.
+"""Whole JSON responses of the routes that do not generate.
 
-Lives here: what http and control share.  Not here: the answers' content.
+Lives here: what routes and control share.  Not here: the content (simulator.openai.responses).
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,19 +15,19 @@ from simulator.openai.errors import ApiError
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def json_reply(body: bytes, status: int = 200) -> Response:
-    """JSON with the headers that vLLM sends."""
+def json_response(body: bytes, status: int = 200) -> Response:
+    """Return a JSON response with the headers that vLLM sends."""
     return Response(body, status, {"vary": "Origin"}, "application/json")
 
 
-def refusing(endpoint: Endpoint) -> Endpoint:
-    """`endpoint` with ApiError as an answer."""
+def answering_errors(endpoint: Endpoint) -> Endpoint:
+    """Return `endpoint` with ApiError turned into an error response."""
 
     @wraps(endpoint)
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
         except ApiError as error:
-            return json_reply(orjson.dumps(error.body), error.status)
+            return json_response(orjson.dumps(error.body), error.status)
 
     return answer

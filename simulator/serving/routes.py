@@ -1,7 +1,7 @@
-"""The routes of one simulated engine, vLLM's.
+"""The ASGI application of one simulated engine, with vLLM's routes.
 
-Lives here: the ASGI application and answers that only show the engine.  Not here: generating requests (generating),
-routes that change the engine (control), the server (serve).
+Lives here: the route table and routes that only show the engine.  Not here: generating requests (endpoints), routes
+that change the engine (control), the server (server).
 """
 
 import random
@@ -16,25 +16,25 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from simulator.openai import answers, requests, tokens
-from simulator.openai.answers import ChatShape, CompletionShape
+from simulator.openai import requests, responses, tokens
 from simulator.openai.errors import parse_json
-from simulator.openai.replies import json_reply, refusing
+from simulator.openai.responses import ChatShape, CompletionShape
 from simulator.openai.writing import Writer
-from simulator.serving.control import Control
-from simulator.serving.engine import Engine
+from simulator.serving.async_engine import AsyncEngine
+from simulator.serving.control import ControlRoutes
+from simulator.serving.endpoints import EmbeddingEndpoint, EndpointContext, TextEndpoint
 from simulator.serving.exchange import Exchange
 from simulator.serving.faults import Faults
-from simulator.serving.generating import Desk, EmbeddingEndpoint, TextEndpoint
+from simulator.serving.json_responses import answering_errors, json_response
 
 VERSION = "0.32.0"
-"""The vLLM whose answers these are."""
+"""The vLLM version whose recorded responses are imitated."""
 
 
-class Face:
-    """The short answers of one engine."""
+class InfoRoutes:
+    """The routes of one engine that only show it."""
 
-    def __init__(self, engine: Engine, faults: Faults, new_id: Callable[[], str]) -> None:
+    def __init__(self, engine: AsyncEngine, faults: Faults, new_id: Callable[[], str]) -> None:
         self._engine = engine
         self._faults = faults
         self._new_id = new_id
@@ -43,16 +43,16 @@ class Face:
         """GET /v1/models."""
         profile = self._engine.profile
         permission_ids = [self._new_id() for _ in (profile.model, *profile.adapters)]
-        return json_reply(answers.models(profile, int(self._engine.clock()), permission_ids))
+        return json_response(responses.models(profile, int(self._engine.clock()), permission_ids))
 
     async def health(self, _: Request) -> Response:
-        """GET /health: an empty 200, or 503 when dead or told so."""
+        """GET /health: an empty 200; 503 when the engine is dead or a fault says so."""
         is_healthy = self._engine.alive and not self._faults.take(health_check=True)
         return Response(status_code=200 if is_healthy else 503)
 
     async def version(self, _: Request) -> Response:
         """GET /version."""
-        return json_reply(orjson.dumps({"version": VERSION}))
+        return json_response(orjson.dumps({"version": VERSION}))
 
     async def metrics(self, _: Request) -> Response:
         """GET /metrics."""
@@ -64,44 +64,46 @@ class Face:
         profile = self._engine.profile
         requests.served_model(body, profile)
         prompt = requests.tokenize_prompt(body)
-        return json_reply(answers.tokenized(prompt, profile.max_model_len, with_texts=bool(body.return_token_strs)))
+        return json_response(
+            responses.tokenized(prompt, profile.max_model_len, with_texts=bool(body.return_token_strs))
+        )
 
     async def detokenize(self, request: Request) -> Response:
         """POST /detokenize."""
         body = requests.validated(requests.DetokenizeBody, parse_json(await request.body()))
         requests.served_model(body, self._engine.profile)
-        return json_reply(orjson.dumps({"prompt": tokens.decode(tokens.encode_ids(body.tokens))}))
+        return json_response(orjson.dumps({"prompt": tokens.decode(tokens.encode_ids(body.tokens))}))
 
 
-def application(engine: Engine) -> ASGIApp:
-    """The ASGI application of `engine`."""
+def application(engine: AsyncEngine) -> ASGIApp:
+    """Return the ASGI application of `engine`."""
     rng = random.Random(engine.profile.seed)  # noqa: S311  # reproducible ids, no secret
     faults = Faults()
 
     def new_id() -> str:
         return f"{rng.getrandbits(64):016x}"
 
-    desk = Desk(engine, Writer(engine.profile.seed), faults, new_id)
-    face = Face(engine, faults, new_id)
+    context = EndpointContext(engine, Writer(engine.profile.seed), faults, new_id)
+    face = InfoRoutes(engine, faults, new_id)
     routes = [
-        Route("/v1/chat/completions", TextEndpoint(desk, ChatShape, requests.chat_order), methods=["POST"]),
-        Route("/v1/completions", TextEndpoint(desk, CompletionShape, requests.completion_order), methods=["POST"]),
-        Route("/v1/embeddings", EmbeddingEndpoint(desk), methods=["POST"]),
+        Route("/v1/chat/completions", TextEndpoint(context, ChatShape, requests.chat_request), methods=["POST"]),
+        Route("/v1/completions", TextEndpoint(context, CompletionShape, requests.completion_request), methods=["POST"]),
+        Route("/v1/embeddings", EmbeddingEndpoint(context), methods=["POST"]),
         Route("/v1/models", face.models),
         Route("/health", face.health),
         Route("/version", face.version),
         Route("/metrics", face.metrics),
-        Route("/tokenize", refusing(face.tokenize), methods=["POST"]),
-        Route("/detokenize", refusing(face.detokenize), methods=["POST"]),
-        *Control(engine, faults).routes(),
+        Route("/tokenize", answering_errors(face.tokenize), methods=["POST"]),
+        Route("/detokenize", answering_errors(face.detokenize), methods=["POST"]),
+        *ControlRoutes(engine, faults).routes(),
     ]
-    return _Reachable(engine, Starlette(routes=routes, exception_handlers={HTTPException: _no_route}))
+    return _UnlessRestarting(engine, Starlette(routes=routes, exception_handlers={HTTPException: _no_route}))
 
 
-class _Reachable:
-    """The application while the engine is not between a crash and its restart, when connections are closed."""
+class _UnlessRestarting:
+    """Passes requests to the application, except between a crash and the restart: then it closes connections."""
 
-    def __init__(self, engine: Engine, application: ASGIApp) -> None:
+    def __init__(self, engine: AsyncEngine, application: ASGIApp) -> None:
         self._engine = engine
         self._application = application
 
@@ -115,9 +117,9 @@ class _Reachable:
 
 
 async def _no_route(_: Request, error: Exception) -> Response:
-    """Unknown path or method, as FastAPI words it."""
+    """Answer an unknown path or method as FastAPI does."""
     if not isinstance(error, HTTPException):
         raise error
-    answer = json_reply(orjson.dumps({"detail": error.detail}), error.status_code)
+    answer = json_response(orjson.dumps({"detail": error.detail}), error.status_code)
     answer.headers.update(error.headers or {})
     return answer

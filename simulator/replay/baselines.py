@@ -1,6 +1,6 @@
-"""What strategies are measured by: round robin, and the token reuse that no routing can beat.
+"""Baselines for strategies: round robin, and the token reuse that no routing can exceed.
 
-Lives here: yardsticks that the gateway does not offer.  Not here: the gateway's strategies (routing).
+Lives here: baselines that the gateway does not offer.  Not here: the gateway's strategies (routing).
 """
 
 from collections import OrderedDict
@@ -15,7 +15,7 @@ from simulator.replay.traces import TraceRequest, block_hashes, unknown_blocks
 
 
 class RoundRobin:
-    """One pod after the other."""
+    """Takes one pod after the other."""
 
     name: ClassVar[str] = "round-robin"
     needs: ClassVar[frozenset[Signal]] = frozenset()
@@ -24,18 +24,18 @@ class RoundRobin:
         self._turns = count()
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: ARG002  the seam's signature
-        """Return no preference."""
+        """Return the same score for all candidates."""
         return Scored(candidates, [0.0] * len(candidates))
 
     def part_names(self) -> tuple[str, ...]:
-        """A turn has no parts."""
+        """Return no names: its scores have no parts."""
         return ()
 
     def observe(self, event: Finished) -> None:
-        """Nothing to learn."""
+        """Learn nothing."""
 
     def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:  # noqa: ARG002  the seam's signature
-        """Return the next candidate; no fallbacks, because nothing fails here."""
+        """Return the next candidate, without fallbacks, because no connection fails in a replay."""
         turn = next(self._turns)
         return Decision(candidates[turn % len(candidates)].endpoint, f"turn {turn}", self.name)
 
@@ -43,7 +43,7 @@ class RoundRobin:
 def check(name: str) -> None:
     """Raise UnknownStrategyError unless `build` knows the name."""
     if name != RoundRobin.name:
-        table.known(name)
+        table.validated(name)
 
 
 def build(name: str, tools: Tools) -> Strategy:
@@ -52,16 +52,19 @@ def build(name: str, tools: Tools) -> Strategy:
 
 
 def reuse(trace: Iterable[TraceRequest], block_tokens: int, blocks: int | None) -> float:
-    """Return the share of prompt tokens that one LRU cache of `blocks` (None = endless) finds, requests one by one.
+    """Return the share of prompt tokens found in one LRU cache of `blocks` (None = unlimited), requests one by one.
 
-    As in the engine the tail is the oldest, answers take room, and at least one token of a prompt is computed.
+    As in the engine a prompt's tail is evicted before its head, outputs occupy blocks, and at least one token of a
+    prompt is computed.
     """
     cache: OrderedDict[int, None] = OrderedDict()
     hits = tokens = 0
     for serial, request in enumerate(trace):
         prompt = block_hashes(request, block_tokens)
-        most = (request.input_length - 1) // block_tokens
-        hits += next((index for index, block in enumerate(prompt[:most]) if block not in cache), min(most, len(prompt)))
+        cacheable = (request.input_length - 1) // block_tokens
+        hits += next(
+            (index for index, block in enumerate(prompt[:cacheable]) if block not in cache), min(cacheable, len(prompt))
+        )
         tokens += request.input_length
         held = -(-(request.input_length + request.output_length) // block_tokens)
         for block in reversed([*prompt, *unknown_blocks(serial, held - len(prompt))]):

@@ -1,7 +1,8 @@
-"""The bytes of answers: OpenAI's shapes as vLLM fills them (recorded from vLLM 0.32.0).
+"""Response bodies: OpenAI's shapes as vLLM fills them (recorded from vLLM 0.32.0).
 
-Lives here: JSON bodies and SSE events of chat, completions, embeddings, models and tokenize.  Not here: HTTP, tokens.
-What is constant in a stream's chunks is serialised once per stream: a chunk costs one orjson call and a concatenation.
+Lives here: JSON bodies and SSE events of chat, completions, embeddings, models and tokenize.  Not here: HTTP (serving),
+error bodies (errors).
+The constant part of a stream's chunks is serialised once per stream: a chunk costs one orjson call and a concatenation.
 """
 
 import base64
@@ -23,14 +24,14 @@ DONE = b"data: [DONE]\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer cost."""
+    """The token counts of a response."""
 
     prompt_tokens: int
     completion_tokens: int
 
     @property
     def short(self) -> dict[str, Any]:
-        """As in the usage chunk of a stream."""
+        """The fields in the usage chunk of a stream."""
         total = self.prompt_tokens + self.completion_tokens
         return {
             "prompt_tokens": self.prompt_tokens, "total_tokens": total, "completion_tokens": self.completion_tokens,
@@ -38,17 +39,17 @@ class Usage:
 
     @property
     def in_chunk(self) -> dict[str, Any]:
-        """As in every chunk under `continuous_usage_stats`."""
+        """The fields in every chunk under `continuous_usage_stats`."""
         return self.short | {"completion_tokens_details": None}
 
     @property
     def whole(self) -> dict[str, Any]:
-        """As in an answer that is not streamed."""
+        """The fields in a response that is not streamed."""
         return self.short | {"prompt_tokens_details": None, "completion_tokens_details": None}
 
 
 class Shape:
-    """How one endpoint words one answer; `head` is the part that all its chunks begin with."""
+    """The shape of one endpoint's response, streamed or whole."""
 
     id_prefix: str
     object: str
@@ -60,24 +61,24 @@ class Shape:
         self._chunk_head = b"data: " + orjson.dumps(start)[:-1] + b',"choices":'
 
     def opening(self, index: int, usage: Usage | None) -> bytes:
-        """The event before the first token of a choice; empty where the endpoint has none."""
+        """Return the event before the first token of a choice; empty where the endpoint has none."""
         raise NotImplementedError
 
     def piece(self, index: int, text: str, usage: Usage | None) -> bytes:
-        """The event of one token."""
+        """Return the event of one token."""
         raise NotImplementedError
 
     def ending(self, index: int, text: str, end: Composition, usage: Usage | None, *, is_last: bool) -> bytes:
-        """The event of a choice's last token; `is_last`: no usage chunk follows, so it carries the fingerprint."""
+        """Return the event of a choice's last token; `is_last`: no usage chunk follows, so it has the fingerprint."""
         choice = self._ending_choice(index, text, end)
         return self._event(orjson.dumps([choice]), usage, self._fingerprint if is_last else b"")
 
     def usage_event(self, usage: Usage) -> bytes:
-        """The event that `include_usage` asks for: no choices."""
+        """Return the event that `include_usage` asks for, which has no choices."""
         return self._chunk_head + b'[],"usage":' + orjson.dumps(usage.short) + self._fingerprint + b"}\n\n"
 
     def whole(self, outputs: Series[Composition], usage: Usage) -> bytes:
-        """The answer that is not streamed."""
+        """Return the response that is not streamed."""
         choices = [self._whole_choice(index, output) for index, output in enumerate(outputs)]
         head = {"id": self._head["id"], "object": self.object, **self._head}
         tail = {"service_tier": None, "system_fingerprint": FINGERPRINT, "usage": usage.whole}
@@ -166,14 +167,14 @@ class CompletionShape(Shape):
 
 
 def error_event(body: dict[str, Any]) -> bytes:
-    """An error in mid-stream, with the standard library's spaces as vLLM writes it: parsers must take both."""
+    """Return the event of an error within a stream, with spaces after separators, as vLLM writes this one only."""
     return b"data: " + json.dumps(body).encode() + b"\n\n"
 
 
 def embeddings(
     answer_id: str, created: int, model: str, vectors: Series[bytes], tokens: int, *, as_base64: bool
 ) -> bytes:
-    """/v1/embeddings; `vectors` are little-endian 32-bit floats."""
+    """Return the body of /v1/embeddings; `vectors` are little-endian 32-bit floats."""
     data = [
         {"index": index, "object": "embedding", "embedding": _vector(vector, as_base64=as_base64)}
         for index, vector in enumerate(vectors)
@@ -184,7 +185,7 @@ def embeddings(
 
 
 def models(profile: Profile, created: int, permission_ids: Series[str]) -> bytes:
-    """/v1/models: the model, then its adapters."""
+    """Return the body of /v1/models: the model, then its adapters."""
     cards = [_card(profile.model, None, profile.max_model_len, created, permission_ids[0])]
     for adapter, permission in zip(profile.adapters, permission_ids[1:], strict=True):
         cards.append(_card(adapter, profile.model, None, created, permission))
@@ -192,7 +193,7 @@ def models(profile: Profile, created: int, permission_ids: Series[str]) -> bytes
 
 
 def tokenized(prompt: bytes, max_model_len: int, *, with_texts: bool) -> bytes:
-    """/tokenize."""
+    """Return the body of /tokenize."""
     texts = token_texts(prompt) if with_texts else None
     return orjson.dumps(
         {"count": token_count(prompt), "max_model_len": max_model_len, "tokens": token_ids(prompt), "token_strs": texts}

@@ -2,15 +2,15 @@ import pytest
 
 from routing.strategy import Tools
 from routing.table import UnknownStrategyError
-from simulator.replay import yardsticks
+from simulator.replay import baselines
+from simulator.replay.baselines import reuse
 from simulator.replay.traces import read
-from simulator.replay.yardsticks import reuse
 from tests.support.fleet_replay import MOONCAKE, a_request, sim_fleet
 
 
 def test_round_robin_takes_pods_in_turn():
     fleet = sim_fleet(3)
-    strategy = yardsticks.build("round-robin", Tools(None))  # it draws nothing
+    strategy = baselines.build("round-robin", Tools(None))  # it draws nothing
 
     picked = [strategy.pick(None, tuple(fleet.pods()), 0.0).pod.name for _ in range(4)]
 
@@ -18,12 +18,12 @@ def test_round_robin_takes_pods_in_turn():
 
 
 def test_the_gateways_strategies_are_known_by_their_names():
-    yardsticks.check("round-robin")
-    yardsticks.check("least-request")
+    baselines.check("round-robin")
+    baselines.check("least-request")
 
-    assert "least-request" == yardsticks.build("least-request", Tools(None)).name
+    assert "least-request" == baselines.build("least-request", Tools(None)).name
     with pytest.raises(UnknownStrategyError):
-        yardsticks.check("nonsense")
+        baselines.check("nonsense")
 
 
 def test_reuse_counts_what_an_endless_cache_finds():

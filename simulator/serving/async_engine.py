@@ -1,7 +1,8 @@
-"""The engine model on a real clock, as its HTTP face uses it: requests become sequences, tokens arrive on the loop.
+"""The engine model in real time, on an event loop: requests become sequences, whose tokens arrive as events.
 
-Lives here: one timer for the pass under way, hand-over of tokens, abort, sleep, crash, death.  Not here: what a pass
-does and how long it takes (core), JSON (answers), HTTP (http).
+Lives here: the timer of the pass under way, delivery of tokens, abort, sleep, crash and shutdown.  Not here: what a
+pass computes and how long it takes (core), JSON (simulator.openai), HTTP (routes, endpoints).  vLLM calls the same part
+by this name.
 """
 
 import asyncio
@@ -27,18 +28,18 @@ from simulator.openai.writing import Composition
 if TYPE_CHECKING:
     from simulator.serving.kv_events import KvEvents
 
-LAG_S = 0.02
-"""A pass begins when the one before was due to end, though the loop is late, up to this much: timers are late by a
-millisecond each, which would add up.  A loop that is later than that cannot keep up, and time runs on."""
+MAX_LAG_S = 0.02
+"""A pass starts when the one before was due to end, though the loop is late by up to this many seconds: timers are late
+by a millisecond each, which would add up.  A loop that is later cannot keep up, and its passes start late (chosen)."""
 
 METRICS: Mapping[str, type[VllmMetrics] | type[SglangMetrics]] = {"vllm": VllmMetrics, "sglang": SglangMetrics}
-"""By `Profile.metrics`."""
+"""The /metrics page for each value of `Profile.metrics`."""
 
 NO_STEP = Step(0.0)
 
 
 class EngineDiedError(Exception):
-    """The engine stopped under a request."""
+    """The engine stopped before the request ended."""
 
 
 class ClientGoneError(Exception):
@@ -46,37 +47,37 @@ class ClientGoneError(Exception):
 
 
 class QueueFullError(Exception):
-    """`max_waiting` requests wait already."""
+    """`max_waiting` requests are waiting already."""
 
 
 class Token(NamedTuple):
-    """One token has come: `position` in the output of `choice`."""
+    """A token has been generated: number `position`, from 0, of choice number `choice`."""
 
     choice: int
     position: int
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What one choice of a request asks of the engine.  No composition: an embedding."""
+class Choice:
+    """One output that a request asks for."""
 
     prompt: bytes  # encoded
-    composition: Composition | None = None
+    composition: Composition | None = None  # None: an embedding
 
 
 @dataclass(slots=True)
 class _Output:
-    """One choice that is being made."""
+    """A choice that is being generated."""
 
     generation: "Generation"
-    choice: int
-    work: Work
-    made: int = 0
+    index: int  # of the choice in its request
+    choice: Choice
+    made: int = 0  # tokens so far
     token_s: float | None = None  # when its last token came
 
 
 class Generation:
-    """The sequences of one request.  Iterate over its tokens in the order of their coming; it ends with the last."""
+    """The sequences of one request.  Iterating over it yields its tokens as they come, until the last one."""
 
     def __init__(self, abort: Callable[["Generation"], None]) -> None:
         self.sequences: list[Sequence] = []
@@ -88,7 +89,7 @@ class Generation:
         return self
 
     async def __anext__(self) -> Token:
-        """Raises EngineDiedError or ClientGoneError when that happens first."""
+        """Return the next token.  Raises EngineDiedError or ClientGoneError when that happens first."""
         if not self.open and self._events.empty():
             raise StopAsyncIteration
         event = await self._events.get()
@@ -97,23 +98,23 @@ class Generation:
         return event
 
     async def interruption(self) -> None:
-        """Make no more of the tokens and wait until EngineDiedError or ClientGoneError is raised."""
+        """Discard tokens until EngineDiedError or ClientGoneError is raised."""
         while True:
             event = await self._events.get()
             if isinstance(event, Exception):
                 raise event
 
     def put(self, event: Token | Exception) -> None:
-        """Hand something to whoever iterates."""
+        """Pass an event to the one that iterates."""
         self._events.put_nowait(event)
 
     def abort(self) -> None:
-        """Free all that is still held; no token comes after this."""
+        """Free what the sequences hold; no token comes after this."""
         self._abort(self)
 
 
-class Engine:
-    """One engine on the running event loop.  `clock` gives Unix seconds; pacing uses the loop's own time."""
+class AsyncEngine:
+    """One engine on the running event loop.  `clock` returns Unix seconds; passes are timed by the loop's own clock."""
 
     def __init__(self, profile: Profile, clock: Callable[[], float], events: "KvEvents | None" = None) -> None:
         self.clock = clock
@@ -121,7 +122,7 @@ class Engine:
         self.restarting = False
         self._events = events
         self._changes: list[Change] | None = [] if events else None
-        self._at_start = profile
+        self._initial_profile = profile
         self._start()
         self._outputs: dict[Sequence, _Output] = {}
         self._interruptible: set[Generation] = set()
@@ -131,16 +132,16 @@ class Engine:
         self._timer: asyncio.Handle | None = None
 
     def _start(self) -> None:
-        """As the profile says, with nothing cached or counted."""
-        self.state = EngineState(self._at_start, self.clock(), self._changes)
-        self._metrics = METRICS[self._at_start.metrics](self.state)
+        """Set up the state that the initial profile describes, with nothing cached or counted."""
+        self.state = EngineState(self._initial_profile, self.clock(), self._changes)
+        self._metrics = METRICS[self._initial_profile.metrics](self.state)
 
     @property
     def profile(self) -> Profile:
-        """What it serves now, adapters that were loaded since its start included."""
+        """The current profile, with the adapters that are loaded now."""
         return self.state.profile
 
-    def generate(self, model: str, works: Series[Work]) -> Generation:
+    def generate(self, model: str, choices: Series[Choice]) -> Generation:
         """Submit the choices of one request.
 
         Raises QueueFullError or EngineDiedError; then nothing was submitted.
@@ -152,68 +153,68 @@ class Engine:
         self._interruptible.add(generation)
         adapter = "" if model == self.profile.model else model
         block_tokens = self.profile.gpu.block_tokens
-        hashes = {work.prompt: block_hashes(work.prompt, model, block_tokens) for work in works}
-        for choice, work in enumerate(works):
-            length = len(work.composition.pieces) if work.composition else 0
-            sequence = Sequence(max(1, token_count(work.prompt)), length, hashes[work.prompt], adapter)
+        hashes = {choice.prompt: block_hashes(choice.prompt, model, block_tokens) for choice in choices}
+        for index, choice in enumerate(choices):
+            length = len(choice.composition.pieces) if choice.composition else 0
+            sequence = Sequence(max(1, token_count(choice.prompt)), length, hashes[choice.prompt], adapter)
             self.state.model.add(sequence, self._loop.time())
-            self._outputs[sequence] = _Output(generation, choice, work)
+            self._outputs[sequence] = _Output(generation, index, choice)
             generation.sequences.append(sequence)
             generation.open += 1
         self._wake()
         return generation
 
     def load_adapter(self, name: str) -> None:
-        """From now on it is a model.  Raises AdapterLoadedError."""
+        """Serve the adapter as a model from now on.  Raises AdapterLoadedError."""
         self.state.model.adapters.load(name)
         self.state.profile = replace(self.profile, adapters=(*self.profile.adapters, name))
 
     def unload_adapter(self, name: str) -> None:
-        """From now on it is no model; requests for it that are there go on.  Raises UnknownAdapterError."""
+        """Accept no more requests for the adapter; those that were accepted go on.  Raises UnknownAdapterError."""
         self.state.model.adapters.unload(name)
-        left = tuple(adapter for adapter in self.profile.adapters if adapter != name)
-        self.state.profile = replace(self.profile, adapters=left)
+        remaining = tuple(adapter for adapter in self.profile.adapters if adapter != name)
+        self.state.profile = replace(self.profile, adapters=remaining)
 
     def sleep(self, level: int) -> None:
-        """Begin no further pass until `wake`; what is cached is lost."""
+        """Begin no further pass until `wake`; the cache is lost."""
         self.state.sleep_level = level
-        self.state.model.hold(inf)
+        self.state.model.pause_until(inf)
         self.clear_cache()
 
     def wake(self) -> None:
-        """End the sleep, if it sleeps."""
+        """End the sleep, if the engine sleeps."""
         self.state.sleep_level = 0
-        self.state.model.hold(0)
+        self.state.model.pause_until(0)
         self._wake()
 
     def clear_cache(self) -> bool:
-        """Forget what is cached; False while sequences run: nothing is forgotten then."""
+        """Empty the cache and return True; return False, and do nothing, while sequences run."""
         cleared = self.state.model.clear_cache()
         if cleared and self._events:
             self._events.clear()
         return cleared
 
     def set_speed(self, speed: Speed) -> None:
-        """From now on; the pass under way ends at once."""
+        """Set the speed of the next passes; the pass under way ends at once."""
         self.state.model.profile = replace(self.state.model.profile, speed=speed)
         if self._timer:
             self._due_s = self._loop.time()
             self._set_timer()
 
     def exposition(self) -> bytes:
-        """The text of /metrics."""
+        """Return the text of /metrics."""
         self._metrics.now_s = self.clock()
         return generate_latest(self._metrics)
 
     def crash(self, restart_s: float) -> None:
-        """Lose all requests and all state; start again, as the profile said at first, after so long."""
+        """Lose all requests and all state, and start again with the initial profile after `restart_s` seconds."""
         if not self.restarting:
             self._end_all()
             self.restarting = True
             self._loop.call_later(restart_s, self._restart)
 
     def die(self) -> None:
-        """As a real engine on SIGTERM: every request ends with an error, new ones are refused."""
+        """End every request with an error and refuse new ones, as vLLM does on SIGTERM."""
         self.alive = False
         self._end_all()
 
@@ -251,7 +252,7 @@ class Engine:
     # Passes
 
     def _wake(self) -> None:
-        """Begin a pass, unless one is under way, with all that arrives in this turn of the loop."""
+        """Begin a pass, unless one is under way, with all requests that arrive in this iteration of the loop."""
         if not self._timer:
             self._timer = self._loop.call_soon(self._begin)
 
@@ -273,25 +274,25 @@ class Engine:
         self._timer = self._loop.call_at(self._due_s, self._finish)
 
     def _finish(self) -> None:
-        """The end of a pass: hand its tokens over, begin the next."""
+        """End a pass: deliver its tokens, begin the next."""
         step, self._step, self.state.ending = self._step, NO_STEP, ()
         decoded = tuple(self.state.model.decoding) if step.tokens else ()
         for sequence in (*decoded, *step.ended):
             if sequence in self._outputs:
                 self._deliver(sequence, self._outputs[sequence])
-        self._begin_at(max(self._due_s, self._loop.time() - LAG_S))
+        self._begin_at(max(self._due_s, self._loop.time() - MAX_LAG_S))
 
     def _deliver(self, sequence: Sequence, output: _Output) -> None:
         self.state.token_made(sequence, output.token_s, self._due_s)
         if sequence.ended_s is not None:
             del self._outputs[sequence]
             output.generation.open -= 1
-            composition = output.work.composition
+            composition = output.choice.composition
             self.state.finish(sequence, composition.finish_reason if composition else "stop", self._due_s)
-        output.generation.put(Token(output.choice, output.made))
+        output.generation.put(Token(output.index, output.made))
         output.made, output.token_s = output.made + 1, self._due_s
 
     def _publish(self) -> None:
         if self._changes and self._events:
-            self._events.publish(self._changes, lambda sequence: self._outputs[sequence].work.prompt)
+            self._events.publish(self._changes, lambda sequence: self._outputs[sequence].choice.prompt)
             self._changes.clear()

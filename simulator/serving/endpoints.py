@@ -1,6 +1,7 @@
 """POST /v1/chat/completions, /v1/completions and /v1/embeddings: from body to last byte, faults included.
 
-Lives here: requests that occupy the engine.  Not here: the other routes (http), ASGI (exchange), JSON shapes (answers).
+Lives here: requests that occupy the engine.  Not here: the other routes (routes, control), ASGI (exchange), JSON bodies
+(simulator.openai.responses).
 """
 
 import asyncio
@@ -12,13 +13,21 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from simulator.core.profile import Profile
-from simulator.openai import answers, requests
-from simulator.openai.answers import Shape, Usage
+from simulator.openai import requests, responses
 from simulator.openai.errors import ApiError, BusyError, DeadEngineError
-from simulator.openai.requests import Order
+from simulator.openai.requests import GenerationRequest
+from simulator.openai.responses import Shape, Usage
 from simulator.openai.tokens import token_count
 from simulator.openai.writing import EMBEDDING_SIZE, Composition, Writer
-from simulator.serving.engine import ClientGoneError, Engine, EngineDiedError, Generation, QueueFullError, Token, Work
+from simulator.serving.async_engine import (
+    AsyncEngine,
+    Choice,
+    ClientGoneError,
+    EngineDiedError,
+    Generation,
+    QueueFullError,
+    Token,
+)
 from simulator.serving.exchange import VARY, Exchange
 from simulator.serving.faults import Fault, FaultKind, Faults
 
@@ -26,28 +35,28 @@ STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), VARY]
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What every generating endpoint shares.  `new_id` gives 16 hex digits."""
+class EndpointContext:
+    """What the generating endpoints of one engine share.  `new_id` returns 16 hex digits."""
 
-    engine: Engine
+    engine: AsyncEngine
     writer: Writer
     faults: Faults
     new_id: Callable[[], str]
 
     @property
     def created(self) -> int:
-        """The `created` of an answer that begins now."""
+        """Unix time in whole seconds, for the field `created` of a response that begins now."""
         return int(self.engine.clock())
 
 
 class GeneratingEndpoint:
-    """An ASGI application for one path.  Subclasses read the order and word the answer."""
+    """An ASGI application for one path.  Subclasses parse the request and write the response."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: EndpointContext) -> None:
+        self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; every way to end leaves nothing running."""
+        """Answer one request.  Whichever way it ends, nothing is left running on the engine."""
         exchange = Exchange(scope, receive, send)
         try:
             await self._serve(exchange)
@@ -65,13 +74,13 @@ class GeneratingEndpoint:
 
     @asynccontextmanager
     async def _generation(
-        self, exchange: Exchange, model: str, works: Iterable[Work]
+        self, exchange: Exchange, model: str, choices: Iterable[Choice]
     ) -> AsyncIterator["FaultyGeneration"]:
-        """The running request; on leaving, its slots are free and nobody watches the client."""
-        generation = self._desk.engine.generate(model, tuple(works))
+        """Run a request inside the block; leaving it frees the engine and stops watching the client."""
+        generation = self._context.engine.generate(model, tuple(choices))
         watch = asyncio.create_task(_watch(exchange, generation), name="simulator client watch")
         try:
-            faulty = FaultyGeneration(generation, exchange, self._desk)
+            faulty = FaultyGeneration(generation, exchange, self._context)
             await faulty.before_answer()
             yield faulty
         finally:
@@ -79,69 +88,71 @@ class GeneratingEndpoint:
             generation.abort()
 
     def _answer_id(self, exchange: Exchange) -> str:
-        return exchange.request.headers.get("x-request-id") or self._desk.new_id()
+        return exchange.request.headers.get("x-request-id") or self._context.new_id()
 
 
 class TextEndpoint(GeneratingEndpoint):
-    """Chat or completions."""
+    """Chat completions or completions."""
 
-    def __init__(self, desk: Desk, shape: type[Shape], read: Callable[[object, Profile], Order]) -> None:
-        super().__init__(desk)
+    def __init__(
+        self, context: EndpointContext, shape: type[Shape], read: Callable[[object, Profile], GenerationRequest]
+    ) -> None:
+        super().__init__(context)
         self._shape = shape
         self._read = read
 
     async def _serve(self, exchange: Exchange) -> None:
-        order = self._read(await exchange.json(), self._desk.engine.profile)
-        shape = self._shape(self._answer_id(exchange), self._desk.created, order.model)
-        outputs = self._compose(order)
-        prompts = [prompt for prompt in order.prompts for _ in range(order.n)]
-        works = map(Work, prompts, outputs)
-        async with self._generation(exchange, order.model, works) as generation:
-            reply = _stream if order.stream else _whole
-            await reply(exchange, generation, shape, order, outputs)
+        request = self._read(await exchange.json(), self._context.engine.profile)
+        shape = self._shape(self._answer_id(exchange), self._context.created, request.model)
+        outputs = self._compose(request)
+        prompts = [prompt for prompt in request.prompts for _ in range(request.n)]
+        choices = map(Choice, prompts, outputs)
+        async with self._generation(exchange, request.model, choices) as generation:
+            reply = _stream if request.stream else _whole
+            await reply(exchange, generation, shape, request, outputs)
 
-    def _compose(self, order: Order) -> list[Composition]:
+    def _compose(self, request: GenerationRequest) -> list[Composition]:
         return [
-            self._desk.writer.compose(
-                prompt, order.seed + index, limit, natural_end=order.natural_end, stop=order.stop
+            self._context.writer.compose(
+                prompt, request.seed + index, limit, natural_end=request.natural_end, stop=request.stop
             )
-            for prompt, limit in zip(order.prompts, order.limits, strict=True)
-            for index in range(order.n)
+            for prompt, limit in zip(request.prompts, request.limits, strict=True)
+            for index in range(request.n)
         ]  # fmt: skip
 
 
 class EmbeddingEndpoint(GeneratingEndpoint):
-    """Embeddings: one prefill per input."""
+    """Embeddings: one prefill for each input, no decode."""
 
     async def _serve(self, exchange: Exchange) -> None:
         body = requests.validated(requests.EmbeddingBody, await exchange.json())
-        profile = self._desk.engine.profile
+        profile = self._context.engine.profile
         model = requests.served_model(body, profile)
         prompts = requests.encoded_texts(body.input)
         for prompt in prompts:
             requests.check_length(prompt, 0, profile)
-        async with self._generation(exchange, model, map(Work, prompts)) as generation:
+        async with self._generation(exchange, model, map(Choice, prompts)) as generation:
             async for _ in generation.tokens():
                 pass
-        vectors = [self._desk.writer.embed(prompt, body.dimensions or EMBEDDING_SIZE) for prompt in prompts]
-        answer = answers.embeddings(
-            self._answer_id(exchange), self._desk.created, model, vectors, sum(map(token_count, prompts)),
+        vectors = [self._context.writer.embed(prompt, body.dimensions or EMBEDDING_SIZE) for prompt in prompts]
+        answer = responses.embeddings(
+            self._answer_id(exchange), self._context.created, model, vectors, sum(map(token_count, prompts)),
             as_base64=body.encoding_format == "base64",
         )  # fmt: skip
         await exchange.answer(200, answer)
 
 
 class FaultyGeneration:
-    """A generation with the fault that its request meets, if any."""
+    """A generation with the fault that applies to its request, if any."""
 
-    def __init__(self, generation: Generation, exchange: Exchange, desk: Desk) -> None:
+    def __init__(self, generation: Generation, exchange: Exchange, context: EndpointContext) -> None:
         self._generation = generation
         self._exchange = exchange
-        self._engine = desk.engine
-        self._fault = desk.faults.take()
+        self._engine = context.engine
+        self._fault = context.faults.take()
 
     async def before_answer(self) -> None:
-        """Do what the fault does before the first byte."""
+        """Apply a fault that acts before the first byte."""
         if not self._fault:
             return
         match self._fault.kind:
@@ -155,15 +166,15 @@ class FaultyGeneration:
                 await asyncio.sleep(self._fault.delay_s)
 
     async def tokens(self) -> AsyncIterator[Token]:
-        """The tokens as they come, until the fault strikes."""
+        """Yield the tokens as they come, until the fault acts."""
         count = 0
         async for token in self._generation:
             if self._fault and count == self._fault.after_tokens:
-                await self._strike(self._fault)
+                await self._apply(self._fault)
             count += 1
             yield token
 
-    async def _strike(self, fault: Fault) -> None:
+    async def _apply(self, fault: Fault) -> None:
         match fault.kind:
             case FaultKind.CRASH:
                 self._engine.crash(fault.delay_s)
@@ -177,65 +188,76 @@ class FaultyGeneration:
 
     async def _cut(self) -> None:
         self._exchange.cut()
-        await self._generation.interruption()  # the watch sees the connection end
+        await self._generation.interruption()  # `_watch` notices that the connection has closed
 
 
-class _Narration:
-    """The events of one stream."""
+class _StreamEvents:
+    """The SSE events of one streamed response."""
 
-    def __init__(self, shape: Shape, order: Order, outputs: list[Composition]) -> None:
+    def __init__(self, shape: Shape, request: GenerationRequest, outputs: list[Composition]) -> None:
         self._shape = shape
-        self._order = order
+        self._request = request
         self._outputs = outputs
         self._open = len(outputs)
 
     def openings(self) -> list[bytes]:
-        """What the first token brings with it."""
+        """Return the events that precede the first token."""
         usage = self._usage(0)
         return [self._shape.opening(index, usage) for index in range(len(self._outputs))]
 
     def event(self, token: Token) -> bytes:
-        """One token."""
+        """Return the event of one token."""
         output = self._outputs[token.choice]
         text, usage = output.pieces[token.position], self._usage(token.position + 1)
         if token.position + 1 < len(output.pieces):
             return self._shape.piece(token.choice, text, usage)
         self._open -= 1
-        is_last = not self._open and not self._order.usage_chunk
+        is_last = not self._open and not self._request.usage_chunk
         return self._shape.ending(token.choice, text, output, usage, is_last=is_last)
 
     def _usage(self, made: int) -> Usage | None:
-        return Usage(self._order.prompt_tokens, made) if self._order.usage_everywhere else None
+        return Usage(self._request.prompt_tokens, made) if self._request.usage_everywhere else None
 
 
 async def _stream(
-    exchange: Exchange, generation: FaultyGeneration, shape: Shape, order: Order, outputs: list[Composition]
+    exchange: Exchange,
+    generation: FaultyGeneration,
+    shape: Shape,
+    request: GenerationRequest,
+    outputs: list[Composition],
 ) -> None:
-    """Headers at once, also while the request waits; role events with the first token; one write per event."""
+    """Stream a response: headers at once, even while the request waits; role events with the first token.
+
+    Each event is a write of its own, as in vLLM.
+    """
     await exchange.begin(200, STREAM_HEADERS)
-    narration = _Narration(shape, order, outputs)
-    openings = narration.openings()
+    events = _StreamEvents(shape, request, outputs)
+    openings = events.openings()
     async for token in generation.tokens():
         while openings:
             await exchange.write(openings.pop(0))
-        await exchange.write(narration.event(token))
-    if order.usage_chunk:
-        await exchange.write(shape.usage_event(_usage(order, outputs)))
-    await exchange.write(answers.DONE, last=True)
+        await exchange.write(events.event(token))
+    if request.usage_chunk:
+        await exchange.write(shape.usage_event(_usage(request, outputs)))
+    await exchange.write(responses.DONE, last=True)
 
 
 async def _whole(
-    exchange: Exchange, generation: FaultyGeneration, shape: Shape, order: Order, outputs: list[Composition]
+    exchange: Exchange,
+    generation: FaultyGeneration,
+    shape: Shape,
+    request: GenerationRequest,
+    outputs: list[Composition],
 ) -> None:
     async for _ in generation.tokens():
         pass
-    await exchange.answer(200, shape.whole(outputs, _usage(order, outputs)))
+    await exchange.answer(200, shape.whole(outputs, _usage(request, outputs)))
 
 
 async def _refuse(exchange: Exchange, error: ApiError) -> None:
-    """An error answer; in a stream that has begun, an error event under status 200."""
+    """Send an error response; in a stream that has begun, an error event under status 200."""
     if exchange.began:
-        await exchange.write(answers.error_event(error.body) + answers.DONE, last=True)
+        await exchange.write(responses.error_event(error.body) + responses.DONE, last=True)
     else:
         await exchange.answer(error.status, orjson.dumps(error.body))
 
@@ -246,5 +268,5 @@ async def _watch(exchange: Exchange, generation: Generation) -> None:
     generation.abort()
 
 
-def _usage(order: Order, outputs: list[Composition]) -> Usage:
-    return Usage(order.prompt_tokens, sum(len(output.pieces) for output in outputs))
+def _usage(request: GenerationRequest, outputs: list[Composition]) -> Usage:
+    return Usage(request.prompt_tokens, sum(len(output.pieces) for output in outputs))

@@ -1,0 +1,38 @@
+"""An engine's cumulative metrics: what it has counted since it started, and the increase between two scrapes.
+
+Lives here: the values and their difference.  Not here: the names on a metrics page (gateway.discovery.probing), what is
+learned from an increase (routing.pods.load).  `_sum_s` and `_count` are those of the engine's Prometheus histograms.
+"""
+
+from typing import NamedTuple
+
+
+class EngineTotals(NamedTuple):
+    """Totals since the engine started, or increases between two scrapes; None = the engine does not report it."""
+
+    itl_sum_s: float | None = None
+    itl_count: float | None = None
+    ttft_sum_s: float | None = None
+    ttft_count: float | None = None
+    prompt_tokens: float | None = None  # of prompts that have their first token
+    cached_tokens: float | None = None  # of `prompt_tokens`, those found in the prefix cache
+
+    def since(self, before: "EngineTotals") -> "EngineTotals":
+        """Return the increase; None for a total that has fallen, because another process counts it."""
+        pairs = zip(self, before, strict=True)
+        return EngineTotals(*(None if now is None or then is None or now < then else now - then for now, then in pairs))
+
+    @property
+    def mean_itl_s(self) -> float | None:
+        """Mean time between two tokens of an answer; None = unknown."""
+        return self.itl_sum_s / self.itl_count if self.itl_count and self.itl_sum_s is not None else None
+
+    @property
+    def computed_tokens(self) -> float | None:
+        """Prompt tokens that were not found in the prefix cache; None = unknown."""
+        if self.prompt_tokens is None or self.cached_tokens is None:
+            return None
+        return self.prompt_tokens - self.cached_tokens
+
+
+NO_TOTALS = EngineTotals()
