@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.openai.errors import RefusalError
-from gateway.openai.paths import Operation
+from gateway.openai.operations import Operation
 from gateway.openai.request import InferenceRequest
 from gateway.openai.usage import Usage
 

@@ -19,7 +19,7 @@ from gateway.extproc.commands import Admit
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet.fleet import Fleet
 from gateway.observability.metrics import Metrics
-from gateway.openai.paths import Operation
+from gateway.openai.operations import Operation
 from gateway.openai.request import parse_request
 from gateway.serving.service import Service
 from ratelimit.limits import Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict

@@ -10,7 +10,7 @@ from gateway.accounting.settlement import ObservedEnd
 from gateway.config.settings import Settings
 from gateway.extproc.commands import Answer
 from gateway.extproc.events import Answered, Refused, Routed
-from gateway.openai.paths import Operation
+from gateway.openai.operations import Operation
 from gateway.openai.usage import Usage
 from ratelimit.limits import Rates, User
 from tests.support.pods import MODEL

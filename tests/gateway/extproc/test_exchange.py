@@ -36,7 +36,7 @@ from gateway.extproc.events import (
 )
 from gateway.extproc.exchange import PIECE_BYTES, TRANSITIONS, Exchange, State
 from gateway.openai.errors import RpmExceededError
-from gateway.openai.paths import Operation
+from gateway.openai.operations import Operation
 from gateway.openai.usage import Usage
 from tests.support.playbook import Playbook
 
