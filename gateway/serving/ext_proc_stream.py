@@ -24,7 +24,7 @@ class ProtocolError(Exception):
     """The peer sent what no ext_proc client sends: INVALID_ARGUMENT, with this text."""
 
 
-class Session:
+class ExtProcStream:
     """One ext_proc stream.  `step` each message, wait for its replies, then `close` once."""
 
     def __init__(self, settings: Settings, admission: Admission, ledger: Ledger) -> None:
@@ -70,7 +70,7 @@ class Session:
         if isinstance(question, Admit):
             self._undecided = question
         decision = await self._admission.decide(question)
-        self._undecided = None  # it holds the whole prompt, and the session lives as long as the answer
+        self._undecided = None  # it holds the whole prompt, and the stream lives as long as the answer
         if isinstance(decision, Routed):
             self._id = decision.exchange_id
         return self._perform(self._exchange.step(decision))
