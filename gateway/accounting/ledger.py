@@ -85,10 +85,10 @@ class Ledger:
         self._open[opened.id] = opened
         self._idle.clear()
         model = opened.ticket.request.model
-        self._metrics.in_flight(model, 1)
+        self._metrics.add_in_flight(model, 1)
         if opened.reservation is not None:
-            self._metrics.reservation(1)
-            self._metrics.tokens(model, "reserved", opened.estimate.tokens)
+            self._metrics.add_reservations(1)
+            self._metrics.count_tokens(model, "reserved", opened.estimate.tokens)
 
     def stream_closed(self, exchange: str) -> None:
         """The ext_proc stream ended without the response having passed through it."""
@@ -142,19 +142,19 @@ class Ledger:
 
     def _release(self, opened: OpenRequest) -> None:
         if self._tickets.release(opened.ticket, self._clock()):
-            self._metrics.in_flight(opened.ticket.request.model, -1)
+            self._metrics.add_in_flight(opened.ticket.request.model, -1)
             if opened.reservation is not None:
                 self._limiter.release(opened.reservation)
 
     def _count(self, opened: OpenRequest, settlement: Settlement) -> None:
         model = opened.ticket.request.model
-        self._metrics.request(model, opened.ticket.decision.strategy, settlement.outcome)
+        self._metrics.count_request(model, opened.ticket.decision.strategy, settlement.outcome)
         if settlement.input_tokens:
-            self._metrics.tokens(model, "input", settlement.input_tokens)
+            self._metrics.count_tokens(model, "input", settlement.input_tokens)
         if settlement.output_tokens:
-            self._metrics.tokens(model, "output", settlement.output_tokens)
+            self._metrics.count_tokens(model, "output", settlement.output_tokens)
         if opened.reservation is not None and settlement.tokens < opened.estimate.tokens:
-            self._metrics.tokens(model, "refunded", opened.estimate.tokens - settlement.tokens)
+            self._metrics.count_tokens(model, "refunded", opened.estimate.tokens - settlement.tokens)
 
     def _learn(self, opened: OpenRequest, seen: ObservedEnd, settlement: Settlement) -> None:
         if seen.usage is not None and seen.usage.prompt_tokens is not None:
@@ -199,9 +199,9 @@ class Ledger:
         try:
             await self._limiter.settle(reservation, tokens)
         except LimiterUnavailableError:
-            self._metrics.error("settle")  # the reservation leaves with its window
+            self._metrics.count_error("settle")  # the reservation leaves with its window
         finally:
-            self._metrics.reservation(-count)
+            self._metrics.add_reservations(-count)
 
     def _settled(self, task: asyncio.Task[None]) -> None:
         self._settling.discard(task)

@@ -66,7 +66,7 @@ class Shop:
             an_endpoint("a"), an_endpoint("b"), an_endpoint("c"), settings=self.settings.routing
         )
         self.metrics = Metrics(STRATEGIES)
-        self.metrics.know_models(self.fleet.models())
+        self.metrics.add_models(self.fleet.models())
         if self.limiter is None:  # an empty one is false
             self.limiter = MemoryLimiter(self.users.get, self.clock)
         self.queue = AdmissionQueue(self.fleet, self.settings.routing, LoopTimer(self.clock))
@@ -137,5 +137,5 @@ def a_service(shop: Shop, *, ready: bool = True) -> Service:
         shop.ledger,
         ready=lambda: ready,
         on_attempt_failed=lambda address: shop.fleet.failed_at(address, shop.now_s),
-        on_error=shop.metrics.error,
+        on_error=shop.metrics.count_error,
     )
