@@ -33,7 +33,7 @@ from gateway.discovery.static import Reload, log_reload
 from gateway.fleet.decisions import state
 from gateway.fleet.fleet import Fleet
 from gateway.observability import metrics
-from gateway.observability.http import create_http_app, operation_routes
+from gateway.observability.http import create_http_app, monitoring_routes
 from gateway.observability.metrics import Metrics
 from gateway.serving.service import Service
 from gateway.worker.launch import Place
@@ -103,7 +103,7 @@ class Worker:
             self.keys,
             self.limiter,
             self.fleet.models,
-            operations=operation_routes(page, metrics.CONTENT_TYPE, reasons),
+            operations=monitoring_routes(page, metrics.CONTENT_TYPE, reasons),
             unavailable=(UserStoreUnavailableError, LimiterUnavailableError),
             token=settings.admin_token,
         )
