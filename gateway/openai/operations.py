@@ -7,6 +7,7 @@ Lives here: the table, and finding an operation by method and path (contracts se
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from gateway.openai import prompt
 from gateway.openai.errors import MethodNotAllowedError, UnknownPathError
@@ -53,27 +54,45 @@ _MESSAGES = BodyFormat(prompt.chat_prompt, ("max_tokens",), default_max=None, st
 _AUDIO = BodyFormat(prompt.optional_text_prompt, default_max=None, streams=True, is_form=True)
 
 
+class _Row(NamedTuple):
+    """One operation.  Beside the enum because mypyc does not take an `__init__` in one."""
+
+    method: str
+    path: str
+    body: BodyFormat | None = None
+
+
 class Operation(Enum):
     """The table: one row per path.  Without a body format an operation has no body, and the gateway answers itself."""
 
-    CHAT = ("POST", "/v1/chat/completions", _CHAT)
-    COMPLETIONS = ("POST", "/v1/completions", _COMPLETIONS)
-    RESPONSES = ("POST", "/v1/responses", _RESPONSES)
-    MESSAGES = ("POST", "/v1/messages", _MESSAGES)  # Anthropic's
-    EMBEDDINGS = ("POST", "/v1/embeddings", BodyFormat(prompt.input_prompt))
-    CLASSIFY = ("POST", "/v1/classify", BodyFormat(prompt.input_prompt))
-    RERANK = ("POST", "/v1/rerank", BodyFormat(prompt.rerank_prompt))
-    SCORE = ("POST", "/v1/score", BodyFormat(prompt.score_prompt))
-    IMAGES = ("POST", "/v1/images/generations", BodyFormat(prompt.text_prompt, has_n=True))
-    TRANSCRIPTIONS = ("POST", "/v1/audio/transcriptions", _AUDIO)
-    TRANSLATIONS = ("POST", "/v1/audio/translations", _AUDIO)
-    MODELS = ("GET", "/v1/models", None)
-    USAGE = ("GET", "/v1/usage", None)
+    CHAT = _Row("POST", "/v1/chat/completions", _CHAT)
+    COMPLETIONS = _Row("POST", "/v1/completions", _COMPLETIONS)
+    RESPONSES = _Row("POST", "/v1/responses", _RESPONSES)
+    MESSAGES = _Row("POST", "/v1/messages", _MESSAGES)  # Anthropic's
+    EMBEDDINGS = _Row("POST", "/v1/embeddings", BodyFormat(prompt.input_prompt))
+    CLASSIFY = _Row("POST", "/v1/classify", BodyFormat(prompt.input_prompt))
+    RERANK = _Row("POST", "/v1/rerank", BodyFormat(prompt.rerank_prompt))
+    SCORE = _Row("POST", "/v1/score", BodyFormat(prompt.score_prompt))
+    IMAGES = _Row("POST", "/v1/images/generations", BodyFormat(prompt.text_prompt, has_n=True))
+    TRANSCRIPTIONS = _Row("POST", "/v1/audio/transcriptions", _AUDIO)
+    TRANSLATIONS = _Row("POST", "/v1/audio/translations", _AUDIO)
+    MODELS = _Row("GET", "/v1/models")
+    USAGE = _Row("GET", "/v1/usage")
 
-    def __init__(self, method: str, path: str, body: BodyFormat | None) -> None:
-        self.method = method
-        self.path = path
-        self.body = body
+    @property
+    def method(self) -> str:
+        """The only method that the path has."""
+        return self.value.method
+
+    @property
+    def path(self) -> str:
+        """The path, without a query string."""
+        return self.value.path
+
+    @property
+    def body(self) -> BodyFormat | None:
+        """How the body is read; None = there is none."""
+        return self.value.body
 
 
 _BY_PATH = {operation.path: operation for operation in Operation}
@@ -89,7 +108,5 @@ def find_operation(method: str, target: str) -> Operation:
     if operation is None:
         raise UnknownPathError(f"path = {path[:_MAX_PATH_IN_ERROR]}, does not exist")
     if method != operation.method:
-        raise MethodNotAllowedError(
-            f"method = {method}, {path} answers only {operation.method}", allow=operation.method
-        )
+        raise MethodNotAllowedError(f"method = {method}, {path} only allows {operation.method}", allow=operation.method)
     return operation

@@ -7,7 +7,7 @@ from gateway.openai.operations import Operation, find_operation
 @pytest.mark.parametrize("operation", Operation)
 def test_an_operation_is_found_by_its_path_and_has_one_method(operation):
     assert operation is find_operation(operation.method, operation.path)
-    with pytest.raises(MethodNotAllowedError, match=f"answers only {operation.method}") as refused:
+    with pytest.raises(MethodNotAllowedError, match=f"only allows {operation.method}") as refused:
         find_operation("PUT", operation.path)
     assert operation.method == refused.value.allow
 
