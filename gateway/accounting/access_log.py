@@ -11,7 +11,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from gateway.accounting.settlement import ObservedEnd
 from gateway.envoy.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE, USAGE_NAMESPACE
-from gateway.openai.usage import usage_of
+from gateway.openai.usage import parse_usage
 from gateway.pb import access_log_pb2 as data
 from gateway.pb import access_log_service_pb2 as service
 
@@ -70,7 +70,7 @@ def _seen(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
     flags = common.response_flags if common.HasField("response_flags") else None
     return ObservedEnd(
         status=entry.response.response_code.value,
-        usage=usage_of(numbers) if numbers else None,
+        usage=parse_usage(numbers) if numbers else None,
         error_code=numbers.get("error_code"),
         cut=flags is not None and (flags.downstream_connection_termination or flags.downstream_remote_reset),
         broken=flags is not None and any(getattr(flags, flag) for flag in _BROKEN_OFF),

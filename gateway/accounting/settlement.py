@@ -7,7 +7,7 @@ Rules: contracts sections 1 (upstream errors) and 3 (usage, clients that left, e
 from typing import NamedTuple
 
 from gateway.accounting.estimates import LIKELY_TEMPLATE_TOKENS, Estimator, PromptSize
-from gateway.openai.usage import Usage
+from gateway.openai.usage import TokenUsage
 
 FIRST_ERROR_STATUS = 400
 FIRST_SERVER_ERROR_STATUS = 500
@@ -17,7 +17,7 @@ class ObservedEnd(NamedTuple):
     """What was seen of a request's end; nothing at all when no witness reported."""
 
     status: int | None = None  # None = nobody said; 0 = no answer reached the client
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
     error_code: int | None = None  # an error event inside a stream
     cut: bool = False  # the client left
     broken: bool = False  # the pod's connection broke off in the answer

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.accounting.access_log import decode
 from gateway.accounting.settlement import ObservedEnd
-from gateway.openai.usage import Usage
+from gateway.openai.usage import TokenUsage
 from gateway.pb import access_log_service_pb2 as service
 from tests.support.access_log import put
 
@@ -34,7 +34,7 @@ def test_an_entry_tells_usage_pod_and_times():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1", prompt_tokens=7, completion_tokens=9)
 
-    seen = ObservedEnd(200, Usage(7, 9), response_bytes=533, duration_s=2.5, upstream="10.0.0.1:8000")
+    seen = ObservedEnd(200, TokenUsage(7, 9), response_bytes=533, duration_s=2.5, upstream="10.0.0.1:8000")
     assert [("0-1", seen)] == decode(message.SerializeToString()).ends
 
 
@@ -51,7 +51,7 @@ def test_a_number_of_tokens_that_cannot_be_is_unknown_and_costs_no_other_entry(t
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1", total_tokens=tokens)
     an_entry(message, "0-2", total_tokens=3)
-    assert [None, Usage(stated_total=3)] == [seen.usage for _, seen in decode(message.SerializeToString()).ends]
+    assert [None, TokenUsage(reported_total=3)] == [seen.usage for _, seen in decode(message.SerializeToString()).ends]
 
 
 @pytest.mark.parametrize("field", ["time_to_first_upstream_tx_byte", "time_to_last_upstream_rx_byte"])

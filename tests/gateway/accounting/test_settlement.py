@@ -5,7 +5,7 @@ import pytest
 from gateway.accounting.estimates import Estimator, PromptSize
 from gateway.accounting.settlement import Estimate, ObservedEnd, Settlement, settle
 from gateway.config.settings import LimitSettings
-from gateway.openai.usage import Usage
+from gateway.openai.usage import TokenUsage
 
 ESTIMATE = Estimate(prompt_tokens=10, output_tokens=256, streams=True)
 WHOLE = Estimate(prompt_tokens=10, output_tokens=256, streams=False)
@@ -15,8 +15,8 @@ ESTIMATOR = Estimator(LimitSettings())
 @pytest.mark.parametrize(
     ("estimate", "seen", "expected"),
     [
-        (ESTIMATE, ObservedEnd(200, Usage(7, 9)), Settlement("ok", 16, 7, 9)),
-        (ESTIMATE, ObservedEnd(200, Usage(7, 9), cut=True), Settlement("cut", 16, 7, 9)),
+        (ESTIMATE, ObservedEnd(200, TokenUsage(7, 9)), Settlement("ok", 16, 7, 9)),
+        (ESTIMATE, ObservedEnd(200, TokenUsage(7, 9), cut=True), Settlement("cut", 16, 7, 9)),
         (ESTIMATE, ObservedEnd(), Settlement("unknown", 266)),
         (ESTIMATE, ObservedEnd(500), Settlement("upstream_error", 0, failed=True)),
         (ESTIMATE, ObservedEnd(503), Settlement("upstream_error", 0, failed=True)),

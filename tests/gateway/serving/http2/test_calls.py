@@ -29,7 +29,7 @@ pytestmark = pytest.mark.interpreted("a double for the ext_proc stream")
 
 
 class Script:
-    """An ext_proc stream: `?` in a message asks for a decision, `!` is a defect, `-` nonsense, `.` the end, `0` no answer."""
+    """An ext_proc stream: in a message `?` is a decision, `!` a defect, `-` nonsense, `.` the end, `0` no answer."""
 
     def __init__(self) -> None:
         self.decide = asyncio.Event()
