@@ -96,7 +96,7 @@ class ExtProcStream:
                     status=finish.status if finish.complete else finish.status or 0,  # a whole answer has some status
                     usage=finish.usage,
                     error_code=finish.error_code,
-                    cut=not finish.complete,
+                    client_left=not finish.complete,
                     output_chunks=finish.output_chunks,
                     upstream=finish.served or "",
                 ),

@@ -141,17 +141,17 @@ async def test_settlements_of_one_moment_are_one_call_with_the_same_sum(monkeypa
 
 
 async def test_the_time_of_an_answer_is_envoys_or_where_it_passed_through_us_our_own():
-    told, ours = a_shop(), a_shop()
-    for shop, seen in (
-        (told, ObservedEnd(200, TokenUsage(7, 9), duration_s=3.0)),
-        (ours, ObservedEnd(200, TokenUsage(7, 9))),
+    by_envoy, by_us = a_shop(), a_shop()
+    for shop, end in (
+        (by_envoy, ObservedEnd(200, TokenUsage(7, 9), duration_s=3.0)),
+        (by_us, ObservedEnd(200, TokenUsage(7, 9))),
     ):
         exchange = await opened(shop)
         shop.now_s += 2.0
-        shop.ledger.ended(exchange, seen)
+        shop.ledger.ended(exchange, end)
 
     assert [{3.0 / 25}, {2.0 / 25}] == [
-        {pod.latency_s for pod in shop.fleet.pods() if pod.latency_s is not None} for shop in (told, ours)
+        {pod.latency_s for pod in shop.fleet.pods() if pod.latency_s is not None} for shop in (by_envoy, by_us)
     ]
 
 

@@ -94,7 +94,7 @@ async def test_what_is_reserved_follows_the_answers_of_the_user():
     for _ in range(20):
         routed(await shop.admit(user="lgy"))
         shop.ledger.ended(
-            shop.last_id, ObservedEnd(200, TokenUsage(9, 1), cut=True)
+            shop.last_id, ObservedEnd(200, TokenUsage(9, 1), client_left=True)
         )  # a client that left teaches nothing
 
     assert 1000 < answer(await shop.admit(user="lgy", dry_run="true"))["estimated_tokens"] < 1250
