@@ -20,7 +20,7 @@ from gateway.accounting.ledger import Ledger, OpenRequest
 from gateway.accounting.settlement import Estimate, ObservedEnd
 from gateway.config.settings import LimitSettings
 from gateway.observability.metrics import Metrics
-from gateway.openai.usage import Usage
+from gateway.openai.usage import TokenUsage
 from ratelimit.memory import MemoryLimiter
 from routing.prefix.blocks import BLOCK_BYTES, FIRST_BYTES, block_hashes
 from routing.prefix.index import PrefixIndex
@@ -126,7 +126,7 @@ class _Gateway:
         if len(self._open) > OPEN:
             done = self._open.popleft()
             self._ledger.stream_closed(done)
-            self._ledger.ended(done, ObservedEnd(status=200, usage=Usage(tokens, 100), duration_s=OPEN / RATE))
+            self._ledger.ended(done, ObservedEnd(status=200, usage=TokenUsage(tokens, 100), duration_s=OPEN / RATE))
 
 
 def _resident() -> int:

@@ -15,7 +15,7 @@ from setuptools import setup
 REQUEST_PATH = (
     "gateway/accounting/*.py", "gateway/admission/*.py", "gateway/envoy/names.py", "gateway/extproc/*.py",
     "gateway/fleet/*.py", "gateway/observability/metrics.py", "gateway/openai/*.py", "gateway/serving/framing.py",
-    "gateway/serving/session.py", "gateway/serving/http2/*.py", "ratelimit/**/*.py",
+    "gateway/serving/ext_proc_stream.py", "gateway/serving/http2/*.py", "ratelimit/**/*.py",
     "routing/**/*.py",
 )  # fmt: skip
 """What runs for every request, and what stands beside it or inherits from it and compiles as well."""

@@ -1,1 +1,1 @@
-"""What requests cost: estimates before, the end as Envoy reports it, settlement, and the ledger of open requests."""
+"""What requests cost: estimates beforehand, their end as Envoy reports it, settlement, the ledger of open requests."""

@@ -1,10 +1,10 @@
-"""Requests that were admitted and are not settled yet.
+"""The ledger: requests that were admitted and are not settled yet.
 
-Lives here: who learns of a request's end first, what is charged, exactly-once release and settlement.
-Not here: admission (gateway.admission), where the news comes from (gateway.serving, access_log).
+Lives here: releasing and settling each request exactly once, whichever report of its end comes first.
+Not here: admission (gateway.admission), the reports (gateway.serving, access_log), the amount charged (settlement).
 
-In metadata mode the end has two witnesses: the ext_proc stream closes (in flight goes down at once) and, up to a flush
-interval later, the access-log entry brings usage.  An entry that never comes leaves the estimate standing.
+In metadata mode an end is reported twice: the ext_proc stream closes (in flight goes down at once) and, up to a flush
+interval later, the access-log entry brings the usage.  If no entry comes, the estimate stays charged.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
-from gateway.accounting.settlement import Estimate, ObservedEnd, Settlement, settle
+from gateway.accounting.settlement import Estimate, ObservedEnd, Settlement, settlement_for
 from gateway.fleet.fleet import Ticket
 from gateway.observability.metrics import Metrics
 from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
@@ -23,7 +23,7 @@ from routing.strategy import Finished
 
 @dataclass(slots=True)
 class OpenRequest:
-    """One admitted request.  It does not hold the prompt."""
+    """One admitted request, without its prompt."""
 
     id: str
     ticket: Ticket
@@ -31,13 +31,13 @@ class OpenRequest:
     bounds: OutputBounds
     estimate: Estimate
     estimator: Estimator
-    reservation: Reservation | None = None  # None: nobody's limits
+    reservation: Reservation | None = None  # None = no user, so no limits
     opened_s: float = 0.0
-    ended_s: float | None = None  # when its stream closed
+    stream_closed_s: float | None = None
 
 
 class Tickets(Protocol):
-    """Where tickets come from and go back to: the admission queue, or a fleet."""
+    """What takes tickets back: the admission queue, or a fleet."""
 
     def release(self, ticket: Ticket, now_s: float) -> bool:
         """See `Fleet.release`."""
@@ -49,7 +49,7 @@ class Tickets(Protocol):
 
 
 class Ledger:
-    """Open requests by exchange id.  One event loop; nothing but `run` and `drain` waits."""
+    """Open requests by exchange id.  Not thread-safe: one event loop uses it.  Only `run` and `drain` wait."""
 
     def __init__(
         self, tickets: Tickets, limiter: Limiter, metrics: Metrics, grace_s: float, clock: Callable[[], float]
@@ -60,75 +60,75 @@ class Ledger:
         self._grace_s = grace_s
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
-        self._ended: dict[str, OpenRequest] = {}  # of `_open`: closed, waiting for their entry, oldest first
-        self._charges: dict[tuple[str, int, str], tuple[Reservation, int, int, int]] = {}
-        """By user, slot and model: one of the reservations, tokens reserved and used, requests."""
+        self._closed: dict[str, OpenRequest] = {}  # those of `_open` whose stream has closed, oldest first
+        self._unsettled: dict[tuple[str, int, str], tuple[Reservation, int, int, int]] = {}
+        """By user, slot of the window and model: one of the reservations, tokens reserved, tokens used, requests."""
         self._settling: set[asyncio.Task[None]] = set()
-        self._awaited = 0  # requests that wait for a pod
+        self._waiting = 0  # requests that wait for a pod
         self._idle = asyncio.Event()
         self._idle.set()
 
     @contextmanager
     def awaiting(self) -> Iterator[None]:
-        """A request waits for a pod and may be opened: until then a drain is not over."""
-        self._awaited += 1
+        """Keep `drain` waiting while a request waits for a pod, because it may be opened then."""
+        self._waiting += 1
         self._idle.clear()
         try:
             yield
         finally:
-            self._awaited -= 1
-            self._note_idle()
+            self._waiting -= 1
+            self._check_idle()
 
     def open(self, opened: OpenRequest) -> None:
-        """Enter a request that was just counted in flight."""
+        """Add a request that was just counted in flight."""
         opened.opened_s = self._clock()
         self._open[opened.id] = opened
         self._idle.clear()
         model = opened.ticket.request.model
-        self._metrics.in_flight(model, 1)
+        self._metrics.add_in_flight(model, 1)
         if opened.reservation is not None:
-            self._metrics.reservation(1)
-            self._metrics.tokens(model, "reserved", opened.estimate.tokens)
+            self._metrics.add_reservations(1)
+            self._metrics.count_tokens(model, "reserved", opened.estimate.tokens)
 
-    def stream_closed(self, exchange: str) -> None:
-        """The ext_proc stream ended without the response having passed through it."""
-        opened = self._open.get(exchange)
-        if opened is None or opened.ended_s is not None:
+    def stream_closed(self, exchange_id: str) -> None:
+        """Release a request whose ext_proc stream closed without having seen the answer; its usage is yet to come."""
+        opened = self._open.get(exchange_id)
+        if opened is None or opened.stream_closed_s is not None:
             return
-        opened.ended_s = self._clock()
+        opened.stream_closed_s = self._clock()
         self._release(opened)
-        self._ended[exchange] = opened
+        self._closed[exchange_id] = opened
 
-    def ended(self, exchange: str, seen: ObservedEnd) -> None:
-        """The end was seen with what is known about it.  An unknown exchange was settled before."""
-        opened = self._open.pop(exchange, None)
+    def ended(self, exchange_id: str, end: ObservedEnd) -> None:
+        """Release and settle a request by what is known of its end; do nothing for an id that was settled before."""
+        opened = self._open.pop(exchange_id, None)
         if opened is None:
             return
-        self._ended.pop(exchange, None)
+        self._closed.pop(exchange_id, None)
         self._release(opened)
-        settlement = settle(opened.estimate, opened.prompt, seen, opened.estimator)
-        self._learn(opened, seen, settlement)
+        settlement = settlement_for(opened.estimate, opened.prompt, end, opened.estimator)
+        self._learn(opened, end, settlement)
         if opened.reservation is not None:
-            self._charge(opened.reservation, settlement.tokens)
+            self._settle_soon(opened.reservation, settlement.tokens)
         self._count(opened, settlement)
-        self._note_idle()
+        self._check_idle()
 
     def expire(self) -> None:
-        """Settle by estimate what closed longer ago than the grace."""
+        """Settle by estimate the requests whose stream closed longer ago than the grace period."""
         deadline = self._clock() - self._grace_s
-        for opened in list(self._ended.values()):
-            if opened.ended_s is None or opened.ended_s > deadline:
+        for opened in list(self._closed.values()):
+            if opened.stream_closed_s is None or opened.stream_closed_s > deadline:
                 return
             self.ended(opened.id, ObservedEnd())
 
     async def run(self) -> None:
-        """Expire for ever; cancel to stop."""
+        """Call `expire` on a timer until cancelled."""
         while True:
             await asyncio.sleep(self._grace_s / 4)
             self.expire()
 
     async def drain(self, limit_s: float) -> bool:
-        """Wait until nothing waits or is open and all is settled, at most `limit_s`; False when the time was up."""
+        """Wait until no request waits or is open and all are settled; return False if `limit_s` pass before that."""
         try:
             async with asyncio.timeout(limit_s):
                 await self._idle.wait()
@@ -137,40 +137,40 @@ class Ledger:
         return True
 
     def __len__(self) -> int:
-        """Requests not settled yet."""
+        """The number of open requests."""
         return len(self._open)
 
     def _release(self, opened: OpenRequest) -> None:
         if self._tickets.release(opened.ticket, self._clock()):
-            self._metrics.in_flight(opened.ticket.request.model, -1)
+            self._metrics.add_in_flight(opened.ticket.request.model, -1)
             if opened.reservation is not None:
                 self._limiter.release(opened.reservation)
 
     def _count(self, opened: OpenRequest, settlement: Settlement) -> None:
         model = opened.ticket.request.model
-        self._metrics.request(model, opened.ticket.decision.strategy, settlement.outcome)
+        self._metrics.count_request(model, opened.ticket.decision.strategy, settlement.outcome)
         if settlement.input_tokens:
-            self._metrics.tokens(model, "input", settlement.input_tokens)
+            self._metrics.count_tokens(model, "input", settlement.input_tokens)
         if settlement.output_tokens:
-            self._metrics.tokens(model, "output", settlement.output_tokens)
+            self._metrics.count_tokens(model, "output", settlement.output_tokens)
         if opened.reservation is not None and settlement.tokens < opened.estimate.tokens:
-            self._metrics.tokens(model, "refunded", opened.estimate.tokens - settlement.tokens)
+            self._metrics.count_tokens(model, "refunded", opened.estimate.tokens - settlement.tokens)
 
-    def _learn(self, opened: OpenRequest, seen: ObservedEnd, settlement: Settlement) -> None:
-        if seen.usage is not None and seen.usage.prompt_tokens is not None:
-            opened.estimator.learn_prompt(opened.prompt, seen.usage.prompt_tokens)
-            if opened.estimate.streams and seen.response_bytes is not None and seen.usage.completion_tokens is not None:
-                opened.estimator.learn_stream(seen.response_bytes, seen.usage.completion_tokens)
-        if settlement.outcome == "ok" and seen.usage is not None and seen.usage.completion_tokens is not None:
-            opened.estimator.learn_output(opened.bounds, opened.ticket.request.user, seen.usage.completion_tokens)
-        decision, duration_s = opened.ticket.decision, seen.duration_s
-        if duration_s is None and seen.status:  # the answer passed through us: its end is now
+    def _learn(self, opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> None:
+        if end.usage is not None and end.usage.prompt_tokens is not None:
+            opened.estimator.learn_prompt(opened.prompt, end.usage.prompt_tokens)
+            if opened.estimate.streams and end.response_bytes is not None and end.usage.completion_tokens is not None:
+                opened.estimator.learn_stream(end.response_bytes, end.usage.completion_tokens)
+        if settlement.outcome == "ok" and end.usage is not None and end.usage.completion_tokens is not None:
+            opened.estimator.learn_output(opened.bounds, opened.ticket.request.user, end.usage.completion_tokens)
+        decision, duration_s = opened.ticket.decision, end.duration_s
+        if duration_s is None and end.status:  # the answer passed through the gateway, so it ends now
             duration_s = self._clock() - opened.opened_s
-        served = [pod.id for pod in decision.fallbacks if pod.address == seen.upstream] or [decision.pod.id]
+        served_by = [pod.id for pod in decision.fallbacks if pod.address == end.upstream] or [decision.pod.id]
         self._tickets.finish(
             opened.ticket,
             Finished(
-                pod=served[0],
+                pod=served_by[0],
                 request=opened.ticket.request,
                 now_s=self._clock(),
                 failed=settlement.failed,
@@ -180,33 +180,33 @@ class Ledger:
             ),
         )
 
-    def _charge(self, reservation: Reservation, tokens: int) -> None:
-        """Settle soon: entries come in batches, and those of one user, slot and model are one call."""
-        if not self._charges:
-            asyncio.get_running_loop().call_soon(self._settle_charges)
+    def _settle_soon(self, reservation: Reservation, tokens: int) -> None:
+        """Settle in the next turn of the loop, so that a batch of access-log entries takes one call per key."""
+        if not self._unsettled:
+            asyncio.get_running_loop().call_soon(self._settle_all)
         key = (reservation.user, reservation.slot, reservation.model)
-        one, reserved, used, count = self._charges.get(key, (reservation, 0, 0, 0))
-        self._charges[key] = (one, reserved + reservation.tokens, used + tokens, count + 1)
+        first, reserved, used, count = self._unsettled.get(key, (reservation, 0, 0, 0))
+        self._unsettled[key] = (first, reserved + reservation.tokens, used + tokens, count + 1)
 
-    def _settle_charges(self) -> None:
-        charges, self._charges = self._charges, {}
-        for one, reserved, used, count in charges.values():
-            task = asyncio.ensure_future(self._settle(one._replace(tokens=reserved), used, count))
+    def _settle_all(self) -> None:
+        unsettled, self._unsettled = self._unsettled, {}
+        for first, reserved, used, count in unsettled.values():
+            task = asyncio.ensure_future(self._settle(first._replace(tokens=reserved), used, count))
             self._settling.add(task)
-            task.add_done_callback(self._settled)
+            task.add_done_callback(self._on_settled)
 
     async def _settle(self, reservation: Reservation, tokens: int, count: int) -> None:
         try:
             await self._limiter.settle(reservation, tokens)
         except LimiterUnavailableError:
-            self._metrics.error("settle")  # the reservation leaves with its window
+            self._metrics.count_error("settle")  # the reservation stays charged until it leaves the window
         finally:
-            self._metrics.reservation(-count)
+            self._metrics.add_reservations(-count)
 
-    def _settled(self, task: asyncio.Task[None]) -> None:
+    def _on_settled(self, task: asyncio.Task[None]) -> None:
         self._settling.discard(task)
-        self._note_idle()
+        self._check_idle()
 
-    def _note_idle(self) -> None:
-        if not (self._awaited or self._open or self._charges or self._settling):
+    def _check_idle(self) -> None:
+        if not (self._waiting or self._open or self._unsettled or self._settling):
             self._idle.set()

@@ -1,34 +1,35 @@
-"""What a finished request is charged and how it is counted.
+"""What a request is charged in the end, and the outcome by which it is counted.
 
-Lives here: from what was seen of an end to tokens and an outcome; pure.  Not here: when the end comes (ledger).
+Lives here: the step from an observed end to tokens and an outcome; pure.  Not here: where ends come from (ledger).
 Rules: contracts sections 1 (upstream errors) and 3 (usage, clients that left, engines that died).
 """
 
 from typing import NamedTuple
 
 from gateway.accounting.estimates import LIKELY_TEMPLATE_TOKENS, Estimator, PromptSize
-from gateway.openai.usage import Usage
+from gateway.openai.usage import TokenUsage
 
 FIRST_ERROR_STATUS = 400
 FIRST_SERVER_ERROR_STATUS = 500
+"""HTTP status codes from which an answer is an error, and an error of the server (RFC 9110, section 15)."""
 
 
 class ObservedEnd(NamedTuple):
-    """What was seen of a request's end; nothing at all when no witness reported."""
+    """What is known of a request's end; all defaults when neither the access log nor the stream reported one."""
 
-    status: int | None = None  # None = nobody said; 0 = no answer reached the client
-    usage: Usage | None = None
+    status: int | None = None  # None = not reported; 0 = no answer reached the client
+    usage: TokenUsage | None = None
     error_code: int | None = None  # an error event inside a stream
-    cut: bool = False  # the client left
-    broken: bool = False  # the pod's connection broke off in the answer
+    client_left: bool = False
+    truncated: bool = False  # the answer broke off after its headers: the pod's fault, or a timeout
     response_bytes: int | None = None
     duration_s: float | None = None
-    upstream: str = ""  # ip:port that answered
-    output_chunks: int | None = None
+    upstream: str = ""  # `ip:port` of the pod that answered
+    output_chunks: int | None = None  # content events of a stream, about one token each
 
 
 class Settlement(NamedTuple):
-    """`tokens` are charged; input and output are what the model worked, for metrics; None = unknown."""
+    """How a request is settled: `tokens` are charged; input and output tokens are for metrics, None = unknown."""
 
     outcome: str
     tokens: int
@@ -38,7 +39,7 @@ class Settlement(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What was believed at admission."""
+    """A request's tokens as estimated at admission."""
 
     prompt_tokens: int
     output_tokens: int
@@ -46,45 +47,48 @@ class Estimate(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """What is reserved."""
+        """The tokens that are reserved."""
         return self.prompt_tokens + self.output_tokens
 
 
-def settle(estimate: Estimate, prompt: PromptSize, seen: ObservedEnd, estimator: Estimator) -> Settlement:
-    """Decide the charge.  Where nobody saw usage the prompt counts as what it likely was, not as what was reserved."""
-    outcome = _outcome(seen)
+def settlement_for(estimate: Estimate, prompt: PromptSize, end: ObservedEnd, estimator: Estimator) -> Settlement:
+    """Decide what a request is charged.
+
+    Where the engine reported no usage, the prompt is charged as its likely tokens, not as the most that were reserved.
+    """
+    outcome = _outcome(end)
     failed = outcome == "upstream_error"
-    if seen.usage is not None:
-        usage = seen.usage
+    if end.usage is not None:
+        usage = end.usage
         total = usage.total_tokens if usage.total_tokens is not None else estimate.tokens
         return Settlement(outcome, total, usage.prompt_tokens, usage.completion_tokens, failed)
-    if seen.status is None:
+    if end.status is None:
         return Settlement(outcome, estimate.tokens)
-    if seen.status >= FIRST_ERROR_STATUS or (seen.status == 0 and not seen.cut):
+    if end.status >= FIRST_ERROR_STATUS or (end.status == 0 and not end.client_left):
         return Settlement(outcome, 0, failed=failed)
-    produced = _produced(estimate, seen, estimator)
+    output_tokens = _output_tokens(estimate, end, estimator)
     prompt_tokens = min(estimate.prompt_tokens, estimator.prompt_tokens(prompt, LIKELY_TEMPLATE_TOKENS))
-    return Settlement(outcome, prompt_tokens + produced, prompt_tokens, produced, failed)
+    return Settlement(outcome, prompt_tokens + output_tokens, prompt_tokens, output_tokens, failed)
 
 
-def _outcome(seen: ObservedEnd) -> str:
-    if seen.status is None:
+def _outcome(end: ObservedEnd) -> str:
+    if end.status is None:
         return "unknown"
-    if seen.broken or seen.error_code is not None or seen.status >= FIRST_SERVER_ERROR_STATUS:
+    if end.truncated or end.error_code is not None or end.status >= FIRST_SERVER_ERROR_STATUS:
         return "upstream_error"
-    if seen.status >= FIRST_ERROR_STATUS:
+    if end.status >= FIRST_ERROR_STATUS:
         return "client_error"
-    if seen.cut or seen.status == 0:
+    if end.client_left or end.status == 0:
         return "cut"
     return "ok"
 
 
-def _produced(estimate: Estimate, seen: ObservedEnd, estimator: Estimator) -> int:
-    """Output tokens of an answer whose usage nobody saw."""
-    if seen.status == 0:
+def _output_tokens(estimate: Estimate, end: ObservedEnd, estimator: Estimator) -> int:
+    """Estimate the output tokens of an answer whose usage was not reported."""
+    if end.status == 0:
         return 0
-    if seen.output_chunks is not None:
-        return seen.output_chunks
-    if estimate.streams and seen.response_bytes is not None:
-        return estimator.streamed_tokens(seen.response_bytes)
+    if end.output_chunks is not None:
+        return end.output_chunks
+    if estimate.streams and end.response_bytes is not None:
+        return estimator.streamed_tokens(end.response_bytes)
     return estimate.output_tokens

@@ -80,7 +80,7 @@ def create_admin_app(
 ) -> ASGIApp:
     """The application of `listen.admin`.
 
-    `models` names what is served; `operations` are gateway.observability.http.operation_routes; the exceptions
+    `models` names what is served; `operations` are gateway.observability.http.monitoring_routes; the exceptions
     `unavailable` (of `users` and `limiter`) become 503; with a `token`, everything but /healthz requires it as a bearer
     token.
     """

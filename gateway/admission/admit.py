@@ -82,7 +82,7 @@ class Admission:
 
     async def _refuse(self, command: Refuse) -> Refused:
         """Count a refusal and add the headers that a user with limits sees on every answer.  Charges nothing."""
-        self._metrics.refusal(command.error.kind)
+        self._metrics.count_refusal(command.error.kind)
         headers = dict(command.error.headers)
         if not headers and (user := await self._identity.known(command.headers)) is not None:
             headers = await self._inquiries.quota_headers(user)
@@ -107,8 +107,8 @@ class Admission:
         except BaseException:
             self._queue.withdraw(ticket, self._clock())
             raise
-        self._metrics.decided(picked_s - started_s)
-        self._metrics.limiter_answered(self._clock() - picked_s)
+        self._metrics.observe_decision(picked_s - started_s)
+        self._metrics.observe_limiter(self._clock() - picked_s)
         return self._open(command, plan, ticket, charged)
 
     async def _admit_later(self, command: Admit, plan: Plan, pending: PendingAdmission) -> Routed:
@@ -123,7 +123,7 @@ class Admission:
                     if charged.reservation is not None:
                         await self._give_back(charged.reservation)
                     raise
-                self._metrics.waited(ticket.waited_s)
+                self._metrics.observe_wait(ticket.waited_s)
                 return self._open(command, plan, ticket, charged)
         finally:
             del self._pending[id(command)]
@@ -154,7 +154,7 @@ class Admission:
         try:
             await self._limiter.settle(reservation, 0, requests=1)
         except LimiterUnavailableError:
-            self._metrics.error("settle")  # the reservation ends with its window
+            self._metrics.count_error("settle")  # the reservation ends with its window
 
     def _open(self, command: Admit, plan: Plan, ticket: Ticket, charged: Charged) -> Routed:
         """Enter the request in the ledger and return the reply."""
@@ -172,11 +172,11 @@ class Admission:
     def _count_decision(self, plan: Plan, ticket: Ticket) -> None:
         decision = ticket.decision
         if not ticket.pod.endpoint.ready:
-            self._metrics.fallback(plan.strategy, NONE_HEALTHY)
+            self._metrics.count_fallback(plan.strategy, NONE_HEALTHY)
         if ticket.shadow:
-            self._metrics.shadowed(plan.strategy, self._shadow, ticket.shadow == decision.pod.id)
+            self._metrics.count_shadow_decision(plan.strategy, self._shadow, ticket.shadow == decision.pod.id)
         if decision.fallback:
-            self._metrics.fallback(plan.strategy, decision.fallback)
+            self._metrics.count_fallback(plan.strategy, decision.fallback)
 
 
 def exchange_ids(worker: str, first: int) -> Callable[[], str]:

@@ -17,7 +17,7 @@ from gateway.extproc.events import Answered
 from gateway.fleet.fleet import Fleet
 from gateway.openai.answers import check_record, models_list, usage_record
 from gateway.openai.errors import BadRequestError, header_safe
-from gateway.openai.paths import Operation
+from gateway.openai.operations import Operation
 from ratelimit.limits import Limiter, LimiterUnavailableError, MalformedUserError, Usage
 
 DRY_RUN = "dry-run"

@@ -94,7 +94,7 @@ async def _reserve_or_shrink(
         isinstance(verdict, OverLimit)
         and verdict.kind in {LimitKind.TPM, LimitKind.MODEL_TPM}
         and verdict.retry_after_s is None
-        and plan.first_guess <= verdict.limit
+        and plan.prior_tokens <= verdict.limit
     ):
         estimate = estimate._replace(output_tokens=verdict.limit - estimate.prompt_tokens)
         verdict = await limiter_answer(user, ask(plan.charge(estimate.tokens)))

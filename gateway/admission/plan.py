@@ -38,7 +38,7 @@ class Plan(NamedTuple):
     size: PromptSize
     bounds: OutputBounds
     estimate: Estimate
-    first_guess: int  # of all tokens, before anything was learned about answer lengths
+    prior_tokens: int  # of all tokens, before anything was learned about answer lengths
     estimator: Estimator
     route: RouteRequest
     strategy: str
@@ -91,9 +91,9 @@ class Planner:
         )
         strategy = self._strategy(route.model, headers)
         self._check(route)
-        first_guess = estimate.prompt_tokens + estimator.first_guess(bounds)
+        prior_tokens = estimate.prompt_tokens + estimator.prior_output_tokens(bounds)
         rps = self._fleet.rps(route.model)
-        return Plan(user, size, bounds, estimate, first_guess, estimator, route, strategy, rps)
+        return Plan(user, size, bounds, estimate, prior_tokens, estimator, route, strategy, rps)
 
     def refusal(self, error: NoCandidateError, route: RouteRequest) -> RefusalError:
         """Return what the client is told when no pod may take its request (docs/contracts.md section 1).

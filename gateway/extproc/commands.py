@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.openai.errors import RefusalError
-from gateway.openai.paths import Operation
+from gateway.openai.operations import Operation
 from gateway.openai.request import InferenceRequest
-from gateway.openai.usage import Usage
+from gateway.openai.usage import TokenUsage
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 NO_METADATA: Mapping[str, Mapping[str, str]] = MappingProxyType({})
@@ -114,7 +114,7 @@ class Finish(NamedTuple):
     """The exchange is over.  What was not seen is None (in metadata mode: everything)."""
 
     status: int | None = None
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
     error_code: int | None = None  # an error event inside a stream under status 200
     complete: bool = False  # the answer was seen to its end
     output_chunks: int | None = None  # content events of a stream

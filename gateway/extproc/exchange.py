@@ -50,7 +50,7 @@ from gateway.openai.errors import (
     error_status,
     header_safe,
 )
-from gateway.openai.paths import Operation, resolve
+from gateway.openai.operations import Operation, find_operation
 from gateway.openai.request import parse_request
 from gateway.openai.stream_usage import with_stream_usage
 
@@ -139,8 +139,8 @@ class Exchange:
     def _open(self, event: RequestHeaders) -> list[Command]:
         self._headers = event
         headers = event.headers
-        self._operation = operation = resolve(headers.get(":method", ""), headers.get(":path", ""))
-        if operation.method == "GET":
+        self._operation = operation = find_operation(headers.get(":method", ""), headers.get(":path", ""))
+        if operation.body is None:
             self.state = State.ADMITTING
             return [Answer(operation, headers)]
         if event.end_of_stream:

@@ -1,1 +1,1 @@
-"""What operators see: metrics, logs, and the HTTP pages that show them."""
+"""What operators read: metrics, logs, and the HTTP pages of `listen.http`."""

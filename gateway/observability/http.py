@@ -1,6 +1,7 @@
-"""What operators ask over HTTP: /metrics, /healthz, /readyz and /debug/.
+"""The HTTP pages for operators: /metrics, /healthz, /readyz and /debug/.
 
-Lives here: paths and statuses, also for the admin interface.  Not here: the answers; callables give them.
+Lives here: paths and statuses, for `listen.http` and the admin interface.  Not here: the content of the pages, which
+callables return.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,22 +15,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 NotReady = Callable[[], Sequence[str]]
-"""Why no request should come here now; empty means ready."""
+"""Returns the reasons why this process should get no requests now; empty means ready."""
 
 DebugPage = Callable[[], object]
-"""A value that JSON can express; dataclasses too."""
+"""Returns a value that orjson can serialise, dataclasses included."""
 
 
 class Json(JSONResponse):
-    """JSON by orjson."""
+    """A JSON response, serialised by orjson."""
 
     def render(self, content: Any) -> bytes:
-        """The content as bytes; what JSON has no type for becomes its text."""
+        """Serialise `content`; a value that JSON has no type for is written as its `str`."""
         return orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS)
 
 
-def operation_routes(metrics_page: Callable[[], bytes], metrics_type: str, not_ready: NotReady) -> list[Route]:
-    """/healthz: the process answers; /readyz: it should be sent requests; /metrics: `metrics_page()`."""
+def monitoring_routes(metrics_page: Callable[[], bytes], metrics_type: str, not_ready: NotReady) -> list[Route]:
+    """Return the routes /healthz (the process lives), /readyz (it takes requests) and /metrics (`metrics_page()`)."""
 
     async def healthz(_request: Request) -> Response:
         return Json({"status": "ok"})
@@ -49,9 +50,9 @@ def operation_routes(metrics_page: Callable[[], bytes], metrics_type: str, not_r
 def create_http_app(
     metrics_page: Callable[[], bytes], metrics_type: str, not_ready: NotReady, debug: Mapping[str, DebugPage]
 ) -> Starlette:
-    """The application of `listen.http`.  `debug` maps names to pages: `endpoints` -> /debug/endpoints.
+    """Build the application of `listen.http`.  `debug` maps names to pages: `endpoints` is served as /debug/endpoints.
 
-    Everything runs on the event loop: pages see a consistent state and must be quick.
+    Pages are rendered on the event loop, so they see a consistent state and must be quick.
     """
 
     async def index(_request: Request) -> Response:
@@ -65,7 +66,7 @@ def create_http_app(
 
     return Starlette(
         routes=[
-            *operation_routes(metrics_page, metrics_type, not_ready),
+            *monitoring_routes(metrics_page, metrics_type, not_ready),
             Route("/debug/", index),
             Route("/debug/{name}", page),
         ]

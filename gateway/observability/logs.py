@@ -1,6 +1,6 @@
-"""Structured logs: one event name and its fields per line on standard error, JSON unless a person is looking.
+"""Structured logs: one event and its fields per line on standard error, as JSON unless that is a terminal.
 
-Lives here: the set-up, for structlog and for libraries that use the standard library's logging.
+Lives here: the set-up of structlog and of the standard library's logging, which other libraries use.
 """
 
 import logging
@@ -14,19 +14,19 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from gateway.config.addresses import without_credentials
 
-SECRETS = frozenset(
+SECRET_FIELDS = frozenset(
     {"authorization", "api_key", "admin_token", "password", "prompt", "messages", "input", "completion"}
 )
-"""Fields that are never written, whoever passes them by mistake: keys, prompts and completions."""
+"""Fields whose values are never written, even when one is logged by mistake: keys, prompts and completions."""
 
-QUIET = ("uvicorn.access", "httpx", "httpcore")
-"""Loggers that write a line per request; only their warnings are of interest."""
+QUIET_LOGGERS = ("uvicorn.access", "httpx", "httpcore")
+"""Loggers that write a line per request: only their warnings are written."""
 
 
 def set_up(level: str, stream: TextIO | None = None) -> None:
-    """Send structlog's and the standard library's records of at least `level` to the stream (standard error).
+    """Write structlog's and the standard library's records of at least `level` to the stream (default: standard error).
 
-    Below the level a call costs one attribute look-up and an empty function.
+    A call below the level costs an attribute look-up and an empty function.
     """
     stream = stream or sys.stderr
     threshold = logging.getLevelNamesMapping()[level.upper()]
@@ -59,17 +59,17 @@ def _route_standard_logging(threshold: int, formatter: logging.Formatter, stream
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     logging.basicConfig(level=threshold, handlers=[handler], force=True)
-    for name in QUIET:
+    for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # they come with handlers of their own
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # uvicorn gives them handlers of their own
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
 
 
 def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blank out what must not be written."""
-    for name in event.keys() & SECRETS:
+    """Mask secret fields, and credentials in a `url`."""
+    for name in event.keys() & SECRET_FIELDS:
         event[name] = "***"
     if "url" in event:
         event["url"] = without_credentials(str(event["url"]))
@@ -77,5 +77,5 @@ def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> 
 
 
 def _json(event: Mapping[str, Any], **_options: Any) -> str:
-    """One line; what JSON has no type for is written as its text."""
+    """Serialise an event as one line; a value that JSON has no type for is written as its `str`."""
     return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -1,13 +1,13 @@
-"""Every Prometheus metric of the gateway, with typed methods so that callers know no label order.
+"""Every Prometheus metric of the gateway, behind methods that spare callers the order of labels.
 
 Lives here: names, labels, buckets, and the sum over worker processes.  Not here: serving the page
 (gateway.observability.http).
 
-Worker processes share by prometheus_client's multiprocess mode: the parent empties a directory and names it in
-PROMETHEUS_MULTIPROC_DIR before the workers start.  Each write then costs 0.7 us (a histogram 1.5), ten of them a
-request, so counts are added up in plain dicts (0.2 us) and written by `flush`.  `beat` flushes on a timer: a page shows
-the other workers as of their last beat, and a killed worker loses what it counted since.
-One thread per process: the event loop's.
+Worker processes share metrics by prometheus_client's multiprocess mode: the parent empties a directory and names it in
+PROMETHEUS_MULTIPROC_DIR before the workers start.  There a write costs 0.7 us (to a histogram 1.5 us), and a request
+makes ten.  So changes are added up in plain dicts (0.2 us) and written by `flush`, which `run` calls on a timer: a page
+shows the other workers as of their last flush, and a worker that is killed loses what it counted since.
+Not thread-safe: one event loop per process uses it.
 """
 
 import asyncio
@@ -27,28 +27,28 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 TokenKind = Literal["input", "output", "reserved", "refunded"]
 
 UNKNOWN = "unknown"
-"""The label of models and strategies that are not ours: what clients make up must not become series."""
+"""The label of models and strategies that are not configured: names that clients invent must not become series."""
 
 MIXTURE = "mixture"
-"""The label of all mixtures of strategies: clients compose them."""
+"""The label of all mixtures of strategies: clients compose them freely, so each would be a series of its own."""
 
 NONE_HEALTHY = "none-healthy"
-"""Why a decision fell back: no pod passed its health check, so that all of them were tried."""
+"""The fallback reason of a decision for which no pod passed its health check, so that unhealthy ones were tried."""
 
-BEAT_S = 0.25
-"""Time between two flushes; chosen: far below any scrape interval, and 4 flushes a second cost nothing."""
+FLUSH_S = 0.25
+"""Interval of flushes, in seconds.  Chosen: far below any scrape interval, and 4 flushes a second cost nothing."""
 
-LAG_BEATS = 60
-"""`forebay_loop_lag_seconds` is the worst of this many beats: 15 s, Prometheus' usual scrape interval."""
+LAG_SAMPLES = 60
+"""`forebay_loop_lag_seconds` is the maximum of this many flush intervals: 15 s, Prometheus' usual scrape interval."""
 
 _DECISION_BUCKETS = (1e-05, 3e-05, 1e-04, 3e-04, 0.001, 0.003, 0.01, 0.1)
-"""A choice among a few pods takes tens of microseconds; beyond 10 ms the event loop is in trouble."""
+"""Seconds.  A choice among a few pods takes tens of microseconds; beyond 10 ms the event loop is in trouble."""
 
 _LIMITER_BUCKETS = (0.0003, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-"""From a local Redis at rest to past the default `redis.timeout_s`."""
+"""Seconds, from an idle local Redis to more than the default `redis.timeout_s`."""
 
 _WAIT_BUCKETS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-"""Up to what people promise as the time to the first token."""
+"""Seconds, up to the longest times to first token that operators promise."""
 
 
 class Metrics:
@@ -57,155 +57,160 @@ class Metrics:
     def __init__(self, strategies: Collection[str], shared: Path | None = None) -> None:
         self._shared = shared
         self._registry = CollectorRegistry()
-        self._models: dict[str, str] = {}  # name -> label: itself
+        self._models: dict[str, str] = {}  # name -> label, which is the name itself
         self._strategies = {"", *strategies}
-        self._lags_s: deque[float] = deque(maxlen=LAG_BEATS)
+        self._lags_s: deque[float] = deque(maxlen=LAG_SAMPLES)
 
-        self._tallies: list[_Tally | _Distribution] = []
+        self._buffers: list[_BufferedCounter | _BufferedHistogram] = []
         self._requests = self._counter("requests", "Requests answered.", "model", "strategy", "outcome")
-        self._tokens = self._counter("tokens", "Tokens used (input, output), held and given back.", "model", "kind")
+        self._tokens = self._counter("tokens", "Tokens used (input, output), reserved, and refunded.", "model", "kind")
         self._refusals = self._counter("refusals", "Requests that the gateway answered itself.", "kind")
-        self._fallbacks = self._counter("fallbacks", "Decisions not made as the name says.", "strategy", "reason")
+        self._fallbacks = self._counter(
+            "fallbacks", "Decisions in which something stood in for what the strategy needs.", "strategy", "reason"
+        )
         self._shadows = self._counter(
-            "shadow_decisions", "Decisions asked of a second strategy.", "strategy", "shadow", "agrees"
+            "shadow_decisions", "Decisions that a shadow strategy made too.", "strategy", "shadow", "agrees"
         )
         for strategy in strategies:
             self._fallbacks.add((strategy, NONE_HEALTHY), 0)
         self._errors = self._counter("errors", "Unexpected errors caught at supervision points.", "where")
-        self._reloads = self._counter("config_reloads", "Times a changed file was read again.", "outcome")
-        self._in_flight = self._level("requests_in_flight", "Requests sent to a pod, end not yet seen.", "model")
-        self._reservations = self._level("reservations_open", "Token reservations not yet settled.")
-        self._decision = self._histogram("decision_seconds", "Choosing a pod.", _DECISION_BUCKETS)
-        self._limiter = self._histogram("limiter_seconds", "Waiting for the limiter's verdict.", _LIMITER_BUCKETS)
-        self._wait = self._histogram(
-            "wait_seconds", "Waiting in the gateway for a pod, where one had to.", _WAIT_BUCKETS
+        self._reloads = self._counter("config_reloads", "Reloads of a changed models_file.", "outcome")
+        self._in_flight = self._up_down_gauge(
+            "requests_in_flight", "Requests sent to a pod that have not ended.", "model"
         )
-        self._waiting = self._gauge("requests_waiting", "Requests that wait in the gateway.", "livesum", "model")
+        self._reservations = self._up_down_gauge("reservations_open", "Token reservations not yet settled.")
+        self._decision = self._histogram("decision_seconds", "Time to choose a pod.", _DECISION_BUCKETS)
+        self._limiter = self._histogram("limiter_seconds", "Time to the limiter's verdict.", _LIMITER_BUCKETS)
+        self._wait = self._histogram(
+            "wait_seconds", "Time in the admission queue, of requests that had to wait.", _WAIT_BUCKETS
+        )
+        self._waiting = self._gauge("requests_waiting", "Requests in the admission queue.", "livesum", "model")
         self._redis_up: Gauge | None = None
         self._loop_lag: Gauge | None = None
         self._endpoints = self._gauge("endpoints", "Endpoints by state.", "livemax", "model", "state")
         self._endpoint_keys: set[tuple[str, str]] = set()
 
-    def _counter(self, name: str, about: str, *labels: str) -> "_Tally":
-        return self._tally(Counter(f"forebay_{name}", about, labels, registry=self._registry))
+    def _counter(self, name: str, help_text: str, *labels: str) -> "_BufferedCounter":
+        return self._buffered(Counter(f"forebay_{name}", help_text, labels, registry=self._registry))
 
-    def _level(self, name: str, about: str, *labels: str) -> "_Tally":
-        """A gauge that goes up and down by one; the processes add up."""
-        return self._tally(self._gauge(name, about, "livesum", *labels))
+    def _up_down_gauge(self, name: str, help_text: str, *labels: str) -> "_BufferedCounter":
+        """Return a gauge that is changed by differences, not set; the processes' values are summed."""
+        return self._buffered(self._gauge(name, help_text, "livesum", *labels))
 
-    def _tally(self, metric: Counter | Gauge) -> "_Tally":
-        tally = _Tally(metric)
-        self._tallies.append(tally)
-        return tally
+    def _buffered(self, metric: Counter | Gauge) -> "_BufferedCounter":
+        buffer = _BufferedCounter(metric)
+        self._buffers.append(buffer)
+        return buffer
 
-    def _gauge(self, name: str, about: str, mode: Literal["livesum", "livemin", "livemax"], *labels: str) -> Gauge:
-        return Gauge(f"forebay_{name}", about, labels, multiprocess_mode=mode, registry=self._registry)
+    def _gauge(self, name: str, help_text: str, mode: Literal["livesum", "livemin", "livemax"], *labels: str) -> Gauge:
+        return Gauge(f"forebay_{name}", help_text, labels, multiprocess_mode=mode, registry=self._registry)
 
-    def _histogram(self, name: str, about: str, buckets: tuple[float, ...]) -> "_Distribution":
-        histogram = Histogram(f"forebay_{name}", about, buckets=buckets, registry=self._registry)
-        distribution = _Distribution(histogram, buckets)
-        self._tallies.append(distribution)
-        return distribution
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> "_BufferedHistogram":
+        histogram = Histogram(f"forebay_{name}", help_text, buckets=buckets, registry=self._registry)
+        buffer = _BufferedHistogram(histogram, buckets)
+        self._buffers.append(buffer)
+        return buffer
 
-    def know_models(self, models: Collection[str]) -> None:
+    def add_models(self, models: Collection[str]) -> None:
         """Allow these model names as labels, for good: a request may outlive its model's configuration."""
         for model in models:
             if model not in self._models:
                 self._models[model] = model
                 self._in_flight.add((model,), 0)
 
-    def request(self, model: str, strategy: str, outcome: str) -> None:
-        """Count an answered request; `outcome` is a constant of the program, `strategy` empty when none was asked."""
+    def count_request(self, model: str, strategy: str, outcome: str) -> None:
+        """Count an answered request; `outcome` is one of our constants, `strategy` empty where none was used."""
         self._requests.add((self._models.get(model, UNKNOWN), self._strategy(strategy), outcome))
 
-    def in_flight(self, model: str, change: Literal[1, -1]) -> None:
-        """A request went to a pod of a known model (+1), or ended (-1)."""
+    def add_in_flight(self, model: str, change: Literal[1, -1]) -> None:
+        """Add a request that went to a pod (+1) or ended (-1)."""
         self._in_flight.add((self._models.get(model, UNKNOWN),), change)
 
-    def reservation(self, change: int) -> None:
-        """Reservations were made (positive), or settled (negative)."""
+    def add_reservations(self, change: int) -> None:
+        """Add reservations that were made (positive) or settled (negative)."""
         self._reservations.add((), change)
 
-    def tokens(self, model: str, kind: TokenKind, count: int) -> None:
-        """Count tokens."""
+    def count_tokens(self, model: str, kind: TokenKind, count: int) -> None:
+        """Count tokens of a kind."""
         self._tokens.add((self._models.get(model, UNKNOWN), kind), count)
 
-    def refusal(self, kind: str) -> None:
+    def count_refusal(self, kind: str) -> None:
         """Count a refusal; `kind` is `RefusalError.kind`."""
         self._refusals.add((kind,))
 
-    def fallback(self, strategy: str, reason: str) -> None:
-        """Count a decision that fell back; `reason` is constants of the program joined by AND, each its own series."""
+    def count_fallback(self, strategy: str, reason: str) -> None:
+        """Count a decision that fell back; `reason` is some of our constants joined by AND, each counted on its own."""
         for each in reason.split(AND):
             self._fallbacks.add((self._strategy(strategy), each))
 
-    def shadowed(self, strategy: str, shadow: str, agrees: bool) -> None:
-        """Count a decision that a shadow strategy was asked about too."""
+    def count_shadow_decision(self, strategy: str, shadow: str, agrees: bool) -> None:
+        """Count a decision that the shadow strategy made too; `agrees` says whether it chose the same pod."""
         self._shadows.add((self._strategy(strategy), self._strategy(shadow), str(agrees).lower()))
 
-    def error(self, where: str) -> None:
+    def count_error(self, where: str) -> None:
         """Count an unexpected error at the supervision point `where`."""
         self._errors.add((where,))
 
-    def config_reload(self, outcome: Literal["success", "failure"]) -> None:
-        """A changed file was read: taken, or kept out because it is broken."""
+    def count_config_reload(self, outcome: Literal["success", "failure"]) -> None:
+        """Count a reload of a changed file; "failure" means it is broken and the last good version stays."""
         self._reloads.add((outcome,))
 
-    def decided(self, seconds: float) -> None:
-        """A strategy chose a pod in this time."""
+    def observe_decision(self, seconds: float) -> None:
+        """Record how long a strategy took to choose a pod."""
         self._decision.add(seconds)
 
-    def limiter_answered(self, seconds: float) -> None:
-        """The limiter took this long."""
+    def observe_limiter(self, seconds: float) -> None:
+        """Record how long the limiter took to answer."""
         self._limiter.add(seconds)
 
-    def waited(self, seconds: float) -> None:
-        """A request was sent after so long."""
+    def observe_wait(self, seconds: float) -> None:
+        """Record how long a request was in the admission queue before it was sent."""
         self._wait.add(seconds)
 
-    def waiting(self, counts: Mapping[str, int]) -> None:
-        """So many wait now, by model that anybody waited for."""
+    def set_waiting(self, counts: Mapping[str, int]) -> None:
+        """Set the number of requests in the admission queue, by model, zeros included."""
         for model, count in counts.items():
             self._waiting.labels(self._models.get(model, UNKNOWN)).set(count)
 
-    def redis(self, up: bool) -> None:
-        """Redis answered, or did not."""
-        if self._redis_up is None:  # made when first reported: who does not talk to Redis must not say 0 (lowest wins)
+    def set_redis_up(self, up: bool) -> None:
+        """Set whether Redis answers."""
+        # Made at the first report: the lowest of all processes is shown, and one that uses no Redis must not say 0.
+        if self._redis_up is None:
             self._redis_up = self._gauge("redis_up", "Whether Redis answers.", "livemin")
         self._redis_up.set(up)
 
-    def endpoints(self, counts: Mapping[tuple[str, str], int]) -> None:
-        """Endpoints by (model, state): the whole set; what is not mentioned any more becomes 0."""
+    def set_endpoints(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Set the number of endpoints by (model, state); pairs that are missing from `counts` become 0."""
         self._endpoint_keys |= counts.keys()
         for model, state in self._endpoint_keys:
             self._endpoints.labels(model, state).set(counts.get((model, state), 0))
 
-    async def beat(self) -> None:
-        """Flush and measure the event loop's lag, until cancelled."""
+    async def run(self) -> None:
+        """Flush, and measure the event loop's lag, every FLUSH_S until cancelled."""
         clock = asyncio.get_running_loop().time
         while True:
-            due_s = clock() + BEAT_S
-            await asyncio.sleep(BEAT_S)
+            due_s = clock() + FLUSH_S
+            await asyncio.sleep(FLUSH_S)
             self._lags_s.append(max(0.0, clock() - due_s))
             if self._loop_lag is None:
-                about = f"Worst delay of the event loop in {LAG_BEATS * BEAT_S:.0f} s."
-                self._loop_lag = self._gauge("loop_lag_seconds", about, "livemax")
+                help_text = f"Maximum lag of the event loop in {LAG_SAMPLES * FLUSH_S:.0f} s."
+                self._loop_lag = self._gauge("loop_lag_seconds", help_text, "livemax")
             self._loop_lag.set(max(self._lags_s))
             self.flush()
 
     def flush(self) -> None:
-        """Write what was counted since the last time, for other processes to see."""
-        for tally in self._tallies:
-            tally.flush()
+        """Write the changes since the last flush, for other processes to see."""
+        for buffer in self._buffers:
+            buffer.flush()
 
     def render(self) -> bytes:
-        """The page, as CONTENT_TYPE: summed over all processes when they share a directory."""
+        """Return the page in the format CONTENT_TYPE, summed over all processes that share a directory."""
         self.flush()
         if self._shared is None:
             return generate_latest(self._registry)
-        together = CollectorRegistry()
-        MultiProcessCollector(together, path=str(self._shared))  # type: ignore[no-untyped-call]  # the library's multiprocess part is untyped
-        return generate_latest(together)
+        all_processes = CollectorRegistry()
+        MultiProcessCollector(all_processes, path=str(self._shared))  # type: ignore[no-untyped-call]  # the library's multiprocess part is untyped
+        return generate_latest(all_processes)
 
     def _strategy(self, strategy: str) -> str:
         if strategy in self._strategies:
@@ -213,8 +218,8 @@ class Metrics:
         return MIXTURE if "," in strategy or ":" in strategy else UNKNOWN
 
 
-class _Tally:
-    """Changes of one counter or gauge, by label values, that are not yet written."""
+class _BufferedCounter:
+    """A counter or gauge whose changes, by label values, are kept until they are flushed."""
 
     def __init__(self, metric: Counter | Gauge) -> None:
         self._metric = metric
@@ -233,8 +238,8 @@ class _Tally:
         self._pending.clear()
 
 
-class _Distribution:
-    """Observations of one histogram that are not yet written."""
+class _BufferedHistogram:
+    """A histogram whose observations are kept, by bucket, until they are flushed."""
 
     def __init__(self, histogram: Histogram, bounds: Sequence[float]) -> None:
         self._histogram = histogram
@@ -247,7 +252,7 @@ class _Distribution:
         self._sum += value
 
     def flush(self) -> None:
-        """Write sums instead of single observations, for which the library has no public call."""
+        """Add whole buckets to the histogram, for which the library has no public method."""
         for bucket, count in enumerate(self._counts):
             if count:
                 self._histogram._buckets[bucket].inc(count)
@@ -257,5 +262,5 @@ class _Distribution:
 
 
 def forget_process(pid: int, shared: Path) -> None:
-    """Stop counting the gauges of a worker that died; its counters stay.  For the parent to call."""
+    """Drop the gauges of a worker that died, called by the parent; its counters stay in the sum."""
     mark_process_dead(pid, path=str(shared))  # type: ignore[no-untyped-call]  # the library's multiprocess part is untyped

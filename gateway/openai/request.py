@@ -1,26 +1,23 @@
 """From a request's bytes to the facts that admission and routing need; everything else passes untouched.
 
-Lives here: which fields each operation has, and the refusal of bodies that no engine could serve.
-Not here: single fields (fields), the prompt's text (prompt), tokens (estimated by whoever reserves).
+Lives here: reading a body by its operation's format, and refusing bodies that no engine could serve.
+Not here: which format an operation has (operations), single fields (fields), the prompt's text (prompt), tokens
+(accounting.estimates).
 Engines accept more than is known here, so only fields that the gateway reads, and a few of one obvious type, are
-checked; unknown ones are the engine's business.
+checked; all others pass to the engine unchecked.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.openai import prompt
 from gateway.openai.errors import BadRequestError
 from gateway.openai.fields import Body, check_number, count, flag, required_text, wrong
 from gateway.openai.form import parse_form
-from gateway.openai.paths import Operation
+from gateway.openai.operations import BodyFormat, Operation
+from gateway.openai.prompt import Prompt
 
 _JSON = "application/json"
-_COMPLETION_TOKENS = 16
-"""The maximum of a completion that names none (OpenAI API reference, completions; vLLM has the same)."""
 
 
 class InferenceRequest(NamedTuple):
@@ -28,7 +25,7 @@ class InferenceRequest(NamedTuple):
 
     operation: Operation
     model: str
-    prompt: prompt.Prompt
+    prompt: Prompt
     stream: bool
     max_output_tokens: int | None  # of one choice; None = the request names no maximum, 0 = nothing is generated
     choices: int  # how many outputs: `n` times the prompts of a batch
@@ -51,62 +48,28 @@ class InferenceRequest(NamedTuple):
         return self.prompt.encoded()
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """What one operation's body looks like."""
-
-    prompt: Callable[[Body], prompt.Prompt]
-    maximum: tuple[str, ...] = ()  # fields that bound the output, the strongest first
-    default_maximum: int | None = 0
-    streams: bool = False
-    has_stream_options: bool = False
-    has_n: bool = False
-
-
-_AUDIO = _Shape(prompt.optional_text_prompt, default_maximum=None, streams=True)
-_CHAT_MAXIMUM = ("max_completion_tokens", "max_tokens")
-_SHAPES = {
-    Operation.CHAT: _Shape(prompt.chat_prompt, _CHAT_MAXIMUM, None, streams=True, has_stream_options=True, has_n=True),
-    Operation.COMPLETIONS: _Shape(
-        prompt.completion_prompt,
-        ("max_tokens",),
-        _COMPLETION_TOKENS,
-        streams=True,
-        has_stream_options=True,
-        has_n=True,
-    ),
-    Operation.RESPONSES: _Shape(prompt.responses_prompt, ("max_output_tokens",), None, streams=True),
-    Operation.MESSAGES: _Shape(prompt.chat_prompt, ("max_tokens",), None, streams=True),
-    Operation.EMBEDDINGS: _Shape(prompt.input_prompt),
-    Operation.CLASSIFY: _Shape(prompt.input_prompt),
-    Operation.RERANK: _Shape(prompt.rerank_prompt),
-    Operation.SCORE: _Shape(prompt.score_prompt),
-    Operation.IMAGES: _Shape(prompt.text_prompt, has_n=True),
-    Operation.TRANSCRIPTIONS: _AUDIO,
-    Operation.TRANSLATIONS: _AUDIO,
-}
-
-
 def parse_request(operation: Operation, content_type: str, body: bytes) -> InferenceRequest:
-    """The facts of a request to an operation that has a body (any but MODELS).
+    """Read the body of a request to an operation that has one.  O(len(body)).
 
-    Raises BadRequestError with the field in `param`.  O(body); never raises anything else.
+    Raises BadRequestError with the field in `param`, and nothing else for any bytes.
     """
+    body_format = operation.body
+    if body_format is None:
+        raise ValueError(f"{operation.path} has no body")
     if not body:
         raise BadRequestError("body is empty")
-    shape = _SHAPES[operation]
-    fields = parse_form(content_type, body) if shape is _AUDIO else _parse_json(content_type, body)
+    fields = parse_form(content_type, body) if body_format.is_form else _parse_json(content_type, body)
     model = required_text(fields, "model")
-    stream = shape.streams and flag(fields, "stream")
-    said = shape.prompt(fields)
+    stream = body_format.streams and flag(fields, "stream")
+    prompt = body_format.prompt(fields)
     return InferenceRequest(
         operation=operation,
         model=model,
-        prompt=said,
+        prompt=prompt,
         stream=stream,
-        max_output_tokens=_maximum(fields, shape),
-        choices=_choices(fields, shape, said),
-        wants_usage=shape.has_stream_options and _wants_usage(fields, stream=stream),
+        max_output_tokens=_max_output_tokens(fields, body_format),
+        choices=_choices(fields, body_format, prompt),
+        wants_usage=body_format.has_stream_options and _wants_usage(fields, stream=stream),
         has_stream_options="stream_options" in fields,
         cache_salt=salt if isinstance(salt := fields.get("cache_salt"), str) else "",
     )
@@ -126,23 +89,23 @@ def _parse_json(content_type: str, body: bytes) -> dict[str, Any]:
     return fields
 
 
-def _maximum(fields: Body, shape: _Shape) -> int | None:
-    """The output's bound: every field that could hold it is checked, the strongest that does wins.
+def _max_output_tokens(fields: Body, body_format: BodyFormat) -> int | None:
+    """Return the bound of one choice: all fields that may name one are checked, the strongest that does decides.
 
-    With `echo` a completion may generate nothing: that is how prompts are scored.
+    A completion with `echo` may ask for 0 tokens: that is how prompts are scored.
     """
-    if not shape.maximum:
-        return shape.default_maximum
-    least = 0 if fields.get("echo") is True else 1
+    if not body_format.max_fields:
+        return body_format.default_max
+    minimum = 0 if fields.get("echo") is True else 1
     check_number(fields, "temperature")
     check_number(fields, "top_p")
-    bounds = [bound for field in shape.maximum if (bound := count(fields, field, least)) is not None]
-    return bounds[0] if bounds else shape.default_maximum
+    bounds = [bound for field in body_format.max_fields if (bound := count(fields, field, minimum)) is not None]
+    return bounds[0] if bounds else body_format.default_max
 
 
-def _choices(fields: Body, shape: _Shape, said: prompt.Prompt) -> int:
-    each = count(fields, "n") if shape.has_n else None
-    return (each or 1) * said.count
+def _choices(fields: Body, body_format: BodyFormat, prompt: Prompt) -> int:
+    per_prompt = count(fields, "n") if body_format.has_n else None
+    return (per_prompt or 1) * prompt.count
 
 
 def _wants_usage(fields: Body, *, stream: bool) -> bool:

@@ -8,12 +8,8 @@ import re
 
 import orjson
 
-from gateway.openai.paths import Operation
 from gateway.openai.request import InferenceRequest
 from gateway.openai.sse import EventSplitter, Piece, data_of
-
-_WITH_OPTION = frozenset({Operation.CHAT, Operation.COMPLETIONS})
-"""The operations whose streams tell their usage only on demand; Messages and Responses always do."""
 
 _OPTION = b'"stream_options":{"include_usage":true},'
 
@@ -27,7 +23,8 @@ def with_stream_usage(body: bytes, request: InferenceRequest) -> bytes | None:
     rest changes.  Otherwise the body is written anew, unless it is nested deeper than orjson writes (254 levels):
     then the usage stays unknown and the estimate stands.
     """
-    if not request.stream or request.wants_usage or request.operation not in _WITH_OPTION:
+    body_format = request.operation.body
+    if not request.stream or request.wants_usage or body_format is None or not body_format.has_stream_options:
         return None
     if not request.has_stream_options:
         inside = body.index(b"{") + 1  # only blanks can come before it, and `model` comes after

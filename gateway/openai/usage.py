@@ -31,22 +31,22 @@ _OPENING = re.compile(rb'"delta":\s*\{\s*"role":\s*"\w+"\s*(?:\}|,\s*"content":\
 """The first chunk of a choice, which names the role before anything was generated."""
 
 
-class Usage(NamedTuple):
+class TokenUsage(NamedTuple):
     """Tokens as the engine counted them; None = not reported."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None  # of the prompt, found in the engine's cache
-    stated_total: int | None = None
+    reported_total: int | None = None
 
     @property
     def total_tokens(self) -> int | None:
         """The engine's total, or the sum when both parts are known."""
-        if self.stated_total is not None or self.prompt_tokens is None or self.completion_tokens is None:
-            return self.stated_total
+        if self.reported_total is not None or self.prompt_tokens is None or self.completion_tokens is None:
+            return self.reported_total
         return self.prompt_tokens + self.completion_tokens
 
-    def updated(self, later: "Usage") -> "Usage":
+    def updated(self, later: "TokenUsage") -> "TokenUsage":
         """A later report of the same answer: it counts, with the parts that only the earlier one had."""
         return later._replace(
             prompt_tokens=self.prompt_tokens if later.prompt_tokens is None else later.prompt_tokens,
@@ -55,7 +55,7 @@ class Usage(NamedTuple):
         )
 
 
-def usage_of(usage: object) -> Usage | None:
+def parse_usage(usage: object) -> TokenUsage | None:
     """The usage in a `usage` object; None when it is not one or holds no count.
 
     Parts of a wrong type are not reported parts; a missing output is the total less the prompt.
@@ -71,7 +71,7 @@ def usage_of(usage: object) -> Usage | None:
         completion = total - prompt
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     cached = _tokens(details.get("cached_tokens")) if isinstance(details, Mapping) else None
-    return Usage(prompt, completion, cached, total)
+    return TokenUsage(prompt, completion, cached, total)
 
 
 def _first(usage: Mapping[str, Any], *names: str) -> int | None:
@@ -91,7 +91,7 @@ class SseUsageParser:
     """Reads a stream of events as it passes.  Cost per event: a few searches; only what may hold usage is parsed."""
 
     def __init__(self) -> None:
-        self.usage: Usage | None = None  # the last one seen: `continuous_usage_stats` puts one on every chunk
+        self.usage: TokenUsage | None = None  # the last one seen: `continuous_usage_stats` puts one on every chunk
         self.error_code: int | None = None  # an engine that dies says so under status 200
         self.content_chunks = 0  # events that carry output, about one token each
         self._splitter = EventSplitter()
@@ -127,7 +127,7 @@ class SseUsageParser:
         for holder in (event, event.get("message"), event.get("response")):
             if not isinstance(holder, dict):
                 continue
-            usage = usage_of(holder.get("usage"))
+            usage = parse_usage(holder.get("usage"))
             if usage:
                 self.usage = self.usage.updated(usage) if self.usage else usage
             if holder.get("error"):
@@ -146,7 +146,7 @@ class JsonUsageCollector:
     """
 
     def __init__(self) -> None:
-        self.usage: Usage | None = None
+        self.usage: TokenUsage | None = None
         self._held = bytearray()
 
     def feed(self, piece: bytes) -> None:
@@ -166,9 +166,9 @@ class JsonUsageCollector:
         del self._held[:end]
 
 
-def _leading_usage(text: bytearray) -> Usage | None:
+def _leading_usage(text: bytearray) -> TokenUsage | None:
     """The usage in the JSON object that the text begins with."""
     try:
-        return usage_of(JSONDecoder().raw_decode(text.decode("utf-8", "replace"))[0])
+        return parse_usage(JSONDecoder().raw_decode(text.decode("utf-8", "replace"))[0])
     except (ValueError, RecursionError):
         return None

@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from gateway.serving.ext_proc_stream import ExtProcStream, ProtocolError
 from gateway.serving.framing import MAX_MESSAGE_BYTES
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
-from gateway.serving.session import ProtocolError, Session
 
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.so_reuseport", 1),
@@ -35,12 +35,12 @@ class GrpcHandlers:
 
     async def process(self, messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         """ExternalProcessor.Process."""
-        session = self._service.session()
+        stream = self._service.ext_proc_stream()
         try:
             async for message in messages:
-                for reply in await fed(session, message):
+                for reply in await fed(stream, message):
                     yield reply
-                if session.ended:
+                if stream.ended:
                     return
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
@@ -48,7 +48,7 @@ class GrpcHandlers:
             self._service.failed(EXT_PROC, error)
             await context.abort(grpc.StatusCode.INTERNAL, "internal error")
         finally:
-            session.close()
+            stream.close()
 
     async def access_logs(self, messages: AsyncIterator[bytes], context: Context) -> bytes:
         """AccessLogService.StreamAccessLogs."""
@@ -81,16 +81,16 @@ class GrpcHandlers:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
 
-async def fed(session: Session, message: bytes) -> list[bytes]:
+async def fed(stream: ExtProcStream, message: bytes) -> list[bytes]:
     """The replies to a message.  A call that is cancelled meanwhile ends once they are there.
 
     grpc.aio cancels a call when its client leaves; a reservation that Redis is just making would never be settled.
     """
-    feeding = asyncio.ensure_future(session.feed(message))
+    feeding = asyncio.ensure_future(stream.feed(message))
     try:
         return await asyncio.shield(feeding)
     except asyncio.CancelledError:
-        session.abandon()
+        stream.abandon()
         await asyncio.wait([feeding])  # as long as the limiter may take
         feeding.exception()  # taken note of: nobody is left to hear it
         raise

@@ -1,6 +1,6 @@
 """What the gRPC methods do, whichever transport carries them.
 
-Lives here: sessions, access-log batches, health.  Not here: framing (framing), transports (grpc, http2).
+Lives here: ext_proc streams, access-log batches, health.  Not here: framing (framing), transports (grpc, http2).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from gateway.accounting.ledger import Ledger
 from gateway.admission.admit import Admission
 from gateway.config.settings import Settings
 from gateway.pb import health_pb2 as health
-from gateway.serving.session import ProtocolError, Session
+from gateway.serving.ext_proc_stream import ExtProcStream, ProtocolError
 
 log = structlog.get_logger("service")
 
@@ -51,9 +51,9 @@ class Service:
         self._ready = ready
         self._on_error = on_error
 
-    def session(self) -> Session:
+    def ext_proc_stream(self) -> ExtProcStream:
         """A new ext_proc stream."""
-        return Session(self._settings, self._admission, self._ledger)
+        return ExtProcStream(self._settings, self._admission, self._ledger)
 
     def access_log(self, message: bytes) -> None:
         """Settle what a batch of entries tells.  Raises ProtocolError."""

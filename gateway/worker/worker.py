@@ -33,7 +33,7 @@ from gateway.discovery.static import Reload, log_reload
 from gateway.fleet.decisions import state
 from gateway.fleet.fleet import Fleet
 from gateway.observability import metrics
-from gateway.observability.http import create_http_app, operation_routes
+from gateway.observability.http import create_http_app, monitoring_routes
 from gateway.observability.metrics import Metrics
 from gateway.serving.service import Service
 from gateway.worker.launch import Place
@@ -88,7 +88,7 @@ class Worker:
             self.ledger,
             ready=self.readiness,
             on_attempt_failed=lambda address: self.fleet.failed_at(address, time.monotonic()),
-            on_error=self.metrics.error,
+            on_error=self.metrics.count_error,
         )
         page, reasons = self.metrics.render, self.readiness.reasons
         debug = {
@@ -103,7 +103,7 @@ class Worker:
             self.keys,
             self.limiter,
             self.fleet.models,
-            operations=operation_routes(page, metrics.CONTENT_TYPE, reasons),
+            operations=monitoring_routes(page, metrics.CONTENT_TYPE, reasons),
             unavailable=(UserStoreUnavailableError, LimiterUnavailableError),
             token=settings.admin_token,
         )
@@ -154,7 +154,7 @@ class Worker:
                 "scrape": poller.run,
                 "ledger": self.ledger.run,
                 "limiter": self.redis_limiter.run,
-                "metrics": self.metrics.beat,
+                "metrics": self.metrics.run,
                 "report": self._report,
             }
             if self.settings.identity == "api_key":
@@ -183,7 +183,7 @@ class Worker:
                 await work()
             except Exception:
                 log.exception("task_failed", task=name)
-                self.metrics.error(name)
+                self.metrics.count_error(name)
                 await asyncio.sleep(RETRY_S)
             else:
                 return
@@ -192,7 +192,7 @@ class Worker:
         discovery = discovery_for(self.settings, os.environ, STRATEGIES, self._on_reload)
         async for description in discovery.watch():
             self.fleet.replace(description, time.monotonic())
-            self.metrics.know_models(self.fleet.models())
+            self.metrics.add_models(self.fleet.models())
             for each in rounds:
                 each.replace(description.endpoints)
             self._report_endpoints()
@@ -200,11 +200,11 @@ class Worker:
 
     def _on_reload(self, reload: Reload) -> None:
         log_reload(reload)
-        self.metrics.config_reload("failure" if reload.fleet is None else "success")
+        self.metrics.count_config_reload("failure" if reload.fleet is None else "success")
 
     def _report_endpoints(self) -> None:
         counts = self.fleet.endpoint_counts()
-        self.metrics.endpoints({(model, state.value): count for (model, state), count in counts.items()})
+        self.metrics.set_endpoints({(model, state.value): count for (model, state), count in counts.items()})
 
     async def _report(self) -> None:
         redis_up = True
@@ -213,8 +213,8 @@ class Worker:
                 redis_up = not redis_up
                 log.warning("redis_is_back" if redis_up else "redis_is_away", when_away=self.settings.redis.when_away)
             self._report_endpoints()
-            self.metrics.waiting(self.queue.waiting())
-            self.metrics.redis(self.limiter.up)
+            self.metrics.set_waiting(self.queue.waiting())
+            self.metrics.set_redis_up(self.limiter.up)
             await asyncio.sleep(REPORT_S)
 
 

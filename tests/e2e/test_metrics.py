@@ -61,7 +61,7 @@ def test_every_metric_of_the_contract_is_there_with_its_labels(stack: Stack):
     user = stack.user(rpm=1)
     assert [200, 429] == [stack.chat(user, max_tokens=1).status_code for _ in range(2)]
     stack.settled()
-    until(lambda: ("forebay_loop_lag_seconds", frozenset()) in stack.metrics())  # there after the first beat
+    until(lambda: ("forebay_loop_lag_seconds", frozenset()) in stack.metrics())  # there after the first flush
 
     found = {name: {label for label, _ in labels} for name, labels in stack.metrics()}
 

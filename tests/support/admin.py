@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from gateway.admin.app import create_admin_app
-from gateway.observability.http import operation_routes
+from gateway.observability.http import monitoring_routes
 from ratelimit.accounts.keys import Key
 from ratelimit.limits import Charge, LimiterUnavailableError, Reservation, UnknownUser, Usage, User, Verdict
 
@@ -121,7 +121,7 @@ def an_admin(token: str = "", not_ready: tuple[str, ...] = (), models: tuple[str
         keys,
         limiter,
         lambda: models,
-        operations=operation_routes(lambda: b"a_metric 1\n", "text/plain", lambda: not_ready),
+        operations=monitoring_routes(lambda: b"a_metric 1\n", "text/plain", lambda: not_ready),
         unavailable=(StoreAwayError, LimiterUnavailableError),
         token=token,
     )

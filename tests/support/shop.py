@@ -19,7 +19,7 @@ from gateway.extproc.commands import Admit
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet.fleet import Fleet
 from gateway.observability.metrics import Metrics
-from gateway.openai.paths import Operation
+from gateway.openai.operations import Operation
 from gateway.openai.request import parse_request
 from gateway.serving.service import Service
 from ratelimit.limits import Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict
@@ -66,7 +66,7 @@ class Shop:
             an_endpoint("a"), an_endpoint("b"), an_endpoint("c"), settings=self.settings.routing
         )
         self.metrics = Metrics(STRATEGIES)
-        self.metrics.know_models(self.fleet.models())
+        self.metrics.add_models(self.fleet.models())
         if self.limiter is None:  # an empty one is false
             self.limiter = MemoryLimiter(self.users.get, self.clock)
         self.queue = AdmissionQueue(self.fleet, self.settings.routing, LoopTimer(self.clock))
@@ -137,5 +137,5 @@ def a_service(shop: Shop, *, ready: bool = True) -> Service:
         shop.ledger,
         ready=lambda: ready,
         on_attempt_failed=lambda address: shop.fleet.failed_at(address, shop.now_s),
-        on_error=shop.metrics.error,
+        on_error=shop.metrics.count_error,
     )

@@ -21,7 +21,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.observability.metrics import BEAT_S
+from gateway.observability.metrics import FLUSH_S
 from tests.support.logs import failed_tasks
 from tests.support.source_tree import ROOT
 from tests.support.waiting import until
@@ -197,10 +197,10 @@ class Stack:
     def settled(self) -> None:
         """Wait until nothing is in flight and every reservation is closed, exactly.
 
-        Of several workers the one that is asked knows the others as of their last beat: two beats make that true.
+        The worker that answers knows the others as of their last flush: after two flushes that is the present.
         """
         if self._workers > 1:
-            time.sleep(2 * BEAT_S)
+            time.sleep(2 * FLUSH_S)
 
         def closed() -> bool:
             return (0, 0) == (self.in_flight(), self.figure("forebay_reservations_open"))

@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Callable
 from typing import ClassVar
 
+from gateway.serving.ext_proc_stream import ProtocolError
 from gateway.serving.framing import MAX_MESSAGE_BYTES, Deframer, FramingError, frame
 from gateway.serving.http2.connection import Connection, Stream
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
-from gateway.serving.session import ProtocolError
 from gateway.serving.status import INTERNAL, INVALID_ARGUMENT, NOT_FOUND, OK, UNIMPLEMENTED, percent_encoded
 
 MAX_STATUS_LETTERS = 500
@@ -81,7 +81,7 @@ class _Process(_Call):
 
     def __init__(self, service: Service, connection: Connection, stream: Stream) -> None:
         super().__init__(service, connection, stream)
-        self._session = service.session()
+        self._ext_proc = service.ext_proc_stream()
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._deciding: asyncio.Task[list[bytes]] | None = None
@@ -95,10 +95,10 @@ class _Process(_Call):
     def _release(self) -> None:
         """A decision under way comes to its end first: a reservation that Redis is just making must be settled."""
         if self._deciding is not None:
-            self._session.abandon()
+            self._ext_proc.abandon()
             return
         try:
-            self._session.close()
+            self._ext_proc.close()
         except Exception as error:  # noqa: BLE001 - supervision point
             self._service.failed(self.method, error)
 
@@ -106,14 +106,14 @@ class _Process(_Call):
         if self._deciding is not None:
             self._wait(message)
             return
-        step = self._session.step(message)
+        step = self._ext_proc.step(message)
         if not isinstance(step, list):
             self._deciding = asyncio.create_task(step, name="admission")
             self._connection.deciding += 1
             self._deciding.add_done_callback(self._decided)
             return
         self._reply(*step)
-        if self._session.ended:
+        if self._ext_proc.ended:
             self._finish(OK)
 
     def _wait(self, message: bytes) -> None:
@@ -139,7 +139,7 @@ class _Process(_Call):
             message = self._waiting.pop(0)
             self._waiting_bytes -= len(message)
             self._take(message)
-        if self._deciding is None and (self._ended or self._session.ended):
+        if self._deciding is None and (self._ended or self._ext_proc.ended):
             self._finish(OK)
 
 

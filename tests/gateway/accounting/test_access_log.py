@@ -6,7 +6,7 @@ import pytest
 
 from gateway.accounting.access_log import decode
 from gateway.accounting.settlement import ObservedEnd
-from gateway.openai.usage import Usage
+from gateway.openai.usage import TokenUsage
 from gateway.pb import access_log_service_pb2 as service
 from tests.support.access_log import put
 
@@ -34,16 +34,16 @@ def test_an_entry_tells_usage_pod_and_times():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1", prompt_tokens=7, completion_tokens=9)
 
-    seen = ObservedEnd(200, Usage(7, 9), response_bytes=533, duration_s=2.5, upstream="10.0.0.1:8000")
-    assert [("0-1", seen)] == decode(message.SerializeToString()).ends
+    end = ObservedEnd(200, TokenUsage(7, 9), response_bytes=533, duration_s=2.5, upstream="10.0.0.1:8000")
+    assert [("0-1", end)] == decode(message.SerializeToString()).ends
 
 
 def test_usage_that_is_no_number_is_unknown():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1")
     put(message.http_logs.log_entry[0], "usage", prompt_tokens=None, completion_tokens="9")
-    ((_, seen),) = decode(message.SerializeToString()).ends
-    assert seen.usage is None
+    ((_, end),) = decode(message.SerializeToString()).ends
+    assert end.usage is None
 
 
 @pytest.mark.parametrize("tokens", [float("nan"), float("inf"), 1.5, 1e300, -1.0])
@@ -51,7 +51,7 @@ def test_a_number_of_tokens_that_cannot_be_is_unknown_and_costs_no_other_entry(t
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1", total_tokens=tokens)
     an_entry(message, "0-2", total_tokens=3)
-    assert [None, Usage(stated_total=3)] == [seen.usage for _, seen in decode(message.SerializeToString()).ends]
+    assert [None, TokenUsage(reported_total=3)] == [end.usage for _, end in decode(message.SerializeToString()).ends]
 
 
 @pytest.mark.parametrize("field", ["time_to_first_upstream_tx_byte", "time_to_last_upstream_rx_byte"])
@@ -59,8 +59,8 @@ def test_a_time_that_envoy_did_not_tell_is_unknown(field: str):
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1")
     message.http_logs.log_entry[0].common_properties.ClearField(field)
-    ((_, seen),) = decode(message.SerializeToString()).ends
-    assert seen.duration_s is None
+    ((_, end),) = decode(message.SerializeToString()).ends
+    assert end.duration_s is None
 
 
 def test_requests_that_were_not_ours_are_passed_over():
@@ -74,8 +74,8 @@ def test_a_client_that_left_and_an_error_inside_a_stream_are_seen():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-3", error_code=500)
     message.http_logs.log_entry[0].common_properties.response_flags.downstream_connection_termination = True
-    ((_, seen),) = decode(message.SerializeToString()).ends
-    assert (500, True, None) == (seen.error_code, seen.cut, seen.usage)
+    ((_, end),) = decode(message.SerializeToString()).ends
+    assert (500, True, None) == (end.error_code, end.client_left, end.usage)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_an_answer_that_is_not_whole_is_the_pods_failure_whatever_its_status(fla
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-4")
     setattr(message.http_logs.log_entry[0].common_properties.response_flags, flag, True)
-    ((_, seen),) = decode(message.SerializeToString()).ends
-    assert (200, True, False) == (seen.status, seen.broken, seen.cut)
+    ((_, end),) = decode(message.SerializeToString()).ends
+    assert (200, True, False) == (end.status, end.truncated, end.client_left)
 
 
 @pytest.mark.parametrize(

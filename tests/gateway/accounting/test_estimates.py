@@ -1,11 +1,11 @@
-"""Estimates: the first guess, what is learned, and what it never exceeds."""
+"""Estimates: the prior, what is learned, and what it never exceeds."""
 
 import pytest
 
 from gateway.accounting.estimates import (
-    ENOUGH_ANSWERS,
-    MAX_USERS,
-    MOST_TEMPLATE_TOKENS,
+    MAX_TEMPLATE_TOKENS,
+    MAX_USER_HISTOGRAMS,
+    MIN_OBSERVATIONS,
     Estimator,
     OutputBounds,
     PromptSize,
@@ -17,9 +17,9 @@ def an_estimator() -> Estimator:
     return Estimator(LimitSettings(output_tokens=256, tokens_per_byte=0.25))
 
 
-def test_the_first_guess_of_a_prompt_is_a_quarter_of_its_bytes_and_a_template_and_token_ids_are_exact():
+def test_the_prior_of_a_prompt_is_a_quarter_of_its_bytes_and_a_template_and_token_ids_are_exact():
     estimator = an_estimator()
-    assert 10 + 25 + MOST_TEMPLATE_TOKENS == estimator.prompt_tokens(PromptSize(text_bytes=100, token_ids=10))
+    assert 10 + 25 + MAX_TEMPLATE_TOKENS == estimator.prompt_tokens(PromptSize(text_bytes=100, token_ids=10))
     assert 10 == estimator.prompt_tokens(PromptSize(text_bytes=0, token_ids=10))
 
 
@@ -42,7 +42,7 @@ def test_what_a_template_adds_to_short_prompts_is_learned():
 def test_a_prompt_of_ids_teaches_nothing_about_bytes():
     estimator = an_estimator()
     estimator.learn_prompt(PromptSize(0, 100), 900)
-    assert 25 + MOST_TEMPLATE_TOKENS == estimator.prompt_tokens(PromptSize(100, 0))
+    assert 25 + MAX_TEMPLATE_TOKENS == estimator.prompt_tokens(PromptSize(100, 0))
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def taught(*lengths: int, user: str = "u", bounds: OutputBounds = FREE) -> Estim
     return estimator
 
 
-def test_the_first_guess_stands_until_there_were_enough_answers():
-    assert 256 == taught(*[40] * (ENOUGH_ANSWERS - 1)).output_tokens(FREE, "u")
-    assert 45 == taught(*[40] * ENOUGH_ANSWERS).output_tokens(FREE, "u")
+def test_the_prior_is_used_until_there_were_enough_answers():
+    assert 256 == taught(*[40] * (MIN_OBSERVATIONS - 1)).output_tokens(FREE, "u")
+    assert 45 == taught(*[40] * MIN_OBSERVATIONS).output_tokens(FREE, "u")
 
 
 def test_what_is_reserved_is_a_length_that_nine_of_ten_answers_do_not_exceed():
@@ -111,7 +111,7 @@ def test_learned_lengths_never_exceed_the_maximum_and_count_for_each_choice():
     assert 3 * 20 == estimator.output_tokens(OutputBounds(20, 3), "u")
 
 
-def test_answers_under_maxima_of_another_size_teach_nothing_about_these():
+def test_answers_under_maxima_of_another_magnitude_teach_nothing_about_these():
     estimator = taught(*[1] * 100, bounds=OutputBounds(1, 1))
     assert (256, 300) == (estimator.output_tokens(FREE, "u"), estimator.output_tokens(OutputBounds(300, 1), "u"))
 
@@ -127,13 +127,13 @@ def test_operations_without_output_teach_nothing():
 
 def test_of_many_users_the_latest_are_remembered():
     estimator = an_estimator()
-    for number in range(MAX_USERS + 5):
+    for number in range(MAX_USER_HISTOGRAMS + 5):
         estimator.learn_output(FREE, f"u{number}", 7)
     estimator.learn_output(FREE, "u5", 7)
     estimator.learn_output(FREE, "one-more", 7)
 
     users = {user for user, _ in estimator._lengths if user}
-    assert MAX_USERS == len(users)
+    assert MAX_USER_HISTOGRAMS == len(users)
     assert ("u5" in users, "u6" in users) == (True, False)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.accounting.settlement import ObservedEnd
 from gateway.extproc.events import Routed
-from gateway.openai.usage import Usage
+from gateway.openai.usage import TokenUsage
 from ratelimit.limits import Reservation, User
 from tests.support.shop import AwayLimiter, Shop
 
@@ -43,7 +43,7 @@ async def test_a_closed_stream_releases_at_once_and_usage_settles_later():
 
     shop.ledger.stream_closed(exchange)
     assert (0, 1) == (shop.sample(IN_FLIGHT), shop.sample("forebay_reservations_open"))
-    shop.ledger.ended(exchange, ObservedEnd(200, Usage(7, 9)))
+    shop.ledger.ended(exchange, ObservedEnd(200, TokenUsage(7, 9)))
 
     assert 16 == await tokens_of(shop)
     assert (0, 0, 0) == (shop.sample(IN_FLIGHT), shop.sample("forebay_reservations_open"), len(shop.ledger))
@@ -52,9 +52,9 @@ async def test_a_closed_stream_releases_at_once_and_usage_settles_later():
 async def test_usage_that_comes_before_the_stream_closes_settles_once():
     shop = a_shop()
     exchange = await opened(shop)
-    shop.ledger.ended(exchange, ObservedEnd(200, Usage(7, 9)))
+    shop.ledger.ended(exchange, ObservedEnd(200, TokenUsage(7, 9)))
     shop.ledger.stream_closed(exchange)
-    shop.ledger.ended(exchange, ObservedEnd(200, Usage(70, 90)))
+    shop.ledger.ended(exchange, ObservedEnd(200, TokenUsage(70, 90)))
     assert 16 == await tokens_of(shop)
     assert 1 == shop.sample('forebay_requests_total{model="m",outcome="ok",strategy="forebay"}')
 
@@ -88,7 +88,7 @@ async def test_an_upstream_error_refunds_the_tokens_and_keeps_the_request():
 async def test_real_prompt_sizes_teach_the_next_estimate():
     shop = a_shop()
     for _ in range(200):
-        shop.ledger.ended(await opened(shop, user=""), ObservedEnd(200, Usage(60, 1)))
+        shop.ledger.ended(await opened(shop, user=""), ObservedEnd(200, TokenUsage(60, 1)))
     exchange = await opened(shop)
     assert shop.ledger._open[exchange].estimate.prompt_tokens > 20
 
@@ -97,7 +97,7 @@ async def test_draining_waits_for_the_last_settlement():
     shop = a_shop()
     exchange = await opened(shop)
     assert not await shop.ledger.drain(0.01)
-    shop.ledger.ended(exchange, ObservedEnd(200, Usage(7, 9)))
+    shop.ledger.ended(exchange, ObservedEnd(200, TokenUsage(7, 9)))
     assert await shop.ledger.drain(5)
     assert 16 == await tokens_of(shop)
 
@@ -132,7 +132,7 @@ async def test_settlements_of_one_moment_are_one_call_with_the_same_sum(monkeypa
 
     monkeypatch.setattr(shop.limiter, "settle", counted)
     for exchange in exchanges:
-        shop.ledger.ended(exchange, ObservedEnd(200, Usage(7, 9)))
+        shop.ledger.ended(exchange, ObservedEnd(200, TokenUsage(7, 9)))
 
     assert await shop.ledger.drain(5)
     assert [80] == calls
@@ -141,15 +141,18 @@ async def test_settlements_of_one_moment_are_one_call_with_the_same_sum(monkeypa
 
 
 async def test_the_time_of_an_answer_is_envoys_or_where_it_passed_through_us_our_own():
-    told, ours = a_shop(), a_shop()
-    for shop, seen in ((told, ObservedEnd(200, Usage(7, 9), duration_s=3.0)), (ours, ObservedEnd(200, Usage(7, 9)))):
+    by_envoy, by_us = a_shop(), a_shop()
+    for shop, end in (
+        (by_envoy, ObservedEnd(200, TokenUsage(7, 9), duration_s=3.0)),
+        (by_us, ObservedEnd(200, TokenUsage(7, 9))),
+    ):
         exchange = await opened(shop)
         shop.now_s += 2.0
-        shop.ledger.ended(exchange, seen)
+        shop.ledger.ended(exchange, end)
 
     assert [{3.0 / 25}, {2.0 / 25}] == [
         {pod.latency_per_token_s for pod in shop.fleet.pods() if pod.latency_per_token_s is not None}
-        for shop in (told, ours)
+        for shop in (by_envoy, by_us)
     ]
 
 
@@ -159,6 +162,6 @@ async def test_a_pod_whose_request_another_one_answered_has_failed():
     chosen, fallback, _ = shop.fleet.decisions.page()[0]["chosen"], *shop.fleet.decisions.page()[0]["fallbacks"]
     (address,) = (pod.endpoint.address for pod in shop.fleet.pods() if pod.endpoint.id == fallback)
 
-    shop.ledger.ended(exchange, ObservedEnd(200, Usage(7, 9), upstream=address))
+    shop.ledger.ended(exchange, ObservedEnd(200, TokenUsage(7, 9), upstream=address))
 
     assert {chosen: 1} == {pod.endpoint.id: pod.failures for pod in shop.fleet.pods() if pod.failures}

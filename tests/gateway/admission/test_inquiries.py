@@ -10,8 +10,8 @@ from gateway.accounting.settlement import ObservedEnd
 from gateway.config.settings import Settings
 from gateway.extproc.commands import Answer
 from gateway.extproc.events import Answered, Refused, Routed
-from gateway.openai.paths import Operation
-from gateway.openai.usage import Usage
+from gateway.openai.operations import Operation
+from gateway.openai.usage import TokenUsage
 from ratelimit.limits import Rates, User
 from tests.support.pods import MODEL
 from tests.support.shop import AwayLimiter, Shop, refused, routed
@@ -90,10 +90,12 @@ async def test_what_is_reserved_follows_the_answers_of_the_user():
     shop = Shop(users={"lgy": User("lgy", 1000, 1_000_000)})
     for _ in range(20):
         routed(await shop.admit(user="lgy"))
-        shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(9, 1000)))
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, TokenUsage(9, 1000)))
     for _ in range(20):
         routed(await shop.admit(user="lgy"))
-        shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(9, 1), cut=True))  # a client that left teaches nothing
+        shop.ledger.ended(
+            shop.last_id, ObservedEnd(200, TokenUsage(9, 1), client_left=True)
+        )  # a client that left teaches nothing
 
     assert 1000 < answer(await shop.admit(user="lgy", dry_run="true"))["estimated_tokens"] < 1250
     assert answer(await shop.admit({"max_tokens": 50}, user="lgy", dry_run="true"))["estimated_tokens"] < 70
@@ -103,7 +105,7 @@ async def test_long_answers_never_shut_a_user_out_for_good():
     shop = Shop(users={"lgy": User("lgy", None, 1000)})
     for _ in range(20):
         routed(await shop.admit(user="lgy"))
-        shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(9, 1200)))
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, TokenUsage(9, 1200)))
         await settled()
         shop.now_s += 61
 
@@ -122,7 +124,7 @@ async def test_long_answers_never_shut_a_user_out_of_a_model_either():
     shop = Shop(users={"lgy": User("lgy", None, 1000, models={MODEL: Rates(None, 500)})})
     for _ in range(20):
         routed(await shop.admit(user="lgy"))
-        shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(9, 1200)))
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, TokenUsage(9, 1200)))
         await settled()
         shop.now_s += 61
 

@@ -36,8 +36,8 @@ from gateway.extproc.events import (
 )
 from gateway.extproc.exchange import PIECE_BYTES, TRANSITIONS, Exchange, State
 from gateway.openai.errors import RpmExceededError
-from gateway.openai.paths import Operation
-from gateway.openai.usage import Usage
+from gateway.openai.operations import Operation
+from gateway.openai.usage import TokenUsage
 from tests.support.playbook import Playbook
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -250,7 +250,7 @@ def test_a_request_that_was_never_routed_closes_in_silence():
 def test_an_answer_passes_with_our_headers_and_its_usage_is_learned():
     answer = b'{"usage":{"prompt_tokens":7,"completion_tokens":9,"total_tokens":16}}'
     theirs = {"content-type": "application/json", "x-forebay-decision": "theirs", "x-forebay-spoof": "1"}
-    usage = Usage(7, 9, stated_total=16)
+    usage = TokenUsage(7, 9, reported_total=16)
     assert (Playbook(routed())
             >> ResponseHeaders({":status": "200", **theirs})
             << HeadersReply(Side.RESPONSE, Mutation(ROUTED.response_headers, ("x-forebay-spoof",)))
@@ -279,7 +279,7 @@ def test_the_usage_chunk_that_we_asked_for_is_hidden_from_the_client():
         for reply, data in zip([*replies, last], (content, usage, b"data: [DONE]\n\n"), strict=True)
     )
     assert content + b"data: [DONE]\n\n" == shown
-    assert Usage(7, 1) == finish.usage
+    assert TokenUsage(7, 1) == finish.usage
 
 
 def test_full_duplex_answers_are_echoed_piece_by_piece():
@@ -316,7 +316,7 @@ def test_an_answer_to_a_request_that_another_filter_kept_from_us_passes():
 
 
 def test_the_body_alone_passes_when_the_response_headers_are_not_for_us():
-    usage = Usage(7, 9, stated_total=16)
+    usage = TokenUsage(7, 9, reported_total=16)
     answer = b'{"usage":{"prompt_tokens":7,"completion_tokens":9,"total_tokens":16}}'
     assert (Playbook(routed())
             >> ResponseBody(answer, True) << BodyReply(Side.RESPONSE)

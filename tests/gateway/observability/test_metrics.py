@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.observability.metrics import BEAT_S, Metrics, forget_process
+from gateway.observability.metrics import FLUSH_S, Metrics, forget_process
 
 WORKER = """
 import os, sys
@@ -20,13 +20,13 @@ from pathlib import Path
 from gateway.observability.metrics import Metrics
 
 metrics = Metrics(["least-request"], Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
-metrics.know_models(["m"])
-metrics.in_flight("m", 1)
-metrics.reservation(1)
-metrics.request("m", "least-request", "ok")
-metrics.decided(0.00005)
-metrics.endpoints({("m", "ready"): int(sys.argv[1])})
-metrics.redis(sys.argv[2] == "up")
+metrics.add_models(["m"])
+metrics.add_in_flight("m", 1)
+metrics.add_reservations(1)
+metrics.count_request("m", "least-request", "ok")
+metrics.observe_decision(0.00005)
+metrics.set_endpoints({("m", "ready"): int(sys.argv[1])})
+metrics.set_redis_up(sys.argv[2] == "up")
 metrics.flush()
 print("flushed", flush=True)
 sys.stdin.read()
@@ -58,22 +58,22 @@ def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
 
 def one_process() -> Metrics:
     metrics = Metrics(["least-request", "random"])
-    metrics.know_models(["m"])
+    metrics.add_models(["m"])
     return metrics
 
 
 def test_each_count_has_the_name_and_labels_of_the_contract():
     metrics = one_process()
-    metrics.request("m", "random", "ok")
-    metrics.in_flight("m", 1)
-    metrics.reservation(1)
-    metrics.tokens("m", "reserved", 300)
-    metrics.refusal("rpm")
-    metrics.fallback("random", "no-signals")
-    metrics.error("scrape")
-    metrics.config_reload("failure")
-    metrics.redis(up=True)
-    metrics.endpoints({("m", "ready"): 2})
+    metrics.count_request("m", "random", "ok")
+    metrics.add_in_flight("m", 1)
+    metrics.add_reservations(1)
+    metrics.count_tokens("m", "reserved", 300)
+    metrics.count_refusal("rpm")
+    metrics.count_fallback("random", "no-signals")
+    metrics.count_error("scrape")
+    metrics.count_config_reload("failure")
+    metrics.set_redis_up(up=True)
+    metrics.set_endpoints({("m", "ready"): 2})
 
     found = samples(metrics)
 
@@ -91,8 +91,8 @@ def test_each_count_has_the_name_and_labels_of_the_contract():
 
 def test_durations_fall_into_buckets_of_seconds():
     metrics = one_process()
-    metrics.decided(0.00002)
-    metrics.limiter_answered(0.004)
+    metrics.observe_decision(0.00002)
+    metrics.observe_limiter(0.004)
 
     found = samples(metrics)
 
@@ -109,7 +109,7 @@ def test_durations_fall_into_buckets_of_seconds():
 def test_counts_go_on_after_a_page_was_rendered():
     metrics = one_process()
     for _ in range(3):
-        metrics.refusal("tpm")
+        metrics.count_refusal("tpm")
         metrics.render()
 
     assert 3 == samples(metrics)["forebay_refusals_total", "tpm"]
@@ -118,11 +118,11 @@ def test_counts_go_on_after_a_page_was_rendered():
 def test_levels_return_to_exactly_zero():
     metrics = one_process()
     for change in (1, 1, -1):
-        metrics.in_flight("m", change)
-        metrics.reservation(change)
+        metrics.add_in_flight("m", change)
+        metrics.add_reservations(change)
     metrics.flush()
-    metrics.in_flight("m", -1)
-    metrics.reservation(-1)
+    metrics.add_in_flight("m", -1)
+    metrics.add_reservations(-1)
 
     found = samples(metrics)
 
@@ -136,8 +136,8 @@ def test_a_known_model_is_shown_before_its_first_request():
 def test_names_that_clients_make_up_do_not_become_series():
     metrics = one_process()
     for number in range(100):
-        metrics.request(f"made-up-{number}", f"random:{number},least-request", "refused")
-        metrics.tokens(f"made-up-{number}", "input", 1)
+        metrics.count_request(f"made-up-{number}", f"random:{number},least-request", "refused")
+        metrics.count_tokens(f"made-up-{number}", "input", 1)
 
     found = samples(metrics)
 
@@ -147,7 +147,7 @@ def test_names_that_clients_make_up_do_not_become_series():
 
 def test_what_stands_in_for_several_parts_of_a_mixture_is_counted_by_each():
     metrics = one_process()
-    metrics.fallback("least-request,random", "no-session+no-blocks")
+    metrics.count_fallback("least-request,random", "no-session+no-blocks")
     found = samples(metrics)
 
     assert [1, 1] == [found["forebay_fallbacks_total", reason, "mixture"] for reason in ("no-session", "no-blocks")]
@@ -155,24 +155,24 @@ def test_what_stands_in_for_several_parts_of_a_mixture_is_counted_by_each():
 
 def test_a_request_refused_before_routing_has_no_strategy():
     metrics = one_process()
-    metrics.request("m", "", "refused")
+    metrics.count_request("m", "", "refused")
 
     assert 1 == samples(metrics)["forebay_requests_total", "m", "refused", ""]
 
 
 def test_a_model_that_left_the_configuration_keeps_its_label():
     metrics = one_process()
-    metrics.in_flight("m", 1)
-    metrics.know_models(["other"])
-    metrics.in_flight("m", -1)
+    metrics.add_in_flight("m", 1)
+    metrics.add_models(["other"])
+    metrics.add_in_flight("m", -1)
 
     assert 0 == samples(metrics)["forebay_requests_in_flight", "m"]
 
 
 def test_endpoints_not_mentioned_any_more_are_zero():
     metrics = one_process()
-    metrics.endpoints({("m", "ready"): 2, ("m", "draining"): 1})
-    metrics.endpoints({("m", "ready"): 3})
+    metrics.set_endpoints({("m", "ready"): 2, ("m", "draining"): 1})
+    metrics.set_endpoints({("m", "ready"): 3})
 
     found = samples(metrics)
 
@@ -183,22 +183,22 @@ def test_what_nobody_reported_is_absent_and_not_zero():
     assert ("forebay_redis_up",) not in samples(one_process())
 
 
-async def test_the_beat_reports_how_long_the_loop_was_blocked():
+async def test_the_lag_says_how_long_the_loop_was_blocked():
     metrics = one_process()
-    beat = asyncio.create_task(metrics.beat())
-    await asyncio.sleep(0)  # the beat begins to wait
-    blocked_s = 2 * BEAT_S
+    running = asyncio.create_task(metrics.run())
+    await asyncio.sleep(0)  # it begins to wait
+    blocked_s = 2 * FLUSH_S
     end_s = asyncio.get_running_loop().time() + blocked_s
     while asyncio.get_running_loop().time() < end_s:
         pass
 
-    while ("forebay_loop_lag_seconds",) not in (found := samples(metrics)):  # noqa: ASYNC110 - the beat tells nobody
+    while ("forebay_loop_lag_seconds",) not in (found := samples(metrics)):  # noqa: ASYNC110 - no event says so
         await asyncio.sleep(0)
-    beat.cancel()
+    running.cancel()
 
-    assert found["forebay_loop_lag_seconds",] >= blocked_s - BEAT_S - 0.01
+    assert found["forebay_loop_lag_seconds",] >= blocked_s - FLUSH_S - 0.01
     with pytest.raises(asyncio.CancelledError):
-        await beat
+        await running
 
 
 def test_worker_processes_are_summed_and_a_killed_one_leaves_only_its_counters(tmp_path):
@@ -229,6 +229,6 @@ def test_forgetting_a_process_that_left_nothing_is_harmless(tmp_path):
 
 def test_a_shadow_strategy_is_counted_by_whether_it_agrees():
     metrics = one_process()
-    metrics.shadowed("random", "least-request", True)
+    metrics.count_shadow_decision("random", "least-request", True)
 
     assert 1 == samples(metrics)["forebay_shadow_decisions_total", "true", "least-request", "random"]

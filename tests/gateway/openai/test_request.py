@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.openai.errors import BadRequestError
-from gateway.openai.paths import Operation
+from gateway.openai.operations import Operation
 from gateway.openai.request import parse_request
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -47,6 +47,16 @@ def refusal(operation, body, content_type="application/json"):
 
 def refused_field(operation=Operation.CHAT, **fields):
     return refusal(operation, orjson.dumps({"model": "m", **NEEDED[operation], **fields})).param
+
+
+def test_every_operation_with_a_body_is_tested_here():
+    assert {*NEEDED, *AUDIO} == {operation for operation in Operation if operation.body is not None}
+
+
+@pytest.mark.parametrize("operation", [Operation.MODELS, Operation.USAGE])
+def test_an_operation_without_a_body_is_not_parsed(operation):
+    with pytest.raises(ValueError, match=f"{operation.path} has no body"):
+        parse_request(operation, "", b"{}")
 
 
 @pytest.mark.parametrize("operation", NEEDED)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.openai.paths import Operation
+from gateway.openai.operations import Operation
 from gateway.openai.request import parse_request
 from gateway.openai.sse import MAX_EVENT_BYTES
 from gateway.openai.stream_usage import UsageChunkFilter, with_stream_usage

@@ -4,19 +4,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.openai.sse import MAX_EVENT_BYTES
-from gateway.openai.usage import JsonUsageCollector, SseUsageParser, Usage, usage_of
+from gateway.openai.usage import JsonUsageCollector, SseUsageParser, TokenUsage, parse_usage
 from tests.support.recordings import recorded_body
 
 RECORDED_STREAMS = {  # usage, error code, chunks with content
     "chat_stream.http": (None, None, 4),
-    "chat_stream_usage.http": (Usage(6, 4, None, 10), None, 4),
-    "chat_stream_cont_usage.http": (Usage(6, 4, None, 10), None, 4),
-    "chat_stream_n2.http": (Usage(6, 4, None, 10), None, 4),
-    "chat_stream_tool_calls.txt": (Usage(7, 139, None, 146), None, 15),
+    "chat_stream_usage.http": (TokenUsage(6, 4, None, 10), None, 4),
+    "chat_stream_cont_usage.http": (TokenUsage(6, 4, None, 10), None, 4),
+    "chat_stream_n2.http": (TokenUsage(6, 4, None, 10), None, 4),
+    "chat_stream_tool_calls.txt": (TokenUsage(7, 139, None, 146), None, 15),
     "chat_stream_engine_died.http": (None, 500, 3),
-    "completion_stream_usage.http": (Usage(5, 4, None, 9), None, 4),
-    "messages_stream.http": (Usage(6, 3), None, 2),
-    "responses_stream.http": (Usage(6, 3, 0, 9), None, 1),
+    "completion_stream_usage.http": (TokenUsage(5, 4, None, 9), None, 4),
+    "messages_stream.http": (TokenUsage(6, 3), None, 2),
+    "responses_stream.http": (TokenUsage(6, 3, 0, 9), None, 1),
     "sse_keepalive_3.txt": (None, None, 2),
 }
 
@@ -48,41 +48,41 @@ def pieces_of(body, size):
 @pytest.mark.parametrize(
     ("usage", "expected"),
     [
-        ({"prompt_tokens": 6, "completion_tokens": 4, "total_tokens": 10}, Usage(6, 4, None, 10)),
-        ({"input_tokens": 6, "output_tokens": 4}, Usage(6, 4)),
-        ({"prompt_tokens": 6, "total_tokens": 6}, Usage(6, 0, None, 6)),
-        ({"prompt_tokens": 6.0, "completion_tokens": 4.0}, Usage(6, 4)),
-        ({"total_tokens": 9}, Usage(stated_total=9)),
-        ({"output_tokens": 4}, Usage(None, 4)),
-        ({"prompt_tokens": 6}, Usage(6)),
-        ({"prompt_tokens": 6, "total_tokens": 3}, Usage(6, None, None, 3)),
-        ({"prompt_tokens": 6, "completion_tokens": -1}, Usage(6)),
-        ({"prompt_tokens": None, "input_tokens": 6}, Usage(6)),
-        ({"prompt_tokens": 6, "prompt_tokens_details": {"cached_tokens": 4}}, Usage(6, None, 4)),
-        ({"input_tokens": 6, "input_tokens_details": {"cached_tokens": 0}}, Usage(6, None, 0)),
-        ({"prompt_tokens": 6, "prompt_tokens_details": {"cached_tokens": "4"}}, Usage(6)),
-        ({"prompt_tokens": 6, "prompt_tokens_details": [4]}, Usage(6)),
+        ({"prompt_tokens": 6, "completion_tokens": 4, "total_tokens": 10}, TokenUsage(6, 4, None, 10)),
+        ({"input_tokens": 6, "output_tokens": 4}, TokenUsage(6, 4)),
+        ({"prompt_tokens": 6, "total_tokens": 6}, TokenUsage(6, 0, None, 6)),
+        ({"prompt_tokens": 6.0, "completion_tokens": 4.0}, TokenUsage(6, 4)),
+        ({"total_tokens": 9}, TokenUsage(reported_total=9)),
+        ({"output_tokens": 4}, TokenUsage(None, 4)),
+        ({"prompt_tokens": 6}, TokenUsage(6)),
+        ({"prompt_tokens": 6, "total_tokens": 3}, TokenUsage(6, None, None, 3)),
+        ({"prompt_tokens": 6, "completion_tokens": -1}, TokenUsage(6)),
+        ({"prompt_tokens": None, "input_tokens": 6}, TokenUsage(6)),
+        ({"prompt_tokens": 6, "prompt_tokens_details": {"cached_tokens": 4}}, TokenUsage(6, None, 4)),
+        ({"input_tokens": 6, "input_tokens_details": {"cached_tokens": 0}}, TokenUsage(6, None, 0)),
+        ({"prompt_tokens": 6, "prompt_tokens_details": {"cached_tokens": "4"}}, TokenUsage(6)),
+        ({"prompt_tokens": 6, "prompt_tokens_details": [4]}, TokenUsage(6)),
     ],
 )
 def test_usage_is_read_by_either_name_and_unknown_parts_stay_unknown(usage, expected):
-    assert expected == usage_of(usage)
+    assert expected == parse_usage(usage)
 
 
 @pytest.mark.parametrize(
     "usage", [None, {}, [], "6", 6, {"prompt_tokens": "6"}, {"total_tokens": True}, {"output_tokens": 1.5}, {"a": 1}]
 )
 def test_what_holds_no_count_is_no_usage(usage):
-    assert usage_of(usage) is None
+    assert parse_usage(usage) is None
 
 
 @pytest.mark.parametrize(
     ("usage", "total"),
     [
-        (Usage(6, 4), 10),
-        (Usage(6, 4, None, 11), 11),
-        (Usage(6), None),
-        (Usage(None, 4), None),
-        (Usage(stated_total=9), 9),
+        (TokenUsage(6, 4), 10),
+        (TokenUsage(6, 4, None, 11), 11),
+        (TokenUsage(6), None),
+        (TokenUsage(None, 4), None),
+        (TokenUsage(reported_total=9), 9),
     ],
 )
 def test_the_total_is_the_engines_or_the_sum_of_known_parts(usage, total):
@@ -90,8 +90,8 @@ def test_the_total_is_the_engines_or_the_sum_of_known_parts(usage, total):
 
 
 def test_a_later_usage_counts_with_what_only_the_earlier_one_told():
-    assert Usage(6, 4, 2) == Usage(6, 0, 2, 6).updated(Usage(None, 4))
-    assert Usage(7, 5, 3, 12) == Usage(6, 4, 2, 10).updated(Usage(7, 5, 3, 12))
+    assert TokenUsage(6, 4, 2) == TokenUsage(6, 0, 2, 6).updated(TokenUsage(None, 4))
+    assert TokenUsage(7, 5, 3, 12) == TokenUsage(6, 4, 2, 10).updated(TokenUsage(7, 5, 3, 12))
 
 
 @pytest.mark.parametrize("name", RECORDED_STREAMS)
@@ -123,12 +123,12 @@ def test_a_recorded_stream_is_understood_split_anywhere(name, data):
 @pytest.mark.parametrize(
     ("stream", "usage"),
     [
-        (b'data:{"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n', Usage(1, 2)),
-        (b'data: {"usage":{"prompt_tokens":1,\ndata: "completion_tokens":2}}\n\n', Usage(1, 2)),
-        (b'\xef\xbb\xbfdata: {"usage":{"prompt_tokens":1,"completion_tokens":2},"choices":[{}]}\n\n', Usage(1, 2)),
-        (b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2}}', Usage(1, 2)),
-        (b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2}}\r\r', Usage(1, 2)),
-        (b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\ndata: {"usage":null}\n\n', Usage(1, 2)),
+        (b'data:{"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n', TokenUsage(1, 2)),
+        (b'data: {"usage":{"prompt_tokens":1,\ndata: "completion_tokens":2}}\n\n', TokenUsage(1, 2)),
+        (b'\xef\xbb\xbfdata: {"usage":{"prompt_tokens":1,"completion_tokens":2},"choices":[{}]}\n\n', TokenUsage(1, 2)),
+        (b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2}}', TokenUsage(1, 2)),
+        (b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2}}\r\r', TokenUsage(1, 2)),
+        (b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\ndata: {"usage":null}\n\n', TokenUsage(1, 2)),
         (b'data: {"usage":null}\n\n', None),
         (b'data: {"usage":{"prompt_tokens":1\n\n', None),
         (b'data: ["usage"]\n\n', None),
@@ -147,8 +147,8 @@ def test_parts_of_anthropics_usage_come_in_two_events():
     start = b'data: {"type":"message_start","message":{"usage":{"input_tokens":25,"output_tokens":1}}}\n\n'
     delta = b'event: message_delta\ndata: {"type":"message_delta","delta":{},"usage":{"output_tokens":15}}\n\n'
 
-    assert Usage(25, 1) == parsed(start).usage
-    assert Usage(25, 15) == parsed(start, delta).usage
+    assert TokenUsage(25, 1) == parsed(start).usage
+    assert TokenUsage(25, 15) == parsed(start, delta).usage
 
 
 @pytest.mark.parametrize(
@@ -189,16 +189,16 @@ def test_an_event_that_is_too_long_is_not_read():
 
     parser = parsed(*pieces_of(huge, 65_536), b'data: {"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n')
 
-    assert Usage(3, 4) == parser.usage
+    assert TokenUsage(3, 4) == parser.usage
 
 
 @pytest.mark.parametrize(
     ("name", "usage"),
     [
-        ("chat.http", Usage(6, 5, None, 11)),
-        ("completion_n2_list.http", Usage(2, 4, None, 6)),
-        ("messages.http", Usage(6, 4)),
-        ("responses.http", Usage(6, 4, 0, 10)),
+        ("chat.http", TokenUsage(6, 5, None, 11)),
+        ("completion_n2_list.http", TokenUsage(2, 4, None, 6)),
+        ("messages.http", TokenUsage(6, 4)),
+        ("responses.http", TokenUsage(6, 4, 0, 10)),
     ],
 )
 def test_a_recorded_answer_is_understood_in_pieces_of_any_size(name, usage):
@@ -218,11 +218,11 @@ USAGE = b'"usage": {"prompt_tokens":5,"total_tokens":5,"prompt_tokens_details":{
 )
 def test_a_large_answer_is_understood_wherever_its_usage_is(body, size):
     assert len(body) > 5_000_000
-    assert Usage(5, 0, 1, 5) == collected(*pieces_of(body, size))
+    assert TokenUsage(5, 0, 1, 5) == collected(*pieces_of(body, size))
 
 
 def test_the_last_usage_that_holds_a_count_is_the_answers():
-    assert Usage(5, 0, 1, 5) == collected(b'{"usage":{"input_tokens":9},' + USAGE + b',"x":{"usage":{}}}')
+    assert TokenUsage(5, 0, 1, 5) == collected(b'{"usage":{"input_tokens":9},' + USAGE + b',"x":{"usage":{}}}')
 
 
 @pytest.mark.parametrize(
@@ -246,9 +246,9 @@ def test_an_answer_without_usage_has_none(body):
 def test_usage_is_found_across_the_edge_of_what_is_held(before, size):
     body = b'{"data":"' + b"x" * before + b'",' + USAGE + b',"more":"' + b"x" * 140_000 + b'"}'
 
-    assert Usage(5, 0, 1, 5) == collected(*pieces_of(body, size))
+    assert TokenUsage(5, 0, 1, 5) == collected(*pieces_of(body, size))
 
 
 @pytest.mark.parametrize("tokens", [1e300, 2**31, -1])
 def test_a_count_that_cannot_be_is_no_report(tokens):
-    assert usage_of({"prompt_tokens": tokens}) is None
+    assert parse_usage({"prompt_tokens": tokens}) is None

@@ -11,8 +11,8 @@ from grpc.aio import AbortError
 from gateway.serving.grpc import GrpcHandlers, fed
 
 
-class SlowSession:
-    """A session that waits for its limiter."""
+class SlowStream:
+    """A stream that waits for its limiter."""
 
     def __init__(self) -> None:
         self.answered = asyncio.Event()
@@ -29,24 +29,24 @@ class SlowSession:
 
 
 async def test_a_message_brings_its_replies():
-    session: Any = SlowSession()
-    session.answered.set()
-    assert [b"x"] == await fed(session, b"x")
+    stream: Any = SlowStream()
+    stream.answered.set()
+    assert [b"x"] == await fed(stream, b"x")
 
 
 async def test_a_cancelled_call_ends_once_the_admission_it_began_is_known():
-    session: Any = SlowSession()
-    call = asyncio.create_task(fed(session, b"x"))
+    stream: Any = SlowStream()
+    call = asyncio.create_task(fed(stream, b"x"))
     await asyncio.sleep(0)
     call.cancel()
     await asyncio.sleep(0)
-    assert (False, False, True) == (call.done(), session.admitted, session.abandoned)
+    assert (False, False, True) == (call.done(), stream.admitted, stream.abandoned)
 
-    session.answered.set()
+    stream.answered.set()
 
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert session.admitted
+    assert stream.admitted
 
 
 class BrokenService:

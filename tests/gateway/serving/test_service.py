@@ -4,7 +4,7 @@ import pytest
 
 from gateway.pb import access_log_service_pb2 as als
 from gateway.pb import health_pb2 as health
-from gateway.serving.session import ProtocolError
+from gateway.serving.ext_proc_stream import ProtocolError
 from ratelimit.limits import User
 from tests.support.access_log import put
 from tests.support.shop import Shop, a_service
@@ -56,6 +56,6 @@ async def test_health_is_readiness(ready: bool, status: str):
         break
 
 
-def test_every_session_is_a_new_exchange():
+def test_every_stream_has_a_new_exchange():
     service = a_service(Shop())
-    assert service.session() is not service.session()
+    assert service.ext_proc_stream() is not service.ext_proc_stream()

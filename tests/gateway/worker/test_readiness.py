@@ -3,7 +3,7 @@
 import asyncio
 
 from gateway.accounting.settlement import ObservedEnd
-from gateway.openai.usage import Usage
+from gateway.openai.usage import TokenUsage
 from gateway.worker.readiness import Readiness
 from tests.support.pods import a_description
 from tests.support.shop import Shop
@@ -31,7 +31,7 @@ async def test_a_draining_worker_is_not_ready_and_waits_for_what_runs():
     draining = asyncio.create_task(readiness.drain(5))
     await asyncio.sleep(0)
     assert ("draining",) == readiness.reasons()
-    shop.ledger.ended(shop.last_id, ObservedEnd(200, Usage(1, 1)))
+    shop.ledger.ended(shop.last_id, ObservedEnd(200, TokenUsage(1, 1)))
 
     assert await draining
 

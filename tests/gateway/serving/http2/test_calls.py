@@ -10,13 +10,13 @@ import pytest
 
 from gateway.pb import ext_proc_pb2 as pb
 from gateway.pb import health_pb2 as health
+from gateway.serving.ext_proc_stream import ProtocolError
 from gateway.serving.framing import Deframer, frame
 from gateway.serving.http2 import calls
 from gateway.serving.http2.calls import MAX_STATUS_LETTERS, open_call
 from gateway.serving.http2.connection import Call, Connection, Stream
 from gateway.serving.http2.frames import FIRST_WINDOW, rst_stream
 from gateway.serving.service import ACCESS_LOG, HEALTH, Service
-from gateway.serving.session import ProtocolError
 from ratelimit.limits import Charge, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from tests.support.http2 import HELLO, PROCESS, Answer, data, opened
@@ -25,11 +25,11 @@ from tests.support.shop import CHAT, Shop, a_service
 
 CHECK, WATCH, LOGS = f"/{HEALTH}/Check", f"/{HEALTH}/Watch", f"/{ACCESS_LOG}/StreamAccessLogs"
 
-pytestmark = pytest.mark.interpreted("a double for the session")
+pytestmark = pytest.mark.interpreted("a double for the ext_proc stream")
 
 
 class Script:
-    """A session: `?` in a message asks for a decision, `!` is a defect, `-` nonsense, `.` the end, `0` no answer."""
+    """An ext_proc stream: in a message `?` is a decision, `!` a defect, `-` nonsense, `.` the end, `0` no answer."""
 
     def __init__(self) -> None:
         self.decide = asyncio.Event()
@@ -75,7 +75,7 @@ class Services:
         self.logged: list[bytes] = []
         self.told_health: list[str] = []
 
-    def session(self) -> Script:
+    def ext_proc_stream(self) -> Script:
         return self.script
 
     def failed(self, method: str, error: Exception) -> None:
@@ -207,7 +207,7 @@ async def test_a_client_that_leaves_during_a_decision_is_waited_for(leaves: str)
     assert ([], 1, [b"?1"]) == (answer.headers, client.script.closed_after, client.script.seen)
 
 
-async def test_a_client_that_leaves_otherwise_closes_its_session_at_once():
+async def test_a_client_that_leaves_otherwise_closes_its_stream_at_once():
     client = Client()
     client.asks(b"1")
     client.says(rst_stream(1, 8))
@@ -239,7 +239,7 @@ async def test_what_waits_for_a_decision_is_bounded(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(("fault", "status", "text", "reported"), [
     (b"-", "3", "nonsense", []), (b"!", "13", "internal error", [PROCESS]),
 ])  # fmt: skip
-async def test_a_fault_ends_the_call_with_a_status_and_its_session(
+async def test_a_fault_ends_the_call_with_a_status_and_its_stream(
     decision: bytes, fault: bytes, status: str, text: str, reported: list[str]
 ):
     client = Client()
@@ -257,7 +257,7 @@ async def test_a_defect_of_a_decision_is_reported_although_its_client_left():
     assert ([PROCESS], 1) == (client.service.failures, client.script.closed_after)
 
 
-async def test_a_session_that_cannot_be_closed_does_not_keep_others_from_being():
+async def test_a_stream_that_cannot_be_closed_does_not_keep_others_from_being():
     client = Client()
     client.script.close = lambda: 1 / 0  # type: ignore[assignment, method-assign, return-value]  # a defect
     client.says(opened(1), opened(3))

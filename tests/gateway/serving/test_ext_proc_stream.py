@@ -7,7 +7,7 @@ import pytest
 
 from gateway.config.settings import Settings
 from gateway.pb import ext_proc_pb2 as pb
-from gateway.serving.session import ProtocolError, Session
+from gateway.serving.ext_proc_stream import ExtProcStream, ProtocolError
 from ratelimit.limits import User
 from tests.support.shop import CHAT, Shop
 
@@ -33,99 +33,99 @@ def response_headers(status: str) -> bytes:
     return request.SerializeToString()
 
 
-def a_session(mode: str = "metadata") -> tuple[Shop, Session]:
+def a_stream(mode: str = "metadata") -> tuple[Shop, ExtProcStream]:
     shop = Shop(Settings.model_validate({"response_mode": mode}), users={"lgy": User("lgy", 100, 10_000)})
-    return shop, Session(shop.settings, shop.admission, shop.ledger)
+    return shop, ExtProcStream(shop.settings, shop.admission, shop.ledger)
 
 
 async def test_a_request_is_routed_and_its_end_waits_for_the_access_log():
-    shop, session = a_session()
-    (first,) = await session.feed(request_headers())
-    (second,) = await session.feed(request_body())
+    shop, stream = a_stream()
+    (first,) = await stream.feed(request_headers())
+    (second,) = await stream.feed(request_body())
     assert "request_headers" == pb.ProcessingResponse.FromString(first).WhichOneof("response")
     assert pb.ProcessingResponse.FromString(second).dynamic_metadata["forebay"]["exchange"]
 
-    session.close()
+    stream.close()
 
     assert (0, 1) == (shop.sample('forebay_requests_in_flight{model="m"}'), len(shop.ledger))
 
 
 async def test_with_responses_through_us_the_end_settles_at_once():
-    shop, session = a_session("ext_proc")
+    shop, stream = a_stream("ext_proc")
     for message in (request_headers(), request_body(), response_headers("200")):
-        await session.feed(message)
+        await stream.feed(message)
     answer = b'{"usage":{"prompt_tokens":5,"completion_tokens":6}}'
-    await session.feed(a_message(response_body=pb.HttpBody(body=answer, end_of_stream=True)))
-    assert session.ended
-    session.close()
+    await stream.feed(a_message(response_body=pb.HttpBody(body=answer, end_of_stream=True)))
+    assert stream.ended
+    stream.close()
     assert 0 == len(shop.ledger)
     assert 6 == shop.sample('forebay_tokens_total{kind="output",model="m"}')
 
 
 @pytest.mark.parametrize(("status", "outcome"), [("", "cut"), ("503", "upstream_error")])
 async def test_with_responses_through_us_a_closed_stream_is_the_end(status: str, outcome: str):
-    shop, session = a_session("ext_proc")
+    shop, stream = a_stream("ext_proc")
     for message in (request_headers(), request_body(), *([response_headers(status)] if status else [])):
-        await session.feed(message)
-    session.close()
+        await stream.feed(message)
+    stream.close()
     assert 1 == shop.sample(f'forebay_requests_total{{model="m",outcome="{outcome}",strategy="forebay"}}')
 
 
 async def test_a_whole_answer_whose_headers_were_kept_from_us_is_charged_by_estimate_and_not_free():
-    shop, session = a_session("ext_proc")
+    shop, stream = a_stream("ext_proc")
     for message in (request_headers(), request_body()):
-        await session.feed(message)
+        await stream.feed(message)
 
-    await session.feed(a_message(response_body=pb.HttpBody(body=b'{"data":[]}', end_of_stream=True)))
+    await stream.feed(a_message(response_body=pb.HttpBody(body=b'{"data":[]}', end_of_stream=True)))
 
     assert 1 == shop.sample('forebay_requests_total{model="m",outcome="unknown",strategy="forebay"}')
     assert 0 == shop.sample('forebay_tokens_total{kind="refunded",model="m"}')
 
 
 async def test_a_message_out_of_turn_ends_a_routed_request_without_leaving_it_counted():
-    shop, session = a_session("ext_proc")
+    shop, stream = a_stream("ext_proc")
     for message in (request_headers(), request_body()):
-        await session.feed(message)
+        await stream.feed(message)
     with pytest.raises(ProtocolError):
-        await session.feed(request_body())
-    session.close()
+        await stream.feed(request_body())
+    stream.close()
     assert (0, 0) == (shop.sample('forebay_requests_in_flight{model="m"}'), len(shop.ledger))
 
 
 async def test_a_refusal_by_the_pod_that_passed_through_us_is_refunded_without_waiting_for_the_access_log():
-    shop, session = a_session()
+    shop, stream = a_stream()
     for message in (request_headers(), request_body(), response_headers("429")):
-        await session.feed(message)
-    session.close()
+        await stream.feed(message)
+    stream.close()
     assert 0 == len(shop.ledger)
     assert 0 < shop.sample('forebay_tokens_total{kind="refunded",model="m"}')
 
 
-async def test_a_refusal_is_answered_and_ends_the_session():
-    shop, session = a_session()
-    await session.feed(request_headers())
-    (reply,) = await session.feed(request_body({"model": "other", "messages": CHAT["messages"]}))
+async def test_a_refusal_is_answered_and_ends_the_stream():
+    shop, stream = a_stream()
+    await stream.feed(request_headers())
+    (reply,) = await stream.feed(request_body({"model": "other", "messages": CHAT["messages"]}))
     assert 404 == pb.ProcessingResponse.FromString(reply).immediate_response.status.code
-    assert session.ended
-    session.close()
+    assert stream.ended
+    stream.close()
     assert 0 == len(shop.ledger)
 
 
 @pytest.mark.parametrize("message", [b"\xff\xff", b"", request_body()])
 async def test_nonsense_is_a_protocol_error(message: bytes):
-    _, session = a_session()
+    _, stream = a_stream()
     with pytest.raises(ProtocolError):
-        await session.feed(message)
+        await stream.feed(message)
 
 
 async def test_a_body_that_was_sent_on_is_not_held_as_long_as_its_answer_runs():
-    _, session = a_session()
-    await session.feed(request_headers())
+    _, stream = a_stream()
+    await stream.feed(request_headers())
     text = "held? " * 1_000
     asked = {"model": "m", "stream": True, "messages": [{"role": "user", "content": text}]}
-    replies = await session.feed(request_body(asked))
+    replies = await stream.feed(request_body(asked))
     assert len(replies[0]) > len(text)  # it asks for usage now, so that the whole body goes back to Envoy
 
-    held = [each for each in gc.get_referents(session, session._exchange) if isinstance(each, bytes | list)]
+    held = [each for each in gc.get_referents(stream, stream._exchange) if isinstance(each, bytes | list)]
 
     assert [] == [each for each in held if each and (isinstance(each, list) or len(each) > 1000)]

@@ -24,7 +24,7 @@ class ProtocolError(Exception):
     """The peer sent what no ext_proc client sends: INVALID_ARGUMENT, with this text."""
 
 
-class Session:
+class ExtProcStream:
     """One ext_proc stream.  `step` each message, wait for its replies, then `close` once."""
 
     def __init__(self, settings: Settings, admission: Admission, ledger: Ledger) -> None:
@@ -70,7 +70,7 @@ class Session:
         if isinstance(question, Admit):
             self._undecided = question
         decision = await self._admission.decide(question)
-        self._undecided = None  # it holds the whole prompt, and the session lives as long as the answer
+        self._undecided = None  # it holds the whole prompt, and the stream lives as long as the answer
         if isinstance(decision, Routed):
             self._id = decision.exchange_id
         return self._perform(self._exchange.step(decision))
@@ -96,7 +96,7 @@ class Session:
                     status=finish.status if finish.complete else finish.status or 0,  # a whole answer has some status
                     usage=finish.usage,
                     error_code=finish.error_code,
-                    cut=not finish.complete,
+                    client_left=not finish.complete,
                     output_chunks=finish.output_chunks,
                     upstream=finish.served or "",
                 ),
