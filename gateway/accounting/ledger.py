@@ -16,7 +16,7 @@ from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.settlement import Estimate, ObservedEnd, Settlement, settle
 from gateway.fleet.fleet import Fleet, Ticket
 from gateway.observability.metrics import Metrics
-from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
+from ratelimit.limits import NOTHING, Amounts, Limiter, LimiterUnavailableError, Reservation
 from routing.strategy import Finished
 
 
@@ -48,8 +48,8 @@ class Ledger:
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
         self._ended: dict[str, OpenRequest] = {}  # of `_open`: closed, waiting for their entry, oldest first
-        self._charges: dict[tuple[str, int, str], tuple[Reservation, int, int, int]] = {}
-        """By user, slot and model: one of the reservations, tokens reserved and used, requests."""
+        self._charges: dict[tuple[str, int, str], tuple[Reservation, Amounts]] = {}
+        """By user, slot and model: the reservations in one, and what they used."""
         self._settling: set[asyncio.Task[None]] = set()
         self._awaited = 0  # requests that wait for a pod
         self._idle = asyncio.Event()
@@ -96,7 +96,7 @@ class Ledger:
         settlement = settle(opened.estimate, opened.prompt, seen, opened.estimator)
         self._learn(opened, seen, settlement)
         if opened.reservation is not None:
-            self._charge(opened.reservation, settlement.tokens)
+            self._charge(opened.reservation, Amounts(1, settlement.tokens))
         self._count(opened, settlement)
         self._note_idle()
 
@@ -171,28 +171,29 @@ class Ledger:
             ),
         )
 
-    def _charge(self, reservation: Reservation, tokens: int) -> None:
+    def _charge(self, reservation: Reservation, used: Amounts) -> None:
         """Settle soon: entries come in batches, and those of one user, slot and model are one call."""
         if not self._charges:
             asyncio.get_running_loop().call_soon(self._settle_charges)
         key = (reservation.user, reservation.slot, reservation.model)
-        one, reserved, used, count = self._charges.get(key, (reservation, 0, 0, 0))
-        self._charges[key] = (one, reserved + reservation.tokens, used + tokens, count + 1)
+        held, so_far = self._charges.get(key, (reservation._replace(amounts=NOTHING), NOTHING))
+        held = held._replace(amounts=held.amounts.plus(reservation.amounts))
+        self._charges[key] = (held, so_far.plus(used))
 
     def _settle_charges(self) -> None:
         charges, self._charges = self._charges, {}
-        for one, reserved, used, count in charges.values():
-            task = asyncio.ensure_future(self._settle(one._replace(tokens=reserved), used, count))
+        for held, used in charges.values():
+            task = asyncio.ensure_future(self._settle(held, used))
             self._settling.add(task)
             task.add_done_callback(self._settled)
 
-    async def _settle(self, reservation: Reservation, tokens: int, count: int) -> None:
+    async def _settle(self, reservation: Reservation, used: Amounts) -> None:
         try:
-            await self._limiter.settle(reservation, tokens)
+            await self._limiter.settle(reservation, used)
         except LimiterUnavailableError:
             self._metrics.error("settle")  # the reservation leaves with its window
         finally:
-            self._metrics.reservation(-count)
+            self._metrics.reservation(-reservation.amounts.requests)
 
     def _settled(self, task: asyncio.Task[None]) -> None:
         self._settling.discard(task)

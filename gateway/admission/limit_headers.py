@@ -1,4 +1,4 @@
-"""Rate-limit headers from a verdict's quotas: OpenAI's six, the IETF pair, and x-update-*.
+"""Rate-limit headers from a verdict's quotas: OpenAI's three for each unit, the IETF pair, and x-update-*.
 
 Sources: OpenAI's rate-limit guide for the first; draft-ietf-httpapi-ratelimit-headers-10 (structured fields, RFC 9651)
 for `RateLimit-Policy` and `RateLimit`.  A kind without a limit has no header.
@@ -8,54 +8,74 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-from ratelimit.limits import WINDOW_S, Quota
+from ratelimit.limits import MODEL_KINDS, USER_KINDS, WINDOW_S, LimitKind, Quota, Quotas
 
 MS_PER_S = 1000
 REMEMBERED = 8192
 """Texts kept; the hundredths of a window are 6,000 (chosen)."""
 
 
-class Names(NamedTuple):
-    """The names of one kind of limit."""
+OPENAI_NAMES = ("limit", "remaining", "reset")
 
-    policy: str
-    model_policy: str
+
+class Shown(NamedTuple):
+    """The headers about one unit, and the kinds that count it.  OpenAI names limits by unit, the IETF by policy."""
+
     limit: str
     remaining: str
     reset: str
+    update: str
+    own: LimitKind
+    of_model: LimitKind | None
+
+    @classmethod
+    def of(cls, kind: LimitKind) -> "Shown":
+        """Return the headers of one of the user's limits."""
+        limit, remaining, reset = (f"x-ratelimit-{what}-{kind.unit.replace('_', '-')}" for what in OPENAI_NAMES)
+        of_model = next((each for each in MODEL_KINDS if each.unit == kind.unit), None)
+        return cls(limit, remaining, reset, f"x-update-{kind.field}", kind, of_model)
 
 
-def _names(kind: str, policy: str) -> Names:
-    """OpenAI names limits by kind, the IETF by policy."""
-    openai = (f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset"))
-    return Names(f'"{policy}"', f'"model-{policy}"', *openai)
+SHOWN = tuple(Shown.of(kind) for kind in USER_KINDS)
+LIMIT_HEADERS = (
+    *(header for shown in SHOWN for header in (shown.limit, shown.remaining, shown.reset)),
+    "ratelimit-policy",
+    "ratelimit",
+    *(shown.update for shown in SHOWN),
+)
+"""Every header that `limit_headers` may return."""
 
 
-REQUESTS, TOKENS = _names("requests", "rpm"), _names("tokens", "tpm")
+def limit_headers(quotas: Quotas) -> dict[str, str]:
+    """Return header names and values; `x-update-*` are the use including this request.
 
-
-def limit_headers(requests: Quota, tokens: Quota, model: tuple[Quota, Quota] | None = None) -> dict[str, str]:
-    """Header name to value; `x-update-*` are the use including this request.
-
-    `model`: the user's quotas for the model of this request.  OpenAI's headers have room for one limit of a kind: the
+    OpenAI's headers have room for one limit of a unit: of the user's own and the one for the model of this request, the
     one with less remaining; the IETF's name both.
     """
-    headers = {"x-update-rpm": str(requests.used), "x-update-tpm": str(tokens.used)}
-    policies, states = [], []
-    for names, own, of_model in zip((REQUESTS, TOKENS), (requests, tokens), model or (None, None), strict=True):
-        shown = _tighter(own, of_model)
-        if shown.limit is not None:
-            headers[names.limit] = str(shown.limit)
-            headers[names.remaining] = str(shown.remaining)
-            headers[names.reset] = duration(shown.reset_s)
-        for policy, quota in ((names.policy, own), (names.model_policy, of_model)):
-            if quota is not None and quota.limit is not None:
+    headers, policies, states = {}, [], []
+    for shown in SHOWN:
+        own, of_model = quotas[shown.own], quotas.get(shown.of_model) if shown.of_model is not None else None
+        if shown.own.always_shown or own.limit is not None:
+            headers[shown.update] = str(own.used)
+        tighter = _tighter(own, of_model)
+        if tighter.limit is not None:
+            headers[shown.limit] = str(tighter.limit)
+            headers[shown.remaining] = str(tighter.remaining)
+            headers[shown.reset] = duration(tighter.reset_s)
+        for kind, quota in ((shown.own, own), (shown.of_model, of_model)):
+            if kind is not None and quota is not None and quota.limit is not None:
+                policy = _policy_name(kind)
                 policies.append(_policy(policy, quota.limit))
                 states.append(f"{policy};r={quota.remaining};t={math.ceil(quota.reset_s)}")
     if policies:
         headers["ratelimit-policy"] = ", ".join(policies)
         headers["ratelimit"] = ", ".join(states)
     return headers
+
+
+@lru_cache
+def _policy_name(kind: LimitKind) -> str:
+    return f'"{kind.name.replace("_", "-")}"'
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -4,7 +4,7 @@ Lives here: the plan, the question, verdicts as errors.  Not here: the order of 
 (ratelimit).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
@@ -12,22 +12,16 @@ from gateway.accounting.settlement import Estimate
 from gateway.admission.limit_headers import limit_headers
 from gateway.openai.errors import (
     BrokenUserError,
-    ConcurrencyExceededError,
     LimiterAwayError,
-    ModelRpmExceededError,
-    ModelTpmExceededError,
-    RateLimitError,
+    LimitExceededError,
     RefusalError,
-    RpmExceededError,
-    RpsExceededError,
-    TpmExceededError,
     UnknownUserError,
 )
 from ratelimit.limits import (
     Admitted,
+    Amounts,
     Charge,
     LimiterUnavailableError,
-    LimitKind,
     MalformedUserError,
     UnknownUser,
     Verdict,
@@ -36,15 +30,6 @@ from ratelimit.limits import Refused as OverLimit
 from routing.types import RouteRequest
 
 T = TypeVar("T")
-
-LIMIT_ERRORS: Mapping[LimitKind, tuple[type[RateLimitError], str]] = {
-    LimitKind.RPM: (RpmExceededError, "user: {user} has exceeded RPM: {limit}"),
-    LimitKind.TPM: (TpmExceededError, "user: {user} has exceeded TPM: {limit}"),
-    LimitKind.MODEL_RPM: (ModelRpmExceededError, "user: {user} has exceeded RPM for model {model}: {limit}"),
-    LimitKind.MODEL_TPM: (ModelTpmExceededError, "user: {user} has exceeded TPM for model {model}: {limit}"),
-    LimitKind.RPS: (RpsExceededError, "model: {model} has exceeded RPS: {limit}"),
-    LimitKind.CONCURRENCY: (ConcurrencyExceededError, "user: {user} has exceeded CONCURRENCY: {limit}"),
-}
 
 
 class Plan(NamedTuple):
@@ -70,9 +55,9 @@ class Plan(NamedTuple):
         """The user as limiters name it, "" for nobody."""
         return self.user or ""
 
-    def charge(self, tokens: int) -> Charge:
-        """What the limiter is asked for."""
-        return Charge(self.who, tokens, self.route.model, self.rps)
+    def charge(self, estimate: Estimate) -> Charge:
+        """Return what the limiter is asked for."""
+        return Charge(self.who, Amounts(1, estimate.tokens), self.route.model, self.rps)
 
 
 async def reserve_or_shrink(
@@ -84,15 +69,15 @@ async def reserve_or_shrink(
     than the limit ever allows, and the first guess would fit, an empty window is asked for.
     """
     estimate = plan.estimate
-    verdict: Admitted | OverLimit = await limiter_answer(plan.who, ask(plan.charge(estimate.tokens)))
+    verdict: Admitted | OverLimit = await limiter_answer(plan.who, ask(plan.charge(estimate)))
     while (  # of the user and of the user's model: each time less is asked for
         isinstance(verdict, OverLimit)
-        and verdict.kind in {LimitKind.TPM, LimitKind.MODEL_TPM}
+        and verdict.kind.unit == "tokens"
         and verdict.retry_after_s is None
         and plan.first_guess <= verdict.limit
     ):
         estimate = estimate._replace(output_tokens=verdict.limit - estimate.prompt_tokens)
-        verdict = await limiter_answer(plan.who, ask(plan.charge(estimate.tokens)))
+        verdict = await limiter_answer(plan.who, ask(plan.charge(estimate)))
     return verdict, estimate
 
 
@@ -117,9 +102,8 @@ async def limiter_answer(user: str, question: Awaitable[T | UnknownUser | None])
 
 
 def _over_limit(plan: Plan, verdict: OverLimit) -> RefusalError:
-    kind, message = LIMIT_ERRORS[verdict.kind]
-    text = message.format(user=plan.who, model=plan.route.model, limit=verdict.limit)
-    error = kind(text, retry_after_s=verdict.retry_after_s)
+    message = verdict.kind.message(plan.who, plan.route.model, verdict.limit)
+    error = LimitExceededError(verdict.kind, message, retry_after_s=verdict.retry_after_s)
     if plan.user is not None:
-        error.headers = limit_headers(verdict.requests, verdict.tokens, verdict.model)
+        error.headers = limit_headers(verdict.quotas)
     return error

@@ -45,6 +45,7 @@ from gateway.openai.errors import (
 from gateway.openai.paths import Operation
 from gateway.serving.eager import begin
 from ratelimit.limits import (
+    NOTHING,
     Admitted,
     Limiter,
     LimiterUnavailableError,
@@ -147,13 +148,13 @@ class Pipeline:
         if user is None:
             raise self._identity.missing()
         usage: Usage = await limiter_answer(user, self._limiter.usage(user))
-        return Answered(orjson.dumps(usage_record(usage)), limit_headers(usage.requests, usage.tokens))
+        return Answered(orjson.dumps(usage_record(usage)), limit_headers(usage.quotas))
 
     async def _dry_run(self, command: Admit) -> Answered:
         """Whether the request would be admitted now, and if not, when; what is no matter of limits is refused."""
         plan = await self._plan(command)
         verdict, estimate = await reserve_or_shrink(plan, self._limiter.check)
-        shown = {} if plan.user is None else limit_headers(verdict.requests, verdict.tokens, verdict.model)
+        shown = {} if plan.user is None else limit_headers(verdict.quotas)
         return Answered(orjson.dumps(check_record(verdict, estimate.tokens)), shown)
 
     async def _plan(self, command: Admit) -> Plan:
@@ -259,7 +260,7 @@ class Pipeline:
     async def _give_back(self, reservation: Reservation) -> None:
         self._limiter.release(reservation)
         try:
-            await self._limiter.settle(reservation, 0, requests=1)
+            await self._limiter.settle(reservation, NOTHING)
         except LimiterUnavailableError:
             self._metrics.error("settle")  # it leaves with its window
 
@@ -278,7 +279,7 @@ class Pipeline:
         opened.estimate = estimate
         if plan.user is not None:
             opened.reservation = verdict.reservation
-            response |= limit_headers(verdict.requests, verdict.tokens, verdict.model)
+            response |= limit_headers(verdict.quotas)
 
     def _open(self, plan: Plan, opened: OpenRequest) -> None:
         ticket = opened.ticket
@@ -331,7 +332,7 @@ class Pipeline:
             usage = await self._limiter.usage(user)
         except (LimiterUnavailableError, MalformedUserError):
             return {}
-        return limit_headers(usage.requests, usage.tokens) if usage is not None else {}
+        return limit_headers(usage.quotas) if usage is not None else {}
 
     def _routed(self, opened: OpenRequest, headers: Mapping[str, str], response: dict[str, str]) -> Routed:
         """What goes to Envoy; `response` is part of it and may still grow."""

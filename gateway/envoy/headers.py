@@ -4,6 +4,7 @@ Lives here: the lists and the Envoy mutations made of them.  Not here: their val
 metadata in the request phase, so that no response phase is needed).
 """
 
+from gateway.admission.limit_headers import LIMIT_HEADERS
 from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension, set_header
 from gateway.envoy.names import DESTINATION, RESPONSE_NAMESPACE
@@ -11,14 +12,8 @@ from gateway.envoy.names import DESTINATION, RESPONSE_NAMESPACE
 POD_METADATA = "%UPSTREAM_METADATA(forebay:pod)%"
 _UNTRUSTED_NAMES = (DESTINATION,)
 _UNTRUSTED_PREFIXES = ("target-pod", "x-forebay-")
-_RATE_LIMIT_HEADERS = tuple(
-    f"x-ratelimit-{field}-{kind}" for kind in ("requests", "tokens") for field in ("limit", "remaining", "reset")
-)
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")
-GATEWAY_HEADERS = (
-    "routing-strategy", "x-session-id", "x-forebay-decision",
-    *_RATE_LIMIT_HEADERS, "ratelimit-policy", "ratelimit", "x-update-rpm", "x-update-tpm",
-)  # fmt: skip
+GATEWAY_HEADERS = ("routing-strategy", "x-session-id", "x-forebay-decision", *LIMIT_HEADERS)
 """Response headers that the gateway decides; a key that is missing from the metadata adds none."""
 
 

@@ -16,7 +16,7 @@ from gateway.fleet.fleet import Fleet
 from gateway.observability.metrics import Metrics
 from gateway.openai.paths import Operation
 from gateway.openai.request import parse_request
-from ratelimit.limits import Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict
+from ratelimit.limits import Amounts, Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from routing.table import STRATEGIES
 from tests.support.pods import MODEL, a_fleet, an_endpoint
@@ -30,7 +30,7 @@ class AwayLimiter:
     async def reserve(self, charge: Charge) -> Verdict:
         raise LimiterUnavailableError(charge.user)
 
-    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
+    async def settle(self, reservation: Reservation, used: Amounts) -> None:
         raise LimiterUnavailableError(reservation.user)
 
     def release(self, reservation: Reservation) -> None:

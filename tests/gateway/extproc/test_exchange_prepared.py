@@ -8,8 +8,9 @@ from gateway.extproc.commands import ImmediateReply
 from gateway.extproc.events import BodyMode, Refused, RequestBody, RequestHeaders, Routed
 from gateway.extproc.exchange import Exchange, State
 from gateway.extproc.wire import encode
-from gateway.openai.errors import RpmExceededError
+from gateway.openai.errors import LimitExceededError
 from proto import ext_proc_pb2 as pb
+from ratelimit.limits import RPM
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 BODY = orjson.dumps(CHAT)
@@ -50,7 +51,7 @@ def test_what_is_prepared_and_its_rest_are_the_messages_that_go_out_otherwise(mo
 def test_what_was_prepared_may_still_be_refused():
     machine = decided(BodyMode.BUFFERED)
     machine.prepare(LATE)
-    (reply,) = machine.step(Refused(RpmExceededError("no"), {}))
+    (reply,) = machine.step(Refused(LimitExceededError(RPM, "no"), {}))
 
     assert isinstance(reply, ImmediateReply)
     assert (429, State.ENDED) == (reply.status, machine.state)
