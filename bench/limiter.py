@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 from bench.processes import cpu_seconds, free_port, running
 from bench.variants import REDIS, redis_argv
 from ratelimit.accounts.users import UserStore
-from ratelimit.limits import Admitted, Charge, User
-from ratelimit.redis import limiter as redis_limiter
+from ratelimit.limits import Admitted, Amounts, Charge, User
 from ratelimit.redis.batching import Argument, Script
 from ratelimit.redis.limiter import RedisLimiter, user_key, window_key
+from ratelimit.redis.scripts import RESERVE, SETTLE
 
 COALESCED, APART, PLAIN = "Forebay", "Forebay, not coalesced", "two plain evalsha"
 AT_ONCE = (1, 32)
@@ -61,9 +61,9 @@ def pair_of(limiter: RedisLimiter) -> Pair:
     """A reserve and its settlement."""
 
     async def pair() -> None:
-        verdict = await limiter.reserve(Charge(USER, 50, "m"))
+        verdict = await limiter.reserve(Charge(USER, Amounts(1, 50), "m"))
         assert isinstance(verdict, Admitted)  # noqa: S101 - the figures would be those of refusals
-        await limiter.settle(verdict.reservation, 40)
+        await limiter.settle(verdict.reservation, Amounts(1, 40))
 
     return pair
 
@@ -73,8 +73,8 @@ def plain(redis: "Redis") -> Pair:
     keys = (user_key(USER), window_key(USER))
 
     async def pair() -> None:
-        reply: Any = await redis.evalsha(redis_limiter._RESERVE.sha, 2, *keys, "", 50, "m", "@bench", 1, 1)
-        await redis.evalsha(redis_limiter._SETTLE.sha, 1, keys[1], reply[9], 50, 40, 0)
+        reply: Any = await redis.evalsha(RESERVE.sha, 2, *keys, "", "m", "@bench", 1, 1, "", 1, 50)
+        await redis.evalsha(SETTLE.sha, 1, keys[1], reply[5], "tokens", -10)
 
     return pair
 

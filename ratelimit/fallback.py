@@ -20,13 +20,17 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from ratelimit.limits import (
+    MODEL_KINDS,
+    NOTHING,
     UNCOUNTED_SLOT,
+    USER_KINDS,
     Admitted,
+    Amounts,
     Charge,
     Limiter,
     LimiterUnavailableError,
+    LimitKind,
     LostAnswerError,
-    Quota,
     Rates,
     Refused,
     Reservation,
@@ -76,11 +80,11 @@ class SharedLimiter(Limiter, Protocol):
         ...
 
     def running(self, user: str) -> int:
-        """Places of the user that this replica's requests hold."""
+        """Return how many permits of the user this replica's requests hold."""
         ...
 
-    def take_place(self, user: str) -> None:
-        """A request that was admitted without it holds a place of the user."""
+    def take_permit(self, user: str) -> None:
+        """Note that a request which was admitted without the shared limiter holds a permit of the user."""
         ...
 
     def absorb(
@@ -88,10 +92,10 @@ class SharedLimiter(Limiter, Protocol):
         user: str,
         model: str,
         handover: str,
-        slots: Mapping[int, tuple[int, int]],
-        lost: Sequence[tuple[int, int]],
+        slots: Mapping[int, Amounts],
+        lost: Sequence[tuple[int, Amounts]],
     ) -> Awaitable[Reply]:
-        """Add requests and tokens by slot and take back lost calls, once per `handover`, ahead of calls made later."""
+        """Add amounts by slot and take back lost calls, once per `handover`, ahead of calls made later."""
         ...
 
 
@@ -101,10 +105,10 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Entries:
-    """What is to be done to one window: requests and tokens by slot, and the lost calls (number, tokens)."""
+    """What the shared limiter has to do to one window: add amounts by slot, take back lost calls (number, amounts)."""
 
-    slots: dict[int, tuple[int, int]] = field(default_factory=dict)
-    lost: list[tuple[int, int]] = field(default_factory=list)
+    slots: dict[int, Amounts] = field(default_factory=dict)
+    lost: list[tuple[int, Amounts]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +156,13 @@ class LocalFallback:
             return _decided(self._check_alone, charge)
         return Question(self._checked, charge, self._primary.check(charge))
 
-    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
+    async def settle(self, reservation: Reservation, used: Amounts) -> None:
         """See `Limiter.settle`; while the shared limiter is away the settlement is kept for it."""
         if reservation.slot == UNCOUNTED_SLOT:
             return
         if not self._away:
             try:
-                await self._primary.settle(reservation, tokens, requests=requests)
+                await self._primary.settle(reservation, used)
             except NotSentError:
                 self._leave()
             except LimiterUnavailableError:
@@ -166,8 +170,8 @@ class LocalFallback:
                 raise
             else:
                 return
-        await self._memory.settle(reservation, tokens, requests=requests)
-        self._enter(reservation, -requests, tokens - reservation.tokens)
+        await self._memory.settle(reservation, used)
+        self._enter(reservation, used.minus(reservation.amounts))
 
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`."""
@@ -181,7 +185,7 @@ class LocalFallback:
                 return await self._primary.usage(user)
             except LimiterUnavailableError:
                 self._leave()
-        self._judge(Charge(user, 0))
+        self._judge(Charge(user, NOTHING))
         return await self._memory.usage(user)
 
     async def aclose(self) -> None:
@@ -196,7 +200,7 @@ class LocalFallback:
             verdict = await question
         except LostAnswerError as error:
             for model in {"", charge.model}:
-                self._entries((charge.user, model)).lost.append((error.number, charge.tokens))
+                self._entries((charge.user, model)).lost.append((error.number, charge.amounts))
             self._leave()
         except LimiterUnavailableError:
             self._leave()
@@ -218,9 +222,9 @@ class LocalFallback:
         whole = self._judge(charge)
         verdict = self._memory.decide(self._shared(charge), takes=True)
         if isinstance(verdict, Admitted) and charge.user:
-            self._enter(verdict.reservation, 1, charge.tokens)
+            self._enter(verdict.reservation, charge.amounts)
             if verdict.reservation.holds_permit:
-                self._primary.take_place(charge.user)
+                self._primary.take_permit(charge.user)
         elif isinstance(verdict, Refused) and verdict.retry_after_s is None:
             empty = MemoryLimiter({charge.user: whole}.get, self._primary.now_s)
             if isinstance(empty.decide(charge, takes=False), Admitted):  # only the share is too small for it
@@ -240,41 +244,40 @@ class LocalFallback:
         seen = self._seen.get((charge.user, ""))
         if self._when_away != "local" or seen is None:
             raise LimiterUnavailableError(f"user = {charge.user}: the shared limiter is away")
-        verdict, seen_s = seen
+        verdict, _ = seen
         whole = self._judged.get(charge.user)
         if whole is None:
-            self._seed(charge.user, "", verdict.requests, verdict.tokens, seen_s)
-            self._memory.seat(charge.user, self._primary.running(charge.user))
-            whole = User(charge.user, verdict.requests.limit, verdict.tokens.limit, verdict.concurrency)
+            self._seed(charge.user, "", USER_KINDS, *seen)
+            self._memory.seed_permits(charge.user, self._primary.running(charge.user))
+            whole = User(charge.user, **_limits(verdict, USER_KINDS), concurrency=verdict.concurrency, models={})
         of_model = self._seen.get((charge.user, charge.model)) if charge.model not in whole.models else None
-        if charge.model and of_model is not None and of_model[0].model is not None:
-            requests, tokens = of_model[0].model
-            self._seed(charge.user, charge.model, requests, tokens, of_model[1])
-            whole = replace(whole, models={**whole.models, charge.model: Rates(requests.limit, tokens.limit)})
+        if charge.model and of_model is not None:
+            self._seed(charge.user, charge.model, MODEL_KINDS, *of_model)
+            rates = Rates(**_limits(of_model[0], MODEL_KINDS))
+            whole = replace(whole, models={**whole.models, charge.model: rates})
         self._judged[charge.user] = whole
         return whole
 
     def _share(self, limit: int | None) -> int | None:
-        """This replica's part of a limit, so that all parts together are the limit."""
-        place, count = self._primary.share
-        return None if limit is None else limit // count + (place < limit % count)
+        """Return this replica's part of a limit: all parts together are the limit."""
+        index, count = self._primary.share
+        return None if limit is None else limit // count + (index < limit % count)
 
     def _shared(self, charge: Charge) -> Charge:
         return charge._replace(rps=self._share(charge.rps))
 
     def _user(self, name: str) -> User | None:
-        """The user with this replica's share of the limits."""
+        """Return the user with this replica's share of the limits."""
         whole = self._judged.get(name)
-        if whole is None:
-            return None
-        models = {model: Rates(*map(self._share, rates)) for model, rates in whole.models.items()}
-        return User(name, self._share(whole.rpm), self._share(whole.tpm), self._share(whole.concurrency), models)
+        return None if whole is None else whole.scaled(self._share)
 
-    def _seed(self, user: str, model: str, requests: Quota, tokens: Quota, seen_s: float) -> None:
+    def _seed(
+        self, user: str, model: str, kinds: Sequence[LimitKind], verdict: Admitted | Refused, seen_s: float
+    ) -> None:
         """Count this replica's share of what all had used."""
         _, count = self._primary.share
-        used, tokens_used = math.ceil(requests.used / count), math.ceil(tokens.used / count)
-        self._memory.seed(user, model, slot_of(seen_s), requests=used, tokens=tokens_used)
+        used = {kind.unit: math.ceil(verdict.quotas[kind].used / count) for kind in kinds}
+        self._memory.seed(user, model, slot_of(seen_s), Amounts(**used))
 
     def _remember(self, charge: Charge, verdict: Verdict) -> None:
         key = (charge.user, "")
@@ -282,7 +285,7 @@ class LocalFallback:
         if isinstance(verdict, UnknownUser) or not charge.user:
             return
         seen = self._seen[key] = (verdict, self._primary.now_s())
-        if verdict.model is not None:
+        if any(kind in verdict.quotas for kind in MODEL_KINDS):
             key = (charge.user, charge.model)
             self._seen.pop(key, None)
             self._seen[key] = seen
@@ -296,12 +299,11 @@ class LocalFallback:
     def _entries(self, key: Key) -> Entries:
         return self._ledger.setdefault(key, Entries())
 
-    def _enter(self, reservation: Reservation, requests: int, tokens: int) -> None:
+    def _enter(self, reservation: Reservation, change: Amounts) -> None:
         """Write into the ledger; what has left the window need not be handed over."""
         for model in {"", reservation.model}:
             entries = self._entries((reservation.user, model))
-            held_requests, held_tokens = entries.slots.get(reservation.slot, (0, 0))
-            entries.slots[reservation.slot] = (held_requests + requests, held_tokens + tokens)
+            entries.slots[reservation.slot] = entries.slots.get(reservation.slot, NOTHING).plus(change)
             if len(entries.slots) > LIVE_S:
                 now_s = self._primary.now_s()
                 entries.slots = {slot: held for slot, held in entries.slots.items() if leaves_in_s(slot, now_s) > 0}
@@ -353,3 +355,8 @@ def _decided(decide: Callable[[Charge], Verdict], charge: Charge) -> Awaitable[V
         return known(decide(charge))
     except LimiterUnavailableError as error:
         return failed(error)
+
+
+def _limits(verdict: Admitted | Refused, kinds: Sequence[LimitKind]) -> dict[str, int | None]:
+    """Return the limits that a verdict showed, by the names of their fields."""
+    return {kind.field: verdict.quotas[kind].limit for kind in kinds}

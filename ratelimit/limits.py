@@ -1,61 +1,168 @@
-"""The vocabulary of limits and the seam every limiter implements.
+"""The vocabulary of limits: the one table of their kinds, and the seam every limiter implements.
 
-Lives here: values and the `Limiter` protocol.  Not here: window arithmetic (plan), Redis (redis_limiter).
+Lives here: values and the `Limiter` protocol.  Not here: window arithmetic (window), Redis (redis.limiter).
+
+A new kind of a user's limit in the 60 s window is one row in `LIMIT_KINDS` and one field of `User`, and if it counts
+what nothing counted before, one field of `Amounts`.  From these derive the stored record, the REST bodies, the
+arguments and replies of the Lua scripts, both limiters, errors, headers and metric labels.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 WINDOW_S = 60
-"""Never more than N in any WINDOW_S seconds (contracts section 3)."""
-
+"""A limit per minute means never more than N in any WINDOW_S seconds (contracts section 3)."""
 
 CONCURRENCY_RETRY_S = 1.0
-"""When to ask again for a place: a stream's end cannot be foreseen (chosen)."""
+"""When to ask again for a permit, in seconds: a stream's end cannot be foreseen (chosen)."""
 
 
-class LimitKind(StrEnum):
-    """What can be exceeded; the value is the metric label.  Of equal waits the first is named."""
+MAX_LIMIT = 2**53
+"""The largest integer that Lua's and JSON's numbers hold exactly; a larger limit is malformed, a larger charge counts
+as this."""
 
-    RPM = "rpm"
-    TPM = "tpm"
-    MODEL_RPM = "model_rpm"
-    """Of the user, for this model."""
-    MODEL_TPM = "model_tpm"
-    RPS = "rps"
-    """Of the model, all users together, in any second."""
-    CONCURRENCY = "concurrency"
-    """Requests of the user that run at the same time."""
+
+class Amounts(NamedTuple):
+    """How much of each unit a request uses, or several together.  The names of the fields are the units' names."""
+
+    requests: int = 0
+    tokens: int = 0
+    """Of prompt and output together."""
+
+    def plus(self, other: "Amounts") -> "Amounts":
+        """Return the sum."""
+        return Amounts(*[mine + its for mine, its in zip(self, other, strict=True)])
+
+    def minus(self, other: "Amounts") -> "Amounts":
+        """Return the difference; it may be below zero."""
+        return Amounts(*[mine - its for mine, its in zip(self, other, strict=True)])
+
+
+UNITS = Amounts._fields
+NOTHING = Amounts()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scope:
+    """Whose requests a limit counts together."""
+
+    prefix: str
+    """Begins the names of its kinds."""
+    message: str
+    """What a client is told when a limit is exceeded."""
+
+
+USER = Scope("", "user: {user} has exceeded {limit_name}: {limit}")
+USER_AND_MODEL = Scope("model_", "user: {user} has exceeded {limit_name} for model {model}: {limit}")
+"""The user's requests for one model."""
+MODEL = Scope("", "model: {model} has exceeded {limit_name}: {limit}")
+"""All users' requests for one model."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LimitKind:
+    """One row of the table.  Kinds are compared by identity."""
+
+    field: str
+    """The name in the user's record and in REST bodies; for a model, its setting."""
+    scope: Scope
+    meaning: str
+    """Ends "; absent or null: unlimited, 0: none" where it is documented."""
+    unit: str = ""
+    """The field of `Amounts` that is counted in the window; empty = running requests are, without a window."""
+    always_shown: bool = False
+    """In every record, REST answer and response, without a limit too, as AIBrix has it; others where there is one."""
+
+    @property
+    def name(self) -> str:
+        """The metric label, and the name inside Lua and in its replies."""
+        return self.scope.prefix + self.field
+
+    @property
+    def error_header(self) -> str:
+        """The response header that is `true` when this limit refused a request."""
+        return f"x-error-{self.field}-exceeded"
+
+    def of(self, amounts: Amounts) -> int:
+        """Return the amount that this limit bounds.  Precondition: it has a unit."""
+        amount: int = getattr(amounts, self.unit)
+        return amount
+
+    def message(self, user: str, model: str, limit: int) -> str:
+        """Return what a client is told that exceeded the limit."""
+        return self.scope.message.format(user=user, model=model, limit_name=self.field.upper(), limit=limit)
+
+
+RPM = LimitKind("rpm", USER, "Requests in any 60 seconds", "requests", always_shown=True)
+TPM = LimitKind("tpm", USER, "Tokens in any 60 seconds, prompt and output together", "tokens", always_shown=True)
+MODEL_RPM = LimitKind("rpm", USER_AND_MODEL, "Requests in any 60 seconds", "requests", always_shown=True)
+MODEL_TPM = LimitKind("tpm", USER_AND_MODEL, "Tokens in any 60 seconds", "tokens", always_shown=True)
+RPS = LimitKind("rps", MODEL, "Requests in any second", "requests")
+CONCURRENCY = LimitKind("concurrency", USER, "Requests at the same time")
+
+LIMIT_KINDS = (RPM, TPM, MODEL_RPM, MODEL_TPM, RPS, CONCURRENCY)
+"""Of limits that a request meets with equal waits the first is named to the client."""
+USER_FIELDS = tuple(kind for kind in LIMIT_KINDS if kind.scope is USER)
+"""What a user's record limits over all models."""
+USER_KINDS = tuple(kind for kind in USER_FIELDS if kind.unit)
+"""The limits of the user's window."""
+MODEL_KINDS = tuple(kind for kind in LIMIT_KINDS if kind.scope is USER_AND_MODEL)
+"""The limits of the user's window for one model, and what a record may hold for each model."""
+
+Limits = Mapping[LimitKind, int | None]
+"""The limits of one window, in the order of the table.  None = unlimited, 0 = nothing allowed."""
 
 
 class Rates(NamedTuple):
-    """Limits of one window.  None = unlimited, 0 = nothing allowed."""
+    """A user's limits for one model: a field per kind in MODEL_KINDS.  None = unlimited, 0 = nothing allowed."""
 
     rpm: int | None = None
     tpm: int | None = None
 
+    @property
+    def window(self) -> Limits:
+        """The limits of the user's window for the model."""
+        return {kind: getattr(self, kind.field) for kind in MODEL_KINDS}
+
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A stored user.  None = unlimited, 0 = nothing allowed; `models` further limits what goes to a model."""
+    """A stored user: a field per kind in USER_FIELDS.  None = unlimited, 0 = nothing allowed."""
 
     name: str
     rpm: int | None = None
     tpm: int | None = None
     concurrency: int | None = None
     models: Mapping[str, Rates] = field(default_factory=dict)
+    """Further limits on what goes to a model, by its name."""
+
+    @property
+    def window(self) -> Limits:
+        """The limits of the user's window over all models."""
+        return {kind: getattr(self, kind.field) for kind in USER_KINDS}
+
+    def scaled(self, scale: Callable[[int | None], int | None]) -> "User":
+        """Return the user with every limit replaced by what `scale` makes of it."""
+        limits = {kind.field: scale(getattr(self, kind.field)) for kind in USER_FIELDS}
+        models = {model: Rates(*map(scale, rates)) for model, rates in self.models.items()}
+        return User(self.name, **limits, models=models)
+
+
+def shown_limits(limits: User | Rates, kinds: Sequence[LimitKind]) -> dict[str, int | None]:
+    """Return limits as a record or a REST answer has them: by field, those of the original always, others when set."""
+    values = {kind: getattr(limits, kind.field) for kind in kinds}
+    return {kind.field: limit for kind, limit in values.items() if kind.always_shown or limit is not None}
 
 
 class Charge(NamedTuple):
-    """What a request asks for: one request and an estimate of its tokens, prompt and output together.
+    """What a request asks for: one request and estimates of what else it will use.
 
     `rps` is the limit of the model, from its settings.  Without a user ("") nothing else limits or is counted.
     """
 
     user: str
-    tokens: int
+    amounts: Amounts
     model: str = ""
     rps: int | None = None
 
@@ -74,15 +181,15 @@ class Quota(NamedTuple):
 
 
 class Reservation(NamedTuple):
-    """Tokens held for a running request, in the sub-window (`slot`) where they were admitted.
+    """What is held for a running request, in the slot of the window where it was admitted.
 
-    `model` is set when they are held in the user's window for that model too; `holds_permit` when it holds one of the
-    user's places (`concurrency`), which `Limiter.release` gives back.
+    `model` is set when it is held in the user's window for that model too; `holds_permit` when the request holds one of
+    the user's permits (`concurrency`), which `Limiter.release` gives back.
     """
 
     user: str
     slot: int
-    tokens: int
+    amounts: Amounts
     model: str = ""
     holds_permit: bool = False
 
@@ -90,14 +197,15 @@ class Reservation(NamedTuple):
 UNCOUNTED_SLOT = -1
 """The slot of a reservation that nobody counts; settling it does nothing."""
 
+Quotas = Mapping[LimitKind, Quota]
+"""The user's quotas after a verdict: all USER_KINDS, and all MODEL_KINDS when the user has limits for the model."""
+
 
 class Admitted(NamedTuple):
-    """The charge was taken, all of it; the quotas include it.  `model`: requests and tokens, if the user has such."""
+    """The charge was taken, all of it; the quotas include it."""
 
     reservation: Reservation
-    requests: Quota
-    tokens: Quota
-    model: tuple[Quota, Quota] | None = None
+    quotas: Quotas
     concurrency: int | None = None
 
 
@@ -108,9 +216,7 @@ class Refused:
     kind: LimitKind
     limit: int
     retry_after_s: float | None
-    requests: Quota
-    tokens: Quota
-    model: tuple[Quota, Quota] | None = None
+    quotas: Quotas
     concurrency: int | None = None
 
 
@@ -123,21 +229,21 @@ class UnknownUser:
 
 Verdict = Admitted | Refused | UnknownUser
 
-UNLIMITED = Quota(limit=None, used=0, reset_s=0.0)
+UNLIMITED: Quotas = dict.fromkeys(USER_KINDS, Quota(limit=None, used=0, reset_s=0.0))
+"""The quotas of a user whom nothing limits and nobody counts."""
 
 
 def uncounted(charge: Charge) -> Admitted:
-    """Admission without counting anything of a user."""
-    return Admitted(Reservation(charge.user, UNCOUNTED_SLOT, charge.tokens), UNLIMITED, UNLIMITED)
+    """Return an admission that counts nothing."""
+    return Admitted(Reservation(charge.user, UNCOUNTED_SLOT, charge.amounts), UNLIMITED)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A user's use of the window now, and the limits of that window."""
+    """A user's use of the window over all models now: a quota for each of USER_KINDS."""
 
-    user: User
-    requests: Quota
-    tokens: Quota
+    name: str
+    quotas: Quotas
 
 
 class LimiterUnavailableError(Exception):
@@ -145,7 +251,7 @@ class LimiterUnavailableError(Exception):
 
 
 class LostAnswerError(LimiterUnavailableError):
-    """A reserve that may have been taken, or may be yet; `number` is its name in the hand-over."""
+    """A reserve that Redis may have taken, or may take yet; `number` names it in the hand-over."""
 
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(reason)
@@ -166,35 +272,35 @@ class Limiter(Protocol):
     """
 
     def reserve(self, charge: Charge) -> Awaitable[Verdict]:
-        """Take one request, `charge.tokens` and a place, under every limit that applies, or nothing at all.
+        """Take the charge and a permit, under every limit that applies, or nothing at all.
 
         Awaiting raises LimiterUnavailableError, MalformedUserError.
         """
         ...
 
     def check(self, charge: Charge) -> Awaitable[Verdict]:
-        """What `reserve` would answer now; takes nothing, so an admission's reservation must not be settled.
+        """Answer what `reserve` would; nothing is taken, so an admission's reservation must not be settled.
 
         Awaiting raises LimiterUnavailableError, MalformedUserError.
         """
         ...
 
-    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
-        """Replace the reserved tokens by what was really used, in the sub-window of the reservation.
+    async def settle(self, reservation: Reservation, used: Amounts) -> None:
+        """Replace the reserved amounts by what was really used, in the slot of the reservation.
 
         Called exactly once per reservation, or once with the sums of several of one user, slot and model; a
-        reservation that has left the window changes nothing.  `requests` are given back; by default the request stays
-        counted (contracts section 1, upstream errors: tokens=0).
+        reservation that has left the window changes nothing.  `used` still has the request itself, unless that is given
+        back too (contracts section 1, upstream errors: one request and no tokens).
         Raises LimiterUnavailableError.
         """
         ...
 
     def release(self, reservation: Reservation) -> None:
-        """Give the place of a reservation back, once, when its request ends; nothing when it has none."""
+        """Give the permit of a reservation back, once, when its request ends; do nothing when it has none."""
         ...
 
     async def usage(self, user: str) -> Usage | None:
-        """The user's use of the window now; None = unknown user.
+        """Return the user's use of the window now; None = unknown user.
 
         Raises LimiterUnavailableError, MalformedUserError.
         """

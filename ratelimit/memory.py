@@ -1,17 +1,21 @@
-"""A limiter in this process's memory: the oracle for the Redis one, and the shadow's judge while Redis is away.
+"""A limiter in this process's memory: the oracle for the Redis one, and what `LocalFallback` decides by.
 
-Lives here: windows and places by user, and forgetting them.  Not here: the arithmetic (plan).
+Lives here: windows and permits by user, and forgetting them.  Not here: the arithmetic (window).
 """
 
 from collections.abc import Awaitable, Callable
 
 from ratelimit.limits import (
+    CONCURRENCY,
     CONCURRENCY_RETRY_S,
+    RPS,
     UNLIMITED,
     Admitted,
+    Amounts,
     Charge,
     LimitKind,
-    Rates,
+    Limits,
+    Quota,
     Reservation,
     UnknownUser,
     Usage,
@@ -22,10 +26,6 @@ from ratelimit.limits import (
 from ratelimit.questions import known
 from ratelimit.window import KEEP_S, SECOND, Obstacle, Window, fits, quotas, refused
 
-_USER_KINDS = (LimitKind.RPM, LimitKind.TPM)
-_MODEL_KINDS = (LimitKind.MODEL_RPM, LimitKind.MODEL_TPM)
-_RPS_KINDS = (LimitKind.RPS, LimitKind.RPS)
-
 
 class MemoryLimiter:
     """A `Limiter` over `users` (name -> user, None = unknown) on one clock (seconds).  Never unavailable."""
@@ -35,7 +35,7 @@ class MemoryLimiter:
         self._clock = clock
         self._windows: dict[tuple[str, str], Window] = {}  # user, model or ""; the longest without a charge first
         self._seconds: dict[str, Window] = {}  # of models with a limit per second
-        self._running: dict[str, int] = {}  # places taken, by user
+        self._running: dict[str, int] = {}  # permits held, by user
 
     def __len__(self) -> int:
         """How many windows are remembered."""
@@ -49,12 +49,12 @@ class MemoryLimiter:
         """See `Limiter.check`.  Decided when this returns."""
         return known(self.decide(charge, takes=False))
 
-    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
+    async def settle(self, reservation: Reservation, used: Amounts) -> None:
         """See `Limiter.settle`."""
         for model in {"", reservation.model}:
             window = self._windows.get((reservation.user, model))
             if window is not None:
-                window.settle(reservation.slot, reservation.tokens, tokens, requests)
+                window.settle(reservation.slot, used.minus(reservation.amounts))
 
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`."""
@@ -70,70 +70,70 @@ class MemoryLimiter:
         if stored is None:
             return None
         reading = self._windows.get((user, ""), Window()).read(self._clock())
-        return Usage(stored, *quotas(Rates(stored.rpm, stored.tpm), reading))
+        return Usage(user, quotas(stored.window, reading))
 
-    def seed(self, user: str, model: str, slot: int, *, requests: int, tokens: int) -> None:
+    def seed(self, user: str, model: str, slot: int, used: Amounts) -> None:
         """Begin a window, unless it has begun, with what is known to have been used up to `slot`."""
         if (user, model) not in self._windows:
             window = self._windows[user, model] = Window()
-            window.add(slot, requests=requests, tokens=tokens)
+            window.add(slot, used)
 
-    def seat(self, user: str, running: int) -> None:
-        """Let so many of the user's places be taken, unless some are known to be."""
+    def seed_permits(self, user: str, running: int) -> None:
+        """Let `running` requests of the user hold permits, unless the number is known already."""
         self._running.setdefault(user, running)
 
     def decide(self, charge: Charge, *, takes: bool) -> Verdict:
         """Answer `reserve` (`takes`) or `check`, without anything to await."""
         clock_s = self._clock()
         second = self._seconds.setdefault(charge.model, Window(SECOND)) if charge.rps is not None else None
-        in_second = second.obstacles(Rates(charge.rps), 0, clock_s, _RPS_KINDS) if second is not None else []
+        in_second = second.obstacles({RPS: charge.rps}, charge.amounts, clock_s) if second is not None else []
         if not charge.user:
             if in_second:
-                return refused(in_second, (UNLIMITED, UNLIMITED), None, None)
+                return refused(in_second, UNLIMITED, None)
             if takes and second is not None:
-                second.take(0, clock_s)
+                second.take(charge.amounts, clock_s)
             return uncounted(charge)
         user = self._users(charge.user)
         if user is None:
             return UnknownUser(charge.user)
         self._forget_unused(clock_s)
-        own = self._windows.get((user.name, "")) or Window()
-        now_s = max(clock_s, own.newest_s)  # one time, so that both windows charge the same slot
-        rates = Rates(user.rpm, user.tpm)
-        obstacles = own.obstacles(rates, charge.tokens, now_s, _USER_KINDS)
-        charged = {"": own}
-        model_rates = user.models.get(charge.model)
-        if model_rates is not None:
-            of_model = charged[charge.model] = self._windows.get((user.name, charge.model)) or Window()
-            obstacles += of_model.obstacles(model_rates, charge.tokens, now_s, _MODEL_KINDS)
-        obstacles += in_second + self._no_place(user)
+        limits: dict[str, Limits] = {"": user.window}
+        if charge.model and charge.model in user.models:
+            limits[charge.model] = user.models[charge.model].window
+        windows = {model: self._windows.get((user.name, model)) or Window() for model in limits}
+        now_s = max(clock_s, windows[""].newest_s)  # one time, so that both windows charge the same slot
+        obstacles = []
+        for model, window in windows.items():
+            obstacles += window.obstacles(limits[model], charge.amounts, now_s)
+        obstacles += in_second + self._permit_obstacle(user)
         slot = 0
         if takes and not obstacles:
-            slot = self._take(user, charge, charged, now_s)
+            slot = self._take(user, charge, windows, now_s)
             if second is not None:
-                second.take(0, clock_s)
-        counted = quotas(rates, own.read(now_s))
-        counted_model = quotas(model_rates, of_model.read(now_s)) if model_rates is not None else None
+                second.take(charge.amounts, clock_s)
+        counted: dict[LimitKind, Quota] = {}
+        for model, window in windows.items():
+            counted |= quotas(limits[model], window.read(now_s))
         if obstacles:
-            return refused(obstacles, counted, counted_model, user.concurrency)
-        model = "" if model_rates is None else charge.model
-        reservation = Reservation(user.name, slot, charge.tokens, model, user.concurrency is not None)
-        return Admitted(reservation, *counted, counted_model, user.concurrency)
+            return refused(obstacles, counted, user.concurrency)
+        model = charge.model if charge.model in limits else ""
+        reservation = Reservation(user.name, slot, charge.amounts, model, user.concurrency is not None)
+        return Admitted(reservation, counted, user.concurrency)
 
-    def _take(self, user: User, charge: Charge, charged: dict[str, Window], now_s: float) -> int:
+    def _take(self, user: User, charge: Charge, windows: dict[str, Window], now_s: float) -> int:
         slot = 0
-        for model, window in charged.items():
-            slot = window.take(charge.tokens, now_s)
+        for model, window in windows.items():
+            slot = window.take(charge.amounts, now_s)
             self._windows.pop((user.name, model), None)
             self._windows[user.name, model] = window
         if user.concurrency is not None:
             self._running[user.name] = self._running.get(user.name, 0) + 1
         return slot
 
-    def _no_place(self, user: User) -> list[Obstacle]:
+    def _permit_obstacle(self, user: User) -> list[Obstacle]:
         if user.concurrency is None or fits(user.concurrency, self._running.get(user.name, 0), 1):
             return []
-        return [Obstacle(LimitKind.CONCURRENCY, user.concurrency, CONCURRENCY_RETRY_S if user.concurrency else None)]
+        return [Obstacle(CONCURRENCY, user.concurrency, CONCURRENCY_RETRY_S if user.concurrency else None)]
 
     def _forget_unused(self, now_s: float) -> None:
         while self._windows:

@@ -17,7 +17,7 @@ from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.settlement import Estimate, ObservedEnd, Settlement, settlement_for
 from gateway.fleet.fleet import Ticket
 from gateway.observability.metrics import Metrics
-from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
+from ratelimit.limits import NOTHING, Amounts, Limiter, LimiterUnavailableError, Reservation
 from routing.strategy import Finished
 
 
@@ -61,8 +61,8 @@ class Ledger:
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
         self._closed: dict[str, OpenRequest] = {}  # those of `_open` whose stream has closed, oldest first
-        self._unsettled: dict[tuple[str, int, str], tuple[Reservation, int, int, int]] = {}
-        """By user, slot of the window and model: one of the reservations, tokens reserved, tokens used, requests."""
+        self._unsettled: dict[tuple[str, int, str], tuple[Reservation, Amounts]] = {}
+        """By user, slot of the window and model: their reservations in one, and what they used."""
         self._settling: set[asyncio.Task[None]] = set()
         self._waiting = 0  # requests that wait for a pod
         self._idle = asyncio.Event()
@@ -109,7 +109,7 @@ class Ledger:
         settlement = settlement_for(opened.estimate, opened.prompt, end, opened.estimator)
         self._learn(opened, end, settlement)
         if opened.reservation is not None:
-            self._settle_soon(opened.reservation, settlement.tokens)
+            self._settle_soon(opened.reservation, Amounts(1, settlement.tokens))
         self._count(opened, settlement)
         self._check_idle()
 
@@ -180,28 +180,28 @@ class Ledger:
             ),
         )
 
-    def _settle_soon(self, reservation: Reservation, tokens: int) -> None:
+    def _settle_soon(self, reservation: Reservation, used: Amounts) -> None:
         """Settle in the next turn of the loop, so that a batch of access-log entries takes one call per key."""
         if not self._unsettled:
             asyncio.get_running_loop().call_soon(self._settle_all)
         key = (reservation.user, reservation.slot, reservation.model)
-        first, reserved, used, count = self._unsettled.get(key, (reservation, 0, 0, 0))
-        self._unsettled[key] = (first, reserved + reservation.tokens, used + tokens, count + 1)
+        held, so_far = self._unsettled.get(key, (reservation._replace(amounts=NOTHING), NOTHING))
+        self._unsettled[key] = (held._replace(amounts=held.amounts.plus(reservation.amounts)), so_far.plus(used))
 
     def _settle_all(self) -> None:
         unsettled, self._unsettled = self._unsettled, {}
-        for first, reserved, used, count in unsettled.values():
-            task = asyncio.ensure_future(self._settle(first._replace(tokens=reserved), used, count))
+        for held, used in unsettled.values():
+            task = asyncio.ensure_future(self._settle(held, used))
             self._settling.add(task)
             task.add_done_callback(self._on_settled)
 
-    async def _settle(self, reservation: Reservation, tokens: int, count: int) -> None:
+    async def _settle(self, reservation: Reservation, used: Amounts) -> None:
         try:
-            await self._limiter.settle(reservation, tokens)
+            await self._limiter.settle(reservation, used)
         except LimiterUnavailableError:
             self._metrics.count_error("settle")  # the reservation stays charged until it leaves the window
         finally:
-            self._metrics.add_reservations(-count)
+            self._metrics.add_reservations(-reservation.amounts.requests)
 
     def _on_settled(self, task: asyncio.Task[None]) -> None:
         self._settling.discard(task)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.admin.bodies import CheckBody, JsonRoute, UserBody
+from gateway.admin.bodies import CheckBody, JsonRoute, UsageAnswer, UserBody
 from gateway.admin.guard import BearerGuard
 from gateway.admin.keys import Keys, key_calls
 from gateway.admin.problems import (
@@ -45,17 +45,6 @@ class UserList(BaseModel):
     """Every user, by name."""
 
     users: list[UserBody]
-
-
-class UsageAnswer(BaseModel):
-    """A user's use of the last `window_s` seconds, and the limits it counts against."""
-
-    name: str
-    requests: int
-    tokens: int
-    rpm: int | None
-    tpm: int | None
-    window_s: int
 
 
 class CheckAnswer(BaseModel):
@@ -142,15 +131,15 @@ def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[str
         return UserList(users=[UserBody.of(user) for user in sorted(await users.list(), key=lambda user: user.name)])
 
     @router.get("/users/{name:path}/usage", response_model=UsageAnswer)
-    async def user_usage(name: str) -> UsageAnswer | Response:
+    async def user_usage(name: str) -> dict[str, Any] | Response:
         """What a user has used of the last 60 seconds."""
         usage = await limiter.usage(name)
-        return missing_user(name) if usage is None else UsageAnswer(**usage_record(usage))
+        return missing_user(name) if usage is None else usage_record(usage)
 
     @router.post("/users/{name:path}/check", response_model=CheckAnswer)
     async def check(name: str, body: CheckBody) -> CheckAnswer | Response:
         """Whether a request of the user would be admitted now.  Charges nothing."""
-        verdict = await limiter.check(Charge(name, body.tokens, body.model))
+        verdict = await limiter.check(Charge(name, body.amounts(), body.model))
         if isinstance(verdict, UnknownUser):
             return missing_user(name)
         return CheckAnswer(**check_record(verdict, body.tokens))

@@ -1,23 +1,31 @@
 """What may be sent to the admin interface and how it is read: capped, JSON only, strictly typed."""
 
 import unicodedata
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
 import orjson
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, create_model
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ratelimit.limits import Rates, User
+from ratelimit.limits import (
+    MAX_LIMIT,
+    MODEL_KINDS,
+    USER_FIELDS,
+    USER_KINDS,
+    Amounts,
+    LimitKind,
+    Rates,
+    User,
+    shown_limits,
+)
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_NAME_BYTES = 256
-MAX_LIMIT = 2**53
-"""Every JSON reader holds integers up to here exactly (RFC 8259, section 6)."""
 
 
 def _name(name: str) -> str:
@@ -34,60 +42,77 @@ Name = Annotated[str, AfterValidator(_name)]
 Limit = Annotated[StrictInt, Field(ge=0, le=MAX_LIMIT)]
 
 
-class ModelBody(BaseModel):
-    """A user's limits for one model."""
-
+class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    rpm: Limit | None = None
-    """Requests in any 60 seconds; absent or null: unlimited, 0: none."""
-    tpm: Limit | None = None
-    """Tokens in any 60 seconds; absent or null: unlimited, 0: none."""
 
-
-class UserBody(BaseModel):
-    """A user as clients send and receive it."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
+class _NamedBody(_Body):
     name: Name
     """1 to 256 bytes of UTF-8 without control characters."""
-    rpm: Limit | None = None
-    """Requests in any 60 seconds; absent or null: unlimited, 0: none."""
-    tpm: Limit | None = None
-    """Tokens in any 60 seconds, prompt and output together; absent or null: unlimited, 0: none."""
 
-    concurrency: Limit | None = None
-    """Requests at the same time; absent or null: unlimited, 0: none.  Shown when set."""
+
+def _with_limits(name: str, base: type[_Body], kinds: Sequence[LimitKind]) -> Any:
+    """Return a body with a field for each kind of limit."""
+    fields: dict[str, Any] = {kind.field: (Limit | None, Field(None, description=_described(kind))) for kind in kinds}
+    return create_model(name, __base__=base, __module__=__name__, **fields)
+
+
+def _described(kind: LimitKind) -> str:
+    shown = "" if kind.always_shown else "  Shown when set."
+    return f"{kind.meaning}; absent or null: unlimited, 0: none.{shown}"
+
+
+class ModelBody(_with_limits("ModelLimits", _Body, MODEL_KINDS)):  # type: ignore[misc]  # the table of kinds makes it
+    """A user's limits for one model."""
+
+
+class UserBody(_with_limits("UserLimits", _NamedBody, USER_FIELDS)):  # type: ignore[misc]  # the table of kinds makes it
+    """A user as clients send and receive it."""
+
     models: dict[Annotated[str, Field(min_length=1)], ModelBody] = Field(default_factory=dict)
     """Further limits on what goes to a model, by its name.  Shown when set."""
 
     @classmethod
     def of(cls, user: User) -> "UserBody":
-        """As stored, unchecked: records written by others must still be readable."""
-        fields: dict[str, Any] = {"name": user.name, "rpm": user.rpm, "tpm": user.tpm}
-        if user.concurrency is not None:
-            fields["concurrency"] = user.concurrency
+        """Return a user as stored, unchecked: records written by others must still be readable."""
+        fields: dict[str, Any] = {"name": user.name, **shown_limits(user, USER_FIELDS)}
         if user.models:
-            models = user.models.items()
-            fields["models"] = {model: ModelBody.model_construct(rpm=r.rpm, tpm=r.tpm) for model, r in models}
-        return cls.model_construct(**fields)
+            rates = {model: shown_limits(rates, MODEL_KINDS) for model, rates in user.models.items()}
+            fields["models"] = {model: ModelBody.model_construct(**limits) for model, limits in rates.items()}
+        body: UserBody = cls.model_construct(**fields)
+        return body
 
     def user(self) -> User:
-        """The value that the store keeps."""
-        models = {model: Rates(rates.rpm, rates.tpm) for model, rates in self.models.items()}
-        return User(self.name, self.rpm, self.tpm, self.concurrency, models)
+        """Return the value that the store keeps."""
+        models = {model: Rates(**_limits(body, MODEL_KINDS)) for model, body in self.models.items()}
+        return User(self.name, **_limits(self, USER_FIELDS), models=models)
 
 
-class CheckBody(BaseModel):
+def _limits(body: BaseModel, kinds: Sequence[LimitKind]) -> dict[str, int | None]:
+    return {kind.field: getattr(body, kind.field) for kind in kinds}
+
+
+UsageAnswer = create_model(
+    "UsageAnswer",
+    __doc__="A user's use of the last `window_s` seconds, and the limits it counts against.",
+    name=(str, ...),
+    **{kind.unit: (int, ...) for kind in USER_KINDS},
+    **{kind.field: (int | None, ...) for kind in USER_KINDS},
+    window_s=(int, ...),
+)  # type: ignore[call-overload]  # the fields are those of gateway.openai.answers.usage_record
+
+
+class CheckBody(_Body):
     """What a request would be charged."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     tokens: Limit
     """Prompt and output together."""
     model: str = ""
     """Where it would go, for what limits the user there."""
+
+    def amounts(self) -> Amounts:
+        """Return the amounts of one request."""
+        return Amounts(requests=1, tokens=self.tokens)
 
 
 class _CappedRequest(Request):

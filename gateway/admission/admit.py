@@ -13,7 +13,6 @@ from itertools import count
 from gateway.accounting.ledger import Ledger, OpenRequest
 from gateway.admission.identity import Identity
 from gateway.admission.inquiries import Inquiries, is_dry_run
-from gateway.admission.limit_headers import limit_headers
 from gateway.admission.limiting import Charged, charge
 from gateway.admission.pending import PendingAdmission
 from gateway.admission.plan import Plan, Planner
@@ -24,7 +23,8 @@ from gateway.extproc.events import Answered, Refused, Routed
 from gateway.fleet.fleet import Fleet, Ticket
 from gateway.observability.metrics import NONE_HEALTHY, Metrics
 from gateway.openai.errors import ClientGoneError, RefusalError
-from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
+from gateway.openai.limit_headers import limit_headers
+from ratelimit.limits import NOTHING, Limiter, LimiterUnavailableError, Reservation
 from routing.types import NoCandidateError
 
 
@@ -152,7 +152,7 @@ class Admission:
     async def _give_back(self, reservation: Reservation) -> None:
         self._limiter.release(reservation)
         try:
-            await self._limiter.settle(reservation, 0, requests=1)
+            await self._limiter.settle(reservation, NOTHING)
         except LimiterUnavailableError:
             self._metrics.count_error("settle")  # the reservation ends with its window
 
@@ -166,7 +166,7 @@ class Admission:
             )
         )
         admitted = charged.admitted
-        quotas = limit_headers(admitted.requests, admitted.tokens, admitted.model) if admitted is not None else {}
+        quotas = limit_headers(admitted.quotas) if admitted is not None else {}
         return self._replies.routed(exchange_id, plan.route.model, ticket.decision, command.headers, quotas)
 
     def _count_decision(self, plan: Plan, ticket: Ticket) -> None:

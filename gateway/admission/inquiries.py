@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import orjson
 
 from gateway.admission.identity import Identity
-from gateway.admission.limit_headers import limit_headers
 from gateway.admission.limiting import limiter_answer, reserve_or_shrink
 from gateway.admission.plan import Plan
 from gateway.extproc.commands import Answer
@@ -17,6 +16,7 @@ from gateway.extproc.events import Answered
 from gateway.fleet.fleet import Fleet
 from gateway.openai.answers import check_record, models_list, usage_record
 from gateway.openai.errors import BadRequestError, header_safe
+from gateway.openai.limit_headers import limit_headers
 from gateway.openai.operations import Operation
 from ratelimit.limits import Limiter, LimiterUnavailableError, MalformedUserError, Usage
 
@@ -43,7 +43,7 @@ class Inquiries:
     async def dry_run(self, plan: Plan) -> Answered:
         """Say whether the limits would admit the request now, and if not, when.  Raises RefusalError."""
         verdict, estimate = await reserve_or_shrink(plan, self._limiter.check)
-        shown = {} if plan.user is None else limit_headers(verdict.requests, verdict.tokens, verdict.model)
+        shown = {} if plan.user is None else limit_headers(verdict.quotas)
         return Answered(orjson.dumps(check_record(verdict, estimate.tokens)), shown)
 
     async def quota_headers(self, user: str) -> dict[str, str]:
@@ -52,13 +52,13 @@ class Inquiries:
             usage = await self._limiter.usage(user)
         except (LimiterUnavailableError, MalformedUserError):
             return {}
-        return limit_headers(usage.requests, usage.tokens) if usage is not None else {}
+        return limit_headers(usage.quotas) if usage is not None else {}
 
     async def _usage(self, user: str | None) -> Answered:
         if user is None:
             raise self._identity.missing()
         usage: Usage = await limiter_answer(user, self._limiter.usage(user))
-        return Answered(orjson.dumps(usage_record(usage)), limit_headers(usage.requests, usage.tokens))
+        return Answered(orjson.dumps(usage_record(usage)), limit_headers(usage.quotas))
 
 
 def is_dry_run(headers: Mapping[str, str]) -> bool:

@@ -4,31 +4,24 @@ Lives here: the question, and verdicts as errors.  Not here: the plan (plan), th
 window (ratelimit).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 from gateway.accounting.settlement import Estimate
-from gateway.admission.limit_headers import limit_headers
 from gateway.admission.plan import Plan
 from gateway.openai.errors import (
     BrokenUserError,
-    ConcurrencyExceededError,
     LimiterAwayError,
-    ModelRpmExceededError,
-    ModelTpmExceededError,
-    RateLimitError,
+    LimitExceededError,
     RefusalError,
-    RpmExceededError,
-    RpsExceededError,
-    TpmExceededError,
     UnknownUserError,
 )
+from gateway.openai.limit_headers import limit_headers
 from ratelimit.limits import (
     Admitted,
     Charge,
     Limiter,
     LimiterUnavailableError,
-    LimitKind,
     MalformedUserError,
     Reservation,
     UnknownUser,
@@ -37,15 +30,6 @@ from ratelimit.limits import (
 from ratelimit.limits import Refused as OverLimit
 
 T = TypeVar("T")
-
-LIMIT_ERRORS: Mapping[LimitKind, tuple[type[RateLimitError], str]] = {
-    LimitKind.RPM: (RpmExceededError, "user: {user} has exceeded RPM: {limit}"),
-    LimitKind.TPM: (TpmExceededError, "user: {user} has exceeded TPM: {limit}"),
-    LimitKind.MODEL_RPM: (ModelRpmExceededError, "user: {user} has exceeded RPM for model {model}: {limit}"),
-    LimitKind.MODEL_TPM: (ModelTpmExceededError, "user: {user} has exceeded TPM for model {model}: {limit}"),
-    LimitKind.RPS: (RpsExceededError, "model: {model} has exceeded RPS: {limit}"),
-    LimitKind.CONCURRENCY: (ConcurrencyExceededError, "user: {user} has exceeded CONCURRENCY: {limit}"),
-}
 
 
 class Charged(NamedTuple):
@@ -81,7 +65,7 @@ def reserve_or_shrink(
     exceeds what the limit ever allows, and the first guess would fit, as much as fits into an empty window is asked
     for.
     """
-    return _reserve_or_shrink(plan, ask, ask(plan.charge(plan.estimate.tokens)))
+    return _reserve_or_shrink(plan, ask, ask(plan.charge(plan.estimate)))
 
 
 async def _reserve_or_shrink(
@@ -92,12 +76,12 @@ async def _reserve_or_shrink(
     verdict: Admitted | OverLimit = await limiter_answer(user, first)
     while (  # each time less is asked for: the user's limit and the user's limit for the model may both be in the way
         isinstance(verdict, OverLimit)
-        and verdict.kind in {LimitKind.TPM, LimitKind.MODEL_TPM}
+        and verdict.kind.unit == "tokens"
         and verdict.retry_after_s is None
         and plan.prior_tokens <= verdict.limit
     ):
         estimate = estimate._replace(output_tokens=verdict.limit - estimate.prompt_tokens)
-        verdict = await limiter_answer(user, ask(plan.charge(estimate.tokens)))
+        verdict = await limiter_answer(user, ask(plan.charge(estimate)))
     return verdict, estimate
 
 
@@ -115,9 +99,8 @@ async def limiter_answer(user: str, question: Awaitable[T | UnknownUser | None])
 
 
 def _over_limit(plan: Plan, verdict: OverLimit) -> RefusalError:
-    kind, message = LIMIT_ERRORS[verdict.kind]
-    text = message.format(user=plan.route.user, model=plan.route.model, limit=verdict.limit)
-    error = kind(text, retry_after_s=verdict.retry_after_s)
+    message = verdict.kind.message(plan.route.user, plan.route.model, verdict.limit)
+    error = LimitExceededError(verdict.kind, message, retry_after_s=verdict.retry_after_s)
     if plan.user is not None:
-        error.headers = limit_headers(verdict.requests, verdict.tokens, verdict.model)
+        error.headers = limit_headers(verdict.quotas)
     return error

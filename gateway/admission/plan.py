@@ -21,7 +21,7 @@ from gateway.openai.errors import (
     RefusalError,
     UnknownModelError,
 )
-from ratelimit.limits import Charge
+from ratelimit.limits import Amounts, Charge
 from routing.prefix.blocks import BLOCK_BYTES, FIRST_BLOCK_MISSING_SHARE, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.table import UnknownStrategyError
@@ -49,9 +49,9 @@ class Plan(NamedTuple):
         """Whether any limit may apply."""
         return self.user is not None or self.rps is not None
 
-    def charge(self, tokens: int) -> Charge:
+    def charge(self, estimate: Estimate) -> Charge:
         """Return what the limiter is asked for."""
-        return Charge(self.route.user, tokens, self.route.model, self.rps)
+        return Charge(self.route.user, Amounts(1, estimate.tokens), self.route.model, self.rps)
 
 
 class Planner:

@@ -7,18 +7,13 @@ dynamic metadata in the request phase, so that no response phase is needed).
 from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension, set_header
 from gateway.envoy.names import DESTINATION, RESPONSE_NAMESPACE
+from gateway.openai.limit_headers import LIMIT_HEADERS
 
 POD_METADATA = "%UPSTREAM_METADATA(forebay:pod)%"
 _UNTRUSTED_NAMES = (DESTINATION,)
 _UNTRUSTED_PREFIXES = ("target-pod", "x-forebay-")
-_RATE_LIMIT_HEADERS = tuple(
-    f"x-ratelimit-{field}-{kind}" for kind in ("requests", "tokens") for field in ("limit", "remaining", "reset")
-)
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")
-GATEWAY_HEADERS = (
-    "routing-strategy", "x-session-id", "x-forebay-decision",
-    *_RATE_LIMIT_HEADERS, "ratelimit-policy", "ratelimit", "x-update-rpm", "x-update-tpm",
-)  # fmt: skip
+GATEWAY_HEADERS = ("routing-strategy", "x-session-id", "x-forebay-decision", *LIMIT_HEADERS)
 """Response headers that the gateway decides; one that is missing in the metadata is not added."""
 
 

@@ -16,15 +16,10 @@ def models_list(names: Iterable[str]) -> dict[str, Any]:
 
 
 def usage_record(usage: Usage) -> dict[str, Any]:
-    """A user's use of the last WINDOW_S seconds, and the limits it counts against (contracts section 2)."""
-    return {
-        "name": usage.user.name,
-        "requests": usage.requests.used,
-        "tokens": usage.tokens.used,
-        "rpm": usage.user.rpm,
-        "tpm": usage.user.tpm,
-        "window_s": WINDOW_S,
-    }
+    """Return a user's use of the last WINDOW_S seconds, and the limits it counts against (contracts section 2)."""
+    used = {kind.unit: quota.used for kind, quota in usage.quotas.items()}
+    limits = {kind.field: quota.limit for kind, quota in usage.quotas.items()}
+    return {"name": usage.name, **used, **limits, "window_s": WINDOW_S}
 
 
 def check_record(verdict: Admitted | Refused, tokens: int) -> dict[str, Any]:
@@ -35,7 +30,7 @@ def check_record(verdict: Admitted | Refused, tokens: int) -> dict[str, Any]:
     refused = verdict if isinstance(verdict, Refused) else None
     return {
         "admitted": refused is None,
-        "kind": refused and refused.kind.value,
+        "kind": refused and refused.kind.name,
         "limit": refused and refused.limit,
         "retry_after_s": refused and refused.retry_after_s,
         "estimated_tokens": tokens,

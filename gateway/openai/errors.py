@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 import orjson
 
+from ratelimit.limits import LimitKind
+
 _UNSAFE_IN_HEADER = re.compile(r"[^ -~]")
 
 
@@ -87,44 +89,13 @@ class ClientGoneError(CallerError):
     kind = "client_gone"
 
 
-class RpmExceededError(RateLimitError):
-    """Requests per minute."""
+class LimitExceededError(RateLimitError):
+    """A limit is exceeded; the table of limit kinds names label and header."""
 
-    kind = "rpm"
-    error_header = "x-error-rpm-exceeded"
-
-
-class TpmExceededError(RateLimitError):
-    """Tokens per minute."""
-
-    kind = "tpm"
-    error_header = "x-error-tpm-exceeded"
-
-
-class ModelRpmExceededError(RpmExceededError):
-    """Requests per minute of the user for one model."""
-
-    kind = "model_rpm"
-
-
-class ModelTpmExceededError(TpmExceededError):
-    """Tokens per minute of the user for one model."""
-
-    kind = "model_tpm"
-
-
-class RpsExceededError(RateLimitError):
-    """Requests per second of a model, all users together."""
-
-    kind = "rps"
-    error_header = "x-error-rps-exceeded"
-
-
-class ConcurrencyExceededError(RateLimitError):
-    """Requests of the user that run at the same time."""
-
-    kind = "concurrency"
-    error_header = "x-error-concurrency-exceeded"
+    def __init__(self, limit: LimitKind, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.kind = limit.name
+        self.error_header = limit.error_header
 
 
 class UnknownModelError(CallerError):

@@ -15,13 +15,23 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
-from ratelimit.limits import MalformedUserError, Rates, User
-from ratelimit.redis.limiter import MAX_LIMIT, USER_KEY_PREFIX, user_key
+from ratelimit.limits import (
+    MAX_LIMIT,
+    MODEL_KINDS,
+    USER_FIELDS,
+    LimitKind,
+    MalformedUserError,
+    Rates,
+    User,
+    shown_limits,
+)
+from ratelimit.redis.limiter import USER_KEY_PREFIX, user_key
 
 _REPLACE = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end redis.call('SET', KEYS[1], ARGV[2]) return 1"
 """Unless somebody else was faster."""
 
-_OPTIONAL = frozenset({"concurrency", "models"})
+_OURS = frozenset({"name", "models", *(kind.field for kind in USER_FIELDS)})
+"""The fields of a record that are not other tools'."""
 
 SCAN_PAGE = 1000
 """Keys asked for at a time when listing.  Chosen: well under a millisecond of Redis."""
@@ -122,13 +132,11 @@ def availability() -> Iterator[None]:
 
 
 def _record(user: User, others: dict[str, Any]) -> bytes:
-    """What is stored; what a user may well have no limit of is only there when set."""
-    fields = {key: value for key, value in others.items() if key not in _OPTIONAL}
-    fields |= {"name": user.name, "rpm": user.rpm, "tpm": user.tpm}
-    if user.concurrency is not None:
-        fields["concurrency"] = user.concurrency
+    """Return what is stored: the user's limits among the fields of other tools."""
+    fields = {key: value for key, value in others.items() if key not in _OURS}
+    fields |= {"name": user.name, **shown_limits(user, USER_FIELDS)}
     if user.models:
-        fields["models"] = {model: rates._asdict() for model, rates in user.models.items()}
+        fields["models"] = {model: shown_limits(rates, MODEL_KINDS) for model, rates in user.models.items()}
     return json.dumps(fields, ensure_ascii=False).encode()
 
 
@@ -152,27 +160,27 @@ def _user(name: str, stored: bytes | str | None) -> User | None:
     try:
         if not isinstance(models, dict):
             return None
-        rates = {model: Rates(_limit(limits, "rpm"), _limit(limits, "tpm")) for model, limits in models.items()}
-        return User(name, _limit(fields, "rpm"), _limit(fields, "tpm"), _limit(fields, "concurrency"), rates)
+        rates = {model: Rates(**_limits(limits, MODEL_KINDS)) for model, limits in models.items()}
+        return User(name, **_limits(fields, USER_FIELDS), models=rates)
     except ValueError:
         return None
 
 
-def _limit(fields: Any, key: str) -> int | None:
-    """Raises ValueError for what is no limit."""
-    if not isinstance(fields, dict):
-        raise ValueError(key)
-    value = fields.get(key)
-    if value is not None and not _is_limit(value):
-        raise ValueError(key)
-    return None if value is None else int(value)
+def _limits(stored: Any, kinds: Sequence[LimitKind]) -> dict[str, int | None]:
+    """Read the limits by the names of their fields.  Raises ValueError for anything that is no limit."""
+    if not isinstance(stored, dict):
+        raise ValueError(stored)
+    return {kind.field: _limit(stored.get(kind.field)) for kind in kinds}
 
 
-def _is_limit(value: object) -> bool:
-    """A JSON number without a fraction, written either way (100, 1e2)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return 0 <= value <= MAX_LIMIT and value == int(value)
+def _limit(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_LIMIT:
+        raise ValueError(value)
+    if value != int(value):  # a JSON number without a fraction, written either way (100, 1e2)
+        raise ValueError(value)
+    return int(value)
 
 
 def _fields(stored: bytes | str | None) -> dict[str, Any] | None:

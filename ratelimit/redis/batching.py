@@ -12,7 +12,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import hiredis
 from redis.asyncio import ConnectionPool
@@ -36,7 +36,8 @@ LONE = 8
 """Batches of a single call in a row after which the next call does not wait for company (chosen: load soon makes a
 pair)."""
 
-Reply = list[int]
+Reply = list[Any]
+"""What a script returned: numbers, and bytes for strings."""
 Argument = str | bytes | int
 
 

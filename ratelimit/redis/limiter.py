@@ -14,12 +14,18 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
-from importlib import resources
 
 from ratelimit.limits import (
+    LIMIT_KINDS,
+    MAX_LIMIT,
+    MODEL_KINDS,
+    NOTHING,
     UNCOUNTED_SLOT,
+    UNITS,
     UNLIMITED,
+    USER_KINDS,
     Admitted,
+    Amounts,
     Charge,
     LimiterUnavailableError,
     LimitKind,
@@ -30,15 +36,15 @@ from ratelimit.limits import (
     Reservation,
     UnknownUser,
     Usage,
-    User,
     Verdict,
     uncounted,
 )
 from ratelimit.questions import Question, failed, known
-from ratelimit.redis.batching import Argument, Coalescer, NotSentError, Reply, Script
+from ratelimit.redis.batching import Argument, Coalescer, NotSentError, Reply
 from ratelimit.redis.cluster import ClusterCalls
 from ratelimit.redis.leases import RENEW_S, Leases
 from ratelimit.redis.refusals import Refusals
+from ratelimit.redis.scripts import ABSORB, HEARTBEAT, LEASE, LIMITER_SCRIPTS, MODEL_RPS, RESERVE, SETTLE, USAGE
 from ratelimit.redis.tracking import Tracking
 from ratelimit.window import Obstacle, leaves_in_s, refused
 
@@ -51,26 +57,10 @@ REPLICAS_KEY = "forebay:replicas"
 REMEMBERED = 8192
 """Keys kept (chosen: 2 MB)."""
 
-MAX_LIMIT = 2**53
-"""The largest integer that Lua's numbers hold exactly; a larger limit is malformed, a larger charge counts as this."""
-
 _REFUSED, _ADMITTED, _UNKNOWN, _MALFORMED, _LATE = range(5)  # the first number of a reply
-_KINDS = tuple(LimitKind)
-_USERS, _MODELS = slice(5, 11), slice(11, 17)  # where a reply shows the user's window and the one for the model
-
-
-def _script(*names: str) -> Script:
-    folder = resources.files("ratelimit.redis") / "lua"
-    return Script.of("\n".join((folder / f"{name}.lua").read_text() for name in names))
-
-
-_RESERVE = _script("window", "reserve")
-_SETTLE = _script("settle")
-_USAGE = _script("window", "usage")
-_ABSORB = _script("window", "absorb")
-_LEASE = _script("window", "lease")
-_HEARTBEAT = _script("window", "heartbeat")
-_MODEL_RPS = _script("window", "model_rps")
+_KINDS = {kind.name.encode(): kind for kind in LIMIT_KINDS}
+_BOTH_KINDS = USER_KINDS + MODEL_KINDS
+_SHOWN_FROM = 6  # where a reply of lua/reserve.lua begins to show the windows
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -101,8 +91,7 @@ class RedisLimiter:
     def __init__(
         self, url: str, timeout_s: float, clock: Callable[[], float] | None = None, *, cluster: bool = False
     ) -> None:
-        scripts = (_RESERVE, _SETTLE, _USAGE, _ABSORB, _LEASE, _HEARTBEAT, _MODEL_RPS)
-        self._calls = ClusterCalls(url, scripts, timeout_s) if cluster else Coalescer(url, scripts, timeout_s)
+        self._calls = (ClusterCalls if cluster else Coalescer)(url, LIMITER_SCRIPTS, timeout_s)
         self._cluster = cluster
         self._clock = clock
         self._ahead_s = 0.0  # Redis's clock less our monotonic one
@@ -112,7 +101,7 @@ class RedisLimiter:
         self._refusals = Refusals()
         self._tracking = Tracking(url, timeout_s, USER_KEY_PREFIX, self._refusals.drop)
         self.share = (0, 1)
-        """This replica's place among how many that live, as last heard."""
+        """This replica's index, from 0, and how many replicas live, as last heard."""
 
     @property
     def up(self) -> bool:
@@ -128,11 +117,11 @@ class RedisLimiter:
         return time.monotonic() + self._ahead_s
 
     def running(self, user: str) -> int:
-        """Places of the user that this replica's requests hold."""
+        """Return how many permits of the user this replica's requests hold."""
         return self._leases[user]
 
-    def take_place(self, user: str) -> None:
-        """A request that was admitted without Redis holds a place of the user; the next renewal tells."""
+    def take_permit(self, user: str) -> None:
+        """Note that a request which was admitted without Redis holds a permit; the next renewal tells Redis."""
         self._leases.took(user)
 
     def reserve(self, charge: Charge) -> Awaitable[Verdict]:
@@ -184,13 +173,12 @@ class RedisLimiter:
     async def _checked(self, charge: Charge, reply: asyncio.Future[Reply]) -> Verdict:
         return self._verdict(charge, await reply, taken=False)
 
-    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
+    async def settle(self, reservation: Reservation, used: Amounts) -> None:
         """See `Limiter.settle`."""
         user, model = reservation.user, reservation.model
         keys = (window_key(user), window_key(user, model)) if model else (window_key(user),)
-        arguments = (reservation.slot, min(reservation.tokens, MAX_LIMIT), min(tokens, MAX_LIMIT), requests)
         try:
-            await self._calls.call(_SETTLE, keys, arguments)
+            await self._calls.call(SETTLE, keys, _corrections(reservation.slot, reservation.amounts, used))
         finally:  # now, because a refusal of before it may have been kept while it was on its way
             self._refusals.drop(user)
 
@@ -202,37 +190,35 @@ class RedisLimiter:
 
     async def usage(self, user: str) -> Usage | None:
         """See `Limiter.usage`."""
-        reply = await self._calls.call(_USAGE, (user_key(user), window_key(user)), (self._time(),))
+        reply = await self._calls.call(USAGE, (user_key(user), window_key(user)), (self._time(),))
         if reply[0] == _UNKNOWN:
             return None
         if reply[0] == _MALFORMED:
             raise MalformedUserError(user)
-        _, now_us, *shown = reply
-        requests, tokens = _quotas(now_us, shown)
-        return Usage(User(user, requests.limit, tokens.limit), requests, tokens)
+        return Usage(user, _quotas(reply, 2, USER_KINDS, reply[1] / 1e6))
 
     def absorb(
         self,
         user: str,
         model: str,
         handover: str,
-        slots: Mapping[int, tuple[int, int]],
-        lost: Sequence[tuple[int, int]] = (),
+        slots: Mapping[int, Amounts],
+        lost: Sequence[tuple[int, Amounts]] = (),
     ) -> Awaitable[Reply]:
-        """Add requests and tokens by slot to a window, and take back what `lost` calls (number, tokens) had charged.
+        """Add amounts by slot to a window, and take back what `lost` calls (number, amounts) had charged.
 
         A `handover` that arrives twice counts once.  Queued when this returns: calls made later run later.
         """
         self._refusals.drop(user)
         marker = f"forebay:{{{USER_KEY_PREFIX}{user}}}:absorbed:{handover}"
         numbers = [number for slot in sorted(slots) for number in (slot, *slots[slot])]
-        calls = [number for call in lost for number in call]
+        calls = [argument for number, amounts in lost for argument in (number, *amounts)]
         fence = 0 if model else self._calls.batch_for(window_key(user))
         arguments: list[Argument] = [self._time(), self._replica, fence, len(lost), *calls, *numbers]
-        return self._calls.call(_ABSORB, (window_key(user, model), marker), arguments)
+        return self._calls.call(ABSORB, (window_key(user, model), marker), arguments)
 
     async def run(self) -> None:
-        """Say that this replica lives, renew its places and hear of changed users, for ever; cancel to stop."""
+        """Say that this replica lives, renew its permits and hear of changed users, for ever; cancel to stop."""
         while True:
             if self.up:
                 self.renew()
@@ -244,11 +230,11 @@ class RedisLimiter:
 
     async def beat(self) -> None:
         """Say that this replica lives, and learn how many do."""
-        first, count = await self._calls.call(_HEARTBEAT, (REPLICAS_KEY,), (self._time(), self._replica))
-        self.share = (first, count)
+        index, count = await self._calls.call(HEARTBEAT, (REPLICAS_KEY,), (self._time(), self._replica))
+        self.share = (index, count)
 
     def renew(self) -> None:
-        """Keep the places of running requests."""
+        """Keep the permits of running requests."""
         for user, held in self._leases.renewals():
             self._tell(user, held, 0)
 
@@ -268,7 +254,8 @@ class RedisLimiter:
         finally:
             if not isinstance(verdict, Admitted):
                 with contextlib.suppress(LimiterUnavailableError):  # it is gone within a second
-                    await self._calls.call(_SETTLE, (model_key(charge.model),), (slot, 0, 0, 1))
+                    given_back = _corrections(slot, charge.amounts, NOTHING)
+                    await self._calls.call(SETTLE, (model_key(charge.model),), given_back)
         return verdict
 
     async def _check_across_nodes(self, charge: Charge) -> Verdict:
@@ -292,32 +279,34 @@ class RedisLimiter:
 
     def _call_model(self, charge: Charge, *, takes: bool) -> asyncio.Future[Reply]:
         """Precondition: the charge has a limit of requests per second."""
-        arguments: list[Argument] = [self._time(), charge.rps or 0, 1 if takes else 0]
-        return self._calls.call(_MODEL_RPS, (model_key(charge.model),), arguments)
+        amounts = _clamped(charge.amounts)
+        arguments: list[Argument] = [self._time(), charge.rps or 0, 1 if takes else 0, *amounts]
+        return self._calls.call(MODEL_RPS, (model_key(charge.model),), arguments)
 
     async def _model_verdict(self, charge: Charge, reply: asyncio.Future[Reply]) -> tuple[Admitted | Refused, int]:
         """The verdict on the model's requests per second, and the slot that was charged."""
         status, *obstacle = await reply
         if status == _REFUSED:
-            return refused(_obstacles(obstacle), (UNLIMITED, UNLIMITED), None, None), UNCOUNTED_SLOT
+            return refused(_obstacles(obstacle), UNLIMITED, None), UNCOUNTED_SLOT
         return uncounted(charge), obstacle[0]
 
     def _tell(self, user: str, held: int | None, change: int) -> None:
         arguments: list[Argument] = [self._time(), self._replica, "" if held is None else held, change]
         with contextlib.suppress(NotSentError):
-            self._calls.call(_LEASE, (f"{window_key(user)}:leases",), arguments)
+            self._calls.call(LEASE, (f"{window_key(user)}:leases",), arguments)
 
     def _ask(self, charge: Charge, number: int | None) -> asyncio.Future[Reply]:
         """Reserve; without a number only look."""
-        user, tokens, model, rps = charge
+        user, amounts, model, rps = charge
         window = window_key(user)
         keys = [user_key(user), window]
         batch: int | str = self._calls.batch_for(window) if number is not None else ""
-        arguments: list[Argument] = [self._time(), min(tokens, MAX_LIMIT), model, self._replica, batch, number or 0]
         if rps is not None:
             keys.append(model_key(model))
-            arguments.append(rps)
-        return self._calls.call(_RESERVE, keys, arguments)
+        if max(amounts) > MAX_LIMIT:
+            amounts = _clamped(amounts)
+        arguments = (self._time(), model, self._replica, batch, number or 0, "" if rps is None else rps, *amounts)
+        return self._calls.call(RESERVE, keys, arguments)
 
     def _time(self) -> str:
         """What the scripts take for the time; empty = Redis's own."""
@@ -331,17 +320,17 @@ class RedisLimiter:
             raise MalformedUserError(charge.user)
         if status == _LATE:
             raise NotSentError("came after its hand-over")
-        now_us, concurrency, has_model = reply[1], reply[2], reply[4]
-        self._ahead_s = now_us / 1e6 - time.monotonic()
-        requests, tokens = _quotas(now_us, reply[_USERS])
-        of_model = _quotas(now_us, reply[_MODELS]) if has_model else None
-        places = None if concurrency < 0 else concurrency
+        now_us, concurrency, _, has_model, slot = reply[1:_SHOWN_FROM]
+        now_s = now_us / 1e6
+        self._ahead_s = now_s - time.monotonic()
+        kinds = _BOTH_KINDS if has_model else USER_KINDS
+        counted = _quotas(reply, _SHOWN_FROM, kinds, now_s)
+        permits = None if concurrency < 0 else concurrency
         if status == _REFUSED:
-            obstacles = _obstacles(reply[_MODELS.stop if has_model else _USERS.stop :])
-            return refused(obstacles, (requests, tokens), of_model, places)
-        slot, model = reply[9] if taken else 0, charge.model if has_model else ""
-        reservation = Reservation(charge.user, slot, charge.tokens, model, places is not None)
-        return Admitted(reservation, requests, tokens, of_model, places)
+            return refused(_obstacles(reply[_SHOWN_FROM + 3 * len(kinds) :]), counted, permits)
+        model = charge.model if has_model else ""
+        reservation = Reservation(charge.user, slot if taken else 0, charge.amounts, model, permits is not None)
+        return Admitted(reservation, counted, permits)
 
 
 def _longer(of_user: Verdict, second: Verdict) -> Verdict:
@@ -350,27 +339,42 @@ def _longer(of_user: Verdict, second: Verdict) -> Verdict:
         return of_user
     if isinstance(of_user, Refused) and _wait_s(of_user) >= _wait_s(second):
         return of_user
-    shown = of_user.requests, of_user.tokens, of_user.model, of_user.concurrency
-    return Refused(second.kind, second.limit, second.retry_after_s, *shown)
+    return Refused(second.kind, second.limit, second.retry_after_s, of_user.quotas, of_user.concurrency)
 
 
 def _wait_s(verdict: Refused) -> float:
     return math.inf if verdict.retry_after_s is None else verdict.retry_after_s
 
 
-def _quotas(now_us: int, shown: Sequence[int]) -> tuple[Quota, Quota]:
-    rpm, tpm, requests, tokens, requests_slot, tokens_slot = shown
-    now_s = now_us / 1e6
-    return _quota(rpm, requests, requests_slot, now_s), _quota(tpm, tokens, tokens_slot, now_s)
+def _clamped(amounts: Amounts) -> Amounts:
+    """Return amounts that Lua holds exactly."""
+    return Amounts(*[min(amount, MAX_LIMIT) for amount in amounts])
 
 
-def _quota(limit: int, used: int, newest_slot: int, now_s: float) -> Quota:
-    return Quota(None if limit < 0 else limit, used, leaves_in_s(newest_slot, now_s) if used else 0.0)
+def _corrections(slot: int, reserved: Amounts, used: Amounts) -> list[Argument]:
+    """Return what lua/settle.lua takes: the slot, the name of each unit that changes, and what is to be added."""
+    arguments: list[Argument] = [slot]
+    for unit, held, real in zip(UNITS, reserved, used, strict=True):
+        if held != real:
+            arguments.append(unit)
+            arguments.append((real if real < MAX_LIMIT else MAX_LIMIT) - (held if held < MAX_LIMIT else MAX_LIMIT))
+    return arguments
 
 
-def _obstacles(found: Sequence[int]) -> list[Obstacle]:
-    """Kind, limit and microseconds of each; -1 = for ever."""
+def _quotas(reply: Reply, first: int, kinds: Sequence[LimitKind], now_s: float) -> dict[LimitKind, Quota]:
+    """Read the limit, the use and the newest slot of each kind, from `first` on."""
+    shown = {}
+    for kind in kinds:
+        limit, used, newest_slot = reply[first : first + 3]
+        reset_s = leaves_in_s(newest_slot, now_s) if used else 0.0
+        shown[kind] = Quota(None if limit < 0 else limit, used, reset_s)
+        first += 3
+    return shown
+
+
+def _obstacles(found: Reply) -> list[Obstacle]:
+    """Read the name, the limit and the microseconds of each; -1 = for ever."""
     return [
-        Obstacle(_KINDS[kind], limit, wait_us / 1e6 if wait_us >= 0 else None)
-        for kind, limit, wait_us in zip(found[::3], found[1::3], found[2::3], strict=True)
+        Obstacle(_KINDS[name], limit, wait_us / 1e6 if wait_us >= 0 else None)
+        for name, limit, wait_us in zip(found[::3], found[1::3], found[2::3], strict=True)
     ]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ratelimit.limits import Charge, LimitKind, Quota, Refused
+from ratelimit.limits import MODEL_KINDS, USER_KINDS, Charge, Quota, Refused
 
 TOKENS_S: Final = 1.0
 """How long a refusal for tokens is believed, in seconds (chosen: one question a second is nothing)."""
@@ -21,8 +21,8 @@ TOKENS_S: Final = 1.0
 MAX_USERS = 10_000
 """Users with refusals; when there are more all are forgotten, which costs a question each (chosen: about 10 MB)."""
 
-_OF_REQUESTS = frozenset({LimitKind.RPM, LimitKind.MODEL_RPM})
-_OF_TOKENS = frozenset({LimitKind.TPM, LimitKind.MODEL_TPM})
+_REPEATED = frozenset({*USER_KINDS, *MODEL_KINDS})
+"""The limits per minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +51,19 @@ class Refusals:
         now_s = self._clock()
         if kept is None or now_s >= kept.until_s or charge.rps != kept.charge.rps:
             return None
-        tokens = kept.charge.tokens
-        if charge.tokens != tokens and not (kept.verdict.kind in _OF_REQUESTS and charge.tokens < tokens):
+        smaller = all(mine <= its for mine, its in zip(charge.amounts, kept.charge.amounts, strict=True))
+        if charge.amounts != kept.charge.amounts and not (kept.verdict.kind.unit == "requests" and smaller):
             return None
         return _aged(kept.verdict, now_s - kept.at_s)
 
     def keep(self, charge: Charge, verdict: Refused, leaves_s: float) -> None:
         """Remember a refusal; nothing leaves the user's windows for `leaves_s`."""
-        if verdict.kind not in _OF_REQUESTS | _OF_TOKENS:
+        if verdict.kind not in _REPEATED:
             return
         if len(self._kept) >= MAX_USERS:
             self._kept.clear()
         now_s = self._clock()
-        until_s = now_s + (min(leaves_s, TOKENS_S) if verdict.kind in _OF_TOKENS else leaves_s)
+        until_s = now_s + (leaves_s if verdict.kind.unit == "requests" else min(leaves_s, TOKENS_S))
         self._kept.setdefault(charge.user, {})[charge.model] = Kept(verdict, charge, now_s, until_s)
 
     def drop(self, user: str | None) -> None:
@@ -76,9 +76,8 @@ class Refusals:
 
 def _aged(verdict: Refused, passed_s: float) -> Refused:
     retry_after_s = None if verdict.retry_after_s is None else verdict.retry_after_s - passed_s
-    model = verdict.model and (_sooner(verdict.model[0], passed_s), _sooner(verdict.model[1], passed_s))
-    requests, tokens = _sooner(verdict.requests, passed_s), _sooner(verdict.tokens, passed_s)
-    return replace(verdict, retry_after_s=retry_after_s, requests=requests, tokens=tokens, model=model)
+    quotas = {kind: _sooner(quota, passed_s) for kind, quota in verdict.quotas.items()}
+    return replace(verdict, retry_after_s=retry_after_s, quotas=quotas)
 
 
 def _sooner(quota: Quota, passed_s: float) -> Quota:

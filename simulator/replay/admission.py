@@ -4,10 +4,11 @@ Lives here: reservation and settlement.  Not here: the limits' arithmetic (ratel
 """
 
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import cycle
 from typing import Any, TypeVar
 
-from ratelimit.limits import Admitted, Charge, Refused, Reservation, User
+from ratelimit.limits import USER_KINDS, Admitted, Amounts, Charge, Refused, Reservation, User
 from ratelimit.memory import MemoryLimiter
 from simulator.replay.traces import TraceRequest
 
@@ -29,35 +30,34 @@ class Admission:
     def reserve(self, request: TraceRequest, now_s: float) -> tuple[str, Reservation | None]:
         """Return why the request is refused (empty: it is admitted) and its reservation (None: it needs none)."""
         self._now_s = now_s
-        charge = Charge(request.user or EVERYBODY, request.input_length + self.output_tokens)
+        charge = Charge(request.user or EVERYBODY, Amounts(1, request.input_length + self.output_tokens))
         verdict = self._limiter.decide(charge, takes=True)
         if isinstance(verdict, Refused):
-            return verdict.kind.value, None
+            return verdict.kind.name, None
         return "", verdict.reservation if isinstance(verdict, Admitted) else None
 
     def settle(self, reservation: Reservation | None, tokens: int) -> None:
         """Replace the reserved tokens by those used."""
         if reservation is not None:
-            _result(self._limiter.settle(reservation, tokens))
+            _result(self._limiter.settle(reservation, Amounts(1, tokens)))
 
     def _user(self, name: str) -> User | None:
         """Return the user's limits; None = there are none."""
         if name in self._users:
             return self._users[name]
         everybody = self._users.get(EVERYBODY)
-        return User(name, everybody.rpm, everybody.tpm) if everybody else None
+        return replace(everybody, name=name) if everybody else None
 
 
 def parse_users(text: str) -> dict[str, User]:
-    """Return the users that `NAME[:rpm=N][:tpm=N],...` names.  Raises ValueError."""
-    users = {}
+    """Return the users that `NAME[:rpm=N][:tpm=N],...` names, with any limit per minute.  Raises ValueError."""
+    users, known = {}, [kind.field for kind in USER_KINDS]
     for part in filter(None, text.split(",")):
         name, *limits = part.split(":")
         pairs = dict(limit.split("=", 1) for limit in limits if "=" in limit)
-        if len(pairs) != len(limits) or not pairs.keys() <= {"rpm", "tpm"} or not all(map(str.isdigit, pairs.values())):
-            raise ValueError(f"user = {part!r}, must be NAME[:rpm=N][:tpm=N]")
-        rpm, tpm = (int(pairs[limit]) if limit in pairs else None for limit in ("rpm", "tpm"))
-        users[name] = User(name, rpm, tpm)
+        if len(pairs) != len(limits) or not pairs.keys() <= set(known) or not all(map(str.isdigit, pairs.values())):
+            raise ValueError(f"user = {part!r}, must be NAME{''.join(f'[:{limit}=N]' for limit in known)}")
+        users[name] = User(name, **{limit: int(number) for limit, number in pairs.items()}, models={})
     return users
 
 

@@ -15,7 +15,6 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "gateway/envoy/names.py": "names only; tests/contract and tests/e2e run both sides that use them",
     "gateway/discovery/probing/rounds.py": "half of a checker; tests/gateway/discovery/probing/test_health.py runs it",
     "simulator/core/sequence.py": "values only; tests/simulator/core/test_engine.py moves them on",
-    "ratelimit/limits.py": "the seam; tests/contract runs every implementation of it",
 }
 """Module -> why it has no test file of its own."""
 

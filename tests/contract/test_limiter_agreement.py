@@ -20,16 +20,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ratelimit.limits import WINDOW_S, Admitted, Charge, Quota, Rates, Reservation, Usage, User, Verdict
+from ratelimit.limits import WINDOW_S, Admitted, Amounts, Charge, Quotas, Rates, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from ratelimit.redis.leases import LEASE_S
 from ratelimit.redis.limiter import RedisLimiter, window_key
-from tests.support.limiters import TIMEOUT_S, World
+from tests.support.limiters import TIMEOUT_S, World, a_charge
 from tests.support.redis import RedisServer, redis_server
 
 NAMES = st.sampled_from(["u", "v"])
 MODELS = st.sampled_from(["m", "n"])
-CHARGES = st.builds(Charge, NAMES, st.sampled_from([0, 1, 5, 12, 25]), MODELS, st.sampled_from([None, None, 1, 2]))
+CHARGES = st.builds(a_charge, NAMES, st.sampled_from([0, 1, 5, 12, 25]), MODELS, st.sampled_from([None, None, 1, 2]))
 LIMIT = st.none() | st.integers(0, 5)
 TOKEN_LIMIT = st.none() | st.integers(0, 40)
 TICKS = st.sampled_from([1, 16, 48, 61, 63, 64, 65, 66, 67, 120, 64 * 5]) | st.integers(0, 64 * 130)
@@ -123,7 +123,7 @@ class Agreement(RuleBasedStateMachine):
         """Remember an admission and hold it against every limit."""
         clock_s = self.world.clock()
         newest_s = max((math.floor(each.at_s) for each in self.log if each.charge.user == charge.user), default=0)
-        entry = Entry(max(clock_s, newest_s), clock_s, charge, reservation, replica, charge.tokens)
+        entry = Entry(max(clock_s, newest_s), clock_s, charge, reservation, replica, charge.amounts.tokens)
         self.log.append(entry)
         user = self.world.users[charge.user]
         of_user = [each for each in self.log if each.charge.user == charge.user]
@@ -154,7 +154,7 @@ class Agreement(RuleBasedStateMachine):
         entry = data.draw(st.sampled_from([each for each in self.log if not each.settled]))
         entry.tokens, entry.settled = tokens, True
         for limiter in (self.memory, self.replicas[which]):
-            self.runner.run(limiter.settle(entry.reservation, tokens, requests=requests))
+            self.runner.run(limiter.settle(entry.reservation, Amounts(1 - requests, tokens)))
         return entry
 
     @precondition(lambda self: any(entry.running and entry.replica in self.replicas for entry in self.log))
@@ -242,7 +242,7 @@ class Agreement(RuleBasedStateMachine):
         self.memory = self.new_memory()
         running = [entry for entry in self.log if entry.running and entry.reservation.holds_permit]
         for name in ("u", "v"):
-            self.memory.seat(name, sum(entry.charge.user == name for entry in running))
+            self.memory.seed_permits(name, sum(entry.charge.user == name for entry in running))
         for entry in self.log:  # what was admitted before counts no more, only what runs still does
             entry.at_s = entry.asked_s = 0
 
@@ -255,8 +255,8 @@ class Agreement(RuleBasedStateMachine):
                 assert counted(expected) == counted(told)
 
 
-def counted(usage: Usage | None) -> tuple[Quota, Quota] | None:
-    return None if usage is None else (usage.requests, usage.tokens)
+def counted(usage: Usage | None) -> Quotas | None:
+    return None if usage is None else usage.quotas
 
 
 def in_limits(rates: Rates, recent: list[Entry]) -> None:

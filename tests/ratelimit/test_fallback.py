@@ -7,18 +7,22 @@ import pytest
 from ratelimit import fallback as shadow_module
 from ratelimit.fallback import LocalFallback, WhenAway
 from ratelimit.limits import (
+    CONCURRENCY,
+    MODEL_RPM,
+    RPM,
+    TPM,
+    UNLIMITED,
     Admitted,
+    Amounts,
     Charge,
     LimiterUnavailableError,
-    LimitKind,
-    Quota,
     Rates,
     Refused,
     UnknownUser,
     User,
 )
 from ratelimit.redis.limiter import RedisLimiter, user_key, window_key
-from tests.support.limiters import a_redis_limiter, admit, put_user, refuse, used
+from tests.support.limiters import a_charge, a_redis_limiter, admit, put_user, refuse, used
 from tests.support.redis import RedisServer
 
 
@@ -58,10 +62,10 @@ async def test_while_redis_is_there_it_decides(server):
     async with a_shadow(server) as limiter:
         verdict = await admit(limiter, "u", 9)
         await refuse(limiter, "u")
-        await limiter.settle(verdict.reservation, 4)
+        await limiter.settle(verdict.reservation, Amounts(1, 4))
 
         assert (User("u", 1), 1, 4) == await used(limiter, "u")
-        assert UnknownUser("nobody") == await limiter.reserve(Charge("nobody", 1))
+        assert UnknownUser("nobody") == await limiter.reserve(a_charge("nobody", 1))
         assert limiter.up
 
 
@@ -75,7 +79,7 @@ async def test_local_goes_on_from_the_limits_and_sums_last_seen(mortal_server):
         verdict = await admit(limiter, "u", 40)
         refused = await refuse(limiter, "u", 1)
 
-    assert (3, 100) == (verdict.requests.used, verdict.tokens.used)
+    assert (3, 100) == (verdict.quotas[RPM].used, verdict.quotas[TPM].used)
     assert 100 == refused.limit
     assert refused.retry_after_s is not None and 55 < refused.retry_after_s <= 62
 
@@ -86,7 +90,7 @@ async def test_a_user_never_seen_here_cannot_be_judged(mortal_server):
         await leave(mortal_server, limiter)
 
         with pytest.raises(LimiterUnavailableError):
-            await limiter.reserve(Charge("u", 1))
+            await limiter.reserve(a_charge("u", 1))
 
 
 async def test_a_user_deleted_before_redis_left_is_not_judged_by_old_limits(mortal_server):
@@ -95,11 +99,11 @@ async def test_a_user_deleted_before_redis_left_is_not_judged_by_old_limits(mort
         await admit(limiter, "u")
         with mortal_server.client() as client:
             client.delete(user_key("u"))
-        await limiter.reserve(Charge("u", 1))
+        await limiter.reserve(a_charge("u", 1))
         await leave(mortal_server, limiter)
 
         with pytest.raises(LimiterUnavailableError):
-            await limiter.reserve(Charge("u", 1))
+            await limiter.reserve(a_charge("u", 1))
 
 
 async def test_deny_refuses_everything_and_forgets_no_settlement(mortal_server):
@@ -108,8 +112,8 @@ async def test_deny_refuses_everything_and_forgets_no_settlement(mortal_server):
         verdict = await admit(limiter, "u", 50)
         await leave(mortal_server, limiter)
         with pytest.raises(LimiterUnavailableError):
-            await limiter.reserve(Charge("u", 1))
-        await limiter.settle(verdict.reservation, 8)
+            await limiter.reserve(a_charge("u", 1))
+        await limiter.settle(verdict.reservation, Amounts(1, 8))
 
         await come_back(mortal_server, limiter)
 
@@ -121,11 +125,11 @@ async def test_allow_admits_anybody_without_quotas_and_counts_nothing(mortal_ser
     async with a_shadow(mortal_server, "allow") as limiter:
         await leave(mortal_server, limiter)
         verdict = await admit(limiter, "u", 50)
-        await limiter.settle(verdict.reservation, 20)
+        await limiter.settle(verdict.reservation, Amounts(1, 20))
 
         await come_back(mortal_server, limiter)
 
-        assert (Quota(None, 0, 0.0), Quota(None, 0, 0.0)) == (verdict.requests, verdict.tokens)
+        assert UNLIMITED == verdict.quotas
         assert (User("u", rpm=0), 0, 0) == await used(limiter, "u")
 
 
@@ -136,14 +140,14 @@ async def test_what_was_admitted_alone_is_charged_once_on_return(mortal_server):
         await leave(mortal_server, limiter)
         settled = await admit(limiter, "u", 100)
         open_still = await admit(limiter, "u", 100)
-        await limiter.settle(settled.reservation, 30)
+        await limiter.settle(settled.reservation, Amounts(1, 30))
 
         await come_back(mortal_server, limiter)
         assert (User("u", 5, 1000), 3, 230) == await used(limiter, "u")
 
-        await limiter.settle(open_still.reservation, 10)
+        await limiter.settle(open_still.reservation, Amounts(1, 10))
         assert (User("u", 5, 1000), 3, 140) == await used(limiter, "u")
-        assert 4 == (await admit(limiter, "u")).requests.used
+        assert 4 == (await admit(limiter, "u")).quotas[RPM].used
 
 
 async def test_settlements_of_before_reach_redis_after(mortal_server):
@@ -151,8 +155,8 @@ async def test_settlements_of_before_reach_redis_after(mortal_server):
     async with a_shadow(mortal_server) as limiter:
         refund, more = await admit(limiter, "u", 100), await admit(limiter, "u", 100)
         await leave(mortal_server, limiter)
-        await limiter.settle(refund.reservation, 0)
-        await limiter.settle(more.reservation, 130)
+        await limiter.settle(refund.reservation, Amounts(1, 0))
+        await limiter.settle(more.reservation, Amounts(1, 130))
 
         await come_back(mortal_server, limiter)
 
@@ -193,7 +197,7 @@ async def test_load_across_an_absence_never_admits_more_than_the_limit(mortal_se
 
         async def ask(i: int) -> object:
             await asyncio.sleep(i * 0.002)
-            return await limiter.reserve(Charge("u", 1))
+            return await limiter.reserve(a_charge("u", 1))
 
         asking = [asyncio.create_task(ask(i)) for i in range(600)]
         await asking[10]
@@ -218,8 +222,8 @@ async def test_a_reserve_whose_answer_was_lost_is_charged_once_after_the_return(
 
         verdict = await admit(limiter, "u", 1, "m")
 
-        assert [(2, 101), (3, 201), (4, 301)] == [(each.requests.used, each.tokens.used) for each in verdicts]
-        assert (5, 302, 5) == (verdict.requests.used, verdict.tokens.used, verdict.model[0].used)
+        assert [(2, 101), (3, 201), (4, 301)] == [(each.quotas[RPM].used, each.quotas[TPM].used) for each in verdicts]
+        assert (5, 302, 5) == (verdict.quotas[RPM].used, verdict.quotas[TPM].used, verdict.quotas[MODEL_RPM].used)
 
 
 async def test_a_lost_reserve_that_was_refused_a_place_elsewhere_is_not_charged_at_all(mortal_server):
@@ -228,11 +232,11 @@ async def test_a_lost_reserve_that_was_refused_a_place_elsewhere_is_not_charged_
         await admit(limiter, "u")
         mortal_server.pause()
         with pytest.raises(LimiterUnavailableError):
-            await limiter.reserve(Charge("u", 1))
+            await limiter.reserve(a_charge("u", 1))
         mortal_server.resume()
         await until(lambda: limiter.up)
 
-        assert 2 == (await admit(limiter, "u")).requests.used
+        assert 2 == (await admit(limiter, "u")).quotas[RPM].used
 
 
 async def test_each_of_several_replicas_enforces_its_share(mortal_server):
@@ -244,19 +248,19 @@ async def test_each_of_several_replicas_enforces_its_share(mortal_server):
             await limiter._primary.beat()
         for limiter in replicas:
             await admit(limiter, "u", 1, "m")
-            await limiter.check(Charge("v", 1))
+            await limiter.check(a_charge("v", 1))
         await admit(one, "v", 90)
         for limiter in replicas:
-            await limiter.reserve(Charge("v", 50))
+            await limiter.reserve(a_charge("v", 50))
         await leave(mortal_server, one)
 
-        of_u = [await count_admitted(limiter, Charge("u", 1, "m")) for limiter in replicas]
-        of_v = [await limiter.reserve(Charge("v", 5)) for limiter in replicas]
+        of_u = [await count_admitted(limiter, a_charge("u", 1, "m")) for limiter in replicas]
+        of_v = [await limiter.reserve(a_charge("v", 5)) for limiter in replicas]
 
         assert sum(of_u) <= 2  # of the five for the model three are used
         assert sum(isinstance(verdict, Admitted) for verdict in of_v) <= 1
         assert all(verdict.retry_after_s is not None for verdict in of_v if isinstance(verdict, Refused))
-        whole_but_none = await one.reserve(Charge("v", 101))
+        whole_but_none = await one.reserve(a_charge("v", 101))
         assert isinstance(whole_but_none, Refused) and whole_but_none.retry_after_s is None
 
 
@@ -282,7 +286,7 @@ async def test_places_taken_alone_are_told_on_return_and_given_back_once(mortal_
         await refuse(limiter, "u")
         limiter.release(alone.reservation)
         await admit(limiter, "u")
-        assert (LimitKind.CONCURRENCY, 1.0) == (refused.kind, refused.retry_after_s)
+        assert (CONCURRENCY, 1.0) == (refused.kind, refused.retry_after_s)
 
 
 async def test_nobody_in_particular_meets_the_limit_of_the_model_while_redis_is_away_too(mortal_server):
@@ -290,8 +294,8 @@ async def test_nobody_in_particular_meets_the_limit_of_the_model_while_redis_is_
         await admit(limiter, "", 5, "m", rps=2)
         await leave(mortal_server, limiter)
 
-        verdicts = [await limiter.reserve(Charge("", 5, "m", rps=2)) for _ in range(3)]
-        await limiter.settle(verdicts[0].reservation, 3)
+        verdicts = [await limiter.reserve(a_charge("", 5, "m", rps=2)) for _ in range(3)]
+        await limiter.settle(verdicts[0].reservation, Amounts(1, 3))
 
         assert [Admitted, Admitted, Refused] == [type(verdict) for verdict in verdicts]
         assert {} == limiter._ledger
@@ -300,12 +304,12 @@ async def test_nobody_in_particular_meets_the_limit_of_the_model_while_redis_is_
 async def test_a_dry_run_goes_on_too(mortal_server):
     put_user(mortal_server, User("u", rpm=1))
     async with a_shadow(mortal_server) as limiter:
-        await limiter.reserve(Charge("u", 1))
+        await limiter.reserve(a_charge("u", 1))
         await leave(mortal_server, limiter)
 
-        assert isinstance(await limiter.check(Charge("u", 1)), Refused)
+        assert isinstance(await limiter.check(a_charge("u", 1)), Refused)
     async with a_shadow(mortal_server, "allow") as limiter:
-        assert isinstance(await limiter.check(Charge("u", 1)), Admitted)
+        assert isinstance(await limiter.check(a_charge("u", 1)), Admitted)
 
 
 async def test_a_settlement_that_may_have_run_is_not_repeated(mortal_server):
@@ -314,11 +318,11 @@ async def test_a_settlement_that_may_have_run_is_not_repeated(mortal_server):
         verdict, other = await admit(limiter, "u", 100), await admit(limiter, "u", 1000)
         mortal_server.pause()
         with pytest.raises(LimiterUnavailableError):
-            await limiter.settle(verdict.reservation, 30)
+            await limiter.settle(verdict.reservation, Amounts(1, 30))
         mortal_server.resume()
         await until(lambda: limiter.up)
 
-        assert other.tokens.used == 1100
+        assert other.quotas[TPM].used == 1100
         assert (User("u"), 2, 1030) == await used(limiter, "u")
 
 
@@ -331,7 +335,7 @@ async def test_one_window_that_redis_cannot_serve_leaves_the_others_to_redis(ser
         with server.client() as client:
             client.set(window_key("broken"), "not a hash")
 
-        assert 2 == (await admit(limiter, "broken")).requests.used
+        assert 2 == (await admit(limiter, "broken")).quotas[RPM].used
 
         assert limiter.up
         await admit(limiter, "well")
@@ -359,7 +363,7 @@ async def test_users_remembered_are_bounded(server, monkeypatch):
 
         await admit(limiter, "a")
         with pytest.raises(LimiterUnavailableError):
-            await limiter.reserve(Charge("b", 1))
+            await limiter.reserve(a_charge("b", 1))
         await limiter.aclose()
 
 

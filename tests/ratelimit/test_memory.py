@@ -1,5 +1,6 @@
-from ratelimit.limits import Admitted, Charge, Refused, User
+from ratelimit.limits import Admitted, Amounts, Refused, User
 from ratelimit.memory import MemoryLimiter
+from tests.support.limiters import a_charge
 
 T = 1_700_000_000.0
 
@@ -17,7 +18,7 @@ def a_limiter(clock: Clock, rpm: int | None = None) -> MemoryLimiter:
 
 
 def reserve(limiter: MemoryLimiter, user: str) -> object:
-    return limiter.decide(Charge(user, 1), takes=True)
+    return limiter.decide(a_charge(user, 1), takes=True)
 
 
 def test_users_whose_window_is_empty_are_forgotten():
@@ -61,7 +62,7 @@ def test_seeding_counts_what_others_used_once():
     limiter = a_limiter(clock, rpm=3)
 
     for _ in range(2):
-        limiter.seed("u", "", int(T), requests=2, tokens=0)
+        limiter.seed("u", "", int(T), Amounts(requests=2))
 
     assert isinstance(reserve(limiter, "u"), Admitted)
     assert isinstance(reserve(limiter, "u"), Refused)

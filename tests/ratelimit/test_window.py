@@ -1,17 +1,16 @@
-from ratelimit.limits import Admitted, LimitKind, Quota, Rates, Refused, Reservation, User
+from ratelimit.limits import RPM, RPS, TPM, Admitted, Amounts, Quota, Refused, Reservation, User
 from ratelimit.window import SECOND, Window, leaves_in_s, quotas, refused
 
 T = 1_700_000_000.0
-KINDS = (LimitKind.RPM, LimitKind.TPM)
 
 
 def reserve(window: Window, user: User, tokens: int, now_s: float) -> Admitted | Refused:
-    rates = Rates(user.rpm, user.tpm)
-    obstacles = window.obstacles(rates, tokens, now_s, KINDS)
+    amounts = Amounts(1, tokens)
+    obstacles = window.obstacles(user.window, amounts, now_s)
     if obstacles:
-        return refused(obstacles, quotas(rates, window.read(now_s)), None, None)
-    slot = window.take(tokens, now_s)
-    return Admitted(Reservation(user.name, slot, tokens), *quotas(rates, window.read(now_s)))
+        return refused(obstacles, quotas(user.window, window.read(now_s)), None)
+    slot = window.take(amounts, now_s)
+    return Admitted(Reservation(user.name, slot, amounts), quotas(user.window, window.read(now_s)))
 
 
 def admit(window: Window, user: User, tokens: int, now_s: float) -> Admitted:
@@ -32,15 +31,15 @@ def test_a_verdict_includes_the_charge_and_says_when_all_of_it_has_left():
 
     verdict = admit(window, User("u", 10, 100), 5, T + 3.25)
 
-    assert Quota(10, 2, 60.75) == verdict.requests
-    assert Quota(100, 35, 60.75) == verdict.tokens
-    assert 65 == verdict.tokens.remaining
+    assert Quota(10, 2, 60.75) == verdict.quotas[RPM]
+    assert Quota(100, 35, 60.75) == verdict.quotas[TPM]
+    assert 65 == verdict.quotas[TPM].remaining
 
 
 def test_nothing_used_resets_in_no_time():
     verdict = admit(Window(), User("u", 10, 100), 0, T)
 
-    assert Quota(100, 0, 0.0) == verdict.tokens
+    assert Quota(100, 0, 0.0) == verdict.quotas[TPM]
 
 
 def test_tokens_reset_by_the_newest_slot_that_holds_tokens():
@@ -49,7 +48,7 @@ def test_tokens_reset_by_the_newest_slot_that_holds_tokens():
 
     verdict = admit(window, User("u", 10, 100), 0, T + 10)
 
-    assert (61.0, 51.0) == (verdict.requests.reset_s, verdict.tokens.reset_s)
+    assert (61.0, 51.0) == (verdict.quotas[RPM].reset_s, verdict.quotas[TPM].reset_s)
 
 
 def test_a_charge_counts_until_its_whole_second_has_left_the_window():
@@ -100,9 +99,9 @@ def test_the_limit_with_the_longer_wait_is_named():
     tie = refuse(window, user, 10, T + 6)
     never = refuse(window, user, 101, T + 6)
 
-    assert (LimitKind.TPM, 100, 60.0) == (tokens_later.kind, tokens_later.limit, tokens_later.retry_after_s)
-    assert (LimitKind.RPM, 2, 55.0) == (tie.kind, tie.limit, tie.retry_after_s)
-    assert (LimitKind.TPM, None) == (never.kind, never.retry_after_s)
+    assert (TPM, 100, 60.0) == (tokens_later.kind, tokens_later.limit, tokens_later.retry_after_s)
+    assert (RPM, 2, 55.0) == (tie.kind, tie.limit, tie.retry_after_s)
+    assert (TPM, None) == (never.kind, never.retry_after_s)
 
 
 def test_no_limit_counts_without_refusing():
@@ -110,8 +109,8 @@ def test_no_limit_counts_without_refusing():
 
     verdicts = [admit(window, User("u"), 10**9, T) for _ in range(3)]
 
-    assert Quota(None, 3 * 10**9, 61.0) == verdicts[-1].tokens
-    assert None is verdicts[-1].requests.remaining
+    assert Quota(None, 3 * 10**9, 61.0) == verdicts[-1].quotas[TPM]
+    assert None is verdicts[-1].quotas[RPM].remaining
 
 
 def test_a_clock_that_steps_back_forgives_nothing():
@@ -128,11 +127,11 @@ def test_settling_replaces_the_reserved_tokens_and_never_goes_below_zero():
     window, user = Window(), User("u", tpm=100)
     slot = admit(window, user, 60, T).reservation.slot
 
-    window.settle(slot, 60, 15)
-    assert 15 == window.read(T).tokens
-    window.settle(slot, 60, 0)
+    window.settle(slot, Amounts(0, 15 - 60))
+    assert Amounts(1, 15) == window.read(T).used
+    window.settle(slot, Amounts(0, -60))
 
-    assert (1, 0) == (window.read(T).requests, window.read(T).tokens)
+    assert Amounts(1, 0) == window.read(T).used
 
 
 def test_settling_a_slot_that_has_left_changes_nothing():
@@ -140,19 +139,19 @@ def test_settling_a_slot_that_has_left_changes_nothing():
     slot = admit(window, user, 60, T).reservation.slot
     admit(window, user, 10, T + 61)
 
-    window.settle(slot, 60, 0)
+    window.settle(slot, Amounts(0, -60))
 
-    assert 10 == window.read(T + 61).tokens
+    assert Amounts(1, 10) == window.read(T + 61).used
 
 
 def test_settling_above_the_reservation_is_charged_and_waited_for():
     window, user = Window(), User("u", tpm=100)
     slot = admit(window, user, 10, T).reservation.slot
-    window.settle(slot, 10, 500)
+    window.settle(slot, Amounts(0, 490))
 
     verdict = refuse(window, user, 1, T)
 
-    assert (0, 61.0) == (verdict.tokens.remaining, verdict.retry_after_s)
+    assert (0, 61.0) == (verdict.quotas[TPM].remaining, verdict.retry_after_s)
 
 
 def test_limits_up_to_two_to_the_53_are_exact():
@@ -160,7 +159,7 @@ def test_limits_up_to_two_to_the_53_are_exact():
     admit(window, user, 2**53 - 1, T)
     admit(window, user, 1, T)
 
-    assert 2**53 == window.read(T).tokens
+    assert 2**53 == window.read(T).used.tokens
     refuse(window, user, 1, T)
 
 
@@ -168,20 +167,20 @@ def test_given_back_requests_make_room_and_the_reset_is_of_those_that_are_left()
     window, user = Window(), User("u", rpm=2)
     admit(window, user, 5, T)
     slot = admit(window, user, 5, T + 10).reservation.slot
-    window.settle(slot, 5, 0, requests=1)
+    window.settle(slot, Amounts(-1, -5))
 
-    assert (1, 5) == window.read(T + 10)[1:3]
-    assert 51.0 == quotas(Rates(2), window.read(T + 10))[0].reset_s
+    assert Amounts(1, 5) == window.read(T + 10).used
+    assert 51.0 == quotas(user.window, window.read(T + 10))[RPM].reset_s
     admit(window, user, 5, T + 10)
 
 
 def test_a_second_is_cut_into_twentieths():
-    window, rates, kinds = Window(SECOND), Rates(2), (LimitKind.RPS, LimitKind.RPS)
-    slot = window.take(0, T + 0.0625)
-    window.take(0, T + 0.5)
+    window, limits, one = Window(SECOND), {RPS: 2}, Amounts(requests=1)
+    slot = window.take(one, T + 0.0625)
+    window.take(one, T + 0.5)
 
-    (obstacle,) = window.obstacles(rates, 0, T + 0.5, kinds)
+    (obstacle,) = window.obstacles(limits, one, T + 0.5)
 
-    assert (LimitKind.RPS, 2, 0.6) == obstacle
+    assert (RPS, 2, 0.6) == obstacle
     assert 0.6 == leaves_in_s(slot, T + 0.5, SECOND)
-    assert [] == window.obstacles(rates, 0, T + 1.125, kinds)
+    assert [] == window.obstacles(limits, one, T + 1.125)

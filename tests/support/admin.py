@@ -8,7 +8,7 @@ import httpx
 from gateway.admin.app import create_admin_app
 from gateway.observability.http import monitoring_routes
 from ratelimit.accounts.keys import Key
-from ratelimit.limits import Charge, LimiterUnavailableError, Reservation, UnknownUser, Usage, User, Verdict
+from ratelimit.limits import Amounts, Charge, LimiterUnavailableError, Reservation, UnknownUser, Usage, User, Verdict
 
 
 class StoreAwayError(Exception):
@@ -91,7 +91,7 @@ class ToldLimiter:
             raise LimiterUnavailableError
         return self.verdicts.get(charge) or UnknownUser(charge.user)
 
-    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
+    async def settle(self, reservation: Reservation, used: Amounts) -> None:
         raise NotImplementedError
 
     async def usage(self, user: str) -> Usage | None:

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from ratelimit.fallback import LocalFallback
-from ratelimit.limits import Admitted, Charge, User
+from ratelimit.limits import Admitted, User
 from ratelimit.redis.limiter import RedisLimiter
-from tests.support.limiters import put_user
+from tests.support.limiters import a_charge, put_user
 from tests.support.naive_limits import CheckThenIncrement, FixedWindow
 from tests.support.redis import RedisServer
 
@@ -31,7 +31,7 @@ async def a_kind(kind: str, url: str, clock: Callable[[], float] | None = None) 
         running = asyncio.create_task(primary.run())
 
         async def admits(tokens: int) -> bool:
-            return isinstance(await limiter.reserve(Charge(USER, tokens)), Admitted)
+            return isinstance(await limiter.reserve(a_charge(USER, tokens)), Admitted)
 
         yield admits
         running.cancel()

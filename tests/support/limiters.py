@@ -8,7 +8,19 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from ratelimit.limits import Admitted, Charge, Limiter, Refused, User, Verdict
+from ratelimit.limits import (
+    RPM,
+    TPM,
+    USER_FIELDS,
+    Admitted,
+    Amounts,
+    Charge,
+    Limiter,
+    Refused,
+    Reservation,
+    User,
+    Verdict,
+)
 from ratelimit.memory import MemoryLimiter
 from ratelimit.redis.limiter import RedisLimiter, user_key
 from tests.support.redis import RedisServer
@@ -49,10 +61,10 @@ class World:
 
 def put_user(server: RedisServer, user: User) -> None:
     """Store a user as other tools do."""
+    limits = {kind.field: getattr(user, kind.field) for kind in USER_FIELDS}
+    models = {model: rates._asdict() for model, rates in user.models.items()}
     with server.client() as client:
-        models = {model: rates._asdict() for model, rates in user.models.items()}
-        record = {"name": user.name, "rpm": user.rpm, "tpm": user.tpm, "concurrency": user.concurrency}
-        client.set(user_key(user.name), json.dumps({**record, "models": models}))
+        client.set(user_key(user.name), json.dumps({"name": user.name, **limits, "models": models}))
 
 
 @asynccontextmanager
@@ -75,23 +87,34 @@ async def a_redis_limiter(
         await limiter.aclose()
 
 
+def a_charge(user: str, tokens: int, model: str = "", rps: int | None = None) -> Charge:
+    """One request of so many tokens."""
+    return Charge(user, Amounts(1, tokens), model, rps)
+
+
+def a_reservation(user: str, slot: int, tokens: int, model: str = "") -> Reservation:
+    """What one request of so many tokens holds."""
+    return Reservation(user, slot, Amounts(1, tokens), model)
+
+
 async def admit(limiter: Limiter, user: str, tokens: int = 0, model: str = "", rps: int | None = None) -> Admitted:
-    verdict = await limiter.reserve(Charge(user, tokens, model, rps))
+    verdict = await limiter.reserve(a_charge(user, tokens, model, rps))
     assert isinstance(verdict, Admitted), verdict
     return verdict
 
 
 async def refuse(limiter: Limiter, user: str, tokens: int = 0, model: str = "", rps: int | None = None) -> Refused:
-    verdict = await limiter.reserve(Charge(user, tokens, model, rps))
+    verdict = await limiter.reserve(a_charge(user, tokens, model, rps))
     assert isinstance(verdict, Refused), verdict
     return verdict
 
 
 async def used(limiter: Limiter, name: str) -> tuple[User, int, int]:
-    """The user as stored, and the requests and tokens that count now."""
+    """The user's limits per minute, and the requests and tokens that count now."""
     usage = await limiter.usage(name)
     assert usage is not None
-    return usage.user, usage.requests.used, usage.tokens.used
+    limits = {kind.field: quota.limit for kind, quota in usage.quotas.items()}
+    return User(usage.name, **limits), usage.quotas[RPM].used, usage.quotas[TPM].used
 
 
 def count_admitted(verdicts: Sequence[Verdict]) -> int:

@@ -22,7 +22,7 @@ from gateway.observability.metrics import Metrics
 from gateway.openai.operations import Operation
 from gateway.openai.request import parse_request
 from gateway.serving.service import Service
-from ratelimit.limits import Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict
+from ratelimit.limits import Amounts, Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from ratelimit.questions import failed
 from routing.table import STRATEGIES
@@ -37,7 +37,7 @@ class AwayLimiter:
     def reserve(self, charge: Charge) -> Awaitable[Verdict]:
         return failed(LimiterUnavailableError(charge.user))
 
-    async def settle(self, reservation: Reservation, tokens: int, *, requests: int = 0) -> None:
+    async def settle(self, reservation: Reservation, used: Amounts) -> None:
         raise LimiterUnavailableError(reservation.user)
 
     def release(self, reservation: Reservation) -> None:

@@ -1,10 +1,10 @@
--- Add what a replica admitted alone while Redis was away, once, whatever the limits say, and take back what its calls
--- whose answer was lost had charged here: it has decided about those anew.
+-- The hand-over of a replica that decided alone while Redis was away: add what it admitted, once, whatever the limits
+-- say, and take back what those of its calls had charged here whose answer was lost: it has decided them anew.
 -- KEYS: window, marker of this hand-over.
--- ARGV: time in microseconds or '' = Redis's own, @replica, batch (0 = a model's window, which is charged only with the
--- user's), how many lost calls, number and tokens of each,
--- then slot, requests, tokens by slot ascending.  Tokens below zero correct a charge already in the window; one that is
--- gone stays gone.
+-- ARGV: time in microseconds or '' = Redis's own, @replica, batch (0 for a model's window, which is charged only with
+-- the user's), how many lost calls, for each its number and the amount of each unit,
+-- then by slot, ascending: the slot and the amount of each unit.  Amounts below zero correct a charge already in the
+-- window; one that has left it stays gone.
 
 if call('EXISTS', KEYS[2]) == 1 then return { 0 } end
 local key, replica = KEYS[1], ARGV[2]
@@ -13,33 +13,41 @@ if window.expired then call('DEL', key) end
 if window.left then call('HDEL', key, unpack(window.left)) end
 
 local newest, changed = window.newest, false
-local function add(slot, requests, tokens)
-  local stored = call('HMGET', key, 'r' .. slot, 't' .. slot)
-  if window.slot - slot <= window.span.slots and (stored[1] or requests > 0) then
-    local counted, held = tonumber(stored[1]) or 0, tonumber(stored[2]) or 0
-    local kept, settled = math.max(0, counted + requests), math.max(0, held + tokens)
-    call('HSET', key, 'r' .. slot, kept, 't' .. slot, settled)
-    window.requests, window.tokens = window.requests + kept - counted, window.tokens + settled - held
-    window.oldest, newest = math.min(window.oldest, slot), math.max(newest or slot, slot)
-    changed = true
+
+-- Add the amounts from ARGV[first] on, times `sign`.
+local function add(slot, first, sign)
+  local stored = call('HMGET', key, SLOT_FIELDS)
+  if window.slot - slot > window.slots or not (stored[UNIT_COUNT + 1] or sign * ARGV[first] > 0) then return end
+  for i = 1, UNIT_COUNT do
+    local held = tonumber(stored[UNIT_COUNT + i]) or 0
+    local kept = math.max(0, held + sign * ARGV[first + i - 1])
+    stored[i], stored[UNIT_COUNT + i] = window.stored[i] + kept - held, kept
+    window.stored[i] = stored[i]
   end
+  call('HSET', key, SLOT_PAIRS)
+  window.oldest, newest = math.min(window.oldest, slot), math.max(newest or slot, slot)
+  changed = true
 end
 
-local first = 5 + 2 * ARGV[4]
-for i = first, #ARGV, 3 do
-  local slot = math.min(tonumber(ARGV[i]), window.slot) -- a replica's clock may run ahead
-  add(slot, tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]))
+local step = 1 + UNIT_COUNT
+local first = 5 + step * ARGV[4]
+for i = first, #ARGV, step do
+  add(math.min(tonumber(ARGV[i]), window.slot), i + 1, 1) -- a replica's clock may run ahead
 end
 local charged = window.expired and '' or window.marker or ''
-for i = 5, first - 1, 2 do
+for i = 5, first - 1, step do
   local slot = string.match(charged, ' ' .. ARGV[i] .. '@(%d+)')
-  if slot then add(tonumber(slot), -1, -ARGV[i + 1]) end
+  if slot then add(tonumber(slot), i + 1, -1) end
 end
 
-if changed or window.left then
-  call('HSET', key, 'newest', newest, 'oldest', window.oldest, 'requests', window.requests, 'tokens', window.tokens)
+if window.left and not changed then -- the sums without what has left
+  local slot, stored = newest, window.stored
+  local held = call('HMGET', key, SLOT_FIELDS)
+  for i = UNIT_COUNT + 1, 2 * UNIT_COUNT do stored[i] = tonumber(held[i]) or 0 end
+  call('HSET', key, SLOT_PAIRS)
 end
-if ARGV[3] ~= '0' and ARGV[4] ~= '0' then call('HSET', key, replica, ARGV[3]) end -- a lost call that comes only now is too late
+if changed or window.left then call('HSET', key, 'newest', newest, 'oldest', window.oldest) end
+if ARGV[3] ~= '0' and ARGV[4] ~= '0' then call('HSET', key, replica, ARGV[3]) end -- refuses a lost call that comes late
 call('EXPIRE', key, KEEP_S)
 call('SET', KEYS[2], 1, 'EX', KEEP_S) -- last: what failed may come again
 return { 1 }

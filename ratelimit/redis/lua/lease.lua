@@ -1,7 +1,5 @@
--- Keep a replica's places of one user fresh.
+-- Renew or change how many permits of one user the requests of a replica hold.
 -- KEYS: leases.  ARGV: time in microseconds or '' = Redis's own, @replica, how many ('' = as stored), change.
-
-local LEASE_US = 4000000 -- leases.LEASE_S
 
 local now, held = clock(ARGV[1]), call('HGET', KEYS[1], ARGV[2])
 local count = tonumber(ARGV[3]) or tonumber(held and string.match(held, '^%d+')) or 0

@@ -1,10 +1,9 @@
--- Take one request under a model's limit per second alone, or only look.
--- KEYS: the model's window.  ARGV: time in microseconds or '' = Redis's own, rps, 1 = take.
--- {1, slot} or {0 = refused, its place in limits.LimitKind, the limit, microseconds to wait; -1 = never}.
+-- Take one request under a model's limit of requests per second alone, or only look.
+-- KEYS: the model's window.  ARGV: time in microseconds or '' = Redis's own, rps, 1 = take, then the amount of each unit.
+-- {1, slot} or {0 = refused, the limit's name, the limit, microseconds to wait; -1 = never}.
 
-local rps, second = tonumber(ARGV[2]), open(KEYS[1], clock(ARGV[1]), SECOND, '@')
-if over(rps, second.requests, 1) then
-  return { 0, 4, rps, wait_for(second, 'r', rps, second.requests, 1) }
-end
-if ARGV[3] == '1' then take(second, 0) end
+local second = open(KEYS[1], clock(ARGV[1]), SECOND, '@')
+local reply = meet_limits({ 0 }, second, { 'rps', tonumber(ARGV[2]), REQUESTS }, 4)
+if #reply > 1 then return reply end
+if ARGV[3] == '1' then take(second, 4) end
 return { 1, second.slot }

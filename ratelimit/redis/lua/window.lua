@@ -1,96 +1,95 @@
--- Windows, as ratelimit/window.py describes them.  Prepended to the scripts that read them.
+-- The functions on windows, which are described in ratelimit/window.py.  Put before the scripts that use them.
+-- Names in capitals, here and there, but for KEYS and ARGV, are filled in by ratelimit/redis/scripts.py.
 --
--- A hash: `newest` and `oldest` slot, `requests` and `tokens` summed over all slots stored, for each slot
--- r<slot> and t<slot>, and for each replica @<replica>: its last batch that was charged here, and who was.
+-- A window is a hash: `newest` and `oldest` slot; for each unit its sum over all slots stored, under the unit's name,
+-- and its amount in each slot, under the unit's first letter and the slot (r1700000000); and for each replica, under
+-- @<replica>, the reserves of its last batch that were charged here (see `marked`).
 -- What has left the window is dropped by the next charge; reading writes nothing.
 -- Numbers are doubles, exact up to 2^53; Redis formats number arguments without loss.
 
-local MINUTE = { slot_us = 1000000, slots = 60 } -- window.MINUTE
-local SECOND = { slot_us = 50000, slots = 20 } -- window.SECOND
-local KEEP_S = 122 -- window.KEEP_S
-local MAX = 2 ^ 53
 local call = redis.call
 
--- Microseconds: Redis's own time, the one clock all replicas share.  Only tests pass another.
+-- The time in microseconds: Redis's own, the one clock that all replicas share.  Only tests pass another.
 local function clock(explicit)
   if explicit ~= '' then return tonumber(explicit) end
   local time = call('TIME')
   return time[1] * 1000000 + time[2]
 end
 
--- A limit of a user record: -1 = unlimited, nil = malformed.
+-- A limit as a record has it: -1 = unlimited, nil = malformed.
 local function limit(value)
   if value == nil or value == cjson.null then return -1 end
-  if type(value) == 'number' and value >= 0 and value <= MAX and value % 1 == 0 then return value end
+  if type(value) == 'number' and value >= 0 and value <= MAX_LIMIT and value % 1 == 0 then return value end
 end
 
--- rpm, tpm, the whole record; or nil and 'unknown' or 'malformed'.
+-- Replace each limit's field in `limits` by the limit that a record has there; nil when one is malformed.
+-- A list of limits is flat, three values each: name, field or limit, unit.
+local function read_limits(record, limits)
+  for i = 2, #limits, 3 do
+    local limited = limit(record[limits[i]])
+    if not limited then return nil end
+    limits[i] = limited
+  end
+  return limits
+end
+
+-- A user's record; or nil and 'unknown' or 'malformed'.
 local function read_user(key)
   local record = redis.pcall('GET', key)
   if not record then return nil, 'unknown' end
   if type(record) ~= 'string' or not string.find(record, '^%s*{') then return nil, 'malformed' end
   local decoded, user = pcall(cjson.decode, record)
   if not decoded then return nil, 'malformed' end
-  local rpm, tpm = limit(user.rpm), limit(user.tpm)
-  if not (rpm and tpm) then return nil, 'malformed' end
-  return rpm, tpm, user
+  return user
 end
 
--- What counts at `now`.  `slot` is where a charge goes; `slot_requests` and `slot_tokens` are what it holds.
-local function open(key, now, span, marker)
-  local slot = math.floor(now / span.slot_us)
-  local stored = call('HMGET', key, 'newest', 'oldest', 'requests', 'tokens', 'r' .. slot, 't' .. slot, marker)
+-- What counts at `now`.  `slot` is where a charge goes.  `stored` begins with the sum of each unit in the window, then
+-- has the amount of each in the slot.
+local function open(key, now, slot_us, slots, marker)
+  local slot = math.floor(now / slot_us)
+  local stored = call('HMGET', key, SLOT_FIELDS, 'newest', 'oldest', marker)
+  for i = 1, 2 * UNIT_COUNT do stored[i] = tonumber(stored[i]) or 0 end
+  local newest, oldest = tonumber(stored[2 * UNIT_COUNT + 1]), tonumber(stored[2 * UNIT_COUNT + 2]) or slot
   local window = {
-    key = key, span = span, now = now, slot = slot, newest = tonumber(stored[1]), oldest = tonumber(stored[2]) or slot,
-    requests = tonumber(stored[3]) or 0, tokens = tonumber(stored[4]) or 0,
-    slot_requests = tonumber(stored[5]) or 0, slot_tokens = tonumber(stored[6]) or 0, marker = stored[7],
+    key = key, slot_us = slot_us, slots = slots, now = now, slot = slot, newest = newest, oldest = oldest,
+    stored = stored, marker = stored[2 * UNIT_COUNT + 3],
   }
-  if not window.newest or slot - window.newest > span.slots then -- nothing stored counts any more
-    window.expired, window.newest = window.newest ~= nil, nil
-    window.oldest, window.requests, window.tokens = slot, 0, 0
-  elseif window.newest > slot then -- the clock stepped back: time stands still
-    window.slot, window.now = window.newest, window.newest * span.slot_us
-    stored = call('HMGET', key, 'r' .. window.slot, 't' .. window.slot)
-    window.slot_requests, window.slot_tokens = tonumber(stored[1]) or 0, tonumber(stored[2]) or 0
-  elseif slot - window.oldest > span.slots then
-    local fields = {}
-    for left = window.oldest, slot - span.slots - 1 do
-      fields[#fields + 1] = 'r' .. left
-      fields[#fields + 1] = 't' .. left
+  if not newest or slot - newest > slots then -- nothing stored counts any more
+    window.expired, window.newest, window.oldest = newest ~= nil, nil, slot
+    for i = 1, UNIT_COUNT do stored[i] = 0 end
+  elseif newest > slot then -- the clock stepped back: time stands still
+    slot = newest
+    window.slot, window.now = slot, slot * slot_us
+    local again = call('HMGET', key, SLOT_FIELDS)
+    for i = UNIT_COUNT + 1, 2 * UNIT_COUNT do stored[i] = tonumber(again[i]) or 0 end
+  elseif slot - oldest > slots then
+    local left = {}
+    for gone = oldest, slot - slots - 1 do
+      for i = 1, UNIT_COUNT do left[#left + 1] = string.sub(UNIT_LETTERS, i, i) .. gone end
     end
-    local held = call('HMGET', key, unpack(fields))
-    for i = 1, #fields, 2 do
-      window.requests = window.requests - (tonumber(held[i]) or 0)
-      window.tokens = window.tokens - (tonumber(held[i + 1]) or 0)
+    local amounts = call('HMGET', key, unpack(left))
+    for j = 1, #left do
+      local i = (j - 1) % UNIT_COUNT + 1
+      stored[i] = stored[i] - (tonumber(amounts[j]) or 0)
     end
-    window.left, window.oldest = fields, slot - span.slots
+    window.left, window.oldest = left, slot - slots
   end
   return window
 end
 
 -- Microseconds until a slot has left.
 local function leaves_in(window, slot)
-  return (slot + 1 + window.span.slots) * window.span.slot_us - window.now
+  return (slot + 1 + window.slots) * window.slot_us - window.now
 end
 
--- Every stored number, by name.
-local function fields_of(window)
+-- What a slot of a window holds of a unit.  The first call reads all fields.
+local function held_in(window, slot, unit)
   if not window.fields then
     local flat = call('HGETALL', window.key)
     window.fields = {}
     for i = 1, #flat, 2 do window.fields[flat[i]] = tonumber(flat[i + 1]) end
   end
-  return window.fields
-end
-
--- The newest slot that holds requests ('r') or tokens ('t'); 0 when none does.
-local function newest_with(window, prefix, sum)
-  if sum == 0 then return 0 end
-  local fields = fields_of(window)
-  for slot = window.newest, window.oldest, -1 do
-    if (fields[prefix .. slot] or 0) > 0 then return slot end
-  end
-  return 0
+  return window.fields[string.sub(UNIT_LETTERS, unit, unit) .. slot] or 0
 end
 
 -- Whether `amount` is too much.  A limit of 0 allows nothing.  Subtracting keeps the comparison exact at 2^53.
@@ -98,32 +97,39 @@ local function over(limited, used, amount)
   return limited >= 0 and (limited == 0 or amount > limited - used)
 end
 
--- Microseconds until `amount` fits; -1 = never.
-local function wait_for(window, prefix, limited, used, amount)
-  if limited == 0 or amount > limited then return -1 end
-  local excess, fields = amount - (limited - used), fields_of(window)
-  for slot = window.oldest, window.newest do
-    excess = excess - (fields[prefix .. slot] or 0)
-    if excess <= 0 then return leaves_in(window, slot) end
+-- Append to `obstacles` each limit of a window that a charge exceeds: name, limit, microseconds until it fits, -1 = never.
+-- The list is made with the first of them: most charges exceed none.  The amounts of the charge are ARGV from `first` on.
+local function meet_limits(obstacles, window, limits, first)
+  for i = 1, #limits, 3 do
+    local limited, unit = limits[i + 1], limits[i + 2]
+    local used, amount = window.stored[unit], tonumber(ARGV[first + unit - 1])
+    if over(limited, used, amount) then
+      local wait = -1
+      if limited > 0 and amount <= limited then
+        local slot, excess = window.oldest - 1, amount - (limited - used)
+        while excess > 0 and slot < window.newest do
+          slot = slot + 1
+          excess = excess - held_in(window, slot, unit)
+        end
+        wait = leaves_in(window, slot)
+      end
+      obstacles = obstacles or {}
+      local n = #obstacles
+      obstacles[n + 1], obstacles[n + 2], obstacles[n + 3] = limits[i], limited, wait
+    end
   end
-  return -1
+  return obstacles
 end
 
--- The calls charged here that a replica may not know of: "batch number@slot number@slot ...", of its last batch only.
-local function marked(window, batch, number)
-  local marker = window.marker
-  if not marker or string.match(marker, '^%d+') ~= batch then marker = batch end
-  return marker .. ' ' .. number .. '@' .. window.slot
-end
-
--- Add one request and `tokens`, and what else is to be written in the same breath.
-local function take(window, tokens, ...)
-  local key, slot = window.key, window.slot
-  window.requests, window.tokens = window.requests + 1, window.tokens + tokens
-  window.slot_requests, window.slot_tokens = window.slot_requests + 1, window.slot_tokens + tokens
+-- Charge the amounts from ARGV[first] on, and write another field and its value in the same command.
+local function take(window, first, ...)
+  local key, slot, stored = window.key, window.slot, window.stored
+  for i = 1, UNIT_COUNT do
+    local amount = ARGV[first + i - 1]
+    stored[i], stored[UNIT_COUNT + i] = stored[i] + amount, stored[UNIT_COUNT + i] + amount
+  end
   if window.expired then call('DEL', key) end
-  call('HSET', key, 'newest', slot, 'oldest', window.oldest, 'requests', window.requests, 'tokens', window.tokens,
-    'r' .. slot, window.slot_requests, 't' .. slot, window.slot_tokens, ...)
+  call('HSET', key, SLOT_PAIRS, 'newest', slot, 'oldest', window.oldest, ...)
   if slot ~= window.newest then -- the slot's first charge; HSET came first: out of memory must fail before any change
     if window.left then call('HDEL', key, unpack(window.left)) end
     call('EXPIRE', key, KEEP_S)
@@ -131,11 +137,20 @@ local function take(window, tokens, ...)
   window.newest = slot
 end
 
--- Append a window to a reply: limits, sums, and the newest slots that hold requests and tokens.
-local function show(reply, window, rpm, tpm)
-  local n, slot = #reply, window.slot
-  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = rpm, tpm, window.requests, window.tokens
-  reply[n + 5] = window.slot_requests > 0 and slot or newest_with(window, 'r', window.requests)
-  reply[n + 6] = window.slot_tokens > 0 and slot or newest_with(window, 't', window.tokens)
+-- Append a window to a reply: for each of its limits the limit, what is used, and the newest slot that holds any of it
+-- (0 when none does).
+local function show(reply, window, limits)
+  local n, stored = #reply, window.stored
+  for i = 1, #limits, 3 do
+    local unit, slot = limits[i + 2], window.slot
+    if stored[unit] == 0 then
+      slot = 0
+    elseif stored[UNIT_COUNT + unit] == 0 then
+      slot = window.newest
+      while slot > window.oldest and held_in(window, slot, unit) == 0 do slot = slot - 1 end
+    end
+    reply[n + 1], reply[n + 2], reply[n + 3] = limits[i + 1], stored[unit], slot
+    n = n + 3
+  end
   return reply
 end

@@ -7,7 +7,7 @@ import pytest
 from gateway.accounting.settlement import ObservedEnd
 from gateway.extproc.events import Routed
 from gateway.openai.usage import TokenUsage
-from ratelimit.limits import Reservation, User
+from ratelimit.limits import RPM, TPM, Amounts, Reservation, User
 from tests.support.shop import AwayLimiter, Shop
 
 IN_FLIGHT = 'forebay_requests_in_flight{model="m"}'
@@ -28,7 +28,7 @@ async def tokens_of(shop: Shop) -> int:
     assert shop.limiter is not None
     usage = await shop.limiter.usage("lgy")
     assert usage is not None
-    return usage.tokens.used
+    return usage.quotas[TPM].used
 
 
 async def test_an_open_request_is_in_flight_and_holds_a_reservation():
@@ -81,7 +81,7 @@ async def test_an_upstream_error_refunds_the_tokens_and_keeps_the_request():
     assert shop.limiter is not None
     usage = await shop.limiter.usage("lgy")
     assert usage is not None
-    assert 1 == usage.requests.used
+    assert 1 == usage.quotas[RPM].used
     assert 0 < shop.sample('forebay_tokens_total{kind="refunded",model="m"}')
 
 
@@ -126,16 +126,16 @@ async def test_settlements_of_one_moment_are_one_call_with_the_same_sum(monkeypa
     assert shop.limiter is not None
     settle = shop.limiter.settle
 
-    async def counted(reservation: Reservation, tokens: int) -> None:
-        calls.append(tokens)
-        await settle(reservation, tokens)
+    async def counted(reservation: Reservation, used: Amounts) -> None:
+        calls.append(used)
+        await settle(reservation, used)
 
     monkeypatch.setattr(shop.limiter, "settle", counted)
     for exchange in exchanges:
         shop.ledger.ended(exchange, ObservedEnd(200, TokenUsage(7, 9)))
 
     assert await shop.ledger.drain(5)
-    assert [80] == calls
+    assert [Amounts(5, 80)] == calls
     assert 80 == await tokens_of(shop)
     assert 0 == shop.sample("forebay_reservations_open")
 

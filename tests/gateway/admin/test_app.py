@@ -3,8 +3,9 @@
 import httpx
 import pytest
 
-from ratelimit.limits import Admitted, Charge, LimitKind, Quota, Refused, Reservation, Usage, User
+from ratelimit.limits import RPM, TPM, Admitted, Amounts, Quota, Refused, Reservation, Usage, User
 from tests.support.admin import an_admin
+from tests.support.limiters import a_charge
 
 LGY = {"name": "lgy", "rpm": 3, "tpm": 1000}
 CALLS = ("/CreateUser", "/ReadUser", "/UpdateUser", "/DeleteUser")
@@ -90,7 +91,7 @@ async def test_a_record_that_others_wrote_can_be_read():
 @pytest.mark.parametrize("name", ["lgy", "team/lgy", "ü ?"])
 async def test_usage_names_what_was_used_and_the_limits(name):
     admin = an_admin()
-    admin.limiter.used[name] = Usage(User(name, 3, None), Quota(3, 2, 60.0), Quota(None, 77, 60.0))
+    admin.limiter.used[name] = Usage(name, {RPM: Quota(3, 2, 60.0), TPM: Quota(None, 77, 60.0)})
 
     answer = await admin.client.get(httpx.URL("http://admin").join(f"/users/{name.replace('?', '%3F')}/usage"))
 
@@ -100,10 +101,10 @@ async def test_usage_names_what_was_used_and_the_limits(name):
 
 async def test_a_check_says_what_the_limiter_foresees():
     admin = an_admin()
-    quotas = Quota(3, 3, 20.5), Quota(100, 40, 20.5)
+    quotas = {RPM: Quota(3, 3, 20.5), TPM: Quota(100, 40, 20.5)}
     admin.limiter.verdicts = {
-        Charge("lgy", 60): Admitted(Reservation("lgy", 1, 60), *quotas),
-        Charge("lgy", 61, "m"): Refused(LimitKind.TPM, 100, 20.5, *quotas),
+        a_charge("lgy", 60): Admitted(Reservation("lgy", 1, Amounts(1, 60)), quotas),
+        a_charge("lgy", 61, "m"): Refused(TPM, 100, 20.5, quotas),
     }
 
     fits = await admin.call("/users/lgy/check", {"tokens": 60})

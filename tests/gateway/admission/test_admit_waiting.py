@@ -8,7 +8,7 @@ from gateway.accounting.settlement import ObservedEnd
 from gateway.config.settings import RoutingSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.events import Refused, Routed
-from ratelimit.limits import User
+from ratelimit.limits import RPM, User
 from tests.support.pods import MODEL
 from tests.support.shop import Shop, refused, routed
 
@@ -41,8 +41,8 @@ async def remaining(shop: Shop) -> int:
     assert shop.limiter is not None
     usage = await shop.limiter.usage("lgy")
     assert usage is not None
-    assert usage.requests.limit is not None
-    return usage.requests.remaining
+    assert usage.quotas[RPM].limit is not None
+    return usage.quotas[RPM].remaining
 
 
 async def test_a_request_waits_charged_and_says_how_long_it_did():

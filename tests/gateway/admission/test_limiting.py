@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from gateway.admission.limiting import LIMIT_ERRORS, limiter_answer
+from gateway.admission.limiting import limiter_answer
 from gateway.openai.errors import BrokenUserError, LimiterAwayError, RefusalError, UnknownUserError
-from ratelimit.limits import LimiterUnavailableError, LimitKind, MalformedUserError, UnknownUser
+from ratelimit.limits import LimiterUnavailableError, MalformedUserError, UnknownUser
 
 
 async def said(answer: Any) -> Any:
@@ -37,7 +37,3 @@ async def test_a_limiter_without_a_verdict_is_an_error_of_its_own(
 
 async def test_a_verdict_is_passed_on():
     assert 7 == await limiter_answer("lgy", said(7))
-
-
-def test_every_limit_has_its_error():
-    assert set(LimitKind) == set(LIMIT_ERRORS)

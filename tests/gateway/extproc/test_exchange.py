@@ -35,9 +35,10 @@ from gateway.extproc.events import (
     Routed,
 )
 from gateway.extproc.exchange import PIECE_BYTES, TRANSITIONS, Exchange, State
-from gateway.openai.errors import RpmExceededError
+from gateway.openai.errors import LimitExceededError
 from gateway.openai.operations import Operation
 from gateway.openai.usage import TokenUsage
+from ratelimit.limits import RPM
 from tests.support.playbook import Playbook
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -213,7 +214,7 @@ def test_a_refusal_ends_the_exchange_with_json_and_whatever_comes_later_is_ignor
     machine = exchange()
     machine.step(headers())
     machine.step(RequestBody(BODY, True))
-    error = RpmExceededError("user: lgy has exceeded RPM: 3", retry_after_s=6.2)
+    error = LimitExceededError(RPM, "user: lgy has exceeded RPM: 3", retry_after_s=6.2)
 
     (reply,) = machine.step(Refused(error, {"x-ratelimit-limit-requests": "3"}))
 
@@ -345,7 +346,7 @@ EVENTS = [
     ResponseHeaders({":status": "x"}), ResponseHeaders({":status": "200"}, True),
     ResponseHeaders({":status": "200", "content-type": "text/event-stream"}),
     ResponseBody(b"data: {"), ResponseBody(b"", True), ResponseTrailers(),
-    ROUTED, Refused(RpmExceededError("x")), Answered(b""), Closed(),
+    ROUTED, Refused(LimitExceededError(RPM, "x")), Answered(b""), Closed(),
 ]  # fmt: skip
 
 

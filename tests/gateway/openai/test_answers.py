@@ -1,9 +1,9 @@
 """What Forebay says with a 200."""
 
 from gateway.openai.answers import check_record, models_list, usage_record
-from ratelimit.limits import Admitted, LimitKind, Quota, Refused, Reservation, Usage, User
+from ratelimit.limits import RPM, TPM, Admitted, Amounts, Quota, Refused, Reservation, Usage
 
-RPM, TPM = Quota(3, 3, 20.0), Quota(None, 40, 20.0)
+QUOTAS = {RPM: Quota(3, 3, 20.0), TPM: Quota(None, 40, 20.0)}
 
 
 def test_models_are_listed_in_their_order():
@@ -12,13 +12,14 @@ def test_models_are_listed_in_their_order():
 
 def test_usage_has_the_shape_of_the_contract():
     record = {"name": "u", "requests": 3, "tokens": 40, "rpm": 3, "tpm": None, "window_s": 60}
-    assert record == usage_record(Usage(User("u", 3, None), RPM, TPM))
+    assert record == usage_record(Usage("u", QUOTAS))
 
 
 def test_a_check_names_the_limit_in_the_way_and_when_it_is_not():
     def record(*values: object) -> dict[str, object]:
         return dict(zip(("admitted", "kind", "limit", "retry_after_s", "estimated_tokens"), values, strict=True))
 
-    assert record(True, None, None, None, 9) == check_record(Admitted(Reservation("u", 1, 9), RPM, TPM), 9)
-    assert record(False, "rpm", 3, 20.0, 9) == check_record(Refused(LimitKind.RPM, 3, 20.0, RPM, TPM), 9)
-    assert record(False, "tpm", 0, None, 9) == check_record(Refused(LimitKind.TPM, 0, None, RPM, TPM), 9)
+    admitted = Admitted(Reservation("u", 1, Amounts(1, 9)), QUOTAS)
+    assert record(True, None, None, None, 9) == check_record(admitted, 9)
+    assert record(False, "rpm", 3, 20.0, 9) == check_record(Refused(RPM, 3, 20.0, QUOTAS), 9)
+    assert record(False, "tpm", 0, None, 9) == check_record(Refused(TPM, 0, None, QUOTAS), 9)

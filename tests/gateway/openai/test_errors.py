@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 from gateway.openai import errors
 from gateway.openai.errors import (
     BadRequestError,
+    LimitExceededError,
     MethodNotAllowedError,
     NoReadyPodError,
     RefusalError,
-    RpmExceededError,
     UnknownUserError,
     error_body,
     error_headers,
     error_status,
     header_safe,
 )
+from ratelimit.limits import RPM
 
 EVERY_ERROR = sorted(
     (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, RefusalError)),
@@ -39,7 +40,7 @@ def test_a_body_has_message_type_code_and_param():
 
 
 def test_the_old_body_has_status_and_message():
-    body = error_body(RpmExceededError("user: lgy has exceeded RPM: 3"), compat=True)
+    body = error_body(LimitExceededError(RPM, "user: lgy has exceeded RPM: 3"), compat=True)
 
     assert b'{"error":{"code":429,"message":"user: lgy has exceeded RPM: 3"}}' == body
 
@@ -50,7 +51,7 @@ def test_an_unknown_user_was_a_500_in_the_old_release():
     assert 401 == error_status(error)
     assert 500 == error_status(error, compat=True)
     assert 500 == orjson.loads(error_body(error, compat=True))["error"]["code"]
-    assert 429 == error_status(RpmExceededError(""), compat=True)
+    assert 429 == error_status(LimitExceededError(RPM, ""), compat=True)
 
 
 @pytest.mark.parametrize("compat", [False, True])
@@ -65,7 +66,7 @@ def test_headers_name_the_limit_and_when_to_come_back():
         ("content-type", "application/json"),
         ("x-error-rpm-exceeded", "true"),
         ("retry-after", "8"),
-    ] == error_headers(RpmExceededError("", retry_after_s=7.01))
+    ] == error_headers(LimitExceededError(RPM, "", retry_after_s=7.01))
 
 
 @pytest.mark.parametrize(("retry_after_s", "header"), [(0, "1"), (-3.0, "1"), (0.2, "1"), (1, "1"), (59.5, "60")])
@@ -74,7 +75,7 @@ def test_retry_after_is_whole_seconds_and_at_least_one(retry_after_s, header):
 
 
 def test_a_limit_of_zero_has_no_time_to_come_back():
-    assert ["content-type", "x-error-rpm-exceeded"] == [name for name, _ in error_headers(RpmExceededError(""))]
+    assert ["content-type", "x-error-rpm-exceeded"] == [name for name, _ in error_headers(LimitExceededError(RPM, ""))]
 
 
 def test_a_wrong_method_names_the_right_one():
@@ -114,6 +115,6 @@ def test_header_safe_gives_printable_ascii_for_any_text(text):
 
 @given(st.floats(min_value=1e-9, max_value=1e9))
 def test_retry_after_is_never_too_early(retry_after_s):
-    seconds = int(dict(error_headers(RpmExceededError("", retry_after_s=retry_after_s)))["retry-after"])
+    seconds = int(dict(error_headers(LimitExceededError(RPM, "", retry_after_s=retry_after_s)))["retry-after"])
 
     assert retry_after_s <= seconds < math.ceil(retry_after_s) + 1

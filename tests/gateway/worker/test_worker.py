@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 from gateway.config.settings import EndpointSettings, HealthSettings, ModelSettings, RedisSettings, Settings
 from gateway.worker.launch import Place
 from gateway.worker.worker import Worker
-from ratelimit.limits import Charge, LimiterUnavailableError
+from ratelimit.limits import LimiterUnavailableError
+from tests.support.limiters import a_charge
 from tests.support.polling import until
 
 NOBODY = "unix:///nonexistent/redis.sock"
@@ -66,7 +67,7 @@ async def test_redis_going_away_is_logged_once(monkeypatch: pytest.MonkeyPatch):
     with capture_logs() as logs:
         async with worker.running():
             with contextlib.suppress(LimiterUnavailableError):
-                await worker.limiter.reserve(Charge("lgy", 1))
+                await worker.limiter.reserve(a_charge("lgy", 1))
             await until(lambda: any(entry["event"] == "redis_is_away" for entry in logs))
             await asyncio.sleep(0.02)
     assert 1 == sum(entry["event"] == "redis_is_away" for entry in logs)

@@ -9,9 +9,9 @@ from ratelimit.accounts.keyring import KeyRing
 from ratelimit.accounts.keys import KeyStore
 from ratelimit.accounts.users import UserStore
 from ratelimit.fallback import LocalFallback
-from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, LimitKind, Rates, Refused, User
+from ratelimit.limits import RPM, RPS, Admitted, Amounts, LimiterUnavailableError, Rates, Refused, User
 from ratelimit.redis.limiter import RedisLimiter, model_key, user_key, window_key
-from tests.support.limiters import admit, refuse, used
+from tests.support.limiters import a_charge, admit, refuse, used
 from tests.support.polling import until
 from tests.support.redis_cluster import RedisCluster, redis_cluster
 
@@ -65,7 +65,7 @@ async def test_users_of_every_node_are_limited_exactly_by_several_replicas(clust
     for name in NAMES:
         await store.create(User(name, rpm=5, tpm=100, concurrency=9, models={"m": Rates(rpm=4)}))
     other = RedisLimiter(cluster.url, 5.0, cluster=True)
-    charges = [Charge(name, 10, "m") for name in NAMES for _ in range(20)]
+    charges = [a_charge(name, 10, "m") for name in NAMES for _ in range(20)]
 
     verdicts = await asyncio.gather(*((limiter, other)[i % 2].reserve(each) for i, each in enumerate(charges)))
 
@@ -74,7 +74,7 @@ async def test_users_of_every_node_are_limited_exactly_by_several_replicas(clust
         assert (4, 40) == (await used(limiter, name))[1:]
     for verdict in verdicts:
         if isinstance(verdict, Admitted):
-            await limiter.settle(verdict.reservation, 1)
+            await limiter.settle(verdict.reservation, Amounts(1, 1))
     assert (4, 4) == (await used(other, NAMES[0]))[1:]
     await other.aclose()
 
@@ -86,23 +86,21 @@ async def test_a_model_refused_by_its_user_is_given_back(cluster, store, limiter
 
     for name in NAMES:
         verdict = await refuse(limiter, name, 0, "m", rps=5)
-        assert LimitKind.RPM is verdict.kind
-    await limiter.reserve(Charge("nobody", 1, "m", 5))
+        assert RPM is verdict.kind
+    await limiter.reserve(a_charge("nobody", 1, "m", 5))
 
-    counts = await asyncio.gather(*(limiter.reserve(Charge("", 1, "m", 5)) for _ in range(8)))
+    counts = await asyncio.gather(*(limiter.reserve(a_charge("", 1, "m", 5)) for _ in range(8)))
     assert 5 == sum(isinstance(verdict, Admitted) for verdict in counts)
 
 
 async def test_a_model_that_refuses_leaves_the_user_untouched_and_shows_the_users_quotas(store, limiter):
     await store.create(User("u", rpm=5))
     await admit(limiter, "u", 0, "m", rps=1)
-    refused = [await limiter.reserve(Charge("u", 0, "m", 1)), await limiter.check(Charge("u", 0, "m", 1))]
+    refused = [await limiter.reserve(a_charge("u", 0, "m", 1)), await limiter.check(a_charge("u", 0, "m", 1))]
 
-    assert [(LimitKind.RPS, 1)] * 2 == [
-        (each.kind, each.requests.used) for each in refused if isinstance(each, Refused)
-    ]
+    assert [(RPS, 1)] * 2 == [(each.kind, each.quotas[RPM].used) for each in refused if isinstance(each, Refused)]
     assert 1 == (await used(limiter, "u"))[1]
-    assert isinstance(await limiter.check(Charge("u", 0, "n", 1)), Admitted)
+    assert isinstance(await limiter.check(a_charge("u", 0, "n", 1)), Admitted)
 
 
 async def test_a_slot_that_moves_is_followed(cluster, store, limiter):
@@ -122,11 +120,11 @@ async def test_while_a_node_is_away_each_replica_goes_on_alone_and_hands_over(cl
     shadow = LocalFallback(limiter, "local")
     for name in NAMES:
         await store.create(User(name, rpm=5))
-        await shadow.reserve(Charge(name, 1))
+        await shadow.reserve(a_charge(name, 1))
     cluster.nodes[2].kill()
 
     for name in NAMES:
-        assert isinstance(await shadow.reserve(Charge(name, 1)), Admitted)
+        assert isinstance(await shadow.reserve(a_charge(name, 1)), Admitted)
 
     assert not shadow.up
     cluster.start(2)
@@ -151,7 +149,7 @@ async def test_the_users_of_all_nodes_are_stored_changed_and_listed(cluster, sto
 async def test_nobody_at_the_address_is_an_unavailable_limiter(tmp_path):
     limiter = RedisLimiter("redis://127.0.0.1:1/0", 1.0, cluster=True)
     with pytest.raises(LimiterUnavailableError):
-        await limiter.reserve(Charge("u", 1))
+        await limiter.reserve(a_charge("u", 1))
     await limiter.aclose()
 
 

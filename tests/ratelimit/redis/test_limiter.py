@@ -4,9 +4,19 @@ import time
 import pytest
 from redis.crc import key_slot
 
-from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, MalformedUserError, Rates, User
+from ratelimit.limits import (
+    MODEL_RPM,
+    RPM,
+    TPM,
+    Admitted,
+    Amounts,
+    LimiterUnavailableError,
+    MalformedUserError,
+    Rates,
+    User,
+)
 from ratelimit.redis.limiter import model_key, user_key, window_key
-from tests.support.limiters import Clock, a_redis_limiter, admit, put_user, refuse, used
+from tests.support.limiters import Clock, a_charge, a_redis_limiter, admit, put_user, refuse, used
 from tests.support.redis import RedisServer
 
 
@@ -31,7 +41,7 @@ async def test_the_clock_is_the_one_of_redis(server):
 
         assert 0 <= verdict.reservation.slot - seconds < 10
         assert seconds + microseconds / 1e6 <= limiter.now_s() < seconds + 10
-        assert 60 < verdict.requests.reset_s <= 61
+        assert 60 < verdict.quotas[RPM].reset_s <= 61
 
 
 async def test_a_thousand_at_once_from_several_replicas_admit_exactly_the_limit(server):
@@ -41,7 +51,7 @@ async def test_a_thousand_at_once_from_several_replicas_admit_exactly_the_limit(
         a_redis_limiter(server) as three, a_redis_limiter(server) as four,
     ):  # fmt: skip
         replicas = (one, two, three, four)
-        verdicts = await asyncio.gather(*(replicas[i % 4].reserve(Charge("u", 100)) for i in range(1000)))
+        verdicts = await asyncio.gather(*(replicas[i % 4].reserve(a_charge("u", 100)) for i in range(1000)))
 
         assert 100 == sum(isinstance(verdict, Admitted) for verdict in verdicts)
         assert (User("u", 100, 10_000), 100, 10_000) == await used(one, "u")
@@ -101,7 +111,7 @@ async def test_a_malformed_record_is_an_error_of_its_own(server, record):
     put(server, "u", record)
     async with a_redis_limiter(server) as limiter:
         with pytest.raises(MalformedUserError):
-            await limiter.reserve(Charge("u", 1))
+            await limiter.reserve(a_charge("u", 1))
         with pytest.raises(MalformedUserError):
             await limiter.usage("u")
     assert {} == stored(server, "u")
@@ -112,7 +122,7 @@ async def test_a_record_of_another_redis_type_is_malformed_too(server):
         client.hset(user_key("u"), "rpm", "3")
     async with a_redis_limiter(server) as limiter:
         with pytest.raises(MalformedUserError):
-            await limiter.reserve(Charge("u", 1))
+            await limiter.reserve(a_charge("u", 1))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +147,7 @@ async def test_an_absurd_charge_fits_no_limit_and_breaks_no_sum(server):
     async with a_redis_limiter(server) as limiter:
         assert None is (await refuse(limiter, "limited", 10**40)).retry_after_s
         verdict = await admit(limiter, "unlimited", 10**40)
-        await limiter.settle(verdict.reservation, 12)
+        await limiter.settle(verdict.reservation, Amounts(1, 12))
 
         assert (User("unlimited"), 1, 12) == await used(limiter, "unlimited")
 
@@ -155,12 +165,12 @@ async def test_a_redis_without_memory_changes_nothing_half(server):
             client.config_set("maxmemory", 1)
             try:
                 with pytest.raises(LimiterUnavailableError, match="memory"):
-                    await limiter.reserve(Charge("u", 5))
+                    await limiter.reserve(a_charge("u", 5))
             finally:
                 client.config_set("maxmemory", 0)
 
         assert (before, True) == (stored(server, "u"), limiter.up)
-        assert 2 == (await admit(limiter, "u", 5)).requests.used
+        assert 2 == (await admit(limiter, "u", 5)).quotas[RPM].used
 
 
 async def test_the_window_survives_a_restart_and_so_does_the_limiter(mortal_server):
@@ -169,11 +179,11 @@ async def test_the_window_survives_a_restart_and_so_does_the_limiter(mortal_serv
         await admit(limiter, "u")
         mortal_server.kill()
         with pytest.raises(LimiterUnavailableError):
-            await limiter.reserve(Charge("u", 0))
+            await limiter.reserve(a_charge("u", 0))
         mortal_server.start()
         await asyncio.wait_for(limiter.wait_up(), 10)
 
-        assert 2 == (await admit(limiter, "u")).requests.used
+        assert 2 == (await admit(limiter, "u")).quotas[RPM].used
         await refuse(limiter, "u")
 
 
@@ -185,7 +195,7 @@ async def test_a_paused_redis_is_unavailable_after_the_timeout(mortal_server):
         asked_s = time.monotonic()
 
         with pytest.raises(LimiterUnavailableError):
-            await limiter.reserve(Charge("u", 0))
+            await limiter.reserve(a_charge("u", 0))
 
         assert 0.29 < time.monotonic() - asked_s
 
@@ -198,19 +208,19 @@ async def test_absorbing_counts_in_its_seconds_once_per_handover_and_over_the_li
         await admit(limiter, "u", 10)
         clock.now_s += 5
         slots = {
-            now - 70: (1, 1),
-            now - 30: (2, 80),
-            now: (0, -4),
-            now + 5: (2, 90),
-            now + 99: (1, 7),
-            now - 20: (0, -9),
+            now - 70: Amounts(1, 1),
+            now - 30: Amounts(2, 80),
+            now: Amounts(0, -4),
+            now + 5: Amounts(2, 90),
+            now + 99: Amounts(1, 7),
+            now - 20: Amounts(0, -9),
         }
 
         for _ in range(3):
             await limiter.absorb("u", "", "once", slots)
 
         assert (User("u", 3, 100), 6, 183) == await used(limiter, "u")
-        assert 61.0 == (await refuse(limiter, "u", 1)).tokens.reset_s
+        assert 61.0 == (await refuse(limiter, "u", 1)).quotas[TPM].reset_s
         clock.now_s += 26  # now - 30 has left
         assert (User("u", 3, 100), 4, 103) == await used(limiter, "u")
         clock.now_s += 35
@@ -222,7 +232,7 @@ async def test_absorbing_into_an_empty_window_begins_it(server):
     put_user(server, User("u", rpm=2))
     async with a_redis_limiter(server, clock) as limiter:
         now = int(clock())
-        await limiter.absorb("u", "", "first", {now - 10: (1, 5), now - 3: (0, -5)})
+        await limiter.absorb("u", "", "first", {now - 10: Amounts(1, 5), now - 3: Amounts(0, -5)})
         await admit(limiter, "u")
 
         assert 51.0 == (await refuse(limiter, "u")).retry_after_s
@@ -265,7 +275,7 @@ async def test_a_release_that_redis_never_heard_of_is_told_by_the_next_renewal(s
 async def test_a_user_without_a_limit_on_places_costs_no_key(server):
     put_user(server, User("u", rpm=3))
     async with a_redis_limiter(server) as limiter:
-        await limiter.settle((await admit(limiter, "u", 5, "m")).reservation, 3)
+        await limiter.settle((await admit(limiter, "u", 5, "m")).reservation, Amounts(1, 3))
     with server.client() as client:
         assert sorted([user_key("u").encode(), window_key("u").encode()]) == sorted(client.keys())
 
@@ -304,11 +314,11 @@ async def test_malformed_limits_of_a_model_are_an_error_of_its_own(server, model
     async with a_redis_limiter(server) as limiter:
         if models != '{"m":[1.5]}':  # a list names no limit for Lua; the store of users calls it malformed
             with pytest.raises(MalformedUserError):
-                await limiter.reserve(Charge("u", 1, "m"))
+                await limiter.reserve(a_charge("u", 1, "m"))
     put(server, "u", '{"concurrency":"3"}')
     async with a_redis_limiter(server) as limiter:
         with pytest.raises(MalformedUserError):
-            await limiter.reserve(Charge("u", 1, "m"))
+            await limiter.reserve(a_charge("u", 1, "m"))
 
 
 async def test_what_a_lost_reserve_had_charged_is_taken_back_and_what_comes_later_still_is_too_late(server):
@@ -316,18 +326,18 @@ async def test_what_a_lost_reserve_had_charged_is_taken_back_and_what_comes_late
     async with a_redis_limiter(server) as limiter:
         await admit(limiter, "u", 1, "m")
         batch = limiter._calls.batch_for("")
-        calls = [limiter._ask(Charge("u", tokens, "m"), number) for tokens, number in ((30, 1001), (40, 1002))]
+        calls = [limiter._ask(a_charge("u", tokens, "m"), number) for tokens, number in ((30, 1001), (40, 1002))]
         ran, _ = await asyncio.gather(*calls)
-        lost = [(1001, 30), (1003, 7)]
+        lost = [(1001, Amounts(1, 30)), (1003, Amounts(1, 7))]
         for model in ("", "m"):
             await limiter.absorb("u", model, f"h{model}", {}, lost)
 
         limiter._calls._batch = batch
-        late = await limiter._ask(Charge("u", 7, "m"), 1003)
+        late = await limiter._ask(a_charge("u", 7, "m"), 1003)
 
         assert (1, [4]) == (ran[0], late)
         verdict = await admit(limiter, "u", 0, "m")
-        assert (3, 41, 3) == (verdict.requests.used, verdict.tokens.used, verdict.model[0].used)
+        assert (3, 41, 3) == (verdict.quotas[RPM].used, verdict.quotas[TPM].used, verdict.quotas[MODEL_RPM].used)
 
 
 async def test_the_names_of_charged_calls_are_those_of_one_batch_only(server):
@@ -345,7 +355,7 @@ async def test_the_permit_of_an_answer_that_nobody_awaits_is_given_back_by_renew
     put_user(server, User("u", concurrency=2))
     async with a_redis_limiter(server) as limiter:
         await admit(limiter, "u")
-        limiter.reserve(Charge("u", 0))
+        limiter.reserve(a_charge("u", 0))
         await refuse(limiter, "u")
 
         limiter.renew()  # certain of nothing yet: the user is new

@@ -4,63 +4,60 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ratelimit.limits import Charge, LimitKind, Quota, Refused, User
+from ratelimit.limits import CONCURRENCY, MODEL_RPM, MODEL_TPM, RPM, RPS, TPM, Amounts, LimitKind, Quota, Refused, User
 from ratelimit.redis import refusals as refusals_module
 from ratelimit.redis.limiter import RedisLimiter
 from ratelimit.redis.refusals import Refusals
-from tests.support.limiters import Clock, a_redis_limiter, admit, put_user, refuse
+from tests.support.limiters import Clock, a_charge, a_redis_limiter, admit, put_user, refuse
 from tests.support.polling import until
 from tests.support.redis import RedisServer
 
 
-def a_refusal(kind: LimitKind = LimitKind.RPM, retry_after_s: float | None = 30.0) -> Refused:
-    return Refused(
-        kind, 5, retry_after_s, Quota(5, 5, 60.0), Quota(100, 70, 0.5), (Quota(9, 1, 60.0), Quota(9, 1, 2.0))
-    )
+def a_refusal(kind: LimitKind = RPM, retry_after_s: float | None = 30.0) -> Refused:
+    own = {RPM: Quota(5, 5, 60.0), TPM: Quota(100, 70, 0.5)}
+    return Refused(kind, 5, retry_after_s, {**own, MODEL_RPM: Quota(9, 1, 60.0), MODEL_TPM: Quota(9, 1, 2.0)})
 
 
 def test_a_refusal_is_repeated_with_its_times_counted_down_until_something_leaves_the_window():
     clock = Clock()
     refusals = Refusals(clock)
-    refusals.keep(Charge("u", 7), a_refusal(), leaves_s=20.0)
+    refusals.keep(a_charge("u", 7), a_refusal(), leaves_s=20.0)
     clock.now_s += 1.5
 
-    found = refusals.find(Charge("u", 7))
+    found = refusals.find(a_charge("u", 7))
 
     assert found is not None
     assert (28.5, 58.5, 0.0, 58.5) == (
-        found.retry_after_s, found.requests.reset_s, found.tokens.reset_s, found.model[0].reset_s,
+        found.retry_after_s, found.quotas[RPM].reset_s, found.quotas[TPM].reset_s, found.quotas[MODEL_RPM].reset_s,
     )  # fmt: skip
     clock.now_s += 18.5
-    assert None is refusals.find(Charge("u", 7))
+    assert None is refusals.find(a_charge("u", 7))
 
 
 def test_only_what_redis_would_say_is_repeated():
     refusals = Refusals(Clock())
-    refusals.keep(Charge("requests", 7, "m"), a_refusal(), 20.0)
-    refusals.keep(Charge("tokens", 7, "m"), a_refusal(LimitKind.TPM), 20.0)
-    refusals.keep(Charge("never", 7), a_refusal(retry_after_s=None), 20.0)
-    for kind in (LimitKind.RPS, LimitKind.CONCURRENCY):
-        refusals.keep(Charge(kind, 7), a_refusal(kind), 20.0)
+    refusals.keep(a_charge("requests", 7, "m"), a_refusal(), 20.0)
+    refusals.keep(a_charge("tokens", 7, "m"), a_refusal(TPM), 20.0)
+    refusals.keep(a_charge("never", 7), a_refusal(retry_after_s=None), 20.0)
+    for kind in (RPS, CONCURRENCY):
+        refusals.keep(a_charge(kind.name, 7), a_refusal(kind), 20.0)
 
     def is_known(user: str, tokens: int = 7, model: str = "m", rps: int | None = None) -> bool:
-        return refusals.find(Charge(user, tokens, model, rps)) is not None
+        return refusals.find(a_charge(user, tokens, model, rps)) is not None
 
     assert [True, True, False] == [is_known("requests", tokens) for tokens in (7, 6, 8)]
     assert [True, False, False] == [is_known("tokens", tokens) for tokens in (7, 6, 8)]
     assert [False, False] == [is_known("requests", model="n"), is_known("requests", rps=1)]
-    assert [True, False, False] == [
-        is_known(name, model="") for name in ("never", LimitKind.RPS, LimitKind.CONCURRENCY)
-    ]
+    assert [True, False, False] == [is_known(name, model="") for name in ("never", "rps", "concurrency")]
 
 
 def test_a_refusal_for_tokens_is_believed_a_second():
     clock = Clock()
     refusals = Refusals(clock)
-    refusals.keep(Charge("u", 7), a_refusal(LimitKind.MODEL_TPM), 20.0)
+    refusals.keep(a_charge("u", 7), a_refusal(MODEL_TPM), 20.0)
     clock.now_s += 1.0
 
-    assert None is refusals.find(Charge("u", 7))
+    assert None is refusals.find(a_charge("u", 7))
 
 
 def test_a_change_ends_the_refusals_of_its_user_or_of_all(monkeypatch):
@@ -68,12 +65,12 @@ def test_a_change_ends_the_refusals_of_its_user_or_of_all(monkeypatch):
     refusals = Refusals(Clock())
     for change, left in (("u", {"v"}), (None, set())):
         for name in ("u", "v"):
-            refusals.keep(Charge(name, 1), a_refusal(), 20.0)
+            refusals.keep(a_charge(name, 1), a_refusal(), 20.0)
         refusals.drop(change)
-        assert left == {name for name in ("u", "v") if refusals.find(Charge(name, 1))}
+        assert left == {name for name in ("u", "v") if refusals.find(a_charge(name, 1))}
     for name in ("a", "b", "c"):
-        refusals.keep(Charge(name, 1), a_refusal(), 20.0)
-    assert [False, False, True] == [refusals.find(Charge(name, 1)) is not None for name in ("a", "b", "c")]
+        refusals.keep(a_charge(name, 1), a_refusal(), 20.0)
+    assert [False, False, True] == [refusals.find(a_charge(name, 1)) is not None for name in ("a", "b", "c")]
 
 
 @asynccontextmanager
@@ -123,7 +120,7 @@ async def test_a_refund_ends_the_refusal(server):
         verdict = await admit(limiter, "u", 10)
         await refuse(limiter, "u", 4)
 
-        await limiter.settle(verdict.reservation, 6)
+        await limiter.settle(verdict.reservation, Amounts(1, 6))
 
         await admit(limiter, "u", 4)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.admission.limit_headers import duration, limit_headers
-from ratelimit.limits import Quota
+from gateway.openai.limit_headers import LIMIT_HEADERS, duration, limit_headers
+from ratelimit.limits import MODEL_RPM, MODEL_TPM, RPM, TPM, Quota
 
 
 def test_every_header_of_a_user_with_both_limits():
@@ -18,24 +18,31 @@ def test_every_header_of_a_user_with_both_limits():
         "x-ratelimit-reset-tokens": "59.5s",
         "ratelimit-policy": '"rpm";q=3;w=60, "tpm";q=1000;w=60',
         "ratelimit": '"rpm";r=2;t=60, "tpm";r=734;t=60',
-    } == limit_headers(Quota(3, 1, 60.0), Quota(1000, 266, 59.5))
+    } == limit_headers({RPM: Quota(3, 1, 60.0), TPM: Quota(1000, 266, 59.5)})
+
+
+def test_every_header_that_may_be_sent_is_known():
+    quotas = dict.fromkeys((RPM, TPM, MODEL_RPM, MODEL_TPM), Quota(3, 1, 60.0))
+
+    assert set(LIMIT_HEADERS) == set(limit_headers(quotas))
 
 
 def test_a_kind_without_a_limit_shows_only_its_use():
-    headers = limit_headers(Quota(None, 1, 60.0), Quota(None, 5, 60.0))
+    headers = limit_headers({RPM: Quota(None, 1, 60.0), TPM: Quota(None, 5, 60.0)})
     assert {"x-update-rpm": "1", "x-update-tpm": "5"} == headers
 
 
 def test_of_two_limits_of_a_kind_openai_has_room_for_the_tighter_and_the_ietf_for_both():
-    model = (Quota(9, 1, 60.0), Quota(500, 266, 59.5))
-    headers = limit_headers(Quota(3, 1, 60.0), Quota(1000, 300, 60.0), model)
+    model = {MODEL_RPM: Quota(9, 1, 60.0), MODEL_TPM: Quota(500, 266, 59.5)}
+    headers = limit_headers({RPM: Quota(3, 1, 60.0), TPM: Quota(1000, 300, 60.0), **model})
 
     assert ("3", "500", "234") == tuple(
         headers[f"x-ratelimit-{name}"] for name in ("limit-requests", "limit-tokens", "remaining-tokens")
     )
     assert ("1", "300") == (headers["x-update-rpm"], headers["x-update-tpm"])
     assert '"rpm";r=2;t=60, "model-rpm";r=8;t=60, "tpm";r=700;t=60, "model-tpm";r=234;t=60' == headers["ratelimit"]
-    assert "9" == limit_headers(Quota(None, 1, 60.0), Quota(None, 1, 60.0), model)["x-ratelimit-limit-requests"]
+    headers = limit_headers({RPM: Quota(None, 1, 60.0), TPM: Quota(None, 1, 60.0), **model})
+    assert "9" == headers["x-ratelimit-limit-requests"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""Rate-limit headers from a verdict's quotas: OpenAI's three for each unit, the IETF pair, and x-update-*.
+
+Sources: OpenAI's rate-limit guide for the first; draft-ietf-httpapi-ratelimit-headers-10 (structured fields, RFC 9651)
+for `RateLimit-Policy` and `RateLimit`.  A kind without a limit has no header.
+"""
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+from ratelimit.limits import MODEL_KINDS, USER_KINDS, WINDOW_S, LimitKind, Quota, Quotas
+
+MS_PER_S = 1000
+REMEMBERED = 8192
+"""Texts kept; the hundredths of a window are 6,000 (chosen)."""
+
+
+OPENAI_NAMES = ("limit", "remaining", "reset")
+
+
+class Shown(NamedTuple):
+    """The headers about one unit, and the kinds that count it.  OpenAI names limits by unit, the IETF by policy."""
+
+    limit: str
+    remaining: str
+    reset: str
+    update: str
+    own: LimitKind
+    of_model: LimitKind | None
+
+    @classmethod
+    def of(cls, kind: LimitKind) -> "Shown":
+        """Return the headers of one of the user's limits."""
+        limit, remaining, reset = (f"x-ratelimit-{what}-{kind.unit.replace('_', '-')}" for what in OPENAI_NAMES)
+        of_model = next((each for each in MODEL_KINDS if each.unit == kind.unit), None)
+        return cls(limit, remaining, reset, f"x-update-{kind.field}", kind, of_model)
+
+
+SHOWN = tuple(Shown.of(kind) for kind in USER_KINDS)
+LIMIT_HEADERS = (
+    *(header for shown in SHOWN for header in (shown.limit, shown.remaining, shown.reset)),
+    "ratelimit-policy",
+    "ratelimit",
+    *(shown.update for shown in SHOWN),
+)
+"""Every header that `limit_headers` may return."""
+
+
+def limit_headers(quotas: Quotas) -> dict[str, str]:
+    """Return header names and values; `x-update-*` are the use including this request.
+
+    OpenAI's headers have room for one limit of a unit: of the user's own and the one for the model of this request, the
+    one with less remaining; the IETF's name both.
+    """
+    headers, policies, states = {}, [], []
+    for shown in SHOWN:
+        own, of_model = quotas[shown.own], quotas.get(shown.of_model) if shown.of_model is not None else None
+        if shown.own.always_shown or own.limit is not None:
+            headers[shown.update] = str(own.used)
+        tighter = _tighter(own, of_model)
+        if tighter.limit is not None:
+            headers[shown.limit] = str(tighter.limit)
+            headers[shown.remaining] = str(tighter.remaining)
+            headers[shown.reset] = duration(tighter.reset_s)
+        for kind, quota in ((shown.own, own), (shown.of_model, of_model)):
+            if kind is not None and quota is not None and quota.limit is not None:
+                policy = _policy_name(kind)
+                policies.append(_policy(policy, quota.limit))
+                states.append(f"{policy};r={quota.remaining};t={math.ceil(quota.reset_s)}")
+    if policies:
+        headers["ratelimit-policy"] = ", ".join(policies)
+        headers["ratelimit"] = ", ".join(states)
+    return headers
+
+
+@lru_cache
+def _policy_name(kind: LimitKind) -> str:
+    return f'"{kind.name.replace("_", "-")}"'
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _policy(policy: str, limit: int) -> str:
+    return f"{policy};q={limit};w={WINDOW_S}"
+
+
+def _tighter(own: Quota, of_model: Quota | None) -> Quota:
+    if of_model is None or of_model.remaining is None:
+        return own
+    return of_model if own.remaining is None or of_model.remaining < own.remaining else own
+
+
+def duration(seconds: float) -> str:
+    """As OpenAI prints it: `0s`, `20ms`, `1s`, `59.52s`, `6m0s`."""
+    if seconds <= 0:
+        return "0s"
+    if (milliseconds := math.ceil(seconds * MS_PER_S)) < MS_PER_S:
+        return f"{milliseconds}ms"
+    return _from_hundredths(math.ceil(seconds * 100))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _from_hundredths(hundredths: int) -> str:
+    minutes, rest = divmod(hundredths / 100, 60)
+    text = f"{rest:.2f}".rstrip("0").rstrip(".")
+    return f"{int(minutes)}m{text}s" if minutes else f"{text}s"

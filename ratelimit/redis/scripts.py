@@ -1,0 +1,67 @@
+"""The Lua scripts in lua/, with what they share with Python filled in.
+
+Lives here: making the scripts.  Not here: their arguments and replies (limiter), sending them (batching).
+
+Names in capitals stand in the files for constants and for the table of limit kinds, and are replaced here: in the text
+they cost a call nothing, while a table or a function more is a good part of what a script takes.
+"""
+
+import re
+from collections.abc import Sequence
+from importlib import resources
+
+from ratelimit.limits import CONCURRENCY_RETRY_S, MAX_LIMIT, MODEL_KINDS, UNITS, USER_KINDS, LimitKind
+from ratelimit.redis.batching import Script
+from ratelimit.redis.leases import LEASE_S
+from ratelimit.window import KEEP_S, MINUTE, SECOND, Span
+
+
+def _limits(kinds: Sequence[LimitKind]) -> str:
+    """Return a flat list of three values for each limit: its name, its field in a record, its unit's index from 1."""
+    return "{ " + ", ".join(f"'{kind.name}', '{kind.field}', {UNITS.index(kind.unit) + 1}" for kind in kinds) + " }"
+
+
+def _span(span: Span) -> str:
+    """Return two arguments: the length of a slot in microseconds, and how many slots a window has."""
+    return f"{1_000_000 // span.per_s}, {span.slots}"
+
+
+_SLOT_FIELDS = [f"'{unit}'" for unit in UNITS] + [f"'{unit[0]}' .. slot" for unit in UNITS]
+
+CONSTANTS = {
+    "UNIT_COUNT": str(len(UNITS)),
+    "UNIT_LETTERS": "'" + "".join(unit[0] for unit in UNITS) + "'",
+    "SLOT_FIELDS": ", ".join(_SLOT_FIELDS),
+    "SLOT_PAIRS": ", ".join(f"{field}, stored[{i}]" for i, field in enumerate(_SLOT_FIELDS, start=1)),
+    "USER_LIMITS": _limits(USER_KINDS),
+    "MODEL_LIMITS": _limits(MODEL_KINDS),
+    "REQUESTS": str(UNITS.index("requests") + 1),
+    "MINUTE": _span(MINUTE),
+    "SECOND": _span(SECOND),
+    "MAX_LIMIT": str(MAX_LIMIT),
+    "KEEP_S": str(KEEP_S),
+    "LEASE_US": str(round(LEASE_S * 1e6)),
+    "CONCURRENCY_RETRY_US": str(round(CONCURRENCY_RETRY_S * 1e6)),
+}
+"""`SLOT_FIELDS` are the fields of a window for the local `slot`: the sum of each unit, then the amount of each in the
+slot.  `SLOT_PAIRS` are the same with their values, in this order from the local `stored`."""
+
+_NAMES = re.compile(rf"\b({'|'.join(CONSTANTS)})\b")
+
+
+def script(*names: str) -> Script:
+    """Return the script made of several files in a row."""
+    folder = resources.files("ratelimit.redis") / "lua"
+    text = "\n".join((folder / f"{name}.lua").read_text() for name in names)
+    return Script.of(_NAMES.sub(lambda name: CONSTANTS[name[0]], text))
+
+
+RESERVE = script("window", "reserve")
+SETTLE = script("settle")
+USAGE = script("window", "usage")
+ABSORB = script("window", "absorb")
+LEASE = script("window", "lease")
+HEARTBEAT = script("window", "heartbeat")
+MODEL_RPS = script("window", "model_rps")
+
+LIMITER_SCRIPTS = (RESERVE, SETTLE, USAGE, ABSORB, LEASE, HEARTBEAT, MODEL_RPS)
