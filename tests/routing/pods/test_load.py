@@ -6,17 +6,17 @@ import pytest
 
 from routing.pods.engine_totals import EngineTotals
 from routing.pods.load import (
-    FEW_OUTPUTS,
-    ITL_AIM,
-    LEAST_LOOK_S,
-    LEAST_SHARE,
-    MOST_SHARE,
-    RESPONSE_S,
+    ITL_TARGET_SHARE,
+    MAX_PREFILL_SHARE,
+    MIN_OUTPUT_TOKENS,
+    MIN_PREFILL_SHARE,
+    MIN_SCRAPE_GAP_S,
+    RESPONSE_TIME_S,
     WINDOW_S,
     Load,
     Work,
 )
-from routing.pods.speed import FIRST_GUESS, Speed
+from routing.pods.speed import PRIOR, Speed
 
 
 def known() -> Speed:
@@ -125,7 +125,7 @@ def test_what_its_own_requests_took_teaches_its_kind() -> None:
     load.learn(done, 1.0, 10, 120, 1.0)
     load.learn(None, 1.0, 10, 120, 1.0)  # answered here, sent elsewhere
 
-    assert kind.seen == 1
+    assert kind.requests == 1
 
 
 def test_what_a_pod_owes_is_paid_by_its_share_of_time_and_forgiven_when_it_is_idle() -> None:
@@ -160,9 +160,9 @@ def test_the_share_of_prompts_is_bounded_and_short_answers_say_nothing() -> None
     for _ in range(50):
         slow.learn(work(), 100.0, 100, 300.0, 1.0)
         fast.learn(work(), 0.2, 100, 300.0, 1.0)
-        short.learn(work(), 100.0, FEW_OUTPUTS - 1, 300.0, 1.0)
+        short.learn(work(), 100.0, MIN_OUTPUT_TOKENS - 1, 300.0, 1.0)
 
-    assert (slow.prefill_share, fast.prefill_share, short.prefill_share) == (LEAST_SHARE, MOST_SHARE, 1.0)
+    assert (slow.prefill_share, fast.prefill_share, short.prefill_share) == (MIN_PREFILL_SHARE, MAX_PREFILL_SHARE, 1.0)
 
 
 def totals(
@@ -173,7 +173,7 @@ def totals(
 
 
 @pytest.mark.parametrize(
-    ("gap_s", "after_s", "expected"), [(0.021, 2.0, 1.1), (0.084, 2.0, 0.8), (9.0, 60.0, LEAST_SHARE)]
+    ("gap_s", "after_s", "expected"), [(0.021, 2.0, 1.1), (0.084, 2.0, 0.8), (9.0, 60.0, MIN_PREFILL_SHARE)]
 )
 def test_the_engines_own_gaps_between_tokens_move_the_share_of_prompts_as_fast_as_time_passes(
     gap_s: float, after_s: float, expected: float
@@ -201,9 +201,9 @@ def test_while_the_engine_tells_durations_do_not() -> None:
 def test_looks_in_short_succession_are_one() -> None:
     load = promising(0.05)
     for step in range(5):
-        load.observe(totals(itl_count=step, itl_s=0.084), step * LEAST_LOOK_S / 4, 9.0)
+        load.observe(totals(itl_count=step, itl_s=0.084), step * MIN_SCRAPE_GAP_S / 4, 9.0)
 
-    assert load.prefill_share == pytest.approx(1 - LEAST_LOOK_S / RESPONSE_S)
+    assert load.prefill_share == pytest.approx(1 - MIN_SCRAPE_GAP_S / RESPONSE_TIME_S)
 
 
 def test_the_time_to_the_first_token_teaches_the_pod_and_its_kind() -> None:
@@ -226,7 +226,7 @@ def test_an_engine_that_restarts_teaches_nothing(restarted: EngineTotals) -> Non
     load.observe(totals(itl_count=400, itl_s=1.0, ttft_count=400, computed=400), 0.0, 9.0)
     load.observe(restarted, 2.0, 9.0)
 
-    assert (load.prefill_share, kind.guess) == (1.0, FIRST_GUESS)
+    assert (load.prefill_share, kind.coefficients) == (1.0, PRIOR)
 
 
 def test_what_another_process_counted_is_not_compared() -> None:
@@ -248,6 +248,6 @@ def test_how_many_at_once_keep_tokens_close_is_learned_from_looks_at_different_l
         silent.observe(EngineTotals(spent_s, gaps), 2.0 * look, 99.0)
 
     assert silent.max_in_flight == inf  # it does not tell what prompts had to do with its gaps
-    assert load.max_in_flight == pytest.approx((0.05 * ITL_AIM - 0.01) / 0.001)
+    assert load.max_in_flight == pytest.approx((0.05 * ITL_TARGET_SHARE - 0.01) / 0.001)
     load.set_itl_slo(inf)
     assert load.max_in_flight == inf

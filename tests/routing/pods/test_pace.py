@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from routing.pods.pace import LOOKS, Pace
+from routing.pods.pace import MIN_SAMPLES, Pace
 
 
 def paced(*looks: tuple[float, float]) -> Pace:
@@ -27,7 +27,7 @@ def test_a_line_says_how_many_requests_keep_the_promise() -> None:
     "looks",
     [
         (),
-        ((5, 0.015), (20, 0.03))[: LOOKS - 1],
+        ((5, 0.015), (20, 0.03))[: MIN_SAMPLES - 1],
         ((20, 0.2), (20, 0.3), (20, 0.1), (20, 0.2)),
         ((5, 0.03), (20, 0.02), (60, 0.01)),
     ],

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.pod import RAMP_S, WARM_S, Pod
-from routing.strategies.forebay import ALL, HOLDERS, OTHERS
+from routing.strategies.forebay import MAX_BY_PREFIX, MAX_SCORED, RANDOM_SAMPLE
 from routing.strategy import Tools
 from routing.table import build
 from tests.support.choosing import REQUEST, asking_for, decided, picked
@@ -126,20 +126,20 @@ def test_of_many_pods_the_holders_are_seen_and_the_rest_is_a_sample() -> None:
     candidates = tuple(pods)
     scored = strategy.score(asking_for(pods, BLOCKS), candidates, 0.0)
 
-    assert len(scored.pods) in {OTHERS, OTHERS + 1}
+    assert len(scored.pods) in {RANDOM_SAMPLE, RANDOM_SAMPLE + 1}
     assert strategy.pick(asking_for(pods, BLOCKS), candidates, 0.0).pod.id == "p777"
     spread = Counter(strategy.pick(REQUEST, candidates, 0.0).pod.id for _ in range(2000))
     assert len(spread) > 700
 
 
 def test_a_prefix_that_everybody_holds_does_not_make_everybody_a_candidate() -> None:
-    pods = known(*[0] * (2 * ALL))
+    pods = known(*[0] * (2 * MAX_SCORED))
     for pod in pods:
         pod.cache.insert(BLOCKS, 0, 0.0)
 
     assert (
         len(build("forebay", Tools(random.Random(1))).score(asking_for(pods, BLOCKS), pods, 0.0).pods)
-        <= HOLDERS + OTHERS
+        <= MAX_BY_PREFIX + RANDOM_SAMPLE
     )
 
 
