@@ -127,7 +127,7 @@ def test_the_difference_of_service_between_users_who_keep_waiting_is_bounded() -
 
 
 def test_counters_of_users_who_are_gone_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fair_queue, "USERS", 10)
+    monkeypatch.setattr(fair_queue, "MAX_IDLE_USERS", 10)
     queue: FairQueue[str] = FairQueue()
     queue.push("waits", "w", 1.0, 0.0)
     for number in range(50):
