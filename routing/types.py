@@ -68,7 +68,7 @@ class Slo(NamedTuple):
 
 
 class PodView(Protocol):
-    """What a strategy may read of a pod, as it is at the time of the pick."""
+    """The state of a pod that strategies may read, as it is at the time of the pick."""
 
     @property
     def endpoint(self) -> Endpoint: ...  # noqa: D102 - the type says it
@@ -155,7 +155,7 @@ class PodView(Protocol):
 
 
 class RouteRequest(NamedTuple):
-    """What routing may know of a request."""
+    """The properties of a request that routing may use."""
 
     model: str
     user: str = ""
@@ -203,7 +203,7 @@ class Scored(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Where a request is sent and why.  The pods in `fallbacks` are tried in order when the connection fails."""
+    """The pod that was chosen, and why.  The pods in `fallbacks` are tried in order when the connection fails."""
 
     pod: Endpoint
     reason: str  # short, printable ASCII: it becomes a response header

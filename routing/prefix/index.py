@@ -21,7 +21,7 @@ SLACK = 1024
 
 
 class Match(NamedTuple):
-    """How many leading blocks of a prompt each pod holds."""
+    """The number of leading blocks of a prompt that each pod holds."""
 
     pods_by_length: tuple[tuple[int, int], ...] = ()
     """`(blocks, pods as bits)`, the longest match first; each pod is in one of them at most."""

@@ -31,7 +31,7 @@ MAX_SCORED = 32
 """Maximum number of candidates that are all scored."""
 MAX_BY_PREFIX = 8
 RANDOM_SAMPLE = 16
-"""Of more candidates, up to MAX_BY_PREFIX with the longest cached prefix are scored and RANDOM_SAMPLE random ones, so
+"""Numbers of candidates that are scored when there are more: those with the longest cached prefixes and random ones, so
 that the cost of a pick is bounded (chosen: on 64 simulated pods as good as scoring all)."""
 
 REASON = "wait %d + prefill %d + eviction cost %d + decode slowdown %d ms, %d of %d tokens held"
