@@ -1,4 +1,4 @@
-"""Learning how fast a pod is from whole requests."""
+"""The speed of a pod, learned from whole requests."""
 
 import random
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ RNG_SEED = 3
 
 
 def requests(count: int, truth: tuple[float, float, float] = TRUE) -> Iterator[tuple[float, float, float, float]]:
-    """Uncached tokens, outputs, duration within 10 %, and a wait that was foreseen."""
+    """Uncached tokens, outputs, a duration within 10 %, and the predicted wait."""
     rng = random.Random(RNG_SEED)
     fixed, token, output = truth
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""How likely a block is asked for again."""
+"""The chance that a block is reused."""
 
 import random
 
@@ -7,7 +7,7 @@ import pytest
 from routing.prefix.reuse import MAX_TRACKED, SAMPLE_ONE_IN, Reuse
 
 
-def test_a_block_that_nobody_knows_about_is_worth_keeping() -> None:
+def test_before_anything_is_learned_a_block_is_worth_keeping() -> None:
     assert Reuse().chance(1000.0) == 1.0
 
 
@@ -33,7 +33,7 @@ def test_the_chance_is_the_share_that_comes_back() -> None:
     assert reuse.chance(60.0) < 0.02
 
 
-def test_only_a_sample_is_followed_and_never_more_than_so_many() -> None:
+def test_only_a_sample_is_tracked_and_its_size_is_bounded() -> None:
     reuse = Reuse()
     reuse.observe(range(SAMPLE_ONE_IN * (MAX_TRACKED + 500)), now_s=0.0)
 
