@@ -1,1 +1,1 @@
-"""Chooses the pod that answers a request.  Pure: no I/O, no clock, no global randomness."""
+"""Chooses the pod for a request.  Pure: no I/O, no clock, no global randomness."""

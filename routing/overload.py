@@ -30,7 +30,7 @@ Pod = TypeVar("Pod", bound=PodView)
 
 
 class WaitEstimate(NamedTuple):
-    """What a request must expect that no pod can take now."""
+    """The predicted wait of a request that no pod can take now."""
 
     opens_s: float  # seconds until the first pod is open, if nothing else is sent
     ttft_s: float  # seconds from then to its first token: an open pod may have earlier prompts to compute
@@ -68,7 +68,7 @@ def open_pods(pods: Sequence[Pod], request: RouteRequest, slo: Slo, now_s: float
 
 
 def estimate_wait(pods: Sequence[PodView], request: RouteRequest, slo: Slo, now_s: float) -> WaitEstimate:
-    """Return what a request must expect that has to wait."""
+    """Return the predicted wait of a request."""
     prefills_s = [pod.speed.prefill_s(request.uncached_tokens(pod)) for pod in pods]
     opens_s, ttft_s = min(
         (

@@ -1,7 +1,7 @@
-"""What a strategy is: it picks one of the candidates, and it may learn from what became of earlier picks.
+"""The protocol of strategies: pick one of the candidates, and learn from requests that have ended.
 
-Lives here: the protocol and the event.  Not here: which strategies exist (routing.table), who may be picked
-(routing.filters), in-flight counts (gateway.fleet.fleet).
+Lives here: the protocol and the event.  Not here: the strategies (routing.table), the candidates (routing.filters),
+counts of requests in flight (gateway.fleet.fleet).
 """
 
 from collections.abc import Callable
@@ -11,58 +11,58 @@ from routing.types import Candidates, Decision, PodId, Rng, RouteRequest, Scored
 
 
 class Finished(NamedTuple):
-    """A request has ended.  What was not seen is None: unknown is never zero."""
+    """A request has ended.  None = not observed (unknown is never zero)."""
 
-    pod: PodId  # the one that answered, which may be a fallback
+    pod: PodId  # the pod that answered, which may be a fallback
     request: RouteRequest
     now_s: float
-    failed: bool  # refused by the engine, died on the way, or never answered
+    failed: bool  # refused by the engine, broken off, or never answered
     duration_s: float | None = None  # from the first byte sent upstream to the last received
     first_byte_s: float | None = None  # from the first byte sent upstream to the first received
     input_tokens: int | None = None
     output_tokens: int | None = None
 
     def cost(self, output_weight: float) -> float:
-        """Return its tokens with their weights: an input token counts 1."""
+        """Return the weighted tokens of the request: an input token counts 1."""
         return (self.input_tokens or 0) + output_weight * (self.output_tokens or 0)
 
 
 class Strategy(Protocol):
-    """A way to choose.  Instances live as long as the process and are never called concurrently."""
+    """Chooses a pod.  An instance lives as long as the process and is never called concurrently."""
 
     name: ClassVar[str]
-    """As the `routing-strategy` header spells it."""
+    """The name in the `routing-strategy` header."""
     needs: ClassVar[frozenset[Signal]]
-    """The engine metrics that `pick` reads; where one is None the decision's reason must say what stood in for it."""
+    """The engine metrics that `pick` reads; when one is None the decision must name the fallback that was used."""
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:
-        """Say what is thought of the candidates: for mixtures, which want a score of each."""
+        """Return the scores of the candidates, which mixtures add up."""
         ...
 
     def part_names(self) -> tuple[str, ...]:
-        """Say what `Scored.parts` mean, in order."""
+        """Return the names of `Scored.parts`, in order."""
         ...
 
     def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:
-        """Choose among `candidates`, which is never empty and is not kept after the call.
+        """Choose one of `candidates`, which is never empty.
 
         The fallbacks are the next best in the strategy's own order, never the chosen pod itself.
         """
         ...
 
     def observe(self, event: Finished) -> None:
-        """Learn.  Every strategy in use sees every event, also those of requests that another one picked for."""
+        """Learn from a request's end.  Each strategy in use gets all events, also of requests that others routed."""
         ...
 
 
 class Tools(NamedTuple):
-    """What strategies are built from."""
+    """The constructor arguments of strategies."""
 
     rng: Rng
     fallbacks: int = 2
-    """How many pods they name after the chosen one at most."""
+    """Maximum number of fallbacks in a decision."""
     output_weight: float = 2.0
-    """How many input tokens an output token counts for, where work is weighed."""
+    """Number of input tokens that an output token counts as."""
 
 
 StrategyFactory = Callable[[Tools], Strategy]

@@ -1,6 +1,6 @@
-"""What routing talks about: endpoints, pods as a strategy sees them, requests and decisions.
+"""The vocabulary of routing: endpoints, pods as strategies see them, requests and decisions.
 
-Lives here: values and read-only views.  Not here: who counts (gateway.fleet.fleet), who discovers (gateway.discovery).
+Lives here: values and read-only views.  Not here: accounting (gateway.fleet.fleet), discovery (gateway.discovery).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ PodId = str
 
 
 class Signal(StrEnum):
-    """Engine metrics a strategy may declare it needs; contracts name the source metric per engine."""
+    """Engine metrics that a strategy may need; contracts section 5 has their names for each engine."""
 
     RUNNING = "running"
     WAITING = "waiting"
@@ -28,7 +28,7 @@ class Signal(StrEnum):
 
 
 class Rng(Protocol):
-    """The randomness a strategy may use; `random.Random` is one.  Made in composition roots, seeded in tests."""
+    """A random number generator, such as `random.Random`.  Composition roots make it, tests seed it."""
 
     def sample(self, population: Sequence[T], k: int) -> list[T]:
         """Return `k` different members in random order."""
@@ -41,7 +41,7 @@ class Rng(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One engine as discovery describes it.  `address` is `ip:port`, IPv6 in brackets."""
+    """An engine as discovery describes it.  `address` is `ip:port`, IPv6 in brackets."""
 
     id: PodId
     name: str
@@ -56,25 +56,25 @@ class Endpoint:
     ready: bool = True
     draining: bool = False
     started_at: float | None = None  # Unix seconds; None = unknown
-    metrics: str = ""  # `ip:port[/path]` of its metrics; empty: `address`, and the usual path
+    metrics: str = ""  # `ip:port[/path]` of its metrics page; empty: `address` and the engine's default path
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class Slo(NamedTuple):
-    """What a request is promised; what cannot be kept is refused."""
+    """The latency objective of a request; a request for which it cannot be kept is refused."""
 
-    ttft_s: float  # to the first token
-    itl_s: float  # per token after that, on average
+    ttft_s: float  # time to first token
+    itl_s: float  # mean time between tokens
 
 
 class PodView(Protocol):
-    """A pod as a strategy may read it, true at the instant of the pick."""
+    """The state of a pod that strategies may read, as it is at the time of the pick."""
 
     @property
     def endpoint(self) -> Endpoint: ...  # noqa: D102 - the type says it
     @property
     def in_flight(self) -> int:
-        """Requests sent to this pod that have not been seen to finish, counted by the gateway."""
+        """Requests that the gateway sent to the pod and that have not ended."""
         ...
 
     @property
@@ -94,21 +94,21 @@ class PodView(Protocol):
 
     @property
     def max_in_flight(self) -> float:
-        """How many requests at once keep tokens as close together as promised; infinity = unknown."""
+        """The most requests in flight that keep the ITL SLO; infinity = unknown."""
         ...
 
     @property
     def prefill_done_at_s(self) -> float:
-        """When the prompts sent so far are believed to be computed; in the past when they are."""
+        """Predicted end of the prefill of all prompts sent so far; a time in the past = no prefill is left."""
         ...
 
     @property
     def prefill_share(self) -> float:
-        """Of the pod's time, what prompts may take."""
+        """Share of the pod's time that prefill may take."""
         ...
 
     def prefill_backlog_s(self, now_s: float) -> float:
-        """Seconds of prefill that it was sent beyond this share."""
+        """Seconds of prefill that were sent to the pod in excess of `prefill_share`."""
         ...
 
     @property
@@ -118,14 +118,14 @@ class PodView(Protocol):
 
     @property
     def cache_tokens(self) -> float | None:
-        """Room for tokens in its KV cache; None = it does not say."""
+        """Capacity of its KV cache in tokens; None = the engine does not report it."""
         ...
 
     @property
     def speed(self) -> Speed: ...  # noqa: D102 - the type says it
     @property
     def cache(self) -> Cache:
-        """What it is believed to hold of prompts."""
+        """The model of its prefix cache."""
         ...
 
     def busy_s(self, now_s: float) -> float:
@@ -138,41 +138,41 @@ class PodView(Protocol):
 
     @property
     def full_share_at_s(self) -> float:
-        """When it gets its full share; in the past unless it is new."""
+        """End of the slow start of a new pod; a time in the past = it gets its full share."""
         ...
 
     def slow_start_factor(self, now_s: float) -> float:
-        """How many times as long its work is to be taken to last before then."""
+        """Factor on the pod's score during slow start, >= 1."""
         ...
 
     def is_warm(self, model: str, now_s: float) -> bool:
-        """Whether it has the model at hand: the base model, or an adapter that it uses or used a moment ago."""
+        """Whether the model is loaded: the base model, or an adapter in use now or a moment ago."""
         ...
 
     def signal(self, signal: Signal, now_s: float) -> float | None:
-        """The engine's own figure; None when absent, stale or no number >= 0 (unknown is never zero)."""
+        """The engine's own metric; None when absent, stale or not a number >= 0 (unknown is never zero)."""
         ...
 
 
 class RouteRequest(NamedTuple):
-    """The facts of one request that routing may use."""
+    """The properties of a request that routing may use."""
 
     model: str
     user: str = ""
     prompt_tokens: int = 0  # estimated
     output_tokens: int = 0  # expected
     session: str = ""
-    first_block_missing_tokens: float = 0.0  # by so many the first block is shorter than others
-    subset: frozenset[str] | None = None  # addresses (`ip:port` or `ip`) the proxy allows; None = all
-    selector: Selector | None = None  # labels the client asks for; None = any
-    slo: Slo | None = None  # None = nothing is promised, and nothing waits or is refused for load
+    first_block_missing_tokens: float = 0.0  # tokens by which the first block is shorter than the others
+    subset: frozenset[str] | None = None  # addresses (`ip:port` or `ip`) that the proxy allows; None = all
+    selector: Selector | None = None  # labels that the client asks for; None = any
+    slo: Slo | None = None  # None = the request neither waits nor is refused for load
     blocks: Sequence[int] = ()
-    """Chained hashes of the prompt's full blocks in order: equal = the same prompt up to there.  Empty: unknown."""
-    block_tokens: float = 0.0  # in one of them; 0 = unknown
-    match: Match = NO_MATCH  # who holds how many of them, at the instant of the pick
+    """Chained hashes of the prompt's full blocks, in order; equal = the same prompt up to there.  Empty: unknown."""
+    block_tokens: float = 0.0  # tokens of a block; 0 = unknown
+    match: Match = NO_MATCH  # the blocks that each pod has cached at the time of the pick
 
     def with_match(self, match: Match) -> "RouteRequest":
-        """Return the request with what pods hold of its prompt."""
+        """Return the request with the blocks of its prompt that each pod has cached."""
         return self._replace(match=match)
 
     def without_blocks(self) -> "RouteRequest":
@@ -180,50 +180,51 @@ class RouteRequest(NamedTuple):
         return self._replace(blocks=())
 
     def cached_tokens(self, pod: PodView) -> float:
-        """Return how many prompt tokens the pod is believed to hold."""
+        """Return how many prompt tokens the pod is believed to have cached."""
         blocks = self.match.blocks(pod.cache.slot)
         return blocks * self.block_tokens - self.first_block_missing_tokens if blocks else 0.0
 
     def uncached_tokens(self, pod: PodView) -> float:
-        """Return how many prompt tokens the pod would have to compute; at least the last one."""
+        """Return how many prompt tokens the pod would have to compute: at least 1, the last one."""
         return max(1.0, self.prompt_tokens - self.cached_tokens(pod))
 
 
 AND = "+"
-"""Between what stands in for several parts of a mixture."""
+"""Separator of the fallback reasons of a mixture's parts."""
 
 
 class Scored(NamedTuple):
-    """What a strategy thought of each pod that it looked at; the lowest score wins."""
+    """The score of each pod that a strategy considered; the lowest wins."""
 
     pods: Sequence[PodView]
     scores: Sequence[float]
-    parts: Sequence[tuple[float, ...]] = ()  # per pod, as the strategy's `parts` name them; empty: the score is all
+    parts: Sequence[tuple[float, ...]] = ()  # parts of each pod's score, in the order of `Strategy.part_names`
     fallback: str = ""  # see Decision
 
 
 class Decision(NamedTuple):
-    """Where a request goes and why.  `fallbacks` are tried in order when the connection fails."""
+    """The pod that was chosen, and why.  The pods in `fallbacks` are tried in order when the connection fails."""
 
     pod: Endpoint
     reason: str  # short, printable ASCII: it becomes a response header
     strategy: str
     fallbacks: tuple[Endpoint, ...] = ()
     fallback: str = ""
-    """Why the strategy did not choose as its name says, constants of the program joined by AND; empty: it did."""
-    scored: "Scored | None" = None
+    """Why the strategy chose by something else than its name says, such as `no-session`; reasons of several parts are
+    joined by AND.  Empty: it did not."""
+    scored: Scored | None = None
 
     def without_scores(self) -> "Decision":
         """Return the decision as it is kept while the request is answered: scores refer to every candidate."""
         return self._replace(scored=None)
 
     def with_wait(self, waited_s: float) -> "Decision":
-        """Return the decision for a request that had to wait for it."""
+        """Return the decision with the request's wait in its reason."""
         return self._replace(reason=f"{self.reason}, waited {waited_s * 1000:.0f} ms")
 
     @property
     def destinations(self) -> str:
-        """`ip:port[,ip:port...]`: the primary and the ordered fallbacks."""
+        """The addresses to try in order, `ip:port[,ip:port...]`: the chosen pod, then the fallbacks."""
         return ",".join([endpoint.address for endpoint in (self.pod, *self.fallbacks)])
 
 
@@ -233,17 +234,17 @@ class NoCandidateReason(StrEnum):
     UNKNOWN_MODEL = "unknown-model"
     NOT_READY = "not-ready"
     OUTSIDE_SUBSET = "outside-subset"
-    NO_MATCH = "no-match"  # ready pods inside the subset, none with the labels asked for
-    OVERLOADED = "overloaded"  # every one that would do has more to compute than the SLO allows
+    NO_MATCH = "no-match"  # there are ready pods in the subset, but none with the labels
+    OVERLOADED = "overloaded"  # no candidate can keep the SLO now
 
 
 class NoCandidateError(Exception):
-    """No pod may take the request."""
+    """No pod may take the request; `why` says the reason."""
 
     def __init__(self, why: NoCandidateReason, retry_after_s: float = 0.0) -> None:
         super().__init__(why.value)
         self.why = why
-        self.retry_after_s = retry_after_s  # when it would have been taken; only of OVERLOADED
+        self.retry_after_s = retry_after_s  # seconds until a pod could take it; only for OVERLOADED
 
 
 Candidates = Sequence[PodView]

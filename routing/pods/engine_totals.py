@@ -1,7 +1,7 @@
-"""An engine's cumulative metrics: what it has counted since it started, and the increase between two scrapes.
+"""An engine's cumulative metrics: totals since it started, and their increase between two scrapes.
 
-Lives here: the values and their difference.  Not here: the names on a metrics page (gateway.discovery.probing), what is
-learned from an increase (routing.pods.load).  `_sum_s` and `_count` are those of the engine's Prometheus histograms.
+Lives here: the values and their difference.  Not here: the names on a metrics page (gateway.discovery.probing),
+learning from an increase (routing.pods.load).  `_sum_s` and `_count` are those of the engine's Prometheus histograms.
 """
 
 from typing import NamedTuple

@@ -1,114 +1,117 @@
-"""How fast a pod is, learned from whole requests: seconds = fixed + token x uncached prompt tokens + output x tokens.
+"""The speed of a pod, learned from whole requests: seconds = fixed + token x uncached tokens + output x output tokens.
 
-Lives here: the estimate.  Not here: what waits on a pod (load).
+Lives here: the estimate.  Not here: the wait for earlier prompts (load).
 
-Nobody tells the gateway when a stream's first token came, but durations of requests of different sizes do.  Weighted
-least squares over finished requests, each error relative to its duration, older ones fading; solved by one Gauss-Seidel
-sweep per request, no coefficient below zero.  Pods that look alike are believed to be until they show otherwise: what
-all of them together have shown stands in for TRUST requests of each, a first guess for a fraction of one of all.
+The gateway does not see when a stream's first token comes, but durations of requests of different sizes tell the three
+coefficients apart.  They are fitted by weighted least squares: errors are relative to the duration, the weight of older
+requests decays, each request is one Gauss-Seidel sweep, and no coefficient falls below MIN_COEFFICIENT_S.  Pods of the
+same kind (GPU type, engine and model) are taken to be equal until they differ: the estimate of the kind is a pod's
+prior with the weight of KIND_WEIGHT requests, and PRIOR is the kind's prior with PRIOR_WEIGHT.
 """
 
-EACH = 200
-THINNED = 4
-"""Every request teaches at first, then one in so many: a lesson costs 3 us (chosen)."""
-MEMORY = 500
-"""Lessons after which evidence has faded to 1/e (chosen: minutes at a busy pod)."""
-KNOWN = 8
+LEARN_ALL_UNTIL = 200
+LEARN_ONE_IN = 4
+"""After so many requests only one in LEARN_ONE_IN is learned from, because learning costs 3 us (chosen)."""
+DECAY_REQUESTS = 500
+"""Requests learned from after which a request's weight is 1/e (chosen: some minutes at a busy pod)."""
+MIN_REQUESTS = 8
 """Finished requests before the estimate is used (chosen)."""
-TRUST = 200.0
-"""Requests of one pod that weigh as much as what its kind has shown (chosen: they differ by chance before)."""
-DIFFERENT = 1.5
-"""As fast as its kind within this factor, a pod is taken for one of them: what chance makes of two equal pods would
-otherwise send all to one (chosen: reuse on the synthetic trace fell from .545 to .537 without)."""
-FIRST_TRUST = 0.1
-"""Of the first guess: less than one request of all (chosen: 0.01 to 1 behave alike in simulation)."""
-SHORTEST_S = 1e-4
-"""Durations below this say more about the network than about the engine (chosen)."""
+KIND_WEIGHT = 200.0
+"""Weight of the kind's estimate, in requests of the pod (chosen: with fewer, chance makes equal pods differ)."""
+MAX_RATIO = 1.5
+"""A pod uses the estimate of its kind until its seconds per prompt token differ by this factor: differences by chance
+would otherwise send all requests to one of two equal pods (chosen: without it, reuse on the synthetic trace fell from
+.545 to .537)."""
+PRIOR_WEIGHT = 0.1
+"""Weight of PRIOR, in requests of the kind (chosen: 0.01 to 1 behave alike in simulation)."""
+MIN_DURATION_S = 1e-4
+"""Shorter durations are weighed like this one, because the network dominates them (chosen)."""
 
-FIRST_GUESS = (0.02, 1e-4, 0.01)
-"""Seconds for a request, an uncached prompt token, an output token: an 8B model on a GPU of the last years, within a
-factor of ten."""
-LEAST_S = 1e-9
-"""No coefficient is smaller: what takes no time cannot be compared."""
+PRIOR = (0.02, 1e-4, 0.01)
+"""Seconds per request, uncached prompt token and output token before any request: right within a factor of ten for an
+8B model on recent GPUs (chosen)."""
+MIN_COEFFICIENT_S = 1e-9
+"""Lower bound of each coefficient: ratios of speeds must stay defined."""
 
 
 class Speed:
-    """Of one pod, `kind` being that of all that look like it; or of a kind, without one."""
+    """The speed of one pod, whose kind is `kind`; without one, the speed of a kind."""
 
-    __slots__ = ("_cross", "_squares", "_sums", "fixed_s", "kind", "known", "output_s", "seen", "token_s")
+    __slots__ = ("_cross", "_squares", "_sums", "fixed_s", "kind", "known", "output_s", "requests", "token_s")
 
     def __init__(self, kind: "Speed | None" = None) -> None:
         self.kind = kind
-        self.fixed_s, self.token_s, self.output_s = kind.guess if kind else FIRST_GUESS
-        self.seen = 0  # requests that have ended
-        self.known = False  # enough of them
+        self.fixed_s, self.token_s, self.output_s = kind.coefficients if kind else PRIOR
+        self.requests = 0  # finished ones
+        self.known = False  # whether there were enough to use the estimate
         self._squares = (0.0, 0.0, 0.0)
         self._cross = (0.0, 0.0, 0.0)  # fixed x token, fixed x output, token x output
         self._sums = (0.0, 0.0, 0.0)
 
     def differs(self, kind: "Speed") -> bool:
-        """Whether this pod has shown to be of a speed of its own."""
-        return self.seen >= TRUST and not 1 / DIFFERENT < self.token_s / kind.token_s < DIFFERENT
+        """Whether the pod's speed differs from that of its kind."""
+        return self.requests >= KIND_WEIGHT and not 1 / MAX_RATIO < self.token_s / kind.token_s < MAX_RATIO
 
     @property
-    def guess(self) -> tuple[float, float, float]:
-        """The three coefficients."""
+    def coefficients(self) -> tuple[float, float, float]:
+        """Seconds per request, uncached prompt token and output token."""
         return self.fixed_s, self.token_s, self.output_s
 
     def prefill_s(self, uncached: float) -> float:
-        """Return how long so many prompt tokens keep the pod; 0 while nothing is known."""
+        """Return how long the prefill of so many uncached tokens takes; 0 while the speed is not known."""
         return self.fixed_s + self.token_s * uncached if self.known else 0.0
 
     def learn(self, uncached: float, outputs: float, duration_s: float, wait_s: float) -> None:
-        """A request took so long, of which it is believed to have waited for others' prompts."""
-        self.seen += 1
-        self.known = self.seen >= KNOWN
-        if self.seen > EACH and self.seen % THINNED:
+        """Learn from a finished request; `wait_s` is the part of its duration that it waited for earlier prompts."""
+        self.requests += 1
+        self.known = self.requests >= MIN_REQUESTS
+        if self.requests > LEARN_ALL_UNTIL and self.requests % LEARN_ONE_IN:
             return
-        self._weigh(uncached, outputs, duration_s - wait_s, wait_s, requests=1)
+        self._add(uncached, outputs, duration_s - wait_s, wait_s, requests=1)
 
     def measure(self, requests: float, uncached: float, busy_s: float) -> None:
-        """Between two looks the engine has computed so many prompts, of so many uncached tokens together.
+        """Learn from two scrapes, between which the engine computed so many prompts with so many uncached tokens.
 
-        It was at them no longer than `busy_s`: the time that passed, or their times to the first token together.
-        The first is true of a pod that has prompts waiting, the second of one that has one at a time.
+        `busy_s` is an upper bound of the time that this took: the smaller of the time between the scrapes, which is
+        exact when prompts always wait, and the sum of the TTFTs, which is exact when there is one prompt at a time.
         """
-        self._weigh(uncached / requests, 0, busy_s / requests, 0.0, requests)
+        self._add(uncached / requests, 0, busy_s / requests, 0.0, requests)
 
-    def _weigh(self, uncached: float, outputs: float, took_s: float, wait_s: float, requests: float) -> None:
+    def _add(self, uncached: float, outputs: float, took_s: float, wait_s: float, requests: float) -> None:
         expected_s = wait_s + self.fixed_s + self.token_s * uncached + self.output_s * outputs
-        weight = requests / max(expected_s, SHORTEST_S) ** 2
+        weight = requests / max(expected_s, MIN_DURATION_S) ** 2
         amount = weight * took_s
         tokens, outs = weight * uncached, weight * outputs
-        fade = 1 - 1 / MEMORY
+        decay = 1 - 1 / DECAY_REQUESTS
         a, b, c = self._squares
-        self._squares = (a * fade + weight, b * fade + tokens * uncached, c * fade + outs * outputs)
+        self._squares = (a * decay + weight, b * decay + tokens * uncached, c * decay + outs * outputs)
         a, b, c = self._cross
-        self._cross = (a * fade + tokens, b * fade + outs, c * fade + tokens * outputs)
+        self._cross = (a * decay + tokens, b * decay + outs, c * decay + tokens * outputs)
         a, b, c = self._sums
-        self._sums = (a * fade + amount, b * fade + amount * uncached, c * fade + amount * outputs)
+        self._sums = (a * decay + amount, b * decay + amount * uncached, c * decay + amount * outputs)
         self._sweep()
 
     def _sweep(self) -> None:
-        stands = self._stand_in()
-        one, tokens, outs = (square + weight for square, (weight, _) in zip(self._squares, stands, strict=True))
+        """Solve the normal equations approximately: one Gauss-Seidel sweep from the previous coefficients."""
+        priors = self._priors()
+        one, tokens, outs = (square + weight for square, (weight, _) in zip(self._squares, priors, strict=True))
         first, second, third = (
-            amount + weight * value for amount, (weight, value) in zip(self._sums, stands, strict=True)
+            amount + weight * value for amount, (weight, value) in zip(self._sums, priors, strict=True)
         )
         fixed_token, fixed_output, token_output = self._cross
-        made = (third - fixed_output * self.fixed_s - token_output * self.token_s) / outs
-        self.output_s = max(LEAST_S, made)
-        token = (second - fixed_token * self.fixed_s - token_output * self.output_s) / tokens
-        self.token_s = max(LEAST_S, token)
-        fixed = (first - fixed_token * self.token_s - fixed_output * self.output_s) / one
-        self.fixed_s = max(LEAST_S, fixed)
+        output_s = (third - fixed_output * self.fixed_s - token_output * self.token_s) / outs
+        self.output_s = max(MIN_COEFFICIENT_S, output_s)
+        token_s = (second - fixed_token * self.fixed_s - token_output * self.output_s) / tokens
+        self.token_s = max(MIN_COEFFICIENT_S, token_s)
+        fixed_s = (first - fixed_token * self.token_s - fixed_output * self.output_s) / one
+        self.fixed_s = max(MIN_COEFFICIENT_S, fixed_s)
 
-    def _stand_in(self) -> list[tuple[float, float]]:
-        """Return, per coefficient, the weight and value of what is believed without own evidence."""
+    def _priors(self) -> list[tuple[float, float]]:
+        """Return the weight and value of each coefficient's prior."""
         if self.kind is None:
-            return [(FIRST_TRUST / value**2, value) for value in FIRST_GUESS]
-        per_request = TRUST / min(max(self.kind.seen, 1), MEMORY)
+            return [(PRIOR_WEIGHT / value**2, value) for value in PRIOR]
+        per_request = KIND_WEIGHT / min(max(self.kind.requests, 1), DECAY_REQUESTS)
         return [
-            (per_request * square + FIRST_TRUST / value**2, value)  # the first is 0 where all had none of it
-            for square, value in zip(self.kind._squares, self.kind.guess, strict=True)
+            (per_request * square + PRIOR_WEIGHT / value**2, value)  # `square` is 0 if no request had such tokens
+            for square, value in zip(self.kind._squares, self.kind.coefficients, strict=True)
         ]

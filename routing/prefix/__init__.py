@@ -1,1 +1,1 @@
-"""Prefix caching: prompts as chains of block hashes, which pod holds which blocks, and how soon blocks are reused."""
+"""Prefix caching: prompts as chains of block hashes, a model of each pod's cache, and the chance of reuse."""

@@ -1,27 +1,28 @@
-"""The blocks of a prompt: one hash for each, chained over all before it.
+"""The blocks of a prompt: one hash for each, chained over all blocks before it.
 
-Lives here: bytes to hashes.  Not here: what the bytes are (gateway.openai.prompt), who holds which block (prefix).
+Lives here: bytes to hashes.  Not here: the bytes (gateway.openai.prompt), which pods hold which blocks (index).
 
-Python's own hash of bytes (SipHash, keyed anew in each process) is used: it was 4 times as fast as blake2b and twice
-as fast as SHA-1 with the processor's help, and nobody outside can make two prompts collide.  The price: hashes mean
-nothing to another process.
+The hash is Python's own hash of bytes (SipHash with a random key for each process): it was 4 times as fast as blake2b
+and twice as fast as SHA-1 with the processor's instructions, and clients cannot construct prompts that collide.  The
+price: hashes mean nothing to another process.
 """
 
 FIRST_BYTES = 128
-"""The first block is short, so that short prompts are told apart and found again (chosen)."""
+"""Size of the first block, which is short so that short prompts have one too (chosen)."""
 BLOCK_BYTES = 1024
-"""About 256 tokens of English.  Smaller blocks see more of a prompt and cost more time and memory each (chosen)."""
+"""Size of the other blocks, about 256 tokens of English (chosen: smaller ones match more of a prompt and take more time
+and memory)."""
 FIRST_BLOCK_MISSING_SHARE = 1 - FIRST_BYTES / BLOCK_BYTES
-"""By this share of a block the first one is shorter."""
+"""The part of a whole block by which the first block is shorter."""
 
 _MASK = (1 << 60) - 1
-"""An int of 60 bits takes 32 bytes, one of 64 bits 48."""
+"""Hashes are cut to 60 bits, because a Python int of 60 bits takes 32 bytes and one of 64 bits 48."""
 
 
 def block_hashes(prompt: bytes, *salt: str) -> list[int]:
-    """Return a hash per full block; equal hashes = the same salt and the same prompt up to there.
+    """Return one hash per full block; equal hashes = the same salt and the same prompt up to the end of the block.
 
-    `salt` is whatever keeps caches apart: model or adapter, tenant.
+    `salt` separates caches: model or adapter, tenant.
     """
     if len(prompt) < FIRST_BYTES:
         return []

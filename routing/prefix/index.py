@@ -1,11 +1,12 @@
-"""Which pods hold which blocks of prompts, as far as the gateway can know: an LRU model of each pod's prefix cache.
+"""The index of prefix caches: which pods hold which blocks of prompts, by an LRU model of each pod's cache.
 
-Lives here: the index and the longest match.  Not here: hashing (blocks), what a block is worth (strategies).
+Lives here: the index and the longest match.  Not here: hashing (blocks), what a cached block is worth (strategies).
 
-A block is known by a hash chained over all before it, and holders of a block are bits of an int.  Each request leaves a
-record with its whole chain, and a pod drops the oldest record's tail first; so a pod that holds a block holds all
-before it, and the sets of holders shrink along a chain.  That makes the longest match a binary search, not a walk.
-How often a block stands in a pod's records is kept only where it is more than once: that is the whole LRU.
+A block is identified by a hash chained over all blocks before it, and the set of pods that hold a block is an int with
+a bit for each pod (its slot).  Each request leaves a record with its whole chain, and a pod evicts the tail of its
+oldest record first.  So a pod that holds a block holds all blocks before it, and along a chain the sets of pods only
+shrink: that makes the longest match a binary search.  How many records of a pod contain a block is stored only where it
+is more than one.
 """
 
 from array import array
@@ -16,17 +17,18 @@ from typing import NamedTuple
 from routing.prefix.reuse import Reuse
 
 SLACK = 1024
-"""Entries that a pod's records may hold beyond twice its blocks before repeated ones are taken out (chosen)."""
+"""Entries that a pod's records may have beyond twice its blocks before repeated ones are removed (chosen)."""
 
 
 class Match(NamedTuple):
-    """Who holds how many leading blocks of one prompt: `(blocks, pods as bits)`, most first, each pod once."""
+    """The number of leading blocks of a prompt that each pod holds."""
 
-    levels: tuple[tuple[int, int], ...] = ()
+    pods_by_length: tuple[tuple[int, int], ...] = ()
+    """`(blocks, pods as bits)`, the longest match first; each pod is in one of them at most."""
 
     def blocks(self, slot: int) -> int:
-        """Return how many leading blocks the pod with that bit holds."""
-        for blocks, pods in self.levels:
+        """Return how many leading blocks the pod with this slot holds."""
+        for blocks, pods in self.pods_by_length:
             if pods >> slot & 1:
                 return blocks
         return 0
@@ -36,7 +38,7 @@ NO_MATCH = Match()
 
 
 class Record:
-    """One request's chain on one pod, head first; the tail is taken off first."""
+    """One request's chain of blocks on one pod, head first; eviction removes the tail first."""
 
     __slots__ = ("blocks", "used_s")
 
@@ -46,32 +48,32 @@ class Record:
 
 
 class Cache:
-    """One pod's share of the index: at most `budget` blocks, as long as it is told of them."""
+    """The model of one pod's prefix cache, which holds at most `budget` blocks."""
 
-    __slots__ = ("_holders", "_records", "_repeated", "bit", "budget", "entries", "held", "index", "slot")
+    __slots__ = ("_pods_of", "_records", "_repeated", "bit", "budget", "entries", "held", "index", "slot")
 
     def __init__(self, index: "PrefixIndex", slot: int, budget: int) -> None:
         self.index = index
         self.slot = slot
         self.bit = 1 << slot
         self.budget = budget
-        self.held = 0
-        self.entries = 0  # of all records
-        self._holders = index._holders
-        self._records: deque[Record] = deque()
+        self.held = 0  # different blocks
+        self.entries = 0  # blocks of all records
+        self._pods_of = index._pods_of
+        self._records: deque[Record] = deque()  # the least recently used first
         self._repeated: dict[int, int] = {}  # block -> entries beyond the first
 
     def insert(self, blocks: Sequence[int], matched: int, now_s: float) -> Record:
-        """Note that the pod computes this chain, of which it holds the first `matched` blocks.  O(blocks)."""
-        holders, repeated, bit = self._holders, self._repeated, self.bit
+        """Record that the pod computes this chain, of which it holds the first `matched` blocks.  O(blocks)."""
+        pods_of, repeated, bit = self._pods_of, self._repeated, self.bit
         for block in blocks[:matched]:
             repeated[block] = repeated.get(block, 0) + 1
-        before, after = 0, bit  # neighbours mostly have the same holders: one int for all of them
+        before, after = 0, bit  # neighbouring blocks mostly have the same pods, and share one int object
         for block in blocks[matched:] if matched else blocks:
-            pods = holders.get(block, 0)
+            pods = pods_of.get(block, 0)
             if pods != before:
                 before, after = pods, pods | bit
-            holders[block] = after
+            pods_of[block] = after
         self.held += len(blocks) - matched
         self.entries += len(blocks)
         record = Record(blocks, now_s)
@@ -83,25 +85,25 @@ class Cache:
         return record
 
     def withdraw(self, record: Record) -> None:
-        """Take back an insert: the pod did not compute it after all.  What is left of it already does not matter."""
+        """Undo an insert, because the pod did not compute the prompt after all; parts may be evicted already."""
         while record.blocks:
             self._drop(record.blocks.pop())
 
     def clear(self) -> None:
-        """The pod has restarted, or is gone."""
+        """Forget all blocks: the pod has restarted or is gone."""
         for record in self._records:
             self.withdraw(record)
         self._records.clear()
 
     def eviction_cost(self, new_blocks: int, now_s: float) -> float:
-        """Return how many blocks that will be asked for again are lost when so many new ones come in; >= 0."""
+        """Return the expected number of evicted blocks that would have been reused, when so many new ones come in."""
         evicted = min(self.held + new_blocks - self.budget, self.held)
         if evicted <= 0:
             return 0.0
         return evicted * self.index.reuse.chance(now_s - self.oldest_s(now_s))
 
     def oldest_s(self, now_s: float) -> float:
-        """Return when the block that would go next was used last; `now_s` when nothing is held."""
+        """Return when the block that would be evicted next was last used; `now_s` when none is held."""
         records = self._records
         while records and not records[0].blocks:
             records.popleft()
@@ -117,7 +119,7 @@ class Cache:
                 records.popleft()
 
     def _drop(self, block: int) -> None:
-        """Forget one entry of a block; with the last one the pod no longer holds it."""
+        """Remove one entry of a block; without entries the pod no longer holds it."""
         self.entries -= 1
         more = self._repeated.get(block)
         if more is not None:
@@ -127,14 +129,14 @@ class Cache:
                 del self._repeated[block]
             return
         self.held -= 1
-        rest = self._holders[block] ^ self.bit
-        if rest:
-            self._holders[block] = rest
+        others = self._pods_of[block] ^ self.bit
+        if others:
+            self._pods_of[block] = others
         else:
-            del self._holders[block]
+            del self._pods_of[block]
 
     def _compact(self) -> None:
-        """Keep each block's latest entry only, and only records that have any."""
+        """Keep only the latest entry of each block, and only records that still have entries."""
         repeated = self._repeated
         for record in self._records:
             kept = array("q")
@@ -152,21 +154,21 @@ class Cache:
 
 
 class PrefixIndex:
-    """All pods' caches over one map from block to holders."""
+    """The caches of all pods over one map from blocks to pods."""
 
     def __init__(self) -> None:
         self.reuse = Reuse()
-        self._holders: dict[int, int] = {}
-        self._free: list[int] = []
+        self._pods_of: dict[int, int] = {}  # block -> pods that hold it, as bits
+        self._free: list[int] = []  # slots of pods that have left
         self._slots = 0
 
     @property
     def blocks(self) -> int:
-        """How many different ones anybody holds."""
-        return len(self._holders)
+        """Number of different blocks that any pod holds."""
+        return len(self._pods_of)
 
     def join(self, budget: int) -> Cache:
-        """Return an empty cache for a pod."""
+        """Return an empty cache for a new pod."""
         if self._free:
             slot = self._free.pop()
         else:
@@ -175,28 +177,28 @@ class PrefixIndex:
         return Cache(self, slot, budget)
 
     def leave(self, cache: Cache) -> None:
-        """Forget a pod; its bit is another's from now on."""
+        """Forget a pod; its slot may go to another pod from now on."""
         cache.clear()
         self._free.append(cache.slot)
 
     def match(self, blocks: Sequence[int]) -> Match:
-        """Return who holds how much of the chain.  O(log blocks) steps for each different length of match."""
-        get = self._holders.get
-        levels: list[tuple[int, int]] = []
-        deeper = 0  # those that hold more than is looked at now
+        """Return how much of the chain each pod holds.  O(log blocks) steps for each different length of a match."""
+        get = self._pods_of.get
+        pods_by_length: list[tuple[int, int]] = []
+        longer = 0  # pods with a longer match, as bits
         top = len(blocks)
         while top:
-            low, high = 0, top  # the most blocks that anybody holds who is in no deeper level
+            low, high = 0, top  # binary search for the longest match of the other pods
             while low < high:
                 middle = (low + high + 1) // 2
-                if get(blocks[middle - 1], 0) & ~deeper if deeper else get(blocks[middle - 1]):
+                if get(blocks[middle - 1], 0) & ~longer if longer else get(blocks[middle - 1]):
                     low = middle
                 else:
                     high = middle - 1
             if not low:
                 break
             pods = get(blocks[low - 1], 0)
-            levels.append((low, pods & ~deeper))
-            deeper = pods
+            pods_by_length.append((low, pods & ~longer))
+            longer = pods
             top = low - 1
-        return Match(tuple(levels)) if levels else NO_MATCH
+        return Match(tuple(pods_by_length)) if pods_by_length else NO_MATCH

@@ -1,16 +1,15 @@
-"""forebay, the default: predicted seconds to the first token, plus the harm done to others.
+"""forebay, the default: the predicted TTFT plus the delay of other requests, in seconds.
 
-    score = wait + ALPHA x prefill + eviction_cost + decode_slowdown
+    score = wait + PREFILL_WEIGHT x prefill + eviction_cost + decode_slowdown
 
-Lives here: the score.  Not here: what a pod holds (routing.prefix.index), how fast it is (routing.pods.speed), what it
-was sent (routing.pods.load).
+Lives here: the score.  Not here: what pods have cached (routing.prefix.index), their speed (routing.pods.speed), the
+requests sent to them (routing.pods.load).
 
-*wait*: until the prompts sent before are computed and a LoRA adapter is at hand.  *prefill*: of what the pod does not
-hold; it counts twice because it takes the pod's time and cache from others too.  *eviction_cost*: the seconds to
-compute again what this prompt evicts, times the chance that it is asked for again.  *decode_slowdown*: each request in
-flight makes everybody's next tokens later, by a share of the time that one takes.  A hot prefix gets a second home when
-waiting costs more than computing it anew: nothing switches.  Before any speed is known: uncached tokens x (in flight +
-1).
+*wait*: until earlier prompts are computed and the LoRA adapter is loaded.  *prefill*: of the uncached tokens; it counts
+twice, because it also takes the pod's time and cache from other requests.  *eviction_cost*: the seconds to recompute
+what this prompt evicts, times the chance that it is reused.  *decode_slowdown*: the request makes the next tokens of
+each request in flight later, by a share of the time per token.  A hot prefix is computed on a second pod when waiting
+costs more than that, without a threshold.  Before any speed is known the score is uncached tokens x (in flight + 1).
 """
 
 from collections.abc import Sequence
@@ -22,25 +21,25 @@ from routing.scoring import Scoring
 from routing.strategy import Tools
 from routing.types import Candidates, PodView, RouteRequest, Scored
 
-ALPHA = 2.0
-"""1.5 to 5 behave alike in simulation."""
+PREFILL_WEIGHT = 2.0
+"""Weight of the prefill (chosen: 1.5 to 5 behave alike in simulation)."""
 DECODE_SLOWDOWN = 0.3
-"""Of the seconds per output token, for each request in flight.  0.1 to 0.5 behave alike in simulation."""
+"""Share of the seconds per output token, for each request in flight (chosen: 0.1 to 0.5 behave alike in simulation)."""
 ADAPTER_S = 0.1
-"""To bring an adapter into the batch, and what it pushes out (chosen: tens of megabytes over PCIe, and a slot)."""
-ALL = 32
-"""Up to so many candidates are all scored."""
-HOLDERS = 8
-OTHERS = 16
-"""Of more, some that hold most of the prompt and a random sample, so that the cost of a pick stops growing.  Chosen: on
-64 simulated pods it was as good as scoring all."""
+"""Seconds to load an adapter into the batch (chosen: tens of megabytes over PCIe, and another adapter's slot)."""
+MAX_SCORED = 32
+"""Maximum number of candidates that are all scored."""
+MAX_BY_PREFIX = 8
+RANDOM_SAMPLE = 16
+"""Numbers of candidates that are scored when there are more: those with the longest cached prefixes and random ones, so
+that the cost of a pick is bounded (chosen: on 64 simulated pods as good as scoring all)."""
 
 REASON = "wait %d + prefill %d + eviction cost %d + decode slowdown %d ms, %d of %d tokens held"
-"""Filled in by `%`, which takes half the time of an f-string's conversions of floats."""
+"""The decision's reason.  Formatting with `%` takes half the time of an f-string that converts floats."""
 
 
 class Forebay(Scoring):
-    """Reads nothing but the gateway's own accounting and what it has learned."""
+    """Scores by predicted seconds; reads only the gateway's own accounting and learned speeds."""
 
     name: ClassVar[str] = "forebay"
     parts: ClassVar[tuple[str, ...]] = ("wait", "prefill", "eviction_cost", "decode_slowdown")
@@ -48,30 +47,30 @@ class Forebay(Scoring):
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
         self._candidates: Candidates = ()
-        self._by_slot: dict[int, PodView] = {}  # of these candidates
+        self._by_slot: dict[int, PodView] = {}  # the same candidates by slot
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:
-        """Return the score of each candidate, of many only the promising ones'.  O(min(pods, ALL))."""
-        pods = candidates if len(candidates) <= ALL else self._promising(request, candidates)
-        guess = _usual_speed(pods)
-        if guess is None:
+        """Return the score of each candidate, or of a sample when they are many.  O(min(pods, MAX_SCORED))."""
+        pods = candidates if len(candidates) <= MAX_SCORED else self._sample(request, candidates)
+        default_speed = _slowest_speed(pods)
+        if default_speed is None:
             scores = [request.uncached_tokens(pod) * (pod.in_flight + 1) for pod in pods]
             return Scored(pods, scores, fallback="speed-unknown")
-        prompt, block_tokens, levels = request.prompt_tokens, request.block_tokens, request.match.levels
-        beyond = prompt + request.first_block_missing_tokens
+        prompt, block_tokens, matches = request.prompt_tokens, request.block_tokens, request.match.pods_by_length
+        prompt_and_missing = prompt + request.first_block_missing_tokens
         scores, parts = [], []
-        for pod in pods:  # written out: a call for each pod costs as much as what it computes
-            speed = pod.speed if pod.speed.known else guess
+        for pod in pods:  # `request.uncached_tokens` inlined: a call per pod would cost as much as what it computes
+            speed = pod.speed if pod.speed.known else default_speed
             uncached = float(prompt)
             cache = pod.cache
-            for blocks, holders in levels:
-                if holders & cache.bit:
-                    uncached = max(1.0, beyond - blocks * block_tokens)
+            for blocks, pod_bits in matches:
+                if pod_bits & cache.bit:
+                    uncached = max(1.0, prompt_and_missing - blocks * block_tokens)
                     break
             wait_s = max(0.0, pod.prefill_done_at_s - now_s)
             if not pod.is_warm(request.model, now_s):
                 wait_s += ADAPTER_S
-            prefill_s = ALPHA * (speed.fixed_s + speed.token_s * uncached)
+            prefill_s = PREFILL_WEIGHT * (speed.fixed_s + speed.token_s * uncached)
             decode_slowdown_s = DECODE_SLOWDOWN * speed.output_s * pod.in_flight
             eviction_cost_s = 0.0
             if block_tokens and (lost := cache.eviction_cost(ceil(uncached / block_tokens), now_s)):
@@ -82,32 +81,33 @@ class Forebay(Scoring):
         return Scored(pods, scores, parts)
 
     def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:
-        """Return the parts of the score in milliseconds and what the pod holds."""
-        held = max(0.0, request.prompt_tokens - request.uncached_tokens(scored.pods[chosen]))
+        """Return the parts of the score in milliseconds and the cached tokens."""
+        cached = max(0.0, request.prompt_tokens - request.uncached_tokens(scored.pods[chosen]))
         if not scored.parts:
-            return f"{int(held)} of {request.prompt_tokens} tokens held, {scored.pods[chosen].in_flight} in flight"
+            return f"{int(cached)} of {request.prompt_tokens} tokens held, {scored.pods[chosen].in_flight} in flight"
         parts_ms = (part_s * 1000 for part_s in scored.parts[chosen])
-        return REASON % (*parts_ms, held, request.prompt_tokens)
+        return REASON % (*parts_ms, cached, request.prompt_tokens)
 
-    def _promising(self, request: RouteRequest, candidates: Candidates) -> Sequence[PodView]:
-        if self._candidates is not candidates:  # the fleet gives the same tuple until its pods change
+    def _sample(self, request: RouteRequest, candidates: Candidates) -> Sequence[PodView]:
+        """Return the candidates with the longest cached prefixes and a random sample of all."""
+        if self._candidates is not candidates:  # the fleet passes the same tuple until its pods change
             self._candidates = candidates
             self._by_slot = {pod.cache.slot: pod for pod in candidates}
         chosen: dict[int, PodView] = {}
-        for _blocks, holders in request.match.levels:
-            left = holders
-            while left and len(chosen) < HOLDERS:
-                slot = (left & -left).bit_length() - 1
-                left &= left - 1
+        for _blocks, pod_bits in request.match.pods_by_length:
+            remaining = pod_bits
+            while remaining and len(chosen) < MAX_BY_PREFIX:
+                slot = (remaining & -remaining).bit_length() - 1
+                remaining &= remaining - 1
                 if slot in self._by_slot:
                     chosen[slot] = self._by_slot[slot]
-        for pod in self._rng.sample(candidates, OTHERS):
+        for pod in self._rng.sample(candidates, RANDOM_SAMPLE):
             chosen[pod.cache.slot] = pod
         return tuple(chosen.values())
 
 
-def _usual_speed(pods: Sequence[PodView]) -> Speed | None:
-    """Return what an unknown pod's speed is taken for: that of the slowest known one; None = none is known."""
+def _slowest_speed(pods: Sequence[PodView]) -> Speed | None:
+    """Return the slowest known speed, which pods of unknown speed are taken to have; None = no speed is known."""
     slowest: Speed | None = None
     for pod in pods:
         speed = pod.speed

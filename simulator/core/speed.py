@@ -1,4 +1,4 @@
-"""How long a pass takes: formulas over what it computes.
+"""The duration of a pass: formulas over the tokens that it computes.
 
 Lives here: the formulas.  Not here: their coefficients for a GPU (gpus), what each pass computes (engine).
 """

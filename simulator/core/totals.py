@@ -1,4 +1,4 @@
-"""What an engine has counted since its start.
+"""The totals of an engine since its start.
 
 Lives here: the counts.  Not here: when they grow (core.engine), how they are shown (metrics, replay.report).
 """
@@ -29,7 +29,7 @@ class Totals:
 
     @property
     def itl_count(self) -> int:
-        """How many times between two tokens were observed."""
+        """Number of observed times between two tokens."""
         return self.itl_histogram.total()
 
     def observe_itl(self, itl_s: float, count: int) -> None:

@@ -18,7 +18,7 @@ QUANTILES = (0.5, 0.9, 0.99)
 
 
 class Distribution(NamedTuple):
-    """How a quantity in seconds is distributed."""
+    """Mean and quantiles of a quantity in seconds."""
 
     mean: float
     p50: float

@@ -72,7 +72,7 @@ class _Output:
     generation: "Generation"
     index: int  # of the choice in its request
     choice: Choice
-    made: int = 0  # tokens so far
+    generated: int = 0  # tokens so far
     token_s: float | None = None  # when its last token came
 
 
@@ -289,8 +289,8 @@ class AsyncEngine:
             output.generation.open -= 1
             composition = output.choice.composition
             self.state.finish(sequence, composition.finish_reason if composition else "stop", self._due_s)
-        output.generation.put(Token(output.index, output.made))
-        output.made, output.token_s = output.made + 1, self._due_s
+        output.generation.put(Token(output.index, output.generated))
+        output.generated, output.token_s = output.generated + 1, self._due_s
 
     def _publish(self) -> None:
         if self._changes and self._events:

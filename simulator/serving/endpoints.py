@@ -36,7 +36,7 @@ STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), VARY]
 
 @dataclass(frozen=True, slots=True)
 class EndpointContext:
-    """What the generating endpoints of one engine share.  `new_id` returns 16 hex digits."""
+    """The objects that the generating endpoints of one engine share.  `new_id` returns 16 hex digits."""
 
     engine: AsyncEngine
     writer: Writer
@@ -215,8 +215,8 @@ class _StreamEvents:
         is_last = not self._open and not self._request.usage_chunk
         return self._shape.ending(token.choice, text, output, usage, is_last=is_last)
 
-    def _usage(self, made: int) -> Usage | None:
-        return Usage(self._request.prompt_tokens, made) if self._request.usage_everywhere else None
+    def _usage(self, generated: int) -> Usage | None:
+        return Usage(self._request.prompt_tokens, generated) if self._request.usage_everywhere else None
 
 
 async def _stream(

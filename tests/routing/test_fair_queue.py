@@ -63,7 +63,7 @@ def test_service_counts_by_its_weight() -> None:
     assert served == {"a": 45, "b": 15}
 
 
-def test_who_was_away_has_saved_nothing_up() -> None:
+def test_a_user_who_was_idle_has_earned_no_credit() -> None:
     queue: FairQueue[str] = FairQueue()
     queue.push("busy", "b0", 1.0, 0.0)
     queue.charge("busy", 1000.0)
@@ -75,7 +75,7 @@ def test_who_was_away_has_saved_nothing_up() -> None:
     assert [item[0] for item in drained(queue)] == list("blblblbl")
 
 
-def test_who_comes_to_an_empty_queue_stands_where_the_last_one_stood() -> None:
+def test_a_user_who_joins_an_empty_queue_gets_the_counter_of_the_last_user() -> None:
     queue: FairQueue[str] = FairQueue()
     queue.push("early", "e", 1.0, 0.0)
     queue.charge("early", 10.0)
@@ -127,7 +127,7 @@ def test_the_difference_of_service_between_users_who_keep_waiting_is_bounded() -
 
 
 def test_counters_of_users_who_are_gone_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fair_queue, "USERS", 10)
+    monkeypatch.setattr(fair_queue, "MAX_IDLE_USERS", 10)
     queue: FairQueue[str] = FairQueue()
     queue.push("waits", "w", 1.0, 0.0)
     for number in range(50):

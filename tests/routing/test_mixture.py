@@ -46,7 +46,7 @@ def test_a_part_of_weight_0_says_nothing() -> None:
     assert pick("least-request:0,least-load:1").pod.id == "p1"
 
 
-def test_the_mixture_goes_by_its_own_text_and_tells_its_parts_fallbacks() -> None:
+def test_a_mixture_is_named_by_its_text_and_reports_the_fallbacks_of_its_parts() -> None:
     decision = pick("least-kv-cache:3,session-affinity:1")
 
     assert decision.strategy == "least-kv-cache:3,session-affinity:1"
@@ -54,11 +54,11 @@ def test_the_mixture_goes_by_its_own_text_and_tells_its_parts_fallbacks() -> Non
     assert decision.reason.endswith("fallback=kv_usage-missing+no-session")
 
 
-def test_what_stands_in_for_two_parts_alike_is_told_once() -> None:
+def test_a_fallback_that_two_parts_share_is_reported_once() -> None:
     assert pick("prefix-cache,prefix-cache-and-load,session-affinity").fallback == "no-blocks+no-session"
 
 
-def test_each_parts_share_of_the_score_is_told() -> None:
+def test_each_parts_share_of_the_score_is_reported() -> None:
     parts = [(build(part.name, TOOLS), part.weight) for part in parse_mixture("least-request:2,random:0,least-load")]
     mixture = Mixture("a mixture", parts, TOOLS)
     scored = mixture.score(RouteRequest(MODEL), pods_with(0, 4, 1), 0.0)

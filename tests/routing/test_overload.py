@@ -42,7 +42,7 @@ def closed(pod: Pod, request: RouteRequest = REQUEST, slo: Slo = SLO) -> float:
     return wait_until_open_s(pod, request, slo, 0.0)
 
 
-def test_short_work_is_taken_when_long_work_no_longer_is() -> None:
+def test_a_pod_is_open_for_short_prompts_when_it_no_longer_is_for_long_ones() -> None:
     assert closed(with_backlog(0.8)) == 0  # 0.11 s more
     assert closed(with_backlog(0.8), REQUEST._replace(prompt_tokens=5000)) == pytest.approx(0.8 + 0.51 - MAX_BACKLOG_S)
 
@@ -72,7 +72,7 @@ def test_a_prompt_does_not_wait_long_for_others(ttft_s: float, bound_s: float) -
     assert closed(pod, slo=slo) == pytest.approx(0.5)
 
 
-def test_a_pod_whose_prompts_in_flight_fill_its_memory_is_closed_until_one_leaves() -> None:
+def test_a_pod_whose_prompts_in_flight_fill_its_cache_is_closed_until_one_ends() -> None:
     (pod,) = pods()
     work = Work(1500, 1500, 10, None)
     pod.start(work, -5.0)
@@ -83,7 +83,7 @@ def test_a_pod_whose_prompts_in_flight_fill_its_memory_is_closed_until_one_leave
     assert closed(pod, REQUEST._replace(prompt_tokens=5000)) == 0
 
 
-def test_the_answers_that_are_expected_take_room_in_its_memory_too() -> None:
+def test_expected_outputs_count_against_the_cache_too() -> None:
     (pod,) = pods()
     pod.start(Work(100, 100, 800, None), -5.0)
     pod.read(Readings(cache_tokens=2000), 0.0, inf)
@@ -93,7 +93,7 @@ def test_the_answers_that_are_expected_take_room_in_its_memory_too() -> None:
     assert closed(pod, request._replace(output_tokens=1001)) == FULL_RETRY_S
 
 
-def test_before_its_speed_is_known_a_pod_takes_everything() -> None:
+def test_before_its_speed_is_known_a_pod_is_open() -> None:
     pod = with_backlog(100.0)
     pod.end(Work(0, 0, 0, None), 0.0)
     pod.speed.known = False
@@ -102,7 +102,7 @@ def test_before_its_speed_is_known_a_pod_takes_everything() -> None:
     assert closed(pod) == 0
 
 
-def test_only_open_pods_are_left_and_without_any_it_is_said_when_the_first_opens() -> None:
+def test_only_open_pods_are_returned_and_without_any_the_error_says_when_the_first_opens() -> None:
     both = pods(2)
     both[0].prefill_done_at_s = MAX_PREFILL_WAIT_S + 3.0
 
@@ -123,7 +123,7 @@ def test_the_estimated_wait_is_for_the_first_pod_to_open_and_the_rate_is_of_all_
     assert estimate_wait(both, REQUEST, SLO, 0.0) == pytest.approx((2.0, MAX_PREFILL_WAIT_S + 0.11, 0.11, 1.5))
 
 
-def test_a_pod_whose_tokens_would_come_too_far_apart_with_one_more_is_closed_unless_it_is_idle() -> None:
+def test_a_pod_whose_itl_would_exceed_the_slo_with_one_request_more_is_closed_unless_it_is_idle() -> None:
     (pod,) = pods()
     pod.max_in_flight, pod.in_flight = 3.5, 2
 

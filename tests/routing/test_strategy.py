@@ -1,4 +1,4 @@
-"""What strategies are told."""
+"""The event that strategies learn from."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from routing.strategy import Finished
 from routing.types import RouteRequest
 
 
-def test_what_was_not_seen_of_a_finished_request_is_unknown_and_not_zero() -> None:
+def test_what_was_not_observed_of_a_finished_request_is_unknown_and_not_zero() -> None:
     finished = Finished("a", RouteRequest("m"), now_s=1.0, failed=True)
 
     unseen = (finished.duration_s, finished.first_byte_s, finished.input_tokens, finished.output_tokens)

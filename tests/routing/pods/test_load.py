@@ -6,17 +6,17 @@ import pytest
 
 from routing.pods.engine_totals import EngineTotals
 from routing.pods.load import (
-    FEW_OUTPUTS,
-    ITL_AIM,
-    LEAST_LOOK_S,
-    LEAST_SHARE,
-    MOST_SHARE,
-    RESPONSE_S,
+    ITL_TARGET_SHARE,
+    MAX_PREFILL_SHARE,
+    MIN_OUTPUT_TOKENS,
+    MIN_PREFILL_SHARE,
+    MIN_SCRAPE_GAP_S,
+    RESPONSE_TIME_S,
     WINDOW_S,
     Load,
     Work,
 )
-from routing.pods.speed import FIRST_GUESS, Speed
+from routing.pods.speed import PRIOR, Speed
 
 
 def known() -> Speed:
@@ -63,7 +63,7 @@ def test_a_prompt_that_ended_early_makes_those_behind_it_early() -> None:
     assert load.prefill_done_at_s == pytest.approx(0.61)
 
 
-def test_an_idle_pod_keeps_nobody_waiting() -> None:
+def test_an_idle_pod_has_no_wait() -> None:
     load, only = Load(known()), work(uncached=10_000)
     load.start(only, 0.0)
     load.end(only, 1.0)
@@ -71,7 +71,7 @@ def test_an_idle_pod_keeps_nobody_waiting() -> None:
     assert load.prefill_done_at_s == 1.0
 
 
-def test_before_anything_is_known_nobody_is_believed_to_wait() -> None:
+def test_before_its_speed_is_known_a_pod_has_no_predicted_wait() -> None:
     load = Load()
     load.start(work(), 0.0)
 
@@ -125,10 +125,10 @@ def test_what_its_own_requests_took_teaches_its_kind() -> None:
     load.learn(done, 1.0, 10, 120, 1.0)
     load.learn(None, 1.0, 10, 120, 1.0)  # answered here, sent elsewhere
 
-    assert kind.seen == 1
+    assert kind.requests == 1
 
 
-def test_what_a_pod_owes_is_paid_by_its_share_of_time_and_forgiven_when_it_is_idle() -> None:
+def test_a_backlog_shrinks_at_the_prefill_share_and_is_gone_when_the_pod_is_idle() -> None:
     load, first = Load(known()), work(uncached=990)
     load.start(first, 0.0)
     load.start(work(uncached=990), 0.0)
@@ -140,7 +140,7 @@ def test_what_a_pod_owes_is_paid_by_its_share_of_time_and_forgiven_when_it_is_id
     assert load.prefill_backlog_s(1.0) == 0.0
 
 
-def promising(itl_s: float, kind: Speed | None = None) -> Load:
+def with_itl_slo(itl_s: float, kind: Speed | None = None) -> Load:
     load = Load(kind or known())
     load.set_itl_slo(itl_s)
     return load
@@ -148,7 +148,7 @@ def promising(itl_s: float, kind: Speed | None = None) -> Load:
 
 @pytest.mark.parametrize(("itl_s", "expected"), [(0.1, 0.9), (0.01, 1.076), (5.0, 0.9)])
 def test_prompts_get_less_of_the_time_when_tokens_come_too_far_apart(itl_s: float, expected: float) -> None:
-    load, done = promising(0.05), work(uncached=0)
+    load, done = with_itl_slo(0.05), work(uncached=0)
     done.wait_s = 0.2
     load.learn(done, 0.2 + 0.01 + 100 * itl_s, 100, 300.0, 1.0)
 
@@ -156,13 +156,13 @@ def test_prompts_get_less_of_the_time_when_tokens_come_too_far_apart(itl_s: floa
 
 
 def test_the_share_of_prompts_is_bounded_and_short_answers_say_nothing() -> None:
-    slow, fast, short = (promising(0.05) for _ in range(3))
+    slow, fast, short = (with_itl_slo(0.05) for _ in range(3))
     for _ in range(50):
         slow.learn(work(), 100.0, 100, 300.0, 1.0)
         fast.learn(work(), 0.2, 100, 300.0, 1.0)
-        short.learn(work(), 100.0, FEW_OUTPUTS - 1, 300.0, 1.0)
+        short.learn(work(), 100.0, MIN_OUTPUT_TOKENS - 1, 300.0, 1.0)
 
-    assert (slow.prefill_share, fast.prefill_share, short.prefill_share) == (LEAST_SHARE, MOST_SHARE, 1.0)
+    assert (slow.prefill_share, fast.prefill_share, short.prefill_share) == (MIN_PREFILL_SHARE, MAX_PREFILL_SHARE, 1.0)
 
 
 def totals(
@@ -173,20 +173,20 @@ def totals(
 
 
 @pytest.mark.parametrize(
-    ("gap_s", "after_s", "expected"), [(0.021, 2.0, 1.1), (0.084, 2.0, 0.8), (9.0, 60.0, LEAST_SHARE)]
+    ("itl_s", "after_s", "expected"), [(0.021, 2.0, 1.1), (0.084, 2.0, 0.8), (9.0, 60.0, MIN_PREFILL_SHARE)]
 )
-def test_the_engines_own_gaps_between_tokens_move_the_share_of_prompts_as_fast_as_time_passes(
-    gap_s: float, after_s: float, expected: float
+def test_the_engines_own_itl_moves_the_prefill_share_as_fast_as_time_passes(
+    itl_s: float, after_s: float, expected: float
 ) -> None:
-    load = promising(0.05)
+    load = with_itl_slo(0.05)
     load.observe(totals(), 0.0, 9.0)
-    load.observe(totals(itl_count=100, itl_s=gap_s), after_s, 99.0)
+    load.observe(totals(itl_count=100, itl_s=itl_s), after_s, 99.0)
 
     assert load.prefill_share == pytest.approx(expected)
 
 
-def test_while_the_engine_tells_durations_do_not() -> None:
-    load = promising(0.05)
+def test_while_the_engine_reports_its_itl_durations_do_not_count() -> None:
+    load = with_itl_slo(0.05)
     load.observe(totals(), 0.0, 7.0)
     load.observe(totals(itl_count=100, itl_s=0.042), 2.0, 9.0)
 
@@ -198,20 +198,20 @@ def test_while_the_engine_tells_durations_do_not() -> None:
     assert load.prefill_share == pytest.approx(0.9)
 
 
-def test_looks_in_short_succession_are_one() -> None:
-    load = promising(0.05)
+def test_scrapes_in_short_succession_count_as_one() -> None:
+    load = with_itl_slo(0.05)
     for step in range(5):
-        load.observe(totals(itl_count=step, itl_s=0.084), step * LEAST_LOOK_S / 4, 9.0)
+        load.observe(totals(itl_count=step, itl_s=0.084), step * MIN_SCRAPE_GAP_S / 4, 9.0)
 
-    assert load.prefill_share == pytest.approx(1 - LEAST_LOOK_S / RESPONSE_S)
+    assert load.prefill_share == pytest.approx(1 - MIN_SCRAPE_GAP_S / RESPONSE_TIME_S)
 
 
 def test_the_time_to_the_first_token_teaches_the_pod_and_its_kind() -> None:
     kind = Speed()
     load, idle = Load(kind), Load(kind)
-    for look in range(200):  # one prompt at a time in the one, always some waiting in the other
-        load.observe(totals(ttft_count=look, ttft_s=0.2, computed=look * 2000), look * 2.0, 9.0)
-        idle.observe(totals(), look * 2.0, 9.0)
+    for scrape in range(200):  # one prompt at a time in the one, always some waiting in the other
+        load.observe(totals(ttft_count=scrape, ttft_s=0.2, computed=scrape * 2000), scrape * 2.0, 9.0)
+        idle.observe(totals(), scrape * 2.0, 9.0)
 
     assert kind.fixed_s + 2000 * kind.token_s == pytest.approx(0.2, rel=0.01)
 
@@ -222,15 +222,15 @@ def test_the_time_to_the_first_token_teaches_the_pod_and_its_kind() -> None:
 )
 def test_an_engine_that_restarts_teaches_nothing(restarted: EngineTotals) -> None:
     kind = Speed()
-    load = promising(0.05, kind)
+    load = with_itl_slo(0.05, kind)
     load.observe(totals(itl_count=400, itl_s=1.0, ttft_count=400, computed=400), 0.0, 9.0)
     load.observe(restarted, 2.0, 9.0)
 
-    assert (load.prefill_share, kind.guess) == (1.0, FIRST_GUESS)
+    assert (load.prefill_share, kind.coefficients) == (1.0, PRIOR)
 
 
 def test_what_another_process_counted_is_not_compared() -> None:
-    load = promising(0.05, Speed())
+    load = with_itl_slo(0.05, Speed())
     load.observe(totals(itl_count=400), 0.0, 9.0)
     load.forget_totals()
     load.observe(totals(itl_count=500, itl_s=1.0), 2.0, 9.0)
@@ -238,16 +238,16 @@ def test_what_another_process_counted_is_not_compared() -> None:
     assert load.prefill_share == 1.0
 
 
-def test_how_many_at_once_keep_tokens_close_is_learned_from_looks_at_different_loads() -> None:
-    load, silent, gaps, spent_s = promising(0.05), promising(0.05), 0.0, 0.0
-    for look in range(1, 8):
-        load.in_flight = silent.in_flight = 10 * look
-        gap_s = 0.01 + 0.001 * (10 * look - 5)  # on average it had 5 fewer since the last look
-        gaps, spent_s = gaps + 100, spent_s + 100 * gap_s
-        load.observe(EngineTotals(spent_s, gaps, 0.0, 0.0, 0.0, 0.0), 2.0 * look, 99.0)
-        silent.observe(EngineTotals(spent_s, gaps), 2.0 * look, 99.0)
+def test_the_batch_that_keeps_an_itl_is_learned_from_scrapes_under_different_loads() -> None:
+    load, silent, itl_count, itl_sum_s = with_itl_slo(0.05), with_itl_slo(0.05), 0.0, 0.0
+    for scrape in range(1, 8):
+        load.in_flight = silent.in_flight = 10 * scrape
+        itl_s = 0.01 + 0.001 * (10 * scrape - 5)  # on average it had 5 fewer since the last scrape
+        itl_count, itl_sum_s = itl_count + 100, itl_sum_s + 100 * itl_s
+        load.observe(EngineTotals(itl_sum_s, itl_count, 0.0, 0.0, 0.0, 0.0), 2.0 * scrape, 99.0)
+        silent.observe(EngineTotals(itl_sum_s, itl_count), 2.0 * scrape, 99.0)
 
-    assert silent.max_in_flight == inf  # it does not tell what prompts had to do with its gaps
-    assert load.max_in_flight == pytest.approx((0.05 * ITL_AIM - 0.01) / 0.001)
+    assert silent.max_in_flight == inf  # it does not tell what prompts had to do with its itl_count
+    assert load.max_in_flight == pytest.approx((0.05 * ITL_TARGET_SHARE - 0.01) / 0.001)
     load.set_itl_slo(inf)
     assert load.max_in_flight == inf

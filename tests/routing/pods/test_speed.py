@@ -1,18 +1,18 @@
-"""Learning how fast a pod is from whole requests."""
+"""The speed of a pod, learned from whole requests."""
 
 import random
 from collections.abc import Iterator
 
 import pytest
 
-from routing.pods.speed import FIRST_GUESS, KNOWN, TRUST, Speed
+from routing.pods.speed import KIND_WEIGHT, MIN_REQUESTS, PRIOR, Speed
 
 TRUE = (0.015, 2e-5, 0.008)
 RNG_SEED = 3
 
 
 def requests(count: int, truth: tuple[float, float, float] = TRUE) -> Iterator[tuple[float, float, float, float]]:
-    """Uncached tokens, outputs, duration within 10 %, and a wait that was foreseen."""
+    """Uncached tokens, outputs, a duration within 10 %, and the predicted wait."""
     rng = random.Random(RNG_SEED)
     fixed, token, output = truth
     for _ in range(count):
@@ -28,14 +28,14 @@ def learned(speed: Speed, count: int = 3000, truth: tuple[float, float, float] =
 
 
 def test_prefill_and_output_are_told_apart_without_seeing_a_first_token() -> None:
-    assert learned(Speed()).guess[1:] == pytest.approx(TRUE[1:], rel=0.1)
+    assert learned(Speed()).coefficients[1:] == pytest.approx(TRUE[1:], rel=0.1)
 
 
 def test_nothing_is_known_before_a_few_requests_have_ended() -> None:
     speed = Speed()
 
-    assert (speed.known, speed.guess, speed.prefill_s(1000)) == (False, FIRST_GUESS, 0.0)
-    assert learned(speed, KNOWN).known
+    assert (speed.known, speed.coefficients, speed.prefill_s(1000)) == (False, PRIOR, 0.0)
+    assert learned(speed, MIN_REQUESTS).known
 
 
 def test_traffic_of_one_size_does_not_make_nonsense() -> None:
@@ -43,7 +43,7 @@ def test_traffic_of_one_size_does_not_make_nonsense() -> None:
     for _ in range(5000):
         speed.learn(1000, 100, 1.0, 0.0)
 
-    assert min(speed.guess) > 0
+    assert min(speed.coefficients) > 0
     assert speed.prefill_s(1000) + 100 * speed.output_s == pytest.approx(1.0, rel=0.05)
 
 
@@ -55,7 +55,7 @@ def test_no_observation_makes_a_coefficient_zero_or_less(seen: tuple[float, floa
         kind.learn(*seen)
         pod.learn(*seen)
 
-    assert min(*kind.guess, *pod.guess) > 0
+    assert min(*kind.coefficients, *pod.coefficients) > 0
 
 
 def test_a_pod_is_taken_for_one_of_its_kind_until_it_shows_otherwise() -> None:
@@ -66,7 +66,7 @@ def test_a_pod_is_taken_for_one_of_its_kind_until_it_shows_otherwise() -> None:
     assert not same.differs(kind)
     assert slower.differs(kind)
     assert slower.token_s == pytest.approx(6e-5, rel=0.25)
-    assert not learned(Speed(kind), int(TRUST) - 1, (0.03, 6e-5, 0.016)).differs(kind)
+    assert not learned(Speed(kind), int(KIND_WEIGHT) - 1, (0.03, 6e-5, 0.016)).differs(kind)
 
 
 def test_prompts_that_an_engine_counted_correct_what_a_burst_at_the_start_taught() -> None:

@@ -1,4 +1,4 @@
-"""Which pods hold which blocks: against a plain oracle, and what each promise means."""
+"""The index of prefix caches: against a plain oracle, and each property by itself."""
 
 import random
 from array import array
@@ -83,7 +83,7 @@ def test_what_is_withdrawn_was_never_there(calls: list[tuple[int, int, int]]) ->
     assert tried.held == len({block for blocks in survivors for block in blocks})
 
 
-def test_the_match_tells_who_holds_how_much_each_pod_once() -> None:
+def test_a_match_has_the_blocks_of_each_pod_once() -> None:
     index = PrefixIndex()
     a, b, c = (index.join(100) for _ in range(3))
     insert(a, [1, 2, 3, 4])

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.pod import RAMP_S, WARM_S, Pod
-from routing.strategies.forebay import ALL, HOLDERS, OTHERS
+from routing.strategies.forebay import MAX_BY_PREFIX, MAX_SCORED, RANDOM_SAMPLE
 from routing.strategy import Tools
 from routing.table import build
 from tests.support.choosing import REQUEST, asking_for, decided, picked
@@ -51,7 +51,7 @@ def test_a_hot_prefix_gets_a_second_home_when_waiting_costs_more_than_computing_
     assert picked("forebay", pods, asking_for(pods, BLOCKS)) == {"p0"}
 
 
-def test_what_would_be_evicted_counts_unless_nobody_will_ask_for_it() -> None:
+def test_evicted_blocks_count_unless_they_will_not_be_reused() -> None:
     pods = known(0, 0)
     pods[0].cache.budget = 10
     pods[0].cache.insert(range(100, 110), 0, 0.0)
@@ -62,7 +62,7 @@ def test_what_would_be_evicted_counts_unless_nobody_will_ask_for_it() -> None:
     assert picked("forebay", pods, request) == {"p0", "p1"}
 
 
-def test_a_faster_pod_gets_more_and_nobody_has_to_say_so() -> None:
+def test_a_faster_pod_gets_more_without_being_configured() -> None:
     pods = known(0, 0)
     pods[1].speed.token_s = 3e-4
 
@@ -95,7 +95,7 @@ def test_before_any_speed_is_known_uncached_tokens_times_load_decide_and_it_says
     assert decision.reason == "900 of 1000 tokens held, 3 in flight, fallback=speed-unknown"
 
 
-def test_a_pod_of_unknown_speed_is_taken_for_the_slowest() -> None:
+def test_a_pod_of_unknown_speed_counts_as_fast_as_the_slowest() -> None:
     pods = known(0, 0, 0)
     pods[1].speed.token_s = 5e-4
     pods[2].speed.known = False
@@ -119,27 +119,27 @@ def test_a_new_pod_ramps_up_instead_of_drawing_everything() -> None:
     assert choice(100.0 + RAMP_S, wait_s=0.1) == {"new"}
 
 
-def test_of_many_pods_the_holders_are_seen_and_the_rest_is_a_sample() -> None:
+def test_of_many_pods_those_with_the_prefix_and_a_random_sample_are_scored() -> None:
     pods = known(*[0] * 1000)
     pods[777].cache.insert(BLOCKS, 0, 0.0)
     strategy = build("forebay", Tools(random.Random(1)))
     candidates = tuple(pods)
     scored = strategy.score(asking_for(pods, BLOCKS), candidates, 0.0)
 
-    assert len(scored.pods) in {OTHERS, OTHERS + 1}
+    assert len(scored.pods) in {RANDOM_SAMPLE, RANDOM_SAMPLE + 1}
     assert strategy.pick(asking_for(pods, BLOCKS), candidates, 0.0).pod.id == "p777"
     spread = Counter(strategy.pick(REQUEST, candidates, 0.0).pod.id for _ in range(2000))
     assert len(spread) > 700
 
 
 def test_a_prefix_that_everybody_holds_does_not_make_everybody_a_candidate() -> None:
-    pods = known(*[0] * (2 * ALL))
+    pods = known(*[0] * (2 * MAX_SCORED))
     for pod in pods:
         pod.cache.insert(BLOCKS, 0, 0.0)
 
     assert (
         len(build("forebay", Tools(random.Random(1))).score(asking_for(pods, BLOCKS), pods, 0.0).pods)
-        <= HOLDERS + OTHERS
+        <= MAX_BY_PREFIX + RANDOM_SAMPLE
     )
 
 

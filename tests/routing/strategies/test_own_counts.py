@@ -63,6 +63,6 @@ def test_a_pod_of_unknown_latency_counts_as_an_average_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["least-latency"])
-def test_before_anything_has_finished_the_fewest_in_flight_stand_in(name: str) -> None:
+def test_before_anything_has_finished_the_fewest_in_flight_win(name: str) -> None:
     assert picked(name, pods_with(2, 0, 1)) == {"p1"}
     assert decided(name, pods_with(2, 0, 1)).reason == "0 in flight, 1 of 3 tied, fallback=nothing-finished"

@@ -1,4 +1,4 @@
-"""Strategies that look for the pod that holds most of the prompt."""
+"""Strategies that prefer the pod with most of the prompt cached."""
 
 import pytest
 

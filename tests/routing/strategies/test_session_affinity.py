@@ -31,6 +31,6 @@ def test_a_pod_that_leaves_moves_only_its_own_sessions() -> None:
     assert [pod for pod in five if pod != "p4"] == [new for old, new in zip(five, four, strict=True) if old != "p4"]
 
 
-def test_without_a_session_the_fewest_in_flight_stand_in() -> None:
+def test_without_a_session_the_fewest_in_flight_win() -> None:
     assert picked("session-affinity", pods_with(2, 0, 1)) == {"p1"}
     assert decided("session-affinity", pods_with(2, 0, 1)).fallback == "no-session"

@@ -19,7 +19,7 @@ def test_the_lowest_use_of_the_cache_wins_whatever_is_in_flight(name: str) -> No
     assert decided(name, pods).fallback == ""
 
 
-def test_resident_tokens_stand_in_for_all_when_one_pod_does_not_tell() -> None:
+def test_resident_tokens_replace_the_metric_for_all_when_one_pod_does_not_report_it() -> None:
     pods = pods_with(0, 0, 0)
     pods[0].read(Readings({Signal.KV_USAGE: 0.0}), 0.0, fresh_until_s=1.0)
     for pod, tokens in zip(pods, (500, 100, 300), strict=True):
@@ -37,7 +37,7 @@ def test_least_utilization_adds_what_runs_and_what_waits() -> None:
     assert picked("least-utilization", pods) == {"p1"}
 
 
-def test_requests_in_flight_stand_in_for_what_runs_and_waits() -> None:
+def test_requests_in_flight_replace_those_running_and_waiting() -> None:
     pods = pods_with(3, 1, 2)
     for pod in pods:
         pod.read(Readings({Signal.RUNNING: 0}), 0.0, fresh_until_s=1.0)

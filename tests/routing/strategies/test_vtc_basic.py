@@ -10,7 +10,7 @@ from tests.support.steps import steps
 
 
 def after(**used: int) -> VtcBasic:
-    """A strategy that has seen users use so many output tokens."""
+    """A strategy after these users used so many output tokens."""
     strategy = VtcBasic(Tools(random.Random(1)))
     for user, tokens in used.items():
         strategy.observe(Finished("p0", REQUEST._replace(user=user), 0.0, False, input_tokens=0, output_tokens=tokens))

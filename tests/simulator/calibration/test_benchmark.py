@@ -32,13 +32,13 @@ async def test_what_the_engine_does_not_do_at_once_is_not_measured():
         assert await Benchmark(client, "tiny", pass_tokens=2048).decode(2, 50) is None
 
 
-async def test_a_refusal_is_told():
+async def test_a_refusal_is_reported():
     async with an_engine() as (running, _), client_of(running.url, "") as client:
         with pytest.raises(NotMeasuredError, match=r"status 404.*does not exist"):
             await Benchmark(client, "nope", pass_tokens=2048).warm_up()
 
 
-async def test_the_cache_size_is_read_where_it_is_told():
+async def test_the_cache_size_is_read_where_it_is_reported():
     async with an_engine(kv_blocks=1000) as (running, _), client_of(running.url, "") as client:
         assert (1000, 16) == await cache_size(client)
     async with an_engine(metrics="sglang") as (running, _), client_of(running.url, "") as client:

@@ -53,7 +53,7 @@ async def test_the_file_is_a_profile(tmp_path):
     assert "forebay simulate --gpu" in said[-1]
 
 
-async def test_an_engine_that_does_not_tell_its_cache_needs_to_be_told(tmp_path):
+async def test_an_engine_that_does_not_report_its_cache_needs_the_option(tmp_path):
     async with an_engine(metrics="sglang") as (running, _):
         with pytest.raises(ValueError, match="--kv-blocks"):
             await calibrated(a_request(running.url, tmp_path / "x"), print)

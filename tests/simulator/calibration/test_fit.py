@@ -78,5 +78,5 @@ def test_without_negative_numbers_the_others_do_the_best_they_can():
     assert [0] == not_negative_least_squares([[1]], [-1])
 
 
-def test_coefficients_are_told_by_name():
+def test_coefficients_are_shown_by_name():
     assert "a 0.02, b 0.0001, c 2e-09, d 5e-08, e 0.0002" == named(SPEED)

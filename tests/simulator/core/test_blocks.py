@@ -57,7 +57,7 @@ def test_claimed_blocks_are_held_and_not_evicted():
     assert (0, False, 1.0) == (blocks.free, blocks.allocate(1), blocks.usage)
 
 
-def test_the_prefix_itself_does_not_count_as_room_for_the_rest():
+def test_the_prefix_itself_does_not_count_as_free_for_the_rest():
     blocks = KvBlocks(2)
     filled(blocks, 1, 2)
 
@@ -81,7 +81,7 @@ def test_two_sequences_that_computed_the_same_block_share_one():
     assert (3, 3) == (shared, blocks.free)
 
 
-def test_a_block_that_was_computed_again_while_it_was_idle_is_kept_once():
+def test_a_block_that_was_computed_again_while_it_was_cached_is_kept_once():
     blocks = KvBlocks(4)
     filled(blocks, 1)
     blocks.allocate(1)
@@ -90,7 +90,7 @@ def test_a_block_that_was_computed_again_while_it_was_idle_is_kept_once():
     assert 3 == blocks.free
 
 
-def test_nameless_blocks_are_blank_again():
+def test_blocks_without_a_hash_are_empty_after_release():
     blocks = KvBlocks(2)
     filled(blocks, 1)
     blocks.allocate(1)
@@ -100,7 +100,7 @@ def test_nameless_blocks_are_blank_again():
     assert 1 == blocks.cached_prefix([1], 1)
 
 
-def test_what_is_evicted_is_told_to_whoever_wants_to_know():
+def test_evictions_are_appended_to_the_changes():
     changes = []
     blocks = KvBlocks(3, changes)
     filled(blocks, 1, 2, 3)
@@ -109,7 +109,7 @@ def test_what_is_evicted_is_told_to_whoever_wants_to_know():
     assert [Removed(3), Removed(2)] == changes
 
 
-def test_a_cleared_cache_has_room_for_all_that_nobody_holds():
+def test_a_cleared_cache_has_all_blocks_free_that_are_not_held():
     blocks = KvBlocks(4)
     filled(blocks, 1, 2)
     blocks.allocate(1)

@@ -57,7 +57,7 @@ def test_the_length_of_all_is_that_of_each():
     assert (10 + 22, 10) == (before, decoding.tokens)
 
 
-def test_who_leaves_knows_how_far_it_came_and_is_forgotten():
+def test_a_sequence_that_leaves_keeps_its_progress_and_is_forgotten():
     decoding = Decoding(4)
     sequence = joined(decoding, 8, 3)
     decoding.advance()

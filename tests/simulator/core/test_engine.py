@@ -177,7 +177,7 @@ def test_an_aborted_sequence_gives_everything_back(passes: int):
     assert 4 == other.generated
 
 
-def test_a_request_for_an_adapter_waits_for_a_slot_and_holds_up_nobody():
+def test_a_request_for_an_adapter_waits_for_a_slot_and_blocks_no_other():
     engine = an_engine()
     for name in ("a", "b"):
         engine.adapters.load(name)
@@ -285,7 +285,7 @@ def run_watched(engine: Engine, passes: int) -> None:
         assert engine.decoding.tokens == sum(s.prompt_tokens + engine.decoding.generated(s) for s in engine.decoding)
 
 
-def test_blocks_that_become_reusable_are_told_once_with_the_sequence_that_filled_them():
+def test_blocks_that_become_reusable_are_reported_once_with_the_sequence_that_filled_them():
     changes = []
     engine = Engine(an_engine().profile, changes)
     first, second = (a_sequence(prompt=8, output=1, hashes=[1, 2]) for _ in range(2))

@@ -28,7 +28,7 @@ def test_every_cache_holds_a_prompt_of_32k():
     assert [] == [name for name, gpu in GPUS.items() if gpu.kv_blocks * gpu.block_tokens < 32_768]
 
 
-def test_an_unknown_gpu_is_told_which_there_are():
+def test_the_error_for_an_unknown_gpu_lists_the_valid_ones():
     with pytest.raises(ValueError, match=r"'X1', must be one of: L4, .*published-fit"):
         gpu_profile("X1")
 

@@ -11,7 +11,7 @@ def test_an_embedding_counts_its_prompt_and_no_generation():
     assert (40, 0) == (state.prompt_tokens, state.generation_tokens)
 
 
-def test_who_makes_its_last_token_in_the_pass_under_way_still_runs():
+def test_a_sequence_that_gets_its_last_token_from_the_pass_under_way_still_runs():
     state, sequence = EngineState(a_profile(), 0.0), Sequence(40, 1)
     state.model.add(sequence, 0.0)
     state.ending = state.model.step(0.0).ended
@@ -19,5 +19,5 @@ def test_who_makes_its_last_token_in_the_pass_under_way_still_runs():
     assert [sequence] == state.running
 
 
-def test_adapters_are_told_once_each_in_order_and_the_base_model_is_none():
+def test_adapters_are_listed_once_each_in_order_without_the_base_model():
     assert ["b", "a"] == adapters_of(Sequence(1, 1, adapter=name) for name in ("b", "", "a", "b"))

@@ -113,7 +113,7 @@ def test_gauges_show_running_waiting_and_kv_usage():
     assert 0.02 == round(value(metrics, "vllm:kv_cache_usage_perc"), 9)
 
 
-def test_who_waits_for_an_adapters_slot_is_deferred():
+def test_a_request_that_waits_for_an_adapter_slot_is_deferred():
     state, metrics = an_engine(adapters=("ad1", "ad2"))
     for adapter in ("ad1", "ad2"):
         state.model.add(Sequence(16, 5, adapter=adapter), 0.0)

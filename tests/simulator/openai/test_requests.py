@@ -43,7 +43,7 @@ def test_a_prompt_over_the_context_is_refused_as_recorded():
     assert recorded.json == refusal(completion_request, {"prompt": [7] * 8193}).body
 
 
-def test_a_prompt_that_leaves_too_little_room_is_refused():
+def test_a_prompt_that_leaves_too_few_output_tokens_is_refused():
     error = refusal(completion_request, {"prompt": [7] * 8000, "max_tokens": 200})
 
     assert (400, "input_tokens") == (error.status, error.param)

@@ -11,7 +11,7 @@ def test_users_are_read_with_the_limits_they_have():
     )
 
 
-def test_nobody_is_read_from_nothing():
+def test_an_empty_text_has_no_users():
     assert {} == parse_users("")
 
 
@@ -28,7 +28,7 @@ def test_everybody_else_has_a_window_of_their_own():
     assert ["", "", "", "rpm", "", "rpm"] == asked
 
 
-def test_who_is_not_named_has_no_limits():
+def test_a_user_who_is_not_named_has_no_limits():
     admission = Admission(parse_users("a:rpm=0"), output_tokens=1)
 
     assert ("rpm", "") == (

@@ -26,7 +26,7 @@ def test_each_request_is_a_line_in_the_order_of_dispatch():
     ] == written  # fmt: skip
 
 
-def test_a_request_that_waited_stands_where_it_was_sent():
+def test_a_request_that_waited_is_listed_at_its_dispatch():
     file = io.StringIO()
     first, second = replayed(a_request(0), a_request(9))
     first.dispatched_s = 7.0
@@ -35,7 +35,7 @@ def test_a_request_that_waited_stands_where_it_was_sent():
     assert [9, 0] == [json.loads(line)["timestamp"] for line in file.getvalue().splitlines()]
 
 
-def test_what_was_written_is_a_trace_again(tmp_path: Path):
+def test_a_file_of_assignments_is_a_trace_too(tmp_path: Path):
     trace = [a_request(0, ids=[1]), a_request(7, prompt=999), a_request(9)]
     (tmp_path / "trace.jsonl").write_text("\n".join(lines(*trace)))
 

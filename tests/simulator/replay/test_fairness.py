@@ -11,11 +11,11 @@ def test_one_user_alone_is_not_compared():
     assert None is gap(a_request(user="a"), a_request(user="a"))
 
 
-def test_users_who_get_what_they_ask_for_have_no_gap():
+def test_users_who_get_what_they_request_have_no_difference():
     assert ServiceDifference(0.0, 0.0) == gap(a_request(user="a", output=9), a_request(user="b", output=2))
 
 
-def test_who_waits_while_another_is_served_falls_behind_by_what_they_asked_for():
+def test_a_user_who_waits_while_another_is_served_falls_behind_by_what_they_requested():
     late_ms = 3_600_000  # windows begin with the trace's first request
     trace = [a_request(late_ms, output=70, user="a"), a_request(late_ms + 10, output=2, user="b")]
 

@@ -76,7 +76,7 @@ def test_prompts_are_found_where_they_were_computed():
     assert [0, 0, 1024] == [call.answer.cached_tokens for call in calls]
 
 
-def test_answers_take_room_in_the_cache_and_are_never_found():
+def test_outputs_occupy_the_cache_and_are_never_found():
     engine = an_engine(block_tokens=16, kv_blocks=64, pass_tokens=2048)
     calls = replayed(
         a_request(0, prompt=512, output=17, ids=[1]),
@@ -90,7 +90,7 @@ def test_answers_take_room_in_the_cache_and_are_never_found():
 
 
 @pytest.mark.interpreted("a method is replaced")
-def test_the_router_is_told_the_blocks_of_the_prompt():
+def test_the_router_gets_the_blocks_of_the_prompt():
     seen = []
     fleet = sim_fleet(1)
     route = fleet.route
@@ -177,7 +177,7 @@ def test_a_crash_of_an_idle_pod_costs_nothing_but_its_cache():
     assert [6.0] == [call.answer.first_token_s for call in calls]
 
 
-def test_engines_are_heard_when_it_is_their_turn_and_what_is_being_computed_is_not_counted_yet():
+def test_engines_are_scraped_in_turn_without_the_counts_of_the_pass_under_way():
     engines, heard = one_pod(), []
     scraping = Scraping(engines, lambda pod, now_s: heard.append((now_s, engines[pod].totals.output_tokens)), 1.5)
     a_replay([a_request(0), a_request(5000)], engines, scraping=scraping).run()

@@ -8,7 +8,7 @@ def scraping(interval_s: float = 2.0) -> tuple[Scraping, list[tuple[str, float]]
     return Scraping(["a", "b"], lambda *turn: asked.append(turn), interval_s), asked
 
 
-def test_engines_have_their_turns_one_after_the_other():
+def test_engines_are_scraped_one_after_the_other():
     turns, asked = scraping()
     turns.advance(0.9, ())
     turns.advance(4.0, ())
@@ -16,7 +16,7 @@ def test_engines_have_their_turns_one_after_the_other():
     assert [("a", 1.0), ("b", 2.0), ("a", 3.0), ("b", 4.0)] == asked
 
 
-def test_one_that_computes_answers_once_at_the_end_of_its_pass():
+def test_an_engine_in_a_pass_is_scraped_once_at_its_end():
     turns, asked = scraping()
     turns.advance(3.5, {"a"})
     turns.end_pass("b", 3.6)
@@ -26,7 +26,7 @@ def test_one_that_computes_answers_once_at_the_end_of_its_pass():
     assert [("b", 2.0), ("a", 3.7)] == asked
 
 
-def test_without_an_interval_nobody_is_asked():
+def test_without_an_interval_no_engine_is_scraped():
     turns, asked = scraping(inf)
     turns.advance(1e9, ())
     turns.before_decision(1e9)
@@ -34,7 +34,7 @@ def test_without_an_interval_nobody_is_asked():
     assert [] == asked
 
 
-def test_all_seeing_is_all_before_every_decision():
+def test_all_seeing_scrapes_all_engines_before_every_decision():
     asked: list[tuple[str, float]] = []
     turns = AllSeeing(["a", "b"], lambda *turn: asked.append(turn))
     turns.advance(5.0, ())

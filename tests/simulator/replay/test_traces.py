@@ -76,7 +76,7 @@ def test_the_whole_synthetic_trace_is_read():
         (AZURE_ROWS.replace(",8", ""), "request 2: TypeError"),
     ],
 )
-def test_what_is_no_trace_is_told_where(tmp_path: Path, text: str, why: str):
+def test_the_error_for_a_file_that_is_no_trace_says_where(tmp_path: Path, text: str, why: str):
     with pytest.raises(InvalidTraceError, match=why):
         read(written(tmp_path, text))
 
@@ -93,7 +93,7 @@ def test_equal_ids_are_equal_blocks_and_others_are_not():
     assert (one[:32], 0) == (other[:32], len(set(one[32:]) & set(other[32:])))
 
 
-def test_blocks_that_nobody_knows_are_each_requests_own():
+def test_unknown_blocks_are_different_for_each_request():
     one, other, known = unknown_blocks(0, 3), unknown_blocks(1, 3), block_hashes(TraceRequest(0, 1024, 1, (0, 1)), 16)
 
     assert 3 + 3 + 64 == len({*one, *other, *known})

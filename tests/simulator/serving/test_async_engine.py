@@ -75,7 +75,7 @@ async def test_an_abort_frees_the_slot_for_the_next_pass():
     await loaded(engine, 1, 0)
 
 
-async def test_who_leaves_during_the_last_pass_of_a_request_is_not_counted_as_served():
+async def test_a_client_that_leaves_during_the_last_pass_is_not_counted_as_served():
     engine = an_engine(speed=STOPPED)
     generation = engine.generate("tiny", (some_work(1),))
     await loaded(engine, 1, 0)

@@ -62,7 +62,7 @@ def test_removals_have_the_recorded_keys_and_come_one_by_one():
     ]
 
 
-def test_the_model_tells_what_is_stored_and_what_is_removed():
+def test_the_model_reports_blocks_stored_and_removed():
     changes = []
     model = Engine(a_profile(kv_blocks=12, max_model_len=16).gpu, changes)
     for start in (0, 100, 200):

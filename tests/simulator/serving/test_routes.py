@@ -61,7 +61,7 @@ async def test_metrics_are_plain_text():
     assert b"vllm:num_requests_running" in reply.content
 
 
-async def test_health_is_an_empty_200_until_told_otherwise():
+async def test_health_is_an_empty_200_unless_a_fault_says_otherwise():
     async with an_engine() as (_, client):
         await client.post("/sim/fault", json={"kind": "unhealthy", "times": 2})
         replies = [await client.get("/health") for _ in range(3)]

@@ -1,4 +1,4 @@
-"""A lasting flood: what the gateway accepts is answered in time, however long it waited."""
+"""A lasting flood: accepted requests are served within the SLO, however long they waited."""
 
 import random
 from pathlib import Path
@@ -24,14 +24,14 @@ kv_blocks: 640
 block_tokens: 16
 pass_tokens: 2048
 """
-"""Room for a dozen of the answers below."""
+"""The cache has space for a dozen of the outputs below."""
 DECODE = """
 speed: {a: 0.01, b: 0.0001, c: 0, d: 0, e: 0.001}
 kv_blocks: 20000
 block_tokens: 16
 pass_tokens: 2048
 """
-"""Of more than 40 answers at a time tokens come more than 50 ms apart."""
+"""With more than 40 requests in the batch the ITL exceeds 50 ms."""
 
 
 def a_flood(folder: Path, every_ms: int, prompts: tuple[int, int], answers: tuple[int, int]) -> Path:
@@ -63,7 +63,7 @@ def test_what_is_served_in_a_flood_is_served_in_time(tmp_path: Path, ttft_s: flo
 
 
 @pytest.mark.parametrize(("profile", "answers"), [(MEMORY, (400, 1200)), (DECODE, (300, 500))])
-def test_more_is_served_in_time_with_a_promise_where_answers_are_what_is_too_much(
+def test_more_is_served_in_time_with_an_slo_where_outputs_are_the_bottleneck(
     tmp_path: Path, profile: str, answers: tuple[int, int]
 ) -> None:
     trace = a_flood(tmp_path, every_ms=40, prompts=(50, 300), answers=answers)
@@ -78,7 +78,7 @@ def test_more_is_served_in_time_with_a_promise_where_answers_are_what_is_too_muc
     assert kept.good > 1.5 * left.good, (kept.good, left.good)
 
 
-def test_a_pod_gets_no_more_answers_at_once_than_keep_their_tokens_close_together(tmp_path: Path) -> None:
+def test_a_pod_gets_no_more_requests_at_once_than_keep_the_itl(tmp_path: Path) -> None:
     trace = a_flood(tmp_path, every_ms=40, prompts=(50, 300), answers=(300, 500))
     (gpu := tmp_path / "gpu.yaml").write_text(DECODE)
 
