@@ -32,9 +32,7 @@ class _Client(asyncio.Protocol):
         return open_call(self._service, self.connection, path, stream)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(
-            asyncio.Transport, transport
-        )  # uvloop's transport has the same interface without being one
+        self._transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own, with the same interface
         self._clients.add(self)
         self._flush_soon()
 
