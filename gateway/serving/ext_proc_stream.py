@@ -100,7 +100,7 @@ class ExtProcStream:
                     error_code=finish.error_code,
                     client_left=not finish.complete,
                     output_chunks=finish.output_chunks,
-                    upstream=finish.served or "",
+                    upstream=finish.upstream or "",
                 ),
             )
         else:
