@@ -1,1 +1,1 @@
-"""Envoy's external processing: a sans-IO exchange, its events and commands, and the wire format."""
+"""Envoy's external processing: the exchange, a state machine without I/O; its events and commands; the wire format."""

@@ -1,4 +1,4 @@
-"""What an exchange asks for: replies to Envoy and work for the shell, as plain values.
+"""The commands of an exchange: replies to Envoy, and work for whoever runs the exchange, as plain values.
 
 Lives here: the outputs of `exchange.Exchange.step`.  Not here: protobuf (wire), inputs (events).
 """
@@ -19,14 +19,14 @@ NO_METADATA: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
 
 class Side(Enum):
-    """Which half of the exchange a reply belongs to."""
+    """The half of the exchange that a reply belongs to."""
 
     REQUEST = "request"
     RESPONSE = "response"
 
 
 class Mutation(NamedTuple):
-    """Changes to headers, with metadata for the filters that follow."""
+    """Changes to headers, with dynamic metadata by namespace for the filters that follow."""
 
     set_headers: Mapping[str, str] = NO_HEADERS
     remove_headers: tuple[str, ...] = ()
@@ -37,18 +37,18 @@ NO_CHANGE = Mutation()
 
 
 class HeadersReply(NamedTuple):
-    """Go on from the headers."""
+    """Continue after the headers."""
 
     side: Side
     mutation: Mutation = NO_CHANGE
 
 
-GO_ON = HeadersReply(Side.REQUEST)
-"""The commonest reply: to the headers of a buffered request."""
+CONTINUE = HeadersReply(Side.REQUEST)
+"""The most frequent reply: continue after the headers of a buffered request."""
 
 
 class BodyReply(NamedTuple):
-    """Go on from a body message; `body` None = as it is."""
+    """Continue after a body message; `body` None = unchanged."""
 
     side: Side
     mutation: Mutation = NO_CHANGE
@@ -65,14 +65,14 @@ class StreamedBodyReply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TrailersReply:
-    """Go on from the trailers."""
+    """Continue after the trailers."""
 
     side: Side
 
 
 @dataclass(frozen=True, slots=True)
 class ImmediateReply:
-    """Answer the client; nothing reaches a pod."""
+    """Answer the client instead of a pod."""
 
     status: int
     headers: Mapping[str, str]
@@ -87,7 +87,7 @@ class Abort:
 
 
 class Admit(NamedTuple):
-    """Decide about a complete request; the shell answers with Routed or Refused."""
+    """Decide about a complete request.  The event Routed, Refused or, for a dry run, Answered follows."""
 
     request: InferenceRequest
     headers: Mapping[str, str]
@@ -96,7 +96,7 @@ class Admit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A request the gateway answers by itself; the shell answers with Answered or Refused."""
+    """Answer a request without a pod.  The event Answered or Refused follows."""
 
     operation: Operation
     headers: Mapping[str, str]
@@ -104,21 +104,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """A request that cannot be served; the shell answers with Refused, having added what it knows."""
+    """Refuse a request.  The event Refused follows, with headers that admission adds."""
 
     error: RefusalError
     headers: Mapping[str, str]  # of the request
 
 
 class Finish(NamedTuple):
-    """The exchange is over.  What was not seen is None (in metadata mode: everything)."""
+    """The exchange is over.  None = not known, as everything is in metadata mode, where the answer is not seen."""
 
     status: int | None = None
     usage: TokenUsage | None = None
     error_code: int | None = None  # an error event inside a stream under status 200
-    complete: bool = False  # the answer was seen to its end
+    complete: bool = False  # the answer passed through to its end
     output_chunks: int | None = None  # content events of a stream
-    served: str | None = None  # `ip:port` that answered
+    upstream: str | None = None  # `ip:port` of the pod that answered
 
 
 Command = (

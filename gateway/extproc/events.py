@@ -1,4 +1,4 @@
-"""What can happen to one exchange: Envoy's messages and the shell's answers, as plain values.
+"""The events of an exchange: Envoy's messages and admission's decisions, as plain values.
 
 Lives here: the inputs of `exchange.Exchange.step`.  Not here: protobuf (wire), outputs (commands).
 """
@@ -31,13 +31,13 @@ class RequestHeaders(NamedTuple):
 
     headers: Mapping[str, str]
     end_of_stream: bool = False
-    request_mode: BodyMode | None = None  # None: Envoy did not say
+    request_mode: BodyMode | None = None  # None = Envoy did not say
     response_mode: BodyMode | None = None
-    subset: frozenset[str] | None = None  # addresses the proxy allows; None = all
+    subset: frozenset[str] | None = None  # addresses that the proxy allows; None = all
 
 
 class RequestBody(NamedTuple):
-    """The whole body, or a piece of it."""
+    """The body, or a piece of it."""
 
     data: bytes
     end_of_stream: bool = False
@@ -49,15 +49,15 @@ class RequestTrailers:
 
 
 class ResponseHeaders(NamedTuple):
-    """The pod's (or Envoy's own) answer begins."""
+    """The headers of the answer, which is a pod's or Envoy's own."""
 
     headers: Mapping[str, str]
     end_of_stream: bool = False
-    served: str | None = None  # `ip:port` that answered, when Envoy says so
+    upstream: str | None = None  # `ip:port` of the pod that answered, if Envoy says so
 
 
 class ResponseBody(NamedTuple):
-    """A piece of the answer."""
+    """The answer's body, or a piece of it."""
 
     data: bytes
     end_of_stream: bool = False
@@ -71,28 +71,28 @@ class ResponseTrailers:
 class Routed(NamedTuple):
     """The request was admitted, and a pod was chosen."""
 
-    exchange_id: str  # under which the ledger knows the request
-    request_headers: Mapping[str, str]  # set on the way to the pod
-    shown: Mapping[str, str]  # what the client should see, beside RESPONSE_NAMESPACE
-    metadata: Mapping[str, Mapping[str, str]]  # dynamic metadata, by namespace
+    exchange_id: str  # the key of the request in the ledger
+    request_headers: Mapping[str, str]  # set on the request that the pod gets
+    client_headers: Mapping[str, str]  # set on the answer, in addition to those in `metadata`
+    metadata: Mapping[str, Mapping[str, str]]  # dynamic metadata by namespace; RESPONSE_NAMESPACE has client headers
     pods: Mapping[str, str] = EMPTY  # address -> pod name, of every pod that may answer
-    withheld: tuple[str, ...] = ()  # request headers that no pod may see
+    remove_request_headers: tuple[str, ...] = ()  # those that no pod may see
 
     @property
     def response_headers(self) -> dict[str, str]:
-        """All that the client should see; in metadata mode Envoy puts it together."""
-        return {**self.metadata.get(RESPONSE_NAMESPACE, EMPTY), **self.shown}
+        """All headers that are set on the answer; in metadata mode Envoy sets them."""
+        return {**self.metadata.get(RESPONSE_NAMESPACE, EMPTY), **self.client_headers}
 
 
 class Refused(NamedTuple):
-    """The shell will not serve the request."""
+    """The request is refused."""
 
     error: RefusalError
-    headers: Mapping[str, str] = EMPTY  # beside those of the error
+    headers: Mapping[str, str] = EMPTY  # in addition to the error's own
 
 
 class Answered(NamedTuple):
-    """The shell answers by itself, with 200 and a JSON body."""
+    """The gateway answers the request itself, with status 200 and a JSON body."""
 
     body: bytes
     headers: Mapping[str, str] = EMPTY
@@ -100,7 +100,7 @@ class Answered(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """Envoy ended the stream; nothing comes after it."""
+    """Envoy closed the stream; no event follows."""
 
 
 Event = (

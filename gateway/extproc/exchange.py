@@ -1,7 +1,7 @@
-"""One HTTP request as Envoy tells it: a state machine without I/O, clock or protobuf.
+"""One HTTP request in Envoy's external processing: a state machine without I/O, clock or protobuf.
 
-Lives here: which message may follow which, body modes, what is sent back in which phase.
-Not here: who is admitted and where it goes (gateway.admission), the wire format (wire).
+Lives here: which message may follow which, body modes, the reply in each phase.
+Not here: admission and the choice of a pod (gateway.admission), the wire format (wire).
 Body modes and their rules: Envoy's external_processor.proto and Gateway API Inference Extension, proposal 004.
 """
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from gateway.extproc.commands import (
-    GO_ON,
+    CONTINUE,
     Abort,
     Admit,
     Answer,
@@ -39,7 +39,7 @@ from gateway.extproc.events import (
     ResponseTrailers,
     Routed,
 )
-from gateway.extproc.response import ResponseReader, untrusted
+from gateway.extproc.response import ResponseReader, headers_to_remove
 from gateway.openai.errors import (
     BadRequestError,
     BodyTooLargeError,
@@ -54,31 +54,32 @@ from gateway.openai.operations import Operation, find_operation
 from gateway.openai.request import parse_request
 from gateway.openai.stream_usage import with_stream_usage
 
-NOT_SEEN, NOTHING_SEEN = RequestHeaders({}), Finish()
+NO_HEADERS_YET = RequestHeaders({})
+UNKNOWN_END = Finish()
 PIECE_BYTES = 62_000
-"""The largest body piece in full-duplex mode (proposal 004: below 64 KiB with room for framing)."""
+"""The largest piece of a body in full-duplex mode (proposal 004: below 64 KiB with room for framing)."""
 
 MAX_DIGITS: Final = 18
-"""Of a content-length: every 63-bit number; Python refuses to read thousands of digits."""
+"""Digits of a content-length that are parsed: enough for 63 bits, and Python raises ValueError above 4,300."""
 
 
 class State(StrEnum):
-    """Where an exchange stands.  Of texts because a plain Enum hashes four times as slowly."""
+    """The state of an exchange.  A StrEnum, because a plain Enum hashes four times as slowly."""
 
     START = "start"
-    COLLECTING = "collecting"  # headers seen, body not complete
-    ADMITTING = "admitting"  # the shell decides
-    FORWARDED = "forwarded"  # on its way to a pod
-    RESPONDING = "responding"  # response headers seen
-    ENDED = "ended"  # whatever still comes is ignored
+    COLLECTING = "collecting"  # has the headers, waits for the body
+    ADMITTING = "admitting"  # waits for admission's decision
+    FORWARDED = "forwarded"  # the request goes to a pod
+    RESPONDING = "responding"  # has the response headers
+    ENDED = "ended"  # ignores further messages
 
 
 TRANSITIONS: Final[Mapping[tuple[State, type[Event]], str]] = {
     (State.START, RequestHeaders): "_open",
-    (State.START, ResponseHeaders): "_respond",  # a filter before us answered: we never saw the request
+    (State.START, ResponseHeaders): "_respond",  # a filter before ours answered, which was not shown the request
     (State.COLLECTING, RequestBody): "_collect",
     (State.COLLECTING, RequestTrailers): "_collect_trailers",
-    (State.COLLECTING, ResponseHeaders): "_respond",  # Envoy answered by itself
+    (State.COLLECTING, ResponseHeaders): "_respond",  # Envoy answered itself
     (State.ADMITTING, Routed): "_forward",
     (State.ADMITTING, Refused): "_refuse",
     (State.ADMITTING, Answered): "_answer",
@@ -94,30 +95,31 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], str]] = {
     (State.FORWARDED, Closed): "_close",
     (State.RESPONDING, Closed): "_close",
 }
-"""Every pair not listed breaks the protocol, except that ENDED ignores everything."""
+"""The method that handles an event in a state.  Other pairs break the protocol, but ENDED ignores all events."""
 
-COMPLETE_AT_ONCE: Final = frozenset({BodyMode.BUFFERED, BodyMode.BUFFERED_PARTIAL})
-UNROUTABLE: Final = frozenset({BodyMode.NONE, BodyMode.STREAMED, BodyMode.GRPC})
-"""Headers leave before the body is known."""
+BUFFERED_MODES: Final = frozenset({BodyMode.BUFFERED, BodyMode.BUFFERED_PARTIAL})
+"""Modes in which the body comes in one message."""
+UNROUTABLE_MODES: Final = frozenset({BodyMode.NONE, BodyMode.STREAMED, BodyMode.GRPC})
+"""Modes in which Envoy forwards the headers before the body, and so the model, is known."""
 
 
 class Exchange:
-    """Feed it events in order; perform the commands it returns in order.
+    """Call `step` with events in order, and perform the commands that it returns in order.
 
-    `step` never raises on input from outside: a refusal becomes a Refuse, nonsense an Abort.
+    `step` raises nothing for input from outside: a refusal becomes Refuse, a broken protocol Abort.
     """
 
     def __init__(self, body_limit_bytes: int, *, compat: bool = False) -> None:
         self.state = State.START
         self._body_limit = body_limit_bytes
         self._compat = compat
-        self._headers = NOT_SEEN
+        self._headers = NO_HEADERS_YET
         self._operation: Operation | None = None
         self._pieces: list[bytes] = []
         self._size = 0
         self._trailers = False
-        self._body = b""  # what is forwarded, until it is
-        self._injected = False  # the body is not the client's any more: it asks for usage
+        self._body = b""  # what will be forwarded
+        self._usage_added = False  # the body was changed to ask for a stream's usage
         self._routed: Routed | None = None
         self._response: ResponseReader | None = None
 
@@ -128,7 +130,7 @@ class Exchange:
         name = TRANSITIONS.get((self.state, type(event)))
         if name is None:
             reason = f"{type(event).__name__} in state {self.state.value}"
-            return [*self._close(Closed()), Abort(reason)]  # a routed request is over all the same
+            return [*self._close(Closed()), Abort(reason)]  # a routed request must still be finished
         handler: Callable[[Any], list[Command]] = getattr(self, name)
         try:
             return handler(event)
@@ -145,12 +147,12 @@ class Exchange:
             return [Answer(operation, headers)]
         if event.end_of_stream:
             raise BadRequestError("body is empty")
-        if event.request_mode in UNROUTABLE:
+        if event.request_mode in UNROUTABLE_MODES:
             mode = BodyMode(event.request_mode).name
             raise UnsupportedModeError(f"request_body_mode = {mode}, must be BUFFERED or FULL_DUPLEX_STREAMED")
-        self._check_size(_whole(headers.get("content-length", "")))
+        self._check_size(_content_length(headers))
         self.state = State.COLLECTING
-        return [] if event.request_mode is BodyMode.FULL_DUPLEX_STREAMED else [GO_ON]
+        return [] if event.request_mode is BodyMode.FULL_DUPLEX_STREAMED else [CONTINUE]
 
     def _check_size(self, size: int) -> None:
         if size > self._body_limit:
@@ -162,8 +164,8 @@ class Exchange:
         self._pieces.append(event.data)
         mode = self._headers.request_mode
         if mode is BodyMode.BUFFERED_PARTIAL and not event.end_of_stream:
-            raise BodyTooLargeError(f"body is over what the proxy buffers, {self._size} bytes")
-        if event.end_of_stream or mode in COMPLETE_AT_ONCE:
+            raise BodyTooLargeError(f"body exceeds the proxy's buffer limit, {self._size} bytes were received")
+        if event.end_of_stream or mode in BUFFERED_MODES:
             return self._admit()
         return []
 
@@ -172,13 +174,13 @@ class Exchange:
         return self._admit()
 
     def _admit(self) -> list[Command]:
-        assert self._operation is not None  # noqa: S101 - set by _open, the only way here
+        assert self._operation is not None  # noqa: S101 - _open, which always precedes, sets it
         headers = self._headers.headers
         body = b"".join(self._pieces)
         self._pieces.clear()
         request = parse_request(self._operation, headers.get("content-type", ""), body)
         changed = with_stream_usage(body, request)
-        self._injected = changed is not None
+        self._usage_added = changed is not None
         self._body = body if changed is None else changed
         self.state = State.ADMITTING
         return [Admit(request, headers, self._headers.subset)]
@@ -188,15 +190,15 @@ class Exchange:
         self.state = State.FORWARDED
         body, self._body = self._body, b""
         request_headers = dict(event.request_headers)
-        if self._injected:
+        if self._usage_added:
             request_headers["content-length"] = str(len(body))
-        removed = untrusted(self._headers.headers, request_headers)
-        mutation = Mutation(request_headers, (*removed, *event.withheld), event.metadata)
+        untrusted = headers_to_remove(self._headers.headers, request_headers)
+        mutation = Mutation(request_headers, (*untrusted, *event.remove_request_headers), event.metadata)
         trailers: list[Command] = [TrailersReply(Side.REQUEST)] if self._trailers else []
         if self._headers.request_mode is BodyMode.FULL_DUPLEX_STREAMED:
             pieces = _pieces(Side.REQUEST, body, end_of_stream=not self._trailers)
             return [HeadersReply(Side.REQUEST, mutation), *pieces, *trailers]
-        return [BodyReply(Side.REQUEST, mutation, body if self._injected else None), *trailers]
+        return [BodyReply(Side.REQUEST, mutation, body if self._usage_added else None), *trailers]
 
     def _refuse(self, event: Refused) -> list[Command]:
         headers = {**event.headers, **self._request_ids(), **dict(error_headers(event.error))}
@@ -216,29 +218,29 @@ class Exchange:
 
     def _respond(self, event: ResponseHeaders) -> list[Command]:
         self.state = State.RESPONDING
-        self._response = ResponseReader(event, hide_usage=self._injected)
+        self._response = ResponseReader(event, hide_usage=self._usage_added)
         reply = HeadersReply(Side.RESPONSE, self._response.mutation(self._routed))
         return self._finish(reply) if event.end_of_stream else [reply]
 
     def _relay(self, event: ResponseBody) -> list[Command]:
-        shown = self._reader().feed(event.data, end=event.end_of_stream)
+        data = self._reader().feed(event.data, end=event.end_of_stream)
         replies: list[Command]
         if self._headers.response_mode is BodyMode.FULL_DUPLEX_STREAMED:
-            replies = _pieces(Side.RESPONSE, shown, end_of_stream=event.end_of_stream)
+            replies = _pieces(Side.RESPONSE, data, end_of_stream=event.end_of_stream)
         else:
-            replies = [BodyReply(Side.RESPONSE, body=None if shown == event.data else shown)]
+            replies = [BodyReply(Side.RESPONSE, body=None if data == event.data else data)]
         return self._finish(*replies) if event.end_of_stream else replies
 
     def _end_with_trailers(self, _event: ResponseTrailers) -> list[Command]:
-        held: list[Command] = []
+        pieces: list[Command] = []
         if self._headers.response_mode is BodyMode.FULL_DUPLEX_STREAMED and (
             rest := self._reader().feed(b"", end=True)
         ):
-            held = _pieces(Side.RESPONSE, rest, end_of_stream=False)
-        return self._finish(*held, TrailersReply(Side.RESPONSE))
+            pieces = _pieces(Side.RESPONSE, rest, end_of_stream=False)
+        return self._finish(*pieces, TrailersReply(Side.RESPONSE))
 
     def _reader(self) -> ResponseReader:
-        if self._response is None:  # the response headers were not for us
+        if self._response is None:  # response_header_mode: SKIP
             self.state = State.RESPONDING
             self._response = ResponseReader(ResponseHeaders({}), hide_usage=False)
         return self._response
@@ -249,7 +251,7 @@ class Exchange:
     def _close(self, _event: Closed) -> list[Command]:
         if self._routed is None:
             return self._end()
-        return self._end(self._response.finish(complete=False) if self._response is not None else NOTHING_SEEN)
+        return self._end(self._response.finish(complete=False) if self._response is not None else UNKNOWN_END)
 
     def _end(self, *commands: Command) -> list[Command]:
         self.state = State.ENDED
@@ -258,7 +260,7 @@ class Exchange:
 
 
 def _pieces(side: Side, body: bytes, *, end_of_stream: bool) -> list[Command]:
-    """The body in pieces of bounded size, at least one; only the last may end the stream."""
+    """Split a body into pieces of at most PIECE_BYTES, at least one; only the last may end the stream."""
     starts = range(0, len(body), PIECE_BYTES) or range(1)
     return [
         StreamedBodyReply(side, body[start : start + PIECE_BYTES], end_of_stream and start == starts[-1])
@@ -266,6 +268,7 @@ def _pieces(side: Side, body: bytes, *, end_of_stream: bool) -> list[Command]:
     ]
 
 
-def _whole(text: str) -> int:
-    """A header's number; 0 for what is none.  Longer than MAX_DIGITS is no length of anything."""
+def _content_length(headers: Mapping[str, str]) -> int:
+    """Return the content-length; 0 where it is missing, malformed or longer than MAX_DIGITS."""
+    text = headers.get("content-length", "")
     return int(text) if len(text) <= MAX_DIGITS and text.isdecimal() else 0

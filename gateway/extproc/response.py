@@ -1,6 +1,6 @@
-"""The answer of a pod as it passes through external processing: what is read of it and what the client sees.
+"""A pod's answer on its way through external processing: what is learned from it, and what the client gets.
 
-Lives here: usage of streams and of whole bodies, the hidden usage chunk, response headers.  Pure.
+Lives here: the usage of streams and JSON bodies, hiding the usage chunk, response headers.  Pure.
 """
 
 from collections.abc import Mapping
@@ -12,64 +12,67 @@ from gateway.openai.errors import header_safe
 from gateway.openai.stream_usage import UsageChunkFilter
 from gateway.openai.usage import JsonUsageCollector, SseUsageParser
 
-UNTRUSTED = frozenset({"target-pod", "target-pod-ip", DESTINATION})
-_SUSPECT = ("target-pod", "x-forebay-", DESTINATION)
-"""How they begin: one look at each of a request's headers."""
+RESERVED = frozenset({"target-pod", "target-pod-ip", DESTINATION})
+"""Headers that only the gateway may set, in addition to every `x-forebay-*` (contracts section 1)."""
+_RESERVED_PREFIXES = ("target-pod", "x-forebay-", DESTINATION)
+"""The prefixes of all of them, so that each header of a request is tested once."""
 
 STATUS_DIGITS = 3
 
 
-def untrusted(headers: Mapping[str, str], ours: Mapping[str, str]) -> list[str]:
-    """Names that only the gateway may set (contracts section 1) and did not: a client's or an engine's are removed."""
-    suspects = [name for name in headers if name.startswith(_SUSPECT)]
-    return [name for name in suspects if (name in UNTRUSTED or name.startswith("x-forebay-")) and name not in ours]
+def headers_to_remove(headers: Mapping[str, str], set_by_us: Mapping[str, str]) -> list[str]:
+    """Return the names of reserved headers that a client or an engine has sent and the gateway does not set."""
+    candidates = [name for name in headers if name.startswith(_RESERVED_PREFIXES)]
+    return [
+        name for name in candidates if (name in RESERVED or name.startswith("x-forebay-")) and name not in set_by_us
+    ]
 
 
 class ResponseReader:
-    """Reads one answer.  `hide_usage`: the usage chunk was asked for by us, not by the client."""
+    """Reads one answer.  `hide_usage`: the gateway asked for the usage chunk and the client did not."""
 
     def __init__(self, event: ResponseHeaders, *, hide_usage: bool) -> None:
         self._event = event
         status = event.headers.get(":status", "")
         self._status = int(status) if len(status) == STATUS_DIGITS and status.isdecimal() else None
-        kind = event.headers.get("content-type", "")
-        self._sse = SseUsageParser() if kind.startswith("text/event-stream") else None
+        content_type = event.headers.get("content-type", "")
+        self._sse = SseUsageParser() if content_type.startswith("text/event-stream") else None
         self._json = JsonUsageCollector()
         self._filter = UsageChunkFilter() if self._sse is not None and hide_usage else None
 
     def mutation(self, routed: Routed | None) -> Mutation:
-        """The headers the client should see; what an engine may not claim is removed."""
+        """Return the changes to the response headers: those that the client gets, and reserved ones of an engine."""
         if routed is None:
             return Mutation()
         headers = routed.response_headers
-        served = self._event.served
-        if served is not None:
-            headers.pop("target-pod", None)  # of a pod we do not know: better no name than a wrong one
-            if served in routed.pods:
-                headers["target-pod"] = routed.pods[served]
+        upstream = self._event.upstream
+        if upstream is not None:
+            headers.pop("target-pod", None)  # an unknown pod gets no name rather than that of the chosen one
+            if upstream in routed.pods:
+                headers["target-pod"] = routed.pods[upstream]
             if "target-pod-ip" in headers:
-                headers["target-pod-ip"] = header_safe(served)
-        removed = untrusted(self._event.headers, headers)
+                headers["target-pod-ip"] = header_safe(upstream)
+        removed = headers_to_remove(self._event.headers, headers)
         if self._filter is not None and "content-length" in self._event.headers:
             removed.append("content-length")
         return Mutation(headers, tuple(removed))
 
     def feed(self, data: bytes, *, end: bool) -> bytes:
-        """Read a piece and return what of it the client should get."""
+        """Read a piece of the body, and return what the client gets of it."""
         if self._sse is not None:
             self._sse.feed(data)
         else:
             self._json.feed(data)
         if self._filter is None:
             return data
-        shown = self._filter.feed(data)
-        return shown + self._filter.finish() if end else shown
+        visible = self._filter.feed(data)
+        return visible + self._filter.finish() if end else visible
 
     def finish(self, *, complete: bool) -> Finish:
-        """What was learned."""
-        served = self._event.served
+        """Return what was learned from the answer."""
+        upstream = self._event.upstream
         if self._sse is None:
             self._json.finish()
-            return Finish(self._status, self._json.usage, complete=complete, served=served)
+            return Finish(self._status, self._json.usage, complete=complete, upstream=upstream)
         self._sse.finish()
-        return Finish(self._status, self._sse.usage, self._sse.error_code, complete, self._sse.content_chunks, served)
+        return Finish(self._status, self._sse.usage, self._sse.error_code, complete, self._sse.content_chunks, upstream)

@@ -1,7 +1,8 @@
-"""Between Envoy's protobuf and the exchange's values: the only module here that touches pb2.
+"""The wire format: Envoy's protobuf messages to events, commands to Envoy's messages.
 
-Lives here: decoding of ProcessingRequest, encoding of commands.  Not here: what they mean (exchange).
-Header values travel in `raw_value`: a `value` set on a reply may arrive empty in Envoy.
+Lives here: decoding ProcessingRequest, encoding commands; no other module of this package uses protobuf.
+Not here: what the messages mean (exchange).
+Header values are written to `raw_value`: Envoy may take a reply's `value` for empty.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from gateway.envoy.names import DESTINATION, LB_NAMESPACE, REFUSAL_DETAILS, UPSTREAM_ADDRESS_ATTRIBUTE
 from gateway.extproc.commands import (
-    GO_ON,
+    CONTINUE,
     BodyReply,
     Command,
     HeadersReply,
@@ -38,12 +39,12 @@ from gateway.pb import ext_proc_pb2 as pb
 SUBSET_NAMESPACE = "envoy.lb.subset_hint"
 SUBSET_KEY = f"{DESTINATION}-subset"
 SERVED_KEY = f"{DESTINATION}-served"
-"""Names of Gateway API Inference Extension, proposal 004."""
+"""Names of the endpoint-picker protocol (Gateway API Inference Extension, proposal 004)."""
 
 
 def _varint(number: int) -> bytes:
     groups = []
-    while number >= 0x80:  # noqa: PLR2004  seven bits a group
+    while number >= 0x80:  # noqa: PLR2004  seven bits per byte
         groups.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes((*groups, number))
@@ -57,35 +58,37 @@ RESPONSE_BODY: Final = b"\x22"
 RESPONSE: Final = b"\x0a"
 HEADER_MUTATION: Final = b"\x12"
 CLEAR_ROUTE_CACHE: Final = b"\x28\x01"
-"""Tags: the phases of a ProcessingResponse, HeadersResponse.response 1 and BodyResponse.response 1, of a CommonResponse
-header_mutation 2 and, with its value, clear_route_cache 5."""
+"""Tags of fields: ProcessingResponse.request_headers 1, response_headers 2, request_body 3 and response_body 4;
+HeadersResponse.response and BodyResponse.response 1; CommonResponse.header_mutation 2 and, with its value,
+clear_route_cache 5."""
 STRUCT_FIELD: Final = b"\x0a"
 ENTRY_VALUE: Final = b"\x12"
 TEXT_VALUE: Final = b"\x1a"
 STRUCT_VALUE: Final = b"\x2a"
 DYNAMIC_METADATA: Final = b"\x42"
-"""Tags: Struct.fields 1, a map entry's value 2, Value.string_value 3 and struct_value 5, dynamic_metadata 8."""
+"""Tags of fields: Struct.fields 1, a map entry's value 2, Value.string_value 3 and .struct_value 5,
+ProcessingResponse.dynamic_metadata 8."""
 SHORT_LENGTHS: Final = [_varint(size) for size in range(1024)]
-"""Nearly all there are: a response's metadata has some 600 bytes."""
+"""Encoded lengths, so that nearly none is computed: a response's metadata has some 600 bytes."""
 SHORT_ENTRY: Final = 124
-"""Bytes of key and text up to which an entry with its 4 bytes of tags and lengths is below 128."""
+"""Bytes of key and text below which an entry with its 4 bytes of tags and lengths has a length of one byte (< 128)."""
 SHORT_ENTRIES: Final = [STRUCT_FIELD + bytes((size + 4,)) for size in range(SHORT_ENTRY)]
 SHORT_VALUES: Final = [ENTRY_VALUE + bytes((size + 2,)) + TEXT_VALUE + bytes((size,)) for size in range(SHORT_ENTRY)]
-"""Tags and lengths that stand before a short entry and, in it, before its text; by bytes of key and text, of text."""
-REMEMBERED = 8192
-"""Serialised pieces kept: ids come once each and push out others, limits and strategies come back (chosen)."""
-GO_ON_BYTES: Final = pb.ProcessingResponse(
+"""Tags and lengths in front of a short entry, by bytes of key and text, and in front of its text, by bytes of text."""
+CACHE_SIZE = 8192
+"""Serialised pieces kept per cache (chosen: limits and strategies recur, but each id comes once and evicts others)."""
+CONTINUE_BYTES: Final = pb.ProcessingResponse(
     request_headers=pb.HeadersResponse(response=pb.CommonResponse())
 ).SerializeToString()
 OVERWRITE = core.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 
 class MalformedMessageError(Exception):
-    """Not a ProcessingRequest, or one without content."""
+    """The bytes are no ProcessingRequest, or one without content."""
 
 
 def decode(message: bytes) -> Event:
-    """One ProcessingRequest as an event.  Raises MalformedMessageError."""
+    """Return a serialised ProcessingRequest as an event.  Raises MalformedMessageError."""
     try:
         request = pb.ProcessingRequest.FromString(message)
     except DecodeError as error:
@@ -100,14 +103,14 @@ def decode(message: bytes) -> Event:
             return RequestTrailers()
         case "response_headers":
             part = request.response_headers
-            return ResponseHeaders(_headers(part.headers), part.end_of_stream, _served(request))
+            return ResponseHeaders(_headers(part.headers), part.end_of_stream, _upstream(request))
         case "response_body":
             body = request.response_body
             return ResponseBody(body.body, body.end_of_stream or body.end_of_stream_without_message)
         case "response_trailers":
             return ResponseTrailers()
         case _:
-            raise MalformedMessageError("ProcessingRequest names no phase")
+            raise MalformedMessageError("ProcessingRequest has no content")
 
 
 def _request_headers(request: pb.ProcessingRequest) -> RequestHeaders:
@@ -122,18 +125,18 @@ def _request_headers(request: pb.ProcessingRequest) -> RequestHeaders:
 
 
 def _headers(header_map: core.HeaderMap) -> dict[str, str]:
-    given = header_map.headers
+    pairs = header_map.headers
     try:
-        headers = {header.key.lower(): header.raw_value.decode() or header.value for header in given}
+        headers = {header.key.lower(): header.raw_value.decode() or header.value for header in pairs}
     except UnicodeDecodeError:
         headers = {}
-    return headers if len(headers) == len(given) else _joined(given)
+    return headers if len(headers) == len(pairs) else _joined(pairs)
 
 
-def _joined(given: Sequence[core.HeaderValue]) -> dict[str, str]:
-    """The same for headers that repeat or are not UTF-8."""
+def _joined(pairs: Sequence[core.HeaderValue]) -> dict[str, str]:
+    """Return headers some of which repeat or are not UTF-8; values of repeated ones are joined by commas."""
     headers: dict[str, str] = {}
-    for header in given:
+    for header in pairs:
         key = header.key.lower()
         value = _text(header.raw_value) or header.value
         headers[key] = f"{headers[key]},{value}" if key in headers else value
@@ -156,16 +159,16 @@ def _subset(request: pb.ProcessingRequest) -> frozenset[str] | None:
         addresses: Iterable[str] = (item.string_value for item in value.list_value.values)
     else:
         addresses = value.string_value.split(",")
-    return frozenset(address for given in addresses if (address := given.strip()))
+    return frozenset(address for text in addresses if (address := text.strip()))
 
 
-def _served(request: pb.ProcessingRequest) -> str | None:
-    """Who answered: as the endpoint-picker protocol says it, else as Envoy's attributes do."""
+def _upstream(request: pb.ProcessingRequest) -> str | None:
+    """Return the address that answered, from the endpoint-picker protocol's metadata, else from Envoy's attributes."""
     if request.HasField("metadata_context"):
         namespace = request.metadata_context.filter_metadata.get(LB_NAMESPACE)
         if namespace is not None and SERVED_KEY in namespace.fields:
             return namespace.fields[SERVED_KEY].string_value or None
-    for attributes in request.attributes.values():  # one entry, under the filter's name
+    for attributes in request.attributes.values():  # has one entry, by the filter's name
         if UPSTREAM_ADDRESS_ATTRIBUTE in attributes.fields:
             return attributes.fields[UPSTREAM_ADDRESS_ATTRIBUTE].string_value or None
     return None
@@ -173,8 +176,8 @@ def _served(request: pb.ProcessingRequest) -> str | None:
 
 def encode(command: Command) -> bytes:
     """Return one reply as a serialised ProcessingResponse.  Raises TypeError for a command that is no reply."""
-    if command is GO_ON:
-        return GO_ON_BYTES
+    if command is CONTINUE:
+        return CONTINUE_BYTES
     if isinstance(command, BodyReply):
         return _mutated(REQUEST_BODY if command.side is Side.REQUEST else RESPONSE_BODY, command.mutation, command.body)
     if isinstance(command, HeadersReply):
@@ -198,25 +201,25 @@ def encode(command: Command) -> bytes:
 
 
 def _mutated(phase: bytes, mutation: Mutation, body: bytes | None = None) -> bytes:
-    """A serialised ProcessingResponse for `phase`, assembled as bytes like its metadata."""
-    change = _set_headers(mutation.set_headers)
+    """Return a serialised ProcessingResponse for `phase`, assembled as bytes like its metadata."""
+    headers = _set_headers(mutation.set_headers)
     if mutation.remove_headers:
-        change += pb.HeaderMutation(remove_headers=mutation.remove_headers).SerializeToString()
-    common = HEADER_MUTATION + _length(change) + change if change else b""
+        headers += pb.HeaderMutation(remove_headers=mutation.remove_headers).SerializeToString()
+    common = HEADER_MUTATION + _length(headers) + headers if headers else b""
     if body is not None:
         common += pb.CommonResponse(body_mutation=pb.BodyMutation(body=body)).SerializeToString()
     if mutation.metadata:
-        common += CLEAR_ROUTE_CACHE  # routes may match on what was just set
+        common += CLEAR_ROUTE_CACHE  # because routes may match headers that are set here
     part = RESPONSE + _length(common) + common
     return phase + _length(part) + part + (_metadata(mutation.metadata) if mutation.metadata else b"")
 
 
 def _set_headers(headers: Mapping[str, str]) -> bytes:
-    """A serialised HeaderMutation that sets `headers`."""
+    """Return a serialised HeaderMutation that sets `headers`."""
     return b"".join([_header_option(key, value) for key, value in headers.items()])
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHE_SIZE)
 def _header_option(key: str, value: str) -> bytes:
     mutation = pb.HeaderMutation()
     option = mutation.set_headers.add()
@@ -226,9 +229,9 @@ def _header_option(key: str, value: str) -> bytes:
 
 
 def _metadata(namespaces: Mapping[str, Mapping[str, str]]) -> bytes:
-    """A serialised ProcessingResponse that holds nothing but dynamic metadata.
+    """Return a serialised ProcessingResponse with dynamic metadata only, to append to one with the rest.
 
-    Assembled as bytes, which costs a fifth of filling messages: one response carries some fifteen texts.
+    It is assembled as bytes, at a fifth of the cost of filling messages: one response has some fifteen texts.
     """
     entries: list[bytes] = []
     for namespace, texts in namespaces.items():
@@ -236,12 +239,12 @@ def _metadata(namespaces: Mapping[str, Mapping[str, str]]) -> bytes:
         value = STRUCT_VALUE + _length(struct) + struct
         entry = _entry_key(namespace) + ENTRY_VALUE + _length(value) + value
         entries += (STRUCT_FIELD, _length(entry), entry)
-    whole = b"".join(entries)
-    return DYNAMIC_METADATA + _length(whole) + whole
+    struct = b"".join(entries)
+    return DYNAMIC_METADATA + _length(struct) + struct
 
 
 def _struct(texts: Mapping[str, str]) -> bytes:
-    """A serialised Struct of texts: one entry of its map each."""
+    """Return a serialised Struct with one string field per text."""
     parts: list[bytes] = []
     for key, text in texts.items():
         name, raw = _entry_key(key), text.encode()
@@ -255,13 +258,13 @@ def _struct(texts: Mapping[str, str]) -> bytes:
     return b"".join(parts)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHE_SIZE)
 def _entry_key(key: str) -> bytes:
     raw = key.encode()
     return b"\x0a" + _length(raw) + raw
 
 
 def _length(data: bytes) -> bytes:
-    """The size of a length-delimited field."""
+    """Return the length prefix of a length-delimited field."""
     size = len(data)
     return SHORT_LENGTHS[size] if size < len(SHORT_LENGTHS) else _varint(size)

@@ -1,1 +1,1 @@
-"""What clients send and engines answer, in OpenAI's shapes."""
+"""OpenAI's API: operations, request bodies, prompts, usage in answers, and errors."""

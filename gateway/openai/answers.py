@@ -1,6 +1,7 @@
-"""What Forebay itself says with a 200, in the same shape through the gateway and from the admin REST.
+"""The JSON that Forebay answers itself with status 200, the same on the data plane and on the admin REST.
 
-Lives here: the list of models, a user's usage, the answer of a dry run.  Not here: who may ask, errors (openai.errors).
+Lives here: the list of models, a user's usage, the result of a dry run.  Not here: who may ask (gateway.admission),
+errors (openai.errors).
 """
 
 from collections.abc import Iterable
@@ -10,22 +11,22 @@ from ratelimit.limits import WINDOW_S, Admitted, Refused, Usage
 
 
 def models_list(names: Iterable[str]) -> dict[str, Any]:
-    """The models that are served, in OpenAI's shape."""
-    served = [{"id": name, "object": "model", "created": 0, "owned_by": "forebay"} for name in names]
-    return {"object": "list", "data": served}
+    """Return the list of models in OpenAI's shape."""
+    models = [{"id": name, "object": "model", "created": 0, "owned_by": "forebay"} for name in names]
+    return {"object": "list", "data": models}
 
 
 def usage_record(usage: Usage) -> dict[str, Any]:
-    """Return a user's use of the last WINDOW_S seconds, and the limits it counts against (contracts section 2)."""
+    """Return a user's usage of the last WINDOW_S seconds and its limits (contracts section 2)."""
     used = {kind.unit: quota.used for kind, quota in usage.quotas.items()}
     limits = {kind.field: quota.limit for kind, quota in usage.quotas.items()}
     return {"name": usage.name, **used, **limits, "window_s": WINDOW_S}
 
 
 def check_record(verdict: Admitted | Refused, tokens: int) -> dict[str, Any]:
-    """Whether a charge of `tokens` would be admitted, and if not, when.
+    """Return whether a charge of `tokens` would be admitted now, and if not, when.
 
-    `retry_after_s` is null for what is admitted and for what never fits.
+    `retry_after_s` is null for a charge that is admitted, and for one that the limit never admits.
     """
     refused = verdict if isinstance(verdict, Refused) else None
     return {

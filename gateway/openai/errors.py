@@ -1,6 +1,6 @@
-"""Every refusal a client can meet: one tree, one table, one JSON shape (contracts section 1).
+"""Every error that the gateway answers a client with: one class tree, one JSON shape (contracts section 1).
 
-Raise the narrowest type at the place that knows; the shell turns it into status, headers and body here.
+Raise the narrowest class where the error is found; the exchange asks this module for status, headers and body.
 """
 
 import math
@@ -15,20 +15,20 @@ _UNSAFE_IN_HEADER = re.compile(r"[^ -~]")
 
 
 class RefusalError(Exception):
-    """A request that is answered by the gateway itself.  Subclasses fix status, code and the metric label `kind`."""
+    """A request that the gateway refuses.  Subclasses set status, code and the metric label `kind`."""
 
     status = 500
     type = "api_error"
     code = "internal_error"
     kind = "internal"
-    error_header = ""  # the `x-error-*` name that is set to true
+    error_header = ""  # the `x-error-*` header that is set to true
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
-        self.headers: Mapping[str, str] = {}  # beside those of its type, e.g. the quotas that were exceeded
+        self.headers: Mapping[str, str] = {}  # in addition to its class's, such as the quotas that were exceeded
 
 
 class CallerError(RefusalError):
@@ -47,7 +47,7 @@ class BadRequestError(CallerError):
 
 
 class InvalidKeyError(CallerError):
-    """Bad or missing API key."""
+    """The API key is unknown or missing."""
 
     status = 401
     type = "authentication_error"
@@ -75,14 +75,14 @@ class RateLimitError(CallerError):
 
 
 class OverloadedError(RateLimitError):
-    """No pod can answer in time; the same request may be taken later."""
+    """No pod can answer within the model's SLO; the same request may be admitted later."""
 
     code = "overloaded"
     kind = "overloaded"
 
 
 class ClientGoneError(CallerError):
-    """The client left while its request waited: nobody reads this, but it is counted."""
+    """The client left while its request waited: no one reads this answer, but it is counted."""
 
     status = 499
     code = "client_gone"
@@ -108,7 +108,7 @@ class UnknownModelError(CallerError):
 
 
 class UnknownPathError(CallerError):
-    """No such path."""
+    """There is no operation at this path."""
 
     status = 404
     code = "not_found"
@@ -116,7 +116,7 @@ class UnknownPathError(CallerError):
 
 
 class MethodNotAllowedError(CallerError):
-    """The path exists, not for this method."""
+    """The path exists, but not for this method."""
 
     status = 405
     code = "method_not_allowed"
@@ -124,11 +124,11 @@ class MethodNotAllowedError(CallerError):
 
     def __init__(self, message: str, *, allow: str) -> None:
         super().__init__(message)
-        self.allow = allow  # RFC 9110 section 15.5.6 wants the header `allow`
+        self.allow = allow  # the header `allow`, which RFC 9110 section 15.5.6 requires
 
 
 class BodyTooLargeError(CallerError):
-    """The body is over the configured limit."""
+    """The body is larger than `body_limit_bytes`."""
 
     status = 413
     code = "request_too_large"
@@ -152,11 +152,11 @@ class InvalidFilterError(CallerError):
 
 
 class ServerError(RefusalError):
-    """Our fault or our surroundings': 5xx."""
+    """The gateway's fault, or that of what it depends on: 5xx."""
 
 
 class NoReadyPodError(ServerError):
-    """The model is known and nothing can answer it now."""
+    """The model is known, but no pod can answer for it now."""
 
     status = 503
     code = "service_unavailable"
@@ -165,7 +165,7 @@ class NoReadyPodError(ServerError):
 
 
 class LimiterAwayError(ServerError):
-    """The limiter does not answer and the configuration says to refuse."""
+    """The limiter does not answer, and the settings say to refuse then."""
 
     status = 503
     code = "limiter_unavailable"
@@ -173,7 +173,7 @@ class LimiterAwayError(ServerError):
 
 
 class BrokenUserError(ServerError):
-    """What is stored about the user is no user record: an administrator has to mend it."""
+    """The user's stored record cannot be read: an administrator has to repair it."""
 
     code = "broken_user"
     kind = "broken_user"
@@ -188,12 +188,12 @@ class UnsupportedModeError(ServerError):
 
 
 def error_status(error: RefusalError, *, compat: bool = False) -> int:
-    """The HTTP status; `compat` is v0.2.1, which answered 500 to unknown users."""
+    """Return the HTTP status; with `compat` (v0.2.1) an unknown user is 500."""
     return 500 if compat and isinstance(error, UnknownUserError) else error.status
 
 
 def error_body(error: RefusalError, *, compat: bool = False) -> bytes:
-    """`{"error":{"message","type","code","param"}}`, or v0.2.1's `{"error":{"code":429,"message"}}`."""
+    """Return `{"error":{"message","type","code","param"}}`, or with `compat` `{"error":{"code":429,"message"}}`."""
     message = _well_formed(error.message)
     shape: dict[str, str | int | None]
     if compat:
@@ -204,7 +204,7 @@ def error_body(error: RefusalError, *, compat: bool = False) -> bytes:
 
 
 def error_headers(error: RefusalError) -> list[tuple[str, str]]:
-    """What goes with the body: its type, `x-error-*: true`, and when to come back."""
+    """Return the headers that belong to the error: content type, `x-error-*`, `retry-after` and `allow`."""
     headers = [("content-type", "application/json")]
     if error.error_header:
         headers.append((error.error_header, "true"))
@@ -216,13 +216,13 @@ def error_headers(error: RefusalError) -> list[tuple[str, str]]:
 
 
 def header_safe(text: str) -> str:
-    """Printable ASCII without outer blanks; `?` for anything else.
+    """Replace all but printable ASCII by `?`, and strip outer spaces.
 
-    A control character in one header makes Envoy drop all the headers of an immediate response.
+    A control character in one header makes Envoy drop all headers of an immediate response.
     """
     return _UNSAFE_IN_HEADER.sub("?", text).strip(" ")
 
 
 def _well_formed(text: str) -> str:
-    """The text without lone surrogates, which bytes that are not UTF-8 become and JSON cannot hold."""
+    """Replace lone surrogates, which JSON cannot hold and which bytes that are not UTF-8 are decoded to."""
     return text.encode("utf-8", "replace").decode()

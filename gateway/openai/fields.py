@@ -1,7 +1,7 @@
-"""Reading one field of a body: its type, its range, and the message when it is wrong.
+"""Reading one field of a parsed body: its type, its range, and the error when it breaks them.
 
-Lives here: single fields.  Not here: which fields an operation has (request) or what a prompt is (prompt).
-A message never repeats text that the client wrote, only numbers, so that messages may be logged.
+Lives here: single fields.  Not here: which fields an operation has (operations, request), the prompt (prompt).
+Error messages repeat numbers that the client sent and never text, so that they may be logged.
 """
 
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from typing import Any
 from gateway.openai.errors import BadRequestError
 
 Body = Mapping[str, Any]
-"""A parsed body: whatever JSON can hold."""
+"""A parsed body, with any JSON values."""
 
 MAX_COUNT = 2**31 - 1
-"""Larger counts of tokens or choices are refused: their products would leave the integers that a double holds."""
+"""The largest count of tokens or choices that is accepted (chosen: what a signed integer of 32 bits holds)."""
 
 
-def wrong(field: str, value: object, rule: str) -> BadRequestError:
-    """The refusal of one field: *key = value, rule*."""
+def field_error(field: str, value: object, rule: str) -> BadRequestError:
+    """Return the error of a field that breaks a rule, with the message *key = value, rule*."""
     return BadRequestError(f"{field} = {_shown(value)}, {rule}", param=field)
 
 
@@ -38,38 +38,38 @@ def _shown(value: object) -> str:
 
 
 def required_text(body: Body, field: str) -> str:
-    """A string that is there and not empty."""
+    """Return a field that must be a non-empty string."""
     value = body.get(field)
     if isinstance(value, str) and value:
         return value
-    raise wrong(field, value, "must be a non-empty string")
+    raise field_error(field, value, "must be a non-empty string")
 
 
 def flag(body: Body, field: str, inside: str = "") -> bool:
-    """A boolean; absent and null are false.  `inside` names the object that `body` is a part of, dot included."""
+    """Return a boolean field, false where absent or null.  `inside` is the prefix of its name, such as "options."."""
     value = body.get(field)
     if value is None or isinstance(value, bool):
         return bool(value)
-    raise wrong(inside + field, value, "must be a boolean")
+    raise field_error(inside + field, value, "must be a boolean")
 
 
-def whole(value: object) -> bool:
-    """Whether a value of JSON is an integer: 2 and 2.0 are, true is not."""
+def is_integer(value: object) -> bool:
+    """Return whether a JSON value is an integer: 2 and 2.0 are, true is not."""
     return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
 
 
-def count(body: Body, field: str, least: int = 1) -> int | None:
-    """An integer from `least` to MAX_COUNT; None when absent or null."""
+def count(body: Body, field: str, minimum: int = 1) -> int | None:
+    """Return an integer field from `minimum` to MAX_COUNT; None where absent or null."""
     value = body.get(field)
     if value is None:
         return None
-    if whole(value) and least <= value <= MAX_COUNT:
+    if is_integer(value) and minimum <= value <= MAX_COUNT:
         return int(value)
-    raise wrong(field, value, f"must be an integer from {least} to {MAX_COUNT}")
+    raise field_error(field, value, f"must be an integer from {minimum} to {MAX_COUNT}")
 
 
 def check_number(body: Body, field: str) -> None:
-    """A number or nothing; its range is the engine's business."""
+    """Check that a field is a number, absent or null; engines check its range."""
     value = body.get(field)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise wrong(field, value, "must be a number")
+        raise field_error(field, value, "must be a number")

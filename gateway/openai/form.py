@@ -1,8 +1,8 @@
-"""The form that audio arrives in: multipart/form-data (RFC 7578), read for the few text fields we need.
+"""The multipart form in which audio is sent (RFC 7578), parsed for the few text fields that the gateway reads.
 
 Lives here: delimiters, part headers, limits.  Not here: what the fields mean (request).
-The bytes are cut at the delimiters of RFC 2046 section 5.1.1 and each part's header goes through the standard
-library's parser; that parser alone would take the whole recording apart line by line.
+The body is split at the delimiters of RFC 2046 section 5.1.1, and only the headers of parts go through the standard
+library's parser: given the whole body, it would split the recording into lines.
 """
 
 from email.message import Message
@@ -11,19 +11,19 @@ from email.parser import BytesHeaderParser
 from gateway.openai.errors import BadRequestError
 
 MAX_PARTS = 100
-"""Forms with more are refused; OpenAI's audio form has about ten fields."""
+"""Parts of a form at most (chosen; OpenAI's audio form has about ten fields)."""
 
 MAX_PART_HEADER_BYTES = 8192
-"""Longer part headers are refused; chosen, as web servers do for theirs."""
+"""Bytes of one part's header at most (chosen: as much as web servers accept for a request's)."""
 
 _TRUE = frozenset({"true", "t", "1", "on", "yes", "y"})
-"""What vLLM's form model takes for true."""
+"""Texts that mean true in lower case, as in vLLM's form model."""
 
 
 def parse_form(content_type: str, body: bytes) -> dict[str, str | bool]:
-    """The fields `model`, `prompt` and `stream` of an audio form, those that are there; the last of a name counts.
+    """Return those of the fields `model`, `prompt` and `stream` that the form has; of repeated names the last counts.
 
-    Raises BadRequestError, also when there is no `file`.
+    Raises BadRequestError for a malformed form, and for one without a `file`.
     """
     fields: dict[str, str | bool] = {}
     names = set()
@@ -35,7 +35,7 @@ def parse_form(content_type: str, body: bytes) -> dict[str, str | bool]:
         elif name == "stream":
             fields[name] = value.strip().decode("ascii", "replace").lower() in _TRUE
     if "file" not in names:
-        raise BadRequestError("file = missing, must be given", param="file")
+        raise BadRequestError("file = missing, is required", param="file")
     return fields
 
 
@@ -49,24 +49,26 @@ def _boundary(content_type: str) -> bytes:
 
 
 def _parts(boundary: bytes, body: bytes) -> list[bytes]:
-    """What stands between the delimiters, each piece still with the rest of its delimiter's line.
+    """Split the body at its delimiters; each part still begins with the rest of its delimiter's line.
 
-    One delimiter more than there are parts: the closing one, which goes on with `--`.
+    There is one delimiter more than parts: the closing one, which is followed by `--`.
     """
     pieces = (b"\r\n" + body).split(b"\r\n--" + boundary, MAX_PARTS + 1)
     closing = next((at for at, piece in enumerate(pieces) if at and piece.startswith(b"--")), None)
     if closing is None:
-        raise BadRequestError(f"body must be a form of at most {MAX_PARTS} parts that ends with its boundary")
+        raise BadRequestError(f"body must be a form of at most {MAX_PARTS} parts that ends with the closing boundary")
     return pieces[1:closing]
 
 
 def _field(part: bytes) -> tuple[str, bytes]:
-    """The name and the value of one part."""
+    """Return the name and the value of one part."""
     header, separator, value = part.partition(b"\r\n\r\n")
     if not separator or len(header) > MAX_PART_HEADER_BYTES:
-        raise BadRequestError(f"body must be a form whose parts have headers of at most {MAX_PART_HEADER_BYTES} bytes")
+        raise BadRequestError(
+            f"body must be a form in which each part has a header of at most {MAX_PART_HEADER_BYTES} bytes"
+        )
     parsed = BytesHeaderParser().parsebytes(header.lstrip(b" \t\r\n"))
     name = parsed.get_param("name", header="content-disposition")
     if not isinstance(name, str):
-        raise BadRequestError("body must be a form whose parts have names")
+        raise BadRequestError("body must be a form in which each part has a name")
     return name, value

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from gateway.openai.errors import BadRequestError
-from gateway.openai.fields import Body, check_number, count, flag, required_text, wrong
+from gateway.openai.fields import Body, check_number, count, field_error, flag, required_text
 from gateway.openai.form import parse_form
 from gateway.openai.operations import BodyFormat, Operation
 from gateway.openai.prompt import Prompt
@@ -21,30 +21,30 @@ _JSON = "application/json"
 
 
 class InferenceRequest(NamedTuple):
-    """One request as admission and routing see it.  It holds the prompt: drop it once the pod is picked."""
+    """One request as admission and routing see it.  It holds the prompt, so it is dropped once a pod is picked."""
 
     operation: Operation
     model: str
     prompt: Prompt
     stream: bool
     max_output_tokens: int | None  # of one choice; None = the request names no maximum, 0 = nothing is generated
-    choices: int  # how many outputs: `n` times the prompts of a batch
-    wants_usage: bool  # the client itself asked for `stream_options.include_usage`
+    choices: int  # the number of outputs: `n` times the prompts of a batch
+    wants_usage: bool  # the client asked for `stream_options.include_usage`
     has_stream_options: bool
-    cache_salt: str = ""  # keeps its blocks in the engine's cache apart from those of other salts (vLLM's field)
+    cache_salt: str = ""  # vLLM's field: blocks in the engine's cache are shared only between equal salts
 
     @property
     def prompt_bytes(self) -> int:
-        """UTF-8 bytes of the prompt's text; token ids are not text."""
+        """The size of the prompt's text in UTF-8; token ids are not text."""
         return self.prompt.text_bytes
 
     @property
     def prompt_token_ids(self) -> int:
-        """Tokens that were given as ids: an exact count, beside `prompt_bytes`."""
+        """The number of tokens that were sent as ids, in addition to `prompt_bytes`."""
         return self.prompt.token_count
 
     def prompt_text(self) -> bytes:
-        """What prefix matching sees: tools, system text, roles and contents in order; token ids as 4 bytes each."""
+        """Return the bytes whose prefixes are matched: the prompt's text, then token ids of 4 bytes each."""
         return self.prompt.encoded()
 
 
@@ -76,13 +76,13 @@ def parse_request(operation: Operation, content_type: str, body: bytes) -> Infer
 
 
 def _parse_json(content_type: str, body: bytes) -> dict[str, Any]:
-    """A JSON object; the last of a repeated key counts, as it does in Python engines."""
+    """Parse a JSON object; of a repeated key the last counts, as it does in engines written in Python."""
     if content_type not in {"", _JSON} and content_type.partition(";")[0].strip().lower() != _JSON:
         raise BadRequestError("content-type must be application/json")
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        # Without its cause, which would keep the body, and so the prompt, alive in tracebacks.
+        # `from None`: the cause would keep the body, and so the prompt, alive in tracebacks.
         raise BadRequestError(f"body is not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise BadRequestError("body must be a JSON object")
@@ -109,12 +109,12 @@ def _choices(fields: Body, body_format: BodyFormat, prompt: Prompt) -> int:
 
 
 def _wants_usage(fields: Body, *, stream: bool) -> bool:
-    """Whether the client asked for usage; options without a stream are refused as engines do."""
+    """Return whether the client asked for usage; `stream_options` without a stream are refused, as engines do."""
     options = fields.get("stream_options")
     if options is None:
         return False
     if not isinstance(options, dict):
-        raise wrong("stream_options", options, "must be an object")
+        raise field_error("stream_options", options, "must be an object")
     if not stream:
-        raise wrong("stream_options", options, "is only allowed with stream = true")
+        raise field_error("stream_options", options, "is only allowed with stream = true")
     return flag(options, "include_usage", inside="stream_options.")

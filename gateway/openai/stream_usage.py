@@ -1,6 +1,6 @@
 """Asking the engine for a stream's usage, and hiding it from a client that did not ask (contracts section 3).
 
-Lives here: the change to the request's body and the filter on the answer's bytes.
+Lives here: the change to the request's body, and the filter of the answer's events.
 Not here: reading the usage (usage).
 """
 
@@ -17,17 +17,17 @@ _NO_CHOICES = re.compile(rb'"choices":\s*\[\s*\]')
 
 
 def with_stream_usage(body: bytes, request: InferenceRequest) -> bytes | None:
-    """The request's body with `stream_options.include_usage: true`; None = send it as it is.
+    """Return the request's body with `stream_options.include_usage: true`; None = send it unchanged.
 
-    `body` is what `request` was parsed from.  Where there are no options yet they go in front and no byte of the
-    rest changes.  Otherwise the body is written anew, unless it is nested deeper than orjson writes (254 levels):
-    then the usage stays unknown and the estimate stands.
+    `body` is what `request` was parsed from.  Where it has no `stream_options`, they are inserted in front and no other
+    byte changes.  Otherwise the body is serialised anew, unless it is nested deeper than orjson writes (254 levels):
+    then the usage stays unknown and the estimate is charged.
     """
     body_format = request.operation.body
     if not request.stream or request.wants_usage or body_format is None or not body_format.has_stream_options:
         return None
     if not request.has_stream_options:
-        inside = body.index(b"{") + 1  # only blanks can come before it, and `model` comes after
+        inside = body.index(b"{") + 1  # only whitespace can precede it, and `model` follows
         return body[:inside] + _OPTION + body[inside:]
     fields = orjson.loads(body)
     fields["stream_options"] = {**(fields["stream_options"] or {}), "include_usage": True}
@@ -38,26 +38,26 @@ def with_stream_usage(body: bytes, request: InferenceRequest) -> bytes | None:
 
 
 class UsageChunkFilter:
-    """Passes a stream on without the chunk that only tells the usage; complete events leave at once."""
+    """Removes the usage chunk, which carries nothing else, from a stream; complete events pass at once."""
 
     def __init__(self) -> None:
         self._splitter = EventSplitter()
 
     def feed(self, chunk: bytes) -> bytes:
-        """What the client may see of the events that this chunk completes."""
+        """Return the events that this chunk completes, without the usage chunk."""
         return _visible(self._splitter.feed(chunk))
 
     def finish(self) -> bytes:
-        """The stream has ended: what is left of it."""
+        """Return what is left at the end of the stream, unless it is the usage chunk."""
         return _visible(self._splitter.finish())
 
 
 def _visible(pieces: list[Piece]) -> bytes:
-    return b"".join(raw for raw, whole in pieces if not (whole and _is_usage_chunk(raw)))
+    return b"".join(raw for raw, complete in pieces if not (complete and _is_usage_chunk(raw)))
 
 
 def _is_usage_chunk(raw: bytes) -> bool:
-    """Whether an event has a usage and no choices: `"choices":[]`."""
+    """Return whether an event has a usage and no choices (`"choices":[]`)."""
     if b'"usage"' not in raw or not _NO_CHOICES.search(raw):
         return False
     try:

@@ -1,8 +1,8 @@
-"""What an answer cost: the engine's `usage`, found in mappings, whole bodies and streams.
+"""The engine's `usage` of an answer, found in parsed objects, in JSON bodies and in streams.
 
-Lives here: OpenAI's and Anthropic's names for it, and finding it without parsing what cannot hold it.
-Not here: framing of events (sse), what is charged for it (ratelimit).
-A part that the engine did not report is None: unknown is never zero.
+Lives here: OpenAI's and Anthropic's names of its fields, and finding it without parsing what cannot hold it.
+Not here: framing of events (sse), what is charged (accounting.settlement).
+A count that the engine did not report is None: unknown is never zero.
 """
 
 import re
@@ -12,31 +12,31 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.openai.fields import MAX_COUNT, whole
+from gateway.openai.fields import MAX_COUNT, is_integer
 from gateway.openai.sse import EventSplitter, Piece, data_of
 
 _ENGINE_FAILED = 500
-"""The code of an error event that names none."""
+"""The error code of an event that reports an error without one."""
 
 _USAGE_OBJECT_BYTES = 1 << 16
-"""A usage object ends within this many bytes; the longest recorded has 300."""
+"""Bytes within which a usage object ends (chosen; the longest recorded one has 300)."""
 
 _USAGE_KEY = re.compile(rb'"usage"\s*:\s*(?=\{)')
-"""Inside a JSON string its quotes would be escaped, so no generated text can look like this."""
+"""The key of a usage object.  In a JSON string its quotes would be escaped, so that generated text cannot match."""
 
 _CONTENT = re.compile(rb'"choices":\s*\[\s*\{|"type":\s*"(?:content_block_delta|response\.[a-z_.]+\.delta)"')
-"""Events that carry output (chat, completions; Anthropic; Responses)."""
+"""What events with output have: chat and completions, Anthropic's Messages, Responses."""
 
-_OPENING = re.compile(rb'"delta":\s*\{\s*"role":\s*"\w+"\s*(?:\}|,\s*"content":\s*(?:""|null)\s*[,}])')
-"""The first chunk of a choice, which names the role before anything was generated."""
+_ROLE_ONLY = re.compile(rb'"delta":\s*\{\s*"role":\s*"\w+"\s*(?:\}|,\s*"content":\s*(?:""|null)\s*[,}])')
+"""What the first chunk of a choice has, which names the role before anything is generated."""
 
 
 class TokenUsage(NamedTuple):
-    """Tokens as the engine counted them; None = not reported."""
+    """Token counts that the engine reported; None = not reported."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    cached_tokens: int | None = None  # of the prompt, found in the engine's cache
+    cached_tokens: int | None = None  # tokens of the prompt that were in the engine's KV cache
     reported_total: int | None = None
 
     @property
@@ -47,7 +47,7 @@ class TokenUsage(NamedTuple):
         return self.prompt_tokens + self.completion_tokens
 
     def updated(self, later: "TokenUsage") -> "TokenUsage":
-        """A later report of the same answer: it counts, with the parts that only the earlier one had."""
+        """Return a later report of the same answer, with counts that only this earlier one has."""
         return later._replace(
             prompt_tokens=self.prompt_tokens if later.prompt_tokens is None else later.prompt_tokens,
             completion_tokens=self.completion_tokens if later.completion_tokens is None else later.completion_tokens,
@@ -56,9 +56,9 @@ class TokenUsage(NamedTuple):
 
 
 def parse_usage(usage: object) -> TokenUsage | None:
-    """The usage in a `usage` object; None when it is not one or holds no count.
+    """Read a `usage` object; None when it is no object or has no count.
 
-    Parts of a wrong type are not reported parts; a missing output is the total less the prompt.
+    A count of a wrong type counts as not reported; missing output tokens are the total less the prompt.
     """
     if not isinstance(usage, Mapping):
         return None
@@ -75,7 +75,7 @@ def parse_usage(usage: object) -> TokenUsage | None:
 
 
 def _first(usage: Mapping[str, Any], *names: str) -> int | None:
-    for name in names:  # a generator would cost as much again
+    for name in names:  # not a generator expression, which would double the cost
         tokens = _tokens(usage.get(name))
         if tokens is not None:
             return tokens
@@ -83,16 +83,16 @@ def _first(usage: Mapping[str, Any], *names: str) -> int | None:
 
 
 def _tokens(value: Any) -> int | None:
-    """A count: an integer from 0, also as the double that Envoy's metadata makes of it; absurd ones are no report."""
-    return int(value) if value is not None and whole(value) and 0 <= value <= MAX_COUNT else None
+    """Return a count: an integer from 0 to MAX_COUNT, also as the double that Envoy's metadata makes of it."""
+    return int(value) if value is not None and is_integer(value) and 0 <= value <= MAX_COUNT else None
 
 
 class SseUsageParser:
-    """Reads a stream of events as it passes.  Cost per event: a few searches; only what may hold usage is parsed."""
+    """Finds usage, errors and output in a stream.  Each event is searched; only one that may hold usage is parsed."""
 
     def __init__(self) -> None:
-        self.usage: TokenUsage | None = None  # the last one seen: `continuous_usage_stats` puts one on every chunk
-        self.error_code: int | None = None  # an engine that dies says so under status 200
+        self.usage: TokenUsage | None = None  # the latest: `continuous_usage_stats` puts one in every chunk
+        self.error_code: int | None = None  # of an error event, by which an engine reports a failure after status 200
         self.content_chunks = 0  # events that carry output, about one token each
         self._splitter = EventSplitter()
 
@@ -101,29 +101,29 @@ class SseUsageParser:
         self._read(self._splitter.feed(chunk))
 
     def finish(self) -> None:
-        """The stream has ended, perhaps inside an event."""
+        """Take the end of the stream, which may be inside an event."""
         self._read(self._splitter.finish())
 
     def _read(self, pieces: list[Piece]) -> None:
         for piece in pieces:
-            data = data_of(piece.raw) if piece.whole else None
+            data = data_of(piece.raw) if piece.complete else None
             if data is not None:
                 self._read_data(data)
 
     def _read_data(self, data: bytes) -> None:
-        if _CONTENT.search(data) and not _OPENING.search(data):
+        if _CONTENT.search(data) and not _ROLE_ONLY.search(data):
             self.content_chunks += 1
         if b'"usage"' in data or b'"error"' in data:
-            self._read_facts(data)
+            self._read_event(data)
 
-    def _read_facts(self, data: bytes) -> None:
+    def _read_event(self, data: bytes) -> None:
         try:
             event = orjson.loads(data)
         except orjson.JSONDecodeError:
             return
         if not isinstance(event, dict):
             return
-        # Anthropic's message_start and the Responses events hold theirs one level down.
+        # In Anthropic's message_start and in Responses events they are one level down.
         for holder in (event, event.get("message"), event.get("response")):
             if not isinstance(holder, dict):
                 continue
@@ -140,34 +140,34 @@ def _code(error: object) -> int:
 
 
 class JsonUsageCollector:
-    """Finds the usage of an answer that is not streamed, of any size, holding at most 128 KiB and one piece.
+    """Finds the usage in a JSON body of any size, buffering at most 128 KiB and one piece.
 
-    It looks for the last object under a key `usage` that holds a count, and parses nothing else.
+    It takes the last object under a key `usage` that has a count, and parses nothing else.
     """
 
     def __init__(self) -> None:
         self.usage: TokenUsage | None = None
-        self._held = bytearray()
+        self._buffer = bytearray()
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes of the body, split anywhere."""
-        self._held += piece
-        if len(self._held) > 2 * _USAGE_OBJECT_BYTES:
-            self._read(len(self._held) - _USAGE_OBJECT_BYTES)
+        self._buffer += piece
+        if len(self._buffer) > 2 * _USAGE_OBJECT_BYTES:
+            self._read(len(self._buffer) - _USAGE_OBJECT_BYTES)
 
     def finish(self) -> None:
-        """The body has ended."""
-        self._read(len(self._held))
+        """Take the end of the body."""
+        self._read(len(self._buffer))
 
     def _read(self, end: int) -> None:
-        """Read what is held and let go of the bytes before `end`; an object that is still cut off is read again."""
-        for key in _USAGE_KEY.finditer(self._held):
-            self.usage = _leading_usage(self._held[key.end() : key.end() + _USAGE_OBJECT_BYTES]) or self.usage
-        del self._held[:end]
+        """Search the buffer, then drop its bytes before `end`; an object that is incomplete yet is read again later."""
+        for key in _USAGE_KEY.finditer(self._buffer):
+            self.usage = _leading_usage(self._buffer[key.end() : key.end() + _USAGE_OBJECT_BYTES]) or self.usage
+        del self._buffer[:end]
 
 
 def _leading_usage(text: bytearray) -> TokenUsage | None:
-    """The usage in the JSON object that the text begins with."""
+    """Return the usage in the JSON object at the beginning of the text."""
     try:
         return parse_usage(JSONDecoder().raw_decode(text.decode("utf-8", "replace"))[0])
     except (ValueError, RecursionError):

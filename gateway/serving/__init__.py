@@ -1,1 +1,1 @@
-"""The transports that carry gRPC and HTTP to the exchange."""
+"""The transports that carry gRPC to the exchange: an HTTP/2 server of our own, and grpc.aio."""

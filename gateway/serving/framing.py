@@ -1,4 +1,4 @@
-"""gRPC's length-prefixed messages: 1 byte compressed flag, 4 bytes length, big endian, then the message.
+"""gRPC's length-prefixed messages: a compressed flag of 1 byte, a big-endian length of 4 bytes, then the message.
 
 Source: "gRPC over HTTP2", Length-Prefixed-Message.
 """
@@ -13,11 +13,12 @@ from gateway.serving.status import INVALID_ARGUMENT, UNIMPLEMENTED
 _PREFIX = struct.Struct(">BI")
 PREFIX_BYTES: Final = 5
 MAX_MESSAGE_BYTES = 2 * MAX_BODY_LIMIT_BYTES + 1024 * 1024
-"""A body arrives in one message, up to twice `body_limit_bytes` (gateway.envoy.listener); the rest is for headers."""
+"""The largest message accepted, in bytes: a body of twice `body_limit_bytes` at most (gateway.envoy.listener buffers no
+more) arrives in one message; 1 MiB is for headers."""
 
 
 class FramingError(Exception):
-    """Not a sequence of uncompressed gRPC messages; `status` is how the call ends."""
+    """The bytes are no sequence of uncompressed gRPC messages; `status` is the gRPC status that ends the call."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -25,26 +26,26 @@ class FramingError(Exception):
 
 
 def frame(message: bytes) -> bytes:
-    """One message with its prefix."""
+    """Return the message with its prefix."""
     return _PREFIX.pack(0, len(message)) + message
 
 
 class Deframer:
-    """Cuts a byte stream into messages, however it was split."""
+    """Splits a byte stream into messages, wherever its chunks begin and end."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        self._buffer = bytearray()
         self._needed = PREFIX_BYTES
-        """Bytes of `_rest` below which no message can be complete: a large one is not looked at piece by piece."""
+        """Bytes of `_buffer` below which no message is complete, so that a large one is not parsed at every chunk."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the messages that are complete now.  Raises FramingError."""
-        if self._rest:
-            self._rest += data
-            if len(self._rest) < self._needed:
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._needed:
                 return
-            data = bytes(self._rest)
-            self._rest.clear()
+            data = bytes(self._buffer)
+            self._buffer.clear()
         start, size, needed = 0, len(data), PREFIX_BYTES
         while size - start >= PREFIX_BYTES:
             needed = PREFIX_BYTES + _length(data, start)
@@ -53,7 +54,7 @@ class Deframer:
             yield data[start + PREFIX_BYTES : start + needed]
             start, needed = start + needed, PREFIX_BYTES
         if start < size:
-            self._rest += data[start:]
+            self._buffer += data[start:]
             self._needed = needed
 
 

@@ -1,7 +1,7 @@
-"""The second transport: grpc.aio, to compare our own server with or to run when that is in doubt.
+"""The second transport, grpc.aio: a reference for our own server, and an alternative to it.
 
-Lives here: generic handlers that pass bytes to the service.  The exchange code is the same as behind http2, the CPU
-per request a multiple (docs/decisions/0010).
+Lives here: generic handlers that pass bytes to the service.  Not here: what the methods do (service).  CPU per request
+is a multiple of that of http2 (docs/decisions/0010).
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from gateway.serving.ext_proc_stream import ExtProcStream, ProtocolError
 from gateway.serving.framing import MAX_MESSAGE_BYTES
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
 
-OPTIONS: Sequence[tuple[str, int]] = (
+SERVER_OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.so_reuseport", 1),
     ("grpc.max_concurrent_streams", 10_000),
-    ("grpc.server.max_pending_requests", 100_000),  # else about 1,000 waiting streams are refused at random
+    ("grpc.server.max_pending_requests", 100_000),  # the default refuses streams at random from about 1,000 pending
     ("grpc.server.max_pending_requests_hard_limit", 100_000),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -38,14 +38,14 @@ class GrpcHandlers:
         stream = self._service.ext_proc_stream()
         try:
             async for message in messages:
-                for reply in await fed(stream, message):
+                for reply in await feed_to_end(stream, message):
                     yield reply
                 if stream.ended:
                     return
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except Exception as error:  # noqa: BLE001 - supervision point
-            self._service.failed(EXT_PROC, error)
+            self._service.report_failure(EXT_PROC, error)
             await context.abort(grpc.StatusCode.INTERNAL, "internal error")
         finally:
             stream.close()
@@ -54,18 +54,18 @@ class GrpcHandlers:
         """AccessLogService.StreamAccessLogs."""
         try:
             async for message in messages:
-                self._service.access_log(message)
+                self._service.settle_access_log(message)
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except Exception as error:  # noqa: BLE001 - supervision point
-            self._service.failed(ACCESS_LOG, error)
+            self._service.report_failure(ACCESS_LOG, error)
             await context.abort(grpc.StatusCode.INTERNAL, "internal error")
         return b""
 
     async def check(self, request: bytes, context: Context) -> bytes:
         """Health.Check."""
         try:
-            known = self._service.knows(request)
+            known = self._service.knows_service(request)
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         if not known:
@@ -81,27 +81,28 @@ class GrpcHandlers:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
 
-async def fed(stream: ExtProcStream, message: bytes) -> list[bytes]:
-    """The replies to a message.  A call that is cancelled meanwhile ends once they are there.
+async def feed_to_end(stream: ExtProcStream, message: bytes) -> list[bytes]:
+    """Return the replies to a message; a cancelled call still waits for them before it ends.
 
-    grpc.aio cancels a call when its client leaves; a reservation that Redis is just making would never be settled.
+    grpc.aio cancels a call when its client leaves.  If that stopped an admission under way, a reservation that Redis is
+    just making would never be settled.
     """
     feeding = asyncio.ensure_future(stream.feed(message))
     try:
         return await asyncio.shield(feeding)
     except asyncio.CancelledError:
         stream.abandon()
-        await asyncio.wait([feeding])  # as long as the limiter may take
-        feeding.exception()  # taken note of: nobody is left to hear it
+        await asyncio.wait([feeding])  # at most the limiter's timeout
+        feeding.exception()  # retrieved, so that asyncio does not warn: there is no client to answer
         raise
 
 
 class GrpcServer:
-    """grpc.aio behind the same two steps as the other servers."""
+    """grpc.aio with the same `start` and `stop` as Http2Server."""
 
     def __init__(self, service: Service) -> None:
         handlers = GrpcHandlers(service)
-        self._server = aio.server(options=OPTIONS)
+        self._server = aio.server(options=SERVER_OPTIONS)
         self._server.add_generic_rpc_handlers(
             (
                 _methods(EXT_PROC, Process=_stream_stream(handlers.process)),
@@ -117,7 +118,7 @@ class GrpcServer:
         await self._server.start()
 
     async def stop(self, grace_s: float) -> None:
-        """Accept nothing new; what runs has `grace_s` to end."""
+        """Accept no new calls; those that run have `grace_s` to end."""
         await self._server.stop(grace_s)
 
 

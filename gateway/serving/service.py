@@ -1,4 +1,4 @@
-"""What the gRPC methods do, whichever transport carries them.
+"""The gRPC methods, independent of the transport that carries them.
 
 Lives here: ext_proc streams, access-log batches, health.  Not here: framing (framing), transports (grpc, http2).
 """
@@ -22,16 +22,18 @@ EXT_PROC = "envoy.service.ext_proc.v3.ExternalProcessor"
 ACCESS_LOG = "envoy.service.accesslog.v3.AccessLogService"
 HEALTH = "grpc.health.v1.Health"
 SERVICES = frozenset({"", EXT_PROC, ACCESS_LOG, "inference-extension"})
-"""What a health check may name.  The last is what probes of Gateway API Inference Extension's own picker ask for."""
+"""The names that a health check may ask for; "" is the whole server, and "inference-extension" is the one that health
+probes of Gateway API Inference Extension's own endpoint picker use."""
 
 WATCH_S = 0.25
-"""How soon a watcher of the health service learns of a change (chosen)."""
+"""Interval at which Health.Watch looks for a change, in seconds (chosen)."""
 
 
 class Service:
     """The gRPC services of one worker.
 
-    `on_attempt_failed` is called with the address of an engine that failed an attempt, whatever became of the request.
+    `on_attempt_failed` is called with the address of an engine that failed an attempt, even if a retry was answered;
+    `on_error` with the place of an unexpected exception.
     """
 
     def __init__(
@@ -52,11 +54,11 @@ class Service:
         self._on_error = on_error
 
     def ext_proc_stream(self) -> ExtProcStream:
-        """A new ext_proc stream."""
+        """Return the state of a new ext_proc stream."""
         return ExtProcStream(self._settings, self._admission, self._ledger)
 
-    def access_log(self, message: bytes) -> None:
-        """Settle what a batch of entries tells.  Raises ProtocolError."""
+    def settle_access_log(self, message: bytes) -> None:
+        """Settle the requests of a batch of access-log entries.  Raises ProtocolError."""
         try:
             batch = access_log.decode(message)
         except ValueError as error:
@@ -66,30 +68,31 @@ class Service:
         for exchange_id, end in batch.ends:
             self._ledger.ended(exchange_id, end)
 
-    def failed(self, method: str, error: Exception) -> None:
-        """Log and count the exception that ended a call: a defect of ours."""
+    def report_failure(self, method: str, error: Exception) -> None:
+        """Log and count an unexpected exception that ended a call."""
         log.error("call_failed", method=method, exc_info=error)
         self._on_error("grpc")
 
-    def knows(self, request: bytes) -> bool:
-        """Whether a HealthCheckRequest asks about a service that is here; no name means all of them."""
+    def knows_service(self, request: bytes) -> bool:
+        """Return whether a serialised HealthCheckRequest names one of SERVICES.  Raises ProtocolError."""
         try:
             return health.HealthCheckRequest.FromString(request).service in SERVICES
         except DecodeError as error:
             raise ProtocolError("not a HealthCheckRequest") from error
 
     def health(self) -> bytes:
-        """A serialised HealthCheckResponse: SERVING once pods are known and until draining."""
+        """Return a serialised HealthCheckResponse: SERVING from when pods are known until the worker drains."""
         status = health.HealthCheckResponse.SERVING if self._ready() else health.HealthCheckResponse.NOT_SERVING
         return health.HealthCheckResponse(status=status).SerializeToString()
 
     async def health_changes(self, request: bytes) -> AsyncIterator[bytes]:
-        """The status now, then each time it changes; never ends.  Of an unknown service: that it is unknown."""
+        """Yield the status now and each time it changes, for ever; SERVICE_UNKNOWN for an unknown service."""
         unknown = health.HealthCheckResponse(status=health.HealthCheckResponse.SERVICE_UNKNOWN).SerializeToString()
-        known = self.knows(request)
+        is_known = self.knows_service(request)
         last = b""
         while True:
-            if (now := self.health() if known else unknown) != last:
-                last = now
-                yield now
+            current = self.health() if is_known else unknown
+            if current != last:
+                last = current
+                yield current
             await asyncio.sleep(WATCH_S)

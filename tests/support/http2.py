@@ -8,8 +8,8 @@ from gateway.serving.http2.frames import (
     DATA,
     END_HEADERS,
     END_STREAM,
-    HEAD,
-    HEAD_BYTES,
+    FRAME_HEADER,
+    FRAME_HEADER_BYTES,
     HEADERS,
     PREFACE,
     RST_STREAM,
@@ -36,10 +36,10 @@ def frames_of(data: bytes) -> list[Frame]:
     """All frames of what a server sent."""
     frames = []
     while data:
-        high, low, kind, flags, stream = HEAD.unpack_from(data)
-        end = HEAD_BYTES + (high << 8 | low)
+        high, low, kind, flags, stream = FRAME_HEADER.unpack_from(data)
+        end = FRAME_HEADER_BYTES + (high << 8 | low)
         assert end <= len(data), "a frame is not complete"
-        frames.append(Frame(kind, flags, stream, data[HEAD_BYTES:end]))
+        frames.append(Frame(kind, flags, stream, data[FRAME_HEADER_BYTES:end]))
         data = data[end:]
     return frames
 

@@ -1,1 +1,1 @@
-"""gRPC over an HTTP/2 server of our own: the least that a gRPC client may expect, in the worker's own event loop."""
+"""A gRPC server on an HTTP/2 implementation of our own, no larger than gRPC needs, in the worker's event loop."""

@@ -1,6 +1,6 @@
-"""gRPC calls as streams of our HTTP/2 server carry them.
+"""gRPC calls on the streams of our HTTP/2 server.
 
-Lives here: methods by path, messages in order, status at the end.  Not here: what the services do (service).
+Lives here: the table of methods, messages in order, the status at the end.  Not here: what methods do (service).
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from gateway.serving.http2.connection import Connection, Stream
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
 from gateway.serving.status import INTERNAL, INVALID_ARGUMENT, NOT_FOUND, OK, UNIMPLEMENTED, percent_encoded
 
-MAX_STATUS_LETTERS = 500
-"""Of a status's text, which may quote the client: no header block of ours may need more than one frame (chosen)."""
+MAX_STATUS_CHARACTERS = 500
+"""Characters of a status message, which may quote the client: a header block of ours must fit one frame (chosen)."""
 
 
 class _Call:
-    """What all methods share: messages out of bytes, errors into statuses, nothing sent after the end."""
+    """What all methods share: bytes become messages, errors become statuses, nothing is sent after the end."""
 
     method: ClassVar[str] = ""
 
@@ -26,7 +26,7 @@ class _Call:
         self._service = service
         self._connection = connection
         self._stream: Stream | None = stream
-        """None once the call is over: the stream refers to it, and a cycle would keep its messages for long."""
+        """None once the call is over: that breaks the cycle of stream and call, which would keep the messages alive."""
         self._deframer = Deframer()
 
     def feed(self, data: bytes) -> None:
@@ -34,7 +34,7 @@ class _Call:
             return
         try:
             for message in self._deframer.feed(data):
-                self._take(message)
+                self._on_message(message)
         except Exception as error:  # noqa: BLE001 - supervision point
             self._fail(error)
 
@@ -45,12 +45,12 @@ class _Call:
         self._stream = None
         self._release()
 
-    def _take(self, message: bytes) -> None:
-        """One message of the client."""
+    def _on_message(self, message: bytes) -> None:
+        """Handle one message of the client."""
         raise NotImplementedError
 
     def _release(self) -> None:
-        """Let go of what the call holds: it is over."""
+        """Free what the call holds, because it is over."""
 
     def _reply(self, *messages: bytes) -> None:
         if messages and self._stream is not None:
@@ -60,8 +60,8 @@ class _Call:
     def _finish(self, status: int, message: str = "") -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
-            said = percent_encoded(message[:MAX_STATUS_LETTERS]) if message else b""
-            self._connection.finish(stream, status, said)
+            encoded = percent_encoded(message[:MAX_STATUS_CHARACTERS]) if message else b""
+            self._connection.finish(stream, status, encoded)
             self._release()
 
     def _fail(self, error: Exception) -> None:
@@ -70,76 +70,76 @@ class _Call:
         elif isinstance(error, FramingError):
             self._finish(error.status, str(error))
         else:
-            self._service.failed(self.method, error)
+            self._service.report_failure(self.method, error)
             self._finish(INTERNAL, "internal error")
 
 
 class _Process(_Call):
-    """ExternalProcessor.Process.  Messages wait while an admission does."""
+    """ExternalProcessor.Process.  While admission decides about a request, further messages of its stream wait."""
 
     method: ClassVar[str] = f"/{EXT_PROC}/Process"
 
     def __init__(self, service: Service, connection: Connection, stream: Stream) -> None:
         super().__init__(service, connection, stream)
         self._ext_proc = service.ext_proc_stream()
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
-        self._deciding: asyncio.Task[list[bytes]] | None = None
-        self._ended = False  # by the client, in order
+        self._queue: list[bytes] = []  # messages that wait for the decision
+        self._queued_bytes = 0
+        self._decision: asyncio.Task[list[bytes]] | None = None
+        self._client_done = False  # the client sent END_STREAM
 
     def end(self) -> None:
-        self._ended = True
-        if self._deciding is None:
+        self._client_done = True
+        if self._decision is None:
             self._finish(OK)
 
     def _release(self) -> None:
-        """A decision under way comes to its end first: a reservation that Redis is just making must be settled."""
-        if self._deciding is not None:
+        """Close the stream, after a decision under way: a reservation that Redis is just making must be settled."""
+        if self._decision is not None:
             self._ext_proc.abandon()
             return
         try:
             self._ext_proc.close()
         except Exception as error:  # noqa: BLE001 - supervision point
-            self._service.failed(self.method, error)
+            self._service.report_failure(self.method, error)
 
-    def _take(self, message: bytes) -> None:
-        if self._deciding is not None:
-            self._wait(message)
+    def _on_message(self, message: bytes) -> None:
+        if self._decision is not None:
+            self._enqueue(message)
             return
         step = self._ext_proc.step(message)
         if not isinstance(step, list):
-            self._deciding = asyncio.create_task(step, name="admission")
-            self._connection.deciding += 1
-            self._deciding.add_done_callback(self._decided)
+            self._decision = asyncio.create_task(step, name="admission")
+            self._connection.undecided_calls += 1
+            self._decision.add_done_callback(self._on_decided)
             return
         self._reply(*step)
         if self._ext_proc.ended:
             self._finish(OK)
 
-    def _wait(self, message: bytes) -> None:
-        self._waiting.append(message)
-        self._waiting_bytes += len(message)
-        if self._waiting_bytes > MAX_MESSAGE_BYTES:
-            raise ProtocolError(f"waiting = {self._waiting_bytes} bytes, must be at most {MAX_MESSAGE_BYTES}")
+    def _enqueue(self, message: bytes) -> None:
+        self._queue.append(message)
+        self._queued_bytes += len(message)
+        if self._queued_bytes > MAX_MESSAGE_BYTES:
+            raise ProtocolError(f"queued messages = {self._queued_bytes} bytes, must be at most {MAX_MESSAGE_BYTES}")
 
-    def _decided(self, deciding: asyncio.Task[list[bytes]]) -> None:
-        self._deciding = None
-        self._connection.deciding -= 1
+    def _on_decided(self, decision: asyncio.Task[list[bytes]]) -> None:
+        self._decision = None
+        self._connection.undecided_calls -= 1
         try:
-            self._reply(*deciding.result())
-            self._go_on()
+            self._reply(*decision.result())
+            self._resume()
         except Exception as error:  # noqa: BLE001 - supervision point
             self._fail(error)
         if self._stream is None:
             self._release()
 
-    def _go_on(self) -> None:
-        """After a decision: what came meanwhile, up to the next one."""
-        while self._waiting and self._stream is not None and self._deciding is None:
-            message = self._waiting.pop(0)
-            self._waiting_bytes -= len(message)
-            self._take(message)
-        if self._deciding is None and (self._ended or self._ext_proc.ended):
+    def _resume(self) -> None:
+        """Handle the queued messages after a decision, up to one that needs the next decision."""
+        while self._queue and self._stream is not None and self._decision is None:
+            message = self._queue.pop(0)
+            self._queued_bytes -= len(message)
+            self._on_message(message)
+        if self._decision is None and (self._client_done or self._ext_proc.ended):
             self._finish(OK)
 
 
@@ -152,8 +152,8 @@ class _AccessLogs(_Call):
         self._reply(b"")
         self._finish(OK)
 
-    def _take(self, message: bytes) -> None:
-        self._service.access_log(message)
+    def _on_message(self, message: bytes) -> None:
+        self._service.settle_access_log(message)
 
 
 class _Check(_Call):
@@ -161,8 +161,8 @@ class _Check(_Call):
 
     method: ClassVar[str] = f"/{HEALTH}/Check"
 
-    def _take(self, message: bytes) -> None:
-        if self._service.knows(message):
+    def _on_message(self, message: bytes) -> None:
+        if self._service.knows_service(message):
             self._reply(self._service.health())
             self._finish(OK)
         else:
@@ -176,34 +176,34 @@ class _Watch(_Call):
 
     def __init__(self, service: Service, connection: Connection, stream: Stream) -> None:
         super().__init__(service, connection, stream)
-        self._telling: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     def end(self) -> None:
-        """The client said what it watches; the answer has no end."""
+        """Keep answering: a client may end its side after the request."""
 
     def _release(self) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
 
-    def _take(self, message: bytes) -> None:
-        self._service.knows(message)  # raises here rather than in the task
-        if self._telling is None:
-            self._telling = asyncio.create_task(self._tell(message), name="health-watch")
+    def _on_message(self, message: bytes) -> None:
+        self._service.knows_service(message)  # raises here for a malformed request, rather than in the task
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._send_changes(message), name="health-watch")
 
-    async def _tell(self, request: bytes) -> None:
+    async def _send_changes(self, request: bytes) -> None:
         async for status in self._service.health_changes(request):
             self._reply(status)
 
 
 class _Unknown(_Call):
-    """A method that is not there."""
+    """An unknown method: the call ends at once."""
 
     def __init__(self, service: Service, connection: Connection, stream: Stream, path: str) -> None:
         super().__init__(service, connection, stream)
         self._finish(UNIMPLEMENTED, f"unknown method {path}")
 
-    def _take(self, message: bytes) -> None:
-        """Nothing is read."""
+    def _on_message(self, message: bytes) -> None:
+        """Ignore the message."""
 
 
 METHODS: dict[str, Callable[[Service, Connection, Stream], _Call]] = {
@@ -212,6 +212,6 @@ METHODS: dict[str, Callable[[Service, Connection, Stream], _Call]] = {
 
 
 def open_call(service: Service, connection: Connection, path: str, stream: Stream) -> _Call:
-    """The call that a new stream carries."""
+    """Return the call that a new stream carries, by the method in its path."""
     method = METHODS.get(path)
     return method(service, connection, stream) if method is not None else _Unknown(service, connection, stream, path)

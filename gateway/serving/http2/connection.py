@@ -1,7 +1,7 @@
-"""One client's HTTP/2 connection, seen from a gRPC server: frames in, calls told, bytes out.  No I/O.
+"""One client's HTTP/2 connection as a state machine: bytes in, events to calls, bytes out.  No I/O.
 
-Lives here: RFC 9113's state: streams and windows.  Not here: headers (blocks), what calls do (calls), sockets (server).
-Left out because gRPC needs none of it: priorities, push, a dynamic table for what is sent.
+Lives here: RFC 9113's streams and windows.  Not here: header blocks (blocks), gRPC calls (calls), sockets (server).
+Left out because gRPC needs none of it: priorities, push, a dynamic table for the header blocks that are sent.
 """
 
 import struct
@@ -13,26 +13,26 @@ from gateway.serving.http2.frames import (
     ACK,
     CONTINUATION,
     DATA,
+    DEFAULT_WINDOW,
+    EMPTY_TABLE,
     END_HEADERS,
     END_STREAM,
-    FIRST_WINDOW,
     FLOW_CONTROL_ERROR,
+    FRAME_HEADER,
+    FRAME_HEADER_BYTES,
     FRAME_SIZE_ERROR,
     GRPC_HEADERS,
     GRPC_OK,
     HAS_PRIORITY,
-    HEAD,
-    HEAD_BYTES,
     HEADER_TABLE_SIZE,
     HEADERS,
     INITIAL_WINDOW_SIZE,
-    LEAST_MAX_FRAME,
     MAX_CONCURRENT_STREAMS,
     MAX_FRAME_SIZE,
+    MAX_MAX_FRAME_SIZE,
     MAX_WINDOW,
-    MOST_MAX_FRAME,
+    MIN_MAX_FRAME_SIZE,
     NO_ERROR,
-    NO_TABLE,
     NOT_GRPC,
     PADDED,
     PING,
@@ -46,8 +46,8 @@ from gateway.serving.http2.frames import (
     WINDOW_UPDATE,
     Http2Error,
     frame,
+    frame_header,
     goaway,
-    head,
     literal,
     rst_stream,
     settings,
@@ -55,66 +55,71 @@ from gateway.serving.http2.frames import (
 )
 
 MAX_STREAMS = 100_000
-"""Concurrent calls per connection; one is open for every request that runs."""
-MAX_FRAME = 256 * 1024
-"""The largest frame taken: a body of 16 MB then comes in 64 pieces, and none is held twice for long."""
-CREDIT_BYTES = 2**30
-"""Bytes received before their window is given back: half of the window, so that it never closes."""
+"""Concurrent calls per connection (chosen: far above what one worker serves, because each running request has one)."""
+MAX_FRAME_BYTES = 256 * 1024
+"""The largest frame accepted (chosen): a body of 16 MB comes in 64 frames, which limits copying of incomplete ones."""
+WINDOW_UPDATE_BYTES = 2**30
+"""Bytes received before a WINDOW_UPDATE gives them back: half of the window, so that it never closes."""
 
 
 class Call(Protocol):
-    """What a stream carries, as the connection tells it."""
+    """A call on a stream, as the connection drives it."""
 
     def feed(self, data: bytes) -> None:
-        """Bytes of the client's messages, split anywhere."""
+        """Take bytes of the client's messages, split anywhere."""
         ...
 
     def end(self) -> None:
-        """The client has said everything."""
+        """The client has ended its side of the stream; replies may follow."""
         ...
 
     def reset(self) -> None:
-        """The client is gone; nothing can be sent any more."""
+        """The stream or connection is gone; nothing can be sent any more."""
         ...
 
 
 class Stream:
-    """One open call."""
+    """An open stream and its flow control."""
 
     __slots__ = ("call", "id", "received", "remote_open", "started", "trailers", "unsent", "window")
 
     def __init__(self, stream_id: int, window: int, *, remote_open: bool) -> None:
         self.id = stream_id
         self.call: Call
-        self.window = window  # bytes that we may send
-        self.received = 0  # bytes since the window was last given back
-        self.remote_open = remote_open
-        self.started = False  # response headers are out
-        self.unsent = bytearray()  # waits for the window
-        self.trailers: bytes | None = None  # waits for `unsent`
+        self.window = window  # bytes that may be sent
+        self.received = 0  # bytes since the last WINDOW_UPDATE that we sent
+        self.remote_open = remote_open  # the client may still send
+        self.started = False  # response headers are sent
+        self.unsent = bytearray()  # data that the windows do not allow yet
+        self.trailers: bytes | None = None  # sent once `unsent` is empty
 
 
 class Connection:
-    """Feed it what arrives; send `out` whenever `flush` was called.  `open_call(path, stream)` makes a call."""
+    """The state of a connection.  Call `receive` with what arrives; `flush` is called when `out` should be sent.
+
+    `open_call(path, stream)` makes the call that a new stream carries.
+    """
 
     def __init__(self, open_call: Callable[[str, Stream], Call], flush: Callable[[], None]) -> None:
         self.out: list[bytes] = [
-            settings({MAX_CONCURRENT_STREAMS: MAX_STREAMS, INITIAL_WINDOW_SIZE: MAX_WINDOW, MAX_FRAME_SIZE: MAX_FRAME}),
-            window_update(0, MAX_WINDOW - FIRST_WINDOW),
+            settings(
+                {MAX_CONCURRENT_STREAMS: MAX_STREAMS, INITIAL_WINDOW_SIZE: MAX_WINDOW, MAX_FRAME_SIZE: MAX_FRAME_BYTES}
+            ),
+            window_update(0, MAX_WINDOW - DEFAULT_WINDOW),
         ]
-        self.deciding = 0
-        """Calls whose answer is being worked out: what is ready may wait for theirs."""
+        self.undecided_calls = 0
+        """Calls that wait for a decision: bytes that are ready may wait for theirs, to leave in one write."""
         self._open_call = open_call
         self._flush = flush
-        self._rest = b""
-        self._greeted = False
+        self._buffer = b""
+        self._preface_received = False
         self._streams: dict[int, Stream] = {}
         self._last_stream = 0
-        self._window = FIRST_WINDOW  # bytes that we may send, over all streams
-        self._stream_window = FIRST_WINDOW  # of a new stream
-        self._max_frame = LEAST_MAX_FRAME
+        self._window = DEFAULT_WINDOW  # bytes that may be sent, over all streams
+        self._stream_window = DEFAULT_WINDOW  # the initial window of a new stream
+        self._max_frame_size = MIN_MAX_FRAME_SIZE
         self._received = 0
-        self._table_note = b""  # precedes the next header block we send
+        self._table_update = b""  # prefix of the next header block that is sent
         self._blocks = HeaderBlocks()
         self._handlers = {
             DATA: self._on_data,
@@ -128,100 +133,100 @@ class Connection:
         }
 
     def __len__(self) -> int:
-        """Open streams."""
+        """The number of open streams."""
         return len(self._streams)
 
     def receive(self, data: bytes) -> None:
-        """Take what arrived.  Raises Http2Error; then send `out` and close."""
-        if self._rest:
-            data = self._rest + data
+        """Handle received bytes.  Raises Http2Error: then call `go_away`, send `out` and close."""
+        if self._buffer:
+            data = self._buffer + data
         position, size = 0, len(data)
-        if not self._greeted:
+        if not self._preface_received:
             if PREFACE.startswith(data[: len(PREFACE)]) and size < len(PREFACE):
-                self._rest = data
+                self._buffer = data
                 return
-            position = self._greet(data)
-        while size - position >= HEAD_BYTES:
-            high, low, kind, flags, stream = HEAD.unpack_from(data, position)
-            start = position + HEAD_BYTES
+            position = self._read_preface(data)
+        while size - position >= FRAME_HEADER_BYTES:
+            high, low, kind, flags, stream = FRAME_HEADER.unpack_from(data, position)
+            start = position + FRAME_HEADER_BYTES
             end = start + (high << 8 | low)
-            if end - start > MAX_FRAME:
-                raise Http2Error(FRAME_SIZE_ERROR, f"frame = {end - start} bytes, must be at most {MAX_FRAME}")
+            if end - start > MAX_FRAME_BYTES:
+                raise Http2Error(FRAME_SIZE_ERROR, f"frame = {end - start} bytes, must be at most {MAX_FRAME_BYTES}")
             if end > size:
                 break
             position = end
             if self._blocks.unfinished is not None and kind != CONTINUATION:
                 raise Http2Error(PROTOCOL_ERROR, "a header block is not finished")
             handler = self._handlers.get(kind)
-            if handler is not None:  # PRIORITY, GOAWAY and what we do not know are ignored (sections 5.3.2, 4.1)
+            if handler is not None:  # PRIORITY, GOAWAY and unknown types are ignored (sections 5.3.2, 4.1)
                 handler(stream & MAX_WINDOW, flags, data[start:end])
-        self._rest = data[position:]
+        self._buffer = data[position:]
 
     def send(self, stream: Stream, data: bytes) -> None:
-        """Send framed messages on a stream that has no trailers yet; waits in memory for the client's window."""
+        """Send framed messages before `finish`.  What the client's windows do not allow yet is kept in memory."""
         if not stream.started:
             stream.started = True
             self._send_headers(stream.id, END_HEADERS, GRPC_HEADERS)
         size = len(data)
-        if stream.unsent or size > self._max_frame or size > stream.window or size > self._window:
+        if stream.unsent or size > self._max_frame_size or size > stream.window or size > self._window:
             stream.unsent += data
             self._send_more(stream)
         else:
             stream.window -= size
             self._window -= size
-            self.out.append(head(size, DATA, 0, stream.id) + data)
+            self.out.append(frame_header(size, DATA, 0, stream.id) + data)
         self._flush()
 
     def finish(self, stream: Stream, status: int, message: bytes = b"") -> None:
-        """End a stream with gRPC's status once everything before it is sent."""
+        """End a stream with a gRPC status, once all its data is sent."""
         stream.trailers = literal(b"grpc-status", str(status).encode()) if status else GRPC_OK
         if message:
             stream.trailers += literal(b"grpc-message", message)
         self._send_more(stream)
         self._flush()
 
-    def leave(self) -> None:
-        """Ask the client to open no more streams here; those on their way are served (section 6.8)."""
+    def start_shutdown(self) -> None:
+        """Ask the client to open no more streams; those that it opens before it reads this are served (section 6.8)."""
         self.out.append(goaway(MAX_WINDOW))
         self._flush()
 
-    def end(self, code: int = NO_ERROR, reason: str = "") -> None:
-        """Tell the client which streams were served, before the connection is closed."""
+    def go_away(self, code: int = NO_ERROR, reason: str = "") -> None:
+        """Tell the client the last stream that was served, before the connection is closed."""
         self.out.append(goaway(self._last_stream, code, reason))
         self._flush()
 
-    def lost(self) -> None:
-        """The connection is gone, and every call with it."""
+    def on_lost(self) -> None:
+        """Reset every call, because the connection is gone."""
         streams, self._streams = self._streams, {}
         for stream in streams.values():
             stream.call.reset()
 
-    def _greet(self, data: bytes) -> int:
+    def _read_preface(self, data: bytes) -> int:
         if not data.startswith(PREFACE):
-            raise Http2Error(PROTOCOL_ERROR, "not HTTP/2")
-        self._greeted = True
+            raise Http2Error(PROTOCOL_ERROR, "connection preface is missing")
+        self._preface_received = True
         return len(PREFACE)
 
     def _on_data(self, stream_id: int, flags: int, payload: bytes) -> None:
         size = len(payload)
         self._received += size
-        if self._received >= CREDIT_BYTES:
+        if self._received >= WINDOW_UPDATE_BYTES:
             self.out.append(window_update(0, self._received))
             self._received = 0
         stream = self._streams.get(stream_id)
         if stream is None:
-            self._check_known(stream_id)
-            return  # we ended it; these bytes were on their way
+            self._check_was_opened(stream_id)
+            return  # the client sent this before it read that the stream had ended
         if not stream.remote_open:
             raise Http2Error(STREAM_CLOSED, "DATA after END_STREAM")
         stream.received += size
-        if stream.received >= CREDIT_BYTES:
+        if stream.received >= WINDOW_UPDATE_BYTES:
             self.out.append(window_update(stream_id, stream.received))
             stream.received = 0
         stream.remote_open = not flags & END_STREAM
         stream.call.feed(_unpadded(payload) if flags & PADDED else payload)
         if flags & END_STREAM:
-            self._end_of_client(stream)
+            self._on_client_done(stream)
 
     def _on_headers(self, stream_id: int, flags: int, payload: bytes) -> None:
         if flags & PADDED:
@@ -231,25 +236,25 @@ class Connection:
         if flags & END_HEADERS:
             self._on_block(stream_id, flags, payload)
         else:
-            self._blocks.begin(stream_id, flags, payload)
+            self._blocks.begin_block(stream_id, flags, payload)
 
     def _on_continuation(self, stream_id: int, flags: int, payload: bytes) -> None:
-        whole = self._blocks.go_on(stream_id, flags, payload)
-        if whole is not None:
-            self._on_block(stream_id, *whole)
+        complete = self._blocks.continue_block(stream_id, flags, payload)
+        if complete is not None:
+            self._on_block(stream_id, *complete)
 
     def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
-        path = self._blocks.path(block)  # even of a stream that is refused: the tables go on
+        path = self._blocks.path(block)  # also for a stream that is refused, to keep the table in step
         stream = self._streams.get(stream_id)
         remote_open = not flags & END_STREAM
         if stream is not None:  # trailers
             if remote_open or not stream.remote_open:
                 raise Http2Error(PROTOCOL_ERROR, "HEADERS in the middle of a stream or after its end")
             stream.remote_open = False
-            self._end_of_client(stream)
+            self._on_client_done(stream)
             return
         if stream_id <= self._last_stream:
-            self._check_known(stream_id)
+            self._check_was_opened(stream_id)
             return
         if stream_id % 2 == 0:
             raise Http2Error(PROTOCOL_ERROR, f"stream = {stream_id}, must be odd")
@@ -262,10 +267,10 @@ class Connection:
             stream = self._streams[stream_id] = Stream(stream_id, self._stream_window, remote_open=remote_open)
             stream.call = self._open_call(path, stream)
             if not remote_open:
-                self._end_of_client(stream)
+                self._on_client_done(stream)
 
-    def _end_of_client(self, stream: Stream) -> None:
-        if stream.id in self._streams:  # its last message may have ended it
+    def _on_client_done(self, stream: Stream) -> None:
+        if stream.id in self._streams:  # handling its last message may have ended the stream
             stream.call.end()
 
     def _on_reset(self, stream_id: int, _flags: int, payload: bytes) -> None:
@@ -273,7 +278,7 @@ class Connection:
             raise Http2Error(FRAME_SIZE_ERROR, "RST_STREAM is not 4 bytes")
         stream = self._streams.pop(stream_id, None)
         if stream is None:
-            self._check_known(stream_id)
+            self._check_was_opened(stream_id)
         else:
             stream.call.reset()
 
@@ -286,17 +291,17 @@ class Connection:
             return
         for key, value in struct.iter_unpack(">HI", payload):
             if key == INITIAL_WINDOW_SIZE:
-                self._resize(value)
+                self._set_stream_window(value)
             elif key == MAX_FRAME_SIZE:
-                if not LEAST_MAX_FRAME <= value <= MOST_MAX_FRAME:
+                if not MIN_MAX_FRAME_SIZE <= value <= MAX_MAX_FRAME_SIZE:
                     raise Http2Error(PROTOCOL_ERROR, f"MAX_FRAME_SIZE = {value}")
-                self._max_frame = value
+                self._max_frame_size = value
             elif key == HEADER_TABLE_SIZE:
-                self._table_note = NO_TABLE
+                self._table_update = EMPTY_TABLE
         self.out.append(frame(SETTINGS, ACK, 0, b""))
-        self._send_waiting()  # after the ACK: from there on the client counts with its new windows
+        self._send_unsent()  # after the ACK, from which on the client applies its new windows
 
-    def _resize(self, window: int) -> None:
+    def _set_stream_window(self, window: int) -> None:
         if window > MAX_WINDOW:
             raise Http2Error(FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE = {window}")
         change, self._stream_window = window - self._stream_window, window
@@ -315,16 +320,16 @@ class Connection:
             self._window += increment
             if self._window > MAX_WINDOW:
                 raise Http2Error(FLOW_CONTROL_ERROR, "the connection's window is over 2^31 - 1")
-            self._send_waiting()
+            self._send_unsent()
             return
-        one = self._streams.get(stream_id)
-        if one is None:
-            self._check_known(stream_id)
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self._check_was_opened(stream_id)
             return
-        one.window += increment
-        if one.window > MAX_WINDOW:
+        stream.window += increment
+        if stream.window > MAX_WINDOW:
             raise Http2Error(FLOW_CONTROL_ERROR, "a window is over 2^31 - 1")
-        self._send_more(one)
+        self._send_more(stream)
 
     def _on_ping(self, stream_id: int, flags: int, payload: bytes) -> None:
         if stream_id:
@@ -337,35 +342,35 @@ class Connection:
     def _on_push(self, _stream_id: int, _flags: int, _payload: bytes) -> None:
         raise Http2Error(PROTOCOL_ERROR, "PUSH_PROMISE from a client")
 
-    def _check_known(self, stream_id: int) -> None:
-        """A stream that is over may still be spoken of; one that never was may not."""
+    def _check_was_opened(self, stream_id: int) -> None:
+        """Raise Http2Error for a stream that was never opened; late frames of one that is over are ignored."""
         if not stream_id or stream_id > self._last_stream:
             raise Http2Error(PROTOCOL_ERROR, f"stream {stream_id} is not open")
 
     def _send_headers(self, stream_id: int, flags: int, block: bytes) -> None:
-        self.out.append(frame(HEADERS, flags, stream_id, self._table_note + block))
-        self._table_note = b""
+        self.out.append(frame(HEADERS, flags, stream_id, self._table_update + block))
+        self._table_update = b""
 
     def _send_last(self, stream_id: int, block: bytes, *, remote_open: bool) -> None:
         self._send_headers(stream_id, END_STREAM | END_HEADERS, block)
-        if remote_open:  # the client need not go on
+        if remote_open:  # the client need not send the rest
             self.out.append(rst_stream(stream_id, NO_ERROR))
 
-    def _send_waiting(self) -> None:
+    def _send_unsent(self) -> None:
         for stream in [stream for stream in self._streams.values() if stream.unsent]:
             self._send_more(stream)
 
     def _send_more(self, stream: Stream) -> None:
-        """Send what the windows allow, and the trailers once nothing is left."""
+        """Send the data that the windows allow, and the trailers once none is left."""
         while stream.unsent:
-            room = min(len(stream.unsent), self._max_frame, stream.window, self._window)
+            room = min(len(stream.unsent), self._max_frame_size, stream.window, self._window)
             if room <= 0:
                 return
             piece = stream.unsent[:room]
             del stream.unsent[:room]
             stream.window -= room
             self._window -= room
-            self.out.append(head(room, DATA, 0, stream.id) + piece)
+            self.out.append(frame_header(room, DATA, 0, stream.id) + piece)
         if stream.trailers is not None:
             del self._streams[stream.id]
             block = stream.trailers if stream.started else GRPC_HEADERS + stream.trailers

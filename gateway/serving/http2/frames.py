@@ -1,17 +1,17 @@
-"""HTTP/2 frames as bytes: their layout, what a server sends, and the header blocks it sends.
+"""HTTP/2 frames as bytes: their layout, and the frames and header blocks that a server sends.
 
 Source: RFC 9113 (HTTP/2), RFC 7541 (HPACK), "gRPC over HTTP2".  Pure.
-Lives here: numbers, building frames.  Not here: which frame may follow which (connection).  What is `Final` is a
-number in machine code too, not looked up by name.
+Lives here: numbers, building frames.  Not here: which frame may follow which (connection).
+Constants of hot code are `Final`: mypyc then compiles them to numbers instead of looking them up by name.
 """
 
 import struct
 from typing import Final
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HEAD = struct.Struct(">HBBBI")
-"""Length (16 + 8 bits), type, flags, stream."""
-HEAD_BYTES: Final = 9
+FRAME_HEADER = struct.Struct(">HBBBI")
+"""The header of a frame: length (upper 16, lower 8 bits), type, flags, stream id (RFC 9113, section 4.1)."""
+FRAME_HEADER_BYTES: Final = 9
 
 DATA: Final = 0x0
 HEADERS: Final = 0x1
@@ -29,21 +29,23 @@ ACK: Final = 0x1
 END_HEADERS: Final = 0x4
 PADDED: Final = 0x8
 HAS_PRIORITY: Final = 0x20
-"""Flags."""
+"""Flags (section 6)."""
 NO_ERROR, PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR = 0x0, 0x1, 0x3, 0x5, 0x6
 REFUSED_STREAM, CANCEL, COMPRESSION_ERROR = 0x7, 0x8, 0x9
 """Error codes (section 7)."""
 HEADER_TABLE_SIZE, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 0x1, 0x3, 0x4, 0x5
-"""Settings (section 6.5.2)."""
+"""Identifiers of settings (section 6.5.2)."""
 
 MAX_WINDOW: Final = 2**31 - 1
-FIRST_WINDOW = 65_535
-"""Of a connection and of each stream until settings say otherwise (section 6.9.2)."""
-LEAST_MAX_FRAME = 16_384
-MOST_MAX_FRAME = 2**24 - 1
+"""The largest flow-control window, and the mask of a stream id (sections 6.9.1 and 4.1)."""
+DEFAULT_WINDOW = 65_535
+"""The window of a connection, and of each stream until settings change it, in bytes (section 6.9.2)."""
+MIN_MAX_FRAME_SIZE = 16_384
+MAX_MAX_FRAME_SIZE = 2**24 - 1
+"""Bounds of the setting MAX_FRAME_SIZE; the lower one is its default (section 6.5.2)."""
 
-NO_TABLE = b"\x20"
-"""HPACK: from here on the dynamic table is empty; what we send never uses one (RFC 7541, section 6.3)."""
+EMPTY_TABLE = b"\x20"
+"""An HPACK size update that empties the dynamic table, which we never use (RFC 7541, section 6.3)."""
 GRPC_HEADERS: Final = b"\x88\x0f\x10\x10application/grpc"
 """:status 200 (static table 8); content-type (31) as a literal without indexing."""
 NOT_GRPC = b"\x08\x03415"
@@ -51,52 +53,52 @@ NOT_GRPC = b"\x08\x03415"
 
 
 class Http2Error(Exception):
-    """The client broke the protocol: the connection ends with this error code."""
+    """The client broke the protocol: the connection is closed with this error code."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code = code
 
 
-def head(size: int, kind: int, flags: int, stream: int) -> bytes:
-    """The 9 bytes before a payload of `size`."""
-    return HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream)
+def frame_header(size: int, kind: int, flags: int, stream: int) -> bytes:
+    """Return the 9 bytes in front of a payload of `size` bytes."""
+    return FRAME_HEADER.pack(size >> 8, size & 0xFF, kind, flags, stream)
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    """A whole frame; the payload must fit the peer's largest."""
+    """Return a frame; the payload must not be over the peer's MAX_FRAME_SIZE."""
     size = len(payload)
-    return HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
+    return FRAME_HEADER.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
 
 
 def settings(values: dict[int, int]) -> bytes:
-    """A SETTINGS frame."""
+    """Return a SETTINGS frame."""
     return frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", key, value) for key, value in values.items()))
 
 
 def window_update(stream: int, increment: int) -> bytes:
-    """Room for `increment` more bytes."""
+    """Return a WINDOW_UPDATE frame, which lets the peer send `increment` more bytes."""
     return frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", increment))
 
 
 def rst_stream(stream: int, code: int) -> bytes:
-    """An end without an answer."""
+    """Return an RST_STREAM frame, which ends a stream at once."""
     return frame(RST_STREAM, 0, stream, struct.pack(">I", code))
 
 
 def goaway(last_stream: int, code: int = NO_ERROR, reason: str = "") -> bytes:
-    """No stream after `last_stream` is or will be served on this connection."""
+    """Return a GOAWAY frame: no stream after `last_stream` is or will be served on this connection."""
     return frame(GOAWAY, 0, 0, struct.pack(">II", last_stream, code) + reason.encode())
 
 
 def literal(name: bytes, value: bytes) -> bytes:
-    """A header field that no table remembers (RFC 7541, section 6.2.2); both texts below 16 KB."""
+    """Return a header field as a literal without indexing (RFC 7541, section 6.2.2)."""
     return b"\0" + _length(len(name)) + name + _length(len(value)) + value
 
 
 def _length(size: int) -> bytes:
-    """An HPACK integer with a 7-bit prefix, no Huffman coding (section 5.1)."""
-    if size < 0x7F:  # noqa: PLR2004 - the prefix's largest
+    """Return a string's length as HPACK writes it: an integer with a 7-bit prefix, not Huffman coded (section 5.2)."""
+    if size < 0x7F:  # noqa: PLR2004 - the largest value of the prefix
         return bytes((size,))
     rest = size - 0x7F
     groups = [0x7F]
@@ -107,4 +109,4 @@ def _length(size: int) -> bytes:
 
 
 GRPC_OK = literal(b"grpc-status", b"0")
-"""The trailers of nearly every call."""
+"""The trailers of a call that succeeded, as nearly all do."""

@@ -1,6 +1,6 @@
-"""Sockets around HTTP/2 connections: reads in, one write per turn of the loop out.
+"""The sockets of HTTP/2 connections: what is read goes in, at most one write per turn of the event loop comes out.
 
-Lives here: asyncio's protocol, listening, the orderly end.  Not here: frames (connection), calls.
+Lives here: asyncio's protocol, listening, graceful shutdown.  Not here: frames (connection), calls (calls).
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from gateway.serving.http2.frames import NO_ERROR, Http2Error
 from gateway.serving.service import Service
 
 BACKLOG = 1024
-"""Connections not accepted yet: Envoys, a handful (chosen)."""
+"""Connections that the kernel queues until they are accepted (chosen: Envoys and probes open a handful)."""
 
 
 class _Client(asyncio.Protocol):
-    """One connection's transport."""
+    """One client's socket and its connection."""
 
     def __init__(self, service: Service, clients: set["_Client"]) -> None:
         self._clients = clients
@@ -26,64 +26,64 @@ class _Client(asyncio.Protocol):
         self._service = service
         self.connection = Connection(self._open, self._flush_soon)
         self._transport: asyncio.Transport
-        self._flushing = False
+        self._flush_pending = False
 
     def _open(self, path: str, stream: Stream) -> Call:
         return open_call(self._service, self.connection, path, stream)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class, the same interface
+        self._transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own, with the same interface
         self._clients.add(self)
         self._flush_soon()
 
     def data_received(self, data: bytes) -> None:
-        due, self._flushing = self._flushing, True  # what is answered at once leaves below
+        pending, self._flush_pending = self._flush_pending, True  # replies made meanwhile are flushed below
         try:
             self.connection.receive(data)
         except Http2Error as error:
             self.close(error.code, str(error))
         else:
-            self._flushing = due
+            self._flush_pending = pending
             if self.connection.out:
                 self._flush_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._clients.discard(self)
-        self.connection.lost()
+        self.connection.on_lost()
 
     def pause_writing(self) -> None:
-        """Who does not read our answers is not read either."""
+        """Apply backpressure: stop reading from a client that stops reading."""
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """The client reads again."""
+        """Read again, because the client does."""
         self._transport.resume_reading()
 
     def close(self, code: int = NO_ERROR, reason: str = "") -> None:
-        """Send what is ready and hang up."""
-        self.connection.end(code, reason)
+        """Send GOAWAY and what is ready, then close the socket."""
+        self.connection.go_away(code, reason)
         self._flush()
         self._transport.close()
 
     def _flush_soon(self) -> None:
-        """What several calls say in one turn of the loop leaves in one write; the last one need not wait."""
-        if self._flushing:
+        """Flush at once; while decisions are under way, in the next turn of the loop, to send their replies too."""
+        if self._flush_pending:
             return
-        if self.connection.deciding:
-            self._flushing = True
+        if self.connection.undecided_calls:
+            self._flush_pending = True
             self._loop.call_soon(self._flush)
         else:
             self._flush()
 
     def _flush(self) -> None:
-        self._flushing = False
+        self._flush_pending = False
         if self.connection.out and not self._transport.is_closing():
             self._transport.write(b"".join(self.connection.out))
             self.connection.out.clear()
 
 
 class Http2Server:
-    """gRPC on listening sockets."""
+    """A gRPC server: listening sockets and the connections that they accept."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -101,11 +101,11 @@ class Http2Server:
             self._servers.append(server)
 
     async def stop(self, grace_s: float) -> None:
-        """Accept nothing new; what runs has `grace_s` to end."""
+        """Accept no new calls; those that run have `grace_s` to end."""
         for server in self._servers:
             server.close()
         for client in self._clients:
-            client.connection.leave()
-        await asyncio.sleep(grace_s)  # the access log's streams have no end of their own
+            client.connection.start_shutdown()
+        await asyncio.sleep(grace_s)  # always all of it, because access-log streams never end by themselves
         for client in list(self._clients):
             client.close()

@@ -1,4 +1,4 @@
-"""Playbooks: what Envoy says, what it gets back, per body mode."""
+"""Playbooks: Envoy's messages and the replies to them, per body mode."""
 
 from typing import Any
 
@@ -87,7 +87,7 @@ def test_a_buffered_body_is_answered_with_the_destination_and_left_untouched():
             >> ROUTED << BodyReply(Side.REQUEST, TO_POD))  # fmt: skip
 
 
-def test_an_answer_of_envoys_own_to_a_request_that_nobody_saw_passes_unchanged():
+def test_envoys_own_answer_to_a_request_that_was_not_shown_passes_unchanged():
     assert (Playbook(exchange())
             >> ResponseHeaders({":status": "400"}) << HeadersReply(Side.RESPONSE, Mutation())
             >> ResponseBody(b"{}", True) << BodyReply(Side.RESPONSE) << Finish(400, complete=True))  # fmt: skip
@@ -165,7 +165,7 @@ def test_what_pods_may_not_see_is_removed_in_every_body_mode(mode: BodyMode):
     for event in (headers(mode, authorization="Bearer k"), RequestBody(BODY, True)):
         machine.step(event)
 
-    reply, *_ = machine.step(ROUTED._replace(withheld=("authorization",)))
+    reply, *_ = machine.step(ROUTED._replace(remove_request_headers=("authorization",)))
 
     assert ("authorization",) == reply.mutation.remove_headers
 
@@ -238,17 +238,17 @@ def test_the_models_list_is_answered_from_the_headers_alone():
             >> Answered(b"{}") << ImmediateReply(200, {"content-type": "application/json"}, b"{}"))  # fmt: skip
 
 
-def test_in_metadata_mode_the_stream_closes_with_nothing_seen():
+def test_in_metadata_mode_the_end_is_unknown():
     assert Playbook(routed()) >> Closed() << Finish()
 
 
-def test_a_request_that_was_never_routed_closes_in_silence():
+def test_a_request_that_was_never_routed_has_no_end_to_report():
     machine = exchange()
     machine.step(headers())
     assert Playbook(machine) >> Closed()
 
 
-def test_an_answer_passes_with_our_headers_and_its_usage_is_learned():
+def test_an_answer_passes_with_added_headers_and_its_usage_is_read():
     answer = b'{"usage":{"prompt_tokens":7,"completion_tokens":9,"total_tokens":16}}'
     theirs = {"content-type": "application/json", "x-forebay-decision": "theirs", "x-forebay-spoof": "1"}
     usage = TokenUsage(7, 9, reported_total=16)
@@ -262,7 +262,7 @@ def test_an_answer_passes_with_our_headers_and_its_usage_is_learned():
 
 def test_the_pod_that_served_is_named_after_a_retry():
     machine = routed()
-    (reply,) = machine.step(ResponseHeaders({":status": "200"}, served="10.0.0.2:8000"))
+    (reply,) = machine.step(ResponseHeaders({":status": "200"}, upstream="10.0.0.2:8000"))
     assert "b" == reply.mutation.set_headers["target-pod"]
 
 
@@ -290,7 +290,7 @@ def test_full_duplex_answers_are_echoed_piece_by_piece():
     assert Playbook(machine) >> ResponseTrailers() << TrailersReply(Side.RESPONSE) << Finish(200, complete=True)
 
 
-def test_a_stream_that_the_client_cuts_is_not_complete():
+def test_a_stream_that_the_client_leaves_is_not_complete():
     machine = routed(body=STREAM)
     machine.step(ResponseHeaders({":status": "200", "content-type": "text/event-stream"}))
     machine.step(ResponseBody(b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'))
@@ -309,14 +309,14 @@ def test_an_answer_of_the_proxy_itself_passes_without_our_headers():
     )
 
 
-def test_an_answer_to_a_request_that_another_filter_kept_from_us_passes():
+def test_an_answer_to_a_request_that_another_filter_handled_passes():
     assert (Playbook(exchange())
             >> ResponseHeaders({":status": "401"}) << HeadersReply(Side.RESPONSE)
             >> ResponseBody(b"no", True) << BodyReply(Side.RESPONSE)
             << Finish(401, complete=True))  # fmt: skip
 
 
-def test_the_body_alone_passes_when_the_response_headers_are_not_for_us():
+def test_a_response_body_passes_without_its_headers():
     usage = TokenUsage(7, 9, reported_total=16)
     answer = b'{"usage":{"prompt_tokens":7,"completion_tokens":9,"total_tokens":16}}'
     assert (Playbook(routed())
@@ -336,7 +336,7 @@ def test_a_message_out_of_turn_finishes_what_was_routed_before_it_aborts():
 
 
 @pytest.mark.parametrize("length", ["9" * 5000, "-1", "\u00b2", "many", ""])
-def test_a_content_length_that_is_no_length_is_passed_over(length: str):
+def test_a_malformed_content_length_is_ignored(length: str):
     assert Playbook(exchange()) >> headers(content_length=length) << HeadersReply(Side.REQUEST)
 
 

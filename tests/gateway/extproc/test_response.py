@@ -3,34 +3,34 @@
 import pytest
 
 from gateway.extproc.events import ResponseHeaders, Routed
-from gateway.extproc.response import ResponseReader, untrusted
+from gateway.extproc.response import ResponseReader, headers_to_remove
 
 ROUTED = Routed(
     "0-1", {}, {"target-pod": "a", "target-pod-ip": "10.0.0.1:80"}, {}, {"10.0.0.1:80": "a", "10.0.0.2:80": "b"}
 )
 
 
-def a_reader(served: str | None = None, *, hide_usage: bool = False, **headers: str) -> ResponseReader:
+def a_reader(upstream: str | None = None, *, hide_usage: bool = False, **headers: str) -> ResponseReader:
     named = {":status": "200", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    return ResponseReader(ResponseHeaders(named, served=served), hide_usage=hide_usage)
+    return ResponseReader(ResponseHeaders(named, upstream=upstream), hide_usage=hide_usage)
 
 
 @pytest.mark.parametrize(
-    ("served", "named"),
+    ("upstream", "named"),
     [
         (None, {"target-pod": "a", "target-pod-ip": "10.0.0.1:80"}),
         ("10.0.0.2:80", {"target-pod": "b", "target-pod-ip": "10.0.0.2:80"}),
         ("10.0.0.9:80", {"target-pod-ip": "10.0.0.9:80"}),
     ],
 )
-def test_the_pod_that_served_is_named_and_an_unknown_one_gets_no_name(served: str | None, named: dict[str, str]):
-    assert named == a_reader(served).mutation(ROUTED).set_headers
+def test_the_pod_that_served_is_named_and_an_unknown_one_gets_no_name(upstream: str | None, named: dict[str, str]):
+    assert named == a_reader(upstream).mutation(ROUTED).set_headers
 
 
 @pytest.mark.parametrize("name", ["target-pod", "target-pod-ip", "x-gateway-destination-endpoint", "x-forebay-any"])
 def test_a_reserved_name_in_an_answer_is_overwritten_or_removed(name: str):
     mutation = a_reader(**{name: "theirs"}).mutation(ROUTED)
-    assert [name] == untrusted({name: "theirs", "x-other": "kept"}, {})
+    assert [name] == headers_to_remove({name: "theirs", "x-other": "kept"}, {})
     assert name in mutation.remove_headers or mutation.set_headers[name] != "theirs"
 
 
@@ -45,11 +45,11 @@ def test_a_body_that_shrinks_loses_its_length():
 
 
 @pytest.mark.parametrize("status", ["", "abc", "9" * 5000, "2"])
-def test_a_status_that_is_none_is_unknown(status: str):
+def test_a_malformed_status_is_unknown(status: str):
     reader = ResponseReader(ResponseHeaders({":status": status}), hide_usage=False)
     assert reader.finish(complete=True).status is None
 
 
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
-def test_who_served_is_told_in_the_end(kind: str):
-    assert "10.0.0.2:80" == a_reader("10.0.0.2:80", content_type=kind).finish(complete=True).served
+def test_the_end_names_the_pod_that_served(kind: str):
+    assert "10.0.0.2:80" == a_reader("10.0.0.2:80", content_type=kind).finish(complete=True).upstream

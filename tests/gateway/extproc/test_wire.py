@@ -103,7 +103,7 @@ def test_an_answer_names_the_pod_that_served():
 
 
 @pytest.mark.parametrize("message", [b"\xff\xff", b""])
-def test_what_is_no_request_is_malformed(message: bytes):
+def test_other_bytes_are_malformed(message: bytes):
     with pytest.raises(wire.MalformedMessageError):
         wire.decode(message)
 
@@ -158,6 +158,6 @@ def test_an_immediate_reply_has_status_headers_and_body():
     assert (429, b"{}", b"7") == (immediate.status.code, immediate.body, option.header.raw_value)
 
 
-def test_work_for_the_shell_is_no_reply():
+def test_a_command_for_admission_is_no_reply():
     with pytest.raises(TypeError):
         wire.encode(Finish())

@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.openai.errors import BadRequestError
-from gateway.openai.fields import MAX_COUNT, check_number, count, flag, required_text, whole, wrong
+from gateway.openai.fields import MAX_COUNT, check_number, count, field_error, flag, is_integer, required_text
 
 
 @pytest.mark.parametrize(
@@ -18,14 +18,14 @@ from gateway.openai.fields import MAX_COUNT, check_number, count, flag, required
     ],
 )
 def test_a_refusal_names_field_value_and_rule(value, shown):
-    error = wrong("n", value, "must be so")
+    error = field_error("n", value, "must be so")
 
     assert f"n = {shown}, must be so" == error.message
     assert "n" == error.param
 
 
 def test_a_refusal_never_repeats_text_of_the_client():
-    assert "secret" not in wrong("prompt", "secret", "must be a list").message
+    assert "secret" not in field_error("prompt", "secret", "must be a list").message
 
 
 @pytest.mark.parametrize(("value", "expected"), [(True, True), (False, False), (None, False)])
@@ -42,7 +42,7 @@ def test_a_flag_is_a_boolean_and_nothing_like_one(value):
 
 
 @pytest.mark.parametrize(("value", "expected"), [(1, 1), (7.0, 7), (MAX_COUNT, MAX_COUNT), (None, None)])
-def test_a_count_is_a_whole_number(value, expected):
+def test_a_count_is_an_integer(value, expected):
     result = count({"n": value}, "n")
 
     assert expected == result
@@ -56,7 +56,7 @@ def test_a_count_out_of_range_or_of_another_type_is_refused(value):
 
 
 def test_a_count_may_start_at_zero_where_that_means_something():
-    assert 0 == count({"n": 0}, "n", least=0)
+    assert 0 == count({"n": 0}, "n", minimum=0)
 
 
 @pytest.mark.parametrize("value", [None, 0, -1.5, 1e300])
@@ -77,5 +77,5 @@ def test_a_required_text_is_a_string_with_something_in_it(value):
         required_text({"model": value}, "model")
 
 
-def test_whole_numbers_may_be_written_as_doubles():
-    assert [True, True, False, False, False] == [whole(value) for value in (2, 2.0, 2.5, True, "2")]
+def test_integers_may_be_written_as_doubles():
+    assert [True, True, False, False, False] == [is_integer(value) for value in (2, 2.0, 2.5, True, "2")]

@@ -43,7 +43,7 @@ def test_any_stream_gives_its_events_however_it_is_split(stream, data):
 
     assert stream == b"".join(piece.raw for piece in pieces)
     assert pieces == split(stream)
-    assert all(piece.whole for piece in pieces)
+    assert all(piece.complete for piece in pieces)
     found = [data_of(piece.raw) for piece in pieces]
     assert events_by_the_standard(stream) == [data for data in found if data is not None]
 
@@ -51,22 +51,22 @@ def test_any_stream_gives_its_events_however_it_is_split(stream, data):
 def test_a_complete_event_comes_out_at_once():
     splitter = EventSplitter()
 
-    assert [Piece(b"data: a\n\n", whole=True)] == splitter.feed(b"data: a\n\ndata:")
-    assert [Piece(b"data: b\r\n\r\n", whole=True)] == splitter.feed(b" b\r\n\r\n")
+    assert [Piece(b"data: a\n\n", complete=True)] == splitter.feed(b"data: a\n\ndata:")
+    assert [Piece(b"data: b\r\n\r\n", complete=True)] == splitter.feed(b" b\r\n\r\n")
 
 
 def test_a_carriage_return_waits_for_the_line_feed_that_may_follow():
     splitter = EventSplitter()
 
     assert [] == splitter.feed(b"data: a\r\n\r")
-    assert [Piece(b"data: a\r\n\r\n", whole=True)] == splitter.feed(b"\n")
+    assert [Piece(b"data: a\r\n\r\n", complete=True)] == splitter.feed(b"\n")
 
 
 def test_the_end_of_the_stream_ends_its_last_event():
     splitter = EventSplitter()
     splitter.feed(b"data: a")
 
-    assert [Piece(b"data: a", whole=True)] == splitter.finish()
+    assert [Piece(b"data: a", complete=True)] == splitter.finish()
     assert [] == splitter.finish()
 
 
@@ -79,15 +79,15 @@ def test_an_event_that_is_too_long_passes_in_parts(size):
     pieces = [piece for chunk in chunks for piece in splitter.feed(chunk)]
 
     assert stream == b"".join(piece.raw for piece in pieces)
-    assert [b"data: a\n\n", b"data: b\n\n"] == [piece.raw for piece in pieces if piece.whole]
+    assert [b"data: a\n\n", b"data: b\n\n"] == [piece.raw for piece in pieces if piece.complete]
 
 
 @pytest.mark.parametrize("split_at", [0, MAX_EVENT_BYTES - 1, MAX_EVENT_BYTES])
-@pytest.mark.parametrize(("length", "whole"), [(MAX_EVENT_BYTES, True), (MAX_EVENT_BYTES + 1, False)])
-def test_the_longest_event_is_the_same_however_it_is_split(length, whole, split_at):
+@pytest.mark.parametrize(("length", "complete"), [(MAX_EVENT_BYTES, True), (MAX_EVENT_BYTES + 1, False)])
+def test_the_longest_event_is_the_same_however_it_is_split(length, complete, split_at):
     event = b"data: " + b"x" * (length - 8) + b"\n\n"
 
-    assert whole == all(piece.whole for piece in split(event[:split_at], event[split_at:]))
+    assert complete == all(piece.complete for piece in split(event[:split_at], event[split_at:]))
 
 
 @pytest.mark.parametrize(

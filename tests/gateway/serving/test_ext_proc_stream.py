@@ -1,4 +1,4 @@
-"""One exchange performed, in memory: bytes in, bytes out, counts back to zero."""
+"""One ext_proc stream, without a transport: bytes in, bytes out, counts back to zero."""
 
 import gc
 
@@ -71,7 +71,7 @@ async def test_with_responses_through_us_a_closed_stream_is_the_end(status: str,
     assert 1 == shop.sample(f'forebay_requests_total{{model="m",outcome="{outcome}",strategy="forebay"}}')
 
 
-async def test_a_whole_answer_whose_headers_were_kept_from_us_is_charged_by_estimate_and_not_free():
+async def test_a_complete_answer_without_its_headers_is_charged_by_estimate_and_not_free():
     shop, stream = a_stream("ext_proc")
     for message in (request_headers(), request_body()):
         await stream.feed(message)

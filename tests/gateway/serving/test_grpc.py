@@ -1,4 +1,4 @@
-"""The plain transport where nothing else reaches: calls that are cancelled while admitting, and defects of ours."""
+"""The transport grpc.aio where contract tests do not reach: calls cancelled during admission, and our own defects."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ import grpc
 import pytest
 from grpc.aio import AbortError
 
-from gateway.serving.grpc import GrpcHandlers, fed
+from gateway.serving.grpc import GrpcHandlers, feed_to_end
 
 
 class SlowStream:
@@ -28,15 +28,15 @@ class SlowStream:
         return [message]
 
 
-async def test_a_message_brings_its_replies():
+async def test_the_replies_to_a_message_are_returned():
     stream: Any = SlowStream()
     stream.answered.set()
-    assert [b"x"] == await fed(stream, b"x")
+    assert [b"x"] == await feed_to_end(stream, b"x")
 
 
 async def test_a_cancelled_call_ends_once_the_admission_it_began_is_known():
     stream: Any = SlowStream()
-    call = asyncio.create_task(fed(stream, b"x"))
+    call = asyncio.create_task(feed_to_end(stream, b"x"))
     await asyncio.sleep(0)
     call.cancel()
     await asyncio.sleep(0)
@@ -50,16 +50,16 @@ async def test_a_cancelled_call_ends_once_the_admission_it_began_is_known():
 
 
 class BrokenService:
-    """A service with a defect, and a context that remembers how the call was ended."""
+    """A service with a defect, and a context that records the status of the call."""
 
     def __init__(self) -> None:
         self.failures: list[str] = []
         self.code: grpc.StatusCode | None = None
 
-    def access_log(self, message: bytes) -> None:
+    def settle_access_log(self, message: bytes) -> None:
         raise RuntimeError(message)
 
-    def failed(self, method: str, error: Exception) -> None:
+    def report_failure(self, method: str, error: Exception) -> None:
         self.failures.append(method)
 
     async def abort(self, code: grpc.StatusCode, _details: str) -> None:

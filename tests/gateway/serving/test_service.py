@@ -19,13 +19,13 @@ async def test_an_entry_settles_the_exchange_it_names():
     put(entry, "forebay", exchange=shop.last_id)
     put(entry, "usage", prompt_tokens=3, completion_tokens=4)
 
-    a_service(shop).access_log(message.SerializeToString())
+    a_service(shop).settle_access_log(message.SerializeToString())
 
     assert 0 == len(shop.ledger)
     assert 4 == shop.sample('forebay_tokens_total{kind="output",model="m"}')
 
 
-async def test_a_failed_attempt_sets_the_engine_aside_while_its_request_runs_elsewhere():
+async def test_a_failed_attempt_ejects_the_engine_while_its_request_runs_elsewhere():
     shop = Shop(users={"lgy": User("lgy")})
     await shop.admit(user="lgy")
     pod = next(shop.fleet.pods())
@@ -36,14 +36,14 @@ async def test_a_failed_attempt_sets_the_engine_aside_while_its_request_runs_els
     common.upstream_remote_address.socket_address.port_value = int(port)
     common.response_flags.upstream_connection_failure = True
 
-    a_service(shop).access_log(message.SerializeToString())
+    a_service(shop).settle_access_log(message.SerializeToString())
 
     assert (1, 1) == (pod.failures, len(shop.ledger))
 
 
 def test_bytes_that_are_no_batch_are_a_protocol_error():
     with pytest.raises(ProtocolError):
-        a_service(Shop()).access_log(b"\xff\xff\xff")
+        a_service(Shop()).settle_access_log(b"\xff\xff\xff")
 
 
 @pytest.mark.parametrize(("ready", "status"), [(True, "SERVING"), (False, "NOT_SERVING")])

@@ -1,4 +1,4 @@
-"""Header blocks: in pieces, with tables, and twice the same."""
+"""Header blocks: split over frames, with dynamic tables, and repeated."""
 
 from contextlib import suppress
 
@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.serving.http2 import blocks
-from gateway.serving.http2.blocks import MAX_BLOCK_BYTES, MAX_REMEMBERED, HeaderBlocks
+from gateway.serving.http2.blocks import MAX_CACHED_BLOCKS, MAX_HEADER_BLOCK_BYTES, HeaderBlocks
 from gateway.serving.http2.frames import COMPRESSION_ERROR, END_HEADERS, END_STREAM, PROTOCOL_ERROR, Http2Error
 from tests.support.http2 import block
 
 GRPC = ("content-type", "application/grpc")
 INSERT_GRPC = b"\x5f\x10application/grpc"
 INSERT_A, INSERT_B = b"\x44\x02/a", b"\x44\x02/b"
-"""`:path` (static table 4) as a literal that the table remembers."""
+"""`:path` (static table 4) as a literal with incremental indexing, which adds it to the table."""
 FIRST_TWO = b"\xbe\xbf"
 """The two latest entries of the dynamic table."""
 
@@ -30,7 +30,7 @@ def test_what_is_no_grpc_call_has_no_path(content_type: str):
     assert "" == HeaderBlocks().path(block("/a.B/C", content_type))
 
 
-def test_a_block_that_was_seen_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch):
+def test_a_cached_block_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch):
     decoded = []
 
     class Counting(hpack.Decoder):
@@ -45,7 +45,7 @@ def test_a_block_that_was_seen_is_not_decoded_again(monkeypatch: pytest.MonkeyPa
     assert [block("/a"), block("/b")] == decoded
 
 
-def test_a_block_that_was_seen_is_decoded_again_after_the_table_changed():
+def test_a_cached_block_is_decoded_again_after_the_table_changed():
     seen = HeaderBlocks()
     assert "/a" == seen.path(INSERT_A + INSERT_GRPC)
     assert ["/a", "/a"] == [seen.path(FIRST_TWO), seen.path(FIRST_TWO)]
@@ -55,7 +55,7 @@ def test_a_block_that_was_seen_is_decoded_again_after_the_table_changed():
     assert "/b" == seen.path(FIRST_TWO)
 
 
-def test_a_smaller_table_forgets_what_was_seen():
+def test_a_smaller_table_empties_the_cache():
     seen = HeaderBlocks()
     assert ["/a", "/a"] == [seen.path(INSERT_A + INSERT_GRPC), seen.path(FIRST_TWO)]
 
@@ -68,9 +68,9 @@ def test_a_smaller_table_forgets_what_was_seen():
 
 def test_a_client_that_varies_its_headers_takes_no_more_memory():
     seen = HeaderBlocks()
-    paths = [f"/{number}" for number in range(3 * MAX_REMEMBERED)]
+    paths = [f"/{number}" for number in range(3 * MAX_CACHED_BLOCKS)]
     assert paths == [seen.path(block(path)) for path in paths]
-    assert len(seen._paths) <= MAX_REMEMBERED
+    assert len(seen._paths) <= MAX_CACHED_BLOCKS
 
 
 @given(st.lists(st.tuples(st.sampled_from(["/a", "/b", "/c"]), st.sampled_from(["x", "y"]), st.booleans())))
@@ -95,29 +95,29 @@ def test_a_block_that_is_no_hpack_is_a_compression_error():
     assert COMPRESSION_ERROR == caught.value.code
 
 
-def test_a_block_in_pieces_is_whole_at_its_last():
+def test_a_block_in_pieces_is_complete_with_its_last():
     pieces = HeaderBlocks()
     assert not pieces.unfinished
-    pieces.begin(1, END_STREAM, b"a")
+    pieces.begin_block(1, END_STREAM, b"a")
     assert pieces.unfinished
-    assert pieces.go_on(1, 0, b"b") is None
-    assert (END_STREAM, b"abc") == pieces.go_on(1, END_HEADERS, b"c")
+    assert pieces.continue_block(1, 0, b"b") is None
+    assert (END_STREAM, b"abc") == pieces.continue_block(1, END_HEADERS, b"c")
     assert not pieces.unfinished
 
 
 @pytest.mark.parametrize("begun", [None, 3])
-def test_a_piece_of_no_block_is_refused(begun: int | None):
+def test_a_continuation_without_headers_is_refused(begun: int | None):
     pieces = HeaderBlocks()
     if begun is not None:
-        pieces.begin(begun, 0, b"a")
+        pieces.begin_block(begun, 0, b"a")
     with pytest.raises(Http2Error) as caught:
-        pieces.go_on(1, END_HEADERS, b"b")
+        pieces.continue_block(1, END_HEADERS, b"b")
     assert PROTOCOL_ERROR == caught.value.code
 
 
 def test_a_block_without_end_is_refused():
     pieces = HeaderBlocks()
-    pieces.begin(1, 0, b"a")
-    with pytest.raises(Http2Error, match="header block is over"):
+    pieces.begin_block(1, 0, b"a")
+    with pytest.raises(Http2Error, match="header block = 65537 bytes, must be at most"):
         for _ in range(5):
-            pieces.go_on(1, 0, b"x" * (MAX_BLOCK_BYTES // 4))
+            pieces.continue_block(1, 0, b"x" * (MAX_HEADER_BLOCK_BYTES // 4))

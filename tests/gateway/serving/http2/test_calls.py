@@ -1,4 +1,4 @@
-"""gRPC methods on a connection without a socket: order, statuses, and what is let go of when."""
+"""gRPC methods on a connection without a socket: order, statuses, and when memory is freed."""
 
 import asyncio
 import weakref
@@ -13,9 +13,9 @@ from gateway.pb import health_pb2 as health
 from gateway.serving.ext_proc_stream import ProtocolError
 from gateway.serving.framing import Deframer, frame
 from gateway.serving.http2 import calls
-from gateway.serving.http2.calls import MAX_STATUS_LETTERS, open_call
+from gateway.serving.http2.calls import MAX_STATUS_CHARACTERS, open_call
 from gateway.serving.http2.connection import Call, Connection, Stream
-from gateway.serving.http2.frames import FIRST_WINDOW, rst_stream
+from gateway.serving.http2.frames import DEFAULT_WINDOW, rst_stream
 from gateway.serving.service import ACCESS_LOG, HEALTH, Service
 from ratelimit.limits import Charge, User, Verdict
 from ratelimit.memory import MemoryLimiter
@@ -67,27 +67,27 @@ class Script:
 
 
 class Services:
-    """What calls ask of a service."""
+    """A double of Service with the methods that calls use."""
 
     def __init__(self) -> None:
         self.script = Script()
         self.failures: list[str] = []
         self.logged: list[bytes] = []
-        self.told_health: list[str] = []
+        self.health_watches: list[str] = []
 
     def ext_proc_stream(self) -> Script:
         return self.script
 
-    def failed(self, method: str, error: Exception) -> None:
+    def report_failure(self, method: str, error: Exception) -> None:
         self.failures.append(method)
 
-    def access_log(self, message: bytes) -> None:
+    def settle_access_log(self, message: bytes) -> None:
         if message == b"!":
             raise RuntimeError
         self.logged.append(message)
 
-    def knows(self, request: bytes) -> bool:
-        return Service.knows(self, request)  # type: ignore[arg-type]  # needs nothing of it
+    def knows_service(self, request: bytes) -> bool:
+        return Service.knows_service(self, request)  # type: ignore[arg-type]  # needs nothing of it
 
     def health(self) -> bytes:
         return b"well"
@@ -97,7 +97,7 @@ class Services:
             yield self.health()
             await asyncio.Event().wait()
         finally:
-            self.told_health.append("ended")
+            self.health_watches.append("ended")
 
 
 class Client:
@@ -106,7 +106,7 @@ class Client:
     def __init__(self, service: Any = None) -> None:
         self.service = service or Services()
         self.calls: list[Call] = []
-        self.connection = Connection(self._open, id_)
+        self.connection = Connection(self._open, no_flush)
         self.connection.receive(HELLO)
         self.sent = b""
 
@@ -120,7 +120,7 @@ class Client:
         return script
 
     def says(self, *frames: bytes) -> Answer:
-        """All that was answered on stream 1 so far."""
+        """All replies on stream 1 so far."""
         self.connection.receive(b"".join(frames))
         return self.hears()
 
@@ -133,14 +133,14 @@ class Client:
         return self.says(opened(1, path), data(1, b"".join(map(frame, messages)), end=end))
 
     async def decided(self) -> Answer:
-        """What is answered once decisions are made."""
+        """Wait for the decisions, and return the replies since."""
         self.script.decide.set()
-        await until(lambda: self.connection.deciding == 0)
+        await until(lambda: self.connection.undecided_calls == 0)
         return self.hears()
 
 
-def id_() -> None:
-    """Nobody sends: the test looks."""
+def no_flush() -> None:
+    """Do nothing as `flush`: the tests read `out` themselves."""
 
 
 def messages(answer: Answer) -> list[bytes]:
@@ -163,7 +163,7 @@ async def test_messages_that_come_during_a_decision_are_answered_after_it_in_ord
     client = Client()
     assert [] == messages(client.asks(b"?1", b"2"))
     assert [] == messages(client.says(data(1, frame(b"3") + frame(b"?4")), data(1, frame(b"5"))))
-    assert ([b"?1"], 1) == (client.script.seen, client.connection.deciding)
+    assert ([b"?1"], 1) == (client.script.seen, client.connection.undecided_calls)
 
     answer = await client.decided()
     await until(lambda: len(messages(client.hears())) == 5)
@@ -199,7 +199,7 @@ async def test_a_client_that_leaves_during_a_decision_is_waited_for(leaves: str)
     if leaves == "reset":
         client.says(rst_stream(1, 8))
     else:
-        client.connection.lost()
+        client.connection.on_lost()
     assert (None, True) == (client.script.closed_after, client.script.abandoned)
 
     answer = await client.decided()
@@ -261,7 +261,7 @@ async def test_a_stream_that_cannot_be_closed_does_not_keep_others_from_being():
     client = Client()
     client.script.close = lambda: 1 / 0  # type: ignore[assignment, method-assign, return-value]  # a defect
     client.says(opened(1), opened(3))
-    client.connection.lost()
+    client.connection.on_lost()
     assert [PROCESS, PROCESS] == client.service.failures
 
 
@@ -275,7 +275,7 @@ async def test_an_unknown_method_is_unimplemented_however_long_its_name():
     client = Client()
     answer = client.says(opened(1, "/é" + "x" * 40_000), data(1, frame(b"x"), end=True))
     assert ("12", True) == (answer.status, answer.message.startswith("unknown method /%C3%83"))
-    assert len(answer.message) < MAX_STATUS_LETTERS + 20
+    assert len(answer.message) < MAX_STATUS_CHARACTERS + 20
     assert "12" == Answer(client.sent).headers[0]["grpc-status"]  # trailers only
 
 
@@ -289,7 +289,7 @@ async def test_a_health_check_of_nothing_known_says_so(request_: bytes, status: 
     assert status == Client().asks(request_, path=CHECK, end=True).status
 
 
-async def test_a_watcher_is_told_until_it_leaves():
+async def test_a_watch_goes_on_until_the_client_leaves():
     client = Client()
     client.asks(b"", b"", path=WATCH, end=True)  # the second is one too many
     await until(lambda: messages(client.hears()) == [b"well"])
@@ -297,15 +297,15 @@ async def test_a_watcher_is_told_until_it_leaves():
 
     client.says(rst_stream(1, 8))
 
-    await until(lambda: client.service.told_health == ["ended"])
+    await until(lambda: client.service.health_watches == ["ended"])
 
 
-async def test_a_watcher_that_sends_nonsense_is_told_no_more():
+async def test_a_malformed_message_ends_a_watch():
     client = Client()
     client.asks(b"", path=WATCH)
     await until(lambda: messages(client.hears()) == [b"well"])
     assert "3" == client.says(data(1, frame(b"\xff"))).status
-    await until(lambda: client.service.told_health == ["ended"])
+    await until(lambda: client.service.health_watches == ["ended"])
 
 
 async def test_access_logs_are_taken_until_the_client_ends():
@@ -323,10 +323,10 @@ async def test_a_defect_in_the_access_log_is_reported():
 
 async def test_answers_that_wait_for_a_window_are_not_lost_at_the_end():
     client = Client()
-    answer = client.asks(bytes(FIRST_WINDOW), b".")
-    assert (FIRST_WINDOW, None) == (len(answer.data), answer.status)
+    answer = client.asks(bytes(DEFAULT_WINDOW), b".")
+    assert (DEFAULT_WINDOW, None) == (len(answer.data), answer.status)
     answer = client.says(b"\0\0\4\x08\0\0\0\0\1\0\0\1\0", b"\0\0\4\x08\0\0\0\0\0\0\0\1\0")
-    assert ("0", [b"re:" + bytes(FIRST_WINDOW), b"re:."]) == (answer.status, messages(answer))
+    assert ("0", [b"re:" + bytes(DEFAULT_WINDOW), b"re:."]) == (answer.status, messages(answer))
 
 
 def admission(user: str) -> bytes:
@@ -349,8 +349,8 @@ async def test_a_request_whose_client_leaves_while_it_is_admitted_is_settled(lea
     client = Client(a_service(shop))
 
     client.says(opened(1), data(1, admission("lgy")), leaving)
-    assert 1 == client.connection.deciding
-    await until(lambda: client.connection.deciding == 0)
+    assert 1 == client.connection.undecided_calls
+    await until(lambda: client.connection.undecided_calls == 0)
 
     shop.now_s += shop.settings.limits.settle_grace_s + 1
     shop.ledger.expire()

@@ -1,4 +1,4 @@
-"""A connection as a machine: bytes of a client in, calls told and bytes out."""
+"""A connection as a state machine: a client's bytes in, events to calls and bytes out."""
 
 import struct
 from collections.abc import Callable
@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.serving.http2 import connection as module
-from gateway.serving.http2.connection import MAX_FRAME
+from gateway.serving.http2.connection import MAX_FRAME_BYTES
 from gateway.serving.http2.frames import (
     ACK,
     COMPRESSION_ERROR,
     CONTINUATION,
     DATA,
+    DEFAULT_WINDOW,
+    EMPTY_TABLE,
     END_HEADERS,
     END_STREAM,
-    FIRST_WINDOW,
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
     GOAWAY,
@@ -26,12 +27,11 @@ from gateway.serving.http2.frames import (
     HEADER_TABLE_SIZE,
     HEADERS,
     INITIAL_WINDOW_SIZE,
-    LEAST_MAX_FRAME,
     MAX_FRAME_SIZE,
+    MAX_MAX_FRAME_SIZE,
     MAX_WINDOW,
-    MOST_MAX_FRAME,
+    MIN_MAX_FRAME_SIZE,
     NO_ERROR,
-    NO_TABLE,
     PADDED,
     PING,
     PRIORITY,
@@ -52,17 +52,17 @@ from tests.support.http2 import HELLO, Answer, Frame, block, data, frames_of, op
 from tests.support.http2_client import DEAF, ECHO, Client
 
 
-def test_the_server_speaks_first_and_opens_its_windows():
+def test_the_server_sends_its_settings_first_and_opens_its_windows():
     first, second, third = frames_of(Client().greeting)
     assert (SETTINGS, 0) == (first.kind, first.flags)
-    assert {3: 100_000, INITIAL_WINDOW_SIZE: MAX_WINDOW, MAX_FRAME_SIZE: MAX_FRAME} == dict(
+    assert {3: 100_000, INITIAL_WINDOW_SIZE: MAX_WINDOW, MAX_FRAME_SIZE: MAX_FRAME_BYTES} == dict(
         struct.iter_unpack(">HI", first.payload)
     )
-    assert Frame(WINDOW_UPDATE, 0, 0, (MAX_WINDOW - FIRST_WINDOW).to_bytes(4, "big")) == second
+    assert Frame(WINDOW_UPDATE, 0, 0, (MAX_WINDOW - DEFAULT_WINDOW).to_bytes(4, "big")) == second
     assert Frame(SETTINGS, ACK, 0, b"") == third
 
 
-def test_a_call_is_told_what_its_client_says():
+def test_a_call_gets_what_its_client_sends_and_its_end():
     client = Client()
     answer = Answer(client.sends(opened(1, ECHO), data(1, b"hi"), data(1, b"", end=True)))
     assert [(ECHO, 1, b""), ("fed", 1, b"hi"), ("fed", 1, b""), ("ended", 1, b"")] == client.told
@@ -86,7 +86,7 @@ PLAYBOOK = (
 
 
 def run(pieces: list[bytes]) -> tuple[list[tuple[str, int]], bytes, bytes]:
-    """What calls were told, what they were fed, what was sent."""
+    """The events and bytes of each call, and all bytes that were sent."""
     client = Client(hello=b"")
     for piece in pieces:
         client.connection.receive(piece)
@@ -109,7 +109,7 @@ def test_nonsense_raises_nothing_but_a_protocol_error(nonsense: list[tuple[int, 
         client.sends(opened(1, ECHO))
         for one in nonsense:
             client.sends(frame(*one))
-    client.connection.lost()
+    client.connection.on_lost()
     assert 0 == len(client.connection)
 
 
@@ -167,13 +167,13 @@ def test_a_ping_is_answered_and_an_answer_is_not():
     assert b"" == Client().sends(frame(PING, ACK, 0, bytes(8)), frame(SETTINGS, ACK, 0, b""))
 
 
-def test_a_smaller_header_table_is_taken_note_of_in_the_very_next_block():
+def test_a_smaller_header_table_is_acknowledged_in_the_next_block():
     client = Client()
     client.sends(opened(1, ECHO), data(1, b"x"), settings({HEADER_TABLE_SIZE: 0}))
     (trailers,) = [one for one in frames_of(client.sends(data(1, b"", end=True))) if one.kind == HEADERS]
-    assert trailers.payload.startswith(NO_TABLE)
+    assert trailers.payload.startswith(EMPTY_TABLE)
     after = [one for one in frames_of(client.sends(opened(3, ECHO, end=True))) if one.kind == HEADERS]
-    assert not after[0].payload.startswith(NO_TABLE)
+    assert not after[0].payload.startswith(EMPTY_TABLE)
 
 
 def test_an_answer_that_comes_before_the_client_is_done_asks_it_to_stop():
@@ -195,7 +195,7 @@ def test_what_is_no_grpc_call_is_an_unsupported_media_type():
     assert [] == client.told
 
 
-def test_a_reset_stream_hears_it_once_and_sends_no_more():
+def test_a_stream_is_reset_once_and_sends_no_more():
     client = Client()
     client.sends(opened(1, DEAF), rst_stream(1, 8), rst_stream(1, 8))
     assert [(DEAF, 1, b""), ("reset", 1, b"")] == client.told
@@ -205,23 +205,23 @@ def test_a_reset_stream_hears_it_once_and_sends_no_more():
 def test_a_lost_connection_resets_every_call():
     client = Client()
     client.sends(opened(1, DEAF), opened(3, DEAF), opened(5, ECHO, end=True))
-    client.connection.lost()
+    client.connection.on_lost()
     assert [("reset", 1, b""), ("reset", 3, b"")] == client.told[-2:]
 
 
-def test_a_server_that_leaves_says_so_and_serves_what_is_on_its_way():
+def test_a_server_that_shuts_down_says_so_and_serves_streams_on_their_way():
     client = Client()
-    client.connection.leave()
+    client.connection.start_shutdown()
     assert [Frame(GOAWAY, 0, 0, struct.pack(">II", MAX_WINDOW, NO_ERROR))] == frames_of(client.sent())
     answer = Answer(client.sends(opened(1, ECHO, end=True)))
     assert "0" == answer.status
 
-    client.connection.end()
+    client.connection.go_away()
 
     assert [Frame(GOAWAY, 0, 0, struct.pack(">II", 1, NO_ERROR))] == frames_of(client.sent())
 
 
-def test_a_client_that_leaves_keeps_its_streams():
+def test_a_client_that_sends_goaway_keeps_its_streams():
     client = Client()
     client.sends(opened(1, ECHO), frame(GOAWAY, 0, 0, bytes(8)))
     assert b"x" == Answer(client.sends(data(1, b"x"))).data
@@ -234,7 +234,7 @@ def test_more_streams_than_allowed_are_refused_and_may_be_tried_again(monkeypatc
     assert "0" == Answer(client.sends(rst_stream(1, 8), data(3, b"x"), opened(5, ECHO, end=True)), 5).status
 
 
-def test_a_stream_that_was_passed_over_is_taken_for_one_that_is_over():
+def test_a_stream_id_that_was_skipped_counts_as_closed():
     client = Client()
     assert b"" == client.sends(opened(7, DEAF), opened(5, DEAF), data(3, b"x"))
     assert [(DEAF, 7, b"")] == client.told
@@ -248,7 +248,7 @@ IDLE: dict[str, Callable[[int], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", IDLE)
-def test_a_stream_that_never_was_is_not_spoken_of(kind: str):
+def test_frames_of_a_stream_that_was_never_opened_are_refused(kind: str):
     assert PROTOCOL_ERROR == Client().fails(opened(1), IDLE[kind](3))
 
 
@@ -258,11 +258,11 @@ def test_a_stream_that_never_was_is_not_spoken_of(kind: str):
     (FRAME_SIZE_ERROR, frame(PING, 0, 0, b"abc")),
     (FRAME_SIZE_ERROR, frame(SETTINGS, 0, 0, b"abc")),
     (FRAME_SIZE_ERROR, frame(SETTINGS, ACK, 0, bytes(6))),
-    (FRAME_SIZE_ERROR, (MAX_FRAME + 1).to_bytes(3, "big") + bytes(6)),
+    (FRAME_SIZE_ERROR, (MAX_FRAME_BYTES + 1).to_bytes(3, "big") + bytes(6)),
     (PROTOCOL_ERROR, frame(PING, 0, 1, bytes(8))),
     (PROTOCOL_ERROR, frame(SETTINGS, 0, 1, b"")),
-    (PROTOCOL_ERROR, settings({MAX_FRAME_SIZE: LEAST_MAX_FRAME - 1})),
-    (PROTOCOL_ERROR, settings({MAX_FRAME_SIZE: MOST_MAX_FRAME + 1})),
+    (PROTOCOL_ERROR, settings({MAX_FRAME_SIZE: MIN_MAX_FRAME_SIZE - 1})),
+    (PROTOCOL_ERROR, settings({MAX_FRAME_SIZE: MAX_MAX_FRAME_SIZE + 1})),
     (FLOW_CONTROL_ERROR, settings({INITIAL_WINDOW_SIZE: MAX_WINDOW + 1})),
     (PROTOCOL_ERROR, window_update(1, 0)),
     (PROTOCOL_ERROR, frame(PUSH_PROMISE, 0, 1, bytes(4))),

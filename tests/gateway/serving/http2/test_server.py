@@ -11,8 +11,8 @@ from gateway.config.addresses import split_address
 from gateway.pb import health_pb2 as health
 from gateway.serving.framing import frame as message
 from gateway.serving.http2.frames import (
+    FRAME_HEADER,
     GOAWAY,
-    HEAD,
     INITIAL_WINDOW_SIZE,
     MAX_WINDOW,
     PING,
@@ -33,7 +33,7 @@ ENOUGH_S = 20.0
 
 
 class Running:
-    """A server, and what its clients need."""
+    """A running server and its clients' sockets."""
 
     def __init__(self) -> None:
         shop = Shop()
@@ -48,7 +48,7 @@ class Running:
         return reader, writer
 
     async def end(self) -> None:
-        """Both sides gone, nothing left to the loop."""
+        """Close both sides, and let the loop finish what is left."""
         await self.server.stop(0)
         for writer in self._writers:
             writer.transport.abort()
@@ -64,8 +64,8 @@ async def running() -> AsyncIterator[Running]:
 
 
 async def read_frame(reader: asyncio.StreamReader) -> Frame:
-    head = await asyncio.wait_for(reader.readexactly(HEAD.size), ENOUGH_S)
-    high, low, *_ = HEAD.unpack(head)
+    head = await asyncio.wait_for(reader.readexactly(FRAME_HEADER.size), ENOUGH_S)
+    high, low, *_ = FRAME_HEADER.unpack(head)
     return frames_of(head + await asyncio.wait_for(reader.readexactly(high << 8 | low), ENOUGH_S))[0]
 
 
@@ -94,7 +94,7 @@ async def test_grpc_s_own_compression_is_unimplemented(running: Running):
         assert grpc.StatusCode.UNIMPLEMENTED == caught.value.code()
 
 
-async def test_an_answer_leaves_without_another_word_of_the_client(running: Running):
+async def test_a_reply_is_sent_without_further_input(running: Running):
     reader, _ = await running.connect(HELLO, opened(1, CHECK), data(1, message(b""), end=True))
     sent = b""
     while not Answer(sent).ended:
@@ -103,18 +103,18 @@ async def test_an_answer_leaves_without_another_word_of_the_client(running: Runn
     assert "0" == Answer(sent).status
 
 
-async def test_a_client_that_breaks_the_protocol_is_told_why_and_hung_up_on(running: Running):
+async def test_a_client_that_breaks_the_protocol_is_told_why_and_disconnected(running: Running):
     reader, _ = await running.connect(HELLO, frame(PING, 0, 0, b"short"))
     last = (await read_all(reader))[-1]
     assert (GOAWAY, b"PING is not 8 bytes") == (last.kind, last.payload[8:])
 
 
-async def test_a_client_that_does_not_speak_http2_is_hung_up_on(running: Running):
+async def test_a_client_that_does_not_speak_http2_is_disconnected(running: Running):
     reader, _ = await running.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert GOAWAY == (await read_all(reader))[-1].kind
 
 
-async def test_a_client_that_does_not_read_is_not_read_until_it_does(running: Running):
+async def test_a_client_that_stops_reading_is_not_read_until_it_resumes(running: Running):
     reader, writer = await running.connect(HELLO)
     await read_frame(reader)
     (client,) = running.server._clients
@@ -158,7 +158,7 @@ async def test_a_server_that_stops_says_so_first_and_serves_what_is_on_its_way(r
     assert (GOAWAY, 3) == (last.kind, int.from_bytes(last.payload[:4], "big"))
 
 
-async def test_an_address_that_is_taken_by_a_stranger_is_an_error():
+async def test_an_address_in_use_is_an_error():
     stranger = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = stranger.sockets[0].getsockname()[1]
     with pytest.raises(OSError, match="address already in use"):
@@ -167,7 +167,7 @@ async def test_an_address_that_is_taken_by_a_stranger_is_an_error():
     await stranger.wait_closed()
 
 
-async def test_a_client_that_vanishes_takes_its_calls_along(running: Running):
+async def test_the_calls_of_a_lost_client_end(running: Running):
     _, gone = await running.connect(HELLO, *(opened(stream, PROCESS) for stream in range(1, 200, 2)))
     gone.transport.abort()
     reader, _ = await running.connect(HELLO, frame(PING, 0, 0, b"stillup?"))

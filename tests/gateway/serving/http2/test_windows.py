@@ -1,4 +1,4 @@
-"""Flow control: what may be sent and when it goes on."""
+"""Flow control: how much may be sent, and when sending resumes."""
 
 import struct
 
@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.serving.http2 import connection as module
-from gateway.serving.http2.connection import MAX_FRAME
+from gateway.serving.http2.connection import MAX_FRAME_BYTES
 from gateway.serving.http2.frames import (
     ACK,
     DATA,
-    FIRST_WINDOW,
+    DEFAULT_WINDOW,
     FLOW_CONTROL_ERROR,
     INITIAL_WINDOW_SIZE,
     MAX_FRAME_SIZE,
@@ -28,18 +28,18 @@ from tests.support.http2 import Answer, Frame, data, frames_of, opened
 from tests.support.http2_client import DEAF, ECHO, Client
 
 
-def test_the_server_speaks_first_and_opens_its_windows():
+def test_the_server_sends_its_settings_first_and_opens_its_windows():
     first, second, third = frames_of(Client().greeting)
     assert (SETTINGS, 0) == (first.kind, first.flags)
-    assert {3: 100_000, INITIAL_WINDOW_SIZE: MAX_WINDOW, MAX_FRAME_SIZE: MAX_FRAME} == dict(
+    assert {3: 100_000, INITIAL_WINDOW_SIZE: MAX_WINDOW, MAX_FRAME_SIZE: MAX_FRAME_BYTES} == dict(
         struct.iter_unpack(">HI", first.payload)
     )
-    assert Frame(WINDOW_UPDATE, 0, 0, (MAX_WINDOW - FIRST_WINDOW).to_bytes(4, "big")) == second
+    assert Frame(WINDOW_UPDATE, 0, 0, (MAX_WINDOW - DEFAULT_WINDOW).to_bytes(4, "big")) == second
     assert Frame(SETTINGS, ACK, 0, b"") == third
 
 
 def lengths(sent: bytes) -> list[int]:
-    """Of the DATA frames."""
+    """The payload lengths of the DATA frames."""
     return [len(one.payload) for one in frames_of(sent) if one.kind == DATA]
 
 
@@ -56,7 +56,7 @@ def test_a_window_stops_what_is_sent_and_its_update_lets_it_go_on():
 
 def test_the_connection_s_window_counts_over_all_streams():
     client = Client()
-    size = FIRST_WINDOW - 10
+    size = DEFAULT_WINDOW - 10
     client.sends(opened(1, ECHO), data(1, bytes(size)))
     assert 10 == sum(lengths(client.sends(opened(3, ECHO), data(3, bytes(30)), opened(5, ECHO), data(5, b"x"))))
 
@@ -103,7 +103,7 @@ def test_all_that_is_sent_arrives_in_order_whatever_the_windows_do(messages: lis
 
 
 def test_what_was_received_is_given_back_before_the_windows_close(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "CREDIT_BYTES", 10)
+    monkeypatch.setattr(module, "WINDOW_UPDATE_BYTES", 10)
     client = Client()
     assert b"" == client.sends(opened(1, DEAF), data(1, bytes(9)))
     sent = frames_of(client.sends(frame(DATA, PADDED, 1, b"\x01x\0")))  # padding counts (section 6.9.1)
@@ -119,5 +119,5 @@ def test_a_window_beyond_its_largest_is_refused(stream: int):
 
 def test_a_setting_that_widens_a_window_beyond_its_largest_is_refused():
     client = Client()
-    client.sends(opened(1, DEAF), window_update(1, MAX_WINDOW - FIRST_WINDOW))
-    assert FLOW_CONTROL_ERROR == client.fails(settings({INITIAL_WINDOW_SIZE: FIRST_WINDOW + 1}))
+    client.sends(opened(1, DEAF), window_update(1, MAX_WINDOW - DEFAULT_WINDOW))
+    assert FLOW_CONTROL_ERROR == client.fails(settings({INITIAL_WINDOW_SIZE: DEFAULT_WINDOW + 1}))
