@@ -1,4 +1,4 @@
-"""What may be sent to the admin interface and how it is read: capped, JSON only, strictly typed."""
+"""The request bodies of the admin REST: their fields, and reading them as JSON of a limited size."""
 
 import unicodedata
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -15,9 +15,11 @@ from starlette.responses import Response
 from ratelimit.limits import Rates, User
 
 MAX_BODY_BYTES = 1024 * 1024
+"""The largest request body, in bytes (chosen); a larger one answers 413."""
 MAX_NAME_BYTES = 256
+"""The longest user name, in bytes of UTF-8 (contracts section 2)."""
 MAX_LIMIT = 2**53
-"""Every JSON reader holds integers up to here exactly (RFC 8259, section 6)."""
+"""The largest limit; every JSON reader keeps integers up to here exactly (RFC 8259, section 6)."""
 
 
 def _name(name: str) -> str:
@@ -40,9 +42,9 @@ class ModelBody(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     rpm: Limit | None = None
-    """Requests in any 60 seconds; absent or null: unlimited, 0: none."""
+    """Requests in any 60 seconds; absent or null = unlimited, 0 = none."""
     tpm: Limit | None = None
-    """Tokens in any 60 seconds; absent or null: unlimited, 0: none."""
+    """Tokens in any 60 seconds; absent or null = unlimited, 0 = none."""
 
 
 class UserBody(BaseModel):
@@ -53,18 +55,18 @@ class UserBody(BaseModel):
     name: Name
     """1 to 256 bytes of UTF-8 without control characters."""
     rpm: Limit | None = None
-    """Requests in any 60 seconds; absent or null: unlimited, 0: none."""
+    """Requests in any 60 seconds; absent or null = unlimited, 0 = none."""
     tpm: Limit | None = None
-    """Tokens in any 60 seconds, prompt and output together; absent or null: unlimited, 0: none."""
+    """Tokens in any 60 seconds, prompt and output together; absent or null = unlimited, 0 = none."""
 
     concurrency: Limit | None = None
-    """Requests at the same time; absent or null: unlimited, 0: none.  Shown when set."""
+    """Requests at the same time; absent or null = unlimited, 0 = none.  An answer has it only when set."""
     models: dict[Annotated[str, Field(min_length=1)], ModelBody] = Field(default_factory=dict)
-    """Further limits on what goes to a model, by its name.  Shown when set."""
+    """Further limits on requests for a model, by the model's name.  An answer has it only when set."""
 
     @classmethod
     def of(cls, user: User) -> "UserBody":
-        """As stored, unchecked: records written by others must still be readable."""
+        """Return a stored user without validation: records that other programs wrote must stay readable."""
         fields: dict[str, Any] = {"name": user.name, "rpm": user.rpm, "tpm": user.tpm}
         if user.concurrency is not None:
             fields["concurrency"] = user.concurrency
@@ -74,27 +76,27 @@ class UserBody(BaseModel):
         return cls.model_construct(**fields)
 
     def user(self) -> User:
-        """The value that the store keeps."""
+        """Return the user as the store takes it."""
         models = {model: Rates(rates.rpm, rates.tpm) for model, rates in self.models.items()}
         return User(self.name, self.rpm, self.tpm, self.concurrency, models)
 
 
 class CheckBody(BaseModel):
-    """What a request would be charged."""
+    """A request to check."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     tokens: Limit
-    """Prompt and output together."""
+    """Estimated tokens of prompt and output together."""
     model: str = ""
-    """Where it would go, for what limits the user there."""
+    """The model of the request, for the user's limits on that model."""
 
 
 class _CappedRequest(Request):
-    """A request that is refused as soon as its body is known to be too large, and is JSON."""
+    """A request with a JSON body, refused as soon as the body is known to be too large."""
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        size = int(self.headers.get("content-length", 0))  # the server has refused what is not a number
+        size = int(self.headers.get("content-length", 0))  # uvicorn refuses one that is not a number
         if size > MAX_BODY_BYTES:
             raise _too_large()
         size = 0
@@ -116,10 +118,10 @@ def _too_large() -> HTTPException:
 
 
 class JsonRoute(APIRoute):
-    """A route whose body, if it has one, must say that it is JSON."""
+    """A route that refuses a body without the content type of JSON."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's hook for changing the request before it is read."""
+        """Wrap FastAPI's handler with the checks of content type and size."""
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
