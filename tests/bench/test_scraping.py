@@ -1,4 +1,4 @@
-"""The measurement of scraping, on little."""
+"""The measurement of scraping, on a small scale."""
 
 from bench.scraping import PAGE, measure_scraping
 from gateway.config.settings import ScrapeSettings
