@@ -1,13 +1,13 @@
-# For production: `docker run forebay gateway --config /etc/forebay/forebay.yaml`.  Without the extras `up` and `simulate`: no Envoy,
-# no Redis; `forebay engine` runs, but publishes no KV-cache events.
-# The addresses in `listen` are loopback by default, which nobody outside a container reaches: set them.
+# The image for production: `docker run forebay gateway --config /etc/forebay/forebay.yaml`.
+# It has no extras, so neither Envoy nor Redis; `forebay engine` runs without KV-cache events.
+# Set the addresses in `listen`: their default, loopback, cannot be reached from outside the container.
 
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 COPY requirements.lock requirements-compile.lock ./
-# Two environments: what compiles the protobuf messages and the request path stays behind.
+# Two environments, so that the compilers of protobuf messages and request path are not in the image.
 RUN python -m venv /build && /build/bin/pip install --require-hashes -r requirements-compile.lock
 RUN python -m venv /opt/forebay && /opt/forebay/bin/pip install --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
@@ -24,14 +24,14 @@ RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /build/bin/python deploy/compile.py /dist/site \
  && cp -r /dist/site/. /opt/forebay/lib/python3.11/site-packages/
 
-# The same image again: /opt/forebay points at its interpreter.
+# The same base image, because the environment in /opt/forebay links to its interpreter.
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/forebay forebay
 COPY --from=build /opt/forebay /opt/forebay
 ENV PATH=/opt/forebay/bin:$PATH PYTHONUNBUFFERED=1
 WORKDIR /var/lib/forebay
 USER 10001
-# ext_proc and access log, HTTP, admin REST; workers' own addresses (`listen.workers`) come on top
+# ext_proc and access log, HTTP, admin REST; the private addresses of workers (`listen.workers`) are further ports
 EXPOSE 50052 8080 8090
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["forebay"]

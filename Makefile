@@ -1,4 +1,4 @@
-# Everything needs only make and Python >= 3.11; all of it lives in .venv.  `make help` lists the targets.
+# Needs make and Python >= 3.11; everything else is installed into .venv.  `make help` lists the targets.
 
 .DEFAULT_GOAL := help
 .PHONY: help up test test-vllm test-compiled compiled check bench fmt docs lock clean
@@ -6,80 +6,80 @@
 
 ARGS ?=
 
-# The first of these that runs, is new enough and can make virtual environments.
+# The interpreter: the first of these that runs, is new enough and can make virtual environments.
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 IS_USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in $(CANDIDATES); do "$$p" -c '$(IS_USABLE)' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
 
 BIN := .venv/bin
-# Machine code needs a C compiler and Python's headers; without them there is what Python interprets.
+# Compiling the request path needs a C compiler and Python's headers; without them it runs interpreted.
 HAS_HEADERS := import os, sysconfig; raise SystemExit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))
 CAN_COMPILE := $(shell command -v cc >/dev/null && "$(PYTHON)" -c '$(HAS_HEADERS)' 2>/dev/null && echo yes)
 SITE := build/compiled
-# Before what is installed and before this folder.
+# Puts the compiled packages before the installed ones and before this folder.
 USE_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(SITE)
 PIP := PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off
-# Of pip's output, only downloads that take a while (errors go to stderr); a pipe would hide pip's exit status, so a file keeps it.
+# Prints only the large downloads of pip's output; its errors go to stderr.  The pipe hides pip's exit status, so a
+# file keeps it.
 PIP_LOCKED = rm -f .venv/.failed; { $(PIP) --require-hashes -r $< || touch .venv/.failed; } \
 	| sed -n 's/^ *Downloading \(.* ([0-9.]* MB)\).*/      \1/p'; test ! -e .venv/.failed
 
-help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
-	@echo 'ARGS="..." is passed on: make up ARGS="--engines 5", make test ARGS="-k limits -x"; PYTHON=... names the interpreter.'
+help: ## list the targets (the default)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
+	@echo 'ARGS="..." passes options on: make up ARGS="--engines 5", make test ARGS="-k limits -x".  PYTHON=... chooses the interpreter.'
 
-up: .venv/.installed $(if $(COMPILED),$(SITE)/.done) ## run Redis, Envoy, the gateway and simulated engines until Ctrl-C
+up: .venv/.installed $(if $(COMPILED),$(SITE)/.done) ## run Redis, Envoy, the gateway and simulated engines until Ctrl-C; COMPILED=1 compiles first
 	@exec env $(if $(COMPILED),$(USE_COMPILED)) $(BIN)/forebay up $(ARGS)
 
-test: .venv/.dev ## every test, with the real Envoy and a real Redis
+test: .venv/.dev ## run all tests, with the real Envoy and a real Redis
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-vllm: .venv/.dev .vllm/.installed ## the engine contract, and the gateway, on a real vLLM (CPU; Linux, 6 GB, libnuma)
+test-vllm: .venv/.dev .vllm/.installed ## run the tests of engine and gateway on a real vLLM (CPU; Linux, 6 GB, libnuma)
 	@FOREBAY_VLLM=.vllm $(BIN)/python -m pytest tests/contract/engine $(ARGS)
 
-test-compiled: .venv/.dev $(SITE)/.done ## the tests on the compiled request path
+test-compiled: .venv/.dev $(SITE)/.done ## run the tests on the compiled request path
 	@$(USE_COMPILED):$(CURDIR) $(BIN)/python -m pytest -o pythonpath= --ignore tests/architecture $(ARGS)
 
-compiled: $(SITE)/.done ## the request path as machine code, in build/; `make up COMPILED=1` runs it
+compiled: $(SITE)/.done ## compile the request path to machine code, in build/ (2 minutes; needs a C compiler)
 
-check: .venv/.dev ## lint, format, types, import rules, architecture
+check: .venv/.dev ## check lint, format, types, import rules and architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q tests/architecture
 
-bench: .venv/.installed $(if $(CAN_COMPILE),$(SITE)/.done) ## measure, print a table and write docs/performance.md
-	@$(if $(CAN_COMPILE),,echo 'no C compiler or no Python headers: only what Python interprets is measured' >&2)
+bench: .venv/.installed $(if $(CAN_COMPILE),$(SITE)/.done) ## run the benchmark, print its tables and write docs/performance.md
+	@$(if $(CAN_COMPILE),,echo 'no C compiler or no Python headers: the compiled request path is not measured' >&2)
 	@exec $(BIN)/python -m bench $(if $(CAN_COMPILE),--compiled $(SITE)) $(ARGS)
 
-fmt: .venv/.dev ## format and fix what can be fixed
+fmt: .venv/.dev ## format the sources and apply automatic fixes
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: .venv/.dev ## write docs/config.md from the settings and draw the imports, docs/architecture.svg
+docs: .venv/.dev ## write docs/config.md from the settings and docs/architecture.svg from the imports
 	@$(BIN)/forebay config-docs > docs/config.md.new
 	@mv docs/config.md.new docs/config.md
 	@$(BIN)/python docs/draw_imports.py > docs/architecture.svg.new
 	@mv docs/architecture.svg.new docs/architecture.svg
 
-# The dev lock holds everything, so the smaller ones are cut to its versions: what runs a gateway, what `make up` needs on
-# top, and what compiles the image.
+# The dev lock has every package; the others, for a gateway, `make up` and compiling, take their versions from it.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
-lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade takes new versions
+lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade for new versions
 	@$(BIN)/$(LOCK) --extra dev --extra up --extra simulate --extra compile --output-file requirements-dev.lock $(ARGS)
 	@$(BIN)/$(LOCK) --extra build --extra up --extra engine --constraint requirements-dev.lock --output-file requirements-build.lock
 	@$(BIN)/$(LOCK) --extra build --extra compile --constraint requirements-dev.lock --output-file requirements-compile.lock
 	@$(BIN)/$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock
 	@! grep -n -e '://' -e '^--' requirements*.lock
 
-clean: ## remove what make made; keeps .forebay, where users and logs are
+clean: ## remove what make made, but not .forebay with its users and logs
 	rm -rf .venv .vllm .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	rm -f gateway/pb/*_pb2.py gateway/pb/*_pb2.pyi
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.created:
 	@"$(PYTHON)" -c '$(IS_USABLE)' 2>/dev/null || { \
-	  echo 'make: no Python >= 3.11 with venv and pip (Debian and Ubuntu: package python3-venv); name one with PYTHON=/path/to/python3' >&2; exit 1; }
+	  echo 'make: no Python >= 3.11 with venv and pip (Debian and Ubuntu: package python3-venv); choose one with PYTHON=/path/to/python3' >&2; exit 1; }
 	@echo "[1/3] .venv with $$("$(PYTHON)" --version)"
 	@"$(PYTHON)" -m venv --clear .venv
 	@touch $@
@@ -94,7 +94,8 @@ clean: ## remove what make made; keeps .forebay, where users and logs are
 	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Its Python packages do not go with ours; no lock, because the overrides make the resolution what it is.
+# vLLM has an environment of its own, because its packages conflict with ours.  There is no lock, because the overrides
+# determine the resolution.
 .vllm/.installed: tests/vllm/requirements.txt tests/vllm/overrides.txt tests/vllm/make_model.py | .venv/.dev
 	@echo "[vllm] vLLM for the CPU, some gigabytes"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .vllm

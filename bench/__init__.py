@@ -1,1 +1,1 @@
-"""Measures the whole stack beside its yardsticks: `python -m bench`."""
+"""The benchmark, `python -m bench`: Forebay beside Envoy alone and an empty ext_proc processor."""

@@ -20,21 +20,21 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 
 
 def progress(line: str) -> None:
-    """On standard error, so that the tables alone are on standard output."""
+    """Print on standard error, so that standard output has only the tables."""
     click.echo(line, err=True)
 
 
 @click.command()
-@click.option("--rounds", default=5, show_default=True, help="Turns of each workload on each variant.")
-@click.option("--seconds", default=3.0, show_default=True, help="Length of a turn; streams take their own time.")
+@click.option("--rounds", default=5, show_default=True, help="Runs of each workload on each variant.")
+@click.option("--seconds", default=3.0, show_default=True, help="Length of a run; streams take longer.")
 @click.option("--only", type=click.Choice([w.name for w in WORKLOADS]), multiple=True, help="Only these workloads.")
-@click.option("--without", type=click.Choice(list(VARIANTS)), multiple=True, help="Leave variants out.")
-@click.option("--compiled", type=click.Path(path_type=Path, exists=True), help="Where `make compiled` left packages.")
+@click.option("--without", type=click.Choice(list(VARIANTS)), multiple=True, help="Leave these variants out.")
+@click.option("--compiled", type=click.Path(path_type=Path, exists=True), help="Directory of `make compiled`.")
 @click.option("--write/--no-write", default=True, show_default=True, help="Whether to write docs/performance.md.")
 def main(
     *, rounds: int, seconds: float, only: tuple[str, ...], without: tuple[str, ...], compiled: Path | None, write: bool
 ) -> None:
-    """Cost per answer and added latency of Forebay beside Envoy alone and an empty processor."""
+    """Measure CPU per answer and added latency of Forebay beside Envoy alone and an empty processor."""
     chosen = {name: start for name, start in variants(compiled).items() if name not in without}
     workloads = [workload for workload in WORKLOADS if not only or workload.name in only]
     with (

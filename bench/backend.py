@@ -1,6 +1,6 @@
-"""The engine of the benchmark: canned OpenAI answers from a bare protocol, so that little CPU is spent here.
+"""The engine of the benchmark: canned OpenAI answers from a bare asyncio protocol, so that it takes little CPU.
 
-`python -m bench.backend PORT`.  The request says by header which answer it wants; everything else is ignored.
+`python -m bench.backend PORT`.  A header of the request chooses the answer; everything else in it is ignored.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ def _whole() -> bytes:
 
 
 def _event(data: bytes) -> bytes:
-    """One server-sent event as one HTTP chunk."""
+    """Return a server-sent event as one HTTP chunk."""
     event = b"data: " + data + b"\n\n"
     return f"{len(event):x}\r\n".encode() + event + b"\r\n"
 
@@ -43,7 +43,7 @@ STREAM_END = _chunk([], _USAGE) + _event(b"[DONE]") + b"0\r\n\r\n"
 
 
 class Backend(asyncio.Protocol):
-    """One connection; one request at a time, as Envoy sends them."""
+    """A connection that serves one request at a time, as Envoy sends them."""
 
     transport: asyncio.Transport
 
@@ -57,25 +57,25 @@ class Backend(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio's."""
+        """Keep the transport (asyncio)."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's own class, the same interface
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio's; a stream whose reader has left stops."""
+        """Stop a stream whose reader has left (asyncio)."""
         if self._timer:
             self._timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """asyncio's."""
+        """Parse what arrived (asyncio)."""
         self._parser.feed_data(data)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools'."""
+        """Read which answer is wanted (httptools)."""
         if name == _ANSWER_HEADER:
             self._answer = Answer(value.decode())
 
     def on_message_complete(self) -> None:
-        """httptools'; the request is whole."""
+        """Answer the complete request (httptools)."""
         match self._answer:
             case Answer.NOW:
                 self.transport.write(WHOLE)
@@ -87,7 +87,7 @@ class Backend(asyncio.Protocol):
         self._answer = Answer.NOW
 
     def _stream(self, started: float, sent: int) -> None:
-        """Write the next event and come back for the one after; times are absolute, so delays do not add up."""
+        """Write the next event and schedule the one after it at an absolute time, so that delays do not add up."""
         if sent == CHUNKS:
             self.transport.write(STREAM_END)
             return

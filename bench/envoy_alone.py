@@ -1,4 +1,4 @@
-"""The smallest Envoy that carries a request to the backend: what is spent without any gateway."""
+"""The smallest Envoy configuration that carries a request to the backend: the cost without any gateway."""
 
 from gateway.config.settings import Settings
 
@@ -9,7 +9,7 @@ Json = dict[str, object]
 
 
 def render_alone(settings: Settings) -> Json:
-    """Bootstrap for `settings.envoy` and the one endpoint of the one model; nothing else of the settings is used."""
+    """Return the bootstrap for `settings.envoy` and the first endpoint of the first model; no other setting is used."""
     backend = settings.models[0].endpoints[0].address
     return {
         "static_resources": {"listeners": [_listener(settings.envoy.listen)], "clusters": [_cluster(backend)]},

@@ -1,6 +1,6 @@
-"""The limiter by itself: CPU per reserve and settle, of the gateway's side and of Redis, beside two plain `evalsha`.
+"""The limiter by itself: CPU of the gateway and of Redis per reserve and settle, beside two plain `evalsha`.
 
-Lives here: the variants, the turns, the medians.  Not here: a gateway around it (variants, measure).
+Lives here: the variants, the runs, the medians.  Not here: the whole gateway (variants, measure).
 """
 
 import asyncio
@@ -22,26 +22,29 @@ from ratelimit.redis.batching import Argument, Script
 from ratelimit.redis.limiter import RedisLimiter, user_key, window_key
 from ratelimit.redis.scripts import RESERVE, SETTLE
 
-COALESCED, APART, PLAIN = "Forebay", "Forebay, not coalesced", "two plain evalsha"
-AT_ONCE = (1, 32)
+COALESCED, SEPARATE, PLAIN = "Forebay", "Forebay, not coalesced", "two plain evalsha"
+CONCURRENCY = (1, 32)
+"""Numbers of concurrent pairs that are measured."""
 USER = "bench"
-TURN_S = 1.0
+RUN_S = 1.0
+"""Length of one run, in seconds (chosen)."""
 
 Pair = Callable[[], Awaitable[None]]
+"""Makes one reservation and settles it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimiterSample:
-    """One turn: microseconds per reserve and settle."""
+    """One run: CPU microseconds per reserve and settle."""
 
     variant: str
-    at_once: int
+    concurrency: int
     cpu_us: float
     redis_cpu_us: float
 
 
-class Apart:
-    """Calls as a `Coalescer` takes them, each sent by itself through redis-py."""
+class SeparateCalls:
+    """Takes calls as a `Coalescer` does and sends each by itself through redis-py."""
 
     up = True
 
@@ -49,27 +52,27 @@ class Apart:
         self._redis = redis
 
     def batch_for(self, key: str) -> int:
-        """Every call is its own."""
+        """Return 1: every call is its own batch."""
         return 1
 
     def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
-        """One round trip."""
+        """Make one round trip."""
         return self._redis.evalsha(script.sha, len(keys), *keys, *arguments)
 
 
 def pair_of(limiter: RedisLimiter) -> Pair:
-    """A reserve and its settlement."""
+    """Return a pair through the limiter."""
 
     async def pair() -> None:
         verdict = await limiter.reserve(Charge(USER, Amounts(1, 50), "m"))
-        assert isinstance(verdict, Admitted)  # noqa: S101 - the figures would be those of refusals
+        assert isinstance(verdict, Admitted)  # noqa: S101 - or the figures would be those of refusals
         await limiter.settle(verdict.reservation, Amounts(1, 40))
 
     return pair
 
 
-def plain(redis: "Redis") -> Pair:
-    """The same two scripts with fixed arguments; nothing is made of the replies."""
+def plain_pair(redis: "Redis") -> Pair:
+    """Return a pair that calls the two scripts with fixed arguments and does not parse the replies."""
     keys = (user_key(USER), window_key(USER))
 
     async def pair() -> None:
@@ -79,22 +82,22 @@ def plain(redis: "Redis") -> Pair:
     return pair
 
 
-async def turn(pair: Pair, at_once: int, seconds: float) -> int:
-    """How many pairs were made by so many at once."""
+async def count_pairs(pair: Pair, concurrency: int, seconds: float) -> int:
+    """Repeat the pair in `concurrency` tasks for so long; return how often it was made."""
     end_s = time.monotonic() + seconds
 
-    async def again() -> int:
+    async def repeat() -> int:
         count = 0
         while time.monotonic() < end_s:
             await pair()
             count += 1
         return count
 
-    return sum(await asyncio.gather(*(again() for _ in range(at_once))))
+    return sum(await asyncio.gather(*(repeat() for _ in range(concurrency))))
 
 
 async def measure_limiter(directory: Path, rounds: int, progress: Callable[[str], None]) -> list[LimiterSample]:
-    """Every sample; each round goes through all variants, every other one backwards."""
+    """Return all samples.  A round goes through all variants, every other round in reverse order."""
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
     async with AsyncExitStack() as stack:
@@ -104,21 +107,21 @@ async def measure_limiter(directory: Path, rounds: int, progress: Callable[[str]
         await users.create(User(USER, 10**9, 10**12))
         redis = Redis.from_url(url, protocol=2)
         stack.push_async_callback(redis.aclose)
-        coalesced, apart = RedisLimiter(url, 5.0), RedisLimiter(url, 5.0)
+        coalesced, separate = RedisLimiter(url, 5.0), RedisLimiter(url, 5.0)
         stack.push_async_callback(coalesced.aclose)
-        apart._calls = Apart(redis)  # type: ignore[assignment]  # the bench's own way to send them
-        pairs = {COALESCED: pair_of(coalesced), APART: pair_of(apart), PLAIN: plain(redis)}
-        for pair in pairs.values():  # the first loads the scripts for all
-            await turn(pair, AT_ONCE[-1], TURN_S / 4)
+        separate._calls = SeparateCalls(redis)  # type: ignore[assignment]  # the benchmark's own way to send them
+        pairs = {COALESCED: pair_of(coalesced), SEPARATE: pair_of(separate), PLAIN: plain_pair(redis)}
+        for pair in pairs.values():  # the first one loads the scripts for all
+            await count_pairs(pair, CONCURRENCY[-1], RUN_S / 4)
         samples = []
         for number in range(rounds):
             progress(f"round {number + 1}/{rounds}: limiter")
             for name in pairs if number % 2 == 0 else reversed(pairs):
-                for at_once in AT_ONCE:
+                for concurrency in CONCURRENCY:
                     used, redis_used = time.process_time(), cpu_seconds(pid)
-                    count = await turn(pairs[name], at_once, TURN_S)
+                    count = await count_pairs(pairs[name], concurrency, RUN_S)
                     used, redis_used = time.process_time() - used, cpu_seconds(pid) - redis_used
-                    samples.append(LimiterSample(name, at_once, used * 1e6 / count, redis_used * 1e6 / count))
+                    samples.append(LimiterSample(name, concurrency, used * 1e6 / count, redis_used * 1e6 / count))
         return samples
 
 
@@ -128,25 +131,29 @@ class LimiterFigures:
     def __init__(self, samples: Sequence[LimiterSample]) -> None:
         self._samples = samples
 
-    def cpu_us(self, variant: str, at_once: int) -> float | None:
-        """Of the gateway's side."""
-        return self._median(variant, at_once, lambda sample: sample.cpu_us)
+    def cpu_us(self, variant: str, concurrency: int) -> float | None:
+        """Return the CPU microseconds of the gateway's side per pair; None = not measured."""
+        return self._median(variant, concurrency, lambda sample: sample.cpu_us)
 
-    def redis_cpu_us(self, variant: str, at_once: int) -> float | None:
-        """Of Redis."""
-        return self._median(variant, at_once, lambda sample: sample.redis_cpu_us)
+    def redis_cpu_us(self, variant: str, concurrency: int) -> float | None:
+        """Return the CPU microseconds of Redis per pair; None = not measured."""
+        return self._median(variant, concurrency, lambda sample: sample.redis_cpu_us)
 
     def ratio(self) -> float | None:
-        """What is aimed at: ours beside two plain calls at many at once."""
-        ours, theirs = (self.cpu_us(variant, AT_ONCE[-1]) for variant in (COALESCED, PLAIN))
+        """Return the ratio with a target: the gateway's side over two plain calls, at the highest concurrency."""
+        ours, theirs = (self.cpu_us(variant, CONCURRENCY[-1]) for variant in (COALESCED, PLAIN))
         return None if ours is None or theirs is None else ours / theirs
 
     def rows(self) -> Iterator[tuple[str, ...]]:
-        """By variant: both sides' microseconds at each number at once."""
+        """Yield per variant the microseconds of both sides at each concurrency."""
         for variant in dict.fromkeys(sample.variant for sample in self._samples):
-            figures = (figure(variant, at_once) for at_once in AT_ONCE for figure in (self.cpu_us, self.redis_cpu_us))
+            figures = (
+                figure(variant, concurrency)
+                for concurrency in CONCURRENCY
+                for figure in (self.cpu_us, self.redis_cpu_us)
+            )
             yield (variant, *("-" if value is None else f"{value:.1f}" for value in figures))
 
-    def _median(self, variant: str, at_once: int, figure: Callable[[LimiterSample], float]) -> float | None:
-        values = [figure(each) for each in self._samples if each.variant == variant and each.at_once == at_once]
+    def _median(self, variant: str, concurrency: int, figure: Callable[[LimiterSample], float]) -> float | None:
+        values = [figure(each) for each in self._samples if each.variant == variant and each.concurrency == concurrency]
         return median(values) if values else None

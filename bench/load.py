@@ -14,17 +14,17 @@ import httptools
 from bench.workloads import CONNECTIONS, RATE, SPREAD_S, STREAMS, Shape, Workload
 
 ANSWER_TIMEOUT_S = 60.0
-"""Far beyond any answer; a benchmark that hangs says nothing."""
+"""Seconds beyond a run's length after which a run fails instead of hanging (chosen: far longer than any answer)."""
 _OK = 200
 
 
 class BadAnswerError(Exception):
-    """Something other than 200: the figures would be those of refusals."""
+    """An answer was not a 200, so the figures would be those of refusals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What was done: how many answers in how many seconds, and each one's latency in seconds."""
+    """The result of a run: how many answers in how many seconds, and the latency of each in seconds."""
 
     answers: int
     seconds: float
@@ -32,7 +32,7 @@ class Load:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection that asks one thing at a time."""
+    """A keep-alive connection with one request at a time."""
 
     transport: asyncio.Transport
 
@@ -42,30 +42,30 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio's."""
+        """Keep the transport (asyncio)."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's own class, the same interface
 
-    def ask(self, request: bytes) -> Awaitable[None]:
-        """Send; the result comes with the last byte of the answer.  Raises BadAnswerError."""
+    def send(self, request: bytes) -> Awaitable[None]:
+        """Send a request; the result is set at the last byte of the answer.  Raises BadAnswerError."""
         self._answered = asyncio.get_running_loop().create_future()
         self.transport.write(request)
         return self._answered
 
     def data_received(self, data: bytes) -> None:
-        """asyncio's."""
+        """Parse what arrived (asyncio)."""
         self._parser.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio's; an answer that is still awaited will not come."""
+        """Fail the answer that is still awaited (asyncio)."""
         if not self._answered.done():
             self._answered.set_exception(BadAnswerError(f"connection closed before the answer ended: {exc}"))
 
     def on_body(self, body: bytes) -> None:
-        """httptools'; the last piece is kept for the message of an error."""
+        """Keep the last piece for an error message (httptools)."""
         self._body = body
 
     def on_message_complete(self) -> None:
-        """httptools'; the answer is whole."""
+        """Conclude the answer (httptools)."""
         status = self._parser.get_status_code()
         self._parser = httptools.HttpResponseParser(self)
         if status == _OK:
@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
 
 
 class Client:
-    """A pool of connections to one port; grows when all are busy."""
+    """A pool of connections to one port, which grows when all are busy."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -84,7 +84,7 @@ class Client:
         self._loop = asyncio.get_running_loop()
 
     async def open(self, count: int) -> None:
-        """Have `count` idle connections."""
+        """Open connections until `count` are idle."""
         self._idle += [await self._connect() for _ in range(count - len(self._idle))]
 
     async def _connect(self) -> Connection:
@@ -92,11 +92,11 @@ class Client:
         self._all.append(connection)
         return connection
 
-    async def ask(self, request: bytes) -> float:
-        """Seconds from the request to the last byte of the answer.  (The loop's own clock ticks in milliseconds.)"""
-        sent = monotonic()
+    async def send(self, request: bytes) -> float:
+        """Send a request and return the seconds until the last byte of its answer."""
+        sent = monotonic()  # uvloop's clock has a resolution of a millisecond
         connection = self._idle.pop() if self._idle else await self._connect()
-        await connection.ask(request)
+        await connection.send(request)
         self._idle.append(connection)
         return monotonic() - sent
 
@@ -104,11 +104,11 @@ class Client:
         """Close every connection, answered or not."""
         for connection in self._all:
             connection.transport.abort()
-        await asyncio.sleep(0)  # transports close in the loop's next turn
+        await asyncio.sleep(0)  # transports close in the loop's next iteration
 
 
 async def run(workload: Workload, port: int, seconds: float) -> Load:
-    """Put the workload on `port`; `seconds` bounds it except where its shape does.  Raises BadAnswerError."""
+    """Run a workload against `port`, for `seconds` unless its shape has a fixed length.  Raises BadAnswerError."""
     client = Client(port)
     started = monotonic()
     try:
@@ -130,22 +130,22 @@ async def _saturate(client: Client, request: bytes, seconds: float) -> list[floa
     end = monotonic() + seconds
     latencies: list[float] = []
 
-    async def ask_again() -> None:
+    async def send_again() -> None:
         while monotonic() < end:
-            latencies.append(await client.ask(request))
+            latencies.append(await client.send(request))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(CONNECTIONS):
-            group.create_task(ask_again())
+            group.create_task(send_again())
     return latencies
 
 
 async def _at_intervals(client: Client, request: bytes, count: int, interval_s: float) -> list[float]:
-    """Each request goes when it is due, however many are still unanswered: a slow answer delays none after it."""
+    """Send each request when it is due, so that a slow answer delays no later request."""
     started = monotonic()
     tasks = []
     async with asyncio.TaskGroup() as group:
         for number in range(count):
             await asyncio.sleep(started + number * interval_s - monotonic())
-            tasks.append(group.create_task(client.ask(request)))
+            tasks.append(group.create_task(client.send(request)))
     return [task.result() for task in tasks]

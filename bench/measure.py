@@ -1,6 +1,6 @@
-"""The measurement: all variants run at once, each workload goes round them, CPU time is read around each turn.
+"""The measurement: all variants run side by side, and each run puts one workload on one of them.
 
-Lives here: order and sampling.  Not here: what the figures mean (report).
+Lives here: the order of runs, CPU time before and after each.  Not here: what the figures mean (report).
 """
 
 import asyncio
@@ -12,17 +12,18 @@ from pathlib import Path
 
 from bench.load import run
 from bench.processes import cpu_seconds, free_port, python_module, running
-from bench.variants import IN_BODY_MODE, Running, Start
+from bench.variants import EXT_PROC_MODE, Running, Start
 from bench.workloads import SMALL, STREAM, Workload
 
 WARM_UP_S = 1.0
-AFTERMATH_S = 0.3
-"""What follows an answer belongs to it: the access log's flush and the settling."""
+"""Length of the run of each variant that is not counted, in seconds (chosen)."""
+SETTLEMENT_S = 0.3
+"""Seconds after a run that are counted too, for the access log's flush and the settlements (chosen: six flushes)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One workload on one variant, once."""
+    """One run: a workload on a variant."""
 
     workload: str
     variant: str
@@ -30,14 +31,14 @@ class Sample:
     seconds: float
     latencies: Sequence[float]
     cpu_us: Mapping[str, float]
-    """Role -> microseconds per answer."""
+    """CPU microseconds per answer, by role."""
 
 
 @contextlib.contextmanager
 def started(
     variants: Mapping[str, Start], directory: Path, progress: Callable[[str], None]
 ) -> Iterator[dict[str, Running]]:
-    """All variants with one backend between them."""
+    """Start all variants with a common backend, and stop them at the end of the block."""
     with ExitStack() as stack:
         port = free_port()
         argv = python_module("bench.backend", str(port))
@@ -45,28 +46,32 @@ def started(
         stacks = {}
         for number, (name, start) in enumerate(variants.items()):
             progress(f"starting {name}")
-            home = directory / str(number)
-            home.mkdir()
-            stacks[name] = stack.enter_context(start(port, home))
+            own = directory / str(number)
+            own.mkdir()
+            stacks[name] = stack.enter_context(start(port, own))
         yield stacks
 
 
-def turns(
+def runs(
     stacks: Mapping[str, Running], workloads: Sequence[Workload], rounds: int
 ) -> Iterator[tuple[int, Workload, str]]:
-    """Round, workload, variant: neighbours in time are compared, and every other round goes the other way."""
+    """Yield round, workload and variant of each run.
+
+    The variants of a workload run directly after each other, every other round in reverse order, so that a drift of the
+    machine affects all alike.
+    """
     for number in range(rounds):
         for workload in workloads:
-            names = [name for name in stacks if workload is STREAM or not name.endswith(IN_BODY_MODE)]
+            names = [name for name in stacks if workload is STREAM or not name.endswith(EXT_PROC_MODE)]
             for name in names if number % 2 == 0 else reversed(names):
                 yield number, workload, name
 
 
 async def sample(workload: Workload, name: str, stack: Running, seconds: float) -> Sample:
-    """One turn."""
+    """Run the workload once and return its figures."""
     before = {role: cpu_seconds(pid) for role, pid in stack.pids.items()}
     load = await run(workload, stack.port, seconds)
-    await asyncio.sleep(AFTERMATH_S)
+    await asyncio.sleep(SETTLEMENT_S)
     used = {role: cpu_seconds(pid) - before[role] for role, pid in stack.pids.items()}
     per_answer = {role: cpu * 1e6 / load.answers for role, cpu in used.items()}
     return Sample(workload.name, name, load.answers, load.seconds, load.latencies, per_answer)
@@ -79,12 +84,12 @@ async def measure(
     seconds: float,
     progress: Callable[[str], None],
 ) -> list[Sample]:
-    """Every sample, after a turn of each variant that does not count."""
+    """Return all samples, after a run of each variant that is not counted."""
     for name, stack in stacks.items():
         progress(f"warming up {name}")
         await run(SMALL, stack.port, WARM_UP_S)
     samples = []
-    for number, workload, name in turns(stacks, workloads, rounds):
+    for number, workload, name in runs(stacks, workloads, rounds):
         progress(f"round {number + 1}/{rounds}: {workload.title}, {name}")
         samples.append(await sample(workload, name, stacks[name], seconds))
     return samples

@@ -1,7 +1,7 @@
-"""How much memory beliefs about prompts take: an index of ten million blocks, and an hour of prompts never seen again.
+"""Memory of what is remembered about prompts: an index of ten million blocks, and an hour of unique prompts.
 
 Lives here: the measurement.  Not here: tables (report).
-`python -m bench.memory PART` measures in a process of its own, whose heap holds nothing else.
+`python -m bench.memory PART` measures in its own process, whose heap holds nothing else.
 """
 
 import json
@@ -28,45 +28,49 @@ from routing.table import STRATEGIES
 from routing.types import RouteRequest
 
 INDEXED_BLOCKS = 10_000_000
+"""Blocks in the index that is measured."""
 BLOCKS_PER_PROMPT = 100
 CACHES = 100
+"""Pods over which the blocks of the index are spread."""
 _MASK = (1 << 60) - 1
-"""As routing.prefix.blocks has it: other ints take more memory."""
+"""The mask of routing.prefix.blocks, since larger integers take more memory."""
 
 PODS = 8
 RATE = 20
 """Requests per second."""
 USERS = 1000
 PROMPT_BLOCKS = 32
-"""In a minute all users have been there, and the pods' caches are full five times over."""
+"""Blocks per prompt: within a minute every user has sent one, and the pods' caches are full five times over."""
 OPEN = 50
 """Requests in flight."""
 MINUTE, HOUR = 60 * RATE, 3600 * RATE
+"""Requests in that time."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryFigures:
-    """In bytes."""
+    """Memory in bytes."""
 
     index: int
-    """Of INDEXED_BLOCKS in CACHES pods."""
+    """The growth of a process by an index of INDEXED_BLOCKS."""
     minute: int
+    """The process after a minute of unique prompts."""
     hour: int
-    """Of the process after so long."""
+    """The process after an hour of unique prompts."""
 
     @property
     def bytes_per_block(self) -> float:
-        """In the index."""
+        """Return the bytes that a block takes in the index."""
         return self.index / INDEXED_BLOCKS
 
     @property
     def growth(self) -> float:
-        """From the minute to the hour; 1 = flat."""
+        """Return the ratio of the hour to the minute; 1 = no growth."""
         return self.hour / self.minute
 
 
 def measure_memory(progress: Callable[[str], None]) -> MemoryFigures:
-    """Measure; some 30 s."""
+    """Measure; takes some 30 s."""
     figures: list[int] = []
     for part in PARTS:
         progress(f"memory: {part}")
@@ -76,7 +80,7 @@ def measure_memory(progress: Callable[[str], None]) -> MemoryFigures:
 
 
 def fill_index(blocks: int) -> list[int]:
-    """Return the bytes by which an index of so many grows the process."""
+    """Return the bytes by which an index of so many blocks grows the process."""
     index = PrefixIndex()
     caches = [index.join(blocks // CACHES) for _ in range(CACHES)]
     before = _resident()
@@ -86,18 +90,18 @@ def fill_index(blocks: int) -> list[int]:
     return [_resident() - before]
 
 
-def live(requests: tuple[int, ...]) -> list[int]:
-    """Return the bytes of the process after so many unique prompts, through all that remembers anything of them."""
+def serve_unique_prompts(requests: tuple[int, ...]) -> list[int]:
+    """Return the bytes of the process after each of these numbers of requests."""
     gateway, sizes = _Gateway(), []
     for number in range(max(requests)):
-        gateway.answer(number)
+        gateway.serve(number)
         if number + 1 in requests:
             sizes.append(_resident())
     return sizes
 
 
 class _Gateway:
-    """Between the limiter and Envoy, on a clock of its own."""
+    """Everything in the gateway that remembers prompts, on a virtual clock."""
 
     def __init__(self) -> None:
         self._now_s = 0.0
@@ -111,8 +115,8 @@ class _Gateway:
     def _clock(self) -> float:
         return self._now_s
 
-    def answer(self, number: int) -> None:
-        """One comes, and the oldest goes."""
+    def serve(self, number: int) -> None:
+        """Admit a request, and end the oldest one when more than OPEN are in flight."""
         self._now_s = number / RATE
         prompt = self._rng.randbytes(FIRST_BYTES + (PROMPT_BLOCKS - 1) * BLOCK_BYTES)
         size, bounds, tokens = PromptSize(len(prompt), 0), OutputBounds(None, 1), len(prompt) // 4
@@ -130,11 +134,11 @@ class _Gateway:
 
 
 def _resident() -> int:
-    with open("/proc/self/statm") as file:  # noqa: PTH123  a path object would be made for one line
+    with open("/proc/self/statm") as file:  # noqa: PTH123 - a path object would be made for one line
         return int(file.read().split()[1]) * resource.getpagesize()
 
 
-PARTS = {"index": lambda: fill_index(INDEXED_BLOCKS), "hour": lambda: live((MINUTE, HOUR))}
+PARTS = {"index": lambda: fill_index(INDEXED_BLOCKS), "hour": lambda: serve_unique_prompts((MINUTE, HOUR))}
 
 if __name__ == "__main__":
     sys.stdout.write(json.dumps(PARTS[sys.argv[1]]()))

@@ -1,4 +1,4 @@
-"""What a decision costs: the default strategy by number of pods and length of prompt, and hashing.
+"""CPU of a decision: the default strategy by number of pods and length of prompt, and block hashing.
 
 Lives here: the measurement.  Not here: tables (report), memory (memory).
 """
@@ -20,13 +20,15 @@ from routing.types import Endpoint, RouteRequest
 PODS = (10, 100, 1_000, 10_000)
 TOKENS = (1_000, 4_000, 16_000, 128_000)
 BYTES_PER_TOKEN = 4
-TURNS = 60
+DECISIONS = 60
+"""Decisions per sample, the first quarter of which is not counted (chosen)."""
 PROMPTS = 12
+"""Different prompts of a sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class PickSample:
-    """Median CPU microseconds of each part of a request's way through routing."""
+    """Median CPU microseconds of hashing the prompt, of choosing and counting, and of the end of a request."""
 
     pods: int
     tokens: int
@@ -37,19 +39,19 @@ class PickSample:
 
 @dataclass(frozen=True, slots=True)
 class PickFigures:
-    """All of them, and what does not depend on pods."""
+    """All samples, and the speed of hashing, which does not depend on pods."""
 
     samples: tuple[PickSample, ...]
     hash_share: float
-    """Speed of block hashing in that of the raw hash over the same bytes."""
+    """Speed of block hashing as a share of the raw hash's over the same bytes."""
 
     def route_us(self, pods: int, tokens: int) -> float:
-        """Of one sample: choosing and counting."""
+        """Return the microseconds of choosing and counting in one sample."""
         return next(sample.route_us for sample in self.samples if (sample.pods, sample.tokens) == (pods, tokens))
 
 
 def measure_picking(progress: Callable[[str], None]) -> PickFigures:
-    """Measure; some 20 s."""
+    """Measure; takes some 20 s."""
     samples = []
     for pods in PODS:
         progress(f"picking among {pods} pods")
@@ -58,7 +60,7 @@ def measure_picking(progress: Callable[[str], None]) -> PickFigures:
 
 
 def a_fleet(pods: int, shadow: str = "") -> Fleet:
-    """All serve one model, `m`."""
+    """Return a fleet whose pods all serve the model `m`."""
     fleet = Fleet(RoutingSettings(shadow=shadow), random.Random(1))
     endpoints = (Endpoint(f"p{n}", f"p{n}", f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}:8000", ("m",)) for n in range(pods))
     fleet.replace(FleetDescription({"m": ModelPolicy()}, tuple(endpoints)))
@@ -66,16 +68,16 @@ def a_fleet(pods: int, shadow: str = "") -> Fleet:
 
 
 def _sample(pods: int, tokens: int) -> PickSample:
-    """Half of each prompt is shared by all."""
+    """Measure decisions on prompts that share their first half."""
     fleet, now_s = a_fleet(pods), 0.0
     half = tokens * BYTES_PER_TOKEN // 2
     common = os.urandom(half)
     prompts = [common + os.urandom(half) for _ in range(PROMPTS)]
-    turns: list[tuple[float, float, float]] = []
-    for turn in range(TURNS):
+    costs: list[tuple[float, float, float]] = []
+    for decision in range(DECISIONS):
         now_s += 0.01
         started = time.thread_time_ns()
-        blocks = block_hashes(prompts[turn % PROMPTS], "m")
+        blocks = block_hashes(prompts[decision % PROMPTS], "m")
         hashed = time.thread_time_ns()
         request = RouteRequest("m", prompt_tokens=tokens, output_tokens=100, blocks=blocks, block_tokens=128.0)
         ticket = fleet.route(request, "forebay", now_s)
@@ -83,8 +85,8 @@ def _sample(pods: int, tokens: int) -> PickSample:
         fleet.release(ticket, now_s)
         fleet.finish(ticket, Finished(ticket.decision.pod.id, ticket.request, now_s, False, 0.5, None, tokens, 100))
         ended = time.thread_time_ns()
-        turns.append((hashed - started, routed - hashed, ended - routed))
-    hash_ns, route_ns, end_ns = (median(part) for part in zip(*turns[TURNS // 4 :], strict=True))
+        costs.append((hashed - started, routed - hashed, ended - routed))
+    hash_ns, route_ns, end_ns = (median(part) for part in zip(*costs[DECISIONS // 4 :], strict=True))
     return PickSample(pods, tokens, hash_ns / 1000, route_ns / 1000, end_ns / 1000)
 
 

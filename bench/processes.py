@@ -1,6 +1,6 @@
-"""Processes of the benchmark: started, waited for, their CPU time read, ended.
+"""Processes of the benchmark: start them, wait until they listen, read their CPU time, stop them.
 
-Lives here: what is the same for all of them.  Not here: which processes a variant has (variants).
+Lives here: what all of them have in common.  Not here: which processes a variant has (variants).
 """
 
 import contextlib
@@ -14,28 +14,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 START_TIMEOUT_S = 20.0
+"""The longest wait for a process to listen, in seconds (chosen)."""
 STOP_TIMEOUT_S = 15.0
+"""Seconds from SIGTERM to SIGKILL (chosen)."""
 _POLL_S = 0.02
-NOTHING_MORE: Mapping[str, str] = {}
+NO_VARIABLES: Mapping[str, str] = {}
 _CPUCLOCK_SCHED = 2
-"""Linux: the kind of CPU clock that counts what the scheduler gave, in nanoseconds."""
+"""Linux's kind of CPU clock that counts the scheduled time, in nanoseconds."""
 
 
 class StartError(Exception):
-    """A process of the benchmark ended or did not listen in time; the message has the end of its log."""
+    """A process exited or did not listen in time; the message has the end of its log."""
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
+    """Return a port that no process listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 @contextlib.contextmanager
 def running(
-    name: str, argv: Sequence[str], port: int, directory: Path, env: Mapping[str, str] = NOTHING_MORE
+    name: str, argv: Sequence[str], port: int, directory: Path, env: Mapping[str, str] = NO_VARIABLES
 ) -> Iterator[int]:
-    """The pid of `argv`, listening on `port`; ended when the block is left.  Raises StartError."""
+    """Run `argv`, yield its process id once it listens on `port`, and stop it after the block.  Raises StartError."""
     log = directory / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -68,15 +70,15 @@ def _listens(port: int) -> bool:
 
 
 def python_module(module: str, *arguments: str) -> tuple[str, ...]:
-    """The command line that runs a module of this project with this interpreter."""
+    """Return the command line that runs a module of this project with this interpreter."""
     return (sys.executable, "-m", module, *arguments)
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, its ended threads too, and of every process below it that still runs.
+    """Return user and system time of a process, with its ended threads, and of its descendants that still run.
 
-    The clock of another process (clock_getcpuclockid(3)): /proc/PID/stat has the same time in ticks of 10 ms, too
-    coarse for a hundred streams.
+    It reads the CPU clock of the process (clock_getcpuclockid(3)), because /proc/PID/stat counts in ticks of 10 ms,
+    which is too coarse for a hundred streams.
     """
     return time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED) + sum(map(cpu_seconds, _children(pid)))
 

@@ -1,7 +1,7 @@
-"""The yardstick: an ext_proc processor without logic on grpc.aio and uvloop.
+"""The empty processor: an ext_proc processor without logic, on grpc.aio and uvloop.
 
-`python -m bench.processor PORT`.  It parses each message, answers with the empty reply of its phase, and swallows the
-access log: what any Python processor has to spend, and nothing else.
+`python -m bench.processor PORT`.  It parses each message, answers with the empty reply of its phase and discards the
+access log.  No ext_proc processor on grpc.aio costs less, so Forebay's cost is compared with it.
 """
 
 import sys
@@ -13,27 +13,27 @@ import uvloop
 from gateway.pb.ext_proc_pb2 import ProcessingRequest, ProcessingResponse
 
 _PENDING = 10_000
-"""grpc.aio refuses at random with about 1,000 streams waiting to be accepted unless both limits are raised."""
+"""Limits of grpc.aio on streams that wait to be accepted; at its defaults it refuses some from about 1,000 on."""
 _OPTIONS = (
     ("grpc.max_concurrent_streams", _PENDING),
     ("grpc.server.max_pending_requests", _PENDING),
     ("grpc.server.max_pending_requests_hard_limit", _PENDING),
 )
 _SERVING = b"\x08\x01"
-"""grpc.health.v1.HealthCheckResponse with status = SERVING."""
+"""An encoded grpc.health.v1.HealthCheckResponse with status = SERVING."""
 
 Context = grpc.aio.ServicerContext[object, object]
 
 
 async def process(requests: AsyncIterator[ProcessingRequest], context: Context) -> AsyncIterator[ProcessingResponse]:
-    """The empty reply to each message: replies carry the names of the requests they answer."""
+    """Yield the empty reply to each message; its field has the name of the message's field."""
     async for request in requests:
         reply = ProcessingResponse()
         getattr(reply, request.WhichOneof("request")).SetInParent()
         yield reply
 
 
-async def swallow(entries: AsyncIterator[bytes], context: Context) -> bytes:
+async def discard(entries: AsyncIterator[bytes], context: Context) -> bytes:
     """Read an access-log stream to its end."""
     async for _ in entries:
         pass
@@ -41,12 +41,12 @@ async def swallow(entries: AsyncIterator[bytes], context: Context) -> bytes:
 
 
 async def check(request: bytes, context: Context) -> bytes:
-    """Always healthy."""
+    """Return SERVING."""
     return _SERVING
 
 
 def services() -> tuple[grpc.GenericRpcHandler, ...]:
-    """ext_proc with parsed messages; the others as bytes."""
+    """Return the handlers of ext_proc, with parsed messages, and of access log and health, with bytes."""
     exchange = grpc.stream_stream_rpc_method_handler(
         process, ProcessingRequest.FromString, ProcessingResponse.SerializeToString
     )
@@ -54,7 +54,7 @@ def services() -> tuple[grpc.GenericRpcHandler, ...]:
         grpc.method_handlers_generic_handler("envoy.service.ext_proc.v3.ExternalProcessor", {"Process": exchange}),
         grpc.method_handlers_generic_handler(
             "envoy.service.accesslog.v3.AccessLogService",
-            {"StreamAccessLogs": grpc.stream_unary_rpc_method_handler(swallow)},
+            {"StreamAccessLogs": grpc.stream_unary_rpc_method_handler(discard)},
         ),
         grpc.method_handlers_generic_handler(
             "grpc.health.v1.Health", {"Check": grpc.unary_unary_rpc_method_handler(check)}

@@ -1,4 +1,4 @@
-"""What engine metrics cost: the gateway's own poller on many endpoints, and a page that was recorded.
+"""CPU of scraping engine metrics: the gateway's own poller on many endpoints with a recorded page.
 
 Lives here: the measurement.  Not here: tables (report).
 """
@@ -17,14 +17,16 @@ from gateway.discovery.probing.scraping import HttpFetch, Poller
 from routing.types import Endpoint
 
 ENDPOINTS = 1000
+"""Endpoints that are scraped."""
 ROUNDS = 2
+"""Scrapes of each endpoint that are counted."""
 PAGE = Path(__file__).resolve().parent.parent / "tests/gateway/discovery/probing/recordings/metrics_idle_full.prom"
-"""From a real vLLM 0.32."""
+"""The metrics page of a real vLLM 0.32."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScrapeFigures:
-    """CPU of the thread that scrapes: connecting, reading, parsing."""
+    """CPU of the scraping thread: connecting, reading, parsing."""
 
     page_bytes: int
     scrape_us: float
@@ -32,14 +34,14 @@ class ScrapeFigures:
 
     @property
     def core(self) -> float:
-        """The share of a core that ENDPOINTS take."""
+        """Return the share of a core that scraping ENDPOINTS takes."""
         return ENDPOINTS / self.interval_s * self.scrape_us / 1e6
 
 
 async def measure_scraping(
     progress: Callable[[str], None], endpoints: int = ENDPOINTS, settings: ScrapeSettings | None = None
 ) -> ScrapeFigures:
-    """Measure ROUNDS, the first of which, all at once, is not counted."""
+    """Measure ROUNDS scrapes of each endpoint, after a first one that is not counted because all are due at once."""
     progress(f"scraping {endpoints} endpoints")
     settings = settings or ScrapeSettings()
     page, scrapes = PAGE.read_bytes(), 0
@@ -67,7 +69,7 @@ async def measure_scraping(
 
 @contextlib.contextmanager
 def _engine(page: bytes) -> Iterator[str]:
-    """The address of an engine in a thread of its own, which shows everybody the page."""
+    """Yield the address of a server in its own thread that answers every request with the page."""
     loop, listening = asyncio.new_event_loop(), Future[str]()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

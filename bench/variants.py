@@ -1,6 +1,6 @@
-"""What is measured side by side: Envoy alone, an empty processor, Forebay; each in its response modes.
+"""The variants that are compared: Envoy alone, an empty processor and Forebay, by response mode.
 
-Lives here: which processes a variant has and how they are joined.  Not here: what is asked of them (workloads).
+Lives here: which processes a variant has and how they are wired.  Not here: the requests (workloads).
 A new variant is a function in VARIANTS.
 """
 
@@ -33,20 +33,21 @@ from gateway.envoy.config import render
 
 ENVOY, GATEWAY, REDIS = "envoy", "gateway", "redis"
 ROLES = (GATEWAY, ENVOY, REDIS)
+"""Kinds of processes whose CPU is reported."""
 
 Mode = Literal["metadata", "ext_proc"]
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A started variant: where requests go and whose CPU time counts."""
+    """A started variant: the port for requests, and process ids by role."""
 
     port: int
     pids: Mapping[str, int]
 
 
 Start = Callable[[int, Path], AbstractContextManager[Running]]
-"""Backend port and an empty directory -> a running variant, ended when the block is left."""
+"""Starts a variant on a backend's port with an empty directory; the variant is stopped after the block."""
 
 
 def _local(port: int) -> str:
@@ -54,7 +55,7 @@ def _local(port: int) -> str:
 
 
 def settings_for(backend: int, mode: Mode = "metadata", *, fail_open: bool = False) -> Settings:
-    """Settings with free ports and the backend as the only endpoint of the only model."""
+    """Return settings with free ports and the backend as the only endpoint of the only model."""
     endpoint = EndpointSettings(address=_local(backend), name="bench-pod")
     return Settings(
         listen=ListenSettings(grpc=_local(free_port()), http=_local(free_port()), admin=_local(free_port())),
@@ -67,7 +68,7 @@ def settings_for(backend: int, mode: Mode = "metadata", *, fail_open: bool = Fal
 
 
 def port_of(address: str) -> int:
-    """`host:port` -> port."""
+    """Return the port of `host:port`."""
     return int(address.rpartition(":")[2])
 
 
@@ -79,14 +80,17 @@ def _envoy(settings: Settings, config: Json, directory: Path) -> AbstractContext
 
 @contextlib.contextmanager
 def envoy_alone(backend: int, directory: Path) -> Iterator[Running]:
-    """Client - Envoy - backend."""
+    """Start an Envoy between client and backend."""
     settings = settings_for(backend)
     with _envoy(settings, render_alone(settings), directory) as envoy:
         yield Running(port_of(settings.envoy.listen), {ENVOY: envoy})
 
 
 def empty_processor(mode: Mode) -> Start:
-    """Forebay's Envoy configuration before the empty processor; open failure lets Envoy choose the endpoint itself."""
+    """Return the start of an empty processor behind Forebay's Envoy configuration.
+
+    `fail_open` makes Envoy choose the endpoint, since the processor does not.
+    """
 
     @contextlib.contextmanager
     def start(backend: int, directory: Path) -> Iterator[Running]:
@@ -102,9 +106,9 @@ def empty_processor(mode: Mode) -> Start:
 
 
 def forebay(mode: Mode, site: Path | None = None) -> Start:
-    """The whole of it: Redis, one gateway worker, Envoy; a user with limits that are counted and never reached.
+    """Return the start of Redis, one gateway worker and Envoy, with a user whose limits are never reached.
 
-    `site` is where compiled packages are (`make compiled`).
+    `site` is the directory of compiled packages (`make compiled`).
     """
     env = {} if site is None else {"PYTHONPATH": str(site.resolve()), "PYTHONSAFEPATH": "1"}
 
@@ -127,7 +131,7 @@ def forebay(mode: Mode, site: Path | None = None) -> Start:
 
 
 def redis_argv(port: int) -> tuple[str, ...]:
-    """A Redis that keeps nothing."""
+    """Return the command line of a Redis without persistence."""
     return (str(newest_server()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
 
 
@@ -135,18 +139,19 @@ ALONE = "Envoy alone"
 EMPTY = "empty grpc.aio"
 FOREBAY = "Forebay"
 COMPILED = "Forebay, compiled"
-IN_BODY_MODE = ", ext_proc mode"
+EXT_PROC_MODE = ", ext_proc mode"
+"""Suffix of variants in ext_proc mode.  They run streams only, since elsewhere the modes differ by two messages."""
 
 VARIANTS: Mapping[str, Start] = {
     ALONE: envoy_alone,
     EMPTY: empty_processor("metadata"),
-    EMPTY + IN_BODY_MODE: empty_processor("ext_proc"),
+    EMPTY + EXT_PROC_MODE: empty_processor("ext_proc"),
     FOREBAY: forebay("metadata"),
-    FOREBAY + IN_BODY_MODE: forebay("ext_proc"),
+    FOREBAY + EXT_PROC_MODE: forebay("ext_proc"),
 }
-"""Those in ext_proc mode are asked for streams only: elsewhere the modes differ by two messages."""
+"""Every variant but the compiled one, by name."""
 
 
 def variants(site: Path | None) -> dict[str, Start]:
-    """All of them; the compiled one where there are compiled packages."""
+    """Return all variants, with the compiled one where there are compiled packages."""
     return {**VARIANTS, **({COMPILED: forebay("metadata", site)} if site is not None else {})}

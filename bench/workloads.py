@@ -1,6 +1,6 @@
-"""What is asked of every variant, as bytes: request sizes, answer shapes, how many and how fast.
+"""The workloads that every variant is measured with: request sizes, answers, arrival patterns.
 
-Lives here: requests and the shape of each run.  Not here: who sends them (load) and who answers (backend).
+Lives here: the requests and how they arrive.  Not here: sending them (load), answering them (backend).
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,20 @@ import orjson
 MODEL = "bench-model"
 USER = "bench"
 CHUNKS = 200
+"""Server-sent events of a stream, one token each."""
 CHUNK_PACE_S = 0.02
+"""Seconds from one event to the next."""
 STREAM_S = CHUNKS * CHUNK_PACE_S
 
 ANSWER_HEADER = "x-bench-answer"
-"""Tells the backend which canned answer to give, so that it need not read the body."""
+"""The header by which a request chooses the backend's answer, so that the backend need not read the body."""
 
 
 class Answer(StrEnum):
-    """The backend's canned answers."""
+    """The answers of the backend."""
 
     NOW = "now"  # one JSON body at once
-    SLOW = "slow"  # the same after STREAM_S: what a stream costs without its chunks
+    SLOW = "slow"  # the same after STREAM_S, for the cost of a stream without its chunks
     STREAM = "stream"  # CHUNKS server-sent events, one per CHUNK_PACE_S
 
 
@@ -31,7 +33,7 @@ class Shape(StrEnum):
 
     SATURATE = "saturate"  # CONNECTIONS at a time, each answer followed by the next request
     STAGGER = "stagger"  # STREAMS requests, their starts spread evenly over SPREAD_S
-    PACE = "pace"  # RATE requests per second, whether or not the earlier ones were answered
+    PACE = "pace"  # RATE requests per second, whether or not earlier ones have been answered
 
 
 CONNECTIONS = 32
@@ -42,7 +44,7 @@ RATE = 200
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One kind of request and how it arrives."""
+    """A kind of request and how it arrives."""
 
     name: str
     title: str
@@ -51,7 +53,7 @@ class Workload:
     prompt_bytes: int
 
     def request(self) -> bytes:
-        """The whole HTTP request, ready to write."""
+        """Return the encoded HTTP request."""
         body = _body(self.prompt_bytes, stream=self.answer is Answer.STREAM)
         lines = (
             "POST /v1/chat/completions HTTP/1.1",

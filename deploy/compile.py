@@ -1,7 +1,7 @@
 """Compiles the request path of an installed Forebay to machine code: `python deploy/compile.py DIRECTORY`.
 
-DIRECTORY holds the packages, as `pip install --target DIRECTORY` lays them.  Extension modules appear beside the
-sources, and Python prefers them.  Needs a C compiler, Python's headers and requirements-compile.lock.
+DIRECTORY has the packages, as `pip install --target DIRECTORY` installs them.  Extension modules are written beside the
+sources, and Python imports those first.  Needs a C compiler, Python's headers and requirements-compile.lock.
 """
 
 import os
@@ -18,20 +18,20 @@ REQUEST_PATH = (
     "gateway/serving/ext_proc_stream.py", "gateway/serving/http2/*.py", "ratelimit/**/*.py",
     "routing/**/*.py",
 )  # fmt: skip
-"""What runs for every request, and what stands beside it or inherits from it and compiles as well."""
+"""Modules that run for every request, and neighbours and subclasses of theirs, which must compile with them."""
 LEFT_OUT = frozenset({"gateway/openai/errors.py"})
-"""Heirs of classes that are not compiled, with class attributes: mypyc gives those to native classes only."""
+"""Modules whose classes have class attributes and inherit from interpreted classes, which mypyc does not support."""
 
 
 def modules(root: Path) -> list[str]:
-    """Paths below `root` of what is compiled."""
+    """Return the paths of the modules to compile, relative to `root`."""
     found = {path.relative_to(root).as_posix() for pattern in REQUEST_PATH for path in root.glob(pattern)}
     return sorted(path for path in found - LEFT_OUT if not path.endswith("__init__.py"))
 
 
 def compile_in(root: Path) -> None:
     """Write an extension module beside each of `modules`.  Raises SystemExit when one does not compile."""
-    os.chdir(root)  # mypy and setuptools name modules by where they stand
+    os.chdir(root)  # mypy and setuptools derive module names from relative paths
     with TemporaryDirectory() as scratch:
         extensions = mypycify(modules(root), opt_level="3", debug_level="0", multi_file=True, target_dir=scratch)
         setup(

@@ -1,4 +1,4 @@
-"""Compiles proto/*.proto into gateway/pb/: `python deploy/generate_messages.py`, and as hatchling's build hook.
+"""Compiles proto/*.proto into gateway/pb/: as `python deploy/generate_messages.py` and as hatchling's build hook.
 
 The generated modules (`gateway.pb.ext_proc_pb2`) are not kept in version control.  The .proto files import each other
 as `gateway/pb/NAME.proto`: protoc derives the names of Python modules from these paths.
@@ -29,10 +29,10 @@ def compile_protos(root: Path = ROOT) -> None:
 
 
 class ProtoBuildHook(BuildHookInterface[Any]):
-    """Compiles before a wheel or an editable install is made."""
+    """Compiles the .proto files before a wheel or an editable install is made."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
-        """Run once per build, called by hatchling."""
+        """Compile them; hatchling calls this once per build."""
         compile_protos()
 
 

@@ -1,1 +1,1 @@
-"""The command line: options, what each command needs installed, and how errors are shown."""
+"""The command line: the commands with their options and required extras, and how errors are shown."""

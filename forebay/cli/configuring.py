@@ -1,5 +1,5 @@
 """The commands about the configuration file: `check-config`, `config-docs`, `config-schema`, `envoy-config`."""
-# ruff: noqa: PLC0415 - each command imports its part when it runs, so that `forebay --help` stays fast
+# ruff: noqa: PLC0415 - each command imports what it runs only then, so that `forebay --help` stays fast
 
 import os
 from pathlib import Path
@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from forebay.cli.options import A_FILE
+from forebay.cli.options import FILE_PATH
 
 if TYPE_CHECKING:
     from gateway.config.settings import Settings
 
 
 @click.command()
-@click.argument("file", type=A_FILE)
+@click.argument("file", type=FILE_PATH)
 def check_config(file: Path) -> None:
-    """List everything that is wrong with a file and its models file, or print ok and a summary."""
+    """List every problem of a configuration and its models file, or print ok and a summary."""
     from gateway.config.loading import ConfigurationError
 
     try:
-        settings = _loaded(file)
+        settings = _load(file)
     except ConfigurationError as error:
         for problem in error.problems:
             click.echo(problem)
@@ -29,21 +29,21 @@ def check_config(file: Path) -> None:
 
 
 @click.command()
-@click.option("--config", "file", type=A_FILE, required=True, help="The configuration file.")
+@click.option("--config", "file", type=FILE_PATH, required=True, help="The configuration file.")
 def envoy_config(file: Path) -> None:
-    """Print the Envoy configuration for a file."""
+    """Print the Envoy configuration that belongs to a configuration file."""
     import yaml
 
     from gateway.discovery.models import describe
     from gateway.envoy.config import render
 
-    settings = _loaded(file)
+    settings = _load(file)
     click.echo(yaml.safe_dump(render(settings, describe(settings.models)), sort_keys=False), nl=False)
 
 
 @click.command()
 def config_docs() -> None:
-    """Print every configuration key, as Markdown."""
+    """Print the reference of all configuration keys, as Markdown."""
     from gateway.config.page import configuration_page
 
     click.echo(configuration_page(), nl=False)
@@ -59,8 +59,8 @@ def config_schema() -> None:
     click.echo(orjson.dumps(settings_schema(), option=orjson.OPT_INDENT_2))
 
 
-def _loaded(file: Path) -> "Settings":
-    """Return the settings with their models.  Raises ConfigurationError, each problem after the path of its file."""
+def _load(file: Path) -> "Settings":
+    """Load the settings and their models.  Raises ConfigurationError with the path of the file before each problem."""
     from gateway.config.loading import load_with_models
     from routing.table import STRATEGIES
 
@@ -68,7 +68,7 @@ def _loaded(file: Path) -> "Settings":
 
 
 def _summary(settings: "Settings") -> str:
-    """What a configuration describes, one subject per line."""
+    """Summarise a configuration, one subject per line."""
     from gateway.config.addresses import without_credentials
 
     listen = settings.listen

@@ -1,8 +1,8 @@
-"""The command `explain`: what a strategy thinks of each pod for a request that was written down.
+"""The command `explain`: how a strategy scores each pod for a recorded request.
 
-Lives here: files in, a table out.  Not here: making pods and request from them, and asking (gateway.fleet.replay).
+Lives here: reading files, printing a table.  Not here: the replay of the decision (gateway.fleet.replay).
 """
-# ruff: noqa: PLC0415 - the command imports its part when it runs, so that `forebay --help` stays fast
+# ruff: noqa: PLC0415 - the command imports what it runs only then, so that `forebay --help` stays fast
 
 import random
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,17 @@ from typing import Any
 
 import click
 
-from forebay.cli.options import A_FILE
+from forebay.cli.options import FILE_PATH
 
 
 @click.command()
-@click.argument("request_file", metavar="REQUEST.json", type=A_FILE)
-@click.option("--fleet", type=A_FILE, required=True, help="Pods as /debug/fleet shows them.")
-@click.option("--strategy", default="forebay", help="Strategy or mixture to ask.")
+@click.argument("request_file", metavar="REQUEST.json", type=FILE_PATH)
+@click.option("--fleet", type=FILE_PATH, required=True, help="File with the pods, as /debug/fleet shows them.")
+@click.option("--strategy", default="forebay", help="Strategy or mixture.")
 def explain(*, request_file: Path, fleet: Path, strategy: str) -> None:
-    """Show what a strategy thinks of each pod for a request.
+    """Show how a strategy scores each pod for a request.
 
-    REQUEST.json is an entry of /debug/decisions, or has model, prompt_tokens and held (pod: tokens).
+    REQUEST.json is an entry of /debug/decisions, or an object with model, prompt_tokens and held ({pod: tokens}).
     """
     from gateway.fleet.replay import replay
 

@@ -1,8 +1,8 @@
 """The command `forebay`: its subcommands, its version, and how errors are shown.
 
-Lives here: the group.  Not here: the subcommands' options (the neighbours), or what they do.
+Lives here: the group.  Not here: the subcommands' options (the other modules), or what they do.
 """
-# ruff: noqa: PLC0415 - what only some commands need is imported when they run, so that `forebay --help` stays fast
+# ruff: noqa: PLC0415 - each command imports what it runs only then, so that `forebay --help` stays fast
 
 from importlib import metadata
 
@@ -14,14 +14,14 @@ from forebay.cli.running import engine, gateway, up
 from forebay.cli.simulating import calibrate, simulate
 
 USAGE_ERROR = 2
-"""Exit status of a command that cannot start because of what it was told; click's own."""
+"""Exit status of a command whose options or configuration are invalid; click uses the same."""
 
 
 class _Commands(click.Group):
-    """A group whose commands may fail on their configuration."""
+    """A group whose commands may raise ConfigurationError."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; show a ConfigurationError as lines instead of a traceback."""
+        """Run the command; print each problem of a ConfigurationError as a line instead of a traceback."""
         from gateway.config.loading import ConfigurationError
 
         try:
@@ -32,8 +32,8 @@ class _Commands(click.Group):
             raise click.exceptions.Exit(USAGE_ERROR) from error
 
 
-def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
-    if not wanted:
+def _print_version(ctx: click.Context, _parameter: click.Parameter, requested: bool) -> None:
+    if not requested:
         return
     try:
         click.echo(f"forebay {metadata.version('forebay')}")

@@ -1,1 +1,1 @@
-"""The supervisor behind `forebay up` and `forebay gateway`: starts processes, keeps them alive, ends them."""
+"""What `forebay up` and `forebay gateway` run on this machine: which processes, their addresses, files and order."""

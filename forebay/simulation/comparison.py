@@ -1,6 +1,7 @@
-"""`forebay simulate`: the gateway's own fleet and limiter on a trace and engine models.
+"""`forebay simulate`: replays a trace on engine models with the gateway's own fleet, queue and limits.
 
-Lives here: putting the parts together, files, the progress bar.  Not here: the parts (simulator).
+Lives here: joining gateway and simulator, files, the progress bar.  Not here: engine models, traces, the table
+(simulator).
 """
 
 import random
@@ -32,8 +33,8 @@ from simulator.replay.summary import Slo, Summary, summarize
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What was asked for on the command line."""
+class Options:
+    """The options of the command line."""
 
     trace: Path
     pods: int
@@ -47,63 +48,63 @@ class Plan:
     report: Path | None
     outages: Sequence[Outage] = ()
     keep_slo: bool = False
-    scrape_s: float = ScrapeSettings().interval_s  # 0 = engines are never asked
-    all_seeing: bool = False  # replay once more, all engines being asked before every decision
+    scrape_s: float = ScrapeSettings().interval_s  # 0 = engines are never scraped
+    all_seeing: bool = False  # replay a second time, with all engines scraped before every decision
 
 
-def run(plan: Plan) -> None:
-    """Replay, print the table, write what was asked for.
+def run(options: Options) -> None:
+    """Replay, print the table and write the requested files.
 
-    Raises ValueError for what the plan has wrong, OSError for files and MissingExtraError for plots without matplotlib.
+    Raises ValueError for invalid options, OSError for files and MissingExtraError for plots without matplotlib.
     """
-    if plan.report:
+    if options.report:
         require("forebay simulate --report", "simulate", "matplotlib")
-    comparison = Comparer(plan).compare()
+    comparison = Comparer(options).compare()
     click.echo(report.table(comparison))
-    if plan.report:
-        _write_report(comparison, plan.report)
+    if options.report:
+        _write_report(comparison, options.report)
 
 
 class Comparer:
-    """Replays the plan's trace for each speedup and strategy."""
+    """Replays the trace for each speedup and strategy."""
 
-    def __init__(self, plan: Plan) -> None:
-        for strategy in plan.strategies:
+    def __init__(self, options: Options) -> None:
+        for strategy in options.strategies:
             baselines.check(strategy)
-        for speedup in plan.speedups:
+        for speedup in options.speedups:
             if not 0 < speedup < inf:
                 raise ValueError(f"speedup = {speedup:g}, must be a positive number")
-        for outage in plan.outages:
-            if outage.pod not in map(_pod_name, range(plan.pods)):
-                raise ValueError(f"fault on {outage.pod!r}: pods are pod-0 to pod-{plan.pods - 1}")
-        self._plan = plan
-        self._profile = load_gpu(plan.gpu)
-        self._users = parse_users(plan.users)
-        self._trace = assign_users(traces.read(plan.trace), self._users)
+        for outage in options.outages:
+            if outage.pod not in map(_pod_name, range(options.pods)):
+                raise ValueError(f"fault on {outage.pod!r}: pods are pod-0 to pod-{options.pods - 1}")
+        self._options = options
+        self._profile = load_gpu(options.gpu)
+        self._users = parse_users(options.users)
+        self._trace = assign_users(traces.read(options.trace), self._users)
 
     def compare(self) -> report.Comparison:
-        """All replays, and the ceilings of reuse."""
-        plan, profile = self._plan, self._profile
+        """Run all replays; return them with the upper bounds of prefix reuse."""
+        options, profile = self._options, self._profile
         summaries = list(self._summaries())
         pooled, endless = (
             baselines.reuse(self._trace, profile.block_tokens, blocks)
-            for blocks in (profile.kv_blocks * plan.pods, None)
+            for blocks in (profile.kv_blocks * options.pods, None)
         )
-        title = f"{plan.trace.name} on {plan.pods} pods of {plan.gpu}"
-        return report.Comparison(title, plan.slo, report.Ceilings(pooled, endless), summaries)
+        title = f"{options.trace.name} on {options.pods} pods of {options.gpu}"
+        return report.Comparison(title, options.slo, report.Ceilings(pooled, endless), summaries)
 
     def _summaries(self) -> Iterator[Summary]:
-        for speedup in self._plan.speedups:
-            for strategy in self._plan.strategies:
+        for speedup in self._options.speedups:
+            for strategy in self._options.strategies:
                 yield self._replay(strategy, speedup)
-                if self._plan.all_seeing:
+                if self._options.all_seeing:
                     yield self._replay(strategy, speedup, all_seeing=True)
 
     def _replay(self, strategy: str, speedup: float, *, all_seeing: bool = False) -> Summary:
-        endpoints = [_endpoint(index) for index in range(self._plan.pods)]
+        endpoints = [_endpoint(index) for index in range(self._options.pods)]
         engines = {endpoint.id: Engine(self._profile) for endpoint in endpoints}
-        rng = random.Random(self._plan.seed)  # noqa: S311 - spreads load, keeps no secret
-        slo = self._plan.slo
+        rng = random.Random(self._options.seed)  # noqa: S311 - spreads load, keeps no secret
+        slo = self._options.slo
         routing = RoutingSettings(strategy=strategy, slo_ttft_s=slo.ttft_s, slo_itl_s=slo.itl_s)
         fleet = Fleet(routing, rng, build=baselines.build)
         fleet.replace(FleetDescription({MODEL: ModelPolicy()}, tuple(endpoints)))
@@ -111,10 +112,10 @@ class Comparer:
         admission = Admission(self._users, LimitSettings().output_tokens)
         time = VirtualTime()
         router = Gateway(fleet, routing, time)
-        promised = fleet.slo(MODEL) if self._plan.keep_slo or strategy == Forebay.name else None
+        promised = fleet.slo(MODEL) if self._options.keep_slo or strategy == Forebay.name else None
         replay = Replay(
             trace=self._trace, engines=engines, router=router, time=time, strategy=strategy, admission=admission,
-            speedup=speedup, outages=self._plan.outages, scraping=scraping, slo=promised,
+            speedup=speedup, outages=self._options.outages, scraping=scraping, slo=promised,
         )  # fmt: skip
         name = f"{strategy}, all-seeing" if all_seeing else strategy
         label, requests = f"{name} {speedup:g}x", len(self._trace)
@@ -122,30 +123,30 @@ class Comparer:
             calls = replay.run(bar.update)
         self._write_assignments(calls, name, speedup)
         totals = {pod: engine.totals for pod, engine in engines.items()}
-        return summarize(name, speedup, calls, totals, self._plan.slo)
+        return summarize(name, speedup, calls, totals, self._options.slo)
 
     def _scraping(self, fleet: Fleet, engines: Mapping[PodId, Engine], *, all_seeing: bool) -> Scraping:
-        """All are asked when they are new, as the gateway does it."""
+        """Scrape each new engine at once, as the gateway does."""
 
         def ask(pod: PodId, now_s: float) -> None:
             fleet.read(pod, _readings(engines[pod]), now_s, now_s + ScrapeSettings().stale_after_s)
 
         for pod in engines:
             ask(pod, 0.0)
-        return AllSeeing(engines, ask) if all_seeing else Scraping(engines, ask, self._plan.scrape_s or inf)
+        return AllSeeing(engines, ask) if all_seeing else Scraping(engines, ask, self._options.scrape_s or inf)
 
     def _write_assignments(self, calls: Sequence[Call], name: str, speedup: float) -> None:
-        plan, file = self._plan, self._plan.assignments
+        options, file = self._options, self._options.assignments
         if file is None:
             return
-        if plan.all_seeing or len(plan.strategies) * len(plan.speedups) > 1:  # one file per replay
+        if options.all_seeing or len(options.strategies) * len(options.speedups) > 1:  # one file per replay
             file = file.with_stem(f"{file.stem}-{name.replace(', ', '-')}-{speedup:g}x")
         with file.open("w") as lines:
             assignments.write(calls, lines)
 
 
 class Gateway:
-    """What a replay needs of the gateway: see `simulator.replay.replay.Router`."""
+    """The gateway as a replay sees it; implements `simulator.replay.replay.Router`."""
 
     def __init__(self, fleet: Fleet, settings: RoutingSettings, time: VirtualTime) -> None:
         self.queue = AdmissionQueue(fleet, settings, time)
@@ -153,7 +154,7 @@ class Gateway:
         self.release, self.finish, self.set_health = self.queue.release, self.queue.finish, fleet.set_health
 
     def enter(self, request: RouteRequest, strategy: str, now_s: float, tell: Callable[[Outcome], None]) -> None:
-        """Without a promise nothing waits."""
+        """Route the request, through the queue when its model promises an SLO; without one nothing waits."""
         if request.slo is not None:
             self.queue.enter(QueuedRequest(request, request.slo, strategy, tell), now_s)
             return
@@ -164,7 +165,7 @@ class Gateway:
 
 
 def _readings(engine: Engine) -> Readings:
-    """What its metrics page would say."""
+    """Return what the engine's metrics page would say."""
     totals, blocks = engine.totals, engine.blocks
     return Readings(
         {Signal.RUNNING: len(engine.running), Signal.WAITING: len(engine.waiting), Signal.KV_USAGE: blocks.usage},
@@ -181,7 +182,7 @@ def _readings(engine: Engine) -> Readings:
 
 
 def _endpoint(index: int) -> Endpoint:
-    """Addresses from the block for documentation and tests of networks, RFC 2544: nobody connects to them."""
+    """Return an endpoint with an address from the block for benchmarks (RFC 2544); no connection is made to it."""
     high, low = divmod(index, 256)
     name = _pod_name(index)
     return Endpoint(name, name, f"198.18.{high}.{low}:8000", (MODEL,))

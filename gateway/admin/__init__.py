@@ -1,1 +1,1 @@
-"""The REST interface for administrators."""
+"""The admin REST: users, their limits, their API keys, and what they have used."""

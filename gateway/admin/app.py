@@ -1,4 +1,4 @@
-"""The REST interface for administrators (contracts section 2).
+"""The admin REST (contracts section 2).
 
 Lives here: paths, messages, what each call does.  Not here: validation (bodies), errors (problems), the token (guard).
 """
@@ -31,24 +31,24 @@ from gateway.openai.answers import check_record, models_list, usage_record
 from ratelimit.limits import Charge, Limiter, MalformedUserError, UnknownUser, User
 
 OPEN_PATHS = frozenset({"/healthz"})
-"""What a prober without the token may ask."""
+"""Paths that a probe may get without the token."""
 
 
 class UserAnswer(BaseModel):
-    """What happened, and the user as it is stored (as it was, when deleted)."""
+    """What was done, and the user as stored; a deleted user as it was."""
 
     message: str
     user: UserBody
 
 
 class UserList(BaseModel):
-    """Every user, by name."""
+    """All users, sorted by name."""
 
     users: list[UserBody]
 
 
 class CheckAnswer(BaseModel):
-    """Whether a request would be admitted now, and if not, which limit is in the way and for how long."""
+    """Whether a request would be admitted now; if not, which limit refuses it and for how long."""
 
     admitted: bool
     kind: str | None
@@ -67,15 +67,15 @@ def create_admin_app(
     unavailable: Sequence[type[Exception]],
     token: str = "",
 ) -> ASGIApp:
-    """The application of `listen.admin`.
+    """Make the application of `listen.admin`.
 
-    `models` names what is served; `operations` are gateway.observability.http.monitoring_routes; the exceptions
-    `unavailable` (of `users` and `limiter`) become 503; with a `token`, everything but /healthz requires it as a bearer
-    token.
+    `models` returns the names of the models that are served; `operations` are
+    gateway.observability.http.monitoring_routes; the exceptions `unavailable`, of `users` and `limiter`, become 503.
+    With a `token`, every path but /healthz requires it as a bearer token.
     """
     app = FastAPI(
         title="Forebay admin",
-        docs_url=None,  # its page loads scripts from elsewhere; /openapi.json is enough
+        docs_url=None,  # that page loads scripts from another host; /openapi.json is enough
         redoc_url=None,
         exception_handlers={
             HTTPException: on_http_error,
@@ -93,30 +93,30 @@ def create_admin_app(
 
 
 def _user_calls(users: Users, keys: Keys) -> APIRouter:
-    """The four calls that the original offers."""
+    """Make the four calls that AIBrix has."""
     router = APIRouter(route_class=JsonRoute, responses=REFUSALS)
 
     @router.post("/CreateUser", response_model=UserAnswer, response_model_exclude_unset=True)
     async def create_user(body: UserBody) -> UserAnswer:
-        """Create a user.  One that exists is returned as it is stored, unchanged."""
+        """Create a user.  A user that exists is not changed and is returned as stored."""
         stored, is_new = await users.create(body.user())
         return _answer(f"Created User: {stored.name}" if is_new else f"User: {stored.name} exists", stored)
 
     @router.post("/ReadUser", response_model=UserAnswer, response_model_exclude_unset=True)
     async def read_user(body: UserBody) -> UserAnswer | Response:
-        """Read a user; only `name` matters."""
+        """Read a user; fields other than `name` are ignored."""
         return _found(await users.read(body.name), "User", body.name)
 
     @router.post("/UpdateUser", response_model=UserAnswer, response_model_exclude_unset=True)
     async def update_user(body: UserBody) -> UserAnswer | Response:
-        """Replace a user's limits, all: an absent one becomes unlimited.  Binds the very next request."""
+        """Replace all limits of a user: an absent one becomes unlimited.  The next request obeys the new ones."""
         return _found(await users.update(body.user()), "Updated User", body.name)
 
     @router.post("/DeleteUser", response_model=UserAnswer, response_model_exclude_unset=True)
     async def delete_user(body: UserBody) -> UserAnswer | Response:
-        """Delete a user and revoke the user's keys; only `name` matters."""
+        """Delete a user and revoke the user's keys; fields other than `name` are ignored."""
         deleted = await users.delete(body.name)
-        await keys.revoke_all(body.name)  # also of nobody: a call that failed here before can be made again
+        await keys.revoke_all(body.name)  # even without a user, so that a call that failed here can be repeated
         return _found(deleted, "Deleted User", body.name)
 
     return router
@@ -127,18 +127,18 @@ def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[str
 
     @router.get("/users", response_model_exclude_unset=True)
     async def list_users() -> UserList:
-        """Every user, by name."""
+        """List all users, sorted by name."""
         return UserList(users=[UserBody.of(user) for user in sorted(await users.list(), key=lambda user: user.name)])
 
     @router.get("/users/{name:path}/usage", response_model=UsageAnswer)
     async def user_usage(name: str) -> dict[str, Any] | Response:
-        """What a user has used of the last 60 seconds."""
+        """Read what a user has used in the last 60 seconds."""
         usage = await limiter.usage(name)
         return missing_user(name) if usage is None else usage_record(usage)
 
     @router.post("/users/{name:path}/check", response_model=CheckAnswer)
     async def check(name: str, body: CheckBody) -> CheckAnswer | Response:
-        """Whether a request of the user would be admitted now.  Charges nothing."""
+        """Check whether a request of the user would be admitted now; it is not charged."""
         verdict = await limiter.check(Charge(name, body.amounts(), body.model))
         if isinstance(verdict, UnknownUser):
             return missing_user(name)
@@ -146,7 +146,7 @@ def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[str
 
     @router.get("/v1/models")
     async def list_models() -> dict[str, Any]:
-        """The models that are served, in OpenAI's shape."""
+        """List the models that are served, in OpenAI's shape."""
         return models_list(sorted(models()))
 
     return router

@@ -1,4 +1,4 @@
-"""What may be sent to the admin interface and how it is read: capped, JSON only, strictly typed."""
+"""The request bodies of the admin REST: their fields, and reading them as JSON of a limited size."""
 
 import unicodedata
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
@@ -25,7 +25,9 @@ from ratelimit.limits import (
 )
 
 MAX_BODY_BYTES = 1024 * 1024
+"""The largest request body, in bytes (chosen); a larger one answers 413."""
 MAX_NAME_BYTES = 256
+"""The longest user name, in bytes of UTF-8 (contracts section 2)."""
 
 
 def _name(name: str) -> str:
@@ -70,11 +72,11 @@ class UserBody(_with_limits("UserLimits", _NamedBody, USER_FIELDS)):  # type: ig
     """A user as clients send and receive it."""
 
     models: dict[Annotated[str, Field(min_length=1)], ModelBody] = Field(default_factory=dict)
-    """Further limits on what goes to a model, by its name.  Shown when set."""
+    """Further limits on requests for a model, by the model's name.  An answer has it only when set."""
 
     @classmethod
     def of(cls, user: User) -> "UserBody":
-        """Return a user as stored, unchecked: records written by others must still be readable."""
+        """Return a stored user without validation: records that other programs wrote must stay readable."""
         fields: dict[str, Any] = {"name": user.name, **shown_limits(user, USER_FIELDS)}
         if user.models:
             rates = {model: shown_limits(rates, MODEL_KINDS) for model, rates in user.models.items()}
@@ -103,12 +105,12 @@ UsageAnswer = create_model(
 
 
 class CheckBody(_Body):
-    """What a request would be charged."""
+    """A request to check."""
 
     tokens: Limit
-    """Prompt and output together."""
+    """Estimated tokens of prompt and output together."""
     model: str = ""
-    """Where it would go, for what limits the user there."""
+    """The model of the request, for the user's limits on that model."""
 
     def amounts(self) -> Amounts:
         """Return the amounts of one request."""
@@ -116,10 +118,10 @@ class CheckBody(_Body):
 
 
 class _CappedRequest(Request):
-    """A request that is refused as soon as its body is known to be too large, and is JSON."""
+    """A request with a JSON body, refused as soon as the body is known to be too large."""
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        size = int(self.headers.get("content-length", 0))  # the server has refused what is not a number
+        size = int(self.headers.get("content-length", 0))  # uvicorn refuses one that is not a number
         if size > MAX_BODY_BYTES:
             raise _too_large()
         size = 0
@@ -141,10 +143,10 @@ def _too_large() -> HTTPException:
 
 
 class JsonRoute(APIRoute):
-    """A route whose body, if it has one, must say that it is JSON."""
+    """A route that refuses a body without the content type of JSON."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's hook for changing the request before it is read."""
+        """Wrap FastAPI's handler with the checks of content type and size."""
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle

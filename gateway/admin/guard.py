@@ -1,4 +1,4 @@
-"""Asks for the admin token before anything else is looked at."""
+"""The check of the admin token, before a request is routed or its body read."""
 
 import hmac
 from collections.abc import Collection
@@ -17,7 +17,7 @@ class BearerGuard:
         self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 401."""
+        """Pass the request on or answer 401."""
         if scope["type"] != "http" or scope["path"] in self._open_paths or self._is_authorized(scope):
             await self._app(scope, receive, send)
             return
@@ -26,9 +26,9 @@ class BearerGuard:
         await refusal(scope, receive, send)
 
     def _is_authorized(self, scope: Scope) -> bool:
-        """Whether the one `authorization` header carries the token; compared in constant time."""
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(given) != 1:
+        """Return whether the only `authorization` header has the token, compared in constant time."""
+        values = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(values) != 1:
             return False
-        scheme, _, token = given[0].partition(b" ")
+        scheme, _, token = values[0].partition(b" ")
         return scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token)

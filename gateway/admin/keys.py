@@ -1,6 +1,6 @@
 """The admin calls about API keys.
 
-Lives here: their bodies and answers, and what they need of a store.  Not here: how keys are kept (ratelimit.accounts).
+Lives here: their bodies, their answers, and the protocol of the store.  Not here: the store (ratelimit.accounts.keys).
 """
 
 from http import HTTPStatus
@@ -17,49 +17,52 @@ from ratelimit.accounts.keys import Key
 
 
 class Keys(Protocol):
-    """Stored keys; `ratelimit.accounts.keys` has them in Redis.  Every method may raise the unavailability error."""
+    """The store of API keys; `ratelimit.accounts.keys` implements it on Redis.
+
+    Every method may raise the store's unavailability error.
+    """
 
     async def create(self, user: str, name: str) -> tuple[str, Key]:
-        """A new key, which is told only here, and its record."""
+        """Make a key; return its secret, which is not stored, and its record."""
         ...
 
     async def list(self, user: str) -> list[Key]:
-        """A user's valid keys, the oldest first."""
+        """Return the valid keys of a user, the oldest first."""
         ...
 
     async def revoke(self, user: str, key_id: str) -> Key | None:
-        """End a key; None = the user has no such key."""
+        """Revoke a key and return it; None = the user has no such key."""
         ...
 
     async def revoke_all(self, user: str) -> None:
-        """End every key of a user."""
+        """Revoke every key of a user."""
         ...
 
 
 class NewKey(BaseModel):
-    """For whom a key is to be made."""
+    """The user and the purpose of a new key."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     user: Name
-    """Must exist."""
+    """The user that the key identifies; must exist."""
     name: Name = ""
-    """What the key is for; only to tell it from others."""
+    """A label for people, to tell the key from others."""
 
 
 class KeyChoice(BaseModel):
-    """Which key."""
+    """The choice of one key."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     user: Name
-    """Whose it is."""
+    """The user of the key."""
     id: str
-    """As it was told when the key was made, and is listed."""
+    """The id of the key, as CreateKey returned it and the list shows it."""
 
 
 class KeyRecord(BaseModel):
-    """A key without the key."""
+    """A key without its secret."""
 
     id: str
     user: str
@@ -69,26 +72,26 @@ class KeyRecord(BaseModel):
 
 
 class KeyAnswer(BaseModel):
-    """What happened."""
+    """What was done, and the key."""
 
     message: str
     key: KeyRecord
 
 
 class NewKeyAnswer(KeyAnswer):
-    """What happened; `secret` is what goes into `authorization: Bearer`, and is never told again."""
+    """A new key; `secret` is sent as `authorization: Bearer SECRET` and is never shown again."""
 
     secret: str
 
 
 class KeyList(BaseModel):
-    """A user's valid keys, the oldest first."""
+    """The valid keys of a user, the oldest first."""
 
     keys: list[KeyRecord]
 
 
 def key_calls(users: Users, keys: Keys) -> APIRouter:
-    """Make, list and revoke the keys of a user."""
+    """Make the calls that create, list and revoke keys."""
     router = APIRouter(route_class=JsonRoute, responses=REFUSALS)
 
     @router.post("/CreateKey", response_model=NewKeyAnswer)
@@ -97,14 +100,14 @@ def key_calls(users: Users, keys: Keys) -> APIRouter:
         if await users.read(body.user) is None:
             return missing_user(body.user)
         secret, key = await keys.create(body.user, body.name)
-        if await users.read(body.user) is None:  # deleted meanwhile, perhaps after its keys had been revoked
+        if await users.read(body.user) is None:  # deleted meanwhile, perhaps after DeleteUser revoked the keys
             await keys.revoke(body.user, key.id)
             return missing_user(body.user)
         return NewKeyAnswer(message=f"Created Key: {key.id}", key=_record(key), secret=secret)
 
     @router.post("/RevokeKey", response_model=KeyAnswer)
     async def revoke_key(body: KeyChoice) -> KeyAnswer | Response:
-        """End a key, on every worker within a second."""
+        """Revoke a key; every worker refuses it within a second."""
         key = await keys.revoke(body.user, body.id)
         if key is None:
             return problem(HTTPStatus.NOT_FOUND, f"Key: {body.id} does not exist", "key_not_found", param="id")
@@ -112,7 +115,7 @@ def key_calls(users: Users, keys: Keys) -> APIRouter:
 
     @router.get("/users/{name:path}/keys", response_model=KeyList)
     async def list_keys(name: str) -> KeyList | Response:
-        """A user's valid keys."""
+        """List the valid keys of a user, the oldest first."""
         if await users.read(name) is None:
             return missing_user(name)
         return KeyList(keys=[_record(key) for key in await keys.list(name)])

@@ -1,6 +1,6 @@
-"""What the admin interface answers when it does not do as asked: `{"message", "error"}`, `error` in OpenAI's shape.
+"""The error answers of the admin REST: `{"message", "error"}`, with `error` in OpenAI's shape.
 
-`message` is where the original's clients look; `error` is what every other answer of the gateway carries.
+Clients written for AIBrix read `message`; the other errors of the gateway have `error` too.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +18,7 @@ from gateway.config.validation import joined, rule, shown
 from gateway.observability.http import Json
 
 RETRY_AFTER_S = 1
-"""Suggested when the store is away; the client of Redis reconnects within a second."""
+"""`retry-after` while the store is away, in seconds: the client of Redis reconnects within a second."""
 
 _CODES = {
     HTTPStatus.BAD_REQUEST: "invalid_json",
@@ -30,7 +30,7 @@ _CODES = {
 
 
 class Problem(BaseModel):
-    """Every answer that is not a 200."""
+    """The body of every answer that is not a 200."""
 
     message: str
     error: dict[str, Any]
@@ -44,25 +44,25 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 def problem(
     status: int, message: str, code: str, param: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The one shape of every answer that is not a 200."""
+    """Make an error answer; all of them have this shape."""
     kind = "api_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
     error = {"message": message, "type": kind, "code": code, "param": param}
     return Json({"message": message, "error": error}, status_code=status, headers=headers)
 
 
 def missing_user(name: str) -> Response:
-    """404."""
+    """Answer 404: there is no user of that name."""
     return problem(HTTPStatus.NOT_FOUND, f"User: {name} does not exist", "user_not_found", param="name")
 
 
 async def on_http_error(_request: Request, error: HTTPException) -> Response:
-    """404, 405, 413, 415 and the like."""
+    """Answer an HTTP error of routing or of reading the body: 400, 404, 405, 413, 415."""
     code = _CODES.get(HTTPStatus(error.status_code), "invalid_request")
     return problem(error.status_code, error.detail, code, headers=error.headers)
 
 
 async def on_invalid(request: Request, error: RequestValidationError) -> Response:
-    """422: valid JSON with values that cannot be; all of them named, `param` the first."""
+    """Answer 422: the JSON is valid and some values are not; the message names them all, `param` the first."""
     details: Sequence[Any] = error.errors()
     known = request.scope["route"].body_field.field_info.annotation.model_fields
     message = "; ".join(_sentence(detail, known) for detail in details)
@@ -70,19 +70,19 @@ async def on_invalid(request: Request, error: RequestValidationError) -> Respons
 
 
 async def on_store_away(_request: Request, _error: Exception) -> Response:
-    """503: nothing was read or written."""
+    """Answer 503: the store is away."""
     headers = {"retry-after": str(RETRY_AFTER_S)}
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Redis does not answer", "service_unavailable", headers=headers)
 
 
 async def on_malformed(_request: Request, error: Exception) -> Response:
-    """500: what is stored is no user record.  An update repairs it."""
+    """Answer 500: the stored value is not a valid user record.  An update repairs it."""
     message = f"User: {error} is stored in a form that cannot be read; UpdateUser repairs it"
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, message, "broken_user", param="name")
 
 
 async def on_defect(_request: Request, _error: Exception) -> Response:
-    """500: ours; the server logs the traceback."""
+    """Answer 500 to an unexpected exception; the server logs the traceback."""
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error", "internal_error")
 
 

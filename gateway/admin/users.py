@@ -1,4 +1,4 @@
-"""What the admin interface needs of the store of users; ratelimit.accounts.users implements it on Redis."""
+"""The protocol of the store of users that the admin REST needs; ratelimit.accounts.users implements it on Redis."""
 
 from typing import Protocol
 
@@ -6,24 +6,27 @@ from ratelimit.limits import User
 
 
 class Users(Protocol):
-    """Stored users.  Every method may raise the store's unavailability error; then nothing is known of its effect."""
+    """The store of users.
+
+    Every method may raise the store's unavailability error, and may have had its effect all the same.
+    """
 
     async def create(self, user: User) -> tuple[User, bool]:
-        """Store the user unless the name is taken; return what is stored and whether it is new."""
+        """Store the user unless the name is taken; return the stored user and whether it is new."""
         ...
 
     async def read(self, name: str) -> User | None:
-        """The stored user, None when there is none."""
+        """Return the stored user, or None when there is none."""
         ...
 
     async def update(self, user: User) -> User | None:
-        """Replace the stored user; None when there is none."""
+        """Replace the stored user and return the new one, or None when there is none."""
         ...
 
     async def delete(self, name: str) -> User | None:
-        """Remove the user and return it; None when there was none."""
+        """Delete the user and return it, or None when there is none."""
         ...
 
     async def list(self) -> list[User]:
-        """Every stored user."""
+        """Return all stored users."""
         ...

@@ -1,1 +1,1 @@
-"""One gateway process: the composition root, its servers, its place among siblings, readiness and the orderly end."""
+"""One gateway process: its composition root, servers, readiness and drain, and how it is launched."""

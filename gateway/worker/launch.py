@@ -1,6 +1,6 @@
-"""How a worker process is started, and how it learns which worker it is: a command line and environment variables.
+"""The command line and environment of a worker process, which tell it which worker it is.
 
-Lives here: both ends of that hand-over.  Not here: who supervises workers (forebay.local), what runs in one (process).
+Lives here: writing and reading them.  Not here: supervising workers (forebay.local), what runs in one (process).
 """
 
 import socket
@@ -15,12 +15,12 @@ CONFIG_VARIABLE = "FOREBAY_CONFIG"
 INDEX_VARIABLE = "FOREBAY_WORKER"
 ADDRESS_VARIABLE = "FOREBAY_WORKER_ADDRESS"
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""prometheus_client's own name: each worker writes its metrics into this directory, and any of them can sum them up."""
+"""prometheus_client's own name: the directory into which each worker writes its metrics, and any of them adds up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A worker's place among its siblings: its index, its private address, and the directory of their metrics."""
+    """What distinguishes a worker from its siblings: index and private address; and their common metrics directory."""
 
     index: int
     address: str
@@ -29,7 +29,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A worker process; `env` is to be added to the parent's.  SIGTERM drains it."""
+    """How to start a worker process; `env` is added to the parent's environment.  SIGTERM drains the process."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -37,7 +37,7 @@ class Launch:
 
 
 def worker_launch(settings: Settings, config_file: Path, index: int, metrics_dir: Path | None = None) -> Launch:
-    """Prepare worker `index`; its private address is a free one when the settings name none for it."""
+    """Prepare worker `index`, on a free private address when the settings have none for it."""
     address = settings.listen.workers[index] if index < len(settings.listen.workers) else f"127.0.0.1:{_free_port()}"
     env = {CONFIG_VARIABLE: str(config_file), INDEX_VARIABLE: str(index), ADDRESS_VARIABLE: address}
     if metrics_dir is not None:
@@ -46,9 +46,9 @@ def worker_launch(settings: Settings, config_file: Path, index: int, metrics_dir
 
 
 def read_place(environ: Mapping[str, str]) -> tuple[Path, Place]:
-    """Return the configuration file and the place that `worker_launch` wrote down.  Raises KeyError."""
-    shared = environ.get(METRICS_VARIABLE)
-    place = Place(int(environ[INDEX_VARIABLE]), environ[ADDRESS_VARIABLE], Path(shared) if shared else None)
+    """Return the configuration file and the place that `worker_launch` put into the environment.  Raises KeyError."""
+    metrics_dir = environ.get(METRICS_VARIABLE)
+    place = Place(int(environ[INDEX_VARIABLE]), environ[ADDRESS_VARIABLE], Path(metrics_dir) if metrics_dir else None)
     return Path(environ[CONFIG_VARIABLE]), place
 
 

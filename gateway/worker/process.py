@@ -1,6 +1,7 @@
 """A worker in a Python process of its own: `python -m gateway.worker.process`.
 
-Lives here: one of the gRPC servers beside uvicorn (HTTP, admin) on one uvloop, and an orderly end on SIGTERM.
+Lives here: a gRPC server and uvicorn (HTTP, admin) on one uvloop, and the drain on SIGTERM.  Not here: what they serve
+(gateway.worker.worker).
 """
 
 import asyncio
@@ -25,26 +26,29 @@ from gateway.worker.worker import Worker
 from routing.table import STRATEGIES
 
 GRACE_S = 0.5
-"""After draining, for what is just being answered; streams that last, as the access log's, need no end (chosen)."""
+"""Seconds after the drain for calls that are being answered; open streams such as the access log are cut (chosen)."""
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted, per HTTP address (chosen)."""
 
 
 def shared_socket(address: str) -> socket.socket:
-    """A listening socket that sibling workers can bind too."""
+    """Return a listening socket on an address that sibling workers bind too."""
     host, port = split_address(address)
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind((host, port))
-    listener.listen(1024)
+    listener.listen(BACKLOG)
     return listener
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn without signal handlers of its own: this process has one for all its servers."""
+    """uvicorn without its own signal handlers: this process has one for all its servers."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
+        """Override uvicorn's hook to install no signal handler."""
         yield
 
 

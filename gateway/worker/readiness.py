@@ -1,6 +1,7 @@
-"""Whether requests should come here, and how to stop: what health checks and /readyz say.
+"""The readiness of a worker and its drain, as health checks, /readyz and /debug/endpoints report them.
 
-Lives here: reasons, draining, the endpoints page.  Not here: who asks (http, serving).
+Lives here: the reasons, the drain, the endpoints page.  Not here: HTTP (gateway.observability.http), gRPC
+(gateway.serving).
 """
 
 import asyncio
@@ -10,13 +11,13 @@ from gateway.accounting.ledger import Ledger
 from gateway.fleet.fleet import Fleet
 
 LAME_DUCK_S = 1.0
-"""After NOT_SERVING is said, requests are still served this long: twice the interval of Envoy's health check."""
+"""Seconds for which requests are still served after NOT_SERVING: twice the interval of Envoy's health check."""
 LAME_DUCK_SHARE = 0.25
-"""At most this share of the time that there is: a short limit is for what runs, not for what may come (chosen)."""
+"""The largest share of the drain limit for that, so that a short limit is left to running requests (chosen)."""
 
 
 class Readiness:
-    """True while this worker should be sent requests."""
+    """Whether proxies should send requests to this worker, and why not."""
 
     def __init__(self, fleet: Fleet, ledger: Ledger) -> None:
         self._fleet = fleet
@@ -24,24 +25,24 @@ class Readiness:
         self._draining = False
 
     def __call__(self) -> bool:
-        """Whether there is no reason against it."""
+        """Return whether this worker is ready."""
         return not self.reasons()
 
     def reasons(self) -> Sequence[str]:
-        """Why not; empty = ready."""
+        """Return why this worker is not ready; empty = it is."""
         if self._draining:
             return ("draining",)
-        return () if self._fleet.names else ("no pod is known",)  # those that are gone but still answer do not count
+        return () if self._fleet.names else ("no pod is known",)  # pods that are gone and still answer do not count
 
     async def drain(self, limit_s: float) -> bool:
-        """Stop being ready, then wait until nothing runs; False when `limit_s` was not enough."""
+        """Stop being ready, then wait until no request runs; return False when some still run after `limit_s`."""
         self._draining = True
         lame_duck_s = min(LAME_DUCK_S, LAME_DUCK_SHARE * limit_s)
         await asyncio.sleep(lame_duck_s)
         return await self._ledger.drain(limit_s - lame_duck_s)
 
     def endpoints(self) -> list[dict[str, object]]:
-        """Every pod with what counts for routing, for /debug/endpoints."""
+        """Return every pod with its state and its requests in flight, for /debug/endpoints."""
         return [
             {
                 "pod": pod.endpoint.id,

@@ -1,6 +1,6 @@
-"""The composition root of one worker: makes clocks, randomness, connections and tasks, and joins the parts.
+"""The composition root of one worker: makes clocks, randomness, connections and background tasks, and wires objects.
 
-Lives here: what exists and who knows whom.  Not here: what any part does; how a worker process starts (launch,
+Lives here: which objects exist and what each is given.  Not here: what they do; how a worker process starts (launch,
 process).
 """
 
@@ -49,20 +49,20 @@ from routing.table import STRATEGIES
 log = structlog.get_logger("app")
 
 REPORT_S = 1.0
-"""How often gauges that nobody pushes (endpoints, Redis) are refreshed (chosen: below any scrape interval)."""
+"""Seconds between refreshes of gauges that no event updates: endpoints, Redis (chosen: below any scrape interval)."""
 RETRY_S = 1.0
-"""A background task that failed is started again after this (chosen)."""
+"""Seconds until a background task that failed is restarted (chosen)."""
 GC_THRESHOLDS = (100_000, 20, 20)
-"""Objects between collections, and young ones per older one (chosen: collecting cost 6 % of a request's CPU before)."""
+"""Thresholds of gc.set_threshold (chosen: with Python's defaults, collecting took 6 % of a request's CPU)."""
 FIRST_FLEET_S = 10.0
-"""The longest a worker waits at start for discovery to say anything (chosen)."""
+"""The longest that a worker waits at start for the first result of discovery, in seconds (chosen)."""
 
 ID_BITS = 48
 """Random bits in a worker's first exchange id, so that the id ranges of workers never overlap (chosen)."""
 
 
 class Worker:
-    """All parts of one worker, joined and idle until `running`."""
+    """All objects of one worker, wired and idle until `running`."""
 
     def __init__(self, settings: Settings, place: Place) -> None:
         self.settings = settings
@@ -127,7 +127,11 @@ class Worker:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep the background tasks going; enters once discovery has spoken, leaves when everything is closed."""
+        """Run the background tasks while the block runs.
+
+        The block is entered after the first result of discovery.  Leaving it cancels the tasks and closes connections.
+        Raises TimeoutError when discovery has no result in FIRST_FLEET_S.
+        """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.redis_limiter.aclose)
             stack.push_async_callback(self.limiter.aclose)
@@ -141,7 +145,7 @@ class Worker:
                 self.fleet.set_health,
                 random.Random(),  # noqa: S311 - jitter
             )
-            known = asyncio.Event()
+            discovered = asyncio.Event()
             poller = Poller(
                 self.settings.scrape,
                 HttpFetch(self.settings.scrape.path),
@@ -149,7 +153,7 @@ class Worker:
                 random.Random(),  # noqa: S311 - jitter
             )
             work: dict[str, Callable[[], Awaitable[None]]] = {
-                "discovery": partial(self._discover, (checker, poller), known),
+                "discovery": partial(self._discover, (checker, poller), discovered),
                 "health": checker.run,
                 "scrape": poller.run,
                 "ledger": self.ledger.run,
@@ -162,17 +166,17 @@ class Worker:
             running = [tasks.create_task(self._supervised(name, job), name=name) for name, job in work.items()]
             try:
                 async with asyncio.timeout(FIRST_FLEET_S):
-                    await known.wait()
-                with suppress(LimiterUnavailableError):  # else the first request would pay for the connection
+                    await discovered.wait()
+                with suppress(LimiterUnavailableError):  # or the first request would wait for the connection
                     await self.redis_limiter.beat()
-                settle_garbage_collection()
+                tune_garbage_collection()
                 yield
             finally:
                 for task in running:
                     task.cancel()
 
     async def drain(self) -> None:
-        """Say NOT_SERVING, let the proxy notice, then wait for what runs, at most `drain_s`."""
+        """Report NOT_SERVING, give proxies time to notice, then wait for running requests; at most `drain_s` in all."""
         log.info("draining", open=len(self.ledger))
         drained = await self.readiness.drain(self.settings.drain_s)
         log.info("drained" if drained else "drain_limit_reached", open=len(self.ledger))
@@ -188,15 +192,15 @@ class Worker:
             else:
                 return
 
-    async def _discover(self, rounds: Sequence[Rounds], known: asyncio.Event) -> None:
+    async def _discover(self, rounds: Sequence[Rounds], discovered: asyncio.Event) -> None:
         discovery = discovery_for(self.settings, os.environ, STRATEGIES, self._on_reload)
         async for description in discovery.watch():
             self.fleet.replace(description, time.monotonic())
             self.metrics.add_models(self.fleet.models())
-            for each in rounds:
-                each.replace(description.endpoints)
+            for prober in rounds:
+                prober.replace(description.endpoints)
             self._report_endpoints()
-            known.set()
+            discovered.set()
 
     def _on_reload(self, reload: Reload) -> None:
         log_reload(reload)
@@ -218,8 +222,8 @@ class Worker:
             await asyncio.sleep(REPORT_S)
 
 
-def settle_garbage_collection() -> None:
-    """Leave what start-up made out of every later collection, and collect less often: requests make no cycles."""
+def tune_garbage_collection() -> None:
+    """Exclude the objects of start-up from collections and collect less often: requests make no reference cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -1,21 +1,21 @@
-"""The limiter's turns run, on a real Redis, for an instant."""
+"""The measurement of the limiter on a real Redis, in very short runs."""
 
 import pytest
 
 from bench import limiter as bench_limiter
-from bench.limiter import APART, COALESCED, PLAIN, LimiterFigures, LimiterSample, measure_limiter
+from bench.limiter import COALESCED, PLAIN, SEPARATE, LimiterFigures, LimiterSample, measure_limiter
 
 
 @pytest.mark.interpreted("a double for the coalescer")
-async def test_every_variant_is_measured_at_every_number_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench_limiter, "TURN_S", 0.05)
+async def test_every_variant_is_measured_at_every_concurrency(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_limiter, "RUN_S", 0.05)
     told = []
 
     samples = await measure_limiter(tmp_path, 2, told.append)
 
-    assert {(name, at_once): 2 for name in (COALESCED, APART, PLAIN) for at_once in (1, 32)} == {
-        (sample.variant, sample.at_once): sum(
-            each.variant == sample.variant and each.at_once == sample.at_once for each in samples
+    assert {(name, concurrency): 2 for name in (COALESCED, SEPARATE, PLAIN) for concurrency in (1, 32)} == {
+        (sample.variant, sample.concurrency): sum(
+            each.variant == sample.variant and each.concurrency == sample.concurrency for each in samples
         )
         for sample in samples
     }
@@ -23,7 +23,7 @@ async def test_every_variant_is_measured_at_every_number_at_once(tmp_path, monke
     assert 2 == len(told)
 
 
-def test_the_ratio_is_of_medians_and_absent_where_nothing_was_measured():
+def test_the_ratio_is_of_medians_and_absent_when_nothing_was_measured():
     ours = [LimiterSample(COALESCED, 32, us, 1.0) for us in (20.0, 90.0, 30.0)]
 
     assert None is LimiterFigures(ours).ratio()

@@ -1,4 +1,4 @@
-"""The load generator against the benchmark's own backend: every answer counted, refusals never taken for answers."""
+"""The load generator on the benchmark's backend: it counts every answer and fails on a refusal."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,14 +42,14 @@ async def test_saturation_answers_on_every_connection():
     assert load.CONNECTIONS <= done.answers == len(done.latencies)
 
 
-async def test_a_paced_run_sends_what_its_rate_says():
+async def test_a_paced_run_sends_at_its_rate():
     async with served(backend.Backend) as port:
         done = await run(LATENCY, port, seconds=0.1)
 
     assert RATE // 10 == done.answers
 
 
-async def test_a_stream_is_answered_when_its_last_chunk_came(monkeypatch):
+async def test_a_stream_is_answered_at_its_last_chunk(monkeypatch):
     monkeypatch.setattr(backend, "CHUNK_PACE_S", 0.0001)
     async with served(backend.Backend) as port:
         done = await run(STREAM, port, seconds=1)

@@ -1,4 +1,4 @@
-"""The measurement of memory, on little."""
+"""The measurement of memory, on a small scale."""
 
 import subprocess
 import sys
@@ -16,13 +16,13 @@ def test_an_index_takes_tens_of_bytes_per_block():
     assert 20 < grown / 200_000 < 200
 
 
-def test_unique_prompts_and_many_users_leave_no_more_behind_the_longer_they_come():
-    early, late = memory.live((1500, 4500))
+def test_unique_prompts_do_not_grow_the_process_with_time():
+    early, late = memory.serve_unique_prompts((1500, 4500))
 
     assert late - early < 4_000_000  # 3,000 more prompts of 32 KB, and their blocks, would be 100 times this
 
 
-def test_each_part_is_measured_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch):
+def test_each_part_is_measured_in_its_own_process(monkeypatch: pytest.MonkeyPatch):
     asked = []
 
     def run(argv: tuple[str, ...], **_options: object) -> subprocess.CompletedProcess[bytes]:

@@ -1,4 +1,4 @@
-"""The measurement of decisions, on little."""
+"""The measurement of decisions, on a small scale."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from bench import picking
 
 
 def test_every_part_of_a_decision_is_measured(monkeypatch: pytest.MonkeyPatch):
-    small = {"PODS": (3,), "TOKENS": (500,), "TURNS": 8, "PROMPTS": 2}
+    small = {"PODS": (3,), "TOKENS": (500,), "DECISIONS": 8, "PROMPTS": 2}
     for name, value in small.items():
         monkeypatch.setattr(picking, name, value)
 

@@ -1,4 +1,4 @@
-"""Processes of the benchmark: their CPU time is counted with their children's, and a failed start says why."""
+"""Processes of the benchmark: CPU time includes children, and the error of a failed start says why."""
 
 import sys
 import time
@@ -37,7 +37,7 @@ def test_children_count_too(tmp_path):
         wait_for_cpu(pid, BUSY_S)
 
 
-def test_what_cannot_start_says_why(tmp_path):
+def test_the_error_of_a_failed_start_has_the_log(tmp_path):
     with (
         pytest.raises(StartError, match="no such thing"),
         running("broken", python("raise SystemExit('no such thing')", 0), free_port(), tmp_path),

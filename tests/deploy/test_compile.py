@@ -1,4 +1,4 @@
-"""What is compiled, and that it says nothing that mypyc reads otherwise than Python (docs/decisions/0013)."""
+"""Which modules are compiled, and that they have no code that mypyc compiles wrongly (docs/decisions/0013)."""
 
 import ast
 import runpy
@@ -12,7 +12,7 @@ COMPILED: list[str] = runpy.run_path(str(ROOT / "deploy" / "compile.py"))["modul
 
 
 def catching_several_types(tree: ast.AST) -> Iterator[str]:
-    """Names of different exceptions within one function: mypyc gives a name one type."""
+    """Find names that catch different exceptions in one function: mypyc gives a name one type."""
     for function in (node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)):
         caught = defaultdict(set)
         for node in ast.walk(function):
@@ -22,7 +22,7 @@ def catching_several_types(tree: ast.AST) -> Iterator[str]:
 
 
 def assigning_what_was_read(tree: ast.AST) -> Iterator[str]:
-    """Names in a list, tuple or call that a later element assigns: mypyc looks at the earlier one only then."""
+    """Find names in a list, tuple or call that a later element assigns: mypyc reads the earlier one after that."""
     for node in ast.walk(tree):
         elements = getattr(node, "elts", getattr(node, "args", ()))
         if not isinstance(elements, list):  # the arguments of a definition
@@ -36,7 +36,7 @@ def assigning_what_was_read(tree: ast.AST) -> Iterator[str]:
 
 
 def cached_properties(tree: ast.AST) -> Iterator[str]:
-    """Methods that are kept after the first call: compiled, they are called each time."""
+    """Find cached properties, which compiled code computes at each access."""
     for function in (node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)):
         if "cached_property" in map(ast.unparse, function.decorator_list):
             yield function.name
@@ -58,7 +58,7 @@ def test_the_request_path_is_compiled():
         assert module in COMPILED
 
 
-def test_nothing_compiled_is_read_otherwise_than_python_reads_it():
+def test_compiled_modules_have_no_code_that_mypyc_compiles_wrongly():
     trees = {module: ast.parse((ROOT / module).read_text()) for module in COMPILED}
 
     assert {} == {
@@ -66,7 +66,7 @@ def test_nothing_compiled_is_read_otherwise_than_python_reads_it():
     }
 
 
-def test_such_lines_would_be_found():
+def test_such_code_would_be_found():
     assert ["f: e"] == found(
         catching_several_types,
         "def f():\n try: g()\n except KeyError as e: raise A from e\n except ValueError as e: raise B from e",

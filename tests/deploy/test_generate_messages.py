@@ -1,4 +1,4 @@
-"""The build hook's compiler: typed modules from .proto files, nothing from nothing, an error from nonsense."""
+"""The build hook writes typed modules for .proto files and fails on a broken one."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def a_root(path: Path, **protos: str) -> Path:
     return path
 
 
-def test_writes_a_module_and_its_types_for_each_proto_into_the_package(tmp_path: Path):
+def test_each_proto_becomes_a_module_with_types_in_the_package(tmp_path: Path):
     compile_protos(a_root(tmp_path, greeting=GREETING))
 
     assert {"greeting_pb2.py", "greeting_pb2.pyi"} == {path.name for path in (tmp_path / "gateway/pb").iterdir()}
@@ -31,7 +31,7 @@ def test_messages_that_refer_to_each_other_are_imported_from_the_package(tmp_pat
     assert "from gateway.pb import greeting_pb2" in (tmp_path / "gateway/pb/letter_pb2.py").read_text()
 
 
-def test_no_protos_are_no_error(tmp_path: Path):
+def test_without_protos_nothing_is_written(tmp_path: Path):
     compile_protos(a_root(tmp_path))
 
     assert not (tmp_path / "gateway").exists()

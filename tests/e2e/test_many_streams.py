@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from forebay.local.process import allow_many_files
+from forebay.local.supervision.process import raise_open_file_limit
 from tests.support.many import Costs, Stream, open_stream
 from tests.support.outage import IN_FLIGHT, RESERVED, Stack, ask, request, running_up
 from tests.support.polling import until
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120 + 3 * HELD_S)]
 
 @pytest.mark.parametrize("transport", ["http2", "grpc"])
 async def test_half_of_many_streams_are_cut_and_the_others_are_complete(tmp_path: Path, transport: str):
-    allow_many_files()
+    raise_open_file_limit()
     async with running_up(tmp_path / "up", config=f"transport: {transport}") as stack:
         await stack.admin("CreateUser", name="lgy")
         wire = request("lgy", stream=True, max_tokens=TOKENS, seed=7, stream_options={"include_usage": True})

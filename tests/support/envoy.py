@@ -9,7 +9,7 @@ import httpx
 import orjson
 
 from forebay.local.envoy import READY_PATH, envoy_argv
-from forebay.local.probes import answers_ok
+from forebay.local.supervision.probes import answers_ok
 from gateway.config.settings import EndpointSettings, EnvoySettings, ListenSettings, ModelSettings, Settings
 from gateway.discovery.models import describe
 from gateway.envoy.config import render

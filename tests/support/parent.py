@@ -1,11 +1,11 @@
-"""Starts a process on the leash, says its id and sleeps: something for tests to kill."""
+"""Starts a child process, prints its id and sleeps until a test kills it."""
 
 import sys
 import time
 
 import click
 
-from forebay.local.process import Part, Process
+from forebay.local.supervision.process import Process, ProcessSpec
 
 
 async def never() -> bool:
@@ -13,6 +13,6 @@ async def never() -> bool:
 
 
 if __name__ == "__main__":
-    child = Process(Part("test", "child", (sys.executable, "-c", "import time; time.sleep(60)"), "", never))
+    child = Process(ProcessSpec("test", "child", (sys.executable, "-c", "import time; time.sleep(60)"), "", never))
     click.echo(f"child {child.pid}")
     time.sleep(60)

@@ -1,4 +1,4 @@
-"""Stand-ins for the parts that commands start."""
+"""Stand-ins for what the commands run."""
 
 import sys
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tests.support.configuration import STRATEGIES
 
 @pytest.fixture
 def replaced(monkeypatch) -> Callable[..., None]:
-    """Puts a module with these names in place of one that would start processes."""
+    """Replace a module that would start processes by one with the given names."""
 
     def replace(name: str, **names: Any) -> None:
         module = ModuleType(name)

@@ -1,4 +1,4 @@
-"""The commands about the configuration file: what they print, and every problem as a line."""
+"""The commands about the configuration file: what they print, with every problem on a line."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""`forebay explain` on files and on what the debug pages give."""
+"""`forebay explain` on files as the debug pages show them."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def explain(folder: Path, request: object, fleet: object, *options: str) -> Resu
     return CliRunner().invoke(main, ["explain", str(files[0]), "--fleet", str(files[1]), *options])
 
 
-def test_a_decision_explained_on_the_fleet_of_its_time_has_the_same_scores(tmp_path: Path) -> None:
+def test_a_replayed_decision_has_the_same_scores(tmp_path: Path) -> None:
     fleet = a_used_fleet()
     pods = [state(pod, NOW_S) for pod in fleet.pods()]
     blocks = (1, 2, 3)
@@ -60,7 +60,7 @@ def test_a_decision_explained_on_the_fleet_of_its_time_has_the_same_scores(tmp_p
 
 
 @pytest.mark.parametrize("strategy", ["forebay", "session-affinity", "least-request:2,session-affinity"])
-def test_what_narrowed_and_slowed_the_choice_is_in_the_files(tmp_path: Path, strategy: str) -> None:
+def test_filters_sessions_and_ramps_of_the_decision_are_replayed(tmp_path: Path, strategy: str) -> None:
     fleet = a_used_fleet()
     new = an_endpoint("new", models=(MODEL, "adapter"))
     sizes = {"a": "large", "b": "large", "c": "small"}
@@ -79,7 +79,7 @@ def test_what_narrowed_and_slowed_the_choice_is_in_the_files(tmp_path: Path, str
         ]
 
 
-def test_a_request_that_is_made_up_is_put_to_the_pods_that_take_requests(tmp_path: Path) -> None:
+def test_a_made_up_request_considers_only_pods_that_take_requests(tmp_path: Path) -> None:
     fleet = a_used_fleet()
     fleet.set_draining("a", True)
     fleet.failed_at(an_endpoint("b").address, NOW_S)
@@ -90,7 +90,7 @@ def test_a_request_that_is_made_up_is_put_to_the_pods_that_take_requests(tmp_pat
 
 
 @pytest.mark.parametrize("strategy", [*sorted(STRATEGIES), "least-request:2,least-load"])
-def test_every_strategy_can_be_asked(tmp_path: Path, strategy: str) -> None:
+def test_every_strategy_can_be_explained(tmp_path: Path, strategy: str) -> None:
     pods = [state(pod, NOW_S) for pod in a_used_fleet().pods()]
     result = explain(tmp_path, {"model": MODEL, "prompt_tokens": 100, "held": {"a": 50}}, pods, "--strategy", strategy)
 
@@ -106,7 +106,7 @@ def test_every_strategy_can_be_asked(tmp_path: Path, strategy: str) -> None:
         ({"model": MODEL}, 7, "TypeError"),
     ],
 )
-def test_what_is_missing_is_named(tmp_path: Path, request_: object, fleet: object, problem: str) -> None:
+def test_missing_fields_are_named(tmp_path: Path, request_: object, fleet: object, problem: str) -> None:
     result = explain(tmp_path, request_, fleet)
 
     assert (result.exit_code, problem in result.output) == (1, True), result.output

@@ -1,4 +1,4 @@
-"""The command line: options reach their parts, errors are lines and never tracebacks."""
+"""The command line: its help, its version, and errors as lines instead of tracebacks."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ def test_help_lists_every_command():
         assert f"\n  {command} " in result.output
 
 
-def test_help_imports_none_of_the_parts():
+def test_help_imports_nothing_that_commands_run():
     code = "import sys, forebay.cli.main\ntry: forebay.cli.main.main(['--help'])\nfinally: print(*sys.modules)"
     command = [sys.executable, "-c", code]
 
@@ -29,7 +29,7 @@ def test_help_imports_none_of_the_parts():
     assert {"pydantic", "yaml", "fastapi", "prometheus_client", "grpc"}.isdisjoint(output.split())
 
 
-def test_the_version_is_told():
+def test_the_version_is_printed():
     result = run("--version")
 
     assert (0, "forebay ") == (result.exit_code, result.output[:8])
@@ -59,7 +59,7 @@ def test_a_command_without_its_extra_says_in_one_line_which_it_needs(monkeypatch
     )
 
 
-def test_a_configuration_error_from_anywhere_is_lines_and_status_2(replaced):
+def test_every_configuration_error_is_printed_as_lines_with_status_2(replaced):
     def fail(*_: Any, **__: Any) -> None:
         raise ConfigurationError(("a = 1, rule", "b = 2, rule"))
 

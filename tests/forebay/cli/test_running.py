@@ -1,4 +1,4 @@
-"""The commands that run processes: their options reach their parts."""
+"""The commands that run processes pass their options on."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def test_gateway_runs_the_service(replaced, record, calls):
     assert (0, [(Path("f.yaml"), 4, {})]) == (result.exit_code, calls)
 
 
-def test_engine_serves_what_it_is_told(replaced, record, calls):
+def test_engine_passes_its_options_on(replaced, record, calls):
     replaced("simulator.serving.server", serve=record)
 
     result = run("engine", "--model", "m", "--port", "0", "--tokens-per-s", "50", "--seed", "7", "--count", "2")

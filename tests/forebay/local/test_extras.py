@@ -1,4 +1,4 @@
-"""A command that needs an extra says which."""
+"""A command whose extra is missing names it."""
 
 import sys
 

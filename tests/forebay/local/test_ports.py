@@ -1,4 +1,4 @@
-"""Ports that nobody else has."""
+"""Ports that no listener and no other supervisor has."""
 
 import contextlib
 import socket
@@ -13,7 +13,7 @@ def test_the_preferred_port_is_taken_when_it_is_free():
         assert f"127.0.0.1:{port}" == ports.take(port)
 
 
-def test_a_port_that_somebody_listens_on_is_passed_over_even_with_reuseport():
+def test_a_port_with_a_listener_is_skipped_even_with_reuseport():
     with socket.socket() as listener, contextlib.closing(Ports()) as ports:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(("127.0.0.1", 0))
@@ -23,7 +23,7 @@ def test_a_port_that_somebody_listens_on_is_passed_over_even_with_reuseport():
         assert f"127.0.0.1:{taken}" != ports.take(taken)
 
 
-def test_no_port_is_handed_out_twice_to_supervisors_that_live_at_the_same_time():
+def test_supervisors_that_run_at_the_same_time_never_get_the_same_port():
     port = free_port()
     with contextlib.closing(Ports()) as mine, contextlib.closing(Ports()) as others:
         first = mine.take(port)

@@ -1,4 +1,4 @@
-"""Which redis-server is chosen, and that it keeps what it was given."""
+"""Which redis-server is chosen, and that its data survives a kill."""
 
 import os
 import signal
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 
-from forebay.local.redis import NoRedisError, newest_server, redis_part
-from forebay.local.supervisor import Supervisor
+from forebay.local.redis import NoRedisError, newest_server, redis_spec
+from forebay.local.supervision.supervisor import Supervisor
 from tests.support.polling import until
 from tests.support.ports import free_address
 
@@ -38,26 +38,26 @@ def test_an_installed_server_that_does_not_run_is_not_taken(tmp_path: Path, monk
     assert tmp_path / "redis-server" != newest_server()
 
 
-def test_no_server_at_all_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+def test_without_any_server_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("forebay.local.redis._WHEELS", ("no_such_wheel",))
+    monkeypatch.setattr("forebay.local.redis._PACKAGES", ("no_such_wheel",))
 
     with pytest.raises(NoRedisError, match=r"forebay\[up\]"):
         newest_server()
 
 
-async def test_what_was_written_survives_kill_9(tmp_path: Path):
+async def test_answered_writes_survive_kill_9(tmp_path: Path):
     address = free_address()
     supervisor = Supervisor([].append)
-    await supervisor.start(redis_part(address, tmp_path / "redis", tmp_path / "redis.log"))
+    await supervisor.start(redis_spec(address, tmp_path / "redis", tmp_path / "redis.log"))
     try:
         async with redis.asyncio.Redis.from_url(f"redis://{address}") as client:
             await client.set("aibrix-users/lgy", "{}")
-        [(part, pid)] = supervisor.running()
+        [(spec, pid)] = supervisor.running()
 
         os.kill(pid, signal.SIGKILL)
-        await until(lambda: supervisor.running() not in ([], [(part, pid)]))
-        await until(part.ready)
+        await until(lambda: supervisor.running() not in ([], [(spec, pid)]))
+        await until(spec.ready)
 
         async with redis.asyncio.Redis.from_url(f"redis://{address}") as client:
             assert b"{}" == await client.get("aibrix-users/lgy")

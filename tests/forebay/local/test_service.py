@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from forebay.local.probes import accepts, answers_ok
+from forebay.local.supervision.probes import accepts, answers_ok
 from tests.support.polling import until
 from tests.support.ports import free_address
 from tests.support.programs import program
@@ -20,7 +20,7 @@ def write_config(folder: Path, **more: object) -> tuple[Path, dict[str, object]]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_serves_where_the_file_says_until_told_to_stop(tmp_path: Path, number: signal.Signals):
+async def test_it_serves_at_the_configured_addresses_until_a_signal(tmp_path: Path, number: signal.Signals):
     file, listen = write_config(tmp_path)
     async with program("tests.support.supervised", "gateway", str(file), "2") as service:
         assert str(listen["http"]) in await service.prints("ready")
@@ -32,7 +32,7 @@ async def test_it_serves_where_the_file_says_until_told_to_stop(tmp_path: Path, 
     assert not await accepts(str(listen["http"]))
 
 
-async def test_a_worker_that_does_not_start_is_an_error_of_the_command(tmp_path: Path):
+async def test_a_worker_that_does_not_start_fails_the_command(tmp_path: Path):
     file, _ = write_config(tmp_path, listen={"http": "203.0.113.1:1"})  # an address that no machine here has
     async with program("tests.support.supervised", "gateway", str(file), "1") as service:
         await service.prints("forebay gateway could not start: gateway-1 ended with status 1")

@@ -31,7 +31,7 @@ async def ready(up: Program) -> None:
     await up.prints("temperature")
 
 
-async def test_it_prints_and_writes_what_scripts_stand_on_and_leaves_nothing_behind(tmp_path: Path):
+async def test_scripts_get_its_output_and_its_files_and_no_process_stays(tmp_path: Path):
     async with program(SUPERVISED, "up", str(tmp_path), "2") as up:
         await ready(up)
         written = shell_variables(tmp_path)
@@ -52,7 +52,7 @@ async def test_it_prints_and_writes_what_scripts_stand_on_and_leaves_nothing_beh
     }
 
 
-async def test_any_part_that_is_killed_comes_back(tmp_path: Path):
+async def test_every_process_that_is_killed_is_restarted(tmp_path: Path):
     async with program(SUPERVISED, "up", str(tmp_path), "1") as up:
         await ready(up)
         for name, pid in processes(tmp_path).items():
@@ -61,7 +61,7 @@ async def test_any_part_that_is_killed_comes_back(tmp_path: Path):
             await until(lambda name=name, pid=pid: processes(tmp_path).get(name, pid) != pid)
 
 
-async def test_users_survive_a_restart_and_so_do_the_usual_ports(tmp_path: Path):
+async def test_users_and_the_usual_ports_survive_a_restart(tmp_path: Path):
     for expected in (None, b"{}"):
         async with program(SUPERVISED, "up", str(tmp_path), "1") as up:
             await ready(up)
@@ -70,7 +70,7 @@ async def test_users_survive_a_restart_and_so_do_the_usual_ports(tmp_path: Path)
                 client.set("aibrix-users/lgy", "{}")
 
 
-async def test_two_run_side_by_side_and_a_second_one_on_the_same_directory_does_not(tmp_path: Path):
+async def test_two_run_side_by_side_but_not_in_the_same_directory(tmp_path: Path):
     a, b = tmp_path / "a", tmp_path / "b"
     async with program(SUPERVISED, "up", str(a), "1") as first, program(SUPERVISED, "up", str(b), "1") as second:
         await ready(first)
@@ -84,7 +84,7 @@ async def test_two_run_side_by_side_and_a_second_one_on_the_same_directory_does_
         assert mine == shell_variables(a)
 
 
-async def test_killing_the_supervisor_leaves_nothing_behind_and_the_next_start_works(tmp_path: Path):
+async def test_a_killed_supervisor_leaves_no_process_and_the_next_start_works(tmp_path: Path):
     async with program(SUPERVISED, "up", str(tmp_path), "1") as up:
         await ready(up)
         running = processes(tmp_path)
@@ -95,7 +95,7 @@ async def test_killing_the_supervisor_leaves_nothing_behind_and_the_next_start_w
         await ready(again)
 
 
-async def test_a_part_that_does_not_start_is_named_with_its_log_and_nothing_else_stays(
+async def test_a_process_that_does_not_start_is_named_with_its_log_and_no_other_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "redis").mkdir()

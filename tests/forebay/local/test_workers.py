@@ -1,4 +1,4 @@
-"""Gateway workers as parts."""
+"""Gateway workers as processes."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from forebay.local import workers as module
-from forebay.local.supervisor import Supervisor
-from forebay.local.workers import worker_count, worker_parts
+from forebay.local.supervision.supervisor import Supervisor
+from forebay.local.workers import worker_count, worker_specs
 from gateway.config.settings import ListenSettings, Settings
 from gateway.worker.launch import METRICS_VARIABLE
 from tests.support.ports import free_address
@@ -20,33 +20,33 @@ def settings_with(workers: int) -> Settings:
 
 
 def test_private_addresses_decide_how_many_workers_there_are():
-    assert 3 == worker_count(settings_with(3), asked=1)
-    assert 2 == worker_count(settings_with(0), asked=2)
+    assert 3 == worker_count(settings_with(3), requested=1)
+    assert 2 == worker_count(settings_with(0), requested=2)
 
 
 async def test_workers_are_ready_drained_and_share_a_metrics_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "worker_launch", stand_in)
     settings = settings_with(2)
-    parts = worker_parts(settings, tmp_path / "c.yaml", 2, tmp_path / "run", lambda name: tmp_path / f"{name}.log")
+    specs = worker_specs(settings, tmp_path / "c.yaml", 2, tmp_path / "run", lambda name: tmp_path / f"{name}.log")
     supervisor = Supervisor([].append)
 
-    await supervisor.start(*parts)
+    await supervisor.start(*specs)
     await supervisor.stop()
 
     folder = str(tmp_path / "run" / "metrics")
-    assert [folder] * 2 == [part.env[METRICS_VARIABLE] for part in parts]
-    assert list(settings.listen.workers) == [part.address for part in parts]
-    assert "drained" in "".join(part.log_tail() for part in parts)
+    assert [folder] * 2 == [spec.env[METRICS_VARIABLE] for spec in specs]
+    assert list(settings.listen.workers) == [spec.address for spec in specs]
+    assert "drained" in "".join(spec.log_tail() for spec in specs)
 
 
-def test_the_gauges_of_a_dead_worker_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_gauges_of_a_worker_that_exited_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "worker_launch", stand_in)
-    [part] = worker_parts(settings_with(1), tmp_path / "c.yaml", 1, tmp_path / "run", lambda _name: None)
+    [spec] = worker_specs(settings_with(1), tmp_path / "c.yaml", 1, tmp_path / "run", lambda _name: None)
     gauge = tmp_path / "run" / "metrics" / f"gauge_livesum_{os.getpid()}.db"
     counter = tmp_path / "run" / "metrics" / f"counter_{os.getpid()}.db"
     gauge.touch()
     counter.touch()
 
-    part.on_death(os.getpid())
+    spec.on_exit(os.getpid())
 
     assert [counter] == list((tmp_path / "run" / "metrics").iterdir())

@@ -61,13 +61,13 @@ def test_without_matplotlib_a_report_says_what_to_install(trace: Path, tmp_path:
     assert (1, True) == (result.exit_code, "forebay[simulate]" in result.output)
 
 
-def test_faults_happen(trace: Path):
+def test_a_crash_loses_requests(trace: Path):
     result = simulate("--trace", trace, "--pods", 1, "--strategy", "random", "--fault", "crash:pod-0:0.0055:1")
 
     assert "lost:5" in result.output
 
 
-def test_what_no_gateway_sees_has_a_column_of_its_own(trace: Path, tmp_path: Path):
+def test_an_all_seeing_replay_has_a_column_and_assignments_of_its_own(trace: Path, tmp_path: Path):
     result = simulate("--trace", trace, "--all-seeing", "--scrape-interval", 0, "--assignments", tmp_path / "out.jsonl")
 
     assert "forebay 1x  forebay, all-seeing 1x" in result.output
@@ -77,7 +77,7 @@ def test_what_no_gateway_sees_has_a_column_of_its_own(trace: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("interval_s", "even"), [(0.1, True), (6, False)])
-def test_strategies_hear_what_engines_say_as_often_as_they_are_asked(tmp_path: Path, interval_s: float, even: bool):
+def test_strategies_see_engine_metrics_at_every_scrape(tmp_path: Path, interval_s: float, even: bool):
     trace, file = tmp_path / "trace.jsonl", tmp_path / "out.jsonl"
     requests = ({"timestamp": 600 * at, "input_length": 9, "output_length": 2000} for at in range(10))
     trace.write_text("\n".join(map(json.dumps, requests)))
@@ -110,7 +110,7 @@ def test_users_have_their_limits(trace: Path):
         (["--trace", "nowhere"], "No such file"),
     ],
 )
-def test_what_is_wrong_is_one_line(trace: Path, arguments: list[str], message: str):
+def test_an_invalid_option_is_one_line(trace: Path, arguments: list[str], message: str):
     result = simulate("--trace", trace, *arguments)
 
     assert (1, True) == (result.exit_code, message in result.output), result.output

@@ -11,7 +11,7 @@ LGY = {"name": "lgy", "rpm": 3, "tpm": 1000}
 CALLS = ("/CreateUser", "/ReadUser", "/UpdateUser", "/DeleteUser")
 
 
-async def test_the_life_of_a_user():
+async def test_a_user_is_created_read_updated_and_deleted():
     admin = an_admin()
 
     created = await admin.call("/CreateUser", LGY)
@@ -70,7 +70,7 @@ async def test_an_update_replaces_both_limits():
     assert User("lgy", None, 7) == admin.users.stored["lgy"]
 
 
-async def test_users_are_listed_by_name_even_when_others_wrote_them():
+async def test_users_are_listed_by_name_even_when_other_programs_wrote_them():
     admin = an_admin()
     admin.users.stored = {"b": User("b", -1), "a\n": User("a\n", 1, 2)}
 
@@ -79,7 +79,7 @@ async def test_users_are_listed_by_name_even_when_others_wrote_them():
     assert {"users": [{"name": "a\n", "rpm": 1, "tpm": 2}, {"name": "b", "rpm": -1, "tpm": None}]} == answer.json()
 
 
-async def test_a_record_that_others_wrote_can_be_read():
+async def test_a_record_that_another_program_wrote_can_be_read():
     admin = an_admin()
     admin.users.stored = {"b": User("b", -1)}
 
@@ -89,7 +89,7 @@ async def test_a_record_that_others_wrote_can_be_read():
 
 
 @pytest.mark.parametrize("name", ["lgy", "team/lgy", "ü ?"])
-async def test_usage_names_what_was_used_and_the_limits(name):
+async def test_usage_has_what_was_used_and_the_limits(name):
     admin = an_admin()
     admin.limiter.used[name] = Usage(name, {RPM: Quota(3, 2, 60.0), TPM: Quota(None, 77, 60.0)})
 
@@ -99,7 +99,7 @@ async def test_usage_names_what_was_used_and_the_limits(name):
     assert (200, expected) == (answer.status_code, answer.json())
 
 
-async def test_a_check_says_what_the_limiter_foresees():
+async def test_a_check_answers_with_the_verdict_of_the_limiter():
     admin = an_admin()
     quotas = {RPM: Quota(3, 3, 20.5), TPM: Quota(100, 40, 20.5)}
     admin.limiter.verdicts = {
@@ -119,7 +119,7 @@ async def test_a_check_says_what_the_limiter_foresees():
     assert (404, 422) == (nobody.status_code, bad.status_code)
 
 
-async def test_usage_of_nobody_is_404():
+async def test_usage_of_an_unknown_user_is_404():
     answer = await an_admin().client.get("/users/nobody/usage")
 
     assert (404, "User: nobody does not exist") == (answer.status_code, answer.json()["message"])
@@ -167,7 +167,7 @@ async def test_models_are_listed_in_the_shape_of_openai():
     assert {"id": "a", "object": "model", "created": 0, "owned_by": "forebay"} == answer.json()["data"][0]
 
 
-async def test_health_readiness_and_metrics_are_there():
+async def test_health_readiness_and_metrics_are_served():
     admin = an_admin(not_ready=("no pods known",))
 
     assert 200 == (await admin.client.get("/healthz")).status_code
@@ -175,7 +175,7 @@ async def test_health_readiness_and_metrics_are_there():
     assert b"a_metric 1\n" == (await admin.client.get("/metrics")).content
 
 
-async def test_a_defect_is_a_500_that_tells_nothing():
+async def test_a_defect_is_a_500_without_details():
     admin = an_admin()
     admin.limiter.used = {"lgy": "not a usage"}  # type: ignore[dict-item]  # the defect
 
@@ -184,7 +184,7 @@ async def test_a_defect_is_a_500_that_tells_nothing():
     assert (500, "internal error") == (answer.status_code, answer.json()["message"])
 
 
-async def test_openapi_describes_every_call_and_needs_nothing_from_elsewhere():
+async def test_openapi_describes_every_call_and_no_page_loads_other_hosts():
     document = await an_admin().client.get("/openapi.json")
 
     paths = document.json()["paths"]

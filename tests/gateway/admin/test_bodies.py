@@ -1,4 +1,4 @@
-"""What the admin interface refuses to read or to believe."""
+"""Request bodies of the admin REST: which are refused, and with which error."""
 
 from collections.abc import AsyncIterator
 
@@ -41,7 +41,7 @@ JSON = {"content-type": "application/json"}
         (None, None),
     ],
 )
-async def test_impossible_values_are_422_and_name_the_field(body, param):
+async def test_invalid_values_are_422_and_name_the_field(body, param):
     admin = an_admin()
 
     answer = await admin.call("/CreateUser", body)
@@ -60,7 +60,7 @@ async def test_every_problem_is_named_as_key_value_rule():
     ) == answer.json()["message"]
 
 
-async def test_places_and_limits_for_models_are_shown_when_set_and_only_then():
+async def test_concurrency_and_limits_for_models_are_shown_only_when_set():
     admin = an_admin()
     body = {"name": "u", "rpm": 1, "tpm": None, "concurrency": 2, "models": {"m": {"rpm": 3, "tpm": None}}}
 
@@ -84,7 +84,7 @@ async def test_any_text_of_up_to_256_bytes_is_a_name(name):
 @pytest.mark.parametrize(
     "content", [b"{", b"nope", b'{"name": NaN}', b"\xff", b'{"name":"\\ud800"}', b"[" * 100_000, b'{"name":"u"} x']
 )
-async def test_what_is_not_json_is_400(content):
+async def test_a_body_that_is_not_json_is_400(content):
     answer = await an_admin().client.post("/CreateUser", content=content, headers=JSON)
 
     assert (400, "invalid_json") == (answer.status_code, answer.json()["error"]["code"])
@@ -106,7 +106,7 @@ async def test_another_content_type_is_415(media_type):
 
 
 @pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/JSON"])
-async def test_json_may_say_its_charset(media_type):
+async def test_the_content_type_of_json_may_have_a_charset(media_type):
     headers = {"content-type": media_type}
 
     answer = await an_admin().client.post("/CreateUser", content=b'{"name":"u"}', headers=headers)
@@ -114,7 +114,7 @@ async def test_json_may_say_its_charset(media_type):
     assert 200 == answer.status_code
 
 
-async def test_a_body_that_announces_too_much_is_refused_unread():
+async def test_a_body_with_too_large_a_content_length_is_refused_unread():
     read = []
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -127,7 +127,7 @@ async def test_a_body_that_announces_too_much_is_refused_unread():
     assert (413, []) == (answer.status_code, read)
 
 
-async def test_a_body_without_end_is_refused_when_it_passes_the_limit():
+async def test_an_endless_body_is_refused_at_the_limit():
     read = []
 
     async def pieces() -> AsyncIterator[bytes]:

@@ -14,7 +14,7 @@ async def a_user(name: str = "lgy") -> Admin:
     return admin
 
 
-async def test_the_life_of_a_key():
+async def test_a_key_is_made_listed_and_revoked():
     admin = await a_user()
 
     created = await admin.call("/CreateKey", {"user": "lgy", "name": "laptop"})
@@ -32,7 +32,7 @@ async def test_the_life_of_a_key():
     assert {"keys": []} == (await admin.client.get("/users/lgy/keys")).json()
 
 
-async def test_a_key_of_one_user_is_not_revoked_in_the_name_of_another():
+async def test_a_key_of_another_user_is_not_revoked():
     admin = await a_user()
     await admin.call("/CreateKey", {"user": "lgy"})
 
@@ -49,7 +49,7 @@ async def test_keys_of_users_with_odd_names_are_listed(name: str):
     assert [name] == [key["user"] for key in listed.json()["keys"]]
 
 
-async def test_nobody_has_no_keys():
+async def test_keys_of_an_unknown_user_are_404():
     admin = an_admin()
 
     created, listed = await admin.call("/CreateKey", {"user": "nobody"}), await admin.client.get("/users/nobody/keys")
@@ -59,7 +59,7 @@ async def test_nobody_has_no_keys():
     assert {} == admin.keys.made
 
 
-async def test_deleting_a_user_revokes_the_keys_also_when_it_had_failed_half_way():
+async def test_deleting_a_user_again_revokes_keys_that_a_failed_call_left():
     admin = await a_user()
     await admin.call("/CreateKey", {"user": "lgy"})
     admin.keys.away = True
@@ -96,7 +96,7 @@ async def test_a_key_made_while_its_user_is_deleted_does_not_outlive_it():
         ("/RevokeKey", {"user": "lgy"}, "id is missing"),
     ],
 )
-async def test_bodies_that_cannot_be_meant_are_422(path: str, body: object, says: str):
+async def test_invalid_bodies_are_422(path: str, body: object, says: str):
     answer = await (await a_user()).call(path, body)
 
     assert 422 == answer.status_code

@@ -1,4 +1,4 @@
-"""The shape of the admin interface's errors."""
+"""The error answers of the admin REST."""
 
 import orjson
 from starlette.requests import Request
@@ -7,7 +7,7 @@ from gateway.admin.problems import on_malformed, problem
 from ratelimit.limits import MalformedUserError
 
 
-def test_a_problem_has_the_message_twice_once_for_each_kind_of_client():
+def test_an_error_has_its_message_for_clients_of_aibrix_and_of_openai():
     answer = problem(415, "no", "unsupported_media_type", param="p", headers={"x-a": "b"})
 
     error = {"message": "no", "type": "invalid_request_error", "code": "unsupported_media_type", "param": "p"}
@@ -15,11 +15,11 @@ def test_a_problem_has_the_message_twice_once_for_each_kind_of_client():
     assert ("b", "application/json") == (answer.headers["x-a"], answer.headers["content-type"])
 
 
-def test_our_own_faults_have_another_type():
+def test_errors_of_the_server_have_another_type():
     assert "api_error" == orjson.loads(problem(503, "away", "service_unavailable").body)["error"]["type"]
 
 
-async def test_a_record_that_cannot_be_read_is_said_to_be_broken():
+async def test_a_malformed_record_is_broken_user():
     answer = await on_malformed(Request({"type": "http"}), MalformedUserError("lgy"))
 
     error = orjson.loads(answer.body)["error"]

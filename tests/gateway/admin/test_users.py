@@ -1,4 +1,4 @@
-"""The double keeps the protocol's promises; the Redis store is held to the same ones where it lives."""
+"""The in-memory double of the store of users keeps the protocol, as the tests of the Redis store check for that one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How workers are started: their command and environment."""
+"""The command line and environment of workers."""
 
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_a_worker_has_the_private_address_that_the_settings_name():
     assert ["127.0.0.1:4", "127.0.0.1:5"] == [worker_launch(settings, FILE, index).address for index in (0, 1)]
 
 
-def test_workers_without_a_named_address_take_free_ones_of_their_own():
+def test_workers_without_a_configured_address_take_free_ones():
     addresses = [worker_launch(Settings(), FILE, index).address.rpartition(":") for index in (0, 1)]
     assert ["127.0.0.1"] * 2 == [host for host, _, _ in addresses]
     assert all(int(port) > 0 for _, _, port in addresses)

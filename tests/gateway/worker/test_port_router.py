@@ -1,4 +1,4 @@
-"""Which application of a worker answers, by port."""
+"""Requests reach the application of their port."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ async def ask(port: int, path: str) -> tuple[int, bytes]:
         (3, "/debug/endpoints", 404, b""),
     ],
 )
-async def test_the_port_decides_who_answers(port: int, path: str, status: int, part: bytes):
+async def test_the_port_decides_which_application_answers(port: int, path: str, status: int, part: bytes):
     actual, body = await ask(port, path)
     assert status == actual
     assert part in body

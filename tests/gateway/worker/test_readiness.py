@@ -1,4 +1,4 @@
-"""When requests should come, and how a worker stops."""
+"""When a worker is ready, and how it drains."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ async def test_pods_that_are_gone_and_still_answer_do_not_make_a_worker_ready():
     assert ("no pod is known",) == Readiness(shop.fleet, shop.ledger).reasons()
 
 
-async def test_a_draining_worker_is_not_ready_and_waits_for_what_runs():
+async def test_a_draining_worker_is_not_ready_and_waits_for_running_requests():
     shop = Shop()
     readiness = Readiness(shop.fleet, shop.ledger)
     await shop.admit()
@@ -36,13 +36,13 @@ async def test_a_draining_worker_is_not_ready_and_waits_for_what_runs():
     assert await draining
 
 
-async def test_what_does_not_end_in_time_is_left():
+async def test_requests_that_outlast_the_drain_limit_are_left():
     shop = Shop()
     await shop.admit()
     assert not await Readiness(shop.fleet, shop.ledger).drain(0.01)
 
 
-async def test_the_endpoints_page_shows_what_counts():
+async def test_the_endpoints_page_shows_state_and_requests_in_flight():
     shop = Shop()
     await shop.admit()
     page = Readiness(shop.fleet, shop.ledger).endpoints()

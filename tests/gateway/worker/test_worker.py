@@ -1,4 +1,4 @@
-"""The composition root: everything joined, and closed again."""
+"""The composition root: everything is wired, runs and is closed again."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ PLACE = Place(0, "127.0.0.1:4", None)
 SLOW_CHECKS = HealthSettings(interval_s=3600)
 
 
-async def test_a_worker_knows_its_fleet_once_it_runs():
+async def test_a_running_worker_has_its_fleet():
     worker = Worker(Settings(models=(MODEL,), redis=RedisSettings(url=NOBODY), health=SLOW_CHECKS), PLACE)
     assert not worker.readiness()
     async with worker.running():
@@ -28,7 +28,7 @@ async def test_a_worker_knows_its_fleet_once_it_runs():
         await until(lambda: b'forebay_endpoints{model="m",state="ready"} 1.0' in worker.metrics.render())
 
 
-async def test_a_file_of_models_is_followed(tmp_path: Path):
+async def test_changes_of_the_models_file_are_followed(tmp_path: Path):
     file = tmp_path / "models.yaml"
     file.write_text("[]")
     worker = Worker(Settings(models_file=str(file), redis=RedisSettings(url=NOBODY), health=SLOW_CHECKS), PLACE)
@@ -38,7 +38,7 @@ async def test_a_file_of_models_is_followed(tmp_path: Path):
         await until(worker.readiness)
 
 
-async def test_a_task_that_fails_is_counted_and_started_again(monkeypatch: pytest.MonkeyPatch):
+async def test_a_task_that_fails_is_counted_and_restarted(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("gateway.worker.worker.RETRY_S", 0.0)
     worker = Worker(Settings(), PLACE)
     calls = []
@@ -54,7 +54,7 @@ async def test_a_task_that_fails_is_counted_and_started_again(monkeypatch: pytes
     assert b'forebay_errors_total{where="job"} 1.0' in worker.metrics.render()
 
 
-async def test_draining_says_not_ready():
+async def test_a_draining_worker_is_not_ready():
     worker = Worker(Settings(models=(MODEL,), redis=RedisSettings(url=NOBODY), health=SLOW_CHECKS, drain_s=0.01), PLACE)
     async with worker.running():
         await worker.drain()

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 import pytest
 
-from forebay.simulation.comparison import Comparer, Plan
+from forebay.simulation.comparison import Comparer, Options
 from simulator.core.engine import Engine
 from simulator.core.gpus import GpuProfile
 from simulator.core.speed import LinearSpeed
@@ -28,11 +28,11 @@ SERIAL = GpuProfile(
 def replayed_trace() -> tuple[Comparison, float]:
     """Round robin on 8 pods of the published fit, at 1x and 4x, and the CPU seconds of each replay."""
     started_s = time.process_time()
-    plan = Plan(
+    options = Options(
         MOONCAKE, 8, "published-fit", ["round-robin"], [1, 4],
         users="", seed=0, slo=Slo(), assignments=None, report=None,
     )  # fmt: skip
-    comparison = Comparer(plan).compare()
+    comparison = Comparer(options).compare()
     return comparison, (time.process_time() - started_s) / 2
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from forebay.simulation.comparison import Comparer, Plan
+from forebay.simulation.comparison import Comparer, Options
 from simulator.replay.summary import Slo
 
 PREFILL = """
@@ -54,9 +54,9 @@ def a_flood(folder: Path, every_ms: int, prompts: tuple[int, int], answers: tupl
 def test_what_is_served_in_a_flood_is_served_in_time(tmp_path: Path, ttft_s: float) -> None:
     trace = a_flood(tmp_path, every_ms=40, prompts=(3000, 7000), answers=(1, 3))
     (gpu := tmp_path / "slow.yaml").write_text(PREFILL)
-    plan = Plan(trace, 8, str(gpu), ["forebay"], [1.0], "", 0, Slo(ttft_s, 1.0), None, None)
+    options = Options(trace, 8, str(gpu), ["forebay"], [1.0], "", 0, Slo(ttft_s, 1.0), None, None)
 
-    (replayed,) = Comparer(plan).compare().summaries
+    (replayed,) = Comparer(options).compare().summaries
 
     assert replayed.served > 900  # in a minute 960 could be
     assert replayed.good > 0.9 * replayed.served  # a few come before speeds are known
@@ -69,7 +69,7 @@ def test_more_is_served_in_time_with_an_slo_where_outputs_are_the_bottleneck(
     trace = a_flood(tmp_path, every_ms=40, prompts=(50, 300), answers=answers)
     (gpu := tmp_path / "gpu.yaml").write_text(profile)
     kept, left = (
-        Comparer(Plan(trace, 8, str(gpu), ["least-request"], [1.0], "", 0, Slo(), None, None, keep_slo=keep))
+        Comparer(Options(trace, 8, str(gpu), ["least-request"], [1.0], "", 0, Slo(), None, None, keep_slo=keep))
         .compare()
         .summaries[0]
         for keep in (True, False)
@@ -82,7 +82,9 @@ def test_a_pod_gets_no_more_requests_at_once_than_keep_the_itl(tmp_path: Path) -
     trace = a_flood(tmp_path, every_ms=40, prompts=(50, 300), answers=(300, 500))
     (gpu := tmp_path / "gpu.yaml").write_text(DECODE)
 
-    (replayed,) = Comparer(Plan(trace, 8, str(gpu), ["forebay"], [1.0], "", 0, Slo(), None, None)).compare().summaries
+    (replayed,) = (
+        Comparer(Options(trace, 8, str(gpu), ["forebay"], [1.0], "", 0, Slo(), None, None)).compare().summaries
+    )
 
     assert replayed.served > 600
     assert replayed.good > 0.8 * replayed.served  # the first come before anything is known

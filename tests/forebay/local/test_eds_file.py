@@ -1,4 +1,4 @@
-"""Envoy's endpoints follow discovery."""
+"""The file of Envoy's endpoints follows discovery."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from forebay.local import eds_follower
-from forebay.local.eds_follower import envoy_endpoints, following
+from forebay.local import eds_file
+from forebay.local.eds_file import eds_file_kept_current, written_from
 from gateway.config.loading import ConfigurationError
 from gateway.config.settings import EndpointSettings, EnvoySettings, ModelSettings, Settings
 from gateway.discovery.description import FleetDescription
@@ -17,14 +17,14 @@ from tests.support.polling import until
 
 
 class Fleets:
-    """A discovery that says what the test gives it."""
+    """A discovery that yields the fleets that the test publishes."""
 
     def __init__(self, *fleets: FleetDescription) -> None:
         self._fleets: asyncio.Queue[FleetDescription] = asyncio.Queue()
         for fleet in fleets:
-            self.say(fleet)
+            self.publish(fleet)
 
-    def say(self, fleet: FleetDescription) -> None:
+    def publish(self, fleet: FleetDescription) -> None:
         self._fleets.put_nowait(fleet)
 
     async def watch(self) -> AsyncIterator[FleetDescription]:
@@ -44,33 +44,31 @@ def settings_with(eds: Path, models_file: Path) -> Settings:
     return Settings(envoy=EnvoySettings(eds_file=str(eds)), models_file=str(models_file))
 
 
-async def test_the_file_is_there_when_the_block_begins_and_follows_until_it_ends(tmp_path: Path):
+async def test_the_file_is_written_before_the_block_and_after_each_change_until_it_ends(tmp_path: Path):
     eds = tmp_path / "eds.json"
     discovery = Fleets(fleet_of("10.0.0.1:8000"))
 
-    async with following(discovery, eds, [].append):
+    async with written_from(discovery, eds, [].append):
         assert "10.0.0.1" in eds.read_text()
-        discovery.say(fleet_of("10.0.0.1:8000", "10.0.0.22:8000"))
+        discovery.publish(fleet_of("10.0.0.1:8000", "10.0.0.22:8000"))
         await until(lambda: "10.0.0.22" in eds.read_text())
 
     before = eds.read_bytes()
-    discovery.say(FleetDescription())
+    discovery.publish(FleetDescription())
     await asyncio.sleep(0.05)  # time to write it, which must not happen any more
     assert before == eds.read_bytes()
 
 
-async def test_a_file_that_cannot_be_written_later_is_said_and_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(eds_follower, "RETRY_S", 0.01)
+async def test_a_later_write_that_fails_is_reported_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(eds_file, "RETRY_S", 0.01)
     lines: list[str] = []
     eds = tmp_path / "eds.json"
     discovery = Fleets(fleet_of("10.0.0.1:8000"))
 
-    async with following(discovery, eds, lines.append):
+    async with written_from(discovery, eds, lines.append):
         eds.unlink()
         eds.mkdir()
-        discovery.say(fleet_of("10.0.0.2:8000"))
+        discovery.publish(fleet_of("10.0.0.2:8000"))
         await until(lambda: bool(lines))
         assert f"{eds} cannot be written, the endpoints stay as they were" in lines[0]
 
@@ -78,9 +76,9 @@ async def test_a_file_that_cannot_be_written_later_is_said_and_tried_again(
         await until(lambda: eds.is_file() and "10.0.0.2" in eds.read_text())
 
 
-async def test_a_file_that_cannot_be_written_at_first_is_an_error_of_the_configuration(tmp_path: Path):
+async def test_a_first_write_that_fails_is_an_error_of_the_configuration(tmp_path: Path):
     with pytest.raises(ConfigurationError, match=r"envoy.eds_file = .*, cannot be written: Is a directory"):
-        async with following(Fleets(FleetDescription()), tmp_path, [].append):
+        async with written_from(Fleets(FleetDescription()), tmp_path, [].append):
             pass
 
 
@@ -88,19 +86,19 @@ async def test_models_in_the_configuration_itself_are_written(tmp_path: Path):
     model = ModelSettings(name="m", endpoints=(EndpointSettings(address="10.0.0.9:8000"),))
     eds = tmp_path / "eds.json"
 
-    async with envoy_endpoints(Settings(envoy=EnvoySettings(eds_file=str(eds)), models=(model,)), [].append):
+    async with eds_file_kept_current(Settings(envoy=EnvoySettings(eds_file=str(eds)), models=(model,)), [].append):
         assert "10.0.0.9" in eds.read_text()
 
 
 async def test_without_an_eds_file_nothing_is_read_or_written(tmp_path: Path):
-    async with envoy_endpoints(Settings(models_file=str(tmp_path / "absent.yaml")), [].append):
+    async with eds_file_kept_current(Settings(models_file=str(tmp_path / "absent.yaml")), [].append):
         pass
     assert [] == list(tmp_path.iterdir())  # noqa: ASYNC240 - nothing else runs in this test
 
 
 async def test_a_models_file_that_is_broken_at_first_is_an_error(tmp_path: Path):
     with pytest.raises(ConfigurationError, match="no such file"):
-        async with envoy_endpoints(settings_with(tmp_path / "eds.json", tmp_path / "absent.yaml"), [].append):
+        async with eds_file_kept_current(settings_with(tmp_path / "eds.json", tmp_path / "absent.yaml"), [].append):
             pass
 
 
@@ -108,7 +106,7 @@ async def test_a_models_file_that_breaks_later_keeps_the_endpoints_and_says_why(
     eds, models, lines = tmp_path / "eds.json", tmp_path / "models.yaml", list[str]()
     write_models(models, "10.0.0.1:8000")
 
-    async with envoy_endpoints(settings_with(eds, models), lines.append):
+    async with eds_file_kept_current(settings_with(eds, models), lines.append):
         models.write_text("- name: m\n  endpoint: []\n")
         await until(lambda: bool(lines))
         assert f"{models} is not used, the endpoints stay as they were" in lines[0]

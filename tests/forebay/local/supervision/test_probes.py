@@ -1,13 +1,13 @@
-"""Questions that are answered with yes or no, never with an error."""
+"""Probes answer yes or no and never raise."""
 
 import asyncio
 
-from forebay.local.probes import accepts, answers_ok, redis_answers
+from forebay.local.supervision.probes import accepts, answers_ok, redis_answers
 from tests.support.backend import Exchange, running_backend
 from tests.support.ports import free_address
 
 
-async def test_nobody_there_is_a_no_and_not_an_error():
+async def test_an_address_where_nobody_listens_is_not_ready_and_no_error():
     nobody = free_address()
 
     assert not await accepts(nobody)
@@ -25,7 +25,7 @@ async def test_only_200_is_ok():
         assert not await answers_ok(server.address, "/readyz")
 
 
-async def test_a_redis_that_loads_its_data_does_not_answer_yet():
+async def test_a_redis_that_loads_its_data_is_not_ready():
     answers = iter([b"-LOADING Redis is loading the dataset in memory\r\n", b"+PONG\r\n"])
 
     async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -39,7 +39,7 @@ async def test_a_redis_that_loads_its_data_does_not_answer_yet():
         assert [False, True] == [await redis_answers(address), await redis_answers(address)]
 
 
-async def test_an_address_on_all_interfaces_is_asked_on_loopback():
+async def test_an_address_on_all_interfaces_is_probed_on_loopback():
     async def hello(exchange: Exchange) -> None:
         await exchange.reply(b"")
 

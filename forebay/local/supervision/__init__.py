@@ -1,0 +1,1 @@
+"""Supervision of local processes: start them, wait until they are ready, restart them, stop them in order."""
