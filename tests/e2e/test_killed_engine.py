@@ -61,7 +61,7 @@ async def four_engines(data: Path, config: str = "") -> AsyncIterator[Four]:
     addresses = [free_address() for _ in GPUS]
     async with contextlib.AsyncExitStack() as parts:
         engines = [
-            program("gateway", "engine", "--model", MODEL, "--gpu", gpu, "--port", address.rpartition(":")[2])
+            program("forebay", "engine", "--model", MODEL, "--gpu", gpu, "--port", address.rpartition(":")[2])
             for gpu, address in zip(GPUS, addresses, strict=True)
         ]
         programs = [await parts.enter_async_context(engine) for engine in engines]

@@ -79,7 +79,7 @@ async def running_service(folder: Path, transport: str, drain_s: float, **bootst
         )
         file = folder / "forebay.yaml"
         file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_defaults=True)))
-        gateway = await parts.enter_async_context(program("gateway", "gateway", "--config", str(file)))
+        gateway = await parts.enter_async_context(program("forebay", "gateway", "--config", str(file)))
         await gateway.prints("ready:")
         await parts.enter_async_context(running_envoy(settings, folder, **bootstrap))
         async with httpx.AsyncClient(trust_env=False) as client:
