@@ -1,6 +1,6 @@
 """The composition root of one worker: makes clocks, randomness, connections and background tasks, and wires objects.
 
-Lives here: which objects exist and what each is given.  Not here: what they do; how a worker process starts (launch,
+Lives here: which objects exist and how they are wired.  Not here: what they do; how a worker process starts (launch,
 process).
 """
 

@@ -9,9 +9,9 @@ from bench.limiter import COALESCED, PLAIN, SEPARATE, LimiterFigures, LimiterSam
 @pytest.mark.interpreted("a double for the coalescer")
 async def test_every_variant_is_measured_at_every_concurrency(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_limiter, "RUN_S", 0.05)
-    told = []
+    lines = []
 
-    samples = await measure_limiter(tmp_path, 2, told.append)
+    samples = await measure_limiter(tmp_path, 2, lines.append)
 
     assert {(name, concurrency): 2 for name in (COALESCED, SEPARATE, PLAIN) for concurrency in (1, 32)} == {
         (sample.variant, sample.concurrency): sum(
@@ -20,7 +20,7 @@ async def test_every_variant_is_measured_at_every_concurrency(tmp_path, monkeypa
         for sample in samples
     }
     assert all(sample.cpu_us > 0 and sample.redis_cpu_us > 0 for sample in samples)
-    assert 2 == len(told)
+    assert 2 == len(lines)
 
 
 def test_the_ratio_is_of_medians_and_absent_when_nothing_was_measured():

@@ -23,15 +23,15 @@ def test_unique_prompts_do_not_grow_the_process_with_time():
 
 
 def test_each_part_is_measured_in_its_own_process(monkeypatch: pytest.MonkeyPatch):
-    asked = []
+    commands = []
 
     def run(argv: tuple[str, ...], **_options: object) -> subprocess.CompletedProcess[bytes]:
-        asked.append(argv)
+        commands.append(argv)
         return subprocess.CompletedProcess(argv, 0, b"[750]" if argv[-1] == "index" else b"[40, 41]")
 
     monkeypatch.setattr(subprocess, "run", run)
     figures = memory.measure_memory(lambda _: None)
 
-    assert [python_module("bench.memory", part) for part in ("index", "hour")] == asked
+    assert [python_module("bench.memory", part) for part in ("index", "hour")] == commands
     assert (750, 40, 41) == (figures.index, figures.minute, figures.hour)
     assert (7.5e-5, 1.025) == (figures.bytes_per_block, figures.growth)
