@@ -128,7 +128,7 @@ class Comparer:
         """All are asked when they are new, as the gateway does it."""
 
         def ask(pod: PodId, now_s: float) -> None:
-            fleet.read(pod, _readings(engines[pod]), now_s, now_s + ScrapeSettings().stale_after_s)
+            fleet.apply_readings(pod, _readings(engines[pod]), now_s, now_s + ScrapeSettings().stale_after_s)
 
         for pod in engines:
             ask(pod, 0.0)

@@ -12,7 +12,7 @@ from gateway.fleet.pod import Pod
 from routing.strategy import Strategy
 from routing.types import Decision, RouteRequest, Scored, Signal
 
-KEPT = 256
+MAX_DECISIONS = 256
 """Decisions (chosen: a busy second's worth, about a megabyte with many pods)."""
 
 
@@ -26,10 +26,10 @@ class Entry(NamedTuple):
 
 
 class DecisionLog:
-    """A ring of the last KEPT."""
+    """A ring of the last MAX_DECISIONS."""
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque(maxlen=KEPT)
+        self._entries: deque[Entry] = deque(maxlen=MAX_DECISIONS)
 
     def add(self, now_s: float, request: RouteRequest, decision: Decision, strategy: Strategy) -> None:
         """Remember one; the oldest goes."""
@@ -50,7 +50,7 @@ def candidates(request: RouteRequest, scored: Scored, parts: tuple[str, ...]) ->
     return rows
 
 
-def state(pod: Pod, now_s: float) -> dict[str, object]:
+def pod_page(pod: Pod, now_s: float) -> dict[str, object]:
     """A pod as strategies see it now, for /debug/fleet; what `forebay explain --fleet` takes a list of."""
     speed, cache = pod.speed, pod.cache
     return {

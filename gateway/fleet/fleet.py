@@ -13,7 +13,7 @@ from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.decisions import DecisionLog
-from gateway.fleet.pod import Identity, Pod, PodState, identity
+from gateway.fleet.pod import Pod, PodIdentity, PodState, pod_identity
 from routing import filters, overload, table
 from routing.mixture import Mixture
 from routing.overload import Outlook
@@ -70,7 +70,7 @@ class Fleet:
         self._strategies: dict[str, Strategy] = {}  # built when first asked for
         self._policies: Mapping[str, ModelPolicy] = {}
         self._pods: dict[PodId, Pod] = {}
-        self._departed: dict[Identity, Pod] = {}  # gone with requests in flight; remembered until those end
+        self._departed: dict[PodIdentity, Pod] = {}  # gone with requests in flight; remembered until those end
         self.names: Mapping[str, str] = {}
         """Address -> name of every endpoint there is; replaced, never changed."""
         self.decisions = DecisionLog()
@@ -111,11 +111,11 @@ class Fleet:
         pod = self._pods.get(pod_id)
         return pod is not None and self._invalidate_routable(pod, pod.set_draining(draining))
 
-    def read(self, pod_id: PodId, readings: Readings, now_s: float, fresh_until_s: float) -> None:
+    def apply_readings(self, pod_id: PodId, readings: Readings, now_s: float, fresh_until_s: float) -> None:
         """Take over what an engine says of itself now; what a pod that is not there says is not heard."""
         pod = self._pods.get(pod_id)
         if pod is not None:
-            pod.read(readings, now_s, fresh_until_s)
+            pod.apply_readings(readings, now_s, fresh_until_s)
 
     def strategy_for(self, model: str, header: str | None) -> str:
         """Return the strategy that routes this request: locked policy, header, policy, default, in this order.
@@ -188,7 +188,7 @@ class Fleet:
         work = Work(request.prompt_tokens, uncached, request.output_tokens, record)
         pod.start(work, now_s)
         if request.model != pod.endpoint.models[0]:
-            pod.used_s[request.model] = now_s
+            pod.last_used_s[request.model] = now_s
         self._in_flight[request.model] += 1
         return work
 
@@ -204,7 +204,7 @@ class Fleet:
         pod = ticket.pod
         pod.end(ticket.work, now_s)
         if pod.gone and not pod.in_flight:
-            del self._departed[identity(pod.endpoint)]
+            del self._departed[pod_identity(pod.endpoint)]
         return True
 
     def withdraw(self, ticket: Ticket, now_s: float) -> None:
@@ -224,10 +224,10 @@ class Fleet:
         if failed and work.record is not None:
             pod.cache.withdraw(work.record)
         sent_s = event.now_s - (event.duration_s or 0.0)
-        self._answered(pod, failed, sent_s, event.now_s)
+        self._record_outcome(pod, failed, sent_s, event.now_s)
         if elsewhere and event.pod in self._pods:
             pod = self._pods[event.pod]
-            self._answered(pod, event.failed, sent_s, event.now_s)
+            self._record_outcome(pod, event.failed, sent_s, event.now_s)
         cost = event.cost(self._settings.output_weight)
         if not event.failed and event.output_tokens is not None and event.duration_s is not None:
             pod.learn(None if elsewhere else work, event.duration_s, event.output_tokens, cost, event.now_s)
@@ -235,19 +235,19 @@ class Fleet:
             strategy.observe(event)
         return cost if event.failed or event.output_tokens is not None else None
 
-    def failed_at(self, address: str, now_s: float) -> None:
+    def record_failed_attempt(self, address: str, now_s: float) -> None:
         """The pod at this address, if there is one, failed an attempt now."""
         for pod in self._pods.values():
             if pod.endpoint.address == address:
-                self._answered(pod, True, now_s, now_s)
+                self._record_outcome(pod, True, now_s, now_s)
 
-    def _answered(self, pod: Pod, failed: bool, sent_s: float, now_s: float) -> None:
+    def _record_outcome(self, pod: Pod, failed: bool, sent_s: float, now_s: float) -> None:
         if failed or pod.failures:
-            pod.answered(failed, sent_s, now_s)
+            pod.record_outcome(failed, sent_s, now_s)
             (self._failing.add if pod.failures else self._failing.discard)(pod)
 
     @property
-    def known_any(self) -> bool:
+    def has_models(self) -> bool:
         """Whether any model is known: an unknown one is then the caller's mistake rather than our ignorance."""
         return bool(self._serving)
 
@@ -275,13 +275,13 @@ class Fleet:
     def _pod(self, endpoint: Endpoint, joined_s: float) -> Pod:
         """Return the pod that `endpoint` describes: the one that is there, the one that returns, or a new one."""
         pod = self._pods.get(endpoint.id)
-        if pod is not None and identity(pod.endpoint) == identity(endpoint):
-            pod.describe(endpoint)
+        if pod is not None and pod_identity(pod.endpoint) == pod_identity(endpoint):
+            pod.update(endpoint)
             return pod
-        returned = self._departed.pop(identity(endpoint), None)
+        returned = self._departed.pop(pod_identity(endpoint), None)
         cache = self._index.join(CACHE_TOKENS)
         if returned is not None:
-            returned.renew(endpoint, cache, joined_s)
+            returned.reset(endpoint, cache, joined_s)
             return returned
         kind = (endpoint.gpu_type, endpoint.engine, endpoint.models[:1])
         return Pod(endpoint, cache, joined_s, kind=self._kinds.setdefault(kind, Speed()))
@@ -296,7 +296,7 @@ class Fleet:
         self._failing.discard(pod)
         self._index.leave(pod.cache)
         if pod.in_flight:
-            self._departed[identity(pod.endpoint)] = pod
+            self._departed[pod_identity(pod.endpoint)] = pod
 
     def _invalidate_routable(self, pod: Pod, changed: bool) -> bool:
         """Return `changed`, having forgotten what it makes untrue."""

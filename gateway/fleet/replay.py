@@ -79,7 +79,7 @@ def _pod(page: Mapping[str, Any], slot: int, block_tokens: float) -> Pod:
     pod.speed.output_s = page["speed"]["output_s"]
     pod.recall(page["busy_s"], page["processed"], page["latency_s"])
     signals = {Signal(name): value for name, value in page["signals"].items() if value is not None}
-    pod.read(Readings(signals, adapters=frozenset(page["warm"])), now_s=0.0, fresh_until_s=0.0)
+    pod.apply_readings(Readings(signals, adapters=frozenset(page["warm"])), now_s=0.0, fresh_until_s=0.0)
     pod.ramped_s = RAMP_S * (1 - 1 / page["ramp"])
     return pod
 

@@ -185,12 +185,12 @@ def test_a_request_of_a_model_that_is_gone_still_counts_until_it_ends() -> None:
 def test_an_empty_fleet_knows_nothing_and_a_model_without_pods_is_knowledge() -> None:
     fleet = Fleet(RoutingSettings(), random.Random(1))
 
-    assert (fleet.known_any, fleet.models()) == (False, ())
+    assert (fleet.has_models, fleet.models()) == (False, ())
     assert refusal(lambda: route(fleet)) == NoCandidateReason.UNKNOWN_MODEL
 
     fleet.replace(a_description(models=["empty"]))
 
-    assert (fleet.known_any, fleet.models()) == (True, ("empty",))
+    assert (fleet.has_models, fleet.models()) == (True, ("empty",))
 
 
 def test_with_no_healthy_pod_the_unhealthy_are_tried_when_the_settings_say_so() -> None:

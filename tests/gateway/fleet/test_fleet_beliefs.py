@@ -81,8 +81,8 @@ def test_a_pod_that_failed_is_set_aside_and_comes_back_one_request_at_a_time() -
 def test_an_attempt_that_fails_sets_the_pod_aside_before_its_request_has_ended() -> None:
     fleet = a_fleet(an_endpoint("a"), an_endpoint("b"))
     ticket = route(fleet)
-    fleet.failed_at(ticket.decision.pod.address, 0.5)
-    fleet.failed_at("10.9.9.9:1", 0.5)
+    fleet.record_failed_attempt(ticket.decision.pod.address, 0.5)
+    fleet.record_failed_attempt("10.9.9.9:1", 0.5)
 
     assert {route(fleet).decision.pod.id for _ in range(4)} == {ticket.decision.fallbacks[0].id}
     served(fleet, ticket, pod=ticket.decision.fallbacks[0].id)
@@ -98,14 +98,14 @@ def test_when_all_have_failed_all_are_tried() -> None:
 
 def test_signals_are_the_pods_until_they_are_stale_and_a_restart_empties_its_cache() -> None:
     fleet = a_fleet(an_endpoint("a"))
-    fleet.read("a", Readings({Signal.KV_USAGE: 0.5}, cache_tokens=600, started_s=1.0), 0.0, fresh_until_s=3.0)
-    fleet.read("nobody", Readings(), 0.0, fresh_until_s=3.0)
+    fleet.apply_readings("a", Readings({Signal.KV_USAGE: 0.5}, cache_tokens=600, started_s=1.0), 0.0, fresh_until_s=3.0)
+    fleet.apply_readings("nobody", Readings(), 0.0, fresh_until_s=3.0)
     pod = route(fleet, PROMPT).pod
 
     assert [pod.signal(Signal.KV_USAGE, now_s) for now_s in (3.0, 3.1)] == [0.5, None]
     assert pod.cache.held == pod.cache.budget == 2
 
-    fleet.read("a", Readings(started_s=2.0), 0.0, fresh_until_s=9.0)
+    fleet.apply_readings("a", Readings(started_s=2.0), 0.0, fresh_until_s=9.0)
     assert pod.cache.held == 0
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.fleet.pod import FIRST_ASIDE_S, LONGEST_ASIDE_S, OUTCOME_S, PodState, identity
+from gateway.fleet.pod import MAX_EJECTION_S, MIN_EJECTION_S, OUTCOME_DELAY_S, PodState, pod_identity
 from routing.pods.load import Work
 from routing.types import PodView, Signal
 from tests.support.pods import a_pod, an_endpoint
@@ -33,10 +33,10 @@ def test_health_outlives_a_new_description_and_not_an_absence() -> None:
     pod = a_pod()
     pod.set_health(False)
 
-    pod.describe(an_endpoint(labels={"new": "label"}))
+    pod.update(an_endpoint(labels={"new": "label"}))
     assert (pod.state, pod.endpoint.labels) == (PodState.UNHEALTHY, {"new": "label"})
 
-    pod.renew(an_endpoint(), pod.cache)
+    pod.reset(an_endpoint(), pod.cache)
     assert pod.state == PodState.READY
 
 
@@ -74,39 +74,39 @@ def test_failures_of_one_moment_set_aside_once_and_each_trial_that_fails_twice_a
     asides = []
     for _ in range(7):
         for late_s in (0.0, 0.1):
-            pod.answered(True, now_s, now_s + late_s)
+            pod.record_outcome(True, now_s, now_s + late_s)
         asides.append(next(after for after in range(1, 99) if not pod.is_ejected(now_s + after)))
         now_s += asides[-1]
 
     assert asides == [1, 2, 4, 8, 16, 30, 30]
-    assert (FIRST_ASIDE_S, LONGEST_ASIDE_S) == (1, 30)
+    assert (MIN_EJECTION_S, MAX_EJECTION_S) == (1, 30)
 
 
 def test_what_was_sent_before_a_pod_came_back_does_not_set_it_aside_again() -> None:
     pod = a_pod()
-    pod.answered(True, 10.0, 10.0)
-    pod.answered(False, 11.5, 12.0)
+    pod.record_outcome(True, 10.0, 10.0)
+    pod.record_outcome(False, 11.5, 12.0)
 
-    pod.answered(True, 9.0, 20.0)  # tried here and answered by another at last
+    pod.record_outcome(True, 9.0, 20.0)  # tried here and answered by another at last
     assert not pod.is_ejected(20.0)
-    pod.answered(True, 13.0, 20.0)
+    pod.record_outcome(True, 13.0, 20.0)
     assert pod.is_ejected(20.5)
 
 
 def test_a_trial_is_over_when_its_outcome_is_known() -> None:
     pod, work = a_pod(), Work(1, 1, 1, None)
-    pod.answered(True, 10.0, 10.0)
+    pod.record_outcome(True, 10.0, 10.0)
     pod.start(work, 12.0)
     pod.end(work, 13.0)
 
-    assert pod.is_ejected(13.0 + OUTCOME_S / 2)
-    assert not pod.is_ejected(13.0 + OUTCOME_S)
+    assert pod.is_ejected(13.0 + OUTCOME_DELAY_S / 2)
+    assert not pod.is_ejected(13.0 + OUTCOME_DELAY_S)
 
 
 @pytest.mark.parametrize("change", [{"address": "10.9.9.9:1"}, {"started_at": 5.0}, {"id": "other"}])
 def test_another_id_address_or_start_makes_another_pod(change: dict[str, object]) -> None:
-    assert identity(an_endpoint(**change)) != identity(an_endpoint())
+    assert pod_identity(an_endpoint(**change)) != pod_identity(an_endpoint())
 
 
 def test_other_labels_and_models_do_not_make_another_pod() -> None:
-    assert identity(an_endpoint(labels={"a": "b"}, models=("x",), ready=False)) == identity(an_endpoint())
+    assert pod_identity(an_endpoint(labels={"a": "b"}, models=("x",), ready=False)) == pod_identity(an_endpoint())
