@@ -22,7 +22,7 @@ NOW_S = 60.0
 def a_used_fleet() -> Fleet:
     """Pods of known speed, one of them with work and a prompt."""
     fleet = a_fleet(*(an_endpoint(name) for name in "abc"))
-    for kind in fleet._kinds.values():
+    for kind in fleet._speeds.values():
         kind.known = True
     for turn in range(4):
         blocks = tuple(range(turn % 2 * 10 + 1, turn % 2 * 10 + 4))

@@ -12,7 +12,7 @@ PROMPT = RouteRequest(MODEL, user="secret", prompt_tokens=1000, output_tokens=10
 
 def test_a_decision_shows_every_candidate_with_its_score_its_parts_and_what_it_holds() -> None:
     fleet = a_fleet(an_endpoint("a"), an_endpoint("b"))
-    for kind in fleet._kinds.values():
+    for kind in fleet._speeds.values():
         kind.known = True
     held = fleet.route(PROMPT, "forebay", 0.0).pod.endpoint.id
     fleet.route(PROMPT, "forebay", 60.0)

@@ -1,4 +1,4 @@
-"""One pod's state: discovery's word and the gateway's own, together."""
+"""One pod's state: discovery's description and what the gateway adds."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_a_pod_is_what_strategies_may_read_and_knows_no_signal_yet() -> None:
     assert [None] * len(Signal) == [view.signal(signal, 0.0) for signal in Signal]
 
 
-def test_routing_reads_ready_and_draining_as_discovery_and_gateway_say_together() -> None:
+def test_routing_reads_ready_and_draining_of_discovery_and_gateway_combined() -> None:
     pod = a_pod(labels={"kept": "yes"})
 
     pod.set_health(False)
@@ -40,7 +40,7 @@ def test_health_outlives_a_new_description_and_not_an_absence() -> None:
     assert pod.state == PodState.READY
 
 
-def test_only_a_change_is_a_change() -> None:
+def test_setters_report_only_changes() -> None:
     pod = a_pod()
 
     assert [pod.set_health(healthy) for healthy in (True, False, False, True)] == [False, True, False, True]
@@ -69,7 +69,7 @@ def test_the_state_is_the_first_reason_that_applies(
     assert pod.state == state
 
 
-def test_failures_of_one_moment_set_aside_once_and_each_trial_that_fails_twice_as_long() -> None:
+def test_failures_of_one_moment_eject_once_and_each_failed_trial_doubles_the_time() -> None:
     pod, now_s = a_pod(), 100.0
     asides = []
     for _ in range(7):
@@ -82,7 +82,7 @@ def test_failures_of_one_moment_set_aside_once_and_each_trial_that_fails_twice_a
     assert (MIN_EJECTION_S, MAX_EJECTION_S) == (1, 30)
 
 
-def test_what_was_sent_before_a_pod_came_back_does_not_set_it_aside_again() -> None:
+def test_a_failure_of_a_request_sent_before_a_pod_came_back_does_not_eject_it() -> None:
     pod = a_pod()
     pod.record_outcome(True, 10.0, 10.0)
     pod.record_outcome(False, 11.5, 12.0)

@@ -1,4 +1,4 @@
-"""Decisions replayed from what was written down; tests/forebay/cli/test_explaining.py does it through files."""
+"""Decisions replayed from what was recorded; tests/forebay/cli/test_explaining.py does it through files."""
 
 import random
 
