@@ -1,8 +1,12 @@
 """What holds for every test."""
 
+import hypothesis
 import pytest
 
 from gateway.admission import admit
+
+hypothesis.settings.register_profile("forebay", deadline=None)  # a busy machine makes no test wrong
+hypothesis.settings.load_profile("forebay")
 
 COMPILED = not admit.__file__.endswith(".py")
 

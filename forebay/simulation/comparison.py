@@ -129,7 +129,7 @@ class Comparer:
         """Scrape each new engine at once, as the gateway does."""
 
         def ask(pod: PodId, now_s: float) -> None:
-            fleet.read(pod, _readings(engines[pod]), now_s, now_s + ScrapeSettings().stale_after_s)
+            fleet.apply_readings(pod, _readings(engines[pod]), now_s, now_s + ScrapeSettings().stale_after_s)
 
         for pod in engines:
             ask(pod, 0.0)

@@ -115,9 +115,9 @@ class Ledger:
 
     def expire(self) -> None:
         """Settle by estimate the requests whose stream closed longer ago than the grace period."""
-        deadline = self._clock() - self._grace_s
+        closed_before_s = self._clock() - self._grace_s
         for opened in list(self._closed.values()):
-            if opened.stream_closed_s is None or opened.stream_closed_s > deadline:
+            if opened.stream_closed_s is None or opened.stream_closed_s > closed_before_s:
                 return
             self.ended(opened.id, ObservedEnd())
 

@@ -101,7 +101,7 @@ class Planner:
         An unknown model is the caller's mistake (404) once any model is known; with an empty pool, or inside a subset
         that the proxy names, it is unavailable (503).
         """
-        if error.why is NoCandidateReason.UNKNOWN_MODEL and self._fleet.known_any and route.subset is None:
+        if error.why is NoCandidateReason.UNKNOWN_MODEL and self._fleet.has_models and route.subset is None:
             existing = ", ".join(self._fleet.models())
             return UnknownModelError(f"model {route.model} does not exist, must be one of: {existing}", param="model")
         if error.why is NoCandidateReason.OVERLOADED:

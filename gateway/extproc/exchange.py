@@ -76,7 +76,7 @@ class State(StrEnum):
 
 TRANSITIONS: Final[Mapping[tuple[State, type[Event]], str]] = {
     (State.START, RequestHeaders): "_open",
-    (State.START, ResponseHeaders): "_respond",  # a filter before ours answered, which was not shown the request
+    (State.START, ResponseHeaders): "_respond",  # an earlier filter answered, so that we never got the request
     (State.COLLECTING, RequestBody): "_collect",
     (State.COLLECTING, RequestTrailers): "_collect_trailers",
     (State.COLLECTING, ResponseHeaders): "_respond",  # Envoy answered itself

@@ -1,1 +1,1 @@
-"""Pods as this gateway counts them: membership, health, requests in flight, decisions and their replay."""
+"""Pods as this worker counts them: membership, health, requests in flight, decisions and their replay."""

@@ -1,7 +1,7 @@
-"""The latest decisions, with what the strategy thought of each candidate: /debug/decisions.
+"""The debug pages of decisions and pods: /debug/decisions with each candidate's score, and /debug/fleet.
 
-Lives here: remembering and showing them.  Not here: deciding (routing), asking again (explain).
-What is kept per decision is what the strategy made anyway; it becomes text only when somebody looks.
+Lives here: keeping the latest decisions, and rendering both pages.  Not here: deciding (routing), replaying a decision
+(replay).  A kept decision is what the strategy computed anyway; it is rendered only when the page is read.
 """
 
 from collections import deque
@@ -12,36 +12,36 @@ from gateway.fleet.pod import Pod
 from routing.strategy import Strategy
 from routing.types import Decision, RouteRequest, Scored, Signal
 
-KEPT = 256
-"""Decisions (chosen: a busy second's worth, about a megabyte with many pods)."""
+MAX_DECISIONS = 256
+"""Decisions that are kept (chosen: those of a busy second, about a megabyte with many pods)."""
 
 
-class Entry(NamedTuple):
-    """One decision."""
+class Record(NamedTuple):
+    """One kept decision."""
 
     now_s: float
-    request: RouteRequest  # with one of its blocks at most, and its match
+    request: RouteRequest  # with at most one of its blocks, and with its prefix match
     decision: Decision
     parts: tuple[str, ...]  # names of the score's parts
 
 
 class DecisionLog:
-    """A ring of the last KEPT."""
+    """The latest MAX_DECISIONS decisions."""
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque(maxlen=KEPT)
+        self._records: deque[Record] = deque(maxlen=MAX_DECISIONS)
 
     def add(self, now_s: float, request: RouteRequest, decision: Decision, strategy: Strategy) -> None:
-        """Remember one; the oldest goes."""
-        self._entries.append(Entry(now_s, request, decision, strategy.part_names()))
+        """Keep a decision, and drop the oldest."""
+        self._records.append(Record(now_s, request, decision, strategy.part_names()))
 
     def page(self) -> list[dict[str, object]]:
-        """The newest first, for JSON.  `request` is what `forebay explain` takes."""
-        return [_shown(entry) for entry in reversed(self._entries)]
+        """Return the page for JSON, the newest first.  Each `request` is an input of `forebay explain`."""
+        return [_rendered(record) for record in reversed(self._records)]
 
 
 def candidates(request: RouteRequest, scored: Scored, parts: tuple[str, ...]) -> list[dict[str, object]]:
-    """Each pod with its score, the score's parts and the tokens of the prompt that it holds; the best first."""
+    """Return each pod's score, its parts, and how many of the prompt's tokens the pod holds; the best pod first."""
     rows: list[dict[str, object]] = []
     for index in sorted(range(len(scored.pods)), key=scored.scores.__getitem__):
         pod = scored.pods[index]
@@ -52,8 +52,8 @@ def candidates(request: RouteRequest, scored: Scored, parts: tuple[str, ...]) ->
     return rows
 
 
-def state(pod: Pod, now_s: float) -> dict[str, object]:
-    """A pod as strategies see it now, for /debug/fleet; what `forebay explain --fleet` takes a list of."""
+def pod_page(pod: Pod, now_s: float) -> dict[str, object]:
+    """Return a pod as strategies see it now, for /debug/fleet; `forebay explain --fleet` takes a list of these."""
     speed, cache = pod.speed, pod.cache
     return {
         "pod": pod.endpoint.id,
@@ -82,10 +82,10 @@ def state(pod: Pod, now_s: float) -> dict[str, object]:
     }
 
 
-def _shown(entry: Entry) -> dict[str, object]:
-    request, decision, scored = entry.request, entry.decision, entry.decision.scored
+def _rendered(record: Record) -> dict[str, object]:
+    request, decision, scored = record.request, record.decision, record.decision.scored
     return {
-        "at_s": entry.now_s,
+        "at_s": record.now_s,
         "request": {
             "model": request.model,
             "prompt_tokens": request.prompt_tokens,
@@ -99,5 +99,5 @@ def _shown(entry: Entry) -> dict[str, object]:
         "fallback": decision.fallback,
         "chosen": decision.pod.id,
         "fallbacks": [endpoint.id for endpoint in decision.fallbacks],
-        "candidates": candidates(request, scored, entry.parts) if scored else [],
+        "candidates": candidates(request, scored, record.parts) if scored else [],
     }

@@ -1,8 +1,8 @@
-"""The fleet: the mutable accounting behind the immutable view that strategies see.
+"""The fleet: the mutable state of all pods and models, of which strategies get a read-only view.
 
 Lives here: membership, health, policies, and requests in flight per pod and per model.  Not here: how a pod is chosen
-(routing), where the description comes from (gateway.discovery), what a refusal looks like to the client (admission).
-Everything runs on one event loop and nothing here awaits, so each method is one step to everybody else.
+(routing), where the description comes from (gateway.discovery), the answer to a refused request (gateway.admission).
+Not thread-safe: everything runs on one event loop, and nothing here awaits, so that each method is atomic.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.decisions import DecisionLog
-from gateway.fleet.pod import Identity, Pod, PodState, identity
+from gateway.fleet.pod import Pod, PodIdentity, PodState, pod_identity
 from routing import filters, overload, table
 from routing.mixture import Mixture
 from routing.overload import WaitEstimate
@@ -24,16 +24,17 @@ from routing.strategy import Finished, Strategy, Tools
 from routing.types import Decision, Endpoint, NoCandidateError, NoCandidateReason, PodId, Rng, RouteRequest, Slo
 
 CACHE_TOKENS = 250_000
-"""Room in the cache of a pod that does not say: an 8B model's on a GPU of 48 GB (chosen)."""
+"""Size of the KV cache assumed for a pod whose engine reports none, in tokens: that of an 8B model on a GPU with 48 GB
+(chosen)."""
 
 _NO_POLICY = ModelPolicy()
 
 StrategyBuilder = Callable[[str, Tools], Strategy]
-"""Raises UnknownStrategyError: `routing.table.build`, or what knows more names."""
+"""Builds a strategy by name, or raises UnknownStrategyError: `routing.table.build`, or one that knows more names."""
 
 
 class Ticket:
-    """A request in flight.  The first place that sees its end gives it back to the fleet; only the fleet changes it."""
+    """A request in flight.  Whoever learns of its end first returns it to the fleet; only the fleet changes it."""
 
     __slots__ = ("decision", "open", "pod", "request", "shadow", "waited_s", "work")
 
@@ -44,13 +45,13 @@ class Ticket:
         self.request = request  # keeps at most one of its blocks
         self.work = work
         self.decision = decision
-        self.pod = pod  # the pod that counts it: the chosen one, though a fallback may answer
-        self.waited_s = waited_s  # in the admission queue
+        self.pod = pod  # the chosen pod, on which it is counted even if a fallback answers
+        self.waited_s = waited_s  # time in the admission queue
         self.open = True
 
 
 class Fleet:
-    """All models and pods.  Before the first `replace` it is empty and knows nothing."""
+    """All models and pods.  Empty before the first `replace`."""
 
     def __init__(
         self,
@@ -65,26 +66,26 @@ class Fleet:
         self._tools = Tools(rng, settings.fallbacks, settings.output_weight)
         self._build = build
         self._index = PrefixIndex()
-        self._kinds: dict[object, Speed] = {}  # by GPU, engine and base model
+        self._speeds: dict[object, Speed] = {}  # shared by pods of one GPU type, engine and base model
         self._failing: set[Pod] = set()
-        self._strategies: dict[str, Strategy] = {}  # built when first asked for
+        self._strategies: dict[str, Strategy] = {}  # by name, built at first use
         self._policies: Mapping[str, ModelPolicy] = {}
         self._pods: dict[PodId, Pod] = {}
-        self._departed: dict[Identity, Pod] = {}  # gone with requests in flight; remembered until those end
+        self._departed: dict[PodIdentity, Pod] = {}  # removed with requests in flight; kept until those end
         self.names: Mapping[str, str] = {}
-        """Address -> name of every endpoint there is; replaced, never changed."""
+        """The name of every endpoint by its address; replaced as a whole, never modified."""
         self.decisions = DecisionLog()
-        self._serving: dict[str, list[Pod]] = {}  # known models
-        self._routable: dict[str, tuple[Pod, ...]] = {}  # of `_serving`; forgotten when membership or health changes
+        self._serving: dict[str, list[Pod]] = {}  # by model, for every known model
+        self._routable: dict[str, tuple[Pod, ...]] = {}  # cache of the routable pods by model; see _invalidate_routable
         self._slos: Mapping[str, Slo] = {}
         self._in_flight: Counter[str] = Counter()
         for name in filter(None, (settings.strategy, settings.shadow)):
-            self._strategy(name)  # one that is unknown is found at start
+            self._strategy(name)  # raises at start for an unknown name
 
     def replace(self, description: FleetDescription, now_s: float = -inf) -> None:
-        """Make the fleet what `description` says.  Pods that stay keep their health and their count.
+        """Make the fleet what `description` says.  Pods that stay keep their health and their requests in flight.
 
-        Those that are new join at `now_s`, those of the first description long before.
+        New pods join at `now_s`; those of the first description count as having joined long ago, so they do not ramp.
         """
         before = self._pods
         joined_s = now_s if before else -inf
@@ -96,55 +97,55 @@ class Fleet:
         self.names = {endpoint.address: endpoint.name for endpoint in description.endpoints}
         self._serving = {model: [] for model in description.models} | filters.by_model(self._pods.values())
         self._routable.clear()
-        self._slos = {model: slo for model in self._serving if (slo := self._promise(model)) is not None}
+        self._slos = {model: slo for model in self._serving if (slo := self._slo_of(model)) is not None}
         for pod in self._pods.values():
             slo = self._slos.get(pod.endpoint.models[0])
             pod.set_itl_slo(slo.itl_s if slo else inf)
 
     def set_health(self, pod_id: PodId, healthy: bool) -> bool:
-        """Return whether this changed anything; a pod that is not there changes nothing."""
+        """Return whether this changed anything; an unknown pod is ignored."""
         pod = self._pods.get(pod_id)
         return pod is not None and self._invalidate_routable(pod, pod.set_health(healthy))
 
     def set_draining(self, pod_id: PodId, draining: bool) -> bool:
-        """Return whether this changed anything.  A draining pod finishes what it has and gets nothing new."""
+        """Return whether this changed anything.  A draining pod finishes its requests and gets no new ones."""
         pod = self._pods.get(pod_id)
         return pod is not None and self._invalidate_routable(pod, pod.set_draining(draining))
 
-    def read(self, pod_id: PodId, readings: Readings, now_s: float, fresh_until_s: float) -> None:
-        """Take over what an engine says of itself now; what a pod that is not there says is not heard."""
+    def apply_readings(self, pod_id: PodId, readings: Readings, now_s: float, fresh_until_s: float) -> None:
+        """Apply the metrics that an engine reported, valid until `fresh_until_s`; an unknown pod is ignored."""
         pod = self._pods.get(pod_id)
         if pod is not None:
-            pod.read(readings, now_s, fresh_until_s)
+            pod.apply_readings(readings, now_s, fresh_until_s)
 
     def strategy_for(self, model: str, header: str | None) -> str:
-        """Return the strategy that routes this request: locked policy, header, policy, default, in this order.
+        """Return the strategy of a request: a locked policy's, else the header's, the policy's, the default.
 
-        Raises UnknownStrategyError for a header that names none, unless the policy is locked and so nobody reads it.
+        Raises UnknownStrategyError for a header that names none, unless a locked policy makes it irrelevant.
         """
         policy = self._policies.get(model, _NO_POLICY)
         preferred = policy.strategy or self._settings.strategy
         return preferred if policy.locked else table.parse_header(header) or preferred
 
     def rps(self, model: str) -> int | None:
-        """Requests per second that the model's policy allows; None = unlimited."""
+        """Return the requests per second that the model's policy allows; None = unlimited."""
         return self._policies.get(model, _NO_POLICY).rps
 
     def slo(self, model: str) -> Slo | None:
-        """What the model's requests are promised; None = nothing."""
+        """Return the SLO of the model's requests; None = none."""
         return self._slos.get(model)
 
     def check(self, request: RouteRequest) -> None:
-        """Raise NoCandidateError when `route` would now: before anything is charged for a request nobody can take."""
+        """Raise NoCandidateError if `route` would do so now, so that such a request is refused before it is charged."""
         self._candidates(request)
 
     def route(self, request: RouteRequest, strategy: str, now_s: float, waited_s: float = 0.0) -> Ticket:
-        """Choose a pod and count the request there, in one step.  The ticket must be released.
+        """Choose a pod and count the request there, in one step.  The ticket must be released or withdrawn.
 
-        `waited_s` is the time that the request spent in the admission queue; the decision's reason says so.
+        `waited_s` is the time that the request spent in the admission queue; the decision's reason mentions it.
         Raises NoCandidateError and UnknownStrategyError; then nothing is counted.
         """
-        candidates = self._trusted(request, now_s)
+        candidates = self._candidates_not_ejected(request, now_s)
         blocks = request.blocks
         if blocks:
             request = request.with_match(self._index.match(blocks))
@@ -160,8 +161,8 @@ class Fleet:
             decision = decision._replace(reason=f"{decision.reason}, none healthy")
         work = self._start(pod, request, now_s)
         if blocks:
-            self._index.reuse.observe(blocks, now_s)  # not of every attempt to send what waits
-        if len(blocks) > 1:  # a single one weighs less than a copy without it
+            self._index.reuse.observe(blocks, now_s)  # once per request, not at each attempt while it waits
+        if len(blocks) > 1:  # frees the blocks; a single one takes less memory than a copy of the request without it
             request = request.without_blocks()
         if waited_s:
             decision = decision.with_wait(waited_s)
@@ -169,8 +170,8 @@ class Fleet:
         return Ticket(request, decision.without_scores(), pod, work, shadow=other, waited_s=waited_s)
 
     def estimate_wait(self, request: RouteRequest, slo: Slo, now_s: float) -> WaitEstimate:
-        """Return what a request has before it that must wait.  Raises NoCandidateError."""
-        candidates = self._trusted(request, now_s)
+        """Return when pods may take a request, and how much is before it.  Raises NoCandidateError."""
+        candidates = self._candidates_not_ejected(request, now_s)
         if request.blocks:
             request = request.with_match(self._index.match(request.blocks))
         return overload.estimate_wait(candidates, request, slo, now_s)
@@ -188,14 +189,14 @@ class Fleet:
         work = Work(request.prompt_tokens, uncached, request.output_tokens, record)
         pod.start(work, now_s)
         if request.model != pod.endpoint.models[0]:
-            pod.used_s[request.model] = now_s
+            pod.last_used_s[request.model] = now_s
         self._in_flight[request.model] += 1
         return work
 
     def release(self, ticket: Ticket, now_s: float) -> bool:
-        """Take the request off the counts; return False, and do nothing, when that was done before.
+        """Stop counting the request as in flight.  Return False, and do nothing, if that was done before.
 
-        A request's end has several witnesses that race: the one that gets True settles and reports.
+        Several places learn of a request's end, in any order: the one that gets True settles and reports it.
         """
         if not ticket.open:
             return False
@@ -204,19 +205,19 @@ class Fleet:
         pod = ticket.pod
         pod.end(ticket.work, now_s)
         if pod.gone and not pod.in_flight:
-            del self._departed[identity(pod.endpoint)]
+            del self._departed[pod_identity(pod.endpoint)]
         return True
 
     def withdraw(self, ticket: Ticket, now_s: float) -> None:
-        """Take back a route whose request was never sent."""
+        """Undo `route` for a request that was not sent."""
         if ticket.work.record is not None:
             ticket.pod.cache.withdraw(ticket.work.record)
         self.release(ticket, now_s)
 
     def finish(self, ticket: Ticket, event: Finished) -> float | None:
-        """Learn from a request's end, and let every strategy in use learn; called once per ticket, after its release.
+        """Learn from a request's end, and let every strategy in use learn.  Call it once per ticket, after `release`.
 
-        Returns the request's actual cost in weighted tokens; None when nothing is known about it.
+        Returns the request's actual cost in weighted tokens; None when it is not known.
         """
         pod, work = ticket.pod, ticket.work
         elsewhere = event.pod != pod.endpoint.id  # a fallback answered
@@ -224,10 +225,10 @@ class Fleet:
         if failed and work.record is not None:
             pod.cache.withdraw(work.record)
         sent_s = event.now_s - (event.duration_s or 0.0)
-        self._answered(pod, failed, sent_s, event.now_s)
+        self._record_outcome(pod, failed, sent_s, event.now_s)
         if elsewhere and event.pod in self._pods:
             pod = self._pods[event.pod]
-            self._answered(pod, event.failed, sent_s, event.now_s)
+            self._record_outcome(pod, event.failed, sent_s, event.now_s)
         cost = event.cost(self._settings.output_weight)
         if not event.failed and event.output_tokens is not None and event.duration_s is not None:
             pod.learn(None if elsewhere else work, event.duration_s, event.output_tokens, cost, event.now_s)
@@ -235,32 +236,32 @@ class Fleet:
             strategy.observe(event)
         return cost if event.failed or event.output_tokens is not None else None
 
-    def failed_at(self, address: str, now_s: float) -> None:
-        """The pod at this address, if there is one, failed an attempt now."""
+    def record_failed_attempt(self, address: str, now_s: float) -> None:
+        """Record that the pod at this address, if there is one, failed an attempt now."""
         for pod in self._pods.values():
             if pod.endpoint.address == address:
-                self._answered(pod, True, now_s, now_s)
+                self._record_outcome(pod, True, now_s, now_s)
 
-    def _answered(self, pod: Pod, failed: bool, sent_s: float, now_s: float) -> None:
+    def _record_outcome(self, pod: Pod, failed: bool, sent_s: float, now_s: float) -> None:
         if failed or pod.failures:
-            pod.answered(failed, sent_s, now_s)
+            pod.record_outcome(failed, sent_s, now_s)
             (self._failing.add if pod.failures else self._failing.discard)(pod)
 
     @property
-    def known_any(self) -> bool:
-        """Whether any model is known: an unknown one is then the caller's mistake rather than our ignorance."""
+    def has_models(self) -> bool:
+        """Whether any model is known, so that a request for an unknown one is the caller's mistake."""
         return bool(self._serving)
 
     def models(self) -> Sequence[str]:
-        """All known model names, adapters included, those without a ready pod too."""
+        """Return all known model names, with adapters and with models that have no ready pod."""
         return tuple(self._serving)
 
     def in_flight(self) -> Mapping[str, int]:
-        """Requests in flight by model; a known model without any is 0."""
+        """Return requests in flight by model, 0 for a known model without any."""
         return dict.fromkeys(self._serving, 0) | +self._in_flight
 
     def endpoint_counts(self) -> Mapping[tuple[str, PodState], int]:
-        """Pods by model and state, zeros included, for `forebay_endpoints{model,state}`."""
+        """Return the number of pods by model and state, zeros included, for `forebay_endpoints{model,state}`."""
         counts = {(model, state): 0 for model in self._serving for state in PodState}
         for pod in self.pods():
             for model in pod.endpoint.models:
@@ -268,25 +269,25 @@ class Fleet:
         return counts
 
     def pods(self) -> Iterator[Pod]:
-        """All pods, then those that are gone with requests in flight; to read, for /debug/endpoints."""
+        """Yield all pods, then those that were removed with requests in flight, for reading only."""
         yield from self._pods.values()
         yield from self._departed.values()
 
     def _pod(self, endpoint: Endpoint, joined_s: float) -> Pod:
-        """Return the pod that `endpoint` describes: the one that is there, the one that returns, or a new one."""
+        """Return the pod that `endpoint` describes: an existing one, one that comes back, or a new one."""
         pod = self._pods.get(endpoint.id)
-        if pod is not None and identity(pod.endpoint) == identity(endpoint):
-            pod.describe(endpoint)
+        if pod is not None and pod_identity(pod.endpoint) == pod_identity(endpoint):
+            pod.update(endpoint)
             return pod
-        returned = self._departed.pop(identity(endpoint), None)
+        returned = self._departed.pop(pod_identity(endpoint), None)
         cache = self._index.join(CACHE_TOKENS)
         if returned is not None:
-            returned.renew(endpoint, cache, joined_s)
+            returned.reset(endpoint, cache, joined_s)
             return returned
         kind = (endpoint.gpu_type, endpoint.engine, endpoint.models[:1])
-        return Pod(endpoint, cache, joined_s, kind=self._kinds.setdefault(kind, Speed()))
+        return Pod(endpoint, cache, joined_s, kind=self._speeds.setdefault(kind, Speed()))
 
-    def _promise(self, model: str) -> Slo | None:
+    def _slo_of(self, model: str) -> Slo | None:
         policy, default = self._policies.get(model, _NO_POLICY), self._settings
         ttft_s = default.slo_ttft_s if policy.slo_ttft_s is None else policy.slo_ttft_s
         return Slo(ttft_s, policy.slo_itl_s or default.slo_itl_s) if ttft_s else None
@@ -296,10 +297,10 @@ class Fleet:
         self._failing.discard(pod)
         self._index.leave(pod.cache)
         if pod.in_flight:
-            self._departed[identity(pod.endpoint)] = pod
+            self._departed[pod_identity(pod.endpoint)] = pod
 
     def _invalidate_routable(self, pod: Pod, changed: bool) -> bool:
-        """Return `changed`, having forgotten what it makes untrue."""
+        """Return `changed`; if it is true, drop the cached routable pods of the pod's models."""
         if changed:
             for model in pod.endpoint.models:
                 self._routable.pop(model, None)
@@ -313,8 +314,8 @@ class Fleet:
             pods = self._routable[request.model] = self._routable_now(self._serving[request.model])
         return filters.narrow(pods, request)
 
-    def _trusted(self, request: RouteRequest, now_s: float) -> Sequence[Pod]:
-        """Return the candidates without those that are set aside, unless all are."""
+    def _candidates_not_ejected(self, request: RouteRequest, now_s: float) -> Sequence[Pod]:
+        """Return the candidates that are not ejected, or all of them if every one is."""
         candidates = self._candidates(request)
         if self._failing:
             return [pod for pod in candidates if not pod.is_ejected(now_s)] or candidates
@@ -324,14 +325,14 @@ class Fleet:
         try:
             return filters.routable(serving)
         except NoCandidateError:
-            untrusted = tuple(pod for pod in serving if pod.state is PodState.UNHEALTHY)
-            if not (self._health_fail_open and untrusted):
+            unhealthy = tuple(pod for pod in serving if pod.state is PodState.UNHEALTHY)
+            if not (self._health_fail_open and unhealthy):
                 raise
-            return untrusted
+            return unhealthy
 
     def _strategy(self, name: str) -> Strategy:
         if name not in self._strategies:
-            if "," in name or ":" in name:  # any client may name another one: it is not kept
+            if "," in name or ":" in name:  # not kept, because clients may name any number of mixtures
                 parts = [(self._strategy(part.name), part.weight) for part in table.mixture_parts(name)]
                 return Mixture(name, parts, self._tools)
             self._strategies[name] = self._build(name, self._tools)

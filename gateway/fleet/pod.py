@@ -1,6 +1,6 @@
-"""A pod as the gateway accounts for it: what discovery says, what health checks say, what is in flight.
+"""A pod as this worker sees it: discovery's description, health, the engine's metrics, requests in flight.
 
-Lives here: one pod's state.  Not here: which pods there are and who may change them (gateway.fleet.fleet).
+Lives here: the state of one pod.  Not here: which pods there are (fleet), load and speed (routing.pods).
 """
 
 from collections.abc import Mapping
@@ -15,89 +15,90 @@ from routing.prefix.index import Cache
 from routing.types import Endpoint, PodId, Signal
 
 RAMP_S = 30.0
-"""A pod that came later than the others gets its full share after this: engines compile and warm up (chosen)."""
-MOST_RAMP = 10.0
-"""At first its work counts as this many times as long (Envoy's slow start has the same default)."""
+"""Seconds until a pod that joins a running fleet gets its full share, as engines compile and warm up (chosen)."""
+MAX_RAMP = 10.0
+"""The factor by which such a pod's work counts as longer at first (Envoy's slow start has the same default)."""
 
 WARM_S = 10.0
-"""An adapter that was asked for so long ago is believed to be still in the batch (chosen: a long answer)."""
+"""Seconds for which an adapter is believed to be loaded after a request for it (chosen: as long as a long answer)."""
 
-FIRST_ASIDE_S = 1.0
-LONGEST_ASIDE_S = 30.0
-"""A pod that failed a request gets none for so long, twice as long after each more, then one at a time until it answers
-one (chosen: a restart takes longer than the first, and a pod that came back must not wait for minutes)."""
-OUTCOME_S = 0.5
-"""A request's end is known before what became of it, by a flush of the access log: until then the next one waits too
-(chosen: ten flushes)."""
+MIN_EJECTION_S = 1.0
+MAX_EJECTION_S = 30.0
+"""Seconds for which a pod that failed a request is ejected: the first time, doubled after each further failure, and at
+most.  After that it gets one request at a time until it answers one (chosen: a restart takes longer than the first,
+and a pod that is back must not wait for minutes)."""
+OUTCOME_DELAY_S = 0.5
+"""Seconds after a trial request's end during which an ejected pod gets no other, because its outcome comes later, with
+a flush of the access log (chosen: ten flushes)."""
 
-Identity = tuple[PodId, str, float | None]
-"""Another address or start time makes another pod, whatever its name: its predecessor's requests are not its own."""
+PodIdentity = tuple[PodId, str, float | None]
+"""Id, address and start time: if any differs it is another pod, which must not inherit requests of its predecessor."""
 
 
 class PodState(StrEnum):
-    """Why a pod does or does not take requests; the label `state` of `forebay_endpoints`."""
+    """Whether a pod takes requests, or why not; the label `state` of `forebay_endpoints`."""
 
     READY = "ready"
-    NOT_READY = "not-ready"  # says discovery
-    UNHEALTHY = "unhealthy"  # says the health check
+    NOT_READY = "not-ready"  # by discovery
+    UNHEALTHY = "unhealthy"  # by the health check
     DRAINING = "draining"
-    GONE = "gone"  # no longer discovered; requests are still in flight
+    GONE = "gone"  # no longer discovered, but with requests in flight
 
 
-def identity(endpoint: Endpoint) -> Identity:
-    """Return what makes two descriptions mean the same pod."""
+def pod_identity(endpoint: Endpoint) -> PodIdentity:
+    """Return the identity of the pod that an endpoint describes."""
     return (endpoint.id, endpoint.address, endpoint.started_at)
 
 
 class Pod(Load):
-    """Satisfies `routing.types.PodView`.  Only the fleet changes it."""
+    """One pod; implements `routing.types.PodView`.  Only the fleet changes it."""
 
     __slots__ = (
-        "_described", "_draining", "_fresh_until_s", "_healthy", "_readings", "_ready_s", "_signals", "cache",
-        "endpoint", "failures", "full_share_at_s", "gone", "used_s",
+        "_discovered", "_draining", "_fresh_until_s", "_healthy", "_readings", "_ready_s", "_signals", "cache",
+        "endpoint", "failures", "full_share_at_s", "gone", "last_used_s",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf, kind: Speed | None = None) -> None:
         super().__init__(kind)
-        self.renew(endpoint, cache, joined_s)
+        self.reset(endpoint, cache, joined_s)
 
-    def renew(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf) -> None:
-        """Take over what discovery says and forget health: for a pod that is new or was gone."""
+    def reset(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf) -> None:
+        """Start over from discovery's description, for a pod that is new or comes back; forgets health and metrics."""
         self.cache = cache
         self.gone = False
-        self.failures = 0  # in a row, those of one moment counted once
-        self._ready_s = -inf  # when it may be tried again, or came back
+        self.failures = 0  # in a row; those of requests that ran at the same time count once
+        self._ready_s = -inf  # when its ejection ends, or when it last answered
         self.full_share_at_s = joined_s + RAMP_S
         self._readings = NOTHING
         self.forget_totals()
-        self.used_s: dict[str, float] = {}  # adapter -> when it was asked for last
+        self.last_used_s: dict[str, float] = {}  # adapter -> time of the latest request for it
         self._signals: Mapping[Signal, float] = {}
         self._fresh_until_s = -inf
-        self._healthy = True  # a restart of the gateway must not be an outage until every engine was checked
+        self._healthy = True  # until checked, so that a restart of the gateway is no outage
         self._draining = False
-        self.describe(endpoint)
+        self.update(endpoint)
 
-    def describe(self, endpoint: Endpoint) -> None:
-        """Take over what discovery says now; health stays."""
-        self._described = endpoint
-        self._combine()
+    def update(self, endpoint: Endpoint) -> None:
+        """Take over a new description of discovery; health stays."""
+        self._discovered = endpoint
+        self._set_endpoint()
 
     def set_health(self, healthy: bool) -> bool:
         """Return whether this changed anything."""
         changed = self._healthy != healthy
         self._healthy = healthy
-        self._combine()
+        self._set_endpoint()
         return changed
 
     def set_draining(self, draining: bool) -> bool:
         """Return whether this changed anything."""
         changed = self._draining != draining
         self._draining = draining
-        self._combine()
+        self._set_endpoint()
         return changed
 
-    def read(self, readings: Readings, now_s: float, fresh_until_s: float) -> None:
-        """Take over what the engine says of itself.  One that has restarted holds nothing any more."""
+    def apply_readings(self, readings: Readings, now_s: float, fresh_until_s: float) -> None:
+        """Apply the metrics that the engine reported.  After a restart of the engine its cache is empty."""
         if readings.restarted_since(self._readings):
             self.cache.clear()
             self.forget_totals()
@@ -106,30 +107,34 @@ class Pod(Load):
         self._signals = {signal: value for signal, value in readings.signals.items() if 0 <= value < inf}
         self._fresh_until_s = fresh_until_s
 
-    def answered(self, failed: bool, sent_s: float, now_s: float) -> None:
-        """A request came back.  If it was sent before the pod was set aside, or came back, its failure is no news."""
+    def record_outcome(self, failed: bool, sent_s: float, now_s: float) -> None:
+        """Record the outcome of a request.
+
+        A failure is ignored if the request was sent before the pod's ejection ended, or before it last answered:
+        requests that ran together must not double the ejection one by one.
+        """
         if not failed:
             self.failures, self._ready_s = 0, now_s
         elif sent_s >= self._ready_s:
             self.failures += 1
-            self._ready_s = now_s + min(FIRST_ASIDE_S * 2 ** (self.failures - 1), LONGEST_ASIDE_S)
+            self._ready_s = now_s + min(MIN_EJECTION_S * 2 ** (self.failures - 1), MAX_EJECTION_S)
 
     def is_ejected(self, now_s: float) -> bool:
-        """Whether it failed and may not be tried now."""
+        """Return whether the pod failed a request and may not be tried now."""
         if not self.failures:
             return False
-        return now_s < self._ready_s or self.in_flight > 0 or now_s - self._busy_seen_s < OUTCOME_S
+        return now_s < self._ready_s or self.in_flight > 0 or now_s - self._busy_seen_s < OUTCOME_DELAY_S
 
     def slow_start_factor(self, now_s: float) -> float:
         """See `PodView.slow_start_factor`."""
         age_s = now_s - self.full_share_at_s + RAMP_S
-        return min(MOST_RAMP, RAMP_S / max(age_s, 1.0)) if age_s < RAMP_S else 1.0
+        return min(MAX_RAMP, RAMP_S / max(age_s, 1.0)) if age_s < RAMP_S else 1.0
 
     def is_warm(self, model: str, now_s: float) -> bool:
-        """See `PodView.is_warm`: as the engine says, or as the gateway itself has just sent."""
+        """See `PodView.is_warm`: the engine reports the adapter, or this worker has just sent a request for it."""
         if model == self.endpoint.models[0] or model in self._readings.adapters:
             return True
-        return now_s - self.used_s.get(model, -inf) < WARM_S
+        return now_s - self.last_used_s.get(model, -inf) < WARM_S
 
     def signal(self, signal: Signal, now_s: float) -> float | None:
         """See `PodView.signal`."""
@@ -137,23 +142,23 @@ class Pod(Load):
 
     @property
     def cache_tokens(self) -> float | None:
-        """How many tokens its cache has room for; it does not get stale."""
+        """The size of the KV cache in tokens as the engine reported it, which does not become stale."""
         return self._readings.cache_tokens
 
-    def _combine(self) -> None:
-        """Set `endpoint`, all that routing reads: what discovery and the gateway say about it together."""
-        said = self._described
-        ready, draining = said.ready and self._healthy, said.draining or self._draining
-        changed = (said.ready, said.draining) != (ready, draining)
-        self.endpoint = replace(said, ready=ready, draining=draining) if changed else said
+    def _set_endpoint(self) -> None:
+        """Set `endpoint`, which routing reads: discovery's description, combined with health and draining."""
+        discovered = self._discovered
+        ready, draining = discovered.ready and self._healthy, discovered.draining or self._draining
+        changed = (discovered.ready, discovered.draining) != (ready, draining)
+        self.endpoint = replace(discovered, ready=ready, draining=draining) if changed else discovered
 
     @property
     def state(self) -> PodState:
-        """The first reason that applies."""
+        """The pod's state: the first that applies."""
         if self.gone:
             return PodState.GONE
         if self.endpoint.draining:
             return PodState.DRAINING
-        if not self._described.ready:
+        if not self._discovered.ready:
             return PodState.NOT_READY
         return PodState.READY if self._healthy else PodState.UNHEALTHY

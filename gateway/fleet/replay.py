@@ -1,9 +1,9 @@
-"""A decision replayed: a request put to a strategy again, on a fleet as it was written down.
+"""Replaying a decision: a strategy chooses again for a recorded request, on a recorded fleet.
 
-Lives here: pods and request from JSON values.  Not here: what is written down (decisions), deciding (routing), files
-and tables (forebay.cli.explaining). The fleet is a page of /debug/fleet, the request an entry of /debug/decisions or
-made up: model, prompt_tokens, and how many of these each pod holds.  What only a worker's memory knows is not in them:
-the users' counters of vtc-basic.
+Lives here: building pods and request from JSON values.  Not here: the records (decisions), the choice (routing), files
+and tables (forebay.cli.explaining).
+The fleet is a page of /debug/fleet; the request is an entry of /debug/decisions, or written by hand: model,
+prompt_tokens, and how many of these each pod holds.  Not recorded are the counters per user of vtc-basic.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,11 +20,11 @@ from routing.types import Decision, Endpoint, Rng, RouteRequest, Signal
 
 
 class IncompleteRecordError(ValueError):
-    """What was written down lacks something that the decision needs."""
+    """A record lacks something that the decision needs."""
 
 
 class _Cache(Cache):
-    """A prefix cache that is as full as was written down."""
+    """A prefix cache that is as full as the record says."""
 
     chance = 1.0
 
@@ -33,19 +33,19 @@ class _Cache(Cache):
 
 
 def replay(entry: Any, pages: Any, strategy: str, rng: Rng) -> tuple[Decision, list[dict[str, object]]]:
-    """Return the decision, and what the strategy thinks of each candidate, the best first.
+    """Return the decision, and the page of its candidates (`decisions.candidates`), the best first.
 
     `entry` is the request and `pages` the fleet, as parsed JSON; `rng` breaks ties.
     Raises IncompleteRecordError and UnknownStrategyError.
     """
     chooser = _strategy(strategy, Tools(rng))
     try:
-        chosen_from = {candidate["pod"] for candidate in entry.get("candidates", ())}
-        asked = entry.get("request", entry)
-        block = asked.get("block_tokens", 1.0)
-        shown = [page for page in pages if asked["model"] in page["models"] and _is_candidate(page, chosen_from)]
-        pods = [_pod(page, slot, block) for slot, page in enumerate(shown)]
-        request = _request(asked, pods)
+        recorded_pods = {candidate["pod"] for candidate in entry.get("candidates", ())}
+        recorded = entry.get("request", entry)
+        block_tokens, model = recorded.get("block_tokens", 1.0), recorded["model"]
+        candidate_pages = [page for page in pages if model in page["models"] and _is_candidate(page, recorded_pods)]
+        pods = [_pod(page, number, block_tokens) for number, page in enumerate(candidate_pages)]
+        request = _request(recorded, pods)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IncompleteRecordError(f"{type(error).__name__}: {error}") from error
     if not pods:
@@ -55,10 +55,10 @@ def replay(entry: Any, pages: Any, strategy: str, rng: Rng) -> tuple[Decision, l
     return decision, candidates(request, scored, chooser.part_names())
 
 
-def _is_candidate(page: Mapping[str, Any], chosen_from: Collection[str]) -> bool:
-    """Whether the page is of a candidate of the decision, or, without a decision, of a pod that takes requests."""
-    if chosen_from:
-        return page["pod"] in chosen_from
+def _is_candidate(page: Mapping[str, Any], recorded_pods: Collection[str]) -> bool:
+    """Return whether a pod was a candidate of the recorded decision or, without one, takes requests."""
+    if recorded_pods:
+        return page["pod"] in recorded_pods
     return page["state"] == PodState.READY and not page["ejected"]
 
 
@@ -67,9 +67,9 @@ def _strategy(name: str, tools: Tools) -> Strategy:
     return parts[0][0] if name in table.STRATEGIES else Mixture(name, parts, tools)
 
 
-def _pod(page: Mapping[str, Any], slot: int, block_tokens: float) -> Pod:
-    """Return a pod at time 0 that is as the page says, its cache counted in tokens."""
-    cache = _Cache(PrefixIndex(), slot, int(page["cache"]["budget"] * block_tokens))
+def _pod(page: Mapping[str, Any], number: int, block_tokens: float) -> Pod:
+    """Return a pod in the recorded state at time 0; its cache has blocks of one token."""
+    cache = _Cache(PrefixIndex(), number, int(page["cache"]["budget"] * block_tokens))
     cache.held, cache.chance = int(page["cache"]["held"] * block_tokens), page["cache"]["reuse_chance"]
     pod = Pod(Endpoint(page["pod"], page["pod"], page["address"], tuple(page["models"])), cache)
     pod.in_flight, pod.prefill_tokens = page["in_flight"], page["prefill_tokens"]
@@ -79,24 +79,24 @@ def _pod(page: Mapping[str, Any], slot: int, block_tokens: float) -> Pod:
     pod.speed.output_s = page["speed"]["output_s"]
     pod.recall(page["busy_s"], page["processed"], page["latency_s"])
     signals = {Signal(name): value for name, value in page["signals"].items() if value is not None}
-    pod.read(Readings(signals, adapters=frozenset(page["warm"])), now_s=0.0, fresh_until_s=0.0)
+    pod.apply_readings(Readings(signals, adapters=frozenset(page["warm"])), now_s=0.0, fresh_until_s=0.0)
     pod.full_share_at_s = RAMP_S * (1 - 1 / page["ramp"])
     return pod
 
 
-def _request(asked: Mapping[str, Any], pods: Sequence[Pod]) -> RouteRequest:
-    """Return the request with a match of one token per block, which says how many tokens each pod holds."""
-    held = asked.get("held", {})
+def _request(recorded: Mapping[str, Any], pods: Sequence[Pod]) -> RouteRequest:
+    """Return the request with a prefix match in blocks of one token, by how many tokens each pod holds."""
+    tokens_held = recorded.get("held", {})
     by_tokens: dict[int, int] = {}
     for pod in pods:
-        if tokens := int(held.get(pod.endpoint.id, 0)):
+        if tokens := int(tokens_held.get(pod.endpoint.id, 0)):
             by_tokens[tokens] = by_tokens.get(tokens, 0) | pod.cache.bit
     return RouteRequest(
-        asked["model"],
-        prompt_tokens=asked["prompt_tokens"],
-        output_tokens=asked.get("output_tokens", 0),
-        session=asked.get("session", ""),
-        blocks=(0,) if held else (),
+        recorded["model"],
+        prompt_tokens=recorded["prompt_tokens"],
+        output_tokens=recorded.get("output_tokens", 0),
+        session=recorded.get("session", ""),
+        blocks=(0,) if tokens_held else (),
         block_tokens=1.0,
         match=Match(tuple(sorted(by_tokens.items(), reverse=True))),
     )

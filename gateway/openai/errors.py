@@ -56,7 +56,7 @@ class InvalidKeyError(CallerError):
 
 
 class UnknownUserError(CallerError):
-    """The `user` header names nobody, or is missing where it is required."""
+    """The `user` header names no known user, or is missing where it is required."""
 
     status = 401
     type = "authentication_error"

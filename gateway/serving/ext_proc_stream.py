@@ -90,12 +90,12 @@ class ExtProcStream:
         if self._exchange_id is None:
             return
         if self._sees_responses or _can_be_settled(finish):
+            # A complete answer without a status had one, in headers that were not shown.
+            status = finish.status if finish.complete else finish.status or 0
             self._ledger.ended(
                 self._exchange_id,
                 ObservedEnd(
-                    status=finish.status
-                    if finish.complete
-                    else finish.status or 0,  # a complete answer had a status, though it was not shown
+                    status=status,
                     usage=finish.usage,
                     error_code=finish.error_code,
                     client_left=not finish.complete,
@@ -108,6 +108,6 @@ class ExtProcStream:
 
 
 def _can_be_settled(finish: Finish) -> bool:
-    """Whether an answer that passed through in metadata mode is enough to settle by, without the access-log entry."""
+    """Return whether an end in metadata mode is enough to settle by: an answer of which Envoy showed us that much."""
     refused = finish.status is not None and finish.status >= FIRST_ERROR_STATUS
     return refused or finish.usage is not None or bool(finish.output_chunks)

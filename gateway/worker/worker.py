@@ -30,7 +30,7 @@ from gateway.discovery.probing.rounds import Rounds
 from gateway.discovery.probing.scraping import HttpFetch, Poller
 from gateway.discovery.sources import discovery_for
 from gateway.discovery.static import Reload, log_reload
-from gateway.fleet.decisions import state
+from gateway.fleet.decisions import pod_page
 from gateway.fleet.fleet import Fleet
 from gateway.observability import metrics
 from gateway.observability.http import create_http_app, monitoring_routes
@@ -87,7 +87,7 @@ class Worker:
             self._admission(settings),
             self.ledger,
             ready=self.readiness,
-            on_attempt_failed=lambda address: self.fleet.failed_at(address, time.monotonic()),
+            on_attempt_failed=lambda address: self.fleet.record_failed_attempt(address, time.monotonic()),
             on_error=self.metrics.count_error,
         )
         page, reasons = self.metrics.render, self.readiness.reasons
@@ -95,7 +95,7 @@ class Worker:
             "endpoints": self.readiness.endpoints,
             "decisions": self.fleet.decisions.page,
             "waiting": self.queue.page,
-            "fleet": lambda: [state(pod, time.monotonic()) for pod in self.fleet.pods()],
+            "fleet": lambda: [pod_page(pod, time.monotonic()) for pod in self.fleet.pods()],
         }
         self.http = create_http_app(page, metrics.CONTENT_TYPE, reasons, debug)
         self.admin = create_admin_app(
@@ -149,7 +149,7 @@ class Worker:
             poller = Poller(
                 self.settings.scrape,
                 HttpFetch(self.settings.scrape.path),
-                self.fleet.read,
+                self.fleet.apply_readings,
                 random.Random(),  # noqa: S311 - jitter
             )
             work: dict[str, Callable[[], Awaitable[None]]] = {

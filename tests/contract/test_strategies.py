@@ -34,7 +34,7 @@ def pods(count: int, *, learned: bool = False) -> list[Pod]:
         pod.learn(None, 1.0 + number % 3, 10, 100.0, 0.0)
         pod.speed.known = True
         pod.prefill_done_at_s = number % 4 * 0.1
-        pod.read(Readings(dict.fromkeys(Signal, number % 6 / 6)), now_s=0.0, fresh_until_s=1e9)
+        pod.apply_readings(Readings(dict.fromkeys(Signal, number % 6 / 6)), now_s=0.0, fresh_until_s=1e9)
         pod.cache.insert(BLOCKS[: number % 9], 0, 0.0)
     return made
 
@@ -77,7 +77,7 @@ def test_nothing_stands_in_when_everything_is_known(name: str) -> None:
 def test_a_metric_that_is_no_number_or_stale_is_missing(name: str, value: float, age_s: float) -> None:
     candidates = pods(4, learned=True)
     readings = Readings(dict.fromkeys(Signal, value if age_s == 0.0 else 0.5))
-    candidates[1].read(readings, now_s=0.0, fresh_until_s=1.0)
+    candidates[1].apply_readings(readings, now_s=0.0, fresh_until_s=1.0)
     decision = strategy(name).pick(asked(candidates), candidates, 0.5 + age_s)
 
     assert bool(decision.fallback) is bool(strategy(name).needs)

@@ -76,7 +76,7 @@ def test_a_pod_whose_prompts_in_flight_fill_its_cache_is_closed_until_one_ends()
     (pod,) = pods()
     work = Work(1500, 1500, 10, None)
     pod.start(work, -5.0)
-    pod.read(Readings(cache_tokens=2000), 0.0, inf)
+    pod.apply_readings(Readings(cache_tokens=2000), 0.0, inf)
 
     assert closed(pod) == FULL_RETRY_S
     pod.end(work, 0.0)
@@ -86,7 +86,7 @@ def test_a_pod_whose_prompts_in_flight_fill_its_cache_is_closed_until_one_ends()
 def test_expected_outputs_count_against_the_cache_too() -> None:
     (pod,) = pods()
     pod.start(Work(100, 100, 800, None), -5.0)
-    pod.read(Readings(cache_tokens=2000), 0.0, inf)
+    pod.apply_readings(Readings(cache_tokens=2000), 0.0, inf)
     request = REQUEST._replace(prompt_tokens=100)
 
     assert closed(pod, request._replace(output_tokens=1000)) == 0

@@ -136,6 +136,6 @@ def a_service(shop: Shop, *, ready: bool = True) -> Service:
         shop.admission,
         shop.ledger,
         ready=lambda: ready,
-        on_attempt_failed=lambda address: shop.fleet.failed_at(address, shop.now_s),
+        on_attempt_failed=lambda address: shop.fleet.record_failed_attempt(address, shop.now_s),
         on_error=shop.metrics.count_error,
     )

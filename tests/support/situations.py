@@ -60,7 +60,7 @@ class Situation:
     def says(self, pod: str, **signals: float) -> None:
         """What the engine's metrics are."""
         known = {Signal(name): value for name, value in signals.items()}
-        self.fleet.read(pod, Readings(known), now_s=NOW_S, fresh_until_s=NOW_S + 9)
+        self.fleet.apply_readings(pod, Readings(known), now_s=NOW_S, fresh_until_s=NOW_S + 9)
 
     def picks(self, strategy: str, count: int = 60) -> set[str]:
         """Who is chosen, of so many requests each of which is taken back before the next."""

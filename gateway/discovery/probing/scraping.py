@@ -27,7 +27,7 @@ OK = 200
 Fetch = Callable[[str], Awaitable[bytes]]
 """Returns the page at `ip:port[/path]`; whatever it raises is why there is none."""
 Report = Callable[[PodId, Readings, float, float], None]
-"""Fleet.read: takes a pod, its readings, the time they are from, and the time until which they count."""
+"""Fleet.apply_readings: takes a pod, its readings, the time they are from, and the time until which they count."""
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""The sockets of HTTP/2 connections: what is read goes in, at most one write per turn of the event loop comes out.
+"""The sockets of HTTP/2 connections, which are written at most once per turn of the event loop.
 
 Lives here: asyncio's protocol, listening, graceful shutdown.  Not here: frames (connection), calls (calls).
 """

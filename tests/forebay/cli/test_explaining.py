@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from forebay.cli.main import main
 from gateway.discovery.probing.readings import Readings
-from gateway.fleet.decisions import state
+from gateway.fleet.decisions import pod_page
 from gateway.fleet.fleet import Fleet
 from gateway.observability.http import Json
 from routing.selectors import parse_selector
@@ -22,7 +22,7 @@ NOW_S = 60.0
 def a_used_fleet() -> Fleet:
     """Pods of known speed, one of them with work and a prompt."""
     fleet = a_fleet(*(an_endpoint(name) for name in "abc"))
-    for kind in fleet._kinds.values():
+    for kind in fleet._speeds.values():
         kind.known = True
     for turn in range(4):
         blocks = tuple(range(turn % 2 * 10 + 1, turn % 2 * 10 + 4))
@@ -30,7 +30,7 @@ def a_used_fleet() -> Fleet:
             RouteRequest(MODEL, prompt_tokens=900, output_tokens=5, blocks=blocks, block_tokens=300), "forebay", NOW_S
         )
     for pod in fleet.pods():
-        fleet.read(pod.endpoint.id, Readings({Signal.KV_USAGE: pod.in_flight / 10}), 0.0, fresh_until_s=NOW_S)
+        fleet.apply_readings(pod.endpoint.id, Readings({Signal.KV_USAGE: pod.in_flight / 10}), 0.0, fresh_until_s=NOW_S)
     return fleet
 
 
@@ -43,7 +43,7 @@ def explain(folder: Path, request: object, fleet: object, *options: str) -> Resu
 
 def test_a_replayed_decision_has_the_same_scores(tmp_path: Path) -> None:
     fleet = a_used_fleet()
-    pods = [state(pod, NOW_S) for pod in fleet.pods()]
+    pods = [pod_page(pod, NOW_S) for pod in fleet.pods()]
     blocks = (1, 2, 3)
     fleet.route(
         RouteRequest(MODEL, prompt_tokens=900, output_tokens=5, blocks=blocks, block_tokens=300), "forebay", NOW_S
@@ -66,10 +66,10 @@ def test_filters_sessions_and_ramps_of_the_decision_are_replayed(tmp_path: Path,
     sizes = {"a": "large", "b": "large", "c": "small"}
     pods = [an_endpoint(name, models=(MODEL, "adapter"), labels={"size": size}) for name, size in sizes.items()]
     fleet.replace(a_description(*pods, new), NOW_S - 5)
-    fleet.read("b", Readings(adapters=frozenset(["adapter"])), NOW_S, fresh_until_s=NOW_S)
+    fleet.apply_readings("b", Readings(adapters=frozenset(["adapter"])), NOW_S, fresh_until_s=NOW_S)
     request = RouteRequest("adapter", prompt_tokens=900, session="mine", selector=parse_selector("size=large"))
     for narrowed in (request, request._replace(selector=None)):
-        pages = [state(pod, NOW_S) for pod in fleet.pods()]
+        pages = [pod_page(pod, NOW_S) for pod in fleet.pods()]
         fleet.route(narrowed, strategy, NOW_S)
         entry = orjson.loads(Json(fleet.decisions.page()[0]).body)
         lines = explain(tmp_path, entry, pages, "--strategy", strategy).output.splitlines()
@@ -82,8 +82,8 @@ def test_filters_sessions_and_ramps_of_the_decision_are_replayed(tmp_path: Path,
 def test_a_made_up_request_considers_only_pods_that_take_requests(tmp_path: Path) -> None:
     fleet = a_used_fleet()
     fleet.set_draining("a", True)
-    fleet.failed_at(an_endpoint("b").address, NOW_S)
-    pages = [state(pod, NOW_S) for pod in fleet.pods()]
+    fleet.record_failed_attempt(an_endpoint("b").address, NOW_S)
+    pages = [pod_page(pod, NOW_S) for pod in fleet.pods()]
 
     assert "chooses c:" in explain(tmp_path, {"model": MODEL, "prompt_tokens": 9}, pages).output
     assert "no pod that can serve m" in explain(tmp_path, {"model": MODEL, "prompt_tokens": 9}, pages[:2]).output
@@ -91,7 +91,7 @@ def test_a_made_up_request_considers_only_pods_that_take_requests(tmp_path: Path
 
 @pytest.mark.parametrize("strategy", [*sorted(STRATEGIES), "least-request:2,least-load"])
 def test_every_strategy_can_be_explained(tmp_path: Path, strategy: str) -> None:
-    pods = [state(pod, NOW_S) for pod in a_used_fleet().pods()]
+    pods = [pod_page(pod, NOW_S) for pod in a_used_fleet().pods()]
     result = explain(tmp_path, {"model": MODEL, "prompt_tokens": 100, "held": {"a": 50}}, pods, "--strategy", strategy)
 
     assert result.exit_code == 0, result.output

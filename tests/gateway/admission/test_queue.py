@@ -183,7 +183,7 @@ def test_a_pod_that_is_set_aside_is_not_reckoned_with() -> None:
     desk.fill(seconds=12.0)
     failing = list(desk.fleet.pods())[1]
     failing.prefill_done_at_s = 0.0
-    desk.fleet.failed_at(failing.endpoint.address, 0.0)
+    desk.fleet.record_failed_attempt(failing.endpoint.address, 0.0)
     desk.enter("a")
 
     assert desk.refusal("a").why == NoCandidateReason.OVERLOADED

@@ -2,7 +2,7 @@
 
 import orjson
 
-from gateway.fleet.decisions import KEPT, state
+from gateway.fleet.decisions import MAX_DECISIONS, pod_page
 from gateway.observability.http import Json
 from routing.types import RouteRequest
 from tests.support.pods import MODEL, a_fleet, an_endpoint
@@ -12,7 +12,7 @@ PROMPT = RouteRequest(MODEL, user="secret", prompt_tokens=1000, output_tokens=10
 
 def test_a_decision_shows_every_candidate_with_its_score_its_parts_and_what_it_holds() -> None:
     fleet = a_fleet(an_endpoint("a"), an_endpoint("b"))
-    for kind in fleet._kinds.values():
+    for kind in fleet._speeds.values():
         kind.known = True
     held = fleet.route(PROMPT, "forebay", 0.0).pod.endpoint.id
     fleet.route(PROMPT, "forebay", 60.0)
@@ -35,7 +35,7 @@ def test_a_decision_shows_every_candidate_with_its_score_its_parts_and_what_it_h
 def test_pages_are_json_and_name_no_user() -> None:
     fleet = a_fleet(an_endpoint("a"))
     fleet.route(PROMPT, "random", 0.0)
-    page = Json([fleet.decisions.page(), [state(pod, 0.0) for pod in fleet.pods()]]).body
+    page = Json([fleet.decisions.page(), [pod_page(pod, 0.0) for pod in fleet.pods()]]).body
 
     assert orjson.loads(page)
     assert b"secret" not in page
@@ -43,7 +43,9 @@ def test_pages_are_json_and_name_no_user() -> None:
 
 def test_only_the_latest_are_kept_and_tickets_keep_no_scores() -> None:
     fleet = a_fleet(an_endpoint("a"))
-    tickets = [fleet.route(PROMPT, "forebay", float(turn)) for turn in range(KEPT + 5)]
+    tickets = [fleet.route(PROMPT, "forebay", float(turn)) for turn in range(MAX_DECISIONS + 5)]
 
-    assert [entry["at_s"] for entry in fleet.decisions.page()] == [float(turn) for turn in range(KEPT + 4, 4, -1)]
+    assert [entry["at_s"] for entry in fleet.decisions.page()] == [
+        float(turn) for turn in range(MAX_DECISIONS + 4, 4, -1)
+    ]
     assert {ticket.decision.scored for ticket in tickets} == {None}

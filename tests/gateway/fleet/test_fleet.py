@@ -48,7 +48,7 @@ def test_a_released_request_is_off_every_count() -> None:
     assert (counts(fleet), fleet.in_flight()) == ({"a": 0}, {MODEL: 0})
 
 
-def test_only_the_first_of_several_witnesses_releases() -> None:
+def test_only_the_first_report_of_an_end_releases() -> None:
     fleet = a_fleet(an_endpoint("a"))
     ticket, _other = route(fleet), route(fleet)
 
@@ -71,7 +71,7 @@ def test_a_refused_request_counts_nowhere() -> None:
     assert (counts(fleet), fleet.in_flight()) == ({"a": 0}, {MODEL: 0})
 
 
-def test_each_reason_to_refuse_is_told_apart() -> None:
+def test_each_reason_to_refuse_is_distinguished() -> None:
     fleet = a_fleet(an_endpoint("a"), models=["empty"])
 
     def why(model: str = MODEL, subset: frozenset[str] | None = None, labels: str = "") -> NoCandidateReason | None:
@@ -114,7 +114,7 @@ def test_a_draining_pod_gets_nothing_and_keeps_what_it_has() -> None:
     assert fleet.release(ticket, 1.0)
 
 
-def test_health_that_is_no_news_or_of_nobody_changes_nothing() -> None:
+def test_the_same_health_and_that_of_an_unknown_pod_change_nothing() -> None:
     fleet = a_fleet(an_endpoint("a"))
 
     assert not fleet.set_health("a", True)
@@ -182,18 +182,18 @@ def test_a_request_of_a_model_that_is_gone_still_counts_until_it_ends() -> None:
     assert fleet.in_flight() == {"other": 0}
 
 
-def test_an_empty_fleet_knows_nothing_and_a_model_without_pods_is_knowledge() -> None:
+def test_an_empty_fleet_has_no_models_and_a_model_without_pods_counts() -> None:
     fleet = Fleet(RoutingSettings(), random.Random(1))
 
-    assert (fleet.known_any, fleet.models()) == (False, ())
+    assert (fleet.has_models, fleet.models()) == (False, ())
     assert refusal(lambda: route(fleet)) == NoCandidateReason.UNKNOWN_MODEL
 
     fleet.replace(a_description(models=["empty"]))
 
-    assert (fleet.known_any, fleet.models()) == (True, ("empty",))
+    assert (fleet.has_models, fleet.models()) == (True, ("empty",))
 
 
-def test_with_no_healthy_pod_the_unhealthy_are_tried_when_the_settings_say_so() -> None:
+def test_unhealthy_pods_are_tried_when_none_is_healthy_and_settings_allow() -> None:
     fleet = Fleet(RoutingSettings(), random.Random(1), health_fail_open=True)
     fleet.replace(a_description(an_endpoint("a"), an_endpoint("b", ready=False)))
     fleet.set_health("a", False)
@@ -251,7 +251,7 @@ def test_a_header_that_names_no_strategy_is_refused_for_known_and_unknown_models
             fleet.strategy_for(model, "nonsense")
 
 
-def test_an_unknown_default_strategy_is_found_at_start() -> None:
+def test_an_unknown_default_strategy_raises_at_start() -> None:
     with pytest.raises(UnknownStrategyError):
         Fleet(RoutingSettings(strategy="nonsense"), random.Random(1))
 
@@ -263,7 +263,7 @@ def test_as_many_fallbacks_are_named_as_the_settings_say() -> None:
 
 
 @pytest.mark.interpreted("a subclass of a strategy")
-def test_every_strategy_in_use_is_told_of_every_end_whoever_picked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_strategy_in_use_observes_every_end(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Finished] = []
 
     class Learner(RandomChoice):

@@ -8,7 +8,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet, Ticket
-from gateway.fleet.pod import Identity, identity
+from gateway.fleet.pod import PodIdentity, pod_identity
 from routing.table import STRATEGIES
 from routing.types import Endpoint, NoCandidateError, RouteRequest
 from tests.support.pods import a_description, an_endpoint
@@ -36,7 +36,7 @@ class FleetAccounting(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.fleet = Fleet(RoutingSettings(), random.Random(1))
-        self.open: dict[Ticket, Identity] = {}
+        self.open: dict[Ticket, PodIdentity] = {}
 
     @rule(described=st.lists(endpoints, max_size=3, unique_by=lambda endpoint: endpoint.id))
     def replace(self, described: list[Endpoint]) -> None:
@@ -59,7 +59,7 @@ class FleetAccounting(RuleBasedStateMachine):
         chosen = ticket.decision.pod
         assert model in chosen.models
         assert (chosen.ready, chosen.draining) == (True, False)
-        self.open[ticket] = identity(chosen)
+        self.open[ticket] = pod_identity(chosen)
         return ticket
 
     @rule(ticket=consumes(tickets))
@@ -77,7 +77,7 @@ class FleetAccounting(RuleBasedStateMachine):
 
     @invariant()
     def every_pod_counts_its_open_requests(self) -> None:
-        counted = {identity(pod.endpoint): pod.in_flight for pod in self.fleet.pods() if pod.in_flight}
+        counted = {pod_identity(pod.endpoint): pod.in_flight for pod in self.fleet.pods() if pod.in_flight}
         assert counted == Counter(self.open.values())
 
     @invariant()

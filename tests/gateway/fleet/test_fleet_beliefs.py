@@ -1,4 +1,4 @@
-"""What the fleet believes and learns of its pods: held prompts, failures, signals, shadows."""
+"""What the fleet learns about its pods: cached prompts, failures, signals, shadow choices."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def test_a_prompt_that_failed_is_not_believed_to_be_there() -> None:
     assert route(fleet, PROMPT).work.uncached_tokens == 1000
 
 
-def test_a_route_that_is_taken_back_leaves_nothing() -> None:
+def test_a_route_that_is_withdrawn_leaves_nothing() -> None:
     fleet = a_fleet(an_endpoint("a"))
     ticket = route(fleet, PROMPT)
     fleet.withdraw(ticket, 1.0)
@@ -61,7 +61,7 @@ def test_a_prompt_that_a_fallback_answered_is_not_believed_to_be_where_it_was_se
     assert {route(fleet).decision.pod.id for _ in range(4)} == {fallback}  # the other one is set aside
 
 
-def test_a_pod_that_failed_is_set_aside_and_comes_back_one_request_at_a_time() -> None:
+def test_a_pod_that_failed_is_ejected_and_comes_back_one_request_at_a_time() -> None:
     fleet = a_fleet(an_endpoint("a"), an_endpoint("b"))
 
     def picks(now_s: float) -> list[str]:
@@ -78,38 +78,38 @@ def test_a_pod_that_failed_is_set_aside_and_comes_back_one_request_at_a_time() -
     assert picks(12.5).count(failed) == 3
 
 
-def test_an_attempt_that_fails_sets_the_pod_aside_before_its_request_has_ended() -> None:
+def test_a_failed_attempt_ejects_the_pod_before_its_request_has_ended() -> None:
     fleet = a_fleet(an_endpoint("a"), an_endpoint("b"))
     ticket = route(fleet)
-    fleet.failed_at(ticket.decision.pod.address, 0.5)
-    fleet.failed_at("10.9.9.9:1", 0.5)
+    fleet.record_failed_attempt(ticket.decision.pod.address, 0.5)
+    fleet.record_failed_attempt("10.9.9.9:1", 0.5)
 
     assert {route(fleet).decision.pod.id for _ in range(4)} == {ticket.decision.fallbacks[0].id}
     served(fleet, ticket, pod=ticket.decision.fallbacks[0].id)
     assert ticket.pod.failures == 1
 
 
-def test_when_all_have_failed_all_are_tried() -> None:
+def test_when_all_are_ejected_all_are_tried() -> None:
     fleet = a_fleet(an_endpoint("a"))
     served(fleet, route(fleet), failed=True)
 
     assert route(fleet).decision.pod.id == "a"
 
 
-def test_signals_are_the_pods_until_they_are_stale_and_a_restart_empties_its_cache() -> None:
+def test_signals_are_absent_once_stale_and_a_restart_empties_the_cache() -> None:
     fleet = a_fleet(an_endpoint("a"))
-    fleet.read("a", Readings({Signal.KV_USAGE: 0.5}, cache_tokens=600, started_s=1.0), 0.0, fresh_until_s=3.0)
-    fleet.read("nobody", Readings(), 0.0, fresh_until_s=3.0)
+    fleet.apply_readings("a", Readings({Signal.KV_USAGE: 0.5}, cache_tokens=600, started_s=1.0), 0.0, fresh_until_s=3.0)
+    fleet.apply_readings("nobody", Readings(), 0.0, fresh_until_s=3.0)
     pod = route(fleet, PROMPT).pod
 
     assert [pod.signal(Signal.KV_USAGE, now_s) for now_s in (3.0, 3.1)] == [0.5, None]
     assert pod.cache.held == pod.cache.budget == 2
 
-    fleet.read("a", Readings(started_s=2.0), 0.0, fresh_until_s=9.0)
+    fleet.apply_readings("a", Readings(started_s=2.0), 0.0, fresh_until_s=9.0)
     assert pod.cache.held == 0
 
 
-def test_a_pod_that_left_is_in_the_index_no_more() -> None:
+def test_a_pod_that_left_is_removed_from_the_index() -> None:
     fleet = a_fleet(an_endpoint("a"))
     ticket = route(fleet, PROMPT)
     fleet.replace(a_description())
@@ -134,7 +134,7 @@ def test_a_mixture_shares_its_parts_and_is_not_kept() -> None:
     assert set(fleet._strategies) == {"forebay", "least-request", "random"}
 
 
-def test_a_shadow_strategy_is_asked_and_decides_nothing() -> None:
+def test_a_shadow_strategy_chooses_and_decides_nothing() -> None:
     settings = RoutingSettings(strategy="least-request", shadow="session-affinity")
     fleet = a_fleet(*(an_endpoint(name) for name in "abc"), settings=settings)
     tickets = [route(fleet, RouteRequest(MODEL, session="s")) for _ in range(3)]

@@ -1,8 +1,8 @@
-"""One pod's state: discovery's word and the gateway's own, together."""
+"""One pod's state: discovery's description and what the gateway adds."""
 
 import pytest
 
-from gateway.fleet.pod import FIRST_ASIDE_S, LONGEST_ASIDE_S, OUTCOME_S, PodState, identity
+from gateway.fleet.pod import MAX_EJECTION_S, MIN_EJECTION_S, OUTCOME_DELAY_S, PodState, pod_identity
 from routing.pods.load import Work
 from routing.types import PodView, Signal
 from tests.support.pods import a_pod, an_endpoint
@@ -20,7 +20,7 @@ def test_a_pod_is_what_strategies_may_read_and_knows_no_signal_yet() -> None:
     assert [None] * len(Signal) == [view.signal(signal, 0.0) for signal in Signal]
 
 
-def test_routing_reads_ready_and_draining_as_discovery_and_gateway_say_together() -> None:
+def test_routing_reads_ready_and_draining_of_discovery_and_gateway_combined() -> None:
     pod = a_pod(labels={"kept": "yes"})
 
     pod.set_health(False)
@@ -33,14 +33,14 @@ def test_health_outlives_a_new_description_and_not_an_absence() -> None:
     pod = a_pod()
     pod.set_health(False)
 
-    pod.describe(an_endpoint(labels={"new": "label"}))
+    pod.update(an_endpoint(labels={"new": "label"}))
     assert (pod.state, pod.endpoint.labels) == (PodState.UNHEALTHY, {"new": "label"})
 
-    pod.renew(an_endpoint(), pod.cache)
+    pod.reset(an_endpoint(), pod.cache)
     assert pod.state == PodState.READY
 
 
-def test_only_a_change_is_a_change() -> None:
+def test_setters_report_only_changes() -> None:
     pod = a_pod()
 
     assert [pod.set_health(healthy) for healthy in (True, False, False, True)] == [False, True, False, True]
@@ -69,44 +69,44 @@ def test_the_state_is_the_first_reason_that_applies(
     assert pod.state == state
 
 
-def test_failures_of_one_moment_set_aside_once_and_each_trial_that_fails_twice_as_long() -> None:
+def test_failures_of_one_moment_eject_once_and_each_failed_trial_doubles_the_time() -> None:
     pod, now_s = a_pod(), 100.0
     asides = []
     for _ in range(7):
         for late_s in (0.0, 0.1):
-            pod.answered(True, now_s, now_s + late_s)
+            pod.record_outcome(True, now_s, now_s + late_s)
         asides.append(next(after for after in range(1, 99) if not pod.is_ejected(now_s + after)))
         now_s += asides[-1]
 
     assert asides == [1, 2, 4, 8, 16, 30, 30]
-    assert (FIRST_ASIDE_S, LONGEST_ASIDE_S) == (1, 30)
+    assert (MIN_EJECTION_S, MAX_EJECTION_S) == (1, 30)
 
 
-def test_what_was_sent_before_a_pod_came_back_does_not_set_it_aside_again() -> None:
+def test_a_failure_of_a_request_sent_before_a_pod_came_back_does_not_eject_it() -> None:
     pod = a_pod()
-    pod.answered(True, 10.0, 10.0)
-    pod.answered(False, 11.5, 12.0)
+    pod.record_outcome(True, 10.0, 10.0)
+    pod.record_outcome(False, 11.5, 12.0)
 
-    pod.answered(True, 9.0, 20.0)  # tried here and answered by another at last
+    pod.record_outcome(True, 9.0, 20.0)  # tried here and answered by another at last
     assert not pod.is_ejected(20.0)
-    pod.answered(True, 13.0, 20.0)
+    pod.record_outcome(True, 13.0, 20.0)
     assert pod.is_ejected(20.5)
 
 
 def test_a_trial_is_over_when_its_outcome_is_known() -> None:
     pod, work = a_pod(), Work(1, 1, 1, None)
-    pod.answered(True, 10.0, 10.0)
+    pod.record_outcome(True, 10.0, 10.0)
     pod.start(work, 12.0)
     pod.end(work, 13.0)
 
-    assert pod.is_ejected(13.0 + OUTCOME_S / 2)
-    assert not pod.is_ejected(13.0 + OUTCOME_S)
+    assert pod.is_ejected(13.0 + OUTCOME_DELAY_S / 2)
+    assert not pod.is_ejected(13.0 + OUTCOME_DELAY_S)
 
 
 @pytest.mark.parametrize("change", [{"address": "10.9.9.9:1"}, {"started_at": 5.0}, {"id": "other"}])
 def test_another_id_address_or_start_makes_another_pod(change: dict[str, object]) -> None:
-    assert identity(an_endpoint(**change)) != identity(an_endpoint())
+    assert pod_identity(an_endpoint(**change)) != pod_identity(an_endpoint())
 
 
 def test_other_labels_and_models_do_not_make_another_pod() -> None:
-    assert identity(an_endpoint(labels={"a": "b"}, models=("x",), ready=False)) == identity(an_endpoint())
+    assert pod_identity(an_endpoint(labels={"a": "b"}, models=("x",), ready=False)) == pod_identity(an_endpoint())

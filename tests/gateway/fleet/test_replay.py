@@ -1,11 +1,11 @@
-"""Decisions replayed from what was written down; tests/forebay/cli/test_explaining.py does it through files."""
+"""Decisions replayed from what was recorded; tests/forebay/cli/test_explaining.py does it through files."""
 
 import random
 
 import orjson
 import pytest
 
-from gateway.fleet.decisions import state
+from gateway.fleet.decisions import pod_page
 from gateway.fleet.replay import IncompleteRecordError, replay
 from gateway.observability.http import Json
 from routing.types import RouteRequest
@@ -14,7 +14,7 @@ from tests.support.pods import MODEL, a_fleet, an_endpoint
 
 def test_a_decision_is_made_again_from_its_record() -> None:
     fleet = a_fleet(*(an_endpoint(name) for name in "abc"))
-    pages = orjson.loads(Json([state(pod, 0.0) for pod in fleet.pods()]).body)
+    pages = orjson.loads(Json([pod_page(pod, 0.0) for pod in fleet.pods()]).body)
     ticket = fleet.route(RouteRequest(MODEL, prompt_tokens=900), "least-request", 0.0)
     entry = orjson.loads(Json(fleet.decisions.page()[0]).body)
 

@@ -152,8 +152,8 @@ def test_only_candidates_are_found_through_the_index() -> None:
 
 def test_an_adapter_goes_where_it_runs_unless_that_costs_more() -> None:
     pods = known(0, 0, 0)
-    pods[1].used_s["adapter"] = 0.0
-    pods[2].read(Readings(adapters=frozenset(["adapter"])), 0.0, fresh_until_s=9.0)
+    pods[1].last_used_s["adapter"] = 0.0
+    pods[2].apply_readings(Readings(adapters=frozenset(["adapter"])), 0.0, fresh_until_s=9.0)
     request = REQUEST._replace(model="adapter")
 
     assert picked("forebay", pods, request, now_s=1.0) == {"p1", "p2"}

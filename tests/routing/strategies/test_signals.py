@@ -13,7 +13,7 @@ from tests.support.pods import pods_with
 def test_the_lowest_use_of_the_cache_wins_whatever_is_in_flight(name: str) -> None:
     pods = pods_with(0, 9, 0)
     for pod, usage in zip(pods, (0.5, 0.0, 0.2), strict=True):
-        pod.read(Readings({Signal.KV_USAGE: usage}), 0.0, fresh_until_s=1.0)
+        pod.apply_readings(Readings({Signal.KV_USAGE: usage}), 0.0, fresh_until_s=1.0)
 
     assert picked(name, pods) == {"p1"}
     assert decided(name, pods).fallback == ""
@@ -21,7 +21,7 @@ def test_the_lowest_use_of_the_cache_wins_whatever_is_in_flight(name: str) -> No
 
 def test_resident_tokens_replace_the_metric_for_all_when_one_pod_does_not_report_it() -> None:
     pods = pods_with(0, 0, 0)
-    pods[0].read(Readings({Signal.KV_USAGE: 0.0}), 0.0, fresh_until_s=1.0)
+    pods[0].apply_readings(Readings({Signal.KV_USAGE: 0.0}), 0.0, fresh_until_s=1.0)
     for pod, tokens in zip(pods, (500, 100, 300), strict=True):
         pod.start(Work(tokens, tokens, 0, None), 0.0)
 
@@ -32,7 +32,7 @@ def test_resident_tokens_replace_the_metric_for_all_when_one_pod_does_not_report
 def test_least_utilization_adds_what_runs_and_what_waits() -> None:
     pods = pods_with(0, 9, 0)
     for pod, (running, waiting) in zip(pods, ((8, 0), (1, 2), (0, 5)), strict=True):
-        pod.read(Readings({Signal.RUNNING: running, Signal.WAITING: waiting}), 0.0, fresh_until_s=1.0)
+        pod.apply_readings(Readings({Signal.RUNNING: running, Signal.WAITING: waiting}), 0.0, fresh_until_s=1.0)
 
     assert picked("least-utilization", pods) == {"p1"}
 
@@ -40,7 +40,7 @@ def test_least_utilization_adds_what_runs_and_what_waits() -> None:
 def test_requests_in_flight_replace_those_running_and_waiting() -> None:
     pods = pods_with(3, 1, 2)
     for pod in pods:
-        pod.read(Readings({Signal.RUNNING: 0}), 0.0, fresh_until_s=1.0)
+        pod.apply_readings(Readings({Signal.RUNNING: 0}), 0.0, fresh_until_s=1.0)
 
     assert picked("least-utilization", pods) == {"p1"}
     assert decided("least-utilization", pods).reason == "1 in flight, 1 of 3 tied, fallback=waiting-missing"
