@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 WINDOW_S = 60
-"""A limit per minute means never more than N in any WINDOW_S seconds (contracts section 3)."""
+"""A limit per minute means never more than N in any WINDOW_S seconds (docs/contracts.md section 3)."""
 
 CONCURRENCY_RETRY_S = 1.0
 """When to ask again for a permit, in seconds: a stream's end cannot be foreseen (chosen)."""
@@ -290,7 +290,7 @@ class Limiter(Protocol):
 
         Called exactly once per reservation, or once with the sums of several of one user, slot and model; a
         reservation that has left the window changes nothing.  `used` still has the request itself, unless that is given
-        back too (contracts section 1, upstream errors: one request and no tokens).
+        back too (docs/contracts.md section 1, upstream errors: one request and no tokens).
         Raises LimiterUnavailableError.
         """
         ...

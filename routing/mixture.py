@@ -11,7 +11,7 @@ from routing.strategy import Strategy, Tools
 from routing.types import AND, Candidates, Decision, RouteRequest, Scored
 
 MAX_WEIGHT = 1000
-"""The largest weight of a part (contracts section 4)."""
+"""The largest weight of a part (docs/contracts.md section 4)."""
 
 
 class MixturePart(NamedTuple):

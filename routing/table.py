@@ -76,6 +76,6 @@ def validated(name: str) -> str:
 def parse_header(value: str | None) -> str | None:
     """Return the strategy that a `routing-strategy` header names; None = the header is absent or empty.
 
-    Raises UnknownStrategyError: names are exact and lower case (contracts section 4).
+    Raises UnknownStrategyError: names are exact and lower case (docs/contracts.md section 4).
     """
     return validated(value) if value else None

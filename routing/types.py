@@ -19,7 +19,7 @@ PodId = str
 
 
 class Signal(StrEnum):
-    """Engine metrics that a strategy may need; contracts section 5 has their names for each engine."""
+    """Engine metrics that a strategy may need; docs/contracts.md section 5 has their names for each engine."""
 
     RUNNING = "running"
     WAITING = "waiting"

@@ -61,7 +61,7 @@ class Addresses:
         )
 
     def shell_variables(self) -> dict[str, str]:
-        """Return the addresses by the names of shell variables that scripts use (contracts section 9)."""
+        """Return the addresses by the names of shell variables that scripts use (docs/contracts.md section 9)."""
         return {
             "GATEWAY": f"http://{self.users}",
             "ADMIN": f"http://{self.admin}",

@@ -1,6 +1,6 @@
 """The files that `forebay up` writes for other programs: DIR/env and DIR/run.json.
 
-Lives here: their format (contracts section 9), and replacing them atomically.  Not here: the values.
+Lives here: their format (docs/contracts.md section 9), and replacing them atomically.  Not here: the values.
 """
 
 import os

@@ -1,7 +1,7 @@
 """`forebay up`: Redis, Envoy, the gateway and simulated engines on this machine, until Ctrl-C.
 
-Lives here: the order of starting, what is printed and written (contracts section 9).  Not here: the processes (redis,
-engines, workers, envoy), their addresses (configuration), keeping them running (supervision).
+Lives here: the order of starting, what is printed and written (docs/contracts.md section 9).  Not here: the processes
+(redis, engines, workers, envoy), their addresses (configuration), keeping them running (supervision).
 """
 
 import asyncio

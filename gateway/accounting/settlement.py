@@ -1,7 +1,7 @@
 """What a request is charged in the end, and the outcome by which it is counted.
 
 Lives here: the step from an observed end to tokens and an outcome; pure.  Not here: where ends come from (ledger).
-Rules: contracts sections 1 (upstream errors) and 3 (usage, clients that left, engines that died).
+Rules: docs/contracts.md sections 1 (upstream errors) and 3 (usage, clients that left, engines that died).
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The admin REST (contracts section 2).
+"""The admin REST (docs/contracts.md section 2).
 
 Lives here: paths, messages, what each call does.  Not here: validation (bodies), errors (problems), the token (guard).
 """

@@ -27,7 +27,7 @@ from ratelimit.limits import (
 MAX_BODY_BYTES = 1024 * 1024
 """The largest request body, in bytes (chosen); a larger one answers 413."""
 MAX_NAME_BYTES = 256
-"""The longest user name, in bytes of UTF-8 (contracts section 2)."""
+"""The longest user name, in bytes of UTF-8 (docs/contracts.md section 2)."""
 
 
 def _name(name: str) -> str:

@@ -13,7 +13,7 @@ from gateway.openai.stream_usage import UsageChunkFilter
 from gateway.openai.usage import JsonUsageCollector, SseUsageParser
 
 RESERVED = frozenset({"target-pod", "target-pod-ip", DESTINATION})
-"""Headers that only the gateway may set, in addition to every `x-forebay-*` (contracts section 1)."""
+"""Headers that only the gateway may set, in addition to every `x-forebay-*` (docs/contracts.md section 1)."""
 _RESERVED_PREFIXES = ("target-pod", "x-forebay-", DESTINATION)
 """The prefixes of all of them, so that each header of a request is tested once."""
 

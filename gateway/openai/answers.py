@@ -17,7 +17,7 @@ def models_list(names: Iterable[str]) -> dict[str, Any]:
 
 
 def usage_record(usage: Usage) -> dict[str, Any]:
-    """Return a user's usage of the last WINDOW_S seconds and its limits (contracts section 2)."""
+    """Return a user's usage of the last WINDOW_S seconds and its limits (docs/contracts.md section 2)."""
     used = {kind.unit: quota.used for kind, quota in usage.quotas.items()}
     limits = {kind.field: quota.limit for kind, quota in usage.quotas.items()}
     return {"name": usage.name, **used, **limits, "window_s": WINDOW_S}

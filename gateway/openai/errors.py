@@ -1,4 +1,4 @@
-"""Every error that the gateway answers a client with: one class tree, one JSON shape (contracts section 1).
+"""Every error that the gateway answers a client with: one class tree, one JSON shape (docs/contracts.md section 1).
 
 Raise the narrowest class where the error is found; the exchange asks this module for status, headers and body.
 """

@@ -1,7 +1,7 @@
 """The operations of the data plane: one table of their methods, their paths and how their bodies are read.
 
-Lives here: the table, and finding an operation by method and path (contracts section 1).  Not here: reading a body
-(request), the text of a prompt (prompt), the answers that the gateway gives itself (gateway.admission).
+Lives here: the table, and finding an operation by method and path (docs/contracts.md section 1).  Not here: reading a
+body (request), the text of a prompt (prompt), the answers that the gateway gives itself (gateway.admission).
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The prompt of a request: the text that routing and prefix matching see, and its size (contracts section 1).
+"""The prompt of a request: the text that routing and prefix matching see, and its size (docs/contracts.md section 1).
 
 Lives here: building a Prompt from the fields of a body.  Not here: tokens, which are estimated from bytes
 (accounting.estimates).

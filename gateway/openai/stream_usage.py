@@ -1,4 +1,4 @@
-"""Asking the engine for a stream's usage, and hiding it from a client that did not ask (contracts section 3).
+"""Asking the engine for a stream's usage, and hiding it from a client that did not ask (docs/contracts.md section 3).
 
 Lives here: the change to the request's body, and the filter of the answer's events.
 Not here: reading the usage (usage).

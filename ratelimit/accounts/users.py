@@ -1,4 +1,4 @@
-"""Users and their limits as stored in Redis: `aibrix-users/<name>`, JSON, no expiry (contracts section 2).
+"""Users and their limits as stored in Redis: `aibrix-users/<name>`, JSON, no expiry (docs/contracts.md section 2).
 
 Lives here: reading and writing records that other tools share.  Not here: use of the limits (redis_limiter), HTTP.
 The window of a deleted user stays until it is empty: deleting and creating again forgives nothing.

@@ -49,7 +49,7 @@ from ratelimit.redis.tracking import Tracking
 from ratelimit.window import Obstacle, leaves_in_s, refused
 
 USER_KEY_PREFIX = "aibrix-users/"
-"""Contracts section 2."""
+"""What the key of a user record begins with (docs/contracts.md section 2)."""
 
 REPLICAS_KEY = "forebay:replicas"
 """Who is alive, by when it last said so."""

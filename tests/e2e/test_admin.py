@@ -1,4 +1,4 @@
-"""The admin REST of the running process: what it changes binds the very next request (contracts section 2)."""
+"""The admin REST of the running process: what it changes binds the very next request (docs/contracts.md section 2)."""
 
 import httpx
 import pytest

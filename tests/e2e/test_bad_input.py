@@ -1,4 +1,4 @@
-"""What cannot be served is refused clearly, loses nothing and charges nobody (contracts section 1)."""
+"""What cannot be served is refused clearly, loses nothing and charges nobody (docs/contracts.md section 1)."""
 
 import gzip
 import socket

@@ -1,4 +1,4 @@
-"""The metrics that others alert on: their names, labels and truth (contracts section 9)."""
+"""The metrics that others alert on: their names, labels and truth (docs/contracts.md section 9)."""
 
 from tests.support.stack import Stack, on
 from tests.support.waiting import until

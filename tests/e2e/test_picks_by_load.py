@@ -1,7 +1,7 @@
 """Strategies that go by what the gateway has counted and learned: each by its header, on four unequal engines.
 
-In each situation one pod is right by what contracts section 4 says of the strategy, mostly not the one that another
-strategy would take.
+In each situation one pod is right by what docs/contracts.md section 4 says of the strategy,
+mostly not the one that another strategy would take.
 """
 
 from collections import Counter
