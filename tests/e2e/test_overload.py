@@ -19,7 +19,7 @@ pass_tokens: 2048
 """
 """10,000 prompt tokens a second."""
 BYTES = 20_000
-"""Of a prompt of 5,000 tokens: half a second."""
+"""The size of a prompt of 5,000 tokens, half a second of prefill."""
 
 
 @pytest.fixture(scope="module")

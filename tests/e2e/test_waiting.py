@@ -29,7 +29,7 @@ class Patience:
 
 @pytest.fixture(scope="session")
 def patience(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Patience]]:
-    """Of a user on a stack of its own, idle but for this."""
+    """Watch one user on a stack of its own, which has nothing else to do."""
     with running_stack(tmp_path_factory.mktemp("patient"), engines=1) as running, ThreadPoolExecutor(1) as thread:
         running.admin("/CreateUser", name="patient", rpm=1)
         yield thread.submit(waiting_it_out, running)

@@ -280,7 +280,7 @@ def shell_variables(env: Path) -> dict[str, str]:
 
 
 def _command_line(process: Path, mark: bytes) -> str:
-    """Of a process that carries the mark; empty for others and for those that have ended."""
+    """Return the command line of a process that carries the mark; empty for others and for those that have ended."""
     try:
         if mark not in (process / "environ").read_bytes().split(b"\0"):
             return ""

@@ -31,7 +31,7 @@ PODS: Mapping[str, GpuProfile] = {
 LOADED = ("l20", "l4")
 """Those with the cast's LoRA adapter."""
 PICKS = 6
-"""Of four pods, chance picks one of them so often in a row once in 4,096 times."""
+"""Picks in a row; by chance one of four pods gets them all once in 4,096 times."""
 LONG = 4000
 """Tokens of a stream that is held: half a minute of an H100."""
 _CONFIG = "health: {interval_s: 5}\nscrape: {interval_s: 1}"

@@ -11,7 +11,7 @@ from tests.support.ports import free_address
 
 SPEED = LinearSpeed(a=0.01, b=5e-5, c=4e-9, d=2e-7, e=3e-4)
 TOLERANCE = 0.15
-"""Of predictions: timers and a busy machine add some percent to what is measured."""
+"""Relative error of predictions: timers and a busy machine add some percent to what is measured."""
 
 
 def a_request(url, output, **changes):

@@ -72,7 +72,7 @@ def service(calls: Sequence[Call], user: str, now_s: float) -> float:
 
 
 def largest_difference(calls: Sequence[Call]) -> float:
-    """Of what the two were served, over all intervals in which both wait."""
+    """Return the largest difference in the service of the two users, over all intervals in which both wait."""
     moments = [WARM_S + 5.0 + step for step in range(int(WATCHED_S))]
     leads = [service(calls, "much", now_s) - service(calls, "little", now_s) for now_s in moments]
     return max(leads) - min(leads)
