@@ -70,11 +70,11 @@ class Call(Protocol):
         ...
 
     def end(self) -> None:
-        """The client has ended its side of the stream; replies may follow."""
+        """Handle the end of the client's side of the stream; replies may follow."""
         ...
 
     def reset(self) -> None:
-        """The stream or connection is gone; nothing can be sent any more."""
+        """Handle the loss of the stream or connection; nothing can be sent any more."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The sockets of HTTP/2 connections, which are written at most once per turn of the event loop.
+"""The sockets of HTTP/2 connections: replies that are made in one turn of the event loop leave in one write.
 
 Lives here: asyncio's protocol, listening, graceful shutdown.  Not here: frames (connection), calls (calls).
 """
