@@ -43,16 +43,14 @@ class World:
     def remove(self, name: str) -> None:
         self.users.pop(name, None)
         if self.server is not None:
-            with self.server.client() as client:
-                client.delete(user_key(name))
+            self.server.own_client.delete(user_key(name))
 
 
 def put_user(server: RedisServer, user: User) -> None:
     """Store a user as other tools do."""
-    with server.client() as client:
-        models = {model: rates._asdict() for model, rates in user.models.items()}
-        record = {"name": user.name, "rpm": user.rpm, "tpm": user.tpm, "concurrency": user.concurrency}
-        client.set(user_key(user.name), json.dumps({**record, "models": models}))
+    models = {model: rates._asdict() for model, rates in user.models.items()}
+    record = {"name": user.name, "rpm": user.rpm, "tpm": user.tpm, "concurrency": user.concurrency}
+    server.own_client.set(user_key(user.name), json.dumps({**record, "models": models}))
 
 
 @asynccontextmanager
