@@ -16,6 +16,9 @@ BIN := .venv/bin
 HAS_HEADERS := import os, sysconfig; raise SystemExit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))
 CAN_COMPILE := $(shell command -v cc >/dev/null && "$(PYTHON)" -c '$(HAS_HEADERS)' 2>/dev/null && echo yes)
 SITE := build/compiled
+# Tests run in two processes, each file in one of them (tests/conftest.py): most of the time they wait.
+# ARGS="-n 0" runs them in one, which shows what they print.
+PARALLEL := -n 2 --no-loadscope-reorder
 # Puts the compiled packages before the installed ones and before this folder.
 USE_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(SITE)
 PIP := PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off
@@ -32,13 +35,17 @@ up: .venv/.installed $(if $(COMPILED),$(SITE)/.done) ## run Redis, Envoy, the ga
 	@exec env $(if $(COMPILED),$(USE_COMPILED)) $(BIN)/forebay up $(ARGS)
 
 test: .venv/.dev ## run all tests, with the real Envoy and a real Redis
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-vllm: .venv/.dev .vllm/.installed ## run the tests of engine and gateway on a real vLLM (CPU; Linux, 6 GB, libnuma)
 	@FOREBAY_VLLM=.vllm $(BIN)/python -m pytest tests/contract/engine $(ARGS)
 
-test-compiled: .venv/.dev $(SITE)/.done ## run the tests on the compiled request path
-	@$(USE_COMPILED):$(CURDIR) $(BIN)/python -m pytest -o pythonpath= --ignore tests/architecture $(ARGS)
+# The request path, the contracts and one way through everything.
+COMPILED_TESTS := tests/contract tests/gateway/accounting tests/gateway/admission tests/gateway/extproc \
+  tests/gateway/fleet tests/gateway/observability tests/gateway/openai tests/gateway/serving tests/ratelimit tests/routing \
+  tests/e2e/own_stack/test_outages.py
+test-compiled: .venv/.dev $(SITE)/.done ## run the tests of the request path, and the contracts, on machine code
+	@$(USE_COMPILED):$(CURDIR) $(BIN)/python -m pytest -o pythonpath= $(PARALLEL) $(COMPILED_TESTS) $(ARGS)
 
 compiled: $(SITE)/.done ## compile the request path to machine code, in build/ (2 minutes; needs a C compiler)
 
@@ -107,11 +114,15 @@ clean: ## remove what make made, but not .forebay with its users and logs
 	@$(PIP_LOCKED)
 	@touch $@
 
-$(SITE)/.done: deploy/compile.py $(shell find forebay gateway routing ratelimit simulator proto -name '*.py' ! -name '*_pb2.py' -o -name '*.lua' -o -name '*.proto') .venv/.compile
-	@test -n "$(CAN_COMPILE)" || { echo 'make: needs a C compiler (cc) and the headers of $(PYTHON) (Debian and Ubuntu: gcc, python3-dev)' >&2; exit 1; }
-	@echo "[compile] the request path to machine code, some 2 minutes"
+# Apart from compiling, because it writes the protobuf messages once more; what follows may run beside tests.
+$(SITE)/.sources: deploy/compile.py $(shell find forebay gateway routing ratelimit simulator proto -name '*.py' ! -name '*_pb2.py' -o -name '*.lua' -o -name '*.proto') .venv/.compile
 	@rm -rf build && mkdir -p build
 	@$(PIP) --quiet --no-deps --no-build-isolation --target $(SITE) .
+	@touch $@
+
+$(SITE)/.done: $(SITE)/.sources
+	@test -n "$(CAN_COMPILE)" || { echo 'make: needs a C compiler (cc) and the headers of $(PYTHON) (Debian and Ubuntu: gcc, python3-dev)' >&2; exit 1; }
+	@echo "[compile] the request path to machine code, some 2 minutes"
 	@$(BIN)/python deploy/compile.py $(SITE) >build/compile.log || { cat build/compile.log >&2; exit 1; }
 	@touch $@
 

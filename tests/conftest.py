@@ -1,7 +1,10 @@
-"""What holds for every test."""
+"""What holds for every test, and how pytest-xdist shares tests out among processes (`make test`)."""
+
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from gateway.admission import admit
 
@@ -9,12 +12,34 @@ hypothesis.settings.register_profile("forebay", deadline=None)  # a busy machine
 hypothesis.settings.load_profile("forebay")
 
 COMPILED = not admit.__file__.endswith(".py")
+ONE_PROCESS = "tests/e2e/shared_stack/"
+"""A folder whose tests run in one process, in their own order: each stack is started once."""
+LONGEST_FIRST = ("e2e", "contract", "simulator", "forebay")
+"""Folders whose files take long: started last, one of them would keep a processor busy alone."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out, when compiled modules are tested, what only interpreted ones can be asked."""
-    if not COMPILED:
-        return
-    for item in items:
-        for mark in item.iter_markers("interpreted"):
-            item.add_marker(pytest.mark.skip(reason=f"compiled: {mark.args[0]}"))
+    if COMPILED:
+        for item in items:
+            for mark in item.iter_markers("interpreted"):
+                item.add_marker(pytest.mark.skip(reason=f"compiled: {mark.args[0]}"))
+    if hasattr(config, "workerinput"):
+        items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    folder = item.nodeid.split("/")[1]
+    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+
+class ByFile(LoadScopeScheduling):
+    """A file runs in one process, because its tests share what its fixtures start."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return ONE_PROCESS if nodeid.startswith(ONE_PROCESS) else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)

@@ -5,8 +5,9 @@ Whatever happens, never more than N are admitted in any window, and never more t
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,6 +28,7 @@ from ratelimit.redis.limiter import RedisLimiter, window_key
 from tests.support.limiters import TIMEOUT_S, World, a_charge
 from tests.support.redis import RedisServer, redis_server
 
+T = TypeVar("T")
 NAMES = st.sampled_from(["u", "v"])
 MODELS = st.sampled_from(["m", "n"])
 CHARGES = st.builds(a_charge, NAMES, st.sampled_from([0, 1, 5, 12, 25]), MODELS, st.sampled_from([None, None, 1, 2]))
@@ -89,11 +91,11 @@ class Agreement(RuleBasedStateMachine):
         async def connect() -> RedisLimiter:
             return RedisLimiter(self.server.url, TIMEOUT_S, self.world.clock)
 
-        return self.runner.run(connect())
+        return self.run(connect())
 
     def teardown(self) -> None:
         for replica in self.replicas:
-            self.runner.run(replica.aclose())
+            self.run(replica.aclose())
         self.runner.close()
 
     @initialize()
@@ -113,11 +115,15 @@ class Agreement(RuleBasedStateMachine):
         if isinstance(expected, Admitted):
             self.note(charge, expected.reservation, replica)
 
+    def run(self, act: Awaitable[T]) -> T:
+        """Without what `Runner.run` does each time for signals."""
+        return self.runner.get_loop().run_until_complete(act)
+
     def answer(self, ask: Callable[[Charge], Awaitable[Verdict]], charge: Charge) -> Verdict:
         async def asked() -> Verdict:
             return await ask(charge)
 
-        return self.runner.run(asked())
+        return self.run(asked())
 
     def note(self, charge: Charge, reservation: Reservation, replica: RedisLimiter) -> None:
         """Remember an admission and hold it against every limit."""
@@ -154,7 +160,7 @@ class Agreement(RuleBasedStateMachine):
         entry = data.draw(st.sampled_from([each for each in self.log if not each.settled]))
         entry.tokens, entry.settled = tokens, True
         for limiter in (self.memory, self.replicas[which]):
-            self.runner.run(limiter.settle(entry.reservation, Amounts(1 - requests, tokens)))
+            self.run(limiter.settle(entry.reservation, Amounts(1 - requests, tokens)))
         return entry
 
     @precondition(lambda self: any(entry.running and entry.replica in self.replicas for entry in self.log))
@@ -168,7 +174,7 @@ class Agreement(RuleBasedStateMachine):
             return
         entry.running = False
         self.memory.release(entry.reservation)
-        self.runner.run(release(entry))
+        self.run(release(entry))
 
     @rule(which=st.integers(0, 1))
     def a_replica_is_killed(self, which: int) -> None:
@@ -176,7 +182,7 @@ class Agreement(RuleBasedStateMachine):
         self.renew()
         entries = [each for each in self.log if each.replica is replica and each.running]
         self.dead.append(Dead(replica, self.world.clock() + LEASE_S, entries))
-        self.runner.run(replica.aclose())
+        self.run(replica.aclose())
         self.replicas[which] = self.new_replica()
 
     @rule(ticks=TICKS)
@@ -193,13 +199,12 @@ class Agreement(RuleBasedStateMachine):
         for entry in dead.entries:
             entry.running = False
             self.memory.release(entry.reservation)
-        with self.server.client() as client:
-            for name in ("u", "v"):
-                client.hdel(f"{window_key(name)}:leases", dead.replica._replica)
+        for name in ("u", "v"):
+            self.server.own_client.hdel(f"{window_key(name)}:leases", dead.replica._replica)
 
     def renew(self) -> None:
         for replica in self.replicas:
-            self.runner.run(renew(replica))
+            self.run(renew(replica))
 
     @rule(data=st.data())
     def something_rare_happens(self, data: st.DataObject) -> None:
@@ -221,11 +226,11 @@ class Agreement(RuleBasedStateMachine):
         self.world.remove(data.draw(NAMES))
 
     def redis_forgets_its_scripts(self, data: st.DataObject) -> None:
-        with self.server.client() as client:
-            client.script_flush()
+        self.server.own_client.script_flush()
 
     def redis_is_killed(self, data: st.DataObject) -> None:
         self.server.kill()
+        self.run(connections_end())
         self.server.start()
 
     def redis_loses_all(self, data: st.DataObject) -> None:
@@ -249,14 +254,23 @@ class Agreement(RuleBasedStateMachine):
     @invariant()
     def usage_agrees(self) -> None:
         for name in ("u", "v"):
-            expected = self.runner.run(self.memory.usage(name))
-            for replica in self.replicas:
-                told = self.runner.run(replica.usage(name))
-                assert counted(expected) == counted(told)
+            usages = (limiter.usage(name) for limiter in (self.memory, *self.replicas))
+            expected, *told = map(counted, self.run(together(usages)))
+            assert [expected, expected] == told
 
 
 def counted(usage: Usage | None) -> Quotas | None:
     return None if usage is None else usage.quotas
+
+
+async def connections_end() -> None:
+    """Let replicas see that Redis has closed theirs."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def together(usages: Iterable[Awaitable[Usage | None]]) -> list[Usage | None]:
+    return await asyncio.gather(*usages)
 
 
 def in_limits(rates: Rates, recent: list[Entry]) -> None:

@@ -55,16 +55,14 @@ class World:
     def remove(self, name: str) -> None:
         self.users.pop(name, None)
         if self.server is not None:
-            with self.server.client() as client:
-                client.delete(user_key(name))
+            self.server.own_client.delete(user_key(name))
 
 
 def put_user(server: RedisServer, user: User) -> None:
     """Store a user as other tools do."""
     limits = {kind.field: getattr(user, kind.field) for kind in USER_FIELDS}
     models = {model: rates._asdict() for model, rates in user.models.items()}
-    with server.client() as client:
-        client.set(user_key(user.name), json.dumps({"name": user.name, **limits, "models": models}))
+    server.own_client.set(user_key(user.name), json.dumps({"name": user.name, **limits, "models": models}))
 
 
 @asynccontextmanager

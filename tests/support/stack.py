@@ -33,7 +33,7 @@ COMBINATIONS = {
     "http2-ext_proc": "response_mode: ext_proc",
     "http2-full_duplex": _FULL_DUPLEX,
 }
-"""Name -> configuration: what every functional test runs on.  The first is the default."""
+"""Name -> configuration, one for each transport, response mode and body mode.  The first is the default."""
 _IMPATIENT = "timeouts: {idle_s: 2, connect_s: 0.5}\nhealth: {failures: 1000}"
 """Silence is given up soon, and only requests, not health checks, find out that an engine is down."""
 _KEYS = "identity: api_key"
@@ -44,14 +44,16 @@ SPECIAL = {
     "keys-full_duplex": f"{_KEYS}\n{_FULL_DUPLEX}",
 }
 """The same for tests that need something else."""
+DEFAULT = "http2-metadata"
+"""What a test runs on that does not ask for more: logic is the same on all, and contract suites run it on each."""
 
 
 def on(*names: str) -> pytest.MarkDecorator:
-    """For tests that make sense on these combinations only."""
+    """For tests of what differs between these combinations, or exists on them only."""
     return pytest.mark.parametrize("stack", names, indirect=True)
 
 
-on_the_default = on("http2-metadata")
+on_all = on(*COMBINATIONS)
 START_S = 60.0
 """For the slowest machine; a start takes 3 s."""
 STOP_S = 45.0

@@ -56,7 +56,6 @@ def figures(stack: Stack) -> dict[str, float]:
     }
 
 
-@on("http2-metadata", "grpc-metadata")
 def test_every_metric_of_the_contract_is_there_with_its_labels(stack: Stack):
     user = stack.user(rpm=1)
     assert [200, 429] == [stack.chat(user, max_tokens=1).status_code for _ in range(2)]
@@ -71,7 +70,6 @@ def test_every_metric_of_the_contract_is_there_with_its_labels(stack: Stack):
     assert 0 <= stack.figure("forebay_loop_lag_seconds") < 10
 
 
-@on("http2-metadata")
 def test_what_clients_make_up_becomes_no_series(stack: Stack):
     user = stack.user()
     for name in ("made-up-1", "made-up-2"):

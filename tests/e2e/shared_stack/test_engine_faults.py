@@ -11,7 +11,7 @@ from tests.support.own_engine import own_engine
 from tests.support.shapes import events
 from tests.support.stack import Stack, on
 
-pytestmark = on("impatient-metadata", "impatient-ext_proc")
+each_mode = on("impatient-metadata", "impatient-ext_proc")
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +47,7 @@ class Tally:
         return {name: value - self._before.get(name, 0) for name, value in self._now().items()}
 
 
+@each_mode
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_500_reaches_the_user_as_it_is_and_costs_a_request_and_no_tokens(stack: Stack, stream: bool):
     user, tally = stack.user(), Tally(stack)
@@ -63,6 +64,7 @@ def test_a_500_reaches_the_user_as_it_is_and_costs_a_request_and_no_tokens(stack
     assert tally.moved()["reserved"] == tally.moved()["refunded"] > 0
 
 
+@each_mode
 def test_an_engine_that_dies_in_a_stream_says_so_in_it_and_is_counted_as_a_failure(stack: Stack):
     user, tally = stack.user(), Tally(stack)
     stack.fault("die_mid_stream", after_tokens=5)
@@ -76,6 +78,7 @@ def test_an_engine_that_dies_in_a_stream_says_so_in_it_and_is_counted_as_a_failu
     assert (1, True) == (requests, 6 + 4 <= tokens <= 16 + 8), tokens  # about 12 of prompt and 5 of output
 
 
+@each_mode
 def test_a_connection_that_breaks_in_a_stream_is_a_failure_and_no_success(stack: Stack, request: pytest.FixtureRequest):
     user, tally = stack.user(), Tally(stack)
     stack.fault("cut", after_tokens=5)
@@ -90,6 +93,7 @@ def test_a_connection_that_breaks_in_a_stream_is_a_failure_and_no_success(stack:
     assert (1, True) == (requests, 6 + 4 <= tokens <= 16 + 8), tokens
 
 
+@each_mode
 def test_an_engine_that_falls_silent_in_a_stream_is_given_up(stack: Stack, request: pytest.FixtureRequest):
     user, tally = stack.user(), Tally(stack)
     stack.fault("stall", after_tokens=5)
@@ -101,6 +105,7 @@ def test_an_engine_that_falls_silent_in_a_stream_is_given_up(stack: Stack, reque
     assert {seen: 1} == tally.outcomes()
 
 
+@on("impatient-metadata")
 def test_a_connection_closed_as_the_next_request_is_sent_is_not_seen_by_the_user(stack: Stack):
     user, tally = stack.user(), Tally(stack)
     for engine in range(2):  # whichever is asked first closes; the other one answers
@@ -113,6 +118,7 @@ def test_a_connection_closed_as_the_next_request_is_sent_is_not_seen_by_the_user
     assert {"ok": 8} == tally.outcomes()
 
 
+@each_mode
 def test_an_engine_that_never_answers_is_given_up_after_the_time_that_was_set(stack: Stack):
     user, tally = stack.user(), Tally(stack)
     stack.fault("never_answer")
@@ -130,6 +136,7 @@ def test_an_engine_that_never_answers_is_given_up_after_the_time_that_was_set(st
     stack.uses(user, 1, 0)
 
 
+@each_mode
 def test_an_engine_that_is_down_is_passed_over_and_the_one_that_answers_is_named(stack: Stack):
     user, tally = stack.user(), Tally(stack)
     with own_engine() as alive:

@@ -6,10 +6,8 @@ import pytest
 import yaml
 
 from tests.support.own_engine import own_engine
-from tests.support.stack import Stack, on_the_default
+from tests.support.stack import Stack
 from tests.support.waiting import until
-
-pytestmark = on_the_default
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.stack import PROMPT, Stack, on
 
-pytestmark = on("http2-metadata", "grpc-metadata", "http2-ext_proc")
+pytestmark = on("http2-metadata", "http2-ext_proc")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Many concurrent streams, half of them cut by the client: none is lost, nothing stays counted.
 
-FOREBAY_STREAMS and FOREBAY_STREAM_SECONDS set the size; with `-s` each process's cost is shown.
+FOREBAY_STREAMS, FOREBAY_STREAM_SECONDS and FOREBAY_STREAM_TRANSPORTS (http2,grpc) set the size; with `-n 0 -s` each
+process's cost is shown.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from tests.support.outage import IN_FLIGHT, RESERVED, Stack, ask, request, runni
 from tests.support.polling import until
 
 STREAMS = int(os.environ.get("FOREBAY_STREAMS", "300"))
+TRANSPORTS = os.environ.get("FOREBAY_STREAM_TRANSPORTS", "http2").split(",")
 SECONDS = float(os.environ.get("FOREBAY_STREAM_SECONDS", "6"))
 TOKENS = 10 + round(SECONDS)
 OPENED_PER_S = 200.0
@@ -26,7 +28,7 @@ HELD_S = SECONDS + 2 * STREAMS / OPENED_PER_S  # each lasts until long after the
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120 + 3 * HELD_S)]
 
 
-@pytest.mark.parametrize("transport", ["http2", "grpc"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_half_of_many_streams_are_cut_and_the_others_are_complete(tmp_path: Path, transport: str):
     raise_open_file_limit()
     async with running_up(tmp_path / "up", config=f"transport: {transport}") as stack:

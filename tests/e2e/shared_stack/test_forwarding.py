@@ -15,7 +15,8 @@ ODD = (
 GATEWAYS_OWN = ("x-forebay-decision", "X-Forebay-Anything", "target-pod", "target-pod-ip",
                 "x-gateway-destination-endpoint", "x-envoy-max-retries", "x-envoy-upstream-rq-timeout-ms")  # fmt: skip
 
-where_bodies_differ = on("http2-metadata", "http2-full_duplex", "http2-ext_proc")
+where_requests_differ = on("http2-metadata", "http2-full_duplex")
+where_answers_differ = on("http2-metadata", "http2-ext_proc")
 
 
 def sent(stack: Stack, user: str, body: bytes, *headers: bytes, path: str = "/v1/chat/completions") -> int:
@@ -23,7 +24,7 @@ def sent(stack: Stack, user: str, body: bytes, *headers: bytes, path: str = "/v1
     return exchange(stack.variables["GATEWAY"], request(path, body, *named)).status
 
 
-@where_bodies_differ
+@where_requests_differ
 def test_a_body_arrives_byte_for_byte(stack: Stack, own: OwnEngine):
     user = stack.user()
 
@@ -37,7 +38,7 @@ def test_a_body_arrives_byte_for_byte(stack: Stack, own: OwnEngine):
     stack.uses(user, 1, 12)
 
 
-@where_bodies_differ
+@where_requests_differ
 def test_a_body_in_chunks_arrives_whole(stack: Stack, own: OwnEngine):
     user = stack.user()
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(ODD[at : at + 9]), ODD[at : at + 9]) for at in range(0, len(ODD), 9))
@@ -48,7 +49,7 @@ def test_a_body_in_chunks_arrives_whole(stack: Stack, own: OwnEngine):
     stack.uses(user, 1, 12)
 
 
-@where_bodies_differ
+@where_requests_differ
 def test_a_prompt_of_a_megabyte_arrives_whole(stack: Stack, own: OwnEngine):
     user = stack.user(rpm=10, tpm=10_000_000)
     body = orjson.dumps({"model": "own", "messages": [{"role": "user", "content": "word " * 200_000}]})
@@ -59,7 +60,7 @@ def test_a_prompt_of_a_megabyte_arrives_whole(stack: Stack, own: OwnEngine):
     stack.uses(user, 1, 12)
 
 
-@where_bodies_differ
+@where_requests_differ
 def test_usage_is_asked_for_when_a_stream_does_not_and_nothing_else_changes(stack: Stack, own: OwnEngine):
     body = ODD.replace(b'"x_unknown":2', b'"stream":true')
 
@@ -72,7 +73,6 @@ def test_usage_is_asked_for_when_a_stream_does_not_and_nothing_else_changes(stac
     assert own.only.headers.get("content-length", str(len(arrived))) == str(len(arrived))
 
 
-@where_bodies_differ
 def test_a_stream_that_asks_for_usage_itself_is_not_touched(stack: Stack, own: OwnEngine):
     body = ODD.replace(b'"x_unknown":2', b'"stream":true,"stream_options":{"include_usage":true}')
 
@@ -94,7 +94,7 @@ def test_a_stream_that_asks_for_usage_itself_is_not_touched(stack: Stack, own: O
         ("/v1/images/generations", {"prompt": "a lake"}),
     ],
 )
-@on("http2-metadata", "http2-ext_proc")
+@where_answers_differ
 def test_every_operation_is_forwarded_and_charged_by_what_the_engine_says(
     stack: Stack, own: OwnEngine, path: str, fields: dict[str, object]
 ):
@@ -108,7 +108,6 @@ def test_every_operation_is_forwarded_and_charged_by_what_the_engine_says(
 
 
 @pytest.mark.parametrize("operation", ["transcriptions", "translations"])
-@on("http2-metadata")
 def test_a_form_with_sound_is_forwarded(stack: Stack, own: OwnEngine, operation: str):
     form = b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nown\r\n'
     form += b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n\x00\xff\r\n--b--\r\n'
@@ -119,7 +118,7 @@ def test_a_form_with_sound_is_forwarded(stack: Stack, own: OwnEngine, operation:
     assert form == own.only.body
 
 
-@where_bodies_differ
+@where_requests_differ
 def test_an_engine_hears_nothing_that_only_the_gateway_may_say(stack: Stack, own: OwnEngine):
     claims = dict.fromkeys(GATEWAYS_OWN, "mine")
 
@@ -131,7 +130,7 @@ def test_an_engine_hears_nothing_that_only_the_gateway_may_say(stack: Stack, own
     assert [] == [name for name in arrived if name.startswith(("x-forebay-", "target-pod", "x-gateway-"))]
 
 
-@where_bodies_differ
+@where_answers_differ
 def test_an_engine_cannot_speak_in_the_gateways_name(stack: Stack, own: OwnEngine):
     claims = {"target-pod": "evil", "target-pod-ip": "6.6.6.6:6", "x-forebay-decision": "evil", "x-forebay-x": "evil",
               "routing-strategy": "evil", "x-ratelimit-remaining-requests": "evil", "x-request-id": "evil",
@@ -148,7 +147,7 @@ def test_an_engine_cannot_speak_in_the_gateways_name(stack: Stack, own: OwnEngin
     assert "999" == answer.headers["x-ratelimit-remaining-requests"]
 
 
-@where_bodies_differ
+@on("http2-metadata", "http2-ext_proc", "http2-full_duplex")
 @pytest.mark.parametrize("status", [201, 400, 422, 500, 503])
 def test_what_an_engine_answers_is_not_wrapped(stack: Stack, own: OwnEngine, status: int):
     user = stack.user()
@@ -178,7 +177,6 @@ def test_an_answer_of_six_megabytes_passes_and_its_usage_is_found(stack: Stack, 
     stack.uses(user, 1, 321)
 
 
-@where_bodies_differ
 def test_an_adapter_is_a_model_of_its_own(stack: Stack, own: OwnEngine):
     listed = stack.users.get("/v1/models").json()
 

@@ -42,7 +42,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize(
     ("transport", "workers", "killed"),
-    [("http2", 2, ("envoy", "redis", "gateway-1", "engine-1", "gateway-2")), ("grpc", 1, ("envoy", "gateway-1"))],
+    [("http2", 2, ("envoy", "redis", "gateway-1", "engine-1", "gateway-2")), ("grpc", 2, ("envoy", "gateway-1"))],
 )
 async def test_each_part_that_is_killed_under_load_comes_back_and_nothing_stays_counted(
     tmp_path: Path, transport: str, workers: int, killed: Sequence[str]

@@ -1,4 +1,7 @@
-"""One stack at a time, shared by all tests that want the same combination of transport, modes and body mode."""
+"""One stack at a time, shared by all tests that want the same combination of transport, modes and body mode.
+
+A test runs on the default; `on` names others for what differs there.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,15 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.own_engine import OwnEngine, own_engine
-from tests.support.stack import COMBINATIONS, SPECIAL, Stack, running_stack
-from tests.support.stage import PODS, Cast, a_stage
+from tests.support.stack import COMBINATIONS, DEFAULT, SPECIAL, Stack, running_stack
 
 HERE = Path(__file__).parent
 CONFIGURATIONS = COMBINATIONS | SPECIAL
 _running = contextlib.ExitStack()
 
 
-@pytest.fixture(scope="session", params=COMBINATIONS)
+@pytest.fixture(scope="session", params=[DEFAULT])
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Two engines, one worker."""
     data = tmp_path_factory.mktemp(request.param)
@@ -37,37 +39,9 @@ def own(_own: OwnEngine) -> OwnEngine:
     return _own
 
 
-@pytest.fixture(scope="module")
-def _casts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[Cast]]:
-    """As many as the module has tests that want one."""
-    wanted = [item for item in request.session.items if item.path == request.path and "_casts" in _fixtures(item)]
-    with a_stage(tmp_path_factory.mktemp("stage"), len(wanted)) as casts:
-        yield iter(casts)
-
-
-def _fixtures(item: pytest.Item) -> list[str]:
-    return item.fixturenames if isinstance(item, pytest.Function) else []
-
-
-@pytest.fixture(scope="module")
-def learned(_casts: Iterator[Cast]) -> Cast:
-    """Four engines whose speeds are known; an L4 that is as fast as an L20 but for long prompts, where it is faster."""
-    cast = next(_casts)
-    cast.set_speed("l4", factor=3)
-    for size in [(10, 1), (1000, 1), (10, 10), (2000, 1)] * 2:  # less than any cache holds
-        cast.teach(*((pod, *size) for pod in PODS))
-    return cast
-
-
-@pytest.fixture
-def cast(_casts: Iterator[Cast]) -> Cast:
-    """Four unequal engines that nobody has used before."""
-    return next(_casts)
-
-
 @pytest.hookimpl(trylast=True)  # after pytest's own ordering, which goes by positions in lists and not by names
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of one combination before the next is started; those with a stack of their own after them."""
+    """All tests of one combination before the next is started."""
     places = [place for place, item in enumerate(items) if HERE in item.path.parents]
     ours = sorted((items[place] for place in places), key=_order)
     for place, item in zip(places, ours, strict=True):

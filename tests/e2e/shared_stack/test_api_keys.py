@@ -15,7 +15,8 @@ from tests.support.own_engine import OwnEngine
 from tests.support.stack import PROMPT, Stack, on
 from tests.support.waiting import until
 
-pytestmark = on("keys-metadata", "keys-full_duplex")
+once = on("keys-metadata")
+where_headers_differ = on("keys-metadata", "keys-full_duplex")
 
 REVOKED_S = 1.0
 """What docs/operations.md promises."""
@@ -35,6 +36,7 @@ def ask(stack: Stack, key: str | None, path: str = "/v1/chat/completions", **cha
     return stack.users.post(path, json=stack.body(**changes), headers=headers)
 
 
+@where_headers_differ
 def test_the_holder_of_the_key_is_charged_and_the_engine_sees_neither_key_nor_claim(stack: Stack, own: OwnEngine):
     user = stack.user()
     key, _ = new_key(stack, user)
@@ -49,6 +51,7 @@ def test_the_holder_of_the_key_is_charged_and_the_engine_sees_neither_key_nor_cl
     stack.uses(user, 2, 24)
 
 
+@where_headers_differ
 def test_requests_without_a_key_are_served_without_limits_and_without_the_claimed_user(stack: Stack, own: OwnEngine):
     answer = ask(stack, None, model="own")
 
@@ -56,6 +59,7 @@ def test_requests_without_a_key_are_served_without_limits_and_without_the_claime
     assert "user" not in own.only.headers
 
 
+@once
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/usage"])
 @pytest.mark.parametrize("key", [b"none", b"fby-" + b"x" * 43, b"a b", b"\xc3\xa9", b"\xff"])
 def test_a_bad_key_is_401_everywhere(stack: Stack, path: str, key: bytes):
@@ -69,6 +73,7 @@ def test_a_bad_key_is_401_everywhere(stack: Stack, path: str, key: bytes):
     assert "Bearer" == answer.headers["www-authenticate"]
 
 
+@once
 def test_a_revoked_key_is_refused_within_a_second_and_the_users_other_key_goes_on(stack: Stack):
     user = stack.user()
     (first, first_id), (second, _) = new_key(stack, user), new_key(stack, user)
@@ -84,6 +89,7 @@ def test_a_revoked_key_is_refused_within_a_second_and_the_users_other_key_goes_o
     assert [second[-4:]] == [key["last4"] for key in stack.admin(f"/users/{user}/keys").json()["keys"]]
 
 
+@once
 def test_the_keys_of_a_deleted_user_are_dead_also_when_one_of_the_name_comes_back(stack: Stack):
     user = stack.user()
     key, _ = new_key(stack, user)
@@ -97,6 +103,7 @@ def test_the_keys_of_a_deleted_user_are_dead_also_when_one_of_the_name_comes_bac
     assert "invalid_api_key" == ask(stack, key, max_tokens=1).json()["error"]["code"]
 
 
+@once
 def test_the_official_client_needs_nothing_but_a_base_url_and_a_key(stack: Stack):
     user = stack.user(rpm=2)
     key, _ = new_key(stack, user)
@@ -118,6 +125,7 @@ def client(stack: Stack, key: str) -> Iterator[openai.OpenAI]:
         yield openai.OpenAI(base_url=stack.variables["GATEWAY"] + "/v1", api_key=key, max_retries=0, http_client=http)
 
 
+@once
 def test_while_redis_hangs_keys_seen_before_go_on_and_others_are_503(stack: Stack):
     user = stack.user()
     (seen, _), (unseen, _) = new_key(stack, user), new_key(stack, user)
@@ -136,6 +144,7 @@ def test_while_redis_hangs_keys_seen_before_go_on_and_others_are_503(stack: Stac
     until(lambda: ask(stack, unseen, max_tokens=1).status_code == 200, limit_s=10)
 
 
+@where_headers_differ
 def test_no_key_is_ever_written_to_a_log_or_to_redis(stack: Stack):
     key, _ = new_key(stack, stack.user())
     ask(stack, key, max_tokens=1)

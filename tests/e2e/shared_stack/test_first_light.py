@@ -12,7 +12,7 @@ from routing.table import STRATEGIES
 from tests.support.raw_http import RawAnswer
 from tests.support.recordings import recorded_body
 from tests.support.shapes import events, runs, shape
-from tests.support.stack import Stack
+from tests.support.stack import Stack, on, on_all
 
 LIMIT_HEADERS = {
     "x-ratelimit-limit-requests": r"3",
@@ -44,6 +44,7 @@ def in_a_shell(command: str) -> RawAnswer:
     return RawAnswer(int(status.split()[1]), {k.lower(): v for k, v in (line.split(": ", 1) for line in lines)}, body)
 
 
+@on_all
 @pytest.mark.skipif(not shutil.which("curl"), reason="the commands are printed for curl")
 def test_the_two_commands_work_as_printed_and_the_fourth_call_is_refused(stack: Stack):
     create, chat = printed_commands(stack)
@@ -75,6 +76,7 @@ def test_the_two_commands_work_as_printed_and_the_fourth_call_is_refused(stack: 
     assert {"name": "lgy", "requests": 3, "tokens": used, "rpm": 3, "tpm": 1000, "window_s": 60} == record
 
 
+@on_all
 def test_a_stream_comes_as_it_is_made_and_its_events_are_the_recorded_ones(stack: Stack):
     user, arrived = stack.user(), []
 
@@ -98,20 +100,7 @@ def shape_of_stream(body: bytes) -> list[object]:
     return runs([shape(event) for event in events(body)])
 
 
-def test_the_usage_chunk_that_nobody_asked_for_is_shown_only_where_it_cannot_be_hidden(stack: Stack):
-    user = stack.user()
-
-    with stack.stream(user, max_tokens=5) as answer:
-        told = events(answer.read())
-
-    shows_usage = [event for event in told if event != "[DONE]" and event.get("usage")]
-    hides = "response_mode: ext_proc" in (stack.data / "forebay.yaml").read_text()
-    assert (0 if hides else 1) == len(shows_usage)
-    assert "[DONE]" == told[-1]
-    stack.settled()
-    assert 5 + 12 == stack.usage(user)[1]
-
-
+@on("http2-metadata", "http2-ext_proc")
 def test_a_request_without_a_user_is_served_without_limits(stack: Stack):
     answer = stack.users.post("/v1/chat/completions", json=stack.body())
 
@@ -120,6 +109,7 @@ def test_a_request_without_a_user_is_served_without_limits(stack: Stack):
     assert answer.headers["target-pod"]
 
 
+@on("http2-metadata", "http2-ext_proc")
 def test_a_users_own_request_id_and_session_come_back(stack: Stack):
     answer = stack.chat(stack.user(), headers={"x-request-id": "mine-1", "x-session-id": "s-7"})
 

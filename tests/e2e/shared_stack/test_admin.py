@@ -4,9 +4,8 @@ import httpx
 import pytest
 
 from tests.support.raw_http import exchange, request
-from tests.support.stack import Stack, on_the_default
+from tests.support.stack import Stack
 
-pytestmark = on_the_default
 MIB = 1024 * 1024
 
 
@@ -29,6 +28,16 @@ def test_an_update_binds_the_very_next_request(stack: Stack):
         statuses.append(stack.chat(name, max_tokens=1).status_code)
 
     assert [200, 429, 200, 429, 200, 429] == statuses
+
+
+def test_a_user_has_limits_of_its_own_for_a_model(stack: Stack):
+    user = stack.user(rpm=9, models={stack.model: {"rpm": 1}})
+    first, second = stack.chat(user), stack.chat(user)
+
+    assert (200, "0") == (first.status_code, first.headers["x-ratelimit-remaining-requests"])
+    assert 'r=8;t=61, "model-rpm";r=0' in first.headers["ratelimit"]
+    assert (429, "true") == (second.status_code, second.headers["x-error-rpm-exceeded"])
+    assert 55 < int(second.headers["retry-after"]) <= 61
 
 
 def test_a_deleted_user_is_unknown_from_the_very_next_request(stack: Stack):

@@ -8,14 +8,12 @@ import orjson
 import pytest
 
 from tests.support.raw_http import RawAnswer, connected, exchange, read_answer, request
-from tests.support.stack import Stack, on, on_the_default
+from tests.support.stack import Stack, on
 
 CHAT = "/v1/chat/completions"
 PROCESSING = "x-error-request-body-processing"
 both_body_modes = on("http2-metadata", "http2-full_duplex")
-"""What a body is in matters to most; the rest is the same code on every combination."""
-not_where_ext_proc_sees_answers = on("http2-metadata")  # docs/limits.md says what happens there
-"""docs/limits.md: there Envoy closes the connection on what is no HTTP."""
+"""Where it matters how Envoy hands over a body, or that there is none; the rest is the same code everywhere."""
 
 
 @pytest.fixture
@@ -62,7 +60,6 @@ def assert_refused(answer: RawAnswer, status: int, code: str, header: str = "") 
     ],
     ids=str,
 )
-@on_the_default
 def test_a_missing_or_wrong_field_is_named(stack: Stack, user: str, change: dict[str, object], param: str):
     answer = ask(stack, user, orjson.dumps(stack.body(**change)))
 
@@ -70,7 +67,6 @@ def test_a_missing_or_wrong_field_is_named(stack: Stack, user: str, change: dict
     assert param == answer.json["error"]["param"]
 
 
-@both_body_modes
 @pytest.mark.parametrize(
     "body",
     [b"{", b"nonsense", b"[]", b'"text"', b"null", b"\xff\xfe{}", b'{"model":"\xed\xa0\x80"}', b"[" * 100_000],
@@ -80,7 +76,6 @@ def test_a_body_that_is_no_json_object_is_refused(stack: Stack, user: str, body:
     assert_refused(ask(stack, user, body), 400, "invalid_request", PROCESSING)
 
 
-@both_body_modes
 def test_json_nested_without_end_is_refused_and_the_gateway_lives(stack: Stack, user: str):
     deep = b'{"model":"m","messages":' + b'[{"a":' * 50_000 + b"1" + b"}]" * 50_000 + b"}"
 
@@ -130,6 +125,7 @@ def test_an_unknown_user_is_refused_by_name(stack: Stack):
     assert "user: ghost does not exist" == assert_refused(answer, 401, "user_not_found", "x-error-user")
 
 
+@on("http2-metadata", "grpc-metadata", "http2-full_duplex")
 def test_a_body_over_the_limit_is_told_the_limit(stack: Stack, user: str):
     body = orjson.dumps(stack.body(messages=[{"role": "user", "content": "x" * 20_000_000}]))
 
@@ -146,14 +142,12 @@ def test_a_body_over_the_limit_that_comes_in_chunks_is_refused_too(stack: Stack,
     assert_refused(answer, 413, "request_too_large")
 
 
-@not_where_ext_proc_sees_answers
 def test_headers_beyond_measure_are_refused_in_the_same_shape(stack: Stack, user: str):
     answer = ask(stack, user, orjson.dumps(stack.body()), b"x-filler: " + b"a" * 100_000)
 
     assert_refused(answer, 431, "request_headers_too_large")
 
 
-@both_body_modes
 def test_a_body_that_is_compressed_or_no_json_by_its_type_is_refused(stack: Stack, user: str):
     body = orjson.dumps(stack.body())
 
@@ -164,7 +158,6 @@ def test_a_body_that_is_compressed_or_no_json_by_its_type_is_refused(stack: Stac
     assert_refused(text, 400, "invalid_request", PROCESSING)
 
 
-@both_body_modes
 @pytest.mark.parametrize("value", [b"a\tb", "é-水".encode(), b"\xff\xfe", b'"', b"a, b"], ids=repr)
 def test_odd_bytes_in_headers_get_a_whole_answer(stack: Stack, user: str, value: bytes):
     """As a user: refused by name.  Elsewhere: a whole error.  Control characters are no HTTP: see below."""
@@ -182,7 +175,6 @@ def test_odd_bytes_in_headers_get_a_whole_answer(stack: Stack, user: str, value:
         assert "application/json" == answer.headers["content-type"]
 
 
-@both_body_modes
 def test_a_user_named_twice_is_never_two_users(stack: Stack, user: str):
     other = stack.user()
     body = orjson.dumps(stack.body())
@@ -220,14 +212,14 @@ def test_a_client_that_never_sends_the_rest_charges_nobody(stack: Stack, user: s
         connection.sendall(line)
 
 
-@not_where_ext_proc_sees_answers
-@pytest.mark.parametrize(
+@pytest.mark.parametrize(  # where answers pass through ext_proc, Envoy closes the connection (docs/limits.md)
     "line", [b"GIBBERISH", b"GET / HTTP/1.1\r\nhost: a\r\nno header", b"GET / HTTP/1.1\r\nhost: a\r\nx: \x01"]
 )
 def test_what_is_no_http_is_refused_in_the_same_shape(stack: Stack, user: str, line: bytes):
     assert_refused(exchange(stack.variables["GATEWAY"], line + b"\r\n\r\n"), 400, "invalid_request")
 
 
+@on("http2-metadata", "http2-ext_proc")
 @pytest.mark.parametrize("line", [b"POST /v1/chat/completions HTTP/1.1", b"GET /v1%2Fmodels HTTP/1.1\r\nhost: a"])
 def test_what_envoy_refuses_before_the_gateway_sees_it_is_a_400(stack: Stack, user: str, line: bytes):
     assert_refused(exchange(stack.variables["GATEWAY"], line + b"\r\n\r\n"), 400, "invalid_request")

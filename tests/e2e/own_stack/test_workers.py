@@ -1,0 +1,132 @@
+"""Four workers: Envoy spreads exchanges over them, each settles its own, together they count right.
+
+FOREBAY_BURSTS sets the rounds of bursts; the twenty rounds on the limiter are in tests/contract/test_limiter_bursts.py.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import orjson
+import pytest
+
+from tests.support.raw_http import request
+from tests.support.stack import Stack, running_stack
+from tests.support.waiting import until
+
+BURSTS = int(os.environ.get("FOREBAY_BURSTS", "2"))
+AT_ONCE, RPM, TPM = 1000, 100, 10_000
+
+
+@pytest.fixture(scope="module")
+def four_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    config = "redis: {timeout_s: 5}"  # a busy machine must not look like a Redis that is away: each would go on alone
+    with running_stack(tmp_path_factory.mktemp("four-workers"), workers=4, engines=3, config=config) as running:
+        yield running
+
+
+def exchanges(stack: Stack) -> list[int]:
+    """What Envoy has sent to each worker."""
+    page = stack.users.get(stack.variables["ENVOY_ADMIN"] + "/clusters").text
+    mine = [line for line in page.splitlines() if line.startswith("processor::127") and "::rq_total::" in line]
+    return [int(line.rpartition("::")[2]) for line in mine]
+
+
+def test_every_worker_gets_requests(four_workers: Stack):
+    stack, user = four_workers, four_workers.user()
+    assert 4 == len(stack.processes("gateway"))
+
+    def all_are_used() -> bool:
+        assert 200 == stack.chat(user, max_tokens=1).status_code
+        return min(exchanges(stack)) > 5
+
+    until(all_are_used, limit_s=20)
+    assert 4 == len(exchanges(stack))
+
+
+def test_usage_is_exact_although_exchanges_and_access_log_are_spread(four_workers: Stack):
+    stack, user = four_workers, four_workers.user()
+    stack.settled()
+    before = stack.figure("forebay_requests_total", outcome="ok")
+
+    def one(number: int) -> int:
+        if number % 2:
+            return int(stack.chat(user, max_tokens=3 + number).json()["usage"]["total_tokens"])
+        with stack.stream(user, max_tokens=3 + number) as answer:
+            answer.read()
+        return 12 + 3 + number
+
+    with ThreadPoolExecutor(8) as pool:
+        used = list(pool.map(one, range(40)))
+
+    stack.uses(user, 40, sum(used))
+    assert 40 == stack.figure("forebay_requests_total", outcome="ok") - before
+
+
+def test_a_limit_holds_over_all(four_workers: Stack):
+    stack, user = four_workers, four_workers.user(rpm=10)
+
+    with ThreadPoolExecutor(16) as pool:
+        statuses = list(pool.map(lambda _: stack.chat(user, max_tokens=1).status_code, range(40)))
+
+    assert (10, 30) == (statuses.count(200), statuses.count(429))
+    stack.uses(user, 10, 10 * 13)
+
+
+def test_an_update_binds_the_very_next_request_on_every_worker(four_workers: Stack):
+    stack, user = four_workers, four_workers.user(rpm=1000)
+    assert {200} == {stack.chat(user, max_tokens=1).status_code for _ in range(10)}
+
+    stack.admin("/UpdateUser", name=user, rpm=0)
+    assert {429} == {stack.chat(user, max_tokens=1).status_code for _ in range(10)}
+    stack.admin("/DeleteUser", name=user)
+    assert {401} == {stack.chat(user, max_tokens=1).status_code for _ in range(10)}
+
+
+def test_streams_cut_on_all_leave_nothing_in_flight(four_workers: Stack):
+    stack, user = four_workers, four_workers.user()
+    streams = [stack.stream(user, max_tokens=1000) for _ in range(12)]
+    for stream in streams:
+        assert 200 == stream.__enter__().status_code
+    until(lambda: 12 == stack.in_flight())
+    for stream in streams:
+        stream.__exit__(None, None, None)
+
+    stack.settled()
+    assert 12 == stack.usage(user)[0]
+
+
+async def burst(stack: Stack, user: str, max_tokens: int) -> list[bytes]:
+    """The statuses of AT_ONCE requests of one user, each on a connection of its own; all are open before any asks."""
+    port = int(stack.variables["GATEWAY"].rpartition(":")[2])
+    wire = request("/v1/chat/completions", orjson.dumps(stack.body(max_tokens=max_tokens)), b"user: " + user.encode())
+    opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(AT_ONCE)]
+    for _, writer in opened:
+        writer.write(wire)
+    async with asyncio.timeout(60):
+        answers = await asyncio.gather(*(reader.read() for reader, _ in opened))
+    for _, writer in opened:
+        writer.close()
+    return [answer[9:12] for answer in answers]
+
+
+async def test_a_thousand_at_once_are_admitted_up_to_the_requests_allowed_and_no_further(four_workers: Stack):
+    admitted = []
+    for _ in range(BURSTS):
+        statuses = await burst(four_workers, four_workers.user(rpm=RPM), 1)
+        assert AT_ONCE == statuses.count(b"200") + statuses.count(b"429")
+        admitted.append(statuses.count(b"200"))
+
+    assert [RPM] * BURSTS == admitted
+
+
+async def test_a_thousand_at_once_use_no_more_than_the_tokens_allowed(four_workers: Stack):
+    for _ in range(BURSTS):
+        user = four_workers.user(tpm=TPM)
+        statuses = await burst(four_workers, user, 90)
+        assert 0 < statuses.count(b"200") < AT_ONCE
+        four_workers.settled()
+        requests, tokens = four_workers.usage(user)
+        assert statuses.count(b"200") == requests
+        assert tokens <= TPM
