@@ -41,7 +41,7 @@ class LimiterSample:
 
 
 class Apart:
-    """Calls as a `Coalescer` takes them, each sent by itself through redis-py."""
+    """Calls as a `BatchedCalls` takes them, each sent by itself through redis-py."""
 
     up = True
 

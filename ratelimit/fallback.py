@@ -1,6 +1,6 @@
 """What a replica decides while the shared limiter is away, and how it gives that back afterwards.
 
-Lives here: the three answers (`shadow`, `deny`, `allow`), the ledger of what happened meanwhile, its hand-over.
+Lives here: the three answers (`local`, `deny`, `allow`), the ledger of what happened meanwhile, its hand-over.
 Not here: noticing that Redis is away or back (coalescer).
 
 Leaving and returning: the first call that fails begins the absence; everything is decided here until the shared
@@ -45,7 +45,7 @@ from ratelimit.questions import Question, failed, known
 from ratelimit.redis.batching import NotSentError, Reply
 from ratelimit.window import KEEP_S, LIVE_S, leaves_in_s, slot_of
 
-WhenAway = Literal["shadow", "deny", "allow"]
+WhenAway = Literal["local", "deny", "allow"]
 
 MAX_USERS = 100_000
 """Users whose last verdict is remembered, the most recent ones.  Chosen: about 50 MB."""
@@ -63,7 +63,7 @@ class SharedLimiter(Limiter, Protocol):
 
     @property
     def share(self) -> tuple[int, int]:
-        """This replica's place, from 0, among how many that live, as last heard."""
+        """This replica's index, from 0, and how many replicas live, as last heard."""
         ...
 
     @property
@@ -124,7 +124,7 @@ class Handover:
 class LocalFallback:
     """A `Limiter` that goes on as `when_away` says while `primary` raises LimiterUnavailableError.
 
-    `shadow`: this replica's share of the limits and sums last seen here; a user never seen here cannot be judged and
+    `local`: this replica's share of the limits and sums last seen here; a user never seen here cannot be judged and
     raises.  `deny`: raises.  `allow`: admits, counts nothing, and the quotas are without limits.
     """
 
@@ -239,10 +239,10 @@ class LocalFallback:
 
     def _judge(self, charge: Charge) -> User:
         """Be able to decide about a user from memory, or raise.  The user with the whole limits."""
-        if self._when_away == "shadow" and not charge.user:
+        if self._when_away == "local" and not charge.user:
             return User("")
         seen = self._seen.get((charge.user, ""))
-        if self._when_away != "shadow" or seen is None:
+        if self._when_away != "local" or seen is None:
             raise LimiterUnavailableError(f"user = {charge.user}: the shared limiter is away")
         verdict, _ = seen
         whole = self._judged.get(charge.user)

@@ -5,7 +5,7 @@ Lives here: the shape.  Not here: reading files, `${ENV}` and "did you mean" (ga
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.config.addresses import MAX_PORT, endpoint_address, http_path, listen_address, redis_url
 
@@ -14,6 +14,10 @@ ListenAddress = Annotated[str, AfterValidator(listen_address)]
 EndpointAddress = Annotated[str, AfterValidator(endpoint_address)]
 RedisUrl = Annotated[str, AfterValidator(redis_url)]
 HttpPath = Annotated[str, AfterValidator(http_path)]
+WhenAway = Annotated[
+    Literal["local", "deny", "allow"], BeforeValidator(lambda name: "local" if name == "shadow" else name)
+]
+"""`shadow` is what older files call `local`."""
 
 
 MAX_BODY_LIMIT_BYTES = 32 * 1024 * 1024
@@ -48,8 +52,9 @@ class RedisSettings(Section):
     """`url` names a node of a Redis Cluster; the other nodes are learned from it."""
     timeout_s: Seconds = 0.25
     """The longest a request waits for Redis before `when_away` decides; a local Redis answers in 0.001."""
-    when_away: Literal["shadow", "deny", "allow"] = "shadow"
-    """`shadow`: each replica goes on with the last limits it saw; `deny`: 503; `allow`: no limits."""
+    when_away: WhenAway = "local"
+    """What decides while Redis is away.  `local` (formerly `shadow`): each replica, by its share of the limits that it
+    saw last; `deny`: nothing is admitted, 503; `allow`: no limits."""
 
 
 class RoutingSettings(Section):

@@ -107,7 +107,7 @@ class _Link(asyncio.Protocol):
         self._lost(self)
 
 
-class Coalescer:
+class BatchedCalls:
     """Calls `scripts` (known beforehand: they are loaded on connecting) on the Redis at `url`.
 
     A call never waits longer than `timeout_s`; `up` is whether the last conversation succeeded.  `batches` numbers

@@ -34,7 +34,7 @@ class AwayLimiter:
         raise LimiterUnavailableError(reservation.user)
 
     def release(self, reservation: Reservation) -> None:
-        """It has no place to give back."""
+        """It has no permit to give back."""
 
     async def check(self, charge: Charge) -> Verdict:
         raise LimiterUnavailableError(charge.user)

@@ -61,7 +61,7 @@ async def test_every_problem_is_named_as_key_value_rule():
     ) == answer.json()["message"]
 
 
-async def test_places_and_limits_for_models_are_shown_when_set_and_only_then():
+async def test_concurrency_and_limits_for_models_are_shown_when_set_and_only_then():
     admin = an_admin()
     body = {"name": "u", "rpm": 1, "tpm": None, "concurrency": 2, "models": {"m": {"rpm": 3, "tpm": None}}}
 

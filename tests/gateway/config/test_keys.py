@@ -20,7 +20,7 @@ def test_types_are_given_in_words_with_their_bounds():
     kinds = {f"{section.path}.{key.name}": key.kind for section in sections() for key in section.keys}
 
     assert kinds["routing.fallbacks"] == "whole number, >= 0, <= 10"
-    assert kinds["redis.when_away"] == "`shadow` or `deny` or `allow`"
+    assert kinds["redis.when_away"] == "`local` or `deny` or `allow`"
     assert kinds["models[].endpoints[].labels"] == "mapping of text to text"
     assert (kinds[".redis"], kinds[".models"]) == ("mapping, see below", "list, see below")
 

@@ -266,7 +266,7 @@ async def test_a_release_that_redis_never_heard_of_is_told_by_the_next_renewal(s
     async with a_redis_limiter(server) as limiter:
         verdict = await admit(limiter, "u")
         limiter.renew()  # the first one leaves the number alone
-        limiter._leases.gave_back("u")  # and the word to Redis was lost
+        limiter._permits.give_back("u")  # and the word to Redis was lost
         await refuse(limiter, "u")
 
         limiter.renew()
@@ -275,7 +275,7 @@ async def test_a_release_that_redis_never_heard_of_is_told_by_the_next_renewal(s
         assert verdict.reservation.holds_permit
 
 
-async def test_a_user_without_a_limit_on_places_costs_no_key(server):
+async def test_a_user_without_a_limit_of_concurrency_costs_no_key(server):
     put_user(server, User("u", rpm=3))
     async with a_redis_limiter(server) as limiter:
         await limiter.settle((await admit(limiter, "u", 5, "m")).reservation, Amounts(1, 3))
@@ -283,7 +283,7 @@ async def test_a_user_without_a_limit_on_places_costs_no_key(server):
         assert sorted([user_key("u").encode(), window_key("u").encode()]) == sorted(client.keys())
 
 
-async def test_the_state_of_places_and_of_a_model_is_bounded_and_expires(server):
+async def test_the_state_of_permits_and_of_a_model_is_bounded_and_expires(server):
     clock = Clock()
     put_user(server, User("u", concurrency=500, models={"m": Rates(rpm=500)}))
     for _ in range(5):
