@@ -44,7 +44,7 @@ class LimiterSample:
 
 
 class SeparateCalls:
-    """Takes calls as a `Coalescer` does and sends each by itself through redis-py."""
+    """Takes calls as a `BatchedCalls` does and sends each by itself through redis-py."""
 
     up = True
 

@@ -63,7 +63,7 @@ class SharedLimiter(Limiter, Protocol):
 
     @property
     def share(self) -> tuple[int, int]:
-        """This replica's place, from 0, among how many that live, as last heard."""
+        """This replica's index, from 0, and how many replicas live, as last heard."""
         ...
 
     @property

@@ -28,7 +28,7 @@ class Amounts(NamedTuple):
 
     requests: int = 0
     tokens: int = 0
-    """Of prompt and output together."""
+    """The tokens of prompt and output together."""
 
     def plus(self, other: "Amounts") -> "Amounts":
         """Return the sum."""
@@ -102,7 +102,7 @@ RPS = LimitKind("rps", MODEL, "Requests in any second", "requests")
 CONCURRENCY = LimitKind("concurrency", USER, "Requests at the same time")
 
 LIMIT_KINDS = (RPM, TPM, MODEL_RPM, MODEL_TPM, RPS, CONCURRENCY)
-"""Of limits that a request meets with equal waits the first is named to the client."""
+"""All kinds.  When several refuse a request with equal waits, the client is told the first."""
 USER_FIELDS = tuple(kind for kind in LIMIT_KINDS if kind.scope is USER)
 """What a user's record limits over all models."""
 USER_KINDS = tuple(kind for kind in USER_FIELDS if kind.unit)

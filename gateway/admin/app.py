@@ -130,7 +130,7 @@ def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[str
         """List all users, sorted by name."""
         return UserList(users=[UserBody.of(user) for user in sorted(await users.list(), key=lambda user: user.name)])
 
-    @router.get("/users/{name:path}/usage", response_model=UsageAnswer)
+    @router.get("/users/{name:path}/usage", response_model=UsageAnswer, response_model_exclude_unset=True)
     async def user_usage(name: str) -> dict[str, Any] | Response:
         """Read what a user has used in the last 60 seconds."""
         usage = await limiter.usage(name)

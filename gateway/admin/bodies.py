@@ -15,6 +15,7 @@ from starlette.responses import Response
 from ratelimit.limits import (
     MAX_LIMIT,
     MODEL_KINDS,
+    UNITS,
     USER_FIELDS,
     USER_KINDS,
     Amounts,
@@ -53,10 +54,14 @@ class _NamedBody(_Body):
     """1 to 256 bytes of UTF-8 without control characters."""
 
 
+def _with_fields(name: str, base: type[_Body], fields: dict[str, Any]) -> Any:
+    return create_model(name, __base__=base, __module__=__name__, **fields)
+
+
 def _with_limits(name: str, base: type[_Body], kinds: Sequence[LimitKind]) -> Any:
     """Return a body with a field for each kind of limit."""
-    fields: dict[str, Any] = {kind.field: (Limit | None, Field(None, description=_described(kind))) for kind in kinds}
-    return create_model(name, __base__=base, __module__=__name__, **fields)
+    limits = {kind.field: (Limit | None, Field(None, description=_described(kind))) for kind in kinds}
+    return _with_fields(name, base, limits)
 
 
 def _described(kind: LimitKind) -> str:
@@ -98,13 +103,16 @@ UsageAnswer = create_model(
     "UsageAnswer",
     __doc__="A user's use of the last `window_s` seconds, and the limits it counts against.",
     name=(str, ...),
-    **{kind.unit: (int, ...) for kind in USER_KINDS},
-    **{kind.field: (int | None, ...) for kind in USER_KINDS},
+    **{kind.unit: (int, ... if kind.always_shown else 0) for kind in USER_KINDS},
+    **{kind.field: (int | None, ... if kind.always_shown else None) for kind in USER_KINDS},
     window_s=(int, ...),
 )  # type: ignore[call-overload]  # the fields are those of gateway.openai.answers.usage_record
 
 
-class CheckBody(_Body):
+_OTHER_UNITS = tuple(unit for unit in UNITS if unit not in {"requests", "tokens"})
+
+
+class CheckBody(_with_fields("Charge", _Body, dict.fromkeys(_OTHER_UNITS, (Limit, 0)))):  # type: ignore[misc]  # as above
     """A request to check."""
 
     tokens: Limit
@@ -114,7 +122,7 @@ class CheckBody(_Body):
 
     def amounts(self) -> Amounts:
         """Return the amounts of one request."""
-        return Amounts(requests=1, tokens=self.tokens)
+        return Amounts(1, self.tokens, *(getattr(self, unit) for unit in _OTHER_UNITS))
 
 
 class _CappedRequest(Request):

@@ -18,8 +18,9 @@ def models_list(names: Iterable[str]) -> dict[str, Any]:
 
 def usage_record(usage: Usage) -> dict[str, Any]:
     """Return a user's usage of the last WINDOW_S seconds and its limits (docs/contracts.md section 2)."""
-    used = {kind.unit: quota.used for kind, quota in usage.quotas.items()}
-    limits = {kind.field: quota.limit for kind, quota in usage.quotas.items()}
+    shown = {kind: quota for kind, quota in usage.quotas.items() if kind.always_shown or quota.limit is not None}
+    used = {kind.unit: quota.used for kind, quota in shown.items()}
+    limits = {kind.field: quota.limit for kind, quota in shown.items()}
     return {"name": usage.name, **used, **limits, "window_s": WINDOW_S}
 
 

@@ -54,7 +54,9 @@ def limit_headers(quotas: Quotas) -> dict[str, str]:
     """
     headers, policies, states = {}, [], []
     for shown in SHOWN:
-        own, of_model = quotas[shown.own], quotas.get(shown.of_model) if shown.of_model is not None else None
+        own, of_model = quotas.get(shown.own), quotas.get(shown.of_model) if shown.of_model else None
+        if own is None:
+            continue
         if shown.own.always_shown or own.limit is not None:
             headers[shown.update] = str(own.used)
         tighter = _tighter(own, of_model)

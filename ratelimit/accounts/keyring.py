@@ -12,7 +12,7 @@ from typing import Any
 
 from ratelimit.accounts.keys import EPOCH, HOLDERS, KEY_LENGTH, KEY_PREFIX, digest_of
 from ratelimit.limits import LimiterUnavailableError
-from ratelimit.redis.batching import Coalescer, Script
+from ratelimit.redis.batching import BatchedCalls, Script
 from ratelimit.redis.cluster import ClusterCalls
 
 POLL_S = 0.5
@@ -31,7 +31,7 @@ class KeyRing:
     """
 
     def __init__(self, url: str, timeout_s: float, *, cluster: bool = False) -> None:
-        self._calls = (ClusterCalls if cluster else Coalescer)(url, (_KEY_OWNER,), timeout_s)
+        self._calls = (ClusterCalls if cluster else BatchedCalls)(url, (_KEY_OWNER,), timeout_s)
         self._holders: dict[str, str] = {}  # digest -> user, the longest known first
         self._epoch: int | None = None  # None = nothing may be remembered yet
 

@@ -27,8 +27,8 @@ PROBE_EVERY_S = 0.2
 """Between two attempts to reach a Redis that is away; calls fail at once meanwhile.  Chosen: back well under 1 s."""
 
 MAX_DOUBLINGS = 5
-"""Of that pause, one for each failure in a row: a Redis that is reached and then too slow again is left alone, at most
-for 6.4 s, so that few requests pay for finding out (chosen)."""
+"""The pause doubles at most so often, once per failure in a row: a Redis that stays too slow is left alone for at most
+6.4 s, so that few requests pay for finding out (chosen)."""
 
 LAST_CHANCE_S = 0.002
 """Long enough for the event loop to read once (chosen)."""
@@ -107,7 +107,7 @@ class _Link(asyncio.Protocol):
         self._lost(self)
 
 
-class Coalescer:
+class BatchedCalls:
     """Calls `scripts` (known beforehand: they are loaded on connecting) on the Redis at `url`.
 
     A call never waits longer than `timeout_s`; `up` is whether the last conversation succeeded.  `batches` numbers

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from ratelimit.redis.batching import (
     PROBE_EVERY_S,
     Argument,
-    Coalescer,
+    BatchedCalls,
     MovedElsewhereError,
     NotSentError,
     Reply,
@@ -29,14 +29,14 @@ from ratelimit.redis.batching import (
 
 
 class ClusterCalls:
-    """The calls of a `Coalescer`, on the cluster of which `url` names a node; all nodes take its password."""
+    """The calls of a `BatchedCalls`, on the cluster of which `url` names a node; all nodes take its password."""
 
     def __init__(self, url: str, scripts: Sequence[Script], timeout_s: float) -> None:
         self._url = url
         self._scripts = scripts
         self._timeout_s = timeout_s
         self._batches = itertools.count(1)  # one for all nodes: a user may move
-        self._nodes: dict[str, Coalescer] = {}  # by address
+        self._nodes: dict[str, BatchedCalls] = {}  # by address
         self._ranges: list[tuple[int, int, str]] = []  # first slot, last slot, address; empty = to be read again
         self._reading = asyncio.Lock()
 
@@ -53,12 +53,12 @@ class ClusterCalls:
             await self._read_map()
 
     def batch_for(self, key: str) -> int:
-        """As `Coalescer.batch_for`."""
+        """As `BatchedCalls.batch_for`."""
         node = self._node(key)
         return node.batch_for(key) if node is not None else next(self._batches)
 
     def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> asyncio.Future[Reply]:
-        """As `Coalescer.call`; all keys are of one slot."""
+        """As `BatchedCalls.call`; all keys are of one slot."""
         if not self.up:
             raise NotSentError("a node is away")
         reply = asyncio.ensure_future(self._call(script, keys, arguments))
@@ -84,7 +84,7 @@ class ClusterCalls:
                 self._ranges = []
         raise NotSentError(f"no node serves {keys[0]}")
 
-    def _node(self, key: str) -> Coalescer | None:
+    def _node(self, key: str) -> BatchedCalls | None:
         slot = key_slot(key.encode())
         address = next((address for first, last, address in self._ranges if first <= slot <= last), None)
         return None if address is None else self._nodes[address]
@@ -121,7 +121,7 @@ class ClusterCalls:
         gone = [self._nodes.pop(address) for address in list(self._nodes) if address not in addresses]
         for address in addresses - self._nodes.keys():
             url = self._url_of(address)
-            self._nodes[address] = Coalescer(url, self._scripts, self._timeout_s, self._batches)
+            self._nodes[address] = BatchedCalls(url, self._scripts, self._timeout_s, self._batches)
         self._ranges = ranges
         for node in gone:
             await node.aclose()

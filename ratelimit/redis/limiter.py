@@ -40,9 +40,9 @@ from ratelimit.limits import (
     uncounted,
 )
 from ratelimit.questions import Question, failed, known
-from ratelimit.redis.batching import Argument, Coalescer, NotSentError, Reply
+from ratelimit.redis.batching import Argument, BatchedCalls, NotSentError, Reply
 from ratelimit.redis.cluster import ClusterCalls
-from ratelimit.redis.leases import RENEW_S, Leases
+from ratelimit.redis.permits import RENEW_S, Permits
 from ratelimit.redis.refusals import Refusals
 from ratelimit.redis.scripts import ABSORB, HEARTBEAT, LEASE, LIMITER_SCRIPTS, MODEL_RPS, RESERVE, SETTLE, USAGE
 from ratelimit.redis.tracking import Tracking
@@ -91,13 +91,13 @@ class RedisLimiter:
     def __init__(
         self, url: str, timeout_s: float, clock: Callable[[], float] | None = None, *, cluster: bool = False
     ) -> None:
-        self._calls = (ClusterCalls if cluster else Coalescer)(url, LIMITER_SCRIPTS, timeout_s)
+        self._calls = (ClusterCalls if cluster else BatchedCalls)(url, LIMITER_SCRIPTS, timeout_s)
         self._cluster = cluster
         self._clock = clock
         self._ahead_s = 0.0  # Redis's clock less our monotonic one
         self._replica = f"@{uuid.uuid4().hex[:12]}"
         self._numbers = itertools.count(1)
-        self._leases = Leases()
+        self._permits = Permits()
         self._refusals = Refusals()
         self._tracking = Tracking(url, timeout_s, USER_KEY_PREFIX, self._refusals.drop)
         self.share = (0, 1)
@@ -118,11 +118,11 @@ class RedisLimiter:
 
     def running(self, user: str) -> int:
         """Return how many permits of the user this replica's requests hold."""
-        return self._leases[user]
+        return self._permits[user]
 
     def take_permit(self, user: str) -> None:
         """Note that a request which was admitted without Redis holds a permit; the next renewal tells Redis."""
-        self._leases.took(user)
+        self._permits.take(user)
 
     def reserve(self, charge: Charge) -> Awaitable[Verdict]:
         """See `Limiter.reserve`.  Awaiting raises LostAnswerError when the charge may have been taken."""
@@ -139,8 +139,8 @@ class RedisLimiter:
             reply = self._ask(charge, number)
         except NotSentError as error:
             return failed(error)
-        if self._leases.ask(charge.user):
-            reply.add_done_callback(lambda _: self._leases.answered(charge.user))
+        if self._permits.ask(charge.user):
+            reply.add_done_callback(lambda _: self._permits.answered(charge.user))
         return Question(self._reserved, charge, reply, number, changes)
 
     async def _reserved(self, charge: Charge, reply_of: asyncio.Future[Reply], number: int, changes: int) -> Verdict:
@@ -155,7 +155,7 @@ class RedisLimiter:
             if self._tracking.up and self._tracking.changes == changes:
                 self._refusals.keep(charge, verdict, reply[3] / 1e6)
         elif isinstance(verdict, Admitted) and verdict.reservation.holds_permit:
-            self._leases.took(charge.user)
+            self._permits.take(charge.user)
         return verdict
 
     def check(self, charge: Charge) -> Awaitable[Verdict]:
@@ -185,7 +185,7 @@ class RedisLimiter:
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`.  Not waited for: what is lost the next renewal puts right."""
         if reservation.holds_permit:
-            self._leases.gave_back(reservation.user)
+            self._permits.give_back(reservation.user)
             self._tell(reservation.user, None, -1)
 
     async def usage(self, user: str) -> Usage | None:
@@ -235,7 +235,7 @@ class RedisLimiter:
 
     def renew(self) -> None:
         """Keep the permits of running requests."""
-        for user, held in self._leases.renewals():
+        for user, held in self._permits.renewals():
             self._tell(user, held, 0)
 
     async def aclose(self) -> None:

@@ -12,7 +12,7 @@ from importlib import resources
 
 from ratelimit.limits import CONCURRENCY_RETRY_S, MAX_LIMIT, MODEL_KINDS, UNITS, USER_KINDS, LimitKind
 from ratelimit.redis.batching import Script
-from ratelimit.redis.leases import LEASE_S
+from ratelimit.redis.permits import LEASE_S
 from ratelimit.window import KEEP_S, MINUTE, SECOND, Span
 
 

@@ -23,8 +23,8 @@ from hypothesis.stateful import (
 
 from ratelimit.limits import WINDOW_S, Admitted, Amounts, Charge, Quotas, Rates, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
-from ratelimit.redis.leases import LEASE_S
 from ratelimit.redis.limiter import RedisLimiter, window_key
+from ratelimit.redis.permits import LEASE_S
 from tests.support.limiters import TIMEOUT_S, World, a_charge
 from tests.support.redis import RedisServer, redis_server
 
@@ -61,7 +61,7 @@ class Entry:
 
 @dataclass
 class Dead:
-    """A replica that was killed: its places go after a while."""
+    """A replica that was killed: its permits go after a while."""
 
     replica: RedisLimiter
     fresh_until_s: float
@@ -194,7 +194,7 @@ class Agreement(RuleBasedStateMachine):
         self.renew()
 
     def forget(self, dead: Dead) -> None:
-        """Its places are free; should the clock step back, they stay so."""
+        """Its permits are free; should the clock step back, they stay so."""
         self.dead.remove(dead)
         for entry in dead.entries:
             entry.running = False
@@ -216,11 +216,11 @@ class Agreement(RuleBasedStateMachine):
         back_s = self.world.clock.now_s - ticks / 64
         self.world.clock.now_s = max(back_s, self.lost_s, self.latest_s - WINDOW_S)  # further back users are forgotten
 
-    @rule(name=NAMES, rpm=LIMIT, tpm=TOKEN_LIMIT, places=LIMIT, model=st.none() | st.tuples(LIMIT, TOKEN_LIMIT))
+    @rule(name=NAMES, rpm=LIMIT, tpm=TOKEN_LIMIT, concurrency=LIMIT, model=st.none() | st.tuples(LIMIT, TOKEN_LIMIT))
     def update(
-        self, name: str, rpm: int | None, tpm: int | None, places: int | None, model: tuple[int, int] | None
+        self, name: str, rpm: int | None, tpm: int | None, concurrency: int | None, model: tuple[int, int] | None
     ) -> None:
-        self.world.put(User(name, rpm, tpm, places, {"m": Rates(*model)} if model is not None else {}))
+        self.world.put(User(name, rpm, tpm, concurrency, {"m": Rates(*model)} if model is not None else {}))
 
     def a_user_is_deleted(self, data: st.DataObject) -> None:
         self.world.remove(data.draw(NAMES))

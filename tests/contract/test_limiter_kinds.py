@@ -1,4 +1,4 @@
-"""Limits beyond requests and tokens of a user: per model, per second, of places; dry runs; run on every Limiter."""
+"""Limits beyond requests and tokens of a user: per model, per second, concurrency; dry runs; run on every Limiter."""
 
 import asyncio
 
@@ -100,7 +100,7 @@ async def test_nobody_in_particular_meets_only_the_limit_of_the_model(world, lim
     assert None is (await refuse(limiter, "", 5, "n", rps=0)).retry_after_s
 
 
-async def test_places_are_taken_by_running_requests_and_given_back_when_they_end(world, limiter):
+async def test_permits_are_taken_by_running_requests_and_given_back_when_they_end(world, limiter):
     world.put(User("u", concurrency=2))
     first, _ = await admit(limiter, "u"), await admit(limiter, "u")
     verdict = await refuse(limiter, "u")
@@ -113,14 +113,14 @@ async def test_places_are_taken_by_running_requests_and_given_back_when_they_end
     world.put(User("u", concurrency=0))
     assert None is (await refuse(limiter, "u")).retry_after_s
     world.put(User("u"))
-    unplaced = await admit(limiter, "u")
-    limiter.release(unplaced.reservation)
+    without_permit = await admit(limiter, "u")
+    limiter.release(without_permit.reservation)
     world.put(User("u", concurrency=3))
     await admit(limiter, "u")
     await refuse(limiter, "u")
 
 
-async def test_a_thousand_at_once_get_exactly_the_places_there_are(world, limiter):
+async def test_a_thousand_at_once_get_exactly_the_permits_there_are(world, limiter):
     world.put(User("u", concurrency=7))
 
     verdicts = await asyncio.gather(*(limiter.reserve(a_charge("u", 1)) for _ in range(1000)))

@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ratelimit import fallback as shadow_module
+from ratelimit import fallback as fallback_module
 from ratelimit.fallback import LocalFallback, WhenAway
 from ratelimit.limits import (
     CONCURRENCY,
@@ -27,7 +27,7 @@ from tests.support.redis import RedisServer
 
 
 @asynccontextmanager
-async def a_shadow(
+async def a_fallback(
     server: RedisServer, when_away: WhenAway = "local", timeout_s: float = 5.0
 ) -> AsyncIterator[LocalFallback]:
     async with a_redis_limiter(server, timeout_s=timeout_s) as primary:
@@ -59,7 +59,7 @@ async def come_back(server: RedisServer, limiter: LocalFallback) -> None:
 
 async def test_while_redis_is_there_it_decides(server):
     put_user(server, User("u", rpm=1))
-    async with a_shadow(server) as limiter:
+    async with a_fallback(server) as limiter:
         verdict = await admit(limiter, "u", 9)
         await refuse(limiter, "u")
         await limiter.settle(verdict.reservation, Amounts(1, 4))
@@ -71,7 +71,7 @@ async def test_while_redis_is_there_it_decides(server):
 
 async def test_local_goes_on_from_the_limits_and_sums_last_seen(mortal_server):
     put_user(mortal_server, User("u", rpm=5, tpm=100))
-    async with a_shadow(mortal_server) as limiter:
+    async with a_fallback(mortal_server) as limiter:
         await admit(limiter, "u", 30)
         await admit(limiter, "u", 30)
         await leave(mortal_server, limiter)
@@ -86,7 +86,7 @@ async def test_local_goes_on_from_the_limits_and_sums_last_seen(mortal_server):
 
 async def test_a_user_never_seen_here_cannot_be_judged(mortal_server):
     put_user(mortal_server, User("u"))
-    async with a_shadow(mortal_server) as limiter:
+    async with a_fallback(mortal_server) as limiter:
         await leave(mortal_server, limiter)
 
         with pytest.raises(LimiterUnavailableError):
@@ -95,7 +95,7 @@ async def test_a_user_never_seen_here_cannot_be_judged(mortal_server):
 
 async def test_a_user_deleted_before_redis_left_is_not_judged_by_old_limits(mortal_server):
     put_user(mortal_server, User("u"))
-    async with a_shadow(mortal_server) as limiter:
+    async with a_fallback(mortal_server) as limiter:
         await admit(limiter, "u")
         with mortal_server.client() as client:
             client.delete(user_key("u"))
@@ -108,7 +108,7 @@ async def test_a_user_deleted_before_redis_left_is_not_judged_by_old_limits(mort
 
 async def test_deny_refuses_everything_and_forgets_no_settlement(mortal_server):
     put_user(mortal_server, User("u"))
-    async with a_shadow(mortal_server, "deny") as limiter:
+    async with a_fallback(mortal_server, "deny") as limiter:
         verdict = await admit(limiter, "u", 50)
         await leave(mortal_server, limiter)
         with pytest.raises(LimiterUnavailableError):
@@ -122,7 +122,7 @@ async def test_deny_refuses_everything_and_forgets_no_settlement(mortal_server):
 
 async def test_allow_admits_anybody_without_quotas_and_counts_nothing(mortal_server):
     put_user(mortal_server, User("u", rpm=0))
-    async with a_shadow(mortal_server, "allow") as limiter:
+    async with a_fallback(mortal_server, "allow") as limiter:
         await leave(mortal_server, limiter)
         verdict = await admit(limiter, "u", 50)
         await limiter.settle(verdict.reservation, Amounts(1, 20))
@@ -135,7 +135,7 @@ async def test_allow_admits_anybody_without_quotas_and_counts_nothing(mortal_ser
 
 async def test_what_was_admitted_alone_is_charged_once_on_return(mortal_server):
     put_user(mortal_server, User("u", rpm=5, tpm=1000))
-    async with a_shadow(mortal_server) as limiter:
+    async with a_fallback(mortal_server) as limiter:
         await admit(limiter, "u", 100)
         await leave(mortal_server, limiter)
         settled = await admit(limiter, "u", 100)
@@ -152,7 +152,7 @@ async def test_what_was_admitted_alone_is_charged_once_on_return(mortal_server):
 
 async def test_settlements_of_before_reach_redis_after(mortal_server):
     put_user(mortal_server, User("u", tpm=1000))
-    async with a_shadow(mortal_server) as limiter:
+    async with a_fallback(mortal_server) as limiter:
         refund, more = await admit(limiter, "u", 100), await admit(limiter, "u", 100)
         await leave(mortal_server, limiter)
         await limiter.settle(refund.reservation, Amounts(1, 0))
@@ -165,7 +165,7 @@ async def test_settlements_of_before_reach_redis_after(mortal_server):
 
 async def test_two_absences_in_a_row_count_everything_once(mortal_server):
     put_user(mortal_server, User("u", rpm=10))
-    async with a_shadow(mortal_server) as limiter:
+    async with a_fallback(mortal_server) as limiter:
         await admit(limiter, "u")
         for _ in range(2):
             await leave(mortal_server, limiter)
@@ -177,7 +177,7 @@ async def test_two_absences_in_a_row_count_everything_once(mortal_server):
 
 async def test_two_replicas_that_were_alone_both_give_back_what_they_admitted(mortal_server):
     put_user(mortal_server, User("u", rpm=10))
-    async with a_shadow(mortal_server) as one, a_shadow(mortal_server) as two:
+    async with a_fallback(mortal_server) as one, a_fallback(mortal_server) as two:
         for limiter in (one, two):
             await admit(limiter, "u")
         mortal_server.kill()
@@ -192,7 +192,7 @@ async def test_two_replicas_that_were_alone_both_give_back_what_they_admitted(mo
 
 async def test_load_across_an_absence_never_admits_more_than_the_limit(mortal_server):
     put_user(mortal_server, User("u", rpm=40))
-    async with a_shadow(mortal_server) as limiter:
+    async with a_fallback(mortal_server) as limiter:
         await admit(limiter, "u")
 
         async def ask(i: int) -> object:
@@ -213,7 +213,7 @@ async def test_load_across_an_absence_never_admits_more_than_the_limit(mortal_se
 
 async def test_a_reserve_whose_answer_was_lost_is_charged_once_after_the_return(mortal_server):
     put_user(mortal_server, User("u", rpm=9, tpm=1000, concurrency=9, models={"m": Rates(rpm=9)}))
-    async with a_shadow(mortal_server, timeout_s=0.3) as limiter:
+    async with a_fallback(mortal_server, timeout_s=0.3) as limiter:
         await admit(limiter, "u", 1, "m")
         mortal_server.pause()
         verdicts = await asyncio.gather(*(admit(limiter, "u", 100, "m") for _ in range(3)))
@@ -226,9 +226,9 @@ async def test_a_reserve_whose_answer_was_lost_is_charged_once_after_the_return(
         assert (5, 302, 5) == (verdict.quotas[RPM].used, verdict.quotas[TPM].used, verdict.quotas[MODEL_RPM].used)
 
 
-async def test_a_lost_reserve_that_was_refused_a_place_elsewhere_is_not_charged_at_all(mortal_server):
+async def test_a_lost_reserve_that_was_refused_here_is_not_charged_at_all(mortal_server):
     put_user(mortal_server, User("u", rpm=9))
-    async with a_shadow(mortal_server, "deny", timeout_s=0.3) as limiter:
+    async with a_fallback(mortal_server, "deny", timeout_s=0.3) as limiter:
         await admit(limiter, "u")
         mortal_server.pause()
         with pytest.raises(LimiterUnavailableError):
@@ -242,7 +242,7 @@ async def test_a_lost_reserve_that_was_refused_a_place_elsewhere_is_not_charged_
 async def test_each_of_several_replicas_enforces_its_share(mortal_server):
     put_user(mortal_server, User("u", rpm=10, tpm=103, concurrency=6, models={"m": Rates(rpm=5)}))
     put_user(mortal_server, User("v", rpm=2, tpm=100))
-    async with a_shadow(mortal_server) as one, a_shadow(mortal_server) as two, a_shadow(mortal_server) as three:
+    async with a_fallback(mortal_server) as one, a_fallback(mortal_server) as two, a_fallback(mortal_server) as three:
         replicas = (one, two, three)
         for limiter in (*replicas, *replicas):
             await limiter._primary.beat()
@@ -271,7 +271,7 @@ async def count_admitted(limiter: LocalFallback, charge: Charge) -> int:
 
 async def test_places_taken_alone_are_told_on_return_and_given_back_once(mortal_server):
     put_user(mortal_server, User("u", concurrency=3))
-    async with a_shadow(mortal_server) as limiter:
+    async with a_fallback(mortal_server) as limiter:
         before = await admit(limiter, "u")
         await leave(mortal_server, limiter)
         alone = await admit(limiter, "u")
@@ -290,7 +290,7 @@ async def test_places_taken_alone_are_told_on_return_and_given_back_once(mortal_
 
 
 async def test_nobody_in_particular_meets_the_limit_of_the_model_while_redis_is_away_too(mortal_server):
-    async with a_shadow(mortal_server) as limiter:
+    async with a_fallback(mortal_server) as limiter:
         await admit(limiter, "", 5, "m", rps=2)
         await leave(mortal_server, limiter)
 
@@ -303,18 +303,18 @@ async def test_nobody_in_particular_meets_the_limit_of_the_model_while_redis_is_
 
 async def test_a_dry_run_goes_on_too(mortal_server):
     put_user(mortal_server, User("u", rpm=1))
-    async with a_shadow(mortal_server) as limiter:
+    async with a_fallback(mortal_server) as limiter:
         await limiter.reserve(a_charge("u", 1))
         await leave(mortal_server, limiter)
 
         assert isinstance(await limiter.check(a_charge("u", 1)), Refused)
-    async with a_shadow(mortal_server, "allow") as limiter:
+    async with a_fallback(mortal_server, "allow") as limiter:
         assert isinstance(await limiter.check(a_charge("u", 1)), Admitted)
 
 
 async def test_a_settlement_that_may_have_run_is_not_repeated(mortal_server):
     put_user(mortal_server, User("u"))
-    async with a_shadow(mortal_server, timeout_s=0.3) as limiter:
+    async with a_fallback(mortal_server, timeout_s=0.3) as limiter:
         verdict, other = await admit(limiter, "u", 100), await admit(limiter, "u", 1000)
         mortal_server.pause()
         with pytest.raises(LimiterUnavailableError):
@@ -329,7 +329,7 @@ async def test_a_settlement_that_may_have_run_is_not_repeated(mortal_server):
 async def test_one_window_that_redis_cannot_serve_leaves_the_others_to_redis(server):
     for name in ("broken", "well"):
         put_user(server, User(name, rpm=5))
-    async with a_shadow(server) as limiter:
+    async with a_fallback(server) as limiter:
         await admit(limiter, "broken")
         await admit(limiter, "well")
         with server.client() as client:
@@ -351,7 +351,7 @@ def hgetall(server: RedisServer, user: str) -> dict[bytes, bytes]:
 
 
 async def test_users_remembered_are_bounded(server, monkeypatch):
-    monkeypatch.setattr(shadow_module, "MAX_USERS", 2)
+    monkeypatch.setattr(fallback_module, "MAX_USERS", 2)
     for name in ("a", "b", "c"):
         put_user(server, User(name))
     async with a_redis_limiter(server) as primary:

@@ -38,7 +38,7 @@ def test_every_kind_in_a_window_counts_a_unit_and_no_window_counts_one_twice():
 def test_names_tell_kinds_apart():
     names = ["rpm", "tpm", "model_rpm", "model_tpm", "rps", "concurrency"]
 
-    assert names == [kind.name for kind in LIMIT_KINDS][: len(names)]
+    assert names == [kind.name for kind in LIMIT_KINDS if kind.name in names]
     assert len(LIMIT_KINDS) == len({kind.name for kind in LIMIT_KINDS})
 
 

@@ -41,7 +41,7 @@ class AwayLimiter:
         raise LimiterUnavailableError(reservation.user)
 
     def release(self, reservation: Reservation) -> None:
-        """It has no place to give back."""
+        """It has no permit to give back."""
 
     def check(self, charge: Charge) -> Awaitable[Verdict]:
         return failed(LimiterUnavailableError(charge.user))

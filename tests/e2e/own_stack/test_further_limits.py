@@ -10,7 +10,7 @@ from tests.support.stack import running_stack
 from tests.support.waiting import until
 
 
-def test_a_place_is_held_while_the_stream_runs_and_gone_soon_after_its_worker_is_killed(tmp_path: Path):
+def test_a_permit_is_held_while_the_stream_runs_and_gone_soon_after_its_worker_is_killed(tmp_path: Path):
     with running_stack(tmp_path, engines=1) as stack:
         user = stack.user(concurrency=1)
         with stack.stream(user, max_tokens=500) as answer:

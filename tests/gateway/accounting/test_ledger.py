@@ -135,7 +135,7 @@ async def test_settlements_of_one_moment_are_one_call_with_the_same_sum(monkeypa
         shop.ledger.ended(exchange, ObservedEnd(200, TokenUsage(7, 9)))
 
     assert await shop.ledger.drain(5)
-    assert [Amounts(5, 80)] == calls
+    assert [(5, 80)] == [(used.requests, used.tokens) for used in calls]
     assert 80 == await tokens_of(shop)
     assert 0 == shop.sample("forebay_reservations_open")
 

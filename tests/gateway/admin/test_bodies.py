@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.admin.bodies import MAX_BODY_BYTES
+from ratelimit.limits import USER_FIELDS
 from tests.support.admin import an_admin
 
 JSON = {"content-type": "application/json"}
@@ -56,7 +57,7 @@ async def test_every_problem_is_named_as_key_value_rule():
 
     assert (
         "name = '', must be 1 to 256 bytes of UTF-8; rpm = -1, must be greater than or equal to 0; "
-        "rmp is unknown, known fields: name, rpm, tpm, concurrency, models"
+        f"rmp is unknown, known fields: name, {', '.join(kind.field for kind in USER_FIELDS)}, models"
     ) == answer.json()["message"]
 
 

@@ -36,6 +36,10 @@ def test_the_file_of_the_contract_is_read(tmp_path):
     assert (settings.routing.strategy, settings.response_mode, settings.transport) == ("random", "ext_proc", "grpc")
 
 
+def test_the_old_name_of_a_value_is_still_read(tmp_path):
+    assert "local" == loaded(tmp_path, "redis: {when_away: shadow}").redis.when_away
+
+
 def test_an_unknown_key_names_the_nearest_known_one_and_its_path(tmp_path):
     assert problems_of(tmp_path, "limits: {output_token: 5}") == (
         "limits.output_token is unknown, did you mean output_tokens?",

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.openai.limit_headers import LIMIT_HEADERS, duration, limit_headers
-from ratelimit.limits import MODEL_RPM, MODEL_TPM, RPM, TPM, Quota
+from ratelimit.limits import MODEL_KINDS, MODEL_RPM, MODEL_TPM, RPM, TPM, USER_KINDS, Quota
 
 
 def test_every_header_of_a_user_with_both_limits():
@@ -22,7 +22,7 @@ def test_every_header_of_a_user_with_both_limits():
 
 
 def test_every_header_that_may_be_sent_is_known():
-    quotas = dict.fromkeys((RPM, TPM, MODEL_RPM, MODEL_TPM), Quota(3, 1, 60.0))
+    quotas = dict.fromkeys(USER_KINDS + MODEL_KINDS, Quota(3, 1, 60.0))
 
     assert set(LIMIT_HEADERS) == set(limit_headers(quotas))
 

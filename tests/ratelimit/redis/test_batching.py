@@ -11,8 +11,8 @@ import pytest
 import uvloop
 
 from ratelimit.limits import LimiterUnavailableError
-from ratelimit.redis import batching as coalescer_module
-from ratelimit.redis.batching import Coalescer, NotSentError, Script
+from ratelimit.redis import batching as batching_module
+from ratelimit.redis.batching import BatchedCalls, NotSentError, Script
 from tests.support.polling import until
 from tests.support.redis import RedisServer
 
@@ -22,16 +22,16 @@ FAIL = Script.of("return redis.error_reply('MISCONF disk is full')")
 
 
 @asynccontextmanager
-async def a_coalescer(server: RedisServer, timeout_s: float = 5.0) -> AsyncIterator[Coalescer]:
-    coalescer = Coalescer(server.url, (ECHO, COUNT, FAIL), timeout_s)
+async def a_connection(server: RedisServer, timeout_s: float = 5.0) -> AsyncIterator[BatchedCalls]:
+    batched = BatchedCalls(server.url, (ECHO, COUNT, FAIL), timeout_s)
     try:
-        yield coalescer
+        yield batched
     finally:
-        await coalescer.aclose()
+        await batched.aclose()
 
 
-async def echo(coalescer: Coalescer, number: int) -> int:
-    return (await coalescer.call(ECHO, (), (number,)))[0]
+async def echo(batched: BatchedCalls, number: int) -> int:
+    return (await batched.call(ECHO, (), (number,)))[0]
 
 
 def reads(server: RedisServer) -> int:
@@ -40,37 +40,37 @@ def reads(server: RedisServer) -> int:
 
 
 async def test_each_caller_gets_its_own_reply(server):
-    async with a_coalescer(server) as coalescer:
-        assert list(range(500)) == await asyncio.gather(*(echo(coalescer, i) for i in range(500)))
+    async with a_connection(server) as batched:
+        assert list(range(500)) == await asyncio.gather(*(echo(batched, i) for i in range(500)))
 
 
 async def test_the_calls_of_one_tick_reach_redis_in_one_read(server):
-    async with a_coalescer(server) as coalescer:
-        await asyncio.gather(echo(coalescer, 0), echo(coalescer, 0))
+    async with a_connection(server) as batched:
+        await asyncio.gather(echo(batched, 0), echo(batched, 0))
         idle = reads(server)
         looking = reads(server) - idle
 
-        await asyncio.gather(*(echo(coalescer, i) for i in range(100)))
+        await asyncio.gather(*(echo(batched, i) for i in range(100)))
 
         assert 1 == reads(server) - idle - 2 * looking
 
 
 async def test_calls_made_while_a_batch_is_out_go_together_in_the_next(server):
-    async with a_coalescer(server) as coalescer:
-        await echo(coalescer, 0)
-        first = asyncio.create_task(echo(coalescer, 1))
+    async with a_connection(server) as batched:
+        await echo(batched, 0)
+        first = asyncio.create_task(echo(batched, 1))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        later = [asyncio.create_task(echo(coalescer, i)) for i in (2, 3)]
+        later = [asyncio.create_task(echo(batched, i)) for i in (2, 3)]
 
         assert [1, 2, 3] == await asyncio.gather(first, *later)
 
 
 async def test_calls_run_in_the_order_they_were_made(server):
-    async with a_coalescer(server) as coalescer:
-        calls = [coalescer.call(COUNT, ("n",), ()) for _ in range(50)]
+    async with a_connection(server) as batched:
+        calls = [batched.call(COUNT, ("n",), ()) for _ in range(50)]
         await asyncio.sleep(0)
-        calls += [coalescer.call(COUNT, ("n",), ()) for _ in range(50)]
+        calls += [batched.call(COUNT, ("n",), ()) for _ in range(50)]
 
         assert [[i] for i in range(1, 101)] == await asyncio.gather(*calls)
 
@@ -78,9 +78,9 @@ async def test_calls_run_in_the_order_they_were_made(server):
 async def test_a_failure_that_nobody_awaits_is_not_reported(mortal_server):
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-    async with a_coalescer(mortal_server) as coalescer:
-        await echo(coalescer, 0)
-        lost = coalescer.call(ECHO, (), (1,))
+    async with a_connection(mortal_server) as batched:
+        await echo(batched, 0)
+        lost = batched.call(ECHO, (), (1,))
         mortal_server.kill()
         await until(lost.done)
 
@@ -91,33 +91,33 @@ async def test_a_failure_that_nobody_awaits_is_not_reported(mortal_server):
 
 
 async def test_a_failing_script_fails_its_own_caller_only_and_redis_counts_as_up(server):
-    async with a_coalescer(server) as coalescer:
+    async with a_connection(server) as batched:
         before, failed, after = (
-            coalescer.call(ECHO, (), (1,)),
-            coalescer.call(FAIL, (), ()),
-            coalescer.call(ECHO, (), (2,)),
+            batched.call(ECHO, (), (1,)),
+            batched.call(FAIL, (), ()),
+            batched.call(ECHO, (), (2,)),
         )
 
         with pytest.raises(LimiterUnavailableError, match="disk is full"):
             await failed
 
         assert ([1], [2]) == (await before, await after)
-        assert coalescer.up
+        assert batched.up
 
 
 async def test_what_cannot_be_encoded_fails_its_own_caller_only(server):
-    async with a_coalescer(server) as coalescer:
-        good = coalescer.call(ECHO, (), (1,))
+    async with a_connection(server) as batched:
+        good = batched.call(ECHO, (), (1,))
         with pytest.raises(ValueError, match="surrogates"):
-            coalescer.call(ECHO, ("\ud800",), (2,))
+            batched.call(ECHO, ("\ud800",), (2,))
 
         assert [1] == await good
 
 
 async def test_a_caller_that_left_disturbs_nobody(server):
-    async with a_coalescer(server) as coalescer:
-        gone = asyncio.create_task(echo(coalescer, 1))
-        stays = asyncio.create_task(echo(coalescer, 2))
+    async with a_connection(server) as batched:
+        gone = asyncio.create_task(echo(batched, 1))
+        stays = asyncio.create_task(echo(batched, 2))
         await asyncio.sleep(0)
         gone.cancel()
 
@@ -125,38 +125,38 @@ async def test_a_caller_that_left_disturbs_nobody(server):
 
 
 async def test_scripts_that_redis_forgot_run_once_all_the_same(server):
-    async with a_coalescer(server) as coalescer:
-        await coalescer.call(COUNT, ("n",), ())
+    async with a_connection(server) as batched:
+        await batched.call(COUNT, ("n",), ())
         with server.client() as client:
             client.script_flush()
 
-        replies = await asyncio.gather(*(coalescer.call(COUNT, ("n",), ()) for _ in range(10)), echo(coalescer, 7))
+        replies = await asyncio.gather(*(batched.call(COUNT, ("n",), ()) for _ in range(10)), echo(batched, 7))
 
         assert [*([i] for i in range(2, 12)), 7] == replies
 
 
 async def test_a_redis_restarted_while_nobody_asked_is_not_noticed(mortal_server):
-    async with a_coalescer(mortal_server) as coalescer:
-        await echo(coalescer, 1)
+    async with a_connection(mortal_server) as batched:
+        await echo(batched, 1)
         mortal_server.kill()
         mortal_server.start()
         await asyncio.sleep(0.01)  # lets the loop see the end of the stream
 
-        assert 2 == await echo(coalescer, 2)
-        assert coalescer.up
+        assert 2 == await echo(batched, 2)
+        assert batched.up
 
 
 async def test_a_redis_that_is_not_there_is_away_until_it_comes(mortal_server):
     mortal_server.kill()
-    async with a_coalescer(mortal_server) as coalescer:
+    async with a_connection(mortal_server) as batched:
         with pytest.raises(NotSentError):
-            await echo(coalescer, 1)
-        assert not coalescer.up
+            await echo(batched, 1)
+        assert not batched.up
 
         mortal_server.start()
-        await asyncio.wait_for(coalescer.wait_up(), 10)
+        await asyncio.wait_for(batched.wait_up(), 10)
 
-        assert 2 == await echo(coalescer, 2)
+        assert 2 == await echo(batched, 2)
 
 
 class Busy(asyncio.Protocol):
@@ -171,43 +171,43 @@ def test_a_loop_that_was_kept_from_running_takes_the_replies_that_came_meanwhile
         near, far = socket.socketpair()
         transport, _ = await asyncio.get_running_loop().create_connection(Busy, sock=near)
         with far:
-            async with a_coalescer(server, timeout_s=0.05) as coalescer:
-                await echo(coalescer, 0)
-                calls = [coalescer.call(ECHO, (), (number,)) for number in range(20)]
+            async with a_connection(server, timeout_s=0.05) as batched:
+                await echo(batched, 0)
+                calls = [batched.call(ECHO, (), (number,)) for number in range(20)]
                 asyncio.get_running_loop().call_soon(far.send, b"x")  # right after they were sent
                 replies = await asyncio.gather(*calls)
                 transport.abort()
-                return replies, coalescer.up
+                return replies, batched.up
 
     assert ([[number] for number in range(20)], True) == uvloop.run(kept())  # whose timers come before what can be read
 
 
 async def test_a_silent_redis_costs_its_timeout_once_and_nothing_while_it_is_away(mortal_server):
-    async with a_coalescer(mortal_server, timeout_s=0.3) as coalescer:
-        await echo(coalescer, 0)
+    async with a_connection(mortal_server, timeout_s=0.3) as batched:
+        await echo(batched, 0)
         mortal_server.pause()
         asked_s = time.monotonic()
         with pytest.raises(LimiterUnavailableError) as caught:
-            await echo(coalescer, 1)
+            await echo(batched, 1)
 
         assert not isinstance(caught.value, NotSentError)  # it may run when Redis goes on
         assert 0.29 < time.monotonic() - asked_s
         for _ in range(1000):
             with pytest.raises(NotSentError):
-                coalescer.call(ECHO, (), (1,))
+                batched.call(ECHO, (), (1,))
 
         mortal_server.resume()
-        await asyncio.wait_for(coalescer.wait_up(), 10)
-        assert 2 == await echo(coalescer, 2)
+        await asyncio.wait_for(batched.wait_up(), 10)
+        assert 2 == await echo(batched, 2)
 
 
 async def test_calls_waiting_behind_a_lost_batch_are_known_not_to_have_run(mortal_server):
-    async with a_coalescer(mortal_server, timeout_s=0.3) as coalescer:
-        await coalescer.call(COUNT, ("n",), ())
+    async with a_connection(mortal_server, timeout_s=0.3) as batched:
+        await batched.call(COUNT, ("n",), ())
         mortal_server.pause()
-        out = asyncio.ensure_future(coalescer.call(COUNT, ("n",), ()))
+        out = asyncio.ensure_future(batched.call(COUNT, ("n",), ()))
         await asyncio.sleep(0.05)
-        waiting = coalescer.call(COUNT, ("n",), ())
+        waiting = batched.call(COUNT, ("n",), ())
 
         with pytest.raises(NotSentError):
             await waiting
@@ -215,17 +215,17 @@ async def test_calls_waiting_behind_a_lost_batch_are_known_not_to_have_run(morta
             await out
 
         mortal_server.resume()
-        await asyncio.wait_for(coalescer.wait_up(), 10)
-        assert [3] == await coalescer.call(COUNT, ("n",), ())  # the first, the one that was out, this one
+        await asyncio.wait_for(batched.wait_up(), 10)
+        assert [3] == await batched.call(COUNT, ("n",), ())  # the first, the one that was out, this one
 
 
 async def test_killing_redis_under_load_fails_or_answers_every_call(mortal_server):
-    async with a_coalescer(mortal_server) as coalescer:
+    async with a_connection(mortal_server) as batched:
 
         async def ask(i: int) -> bool:
             await asyncio.sleep(i / 10_000)
             try:
-                return i == await echo(coalescer, i)
+                return i == await echo(batched, i)
             except LimiterUnavailableError:
                 return False
 
@@ -239,33 +239,33 @@ async def test_killing_redis_under_load_fails_or_answers_every_call(mortal_serve
 
 
 async def test_closing_fails_the_calls_still_waiting(mortal_server):
-    coalescer = Coalescer(mortal_server.url, (ECHO,), 5.0)
-    await echo(coalescer, 0)
+    batched = BatchedCalls(mortal_server.url, (ECHO,), 5.0)
+    await echo(batched, 0)
     mortal_server.pause()
-    waiting = [asyncio.ensure_future(coalescer.call(ECHO, (), (i,))) for i in range(3)]
+    waiting = [asyncio.ensure_future(batched.call(ECHO, (), (i,))) for i in range(3)]
     await asyncio.sleep(0.01)
 
-    await coalescer.aclose()
+    await batched.aclose()
 
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(result, LimiterUnavailableError) for result in results)
     with pytest.raises(NotSentError):
-        coalescer.call(ECHO, (), (1,))
+        batched.call(ECHO, (), (1,))
 
 
 async def test_a_call_that_waited_for_a_slow_batch_has_only_the_rest_of_its_time(server, tmp_path):
     async with a_slow_line(server, tmp_path / "slow.sock") as line:
-        coalescer = Coalescer(f"unix://{line.path}", (ECHO,), timeout_s=1.2)
-        await echo(coalescer, 0)
+        batched = BatchedCalls(f"unix://{line.path}", (ECHO,), timeout_s=1.2)
+        await echo(batched, 0)
         line.delay_s = 0.8
-        first = asyncio.create_task(echo(coalescer, 1))
+        first = asyncio.create_task(echo(batched, 1))
         await asyncio.sleep(0.1)
 
         with pytest.raises(LimiterUnavailableError):  # it would take 1.5 s
-            await echo(coalescer, 2)
+            await echo(batched, 2)
 
         assert 1 == await first
-        await coalescer.aclose()
+        await batched.aclose()
 
 
 @dataclass
@@ -301,16 +301,16 @@ async def a_slow_line(server: RedisServer, path: Path) -> AsyncIterator[SlowLine
 
 
 async def test_a_redis_that_is_too_slow_again_and_again_is_left_alone_for_longer_each_time(mortal_server, monkeypatch):
-    monkeypatch.setattr(coalescer_module, "PROBE_EVERY_S", 0.05)
-    async with a_coalescer(mortal_server, timeout_s=0.2) as coalescer:
+    monkeypatch.setattr(batching_module, "PROBE_EVERY_S", 0.05)
+    async with a_connection(mortal_server, timeout_s=0.2) as batched:
         for failures in range(5):
             mortal_server.pause()
             with pytest.raises(LimiterUnavailableError):
-                await echo(coalescer, 0)
+                await echo(batched, 0)
             mortal_server.resume()
             failed_s = time.monotonic()
-            await coalescer.wait_up()
+            await batched.wait_up()
             assert time.monotonic() - failed_s > 0.9 * 0.05 * 2**failures - 0.01
 
-        assert 1 == await echo(coalescer, 1)
-        assert 0 == coalescer._failures
+        assert 1 == await echo(batched, 1)
+        assert 0 == batched._failures

@@ -117,22 +117,22 @@ async def test_a_slot_that_moves_is_followed(cluster, store, limiter):
 
 
 async def test_while_a_node_is_away_each_replica_goes_on_alone_and_hands_over(cluster, store, limiter):
-    shadow = LocalFallback(limiter, "local")
+    fallback = LocalFallback(limiter, "local")
     for name in NAMES:
         await store.create(User(name, rpm=5))
-        await shadow.reserve(a_charge(name, 1))
+        await fallback.reserve(a_charge(name, 1))
     cluster.nodes[2].kill()
 
     for name in NAMES:
-        assert isinstance(await shadow.reserve(a_charge(name, 1)), Admitted)
+        assert isinstance(await fallback.reserve(a_charge(name, 1)), Admitted)
 
-    assert not shadow.up
+    assert not fallback.up
     cluster.start(2)
     cluster.wait_whole()
-    await until(lambda: shadow.up)
+    await until(lambda: fallback.up)
     for name in NAMES:
         assert 2 == (await used(limiter, name))[1]
-    await shadow.aclose()
+    await fallback.aclose()
 
 
 async def test_the_users_of_all_nodes_are_stored_changed_and_listed(cluster, store):

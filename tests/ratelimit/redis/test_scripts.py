@@ -20,14 +20,15 @@ def test_every_name_in_capitals_is_filled_in(script: Script):
 
 
 def test_kinds_are_known_by_name_with_the_units_that_they_count():
-    assert "{ 'rpm', 'rpm', 1, 'tpm', 'tpm', 2 }" == CONSTANTS["USER_LIMITS"]
+    assert CONSTANTS["USER_LIMITS"].startswith("{ 'rpm', 'rpm', 1, 'tpm', 'tpm', 2")
     for kind in (*USER_KINDS, *MODEL_KINDS):
         assert f"'{kind.name}', '{kind.field}'" in RESERVE.source
 
 
 def test_units_differ_in_their_first_letters_which_name_the_fields_of_a_slot():
     assert len(UNITS) == len({unit[0] for unit in UNITS})
-    assert "'requests', 'tokens', 'r' .. slot, 't' .. slot" == CONSTANTS["SLOT_FIELDS"]
+    assert CONSTANTS["SLOT_FIELDS"].startswith("'requests', 'tokens'")
+    assert "'r' .. slot, 't' .. slot" in CONSTANTS["SLOT_FIELDS"]
 
 
 def test_another_table_would_be_another_script():
