@@ -1,1 +1,1 @@
-"""The limiter that all replicas share: Lua scripts on Redis, calls sent in batches, permits, and refusals that are remembered."""
+"""The limiter that all replicas share: Lua scripts on Redis, calls sent in batches, permits, remembered refusals."""
