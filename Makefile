@@ -40,7 +40,7 @@ test: .venv/.dev ## run all tests, with the real Envoy and a real Redis
 test-vllm: .venv/.dev .vllm/.installed ## run the tests of engine and gateway on a real vLLM (CPU; Linux, 6 GB, libnuma)
 	@FOREBAY_VLLM=.vllm $(BIN)/python -m pytest tests/contract/engine $(ARGS)
 
-# The request path, the contracts and one way through everything.
+# The request path, the contracts and one end-to-end file; COMPILED_TESTS=... names others.
 COMPILED_TESTS := tests/contract tests/gateway/accounting tests/gateway/admission tests/gateway/extproc \
   tests/gateway/fleet tests/gateway/observability tests/gateway/openai tests/gateway/serving tests/ratelimit tests/routing \
   tests/e2e/own_stack/test_outages.py

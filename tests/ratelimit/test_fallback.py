@@ -242,12 +242,14 @@ async def test_a_lost_reserve_that_was_refused_here_is_not_charged_at_all(mortal
 async def test_each_of_several_replicas_enforces_its_share(mortal_server):
     put_user(mortal_server, User("u", rpm=10, tpm=103, concurrency=6, models={"m": Rates(rpm=5)}))
     put_user(mortal_server, User("v", rpm=2, tpm=100))
+    put_user(mortal_server, User("unused", rpm=11, tpm=5))
     async with a_fallback(mortal_server) as one, a_fallback(mortal_server) as two, a_fallback(mortal_server) as three:
         replicas = (one, two, three)
         for limiter in (*replicas, *replicas):
             await limiter._primary.beat()
         for limiter in replicas:
             await admit(limiter, "u", 1, "m")
+            await refuse(limiter, "unused", 6)
             await limiter.check(a_charge("v", 1))
         await admit(one, "v", 90)
         for limiter in replicas:
@@ -257,6 +259,8 @@ async def test_each_of_several_replicas_enforces_its_share(mortal_server):
         of_u = [await count_admitted(limiter, a_charge("u", 1, "m")) for limiter in replicas]
         of_v = [await limiter.reserve(a_charge("v", 5)) for limiter in replicas]
 
+        shares = [await count_admitted(limiter, a_charge("unused", 0)) for limiter in replicas]
+        assert 11 == sum(shares)
         assert sum(of_u) <= 2  # of the five for the model three are used
         assert sum(isinstance(verdict, Admitted) for verdict in of_v) <= 1
         assert all(verdict.retry_after_s is not None for verdict in of_v if isinstance(verdict, Refused))

@@ -123,6 +123,15 @@ def test_a_clock_that_steps_back_forgives_nothing():
     assert 61.0 == verdict.retry_after_s
 
 
+def test_a_charge_after_the_clock_has_stepped_back_belongs_to_the_newest_slot():
+    window = Window()
+    newest = window.take(Amounts(1, 5), T)
+
+    assert newest == window.take(Amounts(1, 7), T - 30)
+    assert Amounts(2, 12) == window.read(T + 60).used
+    assert Amounts(0, 0) == window.read(T + 61).used
+
+
 def test_settling_replaces_the_reserved_tokens_and_never_goes_below_zero():
     window, user = Window(), User("u", tpm=100)
     slot = admit(window, user, 60, T).reservation.slot

@@ -17,6 +17,7 @@ from ratelimit.limits import (
     User,
 )
 from ratelimit.redis.limiter import model_key, user_key, window_key
+from ratelimit.redis.permits import LEASE_S
 from tests.support.limiters import Clock, a_charge, a_redis_limiter, admit, put_user, refuse, used
 from tests.support.redis import RedisServer
 
@@ -259,6 +260,16 @@ async def test_places_of_a_killed_replica_are_free_within_seconds_and_those_of_a
         await admit(living, "u")
         await admit(living, "u")
         await refuse(living, "u")
+
+
+async def test_a_replica_that_renewed_too_late_still_counts_its_own_permits(server):
+    put_user(server, User("u", concurrency=2))
+    async with a_redis_limiter(server, clock := Clock()) as limiter:
+        await admit(limiter, "u")
+        clock.now_s += 2 * LEASE_S
+
+        await admit(limiter, "u")
+        await refuse(limiter, "u")
 
 
 async def test_a_release_that_redis_never_heard_of_is_told_by_the_next_renewal(server):
