@@ -1,1 +1,1 @@
-"""The limiter that all replicas share: Lua scripts on Redis, calls sent in batches, permits, remembered refusals."""
+"""The limiter that all replicas share: Lua scripts on Redis, calls sent in batches, permits."""

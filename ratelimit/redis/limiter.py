@@ -43,9 +43,7 @@ from ratelimit.questions import Question, failed, known
 from ratelimit.redis.batching import Argument, BatchedCalls, NotSentError, Reply
 from ratelimit.redis.cluster import ClusterCalls
 from ratelimit.redis.permits import RENEW_S, Permits
-from ratelimit.redis.refusals import Refusals
 from ratelimit.redis.scripts import ABSORB, HEARTBEAT, LEASE, LIMITER_SCRIPTS, MODEL_RPS, RESERVE, SETTLE, USAGE
-from ratelimit.redis.tracking import Tracking
 from ratelimit.window import Obstacle, leaves_in_s, refused
 
 USER_KEY_PREFIX = "aibrix-users/"
@@ -60,7 +58,7 @@ REMEMBERED = 8192
 _REFUSED, _ADMITTED, _UNKNOWN, _MALFORMED, _LATE = range(5)  # the first number of a reply
 _KINDS = {kind.name.encode(): kind for kind in LIMIT_KINDS}
 _BOTH_KINDS = USER_KINDS + MODEL_KINDS
-_SHOWN_FROM = 6  # where a reply of lua/reserve.lua begins to show the windows
+_SHOWN_FROM = 5  # where a reply of lua/reserve.lua begins to show the windows
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -98,8 +96,6 @@ class RedisLimiter:
         self._replica = f"@{uuid.uuid4().hex[:12]}"
         self._numbers = itertools.count(1)
         self._permits = Permits()
-        self._refusals = Refusals()
-        self._tracking = Tracking(url, timeout_s, USER_KEY_PREFIX, self._refusals.drop)
         self.share = (0, 1)
         """This replica's index, from 0, and how many replicas live, as last heard."""
 
@@ -130,20 +126,16 @@ class RedisLimiter:
             return self._ask_model(charge, takes=True)
         if self._cluster and charge.rps is not None:
             return Question(self._reserve_across_nodes, charge)
-        if charge.user in self._refusals:
-            repeated = self._refusals.find(charge)
-            if repeated is not None and self._tracking.is_quiet():
-                return known(repeated)
-        number, changes = next(self._numbers), self._tracking.changes
+        number = next(self._numbers)
         try:
             reply = self._ask(charge, number)
         except NotSentError as error:
             return failed(error)
         if self._permits.ask(charge.user):
             reply.add_done_callback(lambda _: self._permits.answered(charge.user))
-        return Question(self._reserved, charge, reply, number, changes)
+        return Question(self._reserved, charge, reply, number)
 
-    async def _reserved(self, charge: Charge, reply_of: asyncio.Future[Reply], number: int, changes: int) -> Verdict:
+    async def _reserved(self, charge: Charge, reply_of: asyncio.Future[Reply], number: int) -> Verdict:
         try:
             reply = await reply_of
         except NotSentError:
@@ -151,10 +143,7 @@ class RedisLimiter:
         except LimiterUnavailableError as error:
             raise LostAnswerError(number, str(error)) from error
         verdict = self._verdict(charge, reply)
-        if isinstance(verdict, Refused):
-            if self._tracking.up and self._tracking.changes == changes:
-                self._refusals.keep(charge, verdict, reply[3] / 1e6)
-        elif isinstance(verdict, Admitted) and verdict.reservation.holds_permit:
+        if isinstance(verdict, Admitted) and verdict.reservation.holds_permit:
             self._permits.take(charge.user)
         return verdict
 
@@ -177,10 +166,7 @@ class RedisLimiter:
         """See `Limiter.settle`."""
         user, model = reservation.user, reservation.model
         keys = (window_key(user), window_key(user, model)) if model else (window_key(user),)
-        try:
-            await self._calls.call(SETTLE, keys, _corrections(reservation.slot, reservation.amounts, used))
-        finally:  # now, because a refusal of before it may have been kept while it was on its way
-            self._refusals.drop(user)
+        await self._calls.call(SETTLE, keys, _corrections(reservation.slot, reservation.amounts, used))
 
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`.  Not waited for: what is lost the next renewal puts right."""
@@ -209,7 +195,6 @@ class RedisLimiter:
 
         A `handover` that arrives twice counts once.  Queued when this returns: calls made later run later.
         """
-        self._refusals.drop(user)
         marker = f"forebay:{{{USER_KEY_PREFIX}{user}}}:absorbed:{handover}"
         numbers = [number for slot in sorted(slots) for number in (slot, *slots[slot])]
         calls = [argument for number, amounts in lost for argument in (number, *amounts)]
@@ -218,14 +203,12 @@ class RedisLimiter:
         return self._calls.call(ABSORB, (window_key(user, model), marker), arguments)
 
     async def run(self) -> None:
-        """Say that this replica lives, renew its permits and hear of changed users, for ever; cancel to stop."""
+        """Say that this replica lives and renew its permits, for ever; cancel to stop."""
         while True:
             if self.up:
                 self.renew()
                 with contextlib.suppress(LimiterUnavailableError):
                     await self.beat()
-                if not self._cluster:  # there each node would have to be asked
-                    await self._tracking.keep()
             await asyncio.sleep(RENEW_S)
 
     async def beat(self) -> None:
@@ -240,7 +223,6 @@ class RedisLimiter:
 
     async def aclose(self) -> None:
         """Disconnect."""
-        await self._tracking.aclose()
         await self._calls.aclose()
 
     async def _reserve_across_nodes(self, charge: Charge) -> Verdict:
@@ -320,7 +302,7 @@ class RedisLimiter:
             raise MalformedUserError(charge.user)
         if status == _LATE:
             raise NotSentError("came after its hand-over")
-        now_us, concurrency, _, has_model, slot = reply[1:_SHOWN_FROM]
+        now_us, concurrency, has_model, slot = reply[1:_SHOWN_FROM]
         now_s = now_us / 1e6
         self._ahead_s = now_s - time.monotonic()
         kinds = _BOTH_KINDS if has_model else USER_KINDS

@@ -3,7 +3,7 @@
 -- ARGV: time in microseconds or '' = Redis's own, model, @replica, batch ('' = only look), number, rps or '', then the
 -- amount of each unit.
 -- Unknown user: {2}.  Malformed record: {3}.  Came after the hand-over of its batch: {4}.
--- Otherwise {1 = taken or 0 = refused, now, concurrency, microseconds until anything leaves, has model window, slot,
+-- Otherwise {1 = taken or 0 = refused, now, concurrency, has model window, slot,
 --   for each of the user's limits: the limit, what is used, newest slot that holds any; the same for the model's window,
 --   for each limit in the way: its name, the limit, microseconds to wait}.  -1 = none, never.
 
@@ -69,11 +69,7 @@ local function marked(charged)
   return marker .. ' ' .. ARGV[5] .. '@' .. charged.slot
 end
 
-local reply = { obstacles and 0 or 1, window.now, concurrency, 0, model and 1 or 0, window.slot }
-if obstacles then
-  reply[4] = leaves_in(window, window.oldest)
-  if model then reply[4] = math.min(reply[4], leaves_in(model, model.oldest)) end
-elseif batch ~= '' then
+if not obstacles and batch ~= '' then
   take(window, 7, replica, marked(window))
   if model then take(model, 7, replica, marked(model)) end
   if second then take(second, 7) end
@@ -83,6 +79,7 @@ elseif batch ~= '' then
     call('EXPIRE', leases, KEEP_S)
   end
 end
+local reply = { obstacles and 0 or 1, window.now, concurrency, model and 1 or 0, window.slot }
 show(reply, window, limits)
 if model then show(reply, model, model_limits) end
 if obstacles then

@@ -77,19 +77,9 @@ local function open(key, now, slot_us, slots, marker)
   return window
 end
 
--- Microseconds until a slot has left.
-local function leaves_in(window, slot)
-  return (slot + 1 + window.slots) * window.slot_us - window.now
-end
-
--- What a slot of a window holds of a unit.  The first call reads all fields.
+-- What a slot of a window holds of a unit.
 local function held_in(window, slot, unit)
-  if not window.fields then
-    local flat = call('HGETALL', window.key)
-    window.fields = {}
-    for i = 1, #flat, 2 do window.fields[flat[i]] = tonumber(flat[i + 1]) end
-  end
-  return window.fields[string.sub(UNIT_LETTERS, unit, unit) .. slot] or 0
+  return tonumber(call('HGET', window.key, string.sub(UNIT_LETTERS, unit, unit) .. slot)) or 0
 end
 
 -- Whether `amount` is too much.  A limit of 0 allows nothing.  Subtracting keeps the comparison exact at 2^53.
@@ -111,7 +101,7 @@ local function meet_limits(obstacles, window, limits, first)
           slot = slot + 1
           excess = excess - held_in(window, slot, unit)
         end
-        wait = leaves_in(window, slot)
+        wait = (slot + 1 + window.slots) * window.slot_us - window.now -- until the slot has left
       end
       obstacles = obstacles or {}
       local n = #obstacles
