@@ -236,6 +236,7 @@ class NoCandidateReason(StrEnum):
     OUTSIDE_SUBSET = "outside-subset"
     NO_MATCH = "no-match"  # there are ready pods in the subset, but none with the labels
     OVERLOADED = "overloaded"  # no candidate can keep the SLO now
+    NO_IDLE_POD = "no-idle-pod"  # overloaded, for a prompt that even an idle pod cannot answer within the SLO
 
 
 class NoCandidateError(Exception):

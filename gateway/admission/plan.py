@@ -104,6 +104,12 @@ class Planner:
         if error.why is NoCandidateReason.UNKNOWN_MODEL and self._fleet.has_models and route.subset is None:
             existing = ", ".join(self._fleet.models())
             return UnknownModelError(f"model {route.model} does not exist, must be one of: {existing}", param="model")
+        if error.why is NoCandidateReason.NO_IDLE_POD and route.slo is not None:
+            return OverloadedError(
+                f"model {route.model} is overloaded: a prompt of about {route.prompt_tokens} tokens cannot be answered "
+                f"within {route.slo.ttft_s:g} s even by an idle pod, and none became idle in time",
+                retry_after_s=error.retry_after_s,
+            )
         if error.why is NoCandidateReason.OVERLOADED:
             return OverloadedError(f"model {route.model} is overloaded", retry_after_s=error.retry_after_s)
         return NoReadyPodError(f"model {route.model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)

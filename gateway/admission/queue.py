@@ -4,6 +4,8 @@ Lives here: which requests wait, which are sent, and which are refused because t
 the order of users and requests (routing.fair_queue), when a pod is open (routing.overload), answers to clients (admit).
 
 A model without a promise (`Slo`) has no queue.  No request waits while a pod is open and no other request waits.
+A prompt so long that even an idle pod would break the promise is best effort: no promise is made to it, it waits up to
+`longest_wait_s`, and it is sent when no request with a promise waits for the same pods (see routing.overload).
 Tickets come from the queue and go back to it, because a request that ends may let the next one start.
 """
 
@@ -16,12 +18,10 @@ from typing import Protocol, TypeGuard
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet, Ticket
 from routing.fair_queue import FairQueue
+from routing.overload import MARGIN
 from routing.strategy import Finished
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo
 
-MARGIN = 0.9
-"""Share of the promised time to the first token that a prediction may use up (chosen: with 0.95 a fifth of the requests
-that wait in a lasting flood miss the promise, with 0.9 a twentieth)."""
 LOOK_S = 0.5
 """While requests wait, pods are looked at this often at least, in seconds: one may have recovered (chosen)."""
 ANYWHERE: Hashable = (None, None)
@@ -42,7 +42,7 @@ class Timer(Protocol):
 class QueuedRequest:
     """A request that may have to wait.  `on_outcome` is called once, unless the request leaves before."""
 
-    __slots__ = ("deadline_s", "entered_s", "is_waiting", "on_outcome", "request", "slo", "strategy")
+    __slots__ = ("deadline_s", "entered_s", "is_best_effort", "is_waiting", "on_outcome", "request", "slo", "strategy")
 
     def __init__(self, request: RouteRequest, slo: Slo, strategy: str, on_outcome: Callable[[Outcome], None]) -> None:
         self.request = request
@@ -52,6 +52,7 @@ class QueuedRequest:
         self.entered_s = 0.0
         self.deadline_s = inf  # the latest time at which it can be sent and still keep the promise
         self.is_waiting = False
+        self.is_best_effort = False  # no pod can keep the promise, so none is made
 
     @property
     def pod_choice(self) -> Hashable:
@@ -60,34 +61,49 @@ class QueuedRequest:
 
 
 class _ModelQueue:
-    """The queue of one model: the order of its requests, and their deadlines."""
+    """The queue of one model: the order of its requests with a promise, of those without, and their deadlines."""
 
     def __init__(self) -> None:
         self.order: FairQueue[QueuedRequest] = FairQueue()
+        self.best_effort: FairQueue[QueuedRequest] = FairQueue()
         self._deadlines: list[tuple[float, int, QueuedRequest]] = []  # a heap; requests that left are skipped later
         self._serial = count()
 
     def push(self, queued: QueuedRequest, work_s: float, now_s: float) -> None:
         queued.is_waiting = True
-        self.order.push(queued.request.user, queued, work_s, now_s)
+        self._order_of(queued).push(queued.request.user, queued, work_s, now_s)
         heappush(self._deadlines, (queued.deadline_s, next(self._serial), queued))
 
     def remove(self, queued: QueuedRequest) -> None:
         queued.is_waiting = False
-        self.order.remove(queued.request.user, queued)
-        if not self.order:
+        self._order_of(queued).remove(queued.request.user, queued)
+        if not len(self):
             self._deadlines.clear()
 
+    def __len__(self) -> int:
+        """Return how many requests wait."""
+        return len(self.order) + len(self.best_effort)
+
+    def ahead_s(self, queued: QueuedRequest, work_s: float, now_s: float) -> float:
+        """Return the seconds of work before a request that would join now."""
+        user = queued.request.user
+        ahead_s = self.order.work_ahead_s(user, work_s, now_s)
+        return ahead_s + self.best_effort.work_ahead_s(user, work_s, now_s) if queued.is_best_effort else ahead_s
+
+    def _order_of(self, queued: QueuedRequest) -> FairQueue[QueuedRequest]:
+        return self.best_effort if queued.is_best_effort else self.order
+
     def first_rival(self, queued: QueuedRequest) -> QueuedRequest | None:
-        """Return the first request, itself included, that waits for the same pods or for any."""
+        """Return the first request with a promise, itself included, that waits for the same pods or for any."""
         rivals = {ANYWHERE, queued.pod_choice}
         return next((other for _, other in self.order if other.pod_choice in rivals), None)
 
     def next(self, closed: set[Hashable]) -> QueuedRequest | None:
-        """Return the first request whose pods are not known to be `closed`."""
+        """Return the first request whose pods are not known to be `closed`; without a promise, after all others."""
         if ANYWHERE in closed:
             return None
-        return next((queued for _, queued in self.order if queued.pod_choice not in closed), None)
+        found = next((queued for _, queued in self.order if queued.pod_choice not in closed), None)
+        return found or next((queued for _, queued in self.best_effort if queued.pod_choice not in closed), None)
 
     def expired(self, now_s: float) -> Iterator[QueuedRequest]:
         """Yield the requests whose deadline has passed."""
@@ -158,12 +174,13 @@ class AdmissionQueue:
     def page(self) -> dict[str, dict[str, object]]:
         """Return each model's queue, for /debug/waiting."""
         return {
-            model: {"waiting": len(queue.order), "users": queue.order.page()} for model, queue in self._queues.items()
+            model: {"waiting": len(queue), "users": queue.order.page(), "best_effort": queue.best_effort.page()}
+            for model, queue in self._queues.items()
         }
 
     def waiting(self) -> dict[str, int]:
         """Return how many requests wait, by model."""
-        return {model: len(queue.order) for model, queue in self._queues.items()}
+        return {model: len(queue) for model, queue in self._queues.items()}
 
     def _charge_actual_cost(self, request: RouteRequest, cost: float) -> None:
         """Replace the expected cost, which the user was charged when the request was routed."""
@@ -178,14 +195,15 @@ class AdmissionQueue:
         except NoCandidateError as error:
             queued.on_outcome(error)
             return
-        wait_s = opens_s + queue.order.work_ahead_s(request.user, work_s, now_s) / rate
-        longest_s = min(MARGIN * slo.ttft_s - after_s, self._longest_wait_s)
+        queued.is_best_effort = work_s > MARGIN * slo.ttft_s
+        wait_s = opens_s + queue.ahead_s(queued, work_s, now_s) / rate
+        longest_s = min(inf if queued.is_best_effort else MARGIN * slo.ttft_s - after_s, self._longest_wait_s)
         if wait_s > longest_s:
-            queued.on_outcome(_overloaded(wait_s - max(0.0, longest_s)))
+            queued.on_outcome(_overloaded(queued, wait_s - max(0.0, longest_s)))
             return
         queued.deadline_s = now_s + longest_s
         queue.push(queued, work_s, now_s)
-        if queue.first_rival(queued) is queued:
+        if queue.first_rival(queued) in {queued, None}:
             self._advance(queue, now_s)
 
     def _advance(self, queue: _ModelQueue, now_s: float) -> None:
@@ -206,8 +224,8 @@ class AdmissionQueue:
         """Refuse requests past their deadline, and set the timer for the next deadline or the next pod that opens."""
         for queued in queue.expired(now_s):
             queue.remove(queued)
-            queued.on_outcome(_overloaded(opens_s))
-        if queue.order:
+            queued.on_outcome(_overloaded(queued, opens_s))
+        if len(queue):
             self._timer.set(min(now_s + min(opens_s, LOOK_S), queue.next_deadline_s), self.advance)
 
     def _route(self, queue: _ModelQueue, queued: QueuedRequest, now_s: float) -> Outcome:
@@ -226,5 +244,6 @@ def _must_wait(outcome: Outcome) -> TypeGuard[NoCandidateError]:
     return isinstance(outcome, NoCandidateError) and outcome.why is NoCandidateReason.OVERLOADED
 
 
-def _overloaded(retry_after_s: float) -> NoCandidateError:
-    return NoCandidateError(NoCandidateReason.OVERLOADED, retry_after_s)
+def _overloaded(queued: QueuedRequest, retry_after_s: float) -> NoCandidateError:
+    why = NoCandidateReason.NO_IDLE_POD if queued.is_best_effort else NoCandidateReason.OVERLOADED
+    return NoCandidateError(why, retry_after_s)

@@ -152,7 +152,7 @@ class Fleet:
         chooser = self._strategy(strategy)
         decision = chooser.pick(request, candidates, now_s)
         slo = request.slo
-        if slo is not None and overload.wait_until_open_s(self._pods[decision.pod.id], request, slo, now_s):
+        if slo is not None and overload.needs_another_look(self._pods[decision.pod.id], request, slo, now_s):
             decision = chooser.pick(request, overload.open_pods(candidates, request, slo, now_s), now_s)
         shadow = self._settings.shadow
         other = self._strategy(shadow).pick(request, candidates, now_s).pod.id if shadow else ""

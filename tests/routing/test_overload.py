@@ -11,6 +11,7 @@ from routing.overload import (
     MAX_BACKLOG_S,
     MAX_PREFILL_WAIT_S,
     estimate_wait,
+    is_best_effort,
     open_pods,
     wait_until_open_s,
 )
@@ -132,3 +133,15 @@ def test_a_pod_whose_itl_would_exceed_the_slo_with_one_request_more_is_closed_un
     assert closed(pod) == FULL_RETRY_S
     pod.max_in_flight, pod.in_flight = 0.5, 0
     assert closed(pod) == 0
+
+
+def test_a_best_effort_prompt_needs_a_second_open_pod_where_there_is_one() -> None:
+    long = REQUEST._replace(prompt_tokens=1_000_000)
+    idle, busy = pods()[0], with_backlog(0.8)
+
+    assert is_best_effort([idle, busy], long, SLO)
+    assert not is_best_effort([idle], REQUEST, SLO)
+    assert [idle] == list(open_pods([idle], long, SLO, 0.0))
+    with pytest.raises(NoCandidateError) as refused:
+        open_pods([idle, busy], long, SLO, 0.0)
+    assert refused.value.retry_after_s == pytest.approx(0.8)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from gateway.admission.queue import LOOK_S, MARGIN
+from gateway.admission.queue import LOOK_S
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import ModelPolicy
 from gateway.fleet.fleet import Ticket
-from routing.overload import MAX_BACKLOG_S, MAX_PREFILL_WAIT_S
+from routing.overload import MARGIN, MAX_BACKLOG_S, MAX_PREFILL_WAIT_S
 from routing.selectors import parse_selector
 from routing.strategy import Finished
 from routing.types import NoCandidateReason, Slo
@@ -101,7 +101,7 @@ def test_a_route_that_is_taken_back_costs_nothing() -> None:
     desk.fill(seconds=1.0)
     desk.enter("b")
 
-    assert desk.queue.page() == {MODEL: {"waiting": 1, "users": {"u": {"waiting": 1, "counter": 0.0}}}}
+    assert desk.queue.page() == {MODEL: {"waiting": 1, "users": {"u": {"waiting": 1, "counter": 0.0}}, "best_effort": {}}}
 
 
 def test_what_cannot_be_answered_in_time_is_refused_at_once_and_told_when_it_can() -> None:
@@ -244,3 +244,57 @@ def test_promises_are_each_models_own_and_an_adapter_has_its_models() -> None:
     assert [fleet.slo(name) for name in ("default", "own", "none", "unknown")] == [
         Slo(2.0, 0.05), Slo(5.0, 0.02), None, None,
     ]  # fmt: skip
+
+
+LONG = 200_000
+"""Tokens of a prompt whose own prefill takes twice the promised time."""
+
+
+def test_a_prompt_too_long_for_the_promise_is_sent_to_an_idle_fleet() -> None:
+    desk = Desk(pods=2)
+    desk.enter("long", prompt_tokens=LONG)
+
+    assert desk.ticket("long").pod.in_flight == 1
+
+
+def test_a_prompt_too_long_for_the_promise_waits_longer_than_a_promise_would_allow() -> None:
+    desk = Desk()
+    desk.fill(seconds=SLO.ttft_s + 1)
+    desk.enter("long", prompt_tokens=LONG)
+    assert desk.heard == {}
+
+    assert desk.fire() == pytest.approx(SLO.ttft_s + 1 + MAX_PREFILL_WAIT_S)
+    assert desk.ticket("long").pod.in_flight == 1
+
+
+def test_best_effort_leaves_one_pod_open_for_requests_with_a_promise() -> None:
+    desk = Desk(pods=2)
+    first, second = desk.fleet.pods()
+    first.prefill_done_at_s = 100.0
+    desk.enter("long", prompt_tokens=LONG)
+    desk.enter("short")
+
+    assert list(desk.heard) == ["short"]
+    assert desk.ticket("short").pod is second
+
+
+def test_best_effort_goes_after_all_requests_with_a_promise() -> None:
+    desk = Desk()
+    desk.fill(seconds=2.0)
+    desk.enter("long", prompt_tokens=LONG)
+    for number in range(3):
+        desk.enter(f"short{number}")
+    while desk.queue.waiting()[MODEL]:
+        desk.fire()
+
+    assert list(desk.heard) == ["short0", "short1", "short2", "long"]
+
+
+def test_best_effort_is_refused_after_the_longest_wait_in_words_of_its_own() -> None:
+    desk = Desk(longest_wait_s=20.0)
+    desk.fill(seconds=10.0)
+    desk.enter("long", prompt_tokens=LONG)
+    desk.fill(seconds=100.0)
+
+    assert desk.fire() == pytest.approx(20.0)
+    assert desk.refusal("long").why == NoCandidateReason.NO_IDLE_POD
