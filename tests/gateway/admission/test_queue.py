@@ -101,7 +101,9 @@ def test_a_route_that_is_taken_back_costs_nothing() -> None:
     desk.fill(seconds=1.0)
     desk.enter("b")
 
-    assert desk.queue.page() == {MODEL: {"waiting": 1, "users": {"u": {"waiting": 1, "counter": 0.0}}, "best_effort": {}}}
+    assert desk.queue.page() == {
+        MODEL: {"waiting": 1, "users": {"u": {"waiting": 1, "counter": 0.0}}, "best_effort": {}}
+    }
 
 
 def test_what_cannot_be_answered_in_time_is_refused_at_once_and_told_when_it_can() -> None:
