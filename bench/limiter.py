@@ -51,10 +51,6 @@ class SeparateCalls:
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
 
-    def batch_for(self, key: str) -> int:
-        """Return 1: every call is its own batch."""
-        return 1
-
     def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Make one round trip."""
         return self._redis.evalsha(script.sha, len(keys), *keys, *arguments)
@@ -76,7 +72,7 @@ def plain_pair(redis: "Redis") -> Pair:
     keys = (user_key(USER), window_key(USER))
 
     async def pair() -> None:
-        reply: Any = await redis.evalsha(RESERVE.sha, 2, *keys, "", "m", "@bench", 1, 1, "", 1, 50)
+        reply: Any = await redis.evalsha(RESERVE.sha, 2, *keys, "", "m", "@bench", 1, "", 1, 50)
         await redis.evalsha(SETTLE.sha, 1, keys[1], reply[4], "tokens", -10)
 
     return pair

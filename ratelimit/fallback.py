@@ -5,8 +5,8 @@ Not here: noticing that Redis is away or back (coalescer).
 
 Leaving and returning: the first call that fails begins the absence; everything is decided here until the shared
 limiter answers again; then the ledger is queued to it ahead of every later call: nothing is forgiven or counted twice.
-A reserve that failed without an answer may still have run, or may run yet: it is decided here anew, and the hand-over
-takes back what it had charged, or makes it come too late.
+A reserve that failed without an answer may still have run, or may run yet: it is decided here anew, and what it charged
+there leaves with its window (docs/decisions/0014).
 
 Shares: with n replicas alive when last heard, each has an n-th of every limit and counts an n-th of what all had used.
 What others admitted after a replica last heard of a user it cannot know.
@@ -16,7 +16,7 @@ import asyncio
 import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from ratelimit.limits import (
@@ -30,7 +30,6 @@ from ratelimit.limits import (
     Limiter,
     LimiterUnavailableError,
     LimitKind,
-    LostAnswerError,
     Rates,
     Refused,
     Reservation,
@@ -87,15 +86,8 @@ class SharedLimiter(Limiter, Protocol):
         """Note that a request which was admitted without the shared limiter holds a permit of the user."""
         ...
 
-    def absorb(
-        self,
-        user: str,
-        model: str,
-        handover: str,
-        slots: Mapping[int, Amounts],
-        lost: Sequence[tuple[int, Amounts]],
-    ) -> Awaitable[Reply]:
-        """Add amounts by slot and take back lost calls, once per `handover`, ahead of calls made later."""
+    def absorb(self, user: str, model: str, handover: str, slots: Mapping[int, Amounts]) -> Awaitable[Reply]:
+        """Add amounts by slot, once per `handover`, ahead of calls made later."""
         ...
 
 
@@ -103,21 +95,13 @@ Key = tuple[str, str]
 """A user, and a model or "" for the window over all models."""
 
 
-@dataclass(slots=True)
-class Entries:
-    """What the shared limiter has to do to one window: add amounts by slot, take back lost calls (number, amounts)."""
-
-    slots: dict[int, Amounts] = field(default_factory=dict)
-    lost: list[tuple[int, Amounts]] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """Entries of one window on their way; its name makes repeating it harmless."""
+    """What is to be added to one window, by slot; its name makes repeating it harmless."""
 
     key: Key
     name: str
-    entries: Entries
+    slots: Mapping[int, Amounts]
     until_s: float  # afterwards nothing of it matters
 
 
@@ -135,7 +119,7 @@ class LocalFallback:
         self._seen: dict[Key, tuple[Admitted | Refused, float]] = {}  # last verdict and when; the longest unseen first
         self._judged: dict[str, User] = {}  # whom the memory knows, with the whole limits
         self._memory = self._new_memory()
-        self._ledger: dict[Key, Entries] = {}
+        self._ledger: dict[Key, dict[int, Amounts]] = {}  # by slot what was admitted, settled and given back here
         self._handovers: list[Handover] = []
         self._returning: asyncio.Task[None] | None = None
 
@@ -198,10 +182,6 @@ class LocalFallback:
         """The shared limiter's answer, or the one from here when it does not come."""
         try:
             verdict = await question
-        except LostAnswerError as error:
-            for model in {"", charge.model}:
-                self._entries((charge.user, model)).lost.append((error.number, charge.amounts))
-            self._leave()
         except LimiterUnavailableError:
             self._leave()
         else:
@@ -296,17 +276,15 @@ class LocalFallback:
         self._judged = {}
         return MemoryLimiter(self._user, self._primary.now_s)
 
-    def _entries(self, key: Key) -> Entries:
-        return self._ledger.setdefault(key, Entries())
-
     def _enter(self, reservation: Reservation, change: Amounts) -> None:
         """Write into the ledger; what has left the window need not be handed over."""
         for model in {"", reservation.model}:
-            entries = self._entries((reservation.user, model))
-            entries.slots[reservation.slot] = entries.slots.get(reservation.slot, NOTHING).plus(change)
-            if len(entries.slots) > LIVE_S:
+            key = (reservation.user, model)
+            slots = self._ledger.setdefault(key, {})
+            slots[reservation.slot] = slots.get(reservation.slot, NOTHING).plus(change)
+            if len(slots) > LIVE_S:
                 now_s = self._primary.now_s()
-                entries.slots = {slot: held for slot, held in entries.slots.items() if leaves_in_s(slot, now_s) > 0}
+                self._ledger[key] = {slot: held for slot, held in slots.items() if leaves_in_s(slot, now_s) > 0}
 
     def _leave(self) -> None:
         """A call failed.  Unless only that call did (`up` is still true), ask no more until the return."""
@@ -327,14 +305,11 @@ class LocalFallback:
 
     async def _hand_over(self) -> None:
         now_s = self._primary.now_s()
-        new = [Handover(key, uuid.uuid4().hex, entries, now_s + KEEP_S) for key, entries in self._ledger.items()]
+        new = [Handover(key, uuid.uuid4().hex, slots, now_s + KEEP_S) for key, slots in self._ledger.items()]
         self._ledger = {}
         self._handovers = [each for each in self._handovers + new if each.until_s > now_s]
         try:
-            queued = [
-                self._primary.absorb(*each.key, each.name, each.entries.slots, each.entries.lost)
-                for each in self._handovers
-            ]
+            queued = [self._primary.absorb(*each.key, each.name, each.slots) for each in self._handovers]
         except NotSentError:
             return
         self._away = False  # calls from here on stand behind these in the queue

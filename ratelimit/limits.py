@@ -250,14 +250,6 @@ class LimiterUnavailableError(Exception):
     """The limiter's store did not answer in time; nothing is known about the charge."""
 
 
-class LostAnswerError(LimiterUnavailableError):
-    """A reserve that Redis may have taken, or may take yet; `number` names it in the hand-over."""
-
-    def __init__(self, number: int, reason: str) -> None:
-        super().__init__(reason)
-        self.number = number
-
-
 class MalformedUserError(Exception):
     """What is stored under the user's key is not a user record; nothing is known about the limits."""
 

@@ -8,9 +8,8 @@ calls run in the order in which they were made.  Nothing is ever repeated that m
 
 import asyncio
 import hashlib
-import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -110,13 +109,10 @@ class _Link(asyncio.Protocol):
 class BatchedCalls:
     """Calls `scripts` (known beforehand: they are loaded on connecting) on the Redis at `url`.
 
-    A call never waits longer than `timeout_s`; `up` is whether the last conversation succeeded.  `batches` numbers
-    what is sent together, ascending.
+    A call never waits longer than `timeout_s`; `up` is whether the last conversation succeeded.
     """
 
-    def __init__(
-        self, url: str, scripts: Sequence[Script], timeout_s: float, batches: Iterator[int] | None = None
-    ) -> None:
+    def __init__(self, url: str, scripts: Sequence[Script], timeout_s: float) -> None:
         # No retries: a script that may have run must not run again.
         self._pool = ConnectionPool.from_url(
             url, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=timeout_s
@@ -131,15 +127,13 @@ class BatchedCalls:
         self._out: deque[Call] = deque()  # sent, not answered
         self._forgotten: list[Call] = []  # of these: Redis does not know the script
         self._due_s = 0.0  # when the batch that is out is too late
-        self._looked_for = 0  # the batch that was found too late and got a last chance
+        self._last_chance = False  # the batch that is out was found too late once
         self._alarm: asyncio.TimerHandle | None = None  # looks whether it is; outlives many batches
         self._busy = False  # from a batch's first call to its last reply
         self._lone = 0  # batches in a row that were a single call
         self._connecting: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._up.set()
-        self._batches = batches or itertools.count(1)
-        self._batch = next(self._batches)
 
     @property
     def up(self) -> bool:
@@ -149,10 +143,6 @@ class BatchedCalls:
     async def wait_up(self) -> None:
         """Return as soon as Redis answers."""
         await self._up.wait()
-
-    def batch_for(self, key: str) -> int:  # noqa: ARG002 - in a cluster it depends on the key
-        """The batch that a call made now goes with; calls of one are answered or lost before the next is sent."""
-        return self._batch
 
     def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> asyncio.Future[Reply]:
         """Queue a call; its future may raise LimiterUnavailableError.
@@ -190,7 +180,6 @@ class BatchedCalls:
             return
         calls = [call for call in self._waiting if not call.reply.done()]
         self._waiting = []
-        self._batch = next(self._batches)
         self._lone = self._lone + 1 if len(calls) == 1 else 0
         if calls:
             self._send(calls)
@@ -201,7 +190,7 @@ class BatchedCalls:
         assert self._loop is not None and self._link is not None  # noqa: S101 - `call` and the caller saw to it
         self._out.extend(calls)
         if not again:
-            self._due_s = self._since_s + self._timeout_s
+            self._due_s, self._last_chance = self._since_s + self._timeout_s, False
         if self._alarm is None:
             self._alarm = self._loop.call_at(self._due_s, self._look)
         self._link.write(b"".join([call.packed for call in calls]))
@@ -238,10 +227,10 @@ class BatchedCalls:
             return
         if self._loop.time() < self._due_s:
             self._alarm = self._loop.call_at(self._due_s, self._look)
-        elif self._looked_for == self._batch:
+        elif self._last_chance:
             self._leave(f"no answer within {self._timeout_s} s")
         else:  # a loop that was kept from running reads only now what has long arrived
-            self._looked_for = self._batch
+            self._last_chance = True
             self._alarm = self._loop.call_later(LAST_CHANCE_S, self._look)
 
     def _lost(self, link: _Link) -> None:

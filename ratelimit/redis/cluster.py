@@ -5,7 +5,6 @@ All nodes must answer: while one does not, the whole counts as away.
 """
 
 import asyncio
-import itertools
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -35,7 +34,6 @@ class ClusterCalls:
         self._url = url
         self._scripts = scripts
         self._timeout_s = timeout_s
-        self._batches = itertools.count(1)  # one for all nodes: a user may move
         self._nodes: dict[str, BatchedCalls] = {}  # by address
         self._ranges: list[tuple[int, int, str]] = []  # first slot, last slot, address; empty = to be read again
         self._reading = asyncio.Lock()
@@ -51,11 +49,6 @@ class ClusterCalls:
             await asyncio.sleep(PROBE_EVERY_S)
             self._ranges = []
             await self._read_map()
-
-    def batch_for(self, key: str) -> int:
-        """As `BatchedCalls.batch_for`."""
-        node = self._node(key)
-        return node.batch_for(key) if node is not None else next(self._batches)
 
     def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> asyncio.Future[Reply]:
         """As `BatchedCalls.call`; all keys are of one slot."""
@@ -121,7 +114,7 @@ class ClusterCalls:
         gone = [self._nodes.pop(address) for address in list(self._nodes) if address not in addresses]
         for address in addresses - self._nodes.keys():
             url = self._url_of(address)
-            self._nodes[address] = BatchedCalls(url, self._scripts, self._timeout_s, self._batches)
+            self._nodes[address] = BatchedCalls(url, self._scripts, self._timeout_s)
         self._ranges = ranges
         for node in gone:
             await node.aclose()

@@ -1,6 +1,6 @@
 """The limiter that all replicas share: one Lua script per decision, on Redis's own clock.
 
-Lives here: keys, arguments and replies of the scripts in lua/.  Not here: transport (coalescer), waiting times (plan).
+Lives here: keys, arguments and replies of the scripts in lua/.  Not here: sending them (batching).
 
 A user's keys carry the whole key of the record as their hash tag, so all live in one slot of a Redis Cluster
 (names with braces excepted: Redis then reads another tag; without a cluster they work).
@@ -8,7 +8,6 @@ A user's keys carry the whole key of the record as their hash tag, so all live i
 
 import asyncio
 import contextlib
-import itertools
 import math
 import time
 import uuid
@@ -29,7 +28,6 @@ from ratelimit.limits import (
     Charge,
     LimiterUnavailableError,
     LimitKind,
-    LostAnswerError,
     MalformedUserError,
     Quota,
     Refused,
@@ -55,7 +53,7 @@ REPLICAS_KEY = "forebay:replicas"
 REMEMBERED = 8192
 """Keys kept (chosen: 2 MB)."""
 
-_REFUSED, _ADMITTED, _UNKNOWN, _MALFORMED, _LATE = range(5)  # the first number of a reply
+_REFUSED, _ADMITTED, _UNKNOWN, _MALFORMED = range(4)  # the first number of a reply
 _KINDS = {kind.name.encode(): kind for kind in LIMIT_KINDS}
 _BOTH_KINDS = USER_KINDS + MODEL_KINDS
 _SHOWN_FROM = 5  # where a reply of lua/reserve.lua begins to show the windows
@@ -94,7 +92,6 @@ class RedisLimiter:
         self._clock = clock
         self._ahead_s = 0.0  # Redis's clock less our monotonic one
         self._replica = f"@{uuid.uuid4().hex[:12]}"
-        self._numbers = itertools.count(1)
         self._permits = Permits()
         self.share = (0, 1)
         """This replica's index, from 0, and how many replicas live, as last heard."""
@@ -121,28 +118,21 @@ class RedisLimiter:
         self._permits.take(user)
 
     def reserve(self, charge: Charge) -> Awaitable[Verdict]:
-        """See `Limiter.reserve`.  Awaiting raises LostAnswerError when the charge may have been taken."""
+        """See `Limiter.reserve`."""
         if not charge.user:
             return self._ask_model(charge, takes=True)
         if self._cluster and charge.rps is not None:
             return Question(self._reserve_across_nodes, charge)
-        number = next(self._numbers)
         try:
-            reply = self._ask(charge, number)
+            reply = self._ask(charge, takes=True)
         except NotSentError as error:
             return failed(error)
         if self._permits.ask(charge.user):
             reply.add_done_callback(lambda _: self._permits.answered(charge.user))
-        return Question(self._reserved, charge, reply, number)
+        return Question(self._reserved, charge, reply)
 
-    async def _reserved(self, charge: Charge, reply_of: asyncio.Future[Reply], number: int) -> Verdict:
-        try:
-            reply = await reply_of
-        except NotSentError:
-            raise
-        except LimiterUnavailableError as error:
-            raise LostAnswerError(number, str(error)) from error
-        verdict = self._verdict(charge, reply)
+    async def _reserved(self, charge: Charge, reply: asyncio.Future[Reply]) -> Verdict:
+        verdict = self._verdict(charge, await reply)
         if isinstance(verdict, Admitted) and verdict.reservation.holds_permit:
             self._permits.take(charge.user)
         return verdict
@@ -154,7 +144,7 @@ class RedisLimiter:
         if self._cluster and charge.rps is not None:
             return Question(self._check_across_nodes, charge)
         try:
-            reply = self._ask(charge, None)
+            reply = self._ask(charge, takes=False)
         except NotSentError as error:
             return failed(error)
         return Question(self._checked, charge, reply)
@@ -183,23 +173,14 @@ class RedisLimiter:
             raise MalformedUserError(user)
         return Usage(user, _quotas(reply, 2, USER_KINDS, reply[1] / 1e6))
 
-    def absorb(
-        self,
-        user: str,
-        model: str,
-        handover: str,
-        slots: Mapping[int, Amounts],
-        lost: Sequence[tuple[int, Amounts]] = (),
-    ) -> Awaitable[Reply]:
-        """Add amounts by slot to a window, and take back what `lost` calls (number, amounts) had charged.
+    def absorb(self, user: str, model: str, handover: str, slots: Mapping[int, Amounts]) -> Awaitable[Reply]:
+        """Add amounts by slot to a window, whatever its limits say.
 
         A `handover` that arrives twice counts once.  Queued when this returns: calls made later run later.
         """
         marker = f"forebay:{{{USER_KEY_PREFIX}{user}}}:absorbed:{handover}"
-        numbers = [number for slot in sorted(slots) for number in (slot, *slots[slot])]
-        calls = [argument for number, amounts in lost for argument in (number, *amounts)]
-        fence = 0 if model else self._calls.batch_for(window_key(user))
-        arguments: list[Argument] = [self._time(), self._replica, fence, len(lost), *calls, *numbers]
+        amounts = [number for slot in sorted(slots) for number in (slot, *slots[slot])]
+        arguments: list[Argument] = [self._time(), *amounts]
         return self._calls.call(ABSORB, (window_key(user, model), marker), arguments)
 
     async def run(self) -> None:
@@ -277,17 +258,14 @@ class RedisLimiter:
         with contextlib.suppress(NotSentError):
             self._calls.call(LEASE, (f"{window_key(user)}:leases",), arguments)
 
-    def _ask(self, charge: Charge, number: int | None) -> asyncio.Future[Reply]:
-        """Reserve; without a number only look."""
+    def _ask(self, charge: Charge, *, takes: bool) -> asyncio.Future[Reply]:
         user, amounts, model, rps = charge
-        window = window_key(user)
-        keys = [user_key(user), window]
-        batch: int | str = self._calls.batch_for(window) if number is not None else ""
+        keys = [user_key(user), window_key(user)]
         if rps is not None:
             keys.append(model_key(model))
         if max(amounts) > MAX_LIMIT:
             amounts = _clamped(amounts)
-        arguments = (self._time(), model, self._replica, batch, number or 0, "" if rps is None else rps, *amounts)
+        arguments = (self._time(), model, self._replica, 1 if takes else 0, "" if rps is None else rps, *amounts)
         return self._calls.call(RESERVE, keys, arguments)
 
     def _time(self) -> str:
@@ -300,8 +278,6 @@ class RedisLimiter:
             return UnknownUser(charge.user)
         if status == _MALFORMED:
             raise MalformedUserError(charge.user)
-        if status == _LATE:
-            raise NotSentError("came after its hand-over")
         now_us, concurrency, has_model, slot = reply[1:_SHOWN_FROM]
         now_s = now_us / 1e6
         self._ahead_s = now_s - time.monotonic()

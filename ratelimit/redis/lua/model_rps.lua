@@ -2,7 +2,7 @@
 -- KEYS: the model's window.  ARGV: time in microseconds or '' = Redis's own, rps, 1 = take, then the amount of each unit.
 -- {1, slot} or {0 = refused, the limit's name, the limit, microseconds to wait; -1 = never}.
 
-local second = open(KEYS[1], clock(ARGV[1]), SECOND, '@')
+local second = open(KEYS[1], clock(ARGV[1]), SECOND)
 local reply = meet_limits({ 0 }, second, { 'rps', tonumber(ARGV[2]), REQUESTS }, 4)
 if #reply > 1 then return reply end
 if ARGV[3] == '1' then take(second, 4) end

@@ -1,8 +1,8 @@
 -- Take a charge and a permit under every limit that applies, or nothing; a refusal writes nothing.
 -- KEYS: user, window; with `rps` also the model's window.
--- ARGV: time in microseconds or '' = Redis's own, model, @replica, batch ('' = only look), number, rps or '', then the
--- amount of each unit.
--- Unknown user: {2}.  Malformed record: {3}.  Came after the hand-over of its batch: {4}.
+-- ARGV: time in microseconds or '' = Redis's own, model, @replica, 1 = take or 0 = only look, rps or '', then the amount
+-- of each unit.
+-- Unknown user: {2}.  Malformed record: {3}.
 -- Otherwise {1 = taken or 0 = refused, now, concurrency, has model window, slot,
 --   for each of the user's limits: the limit, what is used, newest slot that holds any; the same for the model's window,
 --   for each limit in the way: its name, the limit, microseconds to wait}.  -1 = none, never.
@@ -12,12 +12,8 @@ if not user then return { problem == 'unknown' and 2 or 3 } end
 local limits, concurrency = read_limits(user, USER_LIMITS), limit(user.concurrency)
 if not (limits and concurrency) then return { 3 } end
 
-local now, replica, batch = clock(ARGV[1]), ARGV[3], ARGV[4]
-local window = open(KEYS[2], now, MINUTE, replica)
-local last_batch = window.marker and string.match(window.marker, '^%d+')
-if last_batch and batch ~= '' and tonumber(last_batch) > tonumber(batch) then
-  return { 4 }
-end
+local now, replica = clock(ARGV[1]), ARGV[3]
+local window = open(KEYS[2], now, MINUTE)
 
 local model, model_limits
 if user.models ~= nil and user.models ~= cjson.null then
@@ -27,17 +23,17 @@ if user.models ~= nil and user.models ~= cjson.null then
     if type(record) ~= 'table' then return { 3 } end
     model_limits = read_limits(record, MODEL_LIMITS)
     if not model_limits then return { 3 } end
-    model = open(KEYS[2] .. ':model:' .. ARGV[2], window.now, MINUTE, replica) -- the same time: the same slot
+    model = open(KEYS[2] .. ':model:' .. ARGV[2], window.now, MINUTE) -- the same time: the same slot
   end
 end
 
-local obstacles = meet_limits(nil, window, limits, 7)
-if model then obstacles = meet_limits(obstacles, model, model_limits, 7) end
+local obstacles = meet_limits(nil, window, limits, 6)
+if model then obstacles = meet_limits(obstacles, model, model_limits, 6) end
 
 local second
 if KEYS[3] then
-  second = open(KEYS[3], now, SECOND, replica)
-  obstacles = meet_limits(obstacles, second, { 'rps', tonumber(ARGV[6]), REQUESTS }, 7)
+  second = open(KEYS[3], now, SECOND)
+  obstacles = meet_limits(obstacles, second, { 'rps', tonumber(ARGV[5]), REQUESTS }, 6)
 end
 
 -- Permits, by replica: "count until", believed until then.
@@ -62,17 +58,10 @@ if concurrency >= 0 then
   end
 end
 
--- The value of a replica's field: "batch number@slot number@slot ...", for the reserves of its last batch only.
-local function marked(charged)
-  local marker = charged.marker
-  if not marker or string.match(marker, '^%d+') ~= batch then marker = batch end
-  return marker .. ' ' .. ARGV[5] .. '@' .. charged.slot
-end
-
-if not obstacles and batch ~= '' then
-  take(window, 7, replica, marked(window))
-  if model then take(model, 7, replica, marked(model)) end
-  if second then take(second, 7) end
+if not obstacles and ARGV[4] == '1' then
+  take(window, 6)
+  if model then take(model, 6) end
+  if second then take(second, 6) end
   if concurrency >= 0 then
     if #stale > 0 then call('HDEL', leases, unpack(stale)) end
     call('HSET', leases, replica, string.format('%d %d', held + 1, now + LEASE_US))

@@ -7,5 +7,5 @@ local user, problem = read_user(KEYS[1])
 if not user then return { problem == 'unknown' and 2 or 3 } end
 local limits = read_limits(user, USER_LIMITS)
 if not limits then return { 3 } end
-local window = open(KEYS[2], clock(ARGV[1]), MINUTE, '@')
+local window = open(KEYS[2], clock(ARGV[1]), MINUTE)
 return show({ 1, window.now }, window, limits)

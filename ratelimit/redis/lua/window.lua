@@ -2,8 +2,7 @@
 -- Names in capitals, here and there, but for KEYS and ARGV, are filled in by ratelimit/redis/scripts.py.
 --
 -- A window is a hash: `newest` and `oldest` slot; for each unit its sum over all slots stored, under the unit's name,
--- and its amount in each slot, under the unit's first letter and the slot (r1700000000); and for each replica, under
--- @<replica>, the reserves of its last batch that were charged here (see `marked`).
+-- and its amount in each slot, under the unit's first letter and the slot (r1700000000).
 -- What has left the window is dropped by the next charge; reading writes nothing.
 -- Numbers are doubles, exact up to 2^53; Redis formats number arguments without loss.
 
@@ -45,14 +44,14 @@ end
 
 -- What counts at `now`.  `slot` is where a charge goes.  `stored` begins with the sum of each unit in the window, then
 -- has the amount of each in the slot.
-local function open(key, now, slot_us, slots, marker)
+local function open(key, now, slot_us, slots)
   local slot = math.floor(now / slot_us)
-  local stored = call('HMGET', key, SLOT_FIELDS, 'newest', 'oldest', marker)
+  local stored = call('HMGET', key, SLOT_FIELDS, 'newest', 'oldest')
   for i = 1, 2 * UNIT_COUNT do stored[i] = tonumber(stored[i]) or 0 end
   local newest, oldest = tonumber(stored[2 * UNIT_COUNT + 1]), tonumber(stored[2 * UNIT_COUNT + 2]) or slot
   local window = {
     key = key, slot_us = slot_us, slots = slots, now = now, slot = slot, newest = newest, oldest = oldest,
-    stored = stored, marker = stored[2 * UNIT_COUNT + 3],
+    stored = stored,
   }
   if not newest or slot - newest > slots then -- nothing stored counts any more
     window.expired, window.newest, window.oldest = newest ~= nil, nil, slot
@@ -111,15 +110,15 @@ local function meet_limits(obstacles, window, limits, first)
   return obstacles
 end
 
--- Charge the amounts from ARGV[first] on, and write another field and its value in the same command.
-local function take(window, first, ...)
+-- Charge the amounts from ARGV[first] on.
+local function take(window, first)
   local key, slot, stored = window.key, window.slot, window.stored
   for i = 1, UNIT_COUNT do
     local amount = ARGV[first + i - 1]
     stored[i], stored[UNIT_COUNT + i] = stored[i] + amount, stored[UNIT_COUNT + i] + amount
   end
   if window.expired then call('DEL', key) end
-  call('HSET', key, SLOT_PAIRS, 'newest', slot, 'oldest', window.oldest, ...)
+  call('HSET', key, SLOT_PAIRS, 'newest', slot, 'oldest', window.oldest)
   if slot ~= window.newest then -- the slot's first charge; HSET came first: out of memory must fail before any change
     if window.left then call('HDEL', key, unpack(window.left)) end
     call('EXPIRE', key, KEEP_S)

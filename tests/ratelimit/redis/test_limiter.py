@@ -5,7 +5,6 @@ import pytest
 from redis.crc import key_slot
 
 from ratelimit.limits import (
-    MODEL_RPM,
     RPM,
     TPM,
     UNITS,
@@ -333,36 +332,6 @@ async def test_malformed_limits_of_a_model_are_an_error_of_its_own(server, model
     async with a_redis_limiter(server) as limiter:
         with pytest.raises(MalformedUserError):
             await limiter.reserve(a_charge("u", 1, "m"))
-
-
-async def test_what_a_lost_reserve_had_charged_is_taken_back_and_what_comes_later_still_is_too_late(server):
-    put_user(server, User("u", rpm=9, tpm=100, models={"m": Rates(rpm=9)}))
-    async with a_redis_limiter(server) as limiter:
-        await admit(limiter, "u", 1, "m")
-        batch = limiter._calls.batch_for("")
-        calls = [limiter._ask(a_charge("u", tokens, "m"), number) for tokens, number in ((30, 1001), (40, 1002))]
-        ran, _ = await asyncio.gather(*calls)
-        lost = [(1001, Amounts(1, 30)), (1003, Amounts(1, 7))]
-        for model in ("", "m"):
-            await limiter.absorb("u", model, f"h{model}", {}, lost)
-
-        limiter._calls._batch = batch
-        late = await limiter._ask(a_charge("u", 7, "m"), 1003)
-
-        assert (1, [4]) == (ran[0], late)
-        verdict = await admit(limiter, "u", 0, "m")
-        assert (3, 41, 3) == (verdict.quotas[RPM].used, verdict.quotas[TPM].used, verdict.quotas[MODEL_RPM].used)
-
-
-async def test_the_names_of_charged_calls_are_those_of_one_batch_only(server):
-    put_user(server, User("u"))
-    async with a_redis_limiter(server) as limiter:
-        for _ in range(50):
-            await asyncio.gather(*(admit(limiter, "u") for _ in range(4)))
-        with server.client() as client:
-            (marker,) = [value for field, value in client.hgetall(window_key("u")).items() if field[:1] == b"@"]
-
-    assert 5 == len(marker.split())
 
 
 async def test_the_permit_of_an_answer_that_nobody_awaits_is_given_back_by_renewals(server):
