@@ -84,7 +84,7 @@ def test_waiting_is_that_of_an_m_g_1_queue(service: str):
 
 
 def test_the_queue_tail_of_power_of_two_is_doubly_exponential():
-    rng, load, pods, count = random.Random(2), 0.8, 100, 60_000
+    rng, load, pods, count = random.Random(2), 0.8, 100, 40_000
     arrivals = accumulate(rng.expovariate(load * pods) for _ in range(count))  # a service takes a second on average
     trace = [TraceRequest(at_s * 1000, 1 + int(rng.expovariate(1 / TOKENS_PER_S)), 1) for at_s in arrivals]
     fleet = sim_fleet(pods, "power-of-two")
