@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -23,6 +23,7 @@ from ratelimit.limits import (
 )
 from ratelimit.redis.limiter import RedisLimiter, user_key, window_key
 from tests.support.limiters import a_charge, a_redis_limiter, admit, put_user, refuse, used
+from tests.support.polling import until
 from tests.support.redis import RedisServer
 
 
@@ -36,12 +37,6 @@ async def a_fallback(
             yield limiter
         finally:
             await limiter.aclose()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110  # another process's state has no event
-            await asyncio.sleep(0.01)
 
 
 async def leave(server: RedisServer, limiter: LocalFallback) -> None:

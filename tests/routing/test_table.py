@@ -20,8 +20,9 @@ def test_the_public_names_are_those_of_the_contract() -> None:
     }  # fmt: skip
 
 
-def test_every_strategy_is_described_where_users_look() -> None:
-    described = set(re.findall(r"\*\*([a-z-]+)\*\*", (ROOT / "docs" / "routing.md").read_text()))
+@pytest.mark.parametrize(("page", "name"), [("routing.md", r"\*\*([a-z-]+)\*\*"), ("contracts.md", r"`([a-z-]+)`")])
+def test_every_strategy_is_described_where_users_look(page: str, name: str) -> None:
+    described = set(re.findall(name, (ROOT / "docs" / page).read_text()))
 
     assert set(STRATEGIES) <= described
 
