@@ -125,15 +125,15 @@ class LimiterFigures:
         self._samples = samples
 
     def cpu_us(self, variant: str, at_once: int) -> float | None:
-        """Of the gateway's side."""
+        """Return the CPU time of the gateway's side."""
         return self._median(variant, at_once, lambda sample: sample.cpu_us)
 
     def redis_cpu_us(self, variant: str, at_once: int) -> float | None:
-        """Of Redis."""
+        """Return the CPU time of Redis."""
         return self._median(variant, at_once, lambda sample: sample.redis_cpu_us)
 
     def ratio(self) -> float | None:
-        """What is aimed at: ours beside two plain calls at many at once."""
+        """Return our CPU time over that of two plain calls, many at once: the figure that has a target."""
         ours, theirs = (self.cpu_us(variant, AT_ONCE[-1]) for variant in (COALESCED, PLAIN))
         return None if ours is None or theirs is None else ours / theirs
 

@@ -1,4 +1,4 @@
-"""What may be sent to the admin interface and how it is read: capped, JSON only, strictly typed."""
+"""The bodies that the admin interface takes, and how they are read: capped, JSON only, strictly typed."""
 
 import unicodedata
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
@@ -111,7 +111,7 @@ _OTHER_UNITS = tuple(unit for unit in UNITS if unit not in {"requests", "tokens"
 
 
 class CheckBody(_with_fields("Charge", _Body, dict.fromkeys(_OTHER_UNITS, (Limit, 0)))):  # type: ignore[misc]  # as above
-    """What a request would be charged."""
+    """The charge of a request."""
 
     tokens: Limit
     """Prompt and output together."""

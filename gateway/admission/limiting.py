@@ -1,7 +1,6 @@
-"""A planned request before the limiter: what is asked for, what the answer means to the client.
+"""A planned request before the limiter: its charge, and verdicts as errors for the client.
 
-Lives here: the plan, the question, verdicts as errors.  Not here: the order of an admission (pipeline), the window
-(ratelimit).
+Lives here: the plan, the question to the limiter.  Not here: the order of an admission (pipeline), windows (ratelimit).
 """
 
 from collections.abc import Awaitable, Callable
@@ -52,25 +51,25 @@ class Plan(NamedTuple):
 
     @property
     def who(self) -> str:
-        """The user as limiters name it, "" for nobody."""
+        """The user as limiters name it; "" = no user."""
         return self.user or ""
 
     def charge(self, estimate: Estimate) -> Charge:
-        """Return what the limiter is asked for."""
+        """Return the charge of a request that is estimated so."""
         return Charge(self.who, Amounts(1, estimate.tokens), self.route.model, self.rps)
 
 
 async def reserve_or_shrink(
     plan: Plan, ask: Callable[[Charge], Awaitable[Verdict]]
 ) -> tuple[Admitted | OverLimit, Estimate]:
-    """The verdict, and the estimate it is about.
+    """Return the verdict and the estimate that it is about.
 
-    What was learned of lengths alone never shuts a user out, who could then teach nothing else: where more is expected
-    than the limit ever allows, and the first guess would fit, an empty window is asked for.
+    Learned lengths alone must not shut a user out for ever, because nothing shorter could be learned then.  So where the
+    estimate exceeds a limit of tokens, and the first guess does not, the estimate shrinks to the limit.
     """
     estimate = plan.estimate
     verdict: Admitted | OverLimit = await limiter_answer(plan.who, ask(plan.charge(estimate)))
-    while (  # of the user and of the user's model: each time less is asked for
+    while (  # at most twice, for the user's own limit and the one for the model: each time less is asked for
         isinstance(verdict, OverLimit)
         and verdict.kind.unit == "tokens"
         and verdict.retry_after_s is None
@@ -89,7 +88,7 @@ def admitted(plan: Plan, verdict: Admitted | OverLimit) -> Admitted:
 
 
 async def limiter_answer(user: str, question: Awaitable[T | UnknownUser | None]) -> T:
-    """What the limiter says of a user; that it does not, or not of this one, as answers to the client."""
+    """Await an answer about a user.  Raises RefusalError where there is none, or no such user."""
     try:
         answer = await question
     except LimiterUnavailableError as error:
