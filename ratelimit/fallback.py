@@ -1,15 +1,15 @@
-"""What a replica decides while the shared limiter is away, and how it gives that back afterwards.
+"""The limiter of a replica while the shared limiter is away, and the hand-over of what it decided.
 
-Lives here: the three answers (`local`, `deny`, `allow`), the ledger of what happened meanwhile, its hand-over.
-Not here: noticing that Redis is away or back (coalescer).
+Lives here: the three answers (`local`, `deny`, `allow`), the ledger of what was decided, its hand-over.
+Not here: noticing that Redis is away or back (redis.batching).
 
-Leaving and returning: the first call that fails begins the absence; everything is decided here until the shared
-limiter answers again; then the ledger is queued to it ahead of every later call: nothing is forgiven or counted twice.
-A reserve that failed without an answer may still have run, or may run yet: it is decided here anew, and what it charged
-there leaves with its window (docs/decisions/0014).
+The first call that fails begins an absence.  Until the shared limiter answers again everything is decided here; then
+the ledger is handed over, ahead of every later call, so that nothing is forgiven.  A reserve that failed without an
+answer may have run, or may run yet: it is decided here anew, and what it charged there leaves with its window
+(docs/decisions/0014).
 
-Shares: with n replicas alive when last heard, each has an n-th of every limit and counts an n-th of what all had used.
-What others admitted after a replica last heard of a user it cannot know.
+Of n replicas that were alive when last heard, each enforces an n-th of every limit and counts an n-th of what all of
+them had used.  A replica cannot know what others admitted after it last heard of a user.
 """
 
 import asyncio
@@ -47,18 +47,19 @@ from ratelimit.window import KEEP_S, LIVE_S, leaves_in_s, slot_of
 WhenAway = Literal["local", "deny", "allow"]
 
 MAX_USERS = 100_000
-"""Users whose last verdict is remembered, the most recent ones.  Chosen: about 50 MB."""
+"""How many users' last verdicts are kept, the most recent ones (chosen: about 50 MB)."""
 
 HANDOVER_PAUSE_S = 0.2
-"""Between two attempts to hand over when the shared limiter answers, but not this.  Chosen: as its probe."""
-
+"""Seconds between two attempts to hand over, when the shared limiter answers but the hand-over failed (chosen: as often
+as Redis is tried)."""
 
 AWAY_RETRY_S = 1.0
-"""When to ask again for what fits the limit but not this replica's share of it (chosen: an absence is mostly short)."""
+"""Seconds until a client asks again for what fits the limit but not this replica's share of it (chosen: most absences
+are short)."""
 
 
 class SharedLimiter(Limiter, Protocol):
-    """A limiter that can be away and takes back what was decided meanwhile."""
+    """A limiter that can be away, and takes over what was decided meanwhile."""
 
     @property
     def share(self) -> tuple[int, int]:
@@ -67,7 +68,7 @@ class SharedLimiter(Limiter, Protocol):
 
     @property
     def up(self) -> bool:
-        """Whether it answered last time."""
+        """Whether it answered the last call."""
         ...
 
     async def wait_up(self) -> None:
@@ -75,7 +76,7 @@ class SharedLimiter(Limiter, Protocol):
         ...
 
     def now_s(self) -> float:
-        """Its clock, as far as known."""
+        """Return its time, as far as known."""
         ...
 
     def running(self, user: str) -> int:
@@ -87,7 +88,7 @@ class SharedLimiter(Limiter, Protocol):
         ...
 
     def absorb(self, user: str, model: str, handover: str, slots: Mapping[int, Amounts]) -> Awaitable[Reply]:
-        """Add amounts by slot, once per `handover`, ahead of calls made later."""
+        """Take over amounts by slot, once per `handover`, ahead of calls made later.  A `model` of "" is all models."""
         ...
 
 
@@ -97,31 +98,31 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What is to be added to one window, by slot; its name makes repeating it harmless."""
+    """Amounts to add to one window, by slot.  Its name makes repeating it harmless."""
 
     key: Key
     name: str
     slots: Mapping[int, Amounts]
-    until_s: float  # afterwards nothing of it matters
+    until_s: float  # by then all of it has left the window
 
 
 class LocalFallback:
     """A `Limiter` that goes on as `when_away` says while `primary` raises LimiterUnavailableError.
 
-    `local`: this replica's share of the limits and sums last seen here; a user never seen here cannot be judged and
-    raises.  `deny`: raises.  `allow`: admits, counts nothing, and the quotas are without limits.
+    `local`: decides by this replica's share of the limits and sums last seen here, and raises for a user never seen
+    here.  `deny`: raises.  `allow`: admits, counts nothing, and shows no limits.
     """
 
     def __init__(self, primary: SharedLimiter, when_away: WhenAway) -> None:
         self._primary = primary
         self._when_away = when_away
         self._away = False
-        self._seen: dict[Key, tuple[Admitted | Refused, float]] = {}  # last verdict and when; the longest unseen first
-        self._judged: dict[str, User] = {}  # whom the memory knows, with the whole limits
+        self._seen: dict[Key, tuple[Admitted | Refused, float]] = {}  # last verdict and when, oldest first
+        self._known: dict[str, User] = {}  # users in `_memory`, with the whole limits
         self._memory = self._new_memory()
-        self._ledger: dict[Key, dict[int, Amounts]] = {}  # by slot what was admitted, settled and given back here
+        self._ledger: dict[Key, dict[int, Amounts]] = {}  # amounts by slot, decided here
         self._handovers: list[Handover] = []
-        self._returning: asyncio.Task[None] | None = None
+        self._return_task: asyncio.Task[None] | None = None
 
     @property
     def up(self) -> bool:
@@ -169,17 +170,17 @@ class LocalFallback:
                 return await self._primary.usage(user)
             except LimiterUnavailableError:
                 self._leave()
-        self._judge(Charge(user, NOTHING))
+        self._load(Charge(user, NOTHING))
         return await self._memory.usage(user)
 
     async def aclose(self) -> None:
-        """Stop waiting for the shared limiter; closing it is its owner's."""
-        if self._returning is not None:
-            self._returning.cancel()
-            await asyncio.gather(self._returning, return_exceptions=True)
+        """Stop waiting for the shared limiter, which its owner closes."""
+        if self._return_task is not None:
+            self._return_task.cancel()
+            await asyncio.gather(self._return_task, return_exceptions=True)
 
     async def _reserved(self, charge: Charge, question: Awaitable[Verdict]) -> Verdict:
-        """The shared limiter's answer, or the one from here when it does not come."""
+        """Return the shared limiter's answer, or when it does not come the one from here."""
         try:
             verdict = await question
         except LimiterUnavailableError:
@@ -199,8 +200,8 @@ class LocalFallback:
     def _reserve_alone(self, charge: Charge) -> Verdict:
         if self._when_away == "allow":
             return uncounted(charge)
-        whole = self._judge(charge)
-        verdict = self._memory.decide(self._shared(charge), takes=True)
+        whole = self._load(charge)
+        verdict = self._memory.decide(self._with_share(charge), takes=True)
         if isinstance(verdict, Admitted) and charge.user:
             self._enter(verdict.reservation, charge.amounts)
             if verdict.reservation.holds_permit:
@@ -214,18 +215,18 @@ class LocalFallback:
     def _check_alone(self, charge: Charge) -> Verdict:
         if self._when_away == "allow":
             return uncounted(charge)
-        self._judge(charge)
-        return self._memory.decide(self._shared(charge), takes=False)
+        self._load(charge)
+        return self._memory.decide(self._with_share(charge), takes=False)
 
-    def _judge(self, charge: Charge) -> User:
-        """Be able to decide about a user from memory, or raise.  The user with the whole limits."""
+    def _load(self, charge: Charge) -> User:
+        """Bring a user into memory and return the user with the whole limits.  Raises LimiterUnavailableError."""
         if self._when_away == "local" and not charge.user:
             return User("")
         seen = self._seen.get((charge.user, ""))
         if self._when_away != "local" or seen is None:
             raise LimiterUnavailableError(f"user = {charge.user}: the shared limiter is away")
         verdict, _ = seen
-        whole = self._judged.get(charge.user)
+        whole = self._known.get(charge.user)
         if whole is None:
             self._seed(charge.user, "", USER_KINDS, *seen)
             self._memory.seed_permits(charge.user, self._primary.running(charge.user))
@@ -235,7 +236,7 @@ class LocalFallback:
             self._seed(charge.user, charge.model, MODEL_KINDS, *of_model)
             rates = Rates(**_limits(of_model[0], MODEL_KINDS))
             whole = replace(whole, models={**whole.models, charge.model: rates})
-        self._judged[charge.user] = whole
+        self._known[charge.user] = whole
         return whole
 
     def _share(self, limit: int | None) -> int | None:
@@ -243,12 +244,12 @@ class LocalFallback:
         index, count = self._primary.share
         return None if limit is None else limit // count + (index < limit % count)
 
-    def _shared(self, charge: Charge) -> Charge:
+    def _with_share(self, charge: Charge) -> Charge:
         return charge._replace(rps=self._share(charge.rps))
 
     def _user(self, name: str) -> User | None:
         """Return the user with this replica's share of the limits."""
-        whole = self._judged.get(name)
+        whole = self._known.get(name)
         return None if whole is None else whole.scaled(self._share)
 
     def _seed(
@@ -273,11 +274,11 @@ class LocalFallback:
             del self._seen[next(iter(self._seen))]
 
     def _new_memory(self) -> MemoryLimiter:
-        self._judged = {}
+        self._known = {}
         return MemoryLimiter(self._user, self._primary.now_s)
 
     def _enter(self, reservation: Reservation, change: Amounts) -> None:
-        """Write into the ledger; what has left the window need not be handed over."""
+        """Write into the ledger, and drop from it what has left the window."""
         for model in {"", reservation.model}:
             key = (reservation.user, model)
             slots = self._ledger.setdefault(key, {})
@@ -287,10 +288,10 @@ class LocalFallback:
                 self._ledger[key] = {slot: held for slot, held in slots.items() if leaves_in_s(slot, now_s) > 0}
 
     def _leave(self) -> None:
-        """A call failed.  Unless only that call did (`up` is still true), ask no more until the return."""
+        """Begin an absence after a failed call, unless only that call failed (`up` is still true)."""
         self._away = self._away or not self._primary.up
-        if self._returning is None:
-            self._returning = asyncio.create_task(self._return(), name="limiter-return")
+        if self._return_task is None:
+            self._return_task = asyncio.create_task(self._return(), name="limiter-return")
 
     async def _return(self) -> None:
         try:
@@ -301,7 +302,7 @@ class LocalFallback:
                     return
                 await asyncio.sleep(HANDOVER_PAUSE_S)
         finally:
-            self._returning = None
+            self._return_task = None
 
     async def _hand_over(self) -> None:
         now_s = self._primary.now_s()
@@ -312,7 +313,7 @@ class LocalFallback:
             queued = [self._primary.absorb(*each.key, each.name, each.slots) for each in self._handovers]
         except NotSentError:
             return
-        self._away = False  # calls from here on stand behind these in the queue
+        self._away = False  # calls made from here on are queued behind these
         results = await asyncio.gather(*queued, return_exceptions=True)
         self._handovers = [
             each
@@ -325,7 +326,7 @@ class LocalFallback:
 
 
 def _decided(decide: Callable[[Charge], Verdict], charge: Charge) -> Awaitable[Verdict]:
-    """Decide now; what that raises is raised to the one who awaits the answer."""
+    """Decide now, and raise what that raises when the answer is awaited."""
     try:
         return known(decide(charge))
     except LimiterUnavailableError as error:

@@ -15,8 +15,7 @@ WINDOW_S = 60
 """A limit per minute means never more than N in any WINDOW_S seconds (docs/contracts.md section 3)."""
 
 CONCURRENCY_RETRY_S = 1.0
-"""When to ask again for a permit, in seconds: a stream's end cannot be foreseen (chosen)."""
-
+"""Seconds until a client asks again for a permit: a stream's end cannot be foreseen (chosen)."""
 
 MAX_LIMIT = 2**53
 """The largest integer that Lua's and JSON's numbers hold exactly; a larger limit is malformed, a larger charge counts
@@ -24,11 +23,14 @@ as this."""
 
 
 class Amounts(NamedTuple):
-    """How much of each unit a request uses, or several together.  The names of the fields are the units' names."""
+    """How much a request uses of each unit, or several requests together.  The fields' names are the units' names.
 
-    requests: int = 0
-    tokens: int = 0
-    """The tokens of prompt and output together."""
+    No unit has a default: a place that forgets a new one is a type error instead of a charge of nothing.
+    """
+
+    requests: int
+    tokens: int
+    """Tokens of prompt and output together."""
 
     def plus(self, other: "Amounts") -> "Amounts":
         """Return the sum."""
@@ -40,17 +42,19 @@ class Amounts(NamedTuple):
 
 
 UNITS = Amounts._fields
-NOTHING = Amounts()
+"""The names of the units."""
+NOTHING = Amounts(0, 0)
+"""No request and no tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scope:
-    """Whose requests a limit counts together."""
+    """The requests that a limit counts together."""
 
     prefix: str
-    """Begins the names of its kinds."""
+    """The beginning of the names of its kinds."""
     message: str
-    """What a client is told when a limit is exceeded."""
+    """The error message of a limit that is exceeded, a template."""
 
 
 USER = Scope("", "user: {user} has exceeded {limit_name}: {limit}")
@@ -60,19 +64,22 @@ MODEL = Scope("", "model: {model} has exceeded {limit_name}: {limit}")
 """All users' requests for one model."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LimitKind:
     """One row of the table.  Kinds are compared by identity."""
 
     field: str
-    """The name in the user's record and in REST bodies; for a model, its setting."""
+    """The name of the limit in the user's record and in REST bodies; for a model, of its setting."""
     scope: Scope
     meaning: str
-    """Ends "; absent or null: unlimited, 0: none" where it is documented."""
+    """The beginning of its description in REST schemas."""
     unit: str = ""
-    """The field of `Amounts` that is counted in the window; empty = running requests are, without a window."""
+    """The field of `Amounts` that is counted in a window; empty = running requests are counted, without a window."""
     always_shown: bool = False
-    """In every record, REST answer and response, without a limit too, as AIBrix has it; others where there is one."""
+    """Whether records, REST answers and responses show the kind where it has no limit, as AIBrix's clients expect."""
+
+    def __repr__(self) -> str:
+        return f"LimitKind({self.name})"
 
     @property
     def name(self) -> str:
@@ -90,7 +97,7 @@ class LimitKind:
         return amount
 
     def message(self, user: str, model: str, limit: int) -> str:
-        """Return what a client is told that exceeded the limit."""
+        """Return the error message of a request that exceeded the limit."""
         return self.scope.message.format(user=user, model=model, limit_name=self.field.upper(), limit=limit)
 
 
@@ -102,9 +109,10 @@ RPS = LimitKind("rps", MODEL, "Requests in any second", "requests")
 CONCURRENCY = LimitKind("concurrency", USER, "Requests at the same time")
 
 LIMIT_KINDS = (RPM, TPM, MODEL_RPM, MODEL_TPM, RPS, CONCURRENCY)
-"""All kinds.  When several refuse a request with equal waits, the client is told the first."""
+"""Every kind.  Of several limits in a request's way with equal waits, the first of the table is named to the client."""
+
 USER_FIELDS = tuple(kind for kind in LIMIT_KINDS if kind.scope is USER)
-"""What a user's record limits over all models."""
+"""The limits that a user's record has for all models together."""
 USER_KINDS = tuple(kind for kind in USER_FIELDS if kind.unit)
 """The limits of the user's window."""
 MODEL_KINDS = tuple(kind for kind in LIMIT_KINDS if kind.scope is USER_AND_MODEL)
@@ -150,15 +158,15 @@ class User:
 
 
 def shown_limits(limits: User | Rates, kinds: Sequence[LimitKind]) -> dict[str, int | None]:
-    """Return limits as a record or a REST answer has them: by field, those of the original always, others when set."""
+    """Return limits by field, as records and REST answers have them."""
     values = {kind: getattr(limits, kind.field) for kind in kinds}
     return {kind.field: limit for kind, limit in values.items() if kind.always_shown or limit is not None}
 
 
 class Charge(NamedTuple):
-    """What a request asks for: one request and estimates of what else it will use.
+    """The charge that a request asks for: one request, and estimates of what else it will use.
 
-    `rps` is the limit of the model, from its settings.  Without a user ("") nothing else limits or is counted.
+    `rps` is the model's limit, from its settings.  Without a user ("") nothing else limits or is counted.
     """
 
     user: str
@@ -168,7 +176,7 @@ class Charge(NamedTuple):
 
 
 class Quota(NamedTuple):
-    """One limit after a verdict.  `reset_s`: until everything used now has left the window; 0 when nothing is used."""
+    """One limit after a verdict.  After `reset_s` all that is used now has left the window; 0 when nothing is used."""
 
     limit: int | None
     used: int
@@ -176,12 +184,12 @@ class Quota(NamedTuple):
 
     @property
     def remaining(self) -> int | None:
-        """What may still be used now; None = unlimited; never negative."""
+        """How much may still be used now, never negative; None = unlimited."""
         return None if self.limit is None else max(0, self.limit - self.used)
 
 
 class Reservation(NamedTuple):
-    """What is held for a running request, in the slot of the window where it was admitted.
+    """The amounts held for a running request, in the slot of the window where it was admitted.
 
     `model` is set when it is held in the user's window for that model too; `holds_permit` when the request holds one of
     the user's permits (`concurrency`), which `Limiter.release` gives back.
@@ -202,7 +210,7 @@ Quotas = Mapping[LimitKind, Quota]
 
 
 class Admitted(NamedTuple):
-    """The charge was taken, all of it; the quotas include it."""
+    """The whole charge was taken; the quotas include it."""
 
     reservation: Reservation
     quotas: Quotas
@@ -211,7 +219,7 @@ class Admitted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing was taken.  `retry_after_s`: until the same charge would be admitted; None = never."""
+    """Nothing was taken.  In `retry_after_s` seconds the same charge would be admitted; None = never."""
 
     kind: LimitKind
     limit: int
@@ -230,7 +238,7 @@ class UnknownUser:
 Verdict = Admitted | Refused | UnknownUser
 
 UNLIMITED: Quotas = dict.fromkeys(USER_KINDS, Quota(limit=None, used=0, reset_s=0.0))
-"""The quotas of a user whom nothing limits and nobody counts."""
+"""The quotas of a charge that is not counted."""
 
 
 def uncounted(charge: Charge) -> Admitted:
@@ -247,11 +255,11 @@ class Usage:
 
 
 class LimiterUnavailableError(Exception):
-    """The limiter's store did not answer in time; nothing is known about the charge."""
+    """The limiter's store did not answer in time; whether the charge was taken is unknown."""
 
 
 class MalformedUserError(Exception):
-    """What is stored under the user's key is not a user record; nothing is known about the limits."""
+    """The value under the user's key is no user record, so the limits are unknown."""
 
 
 class Limiter(Protocol):

@@ -33,12 +33,12 @@ class MemoryLimiter:
     def __init__(self, users: Callable[[str], User | None], clock: Callable[[], float]) -> None:
         self._users = users
         self._clock = clock
-        self._windows: dict[tuple[str, str], Window] = {}  # user, model or ""; the longest without a charge first
+        self._windows: dict[tuple[str, str], Window] = {}  # by user and model or "", oldest charge first
         self._seconds: dict[str, Window] = {}  # of models with a limit per second
         self._running: dict[str, int] = {}  # permits held, by user
 
     def __len__(self) -> int:
-        """How many windows are remembered."""
+        """Return how many windows are remembered."""
         return len(self._windows)
 
     def reserve(self, charge: Charge) -> Awaitable[Verdict]:

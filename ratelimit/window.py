@@ -16,7 +16,7 @@ from ratelimit.limits import NOTHING, WINDOW_S, Amounts, LimitKind, Limits, Quot
 
 
 class Span(NamedTuple):
-    """How a window is cut: it is `slots` / `per_s` seconds long."""
+    """How a window is cut into slots: `per_s` in a second, `slots` in the window."""
 
     per_s: int
     slots: int
@@ -24,17 +24,18 @@ class Span(NamedTuple):
 
 MINUTE = Span(per_s=1, slots=WINDOW_S)
 SECOND = Span(per_s=20, slots=20)
-"""For requests per second: slots of 50 ms, so that a limit of N lets at least 0.95 N through (chosen)."""
+"""The window of requests per second: slots of 50 ms, so that a limit of N lets at least 0.95 N through (chosen)."""
 
 LIVE_S = 1 + WINDOW_S
-"""A slot of a minute counts for its own second and the window after it."""
+"""Seconds that a slot of MINUTE counts: its own second and the window after it."""
 
 KEEP_S = 2 * LIVE_S
-"""Windows without a charge for this long are forgotten: twice the need; a clock that steps back forgives nothing."""
+"""Seconds after its last charge that a window is kept: twice the need, so that a clock that steps back forgives
+nothing."""
 
 
 class Reading(NamedTuple):
-    """What counts at `now_s`, and for each unit the newest slot that holds any of it (meaningless where none does)."""
+    """The amounts that count at `now_s`, and for each unit the newest slot that holds any of it (0 where none does)."""
 
     now_s: float
     used: Amounts
@@ -78,7 +79,7 @@ def refused(obstacles: Sequence[Obstacle], counted: Quotas, concurrency: int | N
 
 
 class Window:
-    """What one user, one user and model, or one model was charged.  Only charging drops what has left.
+    """The charges of one user, one user and model, or one model.  Only charging drops what has left.
 
     The clock never runs backwards here: no moment is earlier than the newest charge.
     """

@@ -61,9 +61,8 @@ def reserve_or_shrink(
 ) -> Awaitable[tuple[Admitted | OverLimit, Estimate]]:
     """Ask now; the answer is the verdict and the estimate that it is about.
 
-    An estimate that rests on learned answer lengths never shuts a user out, who could then teach nothing else: where it
-    exceeds what the limit ever allows, and the first guess would fit, as much as fits into an empty window is asked
-    for.
+    Learned answer lengths alone must not shut a user out for ever, because nothing shorter could be learned then.  So
+    where the estimate exceeds a limit of tokens, and the prior guess does not, the estimate shrinks to the limit.
     """
     return _reserve_or_shrink(plan, ask, ask(plan.charge(plan.estimate)))
 
@@ -74,7 +73,7 @@ async def _reserve_or_shrink(
     estimate = plan.estimate
     user = plan.route.user
     verdict: Admitted | OverLimit = await limiter_answer(user, first)
-    while (  # each time less is asked for: the user's limit and the user's limit for the model may both be in the way
+    while (  # at most twice, for the user's own limit and the one for the model: each time less is asked for
         isinstance(verdict, OverLimit)
         and verdict.kind.unit == "tokens"
         and verdict.retry_after_s is None

@@ -11,11 +11,12 @@ from typing import NamedTuple
 from ratelimit.limits import MODEL_KINDS, USER_KINDS, WINDOW_S, LimitKind, Quota, Quotas
 
 MS_PER_S = 1000
-REMEMBERED = 8192
-"""Texts kept; the hundredths of a window are 6,000 (chosen)."""
 
+REMEMBERED = 8192
+"""How many durations and policies are kept as text (chosen: a window has 6,000 hundredths of a second)."""
 
 OPENAI_NAMES = ("limit", "remaining", "reset")
+"""The parts of `x-ratelimit-<part>-<unit>`."""
 
 
 class Shown(NamedTuple):
@@ -92,7 +93,7 @@ def _tighter(own: Quota, of_model: Quota | None) -> Quota:
 
 
 def duration(seconds: float) -> str:
-    """As OpenAI prints it: `0s`, `20ms`, `1s`, `59.52s`, `6m0s`."""
+    """Return a duration as OpenAI prints it: `0s`, `20ms`, `1s`, `59.52s`, `6m0s`."""
     if seconds <= 0:
         return "0s"
     if (milliseconds := math.ceil(seconds * MS_PER_S)) < MS_PER_S:

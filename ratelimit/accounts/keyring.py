@@ -1,8 +1,9 @@
-"""Whose key is it: asked of Redis once, remembered until any key is revoked.
+"""The check of a request's key: its user is asked for once and remembered until any key is revoked.
 
-Lives here: the memory that keeps Redis off the way of a request.  Not here: making and revoking keys (keys).
-A key never changes hands, so only a revocation can make the memory wrong: a counter of revocations is read every
-POLL_S, and when it moved, everything is forgotten.
+Lives here: the cache that saves most requests the question.  Not here: making and revoking keys (keys).
+
+A key never changes its user, so only a revocation can make the cache wrong: a counter of revocations is read every
+POLL_S, and when it has changed, everything is forgotten.
 """
 
 import asyncio
@@ -16,32 +17,33 @@ from ratelimit.redis.batching import BatchedCalls, Script
 from ratelimit.redis.cluster import ClusterCalls
 
 POLL_S = 0.5
-"""With the time of one answer, how late a revocation binds.  Chosen: two tiny calls a second for each worker."""
+"""Seconds between two looks at the counter of revocations: a revocation binds at most so late, plus the time of one
+answer (chosen: two tiny calls a second for each worker)."""
 
 MAX_KEYS = 100_000
-"""Keys remembered, the ones first seen last.  Chosen: about 25 MB."""
+"""How many keys are remembered; beyond that the oldest are forgotten (chosen: about 25 MB)."""
 
 _KEY_OWNER = Script.of((resources.files("ratelimit.redis") / "lua" / "key_owner.lua").read_text())
 
 
 class KeyRing:
-    """Keys on the Redis at `url`; no call waits longer than `timeout_s`.
+    """The users of the keys on the Redis at `url`; no call waits longer than `timeout_s`.
 
-    While Redis is away the keys remembered here go on.  What is remembered is digests, never keys.
+    While Redis is away the remembered keys stay valid.  Only digests are remembered, never keys.
     """
 
     def __init__(self, url: str, timeout_s: float, *, cluster: bool = False) -> None:
         self._calls = (ClusterCalls if cluster else BatchedCalls)(url, (_KEY_OWNER,), timeout_s)
-        self._holders: dict[str, str] = {}  # digest -> user, the longest known first
-        self._epoch: int | None = None  # None = nothing may be remembered yet
+        self._holders: dict[str, str] = {}  # digest -> user, oldest first
+        self._epoch: int | None = None  # revocations at the last look; None = unknown, nothing may be remembered yet
 
     async def user_of(self, key: str) -> str | None:
-        """The user whose key it is, None when it is nobody's.
+        """Return the user of a key; None = the key is not valid.
 
-        Raises LimiterUnavailableError for a key not remembered while Redis is away.
+        Raises LimiterUnavailableError while Redis is away, for a key that is not remembered.
         """
         if len(key) != KEY_LENGTH or not key.startswith(KEY_PREFIX):
-            return None  # Redis need not be asked
+            return None  # not one of ours: Redis need not be asked
         digest = digest_of(key)
         if (known := self._holders.get(digest)) is not None:
             return known
@@ -49,7 +51,7 @@ class KeyRing:
         if holder is None:
             return None
         user: str = holder.decode()
-        if epoch == self._epoch:  # else a key was revoked, and this may be the one
+        if epoch == self._epoch:  # else a key was revoked since the last look, and it may be this one
             self._holders[digest] = user
             if len(self._holders) > MAX_KEYS:
                 del self._holders[next(iter(self._holders))]
@@ -62,7 +64,7 @@ class KeyRing:
             await asyncio.sleep(POLL_S)
 
     async def refresh(self) -> None:
-        """Forget everything if a key was revoked since the last time; if Redis does not say, remember it all."""
+        """Forget everything if a key was revoked since the last time.  While Redis is away nothing is forgotten."""
         try:
             epoch, _ = await self._ask("")
         except LimiterUnavailableError:

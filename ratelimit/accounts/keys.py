@@ -1,8 +1,9 @@
-"""API keys as stored in Redis: what was given to whom, and what is still valid.
+"""API keys as stored in Redis.
 
 Lives here: making, listing and revoking keys.  Not here: the check of a request's key (keyring), HTTP.
+
 Only a key's SHA-256 is stored.  A slow, salted hash guards secrets that can be guessed; 256 random bits cannot be.
-All of it lies under one hash tag, so that a change is one transaction, in a Redis Cluster too.
+All Redis keys have one hash tag, so that a change is one transaction in a Redis Cluster too.
 """
 
 import hashlib
@@ -14,20 +15,22 @@ from typing import Any, NamedTuple
 from ratelimit.accounts.users import availability, store_client
 
 KEY_PREFIX = "fby-"
-"""By which people and secret scanners recognise a key."""
+"""Begins every key, so that people and secret scanners recognise one."""
 KEY_BYTES = 32
+"""Random bytes of a key."""
 KEY_LENGTH = len(KEY_PREFIX) + 43
-"""32 bytes in base64 without padding."""
+"""Characters of a key: the prefix and KEY_BYTES in base64 without padding."""
 ID_BYTES = 8
+"""Random bytes of the id by which an administrator names a key."""
 SHOWN_CHARACTERS = 4
+"""The last characters of a key, which lists show."""
 
 HOLDERS = "forebay:{api-keys}:holders"
 """A hash: digest -> user."""
 EPOCH = "forebay:{api-keys}:epoch"
-"""Counts revocations: who remembers holders must forget them when it moves."""
+"""A counter of revocations: what was remembered of HOLDERS is to be forgotten when it changes."""
 
-
-_Record = bytes | str  # as redis-py's types have it; bytes in truth
+_Record = bytes | str  # redis-py's type; it is always bytes
 
 
 class Key(NamedTuple):
@@ -41,7 +44,7 @@ class Key(NamedTuple):
 
 
 def digest_of(key: str) -> str:
-    """Under what a key is stored."""
+    """Return the digest under which a key is stored."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -56,7 +59,7 @@ class KeyStore:
         self._clock = clock
 
     async def create(self, user: str, name: str) -> tuple[str, Key]:
-        """A new key, which is told only here, and its record.  Whether there is such a user is not looked at."""
+        """Make a key; return the secret, which is not stored, and the record.  The user need not exist."""
         secret = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
         key = Key(secrets.token_hex(ID_BYTES), user, name, int(self._clock()), secret[-SHOWN_CHARACTERS:])
         digest = digest_of(secret)
@@ -68,7 +71,7 @@ class KeyStore:
         return secret, key
 
     async def list(self, user: str) -> list[Key]:
-        """A user's valid keys, the oldest first."""
+        """Return a user's valid keys, the oldest first."""
         with availability():
             stored = await self._redis.hgetall(_index(user))
         return sorted((_key(record) for record in stored.values()), key=lambda key: (key.created, key.id))
@@ -102,7 +105,7 @@ class KeyStore:
 
 
 def _index(user: str) -> str:
-    """A hash: id -> record with its digest."""
+    """Return the Redis key of a user's hash: id -> record with its digest."""
     return f"forebay:{{api-keys}}:of:{user}"
 
 

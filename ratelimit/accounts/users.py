@@ -1,7 +1,8 @@
 """Users and their limits as stored in Redis: `aibrix-users/<name>`, JSON, no expiry (docs/contracts.md section 2).
 
-Lives here: reading and writing records that other tools share.  Not here: use of the limits (redis_limiter), HTTP.
-The window of a deleted user stays until it is empty: deleting and creating again forgives nothing.
+Lives here: reading and writing records, which other tools share.  Not here: enforcing the limits (redis.limiter), HTTP.
+
+The window of a deleted user stays until it is empty: deleting a user and creating it again forgives nothing.
 """
 
 import json
@@ -28,13 +29,13 @@ from ratelimit.limits import (
 from ratelimit.redis.limiter import USER_KEY_PREFIX, user_key
 
 _REPLACE = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end redis.call('SET', KEYS[1], ARGV[2]) return 1"
-"""Unless somebody else was faster."""
+"""Lua: replace the record unless it was changed meanwhile."""
 
 _OURS = frozenset({"name", "models", *(kind.field for kind in USER_FIELDS)})
-"""The fields of a record that are not other tools'."""
+"""The fields of a record that belong to us; others are other tools'."""
 
 SCAN_PAGE = 1000
-"""Keys asked for at a time when listing.  Chosen: well under a millisecond of Redis."""
+"""How many keys a list of users reads at a time (chosen: well under a millisecond of Redis)."""
 
 
 class UserStoreUnavailableError(Exception):
@@ -49,9 +50,9 @@ class UserStore:
         self._cluster = cluster
 
     async def create(self, user: User) -> tuple[User, bool]:
-        """Store a new user: (user, True).  When there is one already: (the stored one, False), unchanged.
+        """Store a new user and return (user, True), or leave an existing one as it is and return (stored user, False).
 
-        Raises MalformedUserError when what is there is not a user record.
+        Raises MalformedUserError when what is stored is no user record.
         """
         with availability():
             while True:
@@ -62,7 +63,7 @@ class UserStore:
                     return _well_formed(user.name, stored), False
 
     async def read(self, name: str) -> User | None:
-        """The stored user; None = unknown.  Raises MalformedUserError."""
+        """Return the stored user; None = unknown.  Raises MalformedUserError."""
         with availability():
             stored = await self._redis.get(user_key(name))
         return None if stored is None else _well_formed(name, stored)
@@ -86,7 +87,7 @@ class UserStore:
         return _user(name, stored) or User(name)
 
     async def list(self) -> list[User]:
-        """All users by name; malformed records are left out, `read` tells about them."""
+        """Return all users by name, without malformed records, for which `read` raises."""
         found: dict[str, User] = {}
         with availability():
             page: list[bytes | str] = []
@@ -112,7 +113,7 @@ class UserStore:
 
 
 def store_client(url: str, timeout_s: float, *, cluster: bool) -> Any:
-    """A client for records: of one server or of a cluster, which have the same calls and no common type.
+    """Return a client of one server or of a cluster, which have the same calls and no common type.
 
     Protocol 3 makes redis-py 8 hand out connections that Redis has closed (it takes their end for a notification).
     """
@@ -152,7 +153,7 @@ def _well_formed(name: str, stored: bytes | str) -> User:
 
 
 def _user(name: str, stored: bytes | str | None) -> User | None:
-    """The record as the limiter's script reads it; None = malformed."""
+    """Read a record as lua/window.lua does; None = malformed."""
     fields = _fields(stored)
     if fields is None:
         return None

@@ -1,9 +1,10 @@
-"""Script calls of one event-loop tick travel to Redis as one pipeline on one connection, in the order they were made.
+"""Calls of Lua scripts travel to Redis in batches, on one connection and in the order in which they were made.
 
-Lives here: batching, the deadline, the circuit breaker, scripts that Redis has forgotten.  Not here: what scripts do.
-While one batch is out the next one gathers, so the more calls there are the less each costs; a call that has been
-alone lately goes at once.  One connection:
-calls run in the order in which they were made.  Nothing is ever repeated that may have run.
+Lives here: batching, the deadline, the circuit breaker, loading scripts.  Not here: what the scripts do (lua/).
+
+The calls of one turn of the event loop are one batch.  While a batch is on its way the next one gathers, so the more
+calls there are, the less each costs; when calls come one by one, each is sent at once.  A call that may have run is
+never repeated.
 """
 
 import asyncio
@@ -23,29 +24,32 @@ from redis.exceptions import RedisError
 from ratelimit.limits import LimiterUnavailableError
 
 PROBE_EVERY_S = 0.2
-"""Between two attempts to reach a Redis that is away; calls fail at once meanwhile.  Chosen: back well under 1 s."""
+"""The pause before Redis is tried again after a failure, in seconds; calls fail at once meanwhile.  Chosen: well under
+1 s."""
 
 MAX_DOUBLINGS = 5
-"""The pause doubles at most so often, once per failure in a row: a Redis that stays too slow is left alone for at most
-6.4 s, so that few requests pay for finding out (chosen)."""
+"""How often that pause doubles, once for each failure in a row.  Chosen: 6.4 s at most; few requests wait in vain for a
+Redis that is reached and then too slow again."""
 
 LAST_CHANCE_S = 0.002
-"""Long enough for the event loop to read once (chosen)."""
-LONE = 8
-"""Batches of a single call in a row after which the next call does not wait for company (chosen: load soon makes a
-pair)."""
+"""Seconds that a batch is given when its deadline has passed, so that a loop that could not run reads what has long
+arrived (chosen: the loop reads once)."""
+
+LONE_BATCHES = 8
+"""After this many batches of a single call a call is sent at once, without waiting for others of the same turn of the
+loop (chosen: under load a batch soon has two)."""
 
 Reply = list[Any]
-"""What a script returned: numbers, and bytes for strings."""
+"""A script's reply: numbers, and bytes for strings."""
 Argument = str | bytes | int
 
 
 class NotSentError(LimiterUnavailableError):
-    """The call certainly did not run, so repeating it later is safe."""
+    """The call did not run, so repeating it later is safe."""
 
 
 class MovedElsewhereError(NotSentError):
-    """The keys of the call are another node's."""
+    """The keys of the call belong to another node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Script:
 
     @classmethod
     def of(cls, source: str) -> "Script":
-        """Name a script."""
+        """Return the script with its name."""
         return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -82,13 +86,13 @@ class Call(NamedTuple):
 
 
 class _Link(asyncio.Protocol):
-    """A connection that redis-py opened, taken over: replies go to `replied` as they arrive, without a task between."""
+    """A connection taken over from redis-py: replies go to `on_reply` as they arrive, without a task between."""
 
     def __init__(
-        self, replied: Callable[[object], None], lost: Callable[["_Link"], None], writer: asyncio.StreamWriter
+        self, on_reply: Callable[[object], None], on_lost: Callable[["_Link"], None], writer: asyncio.StreamWriter
     ) -> None:
-        self._replied = replied
-        self._lost = lost
+        self._on_reply = on_reply
+        self._on_lost = on_lost
         self._reader = hiredis.Reader()
         self._writer = writer  # it closes its transport when nobody holds it
         self.write = writer.transport.write
@@ -96,18 +100,18 @@ class _Link(asyncio.Protocol):
         writer.transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
-        """asyncio's.  False is hiredis' word for: no whole reply yet."""
+        """Read replies; see asyncio.Protocol.  hiredis returns False when there is no whole reply yet."""
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
-            self._replied(reply)
+            self._on_reply(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """asyncio's."""
-        self._lost(self)
+        """Pass it on; see asyncio.Protocol."""
+        self._on_lost(self)
 
 
 class BatchedCalls:
-    """Calls `scripts` (known beforehand: they are loaded on connecting) on the Redis at `url`.
+    """Calls of `scripts`, which are loaded on connecting, on the Redis at `url`.
 
     A call never waits longer than `timeout_s`; `up` is whether the last conversation succeeded.
     """
@@ -119,16 +123,16 @@ class BatchedCalls:
         )
         self._scripts = scripts
         self._timeout_s = timeout_s
-        self._loop: asyncio.AbstractEventLoop | None = None  # asking for the running one is a system call
+        self._loop: asyncio.AbstractEventLoop | None = None  # get_running_loop costs a system call
         self._link: _Link | None = None
         self._waiting: list[Call] = []
-        self._since_s = 0.0  # when the first of them came
+        self._waiting_since_s = 0.0  # when the first of `_waiting` was made
         self._failures = 0  # in a row
         self._out: deque[Call] = deque()  # sent, not answered
-        self._forgotten: list[Call] = []  # of these: Redis does not know the script
-        self._due_s = 0.0  # when the batch that is out is too late
-        self._last_chance = False  # the batch that is out was found too late once
-        self._alarm: asyncio.TimerHandle | None = None  # looks whether it is; outlives many batches
+        self._unknown_script: list[Call] = []  # sent calls whose script Redis did not know
+        self._due_s = 0.0  # the deadline of the batch that is out
+        self._last_chance = False  # the batch that is out has missed its deadline once
+        self._deadline_timer: asyncio.TimerHandle | None = None  # one for many batches
         self._busy = False  # from a batch's first call to its last reply
         self._lone = 0  # batches in a row that were a single call
         self._connecting: asyncio.Task[None] | None = None
@@ -156,14 +160,14 @@ class BatchedCalls:
         loop = self._loop = self._loop or asyncio.get_running_loop()
         call = Call(script, whole, packed, loop.create_future())
         if not self._waiting:
-            self._since_s = loop.time()
+            self._waiting_since_s = loop.time()
         self._waiting.append(call)
         if not self._busy:
             self._busy = True
-            if self._lone >= LONE and self._link is not None:
-                self._send_waiting()
+            if self._lone >= LONE_BATCHES and self._link is not None:
+                self._send_batch()
             else:
-                loop.call_soon(self._send_waiting)  # after this tick's other calls
+                loop.call_soon(self._send_batch)  # after this tick's other calls
         return call.reply
 
     async def aclose(self) -> None:
@@ -174,7 +178,7 @@ class BatchedCalls:
             await asyncio.gather(self._connecting, return_exceptions=True)
         self._fail("closed", LimiterUnavailableError, LimiterUnavailableError)
 
-    def _send_waiting(self) -> None:
+    def _send_batch(self) -> None:
         if self._link is None:
             self._connecting = asyncio.create_task(self._connect_first(), name="redis-connect")
             return
@@ -190,75 +194,78 @@ class BatchedCalls:
         assert self._loop is not None and self._link is not None  # noqa: S101 - `call` and the caller saw to it
         self._out.extend(calls)
         if not again:
-            self._due_s, self._last_chance = self._since_s + self._timeout_s, False
-        if self._alarm is None:
-            self._alarm = self._loop.call_at(self._due_s, self._look)
+            self._due_s, self._last_chance = self._waiting_since_s + self._timeout_s, False
+        if self._deadline_timer is None:
+            self._deadline_timer = self._loop.call_at(self._due_s, self._check_deadline)
         self._link.write(b"".join([call.packed for call in calls]))
 
-    def _replied(self, reply: object) -> None:
+    def _on_reply(self, reply: object) -> None:
         call = self._out.popleft()
         if not isinstance(reply, hiredis.ReplyError):
             call.succeed(cast(Reply, reply))
         elif str(reply).startswith("NOSCRIPT"):
-            self._forgotten.append(call)
+            self._unknown_script.append(call)
         elif str(reply).startswith(("MOVED", "ASK")):
             call.fail(MovedElsewhereError(str(reply)))
         else:
             call.fail(LimiterUnavailableError(str(reply)))
         if not self._out:
-            self._answered()
+            self._batch_answered()
 
-    def _answered(self) -> None:
-        """Every reply of the batch is there."""
-        if self._forgotten:  # they did not run; EVAL runs and loads
-            calls, self._forgotten = self._forgotten, []
+    def _batch_answered(self) -> None:
+        """Go on with the next batch: every reply of this one is there."""
+        if self._unknown_script:  # they did not run; EVAL runs and loads
+            calls, self._unknown_script = self._unknown_script, []
             self._send([_with_source(call) for call in calls], again=True)
             return
         self._failures = 0
         if self._waiting:
-            self._send_waiting()
+            self._send_batch()
         else:
             self._busy = False
 
-    def _look(self) -> None:
-        """A timer for each batch would cost more than this look after what was once the time for one."""
-        self._alarm = None
+    def _check_deadline(self) -> None:
+        """Give up on a batch that is too late, else look again at the deadline of the one that is out by then.
+
+        A timer for each batch would cost more.
+        """
+        self._deadline_timer = None
         if not self._out or self._loop is None:
             return
         if self._loop.time() < self._due_s:
-            self._alarm = self._loop.call_at(self._due_s, self._look)
+            self._deadline_timer = self._loop.call_at(self._due_s, self._check_deadline)
         elif self._last_chance:
-            self._leave(f"no answer within {self._timeout_s} s")
-        else:  # a loop that was kept from running reads only now what has long arrived
+            self._begin_absence(f"no answer within {self._timeout_s} s")
+        else:
             self._last_chance = True
-            self._alarm = self._loop.call_later(LAST_CHANCE_S, self._look)
+            self._deadline_timer = self._loop.call_later(LAST_CHANCE_S, self._check_deadline)
 
-    def _lost(self, link: _Link) -> None:
-        """A connection ended; while nobody waits for it that is not worth a word."""
+    def _on_lost(self, link: _Link) -> None:
+        """Note that a connection ended, which matters only while calls wait for replies."""
         if link is self._link:
             if self._out:
-                self._leave("Redis closed the connection")
+                self._begin_absence("Redis closed the connection")
             else:
                 self._link = None
 
-    def _leave(self, reason: str) -> None:
-        """Redis is away: everybody learns it, and probing begins."""
+    def _begin_absence(self, reason: str) -> None:
+        """Fail every call and probe until Redis is back."""
         self._up.clear()
         self._failures += 1
         self._fail(reason, LimiterUnavailableError, NotSentError)
         self._connecting = asyncio.create_task(self._probe(), name="redis-probe")
 
     def _fail(
-        self, reason: str, of_sent: type[LimiterUnavailableError], of_waiting: type[LimiterUnavailableError]
+        self, reason: str, for_sent: type[LimiterUnavailableError], for_waiting: type[LimiterUnavailableError]
     ) -> None:
         """Fail every call and hang up."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        calls = [(call, of_sent) for call in (*self._out, *self._forgotten)]
-        calls += [(call, of_waiting) for call in self._waiting]
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+            self._deadline_timer = None
+        calls = [(call, for_sent) for call in (*self._out, *self._unknown_script)]
+        calls += [(call, for_waiting) for call in self._waiting]
         self._out.clear()
-        self._forgotten, self._waiting = [], []
+        self._unknown_script, self._waiting = [], []
         self._busy = False
         for call, failure in calls:
             call.fail(failure(reason))
@@ -270,9 +277,9 @@ class BatchedCalls:
         try:
             await self._connect()
         except (RedisError, OSError) as error:  # OSError includes TimeoutError
-            self._leave(str(error) or f"not connected within {self._timeout_s} s")
+            self._begin_absence(str(error) or f"not connected within {self._timeout_s} s")
         else:
-            self._send_waiting()
+            self._send_batch()
 
     async def _connect(self) -> None:
         """Open a connection, load the scripts and take it over from redis-py, which knows URLs, TLS and passwords."""
@@ -287,7 +294,7 @@ class BatchedCalls:
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise
-        self._link = _Link(self._replied, self._lost, _taken_from(connection))
+        self._link = _Link(self._on_reply, self._on_lost, _taken_from(connection))
 
     async def _probe(self) -> None:
         while not self.up:
@@ -300,7 +307,7 @@ class BatchedCalls:
 
 
 def _taken_from(connection: AbstractConnection) -> asyncio.StreamWriter:
-    """The socket of an open connection, which then has none: redis-py has no public way to give it away."""
+    """Return the socket of an open connection and take it from it; redis-py has no public way to do so."""
     writer = connection._writer
     assert writer is not None  # noqa: S101 - connected
     connection._writer = connection._reader = None

@@ -1,7 +1,8 @@
-"""Calls on a Redis Cluster: each goes to the node that has its keys, with the other calls of that node.
+"""Calls on a Redis Cluster: each goes to the node that has its keys, in a batch with the other calls for that node.
 
-Lives here: the slot map, when it is read again, one coalescer per node.  Not here: batching and deadlines (coalescer).
-All nodes must answer: while one does not, the whole counts as away.
+Lives here: the slot map, when it is read again, one connection per node.  Not here: batching and deadlines (batching).
+
+All nodes must answer: while one does not, the whole cluster counts as away.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from ratelimit.redis.batching import (
 
 
 class ClusterCalls:
-    """The calls of a `BatchedCalls`, on the cluster of which `url` names a node; all nodes take its password."""
+    """The interface of `BatchedCalls` on a cluster; `url` names one of its nodes, and all nodes take its password."""
 
     def __init__(self, url: str, scripts: Sequence[Script], timeout_s: float) -> None:
         self._url = url
@@ -44,14 +45,14 @@ class ClusterCalls:
         return all(node.up for node in self._nodes.values())
 
     async def wait_up(self) -> None:
-        """Return as soon as every node answers; a node that was replaced is not waited for."""
+        """Return as soon as every node answers; nodes that were replaced are forgotten."""
         while not self.up:
             await asyncio.sleep(PROBE_EVERY_S)
             self._ranges = []
             await self._read_map()
 
     def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> asyncio.Future[Reply]:
-        """As `BatchedCalls.call`; all keys are of one slot."""
+        """Queue a call, see `BatchedCalls.call`.  Precondition: all keys are of one slot."""
         if not self.up:
             raise NotSentError("a node is away")
         reply = asyncio.ensure_future(self._call(script, keys, arguments))
@@ -83,7 +84,7 @@ class ClusterCalls:
         return None if address is None else self._nodes[address]
 
     async def _read_map(self) -> None:
-        """Ask the nodes one after the other until one knows; leave the map empty when none does."""
+        """Ask the nodes one after the other until one answers; leave the map empty when none does."""
         async with self._reading:
             for url in [self._url, *map(self._url_of, self._nodes)]:
                 if self._ranges:
@@ -105,7 +106,10 @@ class ClusterCalls:
             await connection.disconnect(nowait=True)
 
     async def _take(self, slots: Any, asked: str) -> None:
-        """CLUSTER SLOTS: first, last, the master (host, port, ...), its replicas.  No host: the one that was asked."""
+        """Take over an answer of CLUSTER SLOTS.
+
+        An entry is first slot, last slot, the master (host, port, ...), its replicas.  An empty host means `asked`.
+        """
         ranges = []
         for first, last, (host, port, *_), *_ in slots:
             name = (host.decode() if host else "") or asked

@@ -2,8 +2,8 @@
 
 Lives here: keys, arguments and replies of the scripts in lua/.  Not here: sending them (batching).
 
-A user's keys carry the whole key of the record as their hash tag, so all live in one slot of a Redis Cluster
-(names with braces excepted: Redis then reads another tag; without a cluster they work).
+A user's keys have the key of the user's record as their hash tag, so all of them are in one slot of a Redis Cluster.
+Names with braces are the exception, because Redis reads another tag in them; without a cluster they work.
 """
 
 import asyncio
@@ -45,13 +45,13 @@ from ratelimit.redis.scripts import ABSORB, HEARTBEAT, LEASE, LIMITER_SCRIPTS, M
 from ratelimit.window import Obstacle, leaves_in_s, refused
 
 USER_KEY_PREFIX = "aibrix-users/"
-"""What the key of a user record begins with (docs/contracts.md section 2)."""
+"""The prefix of the keys of user records (docs/contracts.md section 2)."""
 
 REPLICAS_KEY = "forebay:replicas"
-"""Who is alive, by when it last said so."""
+"""A sorted set of the replicas by the time of their last heartbeat."""
 
 REMEMBERED = 8192
-"""Keys kept (chosen: 2 MB)."""
+"""How many users' key names are cached (chosen: 2 MB)."""
 
 _REFUSED, _ADMITTED, _UNKNOWN, _MALFORMED = range(4)  # the first number of a reply
 _KINDS = {kind.name.encode(): kind for kind in LIMIT_KINDS}
@@ -61,27 +61,27 @@ _SHOWN_FROM = 5  # where a reply of lua/reserve.lua begins to show the windows
 
 @lru_cache(maxsize=REMEMBERED)
 def user_key(name: str) -> str:
-    """Where the user's record is stored."""
+    """Return the key of a user's record."""
     return USER_KEY_PREFIX + name
 
 
 @lru_cache(maxsize=REMEMBERED)
 def window_key(name: str, model: str = "") -> str:
-    """Where the user's window is stored, or the one for a model."""
+    """Return the key of the user's window, or of the one for a model."""
     key = f"forebay:{{{USER_KEY_PREFIX}{name}}}:window"
     return f"{key}:model:{model}" if model else key
 
 
 def model_key(model: str) -> str:
-    """Where the window of a model's requests per second is stored."""
+    """Return the key of the window of a model's requests per second."""
     return f"forebay:{{model/{model}}}:window"
 
 
 class RedisLimiter:
     """A `Limiter` on the Redis at `url`; no call waits longer than `timeout_s`.
 
-    `clock` (seconds) replaces Redis's time in tests; replicas must not bring their own.  On a `cluster` the window of a
-    model's requests per second is another node's: it is charged first, and given back when the user is refused.
+    `clock` (seconds) replaces Redis's time in tests.  On a `cluster` the window of a model's requests per second is on
+    another node than the user's: it is charged first, and given back when the user is refused.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class RedisLimiter:
         self._calls = (ClusterCalls if cluster else BatchedCalls)(url, LIMITER_SCRIPTS, timeout_s)
         self._cluster = cluster
         self._clock = clock
-        self._ahead_s = 0.0  # Redis's clock less our monotonic one
+        self._ahead_s = 0.0  # Redis's clock minus our monotonic one
         self._replica = f"@{uuid.uuid4().hex[:12]}"
         self._permits = Permits()
         self.share = (0, 1)
@@ -106,7 +106,7 @@ class RedisLimiter:
         await self._calls.wait_up()
 
     def now_s(self) -> float:
-        """Redis's clock, carried on from the last verdict."""
+        """Return Redis's time, reckoned from the last verdict."""
         return time.monotonic() + self._ahead_s
 
     def running(self, user: str) -> int:
@@ -159,10 +159,10 @@ class RedisLimiter:
         await self._calls.call(SETTLE, keys, _corrections(reservation.slot, reservation.amounts, used))
 
     def release(self, reservation: Reservation) -> None:
-        """See `Limiter.release`.  Not waited for: what is lost the next renewal puts right."""
+        """See `Limiter.release`.  Nobody waits for the answer: if it is lost, the next renewal corrects the number."""
         if reservation.holds_permit:
             self._permits.give_back(reservation.user)
-            self._tell(reservation.user, None, -1)
+            self._send_permits(reservation.user, None, -1)
 
     async def usage(self, user: str) -> Usage | None:
         """See `Limiter.usage`."""
@@ -176,7 +176,7 @@ class RedisLimiter:
     def absorb(self, user: str, model: str, handover: str, slots: Mapping[int, Amounts]) -> Awaitable[Reply]:
         """Add amounts by slot to a window, whatever its limits say.
 
-        A `handover` that arrives twice counts once.  Queued when this returns: calls made later run later.
+        A `handover` that arrives twice counts once.  The call is queued when this returns, ahead of calls made later.
         """
         marker = f"forebay:{{{USER_KEY_PREFIX}{user}}}:absorbed:{handover}"
         amounts = [number for slot in sorted(slots) for number in (slot, *slots[slot])]
@@ -184,7 +184,7 @@ class RedisLimiter:
         return self._calls.call(ABSORB, (window_key(user, model), marker), arguments)
 
     async def run(self) -> None:
-        """Say that this replica lives and renew its permits, for ever; cancel to stop."""
+        """Send heartbeats and renew permits, for ever; cancel to stop."""
         while True:
             if self.up:
                 self.renew()
@@ -193,14 +193,14 @@ class RedisLimiter:
             await asyncio.sleep(RENEW_S)
 
     async def beat(self) -> None:
-        """Say that this replica lives, and learn how many do."""
+        """Send a heartbeat and learn how many replicas live."""
         index, count = await self._calls.call(HEARTBEAT, (REPLICAS_KEY,), (self._time(), self._replica))
         self.share = (index, count)
 
     def renew(self) -> None:
-        """Keep the permits of running requests."""
+        """Renew the permits of running requests."""
         for user, held in self._permits.renewals():
-            self._tell(user, held, 0)
+            self._send_permits(user, held, 0)
 
     async def aclose(self) -> None:
         """Disconnect."""
@@ -208,23 +208,23 @@ class RedisLimiter:
 
     async def _reserve_across_nodes(self, charge: Charge) -> Verdict:
         of_user = charge._replace(rps=None)
-        second, slot = await self._model_verdict(charge, self._call_model(charge, takes=True))
-        if isinstance(second, Refused):
-            return _longer(await self.check(of_user), second)
+        of_model, slot = await self._model_verdict(charge, self._call_model(charge, takes=True))
+        if isinstance(of_model, Refused):
+            return _longer(await self.check(of_user), of_model)
         verdict: Verdict | None = None
         try:
             verdict = await self.reserve(of_user)
         finally:
             if not isinstance(verdict, Admitted):
-                with contextlib.suppress(LimiterUnavailableError):  # it is gone within a second
+                with contextlib.suppress(LimiterUnavailableError):  # its charge leaves within a second
                     given_back = _corrections(slot, charge.amounts, NOTHING)
                     await self._calls.call(SETTLE, (model_key(charge.model),), given_back)
         return verdict
 
     async def _check_across_nodes(self, charge: Charge) -> Verdict:
         verdict = await self.check(charge._replace(rps=None))
-        second, _ = await self._model_verdict(charge, self._call_model(charge, takes=False))
-        return _longer(verdict, second)
+        of_model, _ = await self._model_verdict(charge, self._call_model(charge, takes=False))
+        return _longer(verdict, of_model)
 
     def _ask_model(self, charge: Charge, *, takes: bool) -> Awaitable[Verdict]:
         """Ask about the model's requests per second alone, for a charge of no user."""
@@ -247,13 +247,13 @@ class RedisLimiter:
         return self._calls.call(MODEL_RPS, (model_key(charge.model),), arguments)
 
     async def _model_verdict(self, charge: Charge, reply: asyncio.Future[Reply]) -> tuple[Admitted | Refused, int]:
-        """The verdict on the model's requests per second, and the slot that was charged."""
+        """Return the verdict on the model's requests per second, and the slot that was charged."""
         status, *obstacle = await reply
         if status == _REFUSED:
             return refused(_obstacles(obstacle), UNLIMITED, None), UNCOUNTED_SLOT
         return uncounted(charge), obstacle[0]
 
-    def _tell(self, user: str, held: int | None, change: int) -> None:
+    def _send_permits(self, user: str, held: int | None, change: int) -> None:
         arguments: list[Argument] = [self._time(), self._replica, "" if held is None else held, change]
         with contextlib.suppress(NotSentError):
             self._calls.call(LEASE, (f"{window_key(user)}:leases",), arguments)
@@ -269,7 +269,7 @@ class RedisLimiter:
         return self._calls.call(RESERVE, keys, arguments)
 
     def _time(self) -> str:
-        """What the scripts take for the time; empty = Redis's own."""
+        """Return the scripts' argument for the time; empty = Redis's own."""
         return "" if self._clock is None else str(round(self._clock() * 1e6))
 
     def _verdict(self, charge: Charge, reply: Reply, *, taken: bool = True) -> Verdict:
@@ -291,13 +291,16 @@ class RedisLimiter:
         return Admitted(reservation, counted, permits)
 
 
-def _longer(of_user: Verdict, second: Verdict) -> Verdict:
-    """One verdict of two, with the user's quotas: a refusal rather than an admission, then the longer wait."""
-    if isinstance(of_user, UnknownUser) or not isinstance(second, Refused):
+def _longer(of_user: Verdict, of_model: Verdict) -> Verdict:
+    """Return the verdict that stands: a refusal rather than an admission, of two refusals the one with the longer wait.
+
+    Its quotas are the user's.
+    """
+    if isinstance(of_user, UnknownUser) or not isinstance(of_model, Refused):
         return of_user
-    if isinstance(of_user, Refused) and _wait_s(of_user) >= _wait_s(second):
+    if isinstance(of_user, Refused) and _wait_s(of_user) >= _wait_s(of_model):
         return of_user
-    return Refused(second.kind, second.limit, second.retry_after_s, of_user.quotas, of_user.concurrency)
+    return Refused(of_model.kind, of_model.limit, of_model.retry_after_s, of_user.quotas, of_user.concurrency)
 
 
 def _wait_s(verdict: Refused) -> float:

@@ -184,7 +184,7 @@ def test_given_back_requests_make_room_and_the_reset_is_of_those_that_are_left()
 
 
 def test_a_second_is_cut_into_twentieths():
-    window, limits, one = Window(SECOND), {RPS: 2}, Amounts(requests=1)
+    window, limits, one = Window(SECOND), {RPS: 2}, Amounts(1, 0)
     slot = window.take(one, T + 0.0625)
     window.take(one, T + 0.5)
 
