@@ -34,7 +34,7 @@ def _rank(item: pytest.Item) -> int:
 
 
 class ByFile(LoadScopeScheduling):
-    """A file runs in one process, because its tests share what its fixtures start."""
+    """Keeps a file in one process, because its tests share what its fixtures start; and all files of ONE_PROCESS."""
 
     def _split_scope(self, nodeid: str) -> str:
         return ONE_PROCESS if nodeid.startswith(ONE_PROCESS) else nodeid.partition("::")[0]
