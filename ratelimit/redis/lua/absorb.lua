@@ -1,8 +1,7 @@
--- The hand-over of a replica that decided alone while Redis was away: add what it admitted, settled and gave back, once,
--- whatever the limits say.
+-- Add what a replica admitted, settled and gave back alone while Redis was away: once, and whatever the limits say.
 -- KEYS: window, marker of this hand-over.
--- ARGV: time in microseconds or '' = Redis's own, then by slot, ascending: the slot and the amount of each unit.  Amounts
--- below zero correct a charge already in the window; one that has left it stays gone.
+-- ARGV: time in microseconds or '' = Redis's own, then by slot, ascending: the slot and the amount of each unit.
+-- Amounts below zero correct a charge that is in the window; one that has left it stays gone.
 
 if call('EXISTS', KEYS[2]) == 1 then return { 0 } end
 local key = KEYS[1]

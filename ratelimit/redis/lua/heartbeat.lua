@@ -1,5 +1,6 @@
--- Note that a replica lives: {its index among those that live, from 0, and how many they are}.
+-- Note that a replica lives.
 -- KEYS: replicas.  ARGV: time in microseconds or '' = Redis's own, replica.
+-- {its index among those that live, from 0, how many live}.
 
 local now = clock(ARGV[1])
 call('ZADD', KEYS[1], now, ARGV[2])

@@ -1,5 +1,6 @@
 -- Take one request under a model's limit of requests per second alone, or only look.
--- KEYS: the model's window.  ARGV: time in microseconds or '' = Redis's own, rps, 1 = take, then the amount of each unit.
+-- KEYS: the model's window.
+-- ARGV: time in microseconds or '' = Redis's own, rps, 1 = take or 0 = only look, then the amount of each unit.
 -- {1, slot} or {0 = refused, the limit's name, the limit, microseconds to wait; -1 = never}.
 
 local second = open(KEYS[1], clock(ARGV[1]), SECOND)

@@ -1,10 +1,11 @@
 -- Take a charge and a permit under every limit that applies, or nothing; a refusal writes nothing.
 -- KEYS: user, window; with `rps` also the model's window.
--- ARGV: time in microseconds or '' = Redis's own, model, @replica, 1 = take or 0 = only look, rps or '', then the amount
--- of each unit.
+-- ARGV: time in microseconds or '' = Redis's own, model, @replica, 1 = take or 0 = only look, rps or '', then the
+-- amount of each unit.
 -- Unknown user: {2}.  Malformed record: {3}.
 -- Otherwise {1 = taken or 0 = refused, now, concurrency, has model window, slot,
---   for each of the user's limits: the limit, what is used, newest slot that holds any; the same for the model's window,
+--   for each of the user's limits: the limit, what is used, newest slot that holds any,
+--   the same for the model's window,
 --   for each limit in the way: its name, the limit, microseconds to wait}.  -1 = none, never.
 
 local user, problem = read_user(KEYS[1])

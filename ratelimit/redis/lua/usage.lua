@@ -1,4 +1,4 @@
--- What a user has used now; writes nothing.
+-- Read what a user has used; write nothing.
 -- KEYS: user, window.  ARGV: time in microseconds or '' = Redis's own.
 -- {1, now, then for each of the user's limits: the limit, what is used, newest slot that holds any}; limit -1 = none.
 -- Unknown user: {2}.  Malformed record: {3}.

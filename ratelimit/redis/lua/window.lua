@@ -1,5 +1,5 @@
--- The functions on windows, which are described in ratelimit/window.py.  Put before the scripts that use them.
--- Names in capitals, here and there, but for KEYS and ARGV, are filled in by ratelimit/redis/scripts.py.
+-- Functions on windows (see ratelimit/window.py).  ratelimit/redis/scripts.py puts them before the scripts that use
+-- them, and fills in the names in capitals in all scripts; only KEYS and ARGV are Redis's.
 --
 -- A window is a hash: `newest` and `oldest` slot; for each unit its sum over all slots stored, under the unit's name,
 -- and its amount in each slot, under the unit's first letter and the slot (r1700000000).
@@ -8,21 +8,21 @@
 
 local call = redis.call
 
--- The time in microseconds: Redis's own, the one clock that all replicas share.  Only tests pass another.
+-- Return the time in microseconds: Redis's own, the one clock that all replicas share.  Only tests pass another.
 local function clock(explicit)
   if explicit ~= '' then return tonumber(explicit) end
   local time = call('TIME')
   return time[1] * 1000000 + time[2]
 end
 
--- A limit as a record has it: -1 = unlimited, nil = malformed.
+-- Return a limit of a record: -1 = unlimited, nil = malformed.
 local function limit(value)
   if value == nil or value == cjson.null then return -1 end
   if type(value) == 'number' and value >= 0 and value <= MAX_LIMIT and value % 1 == 0 then return value end
 end
 
--- Replace each limit's field in `limits` by the limit that a record has there; nil when one is malformed.
--- A list of limits is flat, three values each: name, field or limit, unit.
+-- Replace in `limits` each field by the limit that a record has there, and return the list; nil when one is malformed.
+-- A list of limits is flat, three values for each: name, field or limit, unit.
 local function read_limits(record, limits)
   for i = 2, #limits, 3 do
     local limited = limit(record[limits[i]])
@@ -32,7 +32,7 @@ local function read_limits(record, limits)
   return limits
 end
 
--- A user's record; or nil and 'unknown' or 'malformed'.
+-- Return a user's record, or nil and 'unknown' or 'malformed'.
 local function read_user(key)
   local record = redis.pcall('GET', key)
   if not record then return nil, 'unknown' end
@@ -42,8 +42,8 @@ local function read_user(key)
   return user
 end
 
--- What counts at `now`.  `slot` is where a charge goes.  `stored` begins with the sum of each unit in the window, then
--- has the amount of each in the slot.
+-- Read a window at `now`.  `slot` is where a charge goes; `stored` has the sum of each unit in the window, then the
+-- amount of each in the slot.
 local function open(key, now, slot_us, slots)
   local slot = math.floor(now / slot_us)
   local stored = call('HMGET', key, SLOT_FIELDS, 'newest', 'oldest')
@@ -76,18 +76,18 @@ local function open(key, now, slot_us, slots)
   return window
 end
 
--- What a slot of a window holds of a unit.
+-- Return what a slot holds of a unit.
 local function held_in(window, slot, unit)
   return tonumber(call('HGET', window.key, string.sub(UNIT_LETTERS, unit, unit) .. slot)) or 0
 end
 
--- Whether `amount` is too much.  A limit of 0 allows nothing.  Subtracting keeps the comparison exact at 2^53.
+-- Return whether `amount` is too much.  A limit of 0 allows nothing.  Subtracting keeps the comparison exact at 2^53.
 local function over(limited, used, amount)
   return limited >= 0 and (limited == 0 or amount > limited - used)
 end
 
--- Append to `obstacles` each limit of a window that a charge exceeds: name, limit, microseconds until it fits, -1 = never.
--- The list is made with the first of them: most charges exceed none.  The amounts of the charge are ARGV from `first` on.
+-- Append to `obstacles` each limit of a window that a charge exceeds: name, limit, microseconds to wait (-1 = never).
+-- The list is made for the first of them, because most charges exceed none.  The charge's amounts begin at ARGV[first].
 local function meet_limits(obstacles, window, limits, first)
   for i = 1, #limits, 3 do
     local limited, unit = limits[i + 1], limits[i + 2]
@@ -110,7 +110,7 @@ local function meet_limits(obstacles, window, limits, first)
   return obstacles
 end
 
--- Charge the amounts from ARGV[first] on.
+-- Charge the amounts that begin at ARGV[first].
 local function take(window, first)
   local key, slot, stored = window.key, window.slot, window.stored
   for i = 1, UNIT_COUNT do
@@ -126,8 +126,7 @@ local function take(window, first)
   window.newest = slot
 end
 
--- Append a window to a reply: for each of its limits the limit, what is used, and the newest slot that holds any of it
--- (0 when none does).
+-- Append a window to a reply: for each limit the limit, what is used, the newest slot that holds any (0 = none does).
 local function show(reply, window, limits)
   local n, stored = #reply, window.stored
   for i = 1, #limits, 3 do
