@@ -45,7 +45,7 @@ Pair = tuple[str, str]
 
 
 class House(NamedTuple):
-    """What was read off a checkout."""
+    """The rooms and imports of a checkout."""
 
     rooms: Mapping[str, str]  # name -> what its box says beside it
     imports: Mapping[Pair, int]  # how many modules import
@@ -118,7 +118,7 @@ def top_down(house: House) -> list[str]:
     """Return the rooms in an order that no move of a single room betters: fewest modules import upward."""
 
     def worse(high: str, low: str) -> int:
-        """What it costs to put `high` above `low`."""
+        """Return the cost of putting `high` above `low`."""
         return house.imports.get((low, high), 0) + BROKEN_RULE * ((low, high) in house.above)
 
     order, moved = sorted(house.rooms), True
@@ -187,7 +187,7 @@ def _summary(house: House, up: Sequence[Pair]) -> str:
 
 
 def _right(stair: int) -> int:
-    """Where a box ends."""
+    """Return the x coordinate at which a box ends."""
     return MARGIN + BOX_WIDTH + COLUMN * stair
 
 

@@ -1,4 +1,4 @@
-"""Which pods are open, that is, can start a prompt soon enough for the SLO, and when the others will be.
+"""Decides which pods are open, that is, can start a prompt in time for the SLO, and when the others will be.
 
 Lives here: the rule.  Not here: a pod's backlog and speed (routing.pods), the order of waiting requests (fair_queue).
 

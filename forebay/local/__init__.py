@@ -1,1 +1,1 @@
-"""What `forebay up` and `forebay gateway` run on this machine: which processes, their addresses, files and order."""
+"""The processes that `forebay up` and `forebay gateway` run on this machine: their addresses, files and order."""

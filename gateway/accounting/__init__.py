@@ -1,1 +1,1 @@
-"""What requests cost: estimates beforehand, their end as Envoy reports it, settlement, the ledger of open requests."""
+"""The cost of requests: estimates beforehand, their end as Envoy reports it, settlement, the ledger of requests."""

@@ -37,7 +37,7 @@ class OpenRequest:
 
 
 class Tickets(Protocol):
-    """What takes tickets back: the admission queue, or a fleet."""
+    """Takes tickets back when requests end: the admission queue, or a fleet."""
 
     def release(self, ticket: Ticket, now_s: float) -> bool:
         """See `Fleet.release`."""

@@ -1,4 +1,4 @@
-"""What a request is charged in the end, and the outcome by which it is counted.
+"""Settlement: computes the tokens that an ended request is charged, and the outcome by which it is counted.
 
 Lives here: the step from an observed end to tokens and an outcome; pure.  Not here: where ends come from (ledger).
 Rules: docs/contracts.md sections 1 (upstream errors) and 3 (usage, clients that left, engines that died).
@@ -15,7 +15,7 @@ FIRST_SERVER_ERROR_STATUS = 500
 
 
 class ObservedEnd(NamedTuple):
-    """What is known of a request's end; all defaults when neither the access log nor the stream reported one."""
+    """The end of a request as Envoy's access log or the stream reported it; all defaults when neither did."""
 
     status: int | None = None  # None = not reported; 0 = no answer reached the client
     usage: TokenUsage | None = None
@@ -29,7 +29,7 @@ class ObservedEnd(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """How a request is settled: `tokens` are charged; input and output tokens are for metrics, None = unknown."""
+    """The settlement of one request: `tokens` are charged; input and output tokens are for metrics, None = unknown."""
 
     outcome: str
     tokens: int

@@ -35,7 +35,7 @@ OPEN_PATHS = frozenset({"/healthz"})
 
 
 class UserAnswer(BaseModel):
-    """What was done, and the user as stored; a deleted user as it was."""
+    """The answer to a change: a message, and the user as stored, or as it was before it was deleted."""
 
     message: str
     user: UserBody

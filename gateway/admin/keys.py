@@ -72,7 +72,7 @@ class KeyRecord(BaseModel):
 
 
 class KeyAnswer(BaseModel):
-    """What was done, and the key."""
+    """The answer to a change of a key: a message, and the key."""
 
     message: str
     key: KeyRecord

@@ -1,4 +1,4 @@
-"""Who sends a request: the `user` header, or the holder of an API key, or what `anonymous` says.
+"""Identifies the user of a request: by the `user` header, by an API key, or by the setting `anonymous`.
 
 Lives here: reading the headers and refusing.  Not here: what users may do (ratelimit), where keys are kept (keyring).
 """
@@ -15,7 +15,7 @@ KEYS_AWAY_RETRY_S = 1.0
 
 
 class Keys(Protocol):
-    """What is asked of a key ring."""
+    """The interface of a key ring: it finds the user of an API key."""
 
     async def user_of(self, key: str) -> str | None:
         """The user whose key it is, None when it is nobody's.  Raises LimiterUnavailableError."""

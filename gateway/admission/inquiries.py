@@ -1,4 +1,4 @@
-"""What the gateway answers by itself, charging nothing: the models, a user's usage, and dry runs.
+"""Answers requests that no engine sees and nobody is charged for: models, a user's usage, and dry runs.
 
 Lives here: who is told what.  Not here: the shapes of the answers (gateway.openai.answers), what would be charged
 (plan).

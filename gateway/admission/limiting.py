@@ -33,14 +33,14 @@ T = TypeVar("T")
 
 
 class Charged(NamedTuple):
-    """What was charged: the estimate, and the limiter's admission; None when no user's limits apply."""
+    """An admitted request's charge: its estimate, and the limiter's admission, None when no user's limits apply."""
 
     estimate: Estimate
     admitted: Admitted | None
 
     @property
     def reservation(self) -> Reservation | None:
-        """What is settled when the request ends."""
+        """The reservation to settle when the request ends; None when no user's limits apply."""
         return self.admitted.reservation if self.admitted is not None else None
 
 

@@ -1,4 +1,4 @@
-"""What a request would be charged and how it would be routed, before anything is asked or counted.
+"""Plans a request: computes its charge and its routing request, before the limiter is asked or a pod is chosen.
 
 Lives here: from a parsed request and its headers to a plan, or to a refusal.  Not here: the limiter's answer
 (limiting), sending the request (admit).

@@ -28,7 +28,7 @@ ANYWHERE: Hashable = (None, None)
 """`QueuedRequest.pod_choice` of a request that takes any pod of its model."""
 
 Outcome = Ticket | NoCandidateError
-"""What becomes of a queued request: its ticket, or why it has none."""
+"""The result for a queued request: its ticket, or the error that says why it has none."""
 
 
 class Timer(Protocol):

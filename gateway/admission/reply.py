@@ -1,4 +1,4 @@
-"""What Envoy is told about an admitted request: its destination, and the headers that the client should see.
+"""Builds the reply to Envoy about an admitted request: its destination, and headers for the client.
 
 Lives here: their names and values.  Not here: Envoy's messages (gateway.extproc), headers about limits (limit_headers).
 """

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration file, collected so that one error names all of it.
+"""Collects the problems of a configuration file, so that one error names all of them.
 
 Lives here: the collection and the error.  Not here: finding problems (source, loading, checks).
 """

@@ -83,7 +83,7 @@ class RoutingSettings(Section):
 
 
 class LimitSettings(Section):
-    """What is reserved for a request before its real usage is known."""
+    """The number of tokens to reserve for a request until its usage is known."""
 
     output_tokens: Annotated[int, Field(ge=1)] = 256
     """Output tokens reserved for a request that names no maximum, until enough answers of the model have been seen."""
@@ -220,15 +220,15 @@ class Settings(Section):
     scrape: ScrapeSettings = ScrapeSettings()
     envoy: EnvoySettings = EnvoySettings()
     response_mode: Literal["metadata", "ext_proc"] = "metadata"
-    """Where a request's usage is learned from: Envoy's metadata and access log, or the response, which then passes
-    through the gateway by ext_proc."""
+    """The source of a request's usage: Envoy's metadata and access log (`metadata`), or the response itself, which then
+    passes through the gateway (`ext_proc`)."""
     transport: Literal["http2", "grpc"] = "http2"
-    """What carries gRPC into a worker: an HTTP/2 server of our own, or grpc.aio at a multiple of the CPU."""
+    """The gRPC server of a worker: `http2` is our own HTTP/2 server, `grpc` is grpc.aio, which needs more CPU."""
     identity: Literal["header", "api_key"] = "header"
     """How a request's user is identified: by the header `user`, or by the API key in `authorization: Bearer KEY`.  With
     `api_key` the header `user` is ignored, and engines see neither of the two."""
     anonymous: Annotated[str, Field(min_length=1)] = "allow"
-    """What happens to requests without a user, or without a key: `allow` serves them without limits, `deny` answers
+    """The treatment of requests without a user, or without a key: `allow` serves them without limits, `deny` answers
     401, and any other value is the user that they are counted as."""
     body_limit_bytes: Annotated[int, Field(ge=1024, le=MAX_BODY_LIMIT_BYTES)] = 16 * 1024 * 1024
     """The largest request body in bytes; a larger one is answered with 413."""
@@ -237,7 +237,7 @@ class Settings(Section):
     hide_pod_address: bool = False
     """Whether the response header `target-pod-ip` is left out."""
     compat: Literal["modern", "v0.2.1"] = "modern"
-    """Whose error bodies and statuses are sent: Forebay's own, in OpenAI's shape, or those of AIBrix v0.2.1."""
+    """The format of error answers: `modern` sends OpenAI's, `v0.2.1` the bodies and statuses of AIBrix v0.2.1."""
     drain_s: Seconds = 30.0
     """How long running requests may take to finish after SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -1,1 +1,1 @@
-"""What operators read: metrics, logs, and the HTTP pages of `listen.http`."""
+"""Output for operators: metrics, logs, and the HTTP pages of `listen.http`."""

@@ -25,10 +25,10 @@ _USAGE_KEY = re.compile(rb'"usage"\s*:\s*(?=\{)')
 """The key of a usage object.  In a JSON string its quotes would be escaped, so that generated text cannot match."""
 
 _CONTENT = re.compile(rb'"choices":\s*\[\s*\{|"type":\s*"(?:content_block_delta|response\.[a-z_.]+\.delta)"')
-"""What events with output have: chat and completions, Anthropic's Messages, Responses."""
+"""Bytes by which an event with output is found: chat and completions, Anthropic's Messages, Responses."""
 
 _ROLE_ONLY = re.compile(rb'"delta":\s*\{\s*"role":\s*"\w+"\s*(?:\}|,\s*"content":\s*(?:""|null)\s*[,}])')
-"""What the first chunk of a choice has, which names the role before anything is generated."""
+"""Bytes by which the first chunk of a choice is found, which names the role before anything is generated."""
 
 
 class TokenUsage(NamedTuple):

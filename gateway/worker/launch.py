@@ -20,7 +20,7 @@ METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What distinguishes a worker from its siblings: index and private address; and their common metrics directory."""
+    """A worker's place among its siblings: its index, its private address, and the metrics directory of all."""
 
     index: int
     address: str

@@ -46,7 +46,7 @@ class ProcessSpec:
     log: Path | None = None
     """The file for standard output and standard error; None = the supervisor's own."""
     advice: str = ""
-    """What the user can do when the process does not start."""
+    """The advice printed when the process does not start."""
     stops_first: bool = False
     """Whether it must be stopped while the others still run, because it needs them to finish its work."""
     stop_timeout_s: float = 5.0

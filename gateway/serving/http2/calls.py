@@ -18,7 +18,7 @@ MAX_STATUS_CHARACTERS = 500
 
 
 class _Call:
-    """What all methods share: bytes become messages, errors become statuses, nothing is sent after the end."""
+    """The base of all gRPC calls: decodes messages, maps errors to statuses, and sends nothing after the end."""
 
     method: ClassVar[str] = ""
 
