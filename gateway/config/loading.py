@@ -33,7 +33,7 @@ def load(path: Path, environ: Mapping[str, str], strategies: Collection[str]) ->
 
 
 def load_models(path: Path, environ: Mapping[str, str], strategies: Collection[str]) -> tuple[ModelSettings, ...]:
-    """Return the models in a models file: a list, or a mapping with the one key `models`.
+    """Return the models in a models file: a list, or a mapping with the one key `models`.  Only `[]` is no models.
 
     Raises ConfigurationError with every problem.
     """
@@ -87,14 +87,22 @@ def _settings_in(path: Path, environ: Mapping[str, str], strategies: Collection[
 def _models_in(
     path: Path, environ: Mapping[str, str], strategies: Collection[str]
 ) -> tuple[tuple[ModelSettings, ...], Problems]:
-    """Return the models of a models file, none if they are not sound, and what is wrong with them."""
+    """Return the models of a models file, none if they are not sound, and what is wrong with them.
+
+    Raises ConfigurationError when it has no list at all: a file that is just being written must not empty the fleet.
+    """
     problems = Problems()
-    data = source.expand(source.read(path, problems), environ, problems)
-    models = data.pop("models", []) if isinstance(data, dict) else data
-    if isinstance(data, dict):
-        for name in data:
-            problems.add(str(name), f"{name} is unknown in a models file, did you mean models?")
-    return _validated({"models": models or []}, strategies, problems).models, problems
+    data = source.read(path, problems)
+    models = data.pop("models", None) if isinstance(data, dict) else data
+    for name in data if isinstance(data, dict) else ():
+        problems.add(str(name), f"{name} is unknown in a models file, did you mean models?")
+    if models is None and not problems.lines():
+        raise ConfigurationError((f"{path}: has no list of models, must say [] if there are none",))
+    for index, model in enumerate(models if isinstance(models, list) else ()):
+        if isinstance(model, dict) and "endpoints" in model and model["endpoints"] is None:
+            problems.add(f"models[{index}].endpoints", f"models[{index}].endpoints has no value, must be a list or []")
+    models = source.expand(models, environ, problems, "models")
+    return _validated({"models": [] if models is None else models}, strategies, problems).models, problems
 
 
 def _validated(data: dict[str, Any], strategies: Collection[str], problems: Problems) -> Settings:

@@ -245,5 +245,6 @@ class Settings(Section):
     models: tuple[ModelSettings, ...] = ()
     """The models and the engines that serve them; `[]` is an empty fleet."""
     models_file: str = ""
-    """A YAML file with the list of models, instead of `models`; it is read again whenever it changes.  A relative path
-    starts at the folder of this file."""
+    """A YAML file with the list of models, instead of `models`; it is read again whenever it changes.  Only `[]` is
+    an empty fleet: with an empty or broken file the last good models stay.  A relative path starts at the folder of
+    this file."""

@@ -15,12 +15,13 @@ from gateway.config.settings import ModelSettings
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.models import describe
 
-POLL_S = 0.5
+POLL_S = 0.25
 """Chosen: a change takes effect within a second.  Polling works on every file system and costs microseconds."""
 
 Load = Callable[[Path], tuple[ModelSettings, ...]]
-Fingerprint = tuple[int, int, int]
-"""mtime_ns, size and inode: the inode tells a file that was replaced or linked anew from the one before."""
+Fingerprint = tuple[int, int, int, int]
+"""mtime_ns, ctime_ns, size and inode: the inode tells a file that was replaced or linked anew from the one before, and
+ctime one whose mode changed or whose mtime was set back."""
 
 log = structlog.get_logger(__name__)
 
@@ -70,17 +71,18 @@ class ModelsFile:
         self._poll_s = poll_s
 
     async def watch(self) -> AsyncIterator[FleetDescription]:
-        """Yield the fleet at once and after every change; a broken or missing file keeps the last good fleet.
+        """Yield the fleet at once and after every change; a broken, empty or missing file keeps the last good fleet.
 
-        The first read must succeed, because there is no good fleet to keep: its error is raised.
+        A changed file is read when two polls have seen it alike, because half of a list of models is often a valid list
+        of fewer.  The first read must succeed, because there is no good fleet to keep: its error is raised.
         """
-        seen = fingerprint(self._path)
+        seen = now = fingerprint(self._path)
         fleet = await self._read()
         yield fleet
         while True:
             await asyncio.sleep(self._poll_s)
-            now = fingerprint(self._path)
-            if now == seen:
+            before, now = now, fingerprint(self._path)
+            if now != before or now == seen:
                 continue
             seen = now  # taken before the file is read, so that a change during the read is noticed at the next poll
             reload = await self._reload()
@@ -106,4 +108,4 @@ def fingerprint(path: Path) -> Fingerprint | None:
         status = path.stat()
     except OSError:
         return None
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
+    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)

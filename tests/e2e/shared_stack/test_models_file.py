@@ -52,8 +52,10 @@ def test_an_endpoint_that_is_added_answers_and_one_that_is_removed_answers_no_mo
         ("- {name: m, endpoints: [{address: no-address}]}", "address"),
         ("- {name: m, strategi: random}", "strategi"),
         ("just words", "list"),
+        ("", "has no list of models"),
+        ("models:", "has no list of models"),
     ],
-    ids=["no YAML", "no address", "unknown key", "no list"],
+    ids=["no YAML", "no address", "unknown key", "no list", "empty", "no value"],
 )
 def test_a_broken_file_keeps_the_old_set_and_says_why(stack: Stack, text: str, why: str):
     user, failures, said = stack.user(), reloads(stack, "failure"), len(stack.lines)

@@ -1,5 +1,7 @@
 """Files become settings, or an error with everything that is wrong."""
 
+import re
+
 import pytest
 
 from gateway.config.loading import ConfigurationError, load, load_models, load_with_models
@@ -130,9 +132,25 @@ def test_a_models_file_is_a_list_or_a_mapping_with_models(tmp_path, text):
     assert (ModelSettings(name="m"),) == load_models(written(tmp_path, text), {"M": "m"}, STRATEGIES)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "models: []", "models:"])
-def test_a_models_file_may_be_empty(tmp_path, text):
+@pytest.mark.parametrize("text", ["[]", "models: []", "\ufeff[]"])
+def test_a_models_file_may_say_that_there_are_no_models(tmp_path, text):
     assert load_models(written(tmp_path, text), {}, STRATEGIES) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        *[(text, "has no list of models, must say []") for text in ("", " \n", "# m\n", "---\n", "~", "models:", "{}")],
+        ("models: {}", "must be a list"),
+        ("''", "must be a list"),
+        ("\0\0\0\0", "not YAML"),
+        ("- name: m\n  endpoints:\n", "must be a list"),
+        ("- name: m\n  endpo", "not YAML"),
+    ],
+)
+def test_a_models_file_that_lists_nothing_is_an_error_unless_it_says_so(tmp_path, text, problem):
+    with pytest.raises(ConfigurationError, match=re.escape(problem)):
+        load_models(written(tmp_path, text), {}, STRATEGIES)
 
 
 def test_a_models_file_is_checked_like_the_rest(tmp_path):

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -38,8 +38,43 @@ def write_in_place(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def put_back(path: Path, text: str) -> None:
+    if path.is_dir():
+        path.rmdir()
+    replace_file(path, text)
+
+
+def write_with_the_old_mtime(path: Path, text: str) -> None:
+    before = path.stat()
+    write_in_place(path, text)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert before.st_size == path.stat().st_size
+
+
 def remove(path: Path) -> None:
     path.unlink()
+
+
+def become_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def lose_its_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+UNUSABLE: dict[str, Callable[[Path], None]] = {
+    "empty": lambda path: write_in_place(path, ""),
+    "without a value": lambda path: write_in_place(path, "models:\n"),
+    "half of it": lambda path: write_in_place(path, "- name: first\n- nam"),
+    "zeros": lambda path: write_in_place(path, "\0" * 20),
+    "no list": lambda path: write_in_place(path, "{}"),
+    "removed": remove,
+    "a folder": become_a_folder,
+    "a broken link": lose_its_link,
+}
 
 
 class Watched:
@@ -161,17 +196,75 @@ async def test_a_file_that_contradicts_itself_is_broken_too(path: Path) -> None:
     assert await asked == ["once"]
 
 
-async def test_a_file_that_vanishes_keeps_the_old_set_until_it_returns(path: Path) -> None:
+@pytest.mark.parametrize("spoil", UNUSABLE.values(), ids=UNUSABLE)
+async def test_a_file_that_cannot_be_used_keeps_the_old_set_until_it_returns(
+    path: Path, spoil: Callable[[Path], None]
+) -> None:
     watched = Watched(path)
     await watched.models()
     asked = asyncio.ensure_future(watched.models())
 
-    remove(path)
+    spoil(path)
     assert not await watched.is_used()
     assert not asked.done()
 
-    replace_file(path, written("back"))
+    put_back(path, written("back"))
     assert await asked == ["back"]
+
+
+async def test_a_file_that_says_that_there_are_no_models_empties_the_fleet(path: Path) -> None:
+    watched = Watched(path)
+    await watched.models()
+
+    write_in_place(path, "models: []\n")
+
+    assert await watched.models() == []
+
+
+async def test_a_file_is_not_read_while_it_is_being_written(path: Path) -> None:
+    watched = Watched(path)
+    await watched.models()
+    asked = asyncio.ensure_future(watched.models())
+    names = [f"model-{number}" for number in range(40)]
+
+    with path.open("w") as file:  # each line leaves a valid list of fewer models
+        for name in names:
+            file.write(f"- {{name: {name}}}\n")
+            file.flush()
+            await asyncio.sleep(POLL_S / 4)
+
+    assert await asked == names
+    assert watched.reloads.qsize() == 1
+
+
+async def test_a_change_that_keeps_size_inode_and_mtime_is_noticed(path: Path) -> None:
+    watched = Watched(path)
+    await watched.models()
+
+    write_with_the_old_mtime(path, written("other"))
+
+    assert await watched.models() == ["other"]
+
+
+async def test_a_file_that_could_not_be_read_is_read_again_when_it_can(path: Path) -> None:
+    readable = False
+
+    def load_if_readable(path: Path) -> tuple[ModelSettings, ...]:
+        if readable or "first" in path.read_text():
+            return load(path)
+        raise ConfigurationError((f"{path}: cannot be read: Permission denied",))
+
+    reloads: asyncio.Queue[Reload] = asyncio.Queue()
+    fleets = ModelsFile(path, load_if_readable, reloads.put_nowait, poll_s=POLL_S).watch()
+    await anext(fleets)
+    asked = asyncio.ensure_future(anext(fleets))
+    write_in_place(path, written("other"))
+    assert (await asyncio.wait_for(reloads.get(), PATIENCE_S)).fleet is None
+
+    readable = True
+    os.chmod(path, 0o640)  # noqa: PTH101 - a method of Path would count as blocking
+
+    assert list((await asyncio.wait_for(asked, PATIENCE_S)).models) == ["other"]
 
 
 async def test_a_file_that_says_the_same_again_is_no_news(path: Path) -> None:
