@@ -13,6 +13,7 @@ import yaml
 
 from forebay.local.engines import MODEL, engine_name
 from forebay.local.ports import Ports
+from forebay.local.records import write_atomically
 from gateway.config.addresses import split_address
 from gateway.config.loading import load
 from gateway.config.settings import ListenSettings, Settings
@@ -85,7 +86,7 @@ def write_configuration(directory: Path, addresses: Addresses, gpu: str, strateg
         for index, address in enumerate(addresses.engines)
     ]
     models = directory / "models.yaml"
-    models.write_text(yaml.safe_dump([{"name": MODEL, "endpoints": endpoints}], sort_keys=False))
+    write_atomically(models, yaml.safe_dump([{"name": MODEL, "endpoints": endpoints}], sort_keys=False).encode())
     kept = _read_base(base)
     config = {
         **{key: value for key, value in kept.items() if key != "models"},
@@ -104,7 +105,7 @@ def write_configuration(directory: Path, addresses: Addresses, gpu: str, strateg
         **({"routing": {**_section(kept, "routing"), "strategy": strategy}} if strategy else {}),
     }
     file = directory / "forebay.yaml"
-    file.write_text(yaml.safe_dump(config, sort_keys=False))
+    write_atomically(file, yaml.safe_dump(config, sort_keys=False).encode())
     return file
 
 

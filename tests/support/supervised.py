@@ -17,8 +17,10 @@ def stand_in(settings: Settings, config_file: Path, index: int, metrics_dir: Pat
 
 if __name__ == "__main__":
     workers.worker_launch = stand_in
-    command, path, count = sys.argv[1:]
+    command, path, count, *base = sys.argv[1:]
     if command == "up":
-        up.run(engines=1, workers=int(count), gpu="", strategy="", data=Path(path))
+        up.run(
+            engines=1, workers=int(count), gpu="", strategy="", data=Path(path), base=Path(base[0]) if base else None
+        )
     else:
         service.run(Path(path), int(count))

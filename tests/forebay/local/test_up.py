@@ -52,6 +52,38 @@ async def test_scripts_get_its_output_and_its_files_and_no_process_stays(tmp_pat
     }
 
 
+async def test_nobody_else_can_read_the_token_or_any_other_file(tmp_path: Path):
+    base, data = tmp_path / "base.yaml", tmp_path / "data"
+    base.write_text("admin_token: secret\n")
+    base.chmod(0o600)
+    of_an_older_version(data)
+    umask = os.umask(0)
+    try:
+        async with program(SUPERVISED, "up", str(data), "1", str(base)) as up:
+            await ready(up)
+            running = processes(data).values()
+            command_lines = [(Path("/proc") / str(pid) / "cmdline").read_bytes() for pid in running]
+            modes = {
+                path: path.stat().st_mode & 0o777 for path in (data, *data.rglob("*")) if path == data or path.is_file()
+            }
+    finally:
+        os.umask(umask)
+
+    assert "secret" in (data / "forebay.yaml").read_text()
+    assert {data / "logs" / "gateway-1.log", data / "envoy" / "envoy.json", data / "env"} <= modes.keys()
+    assert {} == {path: oct(mode) for path, mode in modes.items() if mode & 0o077}
+    assert not any(b"secret" in line for line in command_lines)
+
+
+def of_an_older_version(data: Path) -> None:
+    """Make a directory whose files everybody may read."""
+    (data / "envoy").mkdir(parents=True)
+    data.chmod(0o755)
+    for name in ("forebay.yaml", "models.yaml", "env", "run.json", "envoy/envoy.json"):
+        (data / name).write_text("{}")
+        (data / name).chmod(0o644)
+
+
 async def test_every_process_that_is_killed_is_restarted(tmp_path: Path):
     async with program(SUPERVISED, "up", str(tmp_path), "1") as up:
         await ready(up)
