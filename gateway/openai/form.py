@@ -1,12 +1,12 @@
 """The multipart form in which audio is sent (RFC 7578), parsed for the few text fields that the gateway reads.
 
 Lives here: delimiters, part headers, limits.  Not here: what the fields mean (request).
-The body is split at the delimiters of RFC 2046 section 5.1.1, and only the headers of parts go through the standard
-library's parser: given the whole body, it would split the recording into lines.
+The body is split at the delimiters of RFC 2046 section 5.1.1.  Everything here takes linear time; the standard
+library's parser of header parameters, which other libraries for forms use as well, takes quadratic time.
 """
 
-from email.message import Message
-from email.parser import BytesHeaderParser
+import re
+from typing import Final
 
 from gateway.openai.errors import BadRequestError
 
@@ -15,6 +15,24 @@ MAX_PARTS = 100
 
 MAX_PART_HEADER_BYTES = 8192
 """Bytes of one part's header at most (chosen: as much as web servers accept for a request's)."""
+
+MAX_PART_HEADER_LINES = 32
+"""Lines of one part's header at most (chosen; clients send two or three)."""
+
+MAX_PARAMETERS = 16
+"""Parameters of a header that are read (chosen; RFC 7578 has `name`, `filename` and `filename*`)."""
+
+MAX_BOUNDARY_BYTES = 70
+"""Bytes of a boundary at most (RFC 2046 section 5.1.1)."""
+
+_FOLD = re.compile(r"\r\n[ \t]+")
+"""A line break inside a header (RFC 5322 section 2.2.3)."""
+
+_PARAMETER: Final = re.compile(
+    r"""(?:\s*;)+\s*([^\s;="]+)\s*=\s*(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|([^\s;"]*+))""", re.DOTALL
+)
+"""One parameter of a header: its name, and its value in quotes or without.  No two parts of it can match the same
+characters, so that a text that does not match fails in linear time."""
 
 _TRUE = frozenset({"true", "t", "1", "on", "yes", "y"})
 """Texts that mean true in lower case, as in vLLM's form model."""
@@ -40,12 +58,26 @@ def parse_form(content_type: str, body: bytes) -> dict[str, str | bool]:
 
 
 def _boundary(content_type: str) -> bytes:
-    header = Message()
-    header["content-type"] = "".join(c for c in content_type if c.isprintable())
-    boundary = header.get_boundary()
-    if header.get_content_type() != "multipart/form-data" or not boundary:
-        raise BadRequestError("content-type must be multipart/form-data with a boundary")
-    return boundary.encode("utf-8", "replace")
+    media_type, _, _ = content_type.partition(";")
+    boundary = (_parameter(content_type, "boundary") or "").encode("utf-8", "replace")
+    if media_type.strip().lower() != "multipart/form-data" or not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
+        raise BadRequestError(
+            f"content-type must be multipart/form-data with a boundary of at most {MAX_BOUNDARY_BYTES} bytes"
+        )
+    return boundary
+
+
+def _parameter(header: str, name: str) -> str | None:
+    """Return a parameter of a header's value, the first of its name among MAX_PARAMETERS; None = there is none."""
+    at = header.find(";")
+    for _ in range(MAX_PARAMETERS):
+        found = _PARAMETER.match(header, at) if at >= 0 else None
+        if found is None:
+            break
+        if found[1].lower() == name:
+            return found[3] if found[2] is None else re.sub(r"\\(.)", r"\1", found[2])
+        at = found.end()
+    return None
 
 
 def _parts(boundary: bytes, body: bytes) -> list[bytes]:
@@ -63,12 +95,14 @@ def _parts(boundary: bytes, body: bytes) -> list[bytes]:
 def _field(part: bytes) -> tuple[str, bytes]:
     """Return the name and the value of one part."""
     header, separator, value = part.partition(b"\r\n\r\n")
-    if not separator or len(header) > MAX_PART_HEADER_BYTES:
+    if not separator or len(header) > MAX_PART_HEADER_BYTES or header.count(b"\n") > MAX_PART_HEADER_LINES:
         raise BadRequestError(
-            f"body must be a form in which each part has a header of at most {MAX_PART_HEADER_BYTES} bytes"
+            f"body must be a form in which each part has a header of at most {MAX_PART_HEADER_BYTES} bytes "
+            f"and {MAX_PART_HEADER_LINES} lines"
         )
-    parsed = BytesHeaderParser().parsebytes(header.lstrip(b" \t\r\n"))
-    name = parsed.get_param("name", header="content-disposition")
-    if not isinstance(name, str):
-        raise BadRequestError("body must be a form in which each part has a name")
-    return name, value
+    padding, *lines = _FOLD.sub(" ", header.decode("utf-8", "replace")).split("\r\n")
+    for line in lines if not padding.strip(" \t") else ():
+        title, _, content = line.partition(":")
+        if title.strip().lower() == "content-disposition" and (name := _parameter(content, "name")) is not None:
+            return name, value
+    raise BadRequestError("body must be a form in which each part has a name")

@@ -1,5 +1,6 @@
 import contextlib
 import time
+import timeit
 
 import httpx
 import pytest
@@ -7,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.openai.errors import BadRequestError
-from gateway.openai.form import MAX_PARTS, parse_form
+from gateway.openai.form import (
+    MAX_BOUNDARY_BYTES,
+    MAX_PARAMETERS,
+    MAX_PART_HEADER_LINES,
+    MAX_PARTS,
+    _parameter,
+    parse_form,
+)
 
 TYPE = "multipart/form-data; boundary=xyz"
 
@@ -52,7 +60,14 @@ def test_what_stands_before_and_after_the_form_is_no_part():
 
 @pytest.mark.parametrize(
     "content_type",
-    ["", "application/json", "multipart/form-data", "multipart/mixed; boundary=xyz", "multipart/form-data; boundary="],
+    [
+        TYPE + "z" * MAX_BOUNDARY_BYTES,
+        "",
+        "application/json",
+        "multipart/form-data",
+        "multipart/mixed; boundary=xyz",
+        "multipart/form-data; boundary=",
+    ],
 )
 def test_another_content_type_is_refused(content_type):
     with pytest.raises(BadRequestError, match="content-type must be multipart/form-data with a boundary"):
@@ -67,7 +82,10 @@ def test_another_content_type_is_refused(content_type):
         a_form(b"--xyz\r\nContent-Disposition: form-data\r\n\r\nv\r\n"),
         a_form(b"--xyz\r\n\r\nv\r\n"),
         a_form(b"--xyz\r\nv\r\n"),
+        a_form(b"--xyz and more\r\nContent-Disposition: form-data; name=a\r\n\r\nv\r\n"),
+        a_form(b"--xyz\r\nContent-Disposition: form-data" + b"; a=b" * MAX_PARAMETERS + b"; name=a\r\n\r\nv\r\n"),
         a_form(a_part(b"a", b"v", b"\r\nX: " + b"x" * 9000)),
+        a_form(a_part(b"a", b"v", b"\r\nX: x" * MAX_PART_HEADER_LINES)),
         a_form(*[a_part(b"a", b"")] * MAX_PARTS, FILE),
     ],
 )
@@ -93,6 +111,34 @@ def test_a_long_recording_is_not_taken_apart_line_by_line():
     assert {"model": "m"} == parse_form(TYPE, form)
 
     assert time.process_time() - started < 1  # it takes 0.01; line by line would take several seconds
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        b"form-data; name=model",
+        b'Form-Data ; Name = "model"; filename="a;b\\"; name=c"',
+        b'form-data; filename="; name=\\"prompt"; name="mo\\del"',
+        b"form-data;; filename*=utf-8''%e2%82%ac;\r\n name=model",
+    ],
+)
+def test_the_name_of_a_part_is_read_as_clients_write_it(disposition):
+    part = b"--xyz \r\nX: y\r\nCONTENT-DISPOSITION: " + disposition + b"\r\n\r\nv\r\n"
+
+    assert {"model": "v"} == parse_form(TYPE, a_form(FILE, part))
+
+
+HOSTILE_UNITS = (";", "; ", ";a", ";a=b", ';a="b"', ';a="', '="', "\\", '\\"', " ", '";', "\u00e4;", ";=")
+
+
+@pytest.mark.parametrize("unit", HOSTILE_UNITS)
+def test_the_parameters_of_a_header_take_linear_time(unit):
+    def seconds(units):
+        header = ";x=" + '"' * (unit != ";") + unit * units
+        return min(timeit.repeat(lambda: _parameter(header, "boundary"), number=1, repeat=5))
+
+    # Quadratic time would be 256 times as long, and the slack is for a busy machine.
+    assert seconds(160_000) < 64 * seconds(10_000) + 0.01
 
 
 @given(st.text(), st.binary())
