@@ -4,7 +4,7 @@ Lives here: single fields.  Not here: which fields an operation has (operations,
 Error messages repeat numbers that the client sent and never text, so that they may be logged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.openai.errors import BadRequestError
@@ -35,6 +35,12 @@ def _shown(value: object) -> str:
             return "a list" if value else "an empty list"
         case _:
             return "an object"
+
+
+def check_length(items: Sequence[object], field: str, most: int) -> None:
+    """Refuse a list with more than `most` items."""
+    if len(items) > most:
+        raise BadRequestError(f"{field} = a list of {len(items)} items, must have at most {most}", param=field)
 
 
 def required_text(body: Body, field: str) -> str:

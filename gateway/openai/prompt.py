@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from gateway.openai.errors import BadRequestError
-from gateway.openai.fields import Body, field_error, required_text
+from gateway.openai.fields import Body, check_length, field_error, required_text
 
 _MEDIA = frozenset({
     "image_url", "image", "input_image", "image_pil", "image_embeds", "audio_url", "input_audio", "audio_embeds",
@@ -30,6 +30,18 @@ _DIGEST_BYTES = 16
 
 _SCORE_FIELDS = ("query", "queries", "text_1", "data_1", "documents", "items", "text_2", "data_2")
 """The fields of both sides of rerank and score, by all names that vLLM accepts; the query, which repeats, is first."""
+
+MAX_PROMPTS = 2048
+"""Prompts of a batch at most: as many inputs as OpenAI's embeddings take."""
+MAX_MESSAGES = 4096
+"""Messages of a conversation, or items of a Responses `input`, at most: each costs some 1 us (chosen; the longest
+contexts of models hold a million tokens)."""
+MAX_PARTS = 4096
+"""Content parts of a whole request at most: each costs some 1 us, with a picture 2 us (chosen)."""
+MAX_DOCUMENTS = 10_000
+"""Items at most on each side of rerank and score (Cohere's API has the same limit of documents)."""
+MAX_TOOLS = 4096
+"""Tools of a request at most (chosen; OpenAI takes 128)."""
 
 _TOKEN_IDS = array("I")
 """The encoding of token ids: 4 bytes each, so that a prefix of the ids is a prefix of the bytes."""
@@ -61,7 +73,7 @@ class Prompt:
 def chat_prompt(body: Body) -> Prompt:
     """Read the prompt of chat, `tools` and `messages`; Anthropic's Messages have `system` as well."""
     return Prompt("\n".join([
-        *_as_json(body, "tools"),
+        *_tools(body),
         *_content(body.get("system"), "system"),
         *_messages(body.get("messages"), "messages"),
     ]))  # fmt: skip
@@ -70,12 +82,19 @@ def chat_prompt(body: Body) -> Prompt:
 def responses_prompt(body: Body) -> Prompt:
     """Read the prompt of Responses: `tools`, `instructions`, and `input` as a string or a list of items."""
     value = body.get("input")
-    pieces = [*_as_json(body, "tools"), *_content(body.get("instructions"), "instructions")]
+    pieces = [*_tools(body), *_content(body.get("instructions"), "instructions")]
     if isinstance(value, str):
         return Prompt("\n".join([*pieces, "user", value]))
     if not isinstance(value, list) or not value:
         raise field_error("input", value, "must be a string or a non-empty list")
-    return Prompt("\n".join(pieces + [piece for item in value for piece in _item(item)]))
+    check_length(value, "input", MAX_MESSAGES)
+    parts = 0
+    for item in value:
+        found = _item(item)
+        parts += len(found) - 1
+        _check_parts(parts, "input")
+        pieces += found
+    return Prompt("\n".join(pieces))
 
 
 def completion_prompt(body: Body) -> Prompt:
@@ -107,7 +126,7 @@ def score_prompt(body: Body) -> Prompt:
     """Read the prompt of score: two sides under one of several pairs of names; engines check that both are there."""
     values = [(field, body.get(field)) for field in _SCORE_FIELDS]
     contents = [(field, [value] if isinstance(value, dict) else value) for field, value in values]
-    return Prompt("\n".join(piece for field, content in contents for piece in _content(content, field)))
+    return Prompt("\n".join(piece for field, content in contents for piece in _content(content, field, MAX_DOCUMENTS)))
 
 
 def text_prompt(body: Body) -> Prompt:
@@ -120,22 +139,29 @@ def optional_text_prompt(body: Body) -> Prompt:
     return Prompt(body.get("prompt", ""))
 
 
-def _messages(messages: object, field: str) -> Iterator[str]:
+def _messages(messages: object, field: str) -> list[str]:
     if not isinstance(messages, list) or not messages:
         raise field_error(field, messages, "must be a non-empty list")
+    check_length(messages, field, MAX_MESSAGES)
+    pieces: list[str] = []
+    parts = 0
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
             raise field_error(f"{field}[{index}]", message, "must be an object")
         role = message.get("role")
         if not isinstance(role, str):
             raise field_error(f"{field}[{index}].role", role, "must be a string")
-        yield role
+        pieces.append(role)
         content = message.get("content")
         if isinstance(content, str):
-            yield content
+            pieces.append(content)
         else:
-            yield from _content(content, f"{field}[{index}].content")
-        yield from _as_json(message, "tool_calls")
+            found = _content(content, f"{field}[{index}].content")
+            parts += len(found)
+            _check_parts(parts, field)
+            pieces += found
+        pieces += _as_json(message, "tool_calls")
+    return pieces
 
 
 def _item(item: object) -> list[str]:
@@ -145,7 +171,14 @@ def _item(item: object) -> list[str]:
     return [_part(item, "input")]
 
 
-def _content(content: object, field: str) -> list[str]:
+def _tools(body: Body) -> tuple[str, ...]:
+    tools = body.get("tools")
+    if isinstance(tools, list):
+        check_length(tools, "tools", MAX_TOOLS)
+    return _as_json(body, "tools")
+
+
+def _content(content: object, field: str, most: int = MAX_PARTS) -> list[str]:
     """Return the pieces of a content, which is null, a string, or a list of parts."""
     if content is None:
         return []
@@ -153,7 +186,14 @@ def _content(content: object, field: str) -> list[str]:
         return [content]
     if not isinstance(content, list):
         raise field_error(field, content, "must be a string, a list of parts or null")
-    return [_part(part, field) for part in _flattened(content)]
+    parts = list(_flattened(content))
+    check_length(parts, field, most)
+    return [_part(part, field) for part in parts]
+
+
+def _check_parts(parts: int, field: str) -> None:
+    if parts > MAX_PARTS:
+        raise BadRequestError(f"{field} = {parts} content parts, must have at most {MAX_PARTS}", param=field)
 
 
 def _flattened(parts: list[Any]) -> Iterator[object]:
@@ -186,10 +226,11 @@ def _batch(value: object, field: str) -> Prompt:
     if not isinstance(value, list) or not value:
         rule = "must be a string, or a non-empty list of strings, token ids or lists of token ids"
         raise field_error(field, value, rule)
-    if isinstance(value[0], list):
-        return Prompt(token_ids=b"".join(_ids(ids, f"{field}[{i}]") for i, ids in enumerate(value)), count=len(value))
     if isinstance(value[0], int):
         return Prompt(token_ids=_ids(value, field))
+    check_length(value, field, MAX_PROMPTS)
+    if isinstance(value[0], list):
+        return Prompt(token_ids=b"".join(_ids(ids, f"{field}[{i}]") for i, ids in enumerate(value)), count=len(value))
     for index, text in enumerate(value):
         if not isinstance(text, str):
             raise field_error(f"{field}[{index}]", text, "must be a string, as the first item is")

@@ -1,19 +1,18 @@
 """From a request's bytes to the facts that admission and routing need; everything else passes untouched.
 
 Lives here: reading a body by its operation's format, and refusing bodies that no engine could serve.
-Not here: which format an operation has (operations), single fields (fields), the prompt's text (prompt), tokens
-(accounting.estimates).
+Not here: which format an operation has (operations), parsing (json_body, form), single fields (fields), the prompt's
+text (prompt), tokens (accounting.estimates).
 Engines accept more than is known here, so only fields that the gateway reads, and a few of one obvious type, are
 checked; all others pass to the engine unchecked.
 """
 
 from typing import Any, NamedTuple
 
-import orjson
-
 from gateway.openai.errors import BadRequestError
 from gateway.openai.fields import Body, check_number, count, field_error, flag, required_text
 from gateway.openai.form import parse_form
+from gateway.openai.json_body import parse_object
 from gateway.openai.operations import BodyFormat, Operation
 from gateway.openai.prompt import Prompt
 
@@ -76,17 +75,9 @@ def parse_request(operation: Operation, content_type: str, body: bytes) -> Infer
 
 
 def _parse_json(content_type: str, body: bytes) -> dict[str, Any]:
-    """Parse a JSON object; of a repeated key the last counts, as it does in engines written in Python."""
     if content_type not in {"", _JSON} and content_type.partition(";")[0].strip().lower() != _JSON:
         raise BadRequestError("content-type must be application/json")
-    try:
-        fields = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        # `from None`: the cause would keep the body, and so the prompt, alive in tracebacks.
-        raise BadRequestError(f"body is not JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise BadRequestError("body must be a JSON object")
-    return fields
+    return parse_object(body)
 
 
 def _max_output_tokens(fields: Body, body_format: BodyFormat) -> int | None:

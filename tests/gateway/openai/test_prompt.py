@@ -7,6 +7,11 @@ from hypothesis import strategies as st
 
 from gateway.openai.errors import BadRequestError
 from gateway.openai.prompt import (
+    MAX_DOCUMENTS,
+    MAX_MESSAGES,
+    MAX_PARTS,
+    MAX_PROMPTS,
+    MAX_TOOLS,
     Prompt,
     chat_prompt,
     completion_prompt,
@@ -233,3 +238,58 @@ def test_size_is_that_of_the_encoded_text(text):
     prompt = completion_prompt({"prompt": text})
 
     assert len(prompt.encoded()) == prompt.text_bytes
+
+
+LISTS = [
+    pytest.param(completion_prompt, "prompt", MAX_PROMPTS, lambda n: {"prompt": ["a"] * n}, id="prompts"),
+    pytest.param(completion_prompt, "prompt", MAX_PROMPTS, lambda n: {"prompt": [[1]] * n}, id="prompts of ids"),
+    pytest.param(input_prompt, "input", MAX_PROMPTS, lambda n: {"input": ["a"] * n}, id="inputs"),
+    pytest.param(input_prompt, "input", MAX_PARTS, lambda n: {"input": [{}] * n}, id="parts of an input"),
+    pytest.param(chat_prompt, "messages", MAX_MESSAGES, lambda n: {"messages": [says("user", "a")] * n}, id="messages"),
+    pytest.param(
+        input_prompt, "messages", MAX_MESSAGES, lambda n: {"messages": [says("user", "a")] * n}, id="to embed"
+    ),
+    pytest.param(
+        chat_prompt, "messages[0].content", MAX_PARTS, lambda n: {"messages": [says("user", [{}] * n)]}, id="parts"
+    ),
+    pytest.param(
+        chat_prompt,
+        "messages[0].content",
+        MAX_PARTS,
+        lambda n: {"messages": [says("user", [{"type": "tool_result", "content": ["a"] * n}])]},
+        id="parts of a result",
+    ),
+    pytest.param(
+        chat_prompt, "system", MAX_PARTS, lambda n: {"system": [{}] * n, "messages": [says("user", "a")]}, id="system"
+    ),
+    pytest.param(
+        chat_prompt, "tools", MAX_TOOLS, lambda n: {"tools": [{}] * n, "messages": [says("user", "a")]}, id="tools"
+    ),
+    pytest.param(responses_prompt, "input", MAX_MESSAGES, lambda n: {"input": [{"type": "f"}] * n}, id="items"),
+    pytest.param(responses_prompt, "tools", MAX_TOOLS, lambda n: {"tools": [{}] * n, "input": "a"}, id="more tools"),
+    pytest.param(
+        rerank_prompt, "documents", MAX_DOCUMENTS, lambda n: {"query": "a", "documents": ["a"] * n}, id="documents"
+    ),
+    pytest.param(score_prompt, "text_2", MAX_DOCUMENTS, lambda n: {"text_1": "a", "text_2": ["a"] * n}, id="texts"),
+]
+
+
+@pytest.mark.parametrize(("read", "field", "most", "body_of"), LISTS)
+def test_every_list_that_is_read_has_a_maximum_which_its_refusal_names(read, field, most, body_of):
+    assert read(body_of(most))
+    with pytest.raises(BadRequestError, match=f"must have at most {most}") as refused:
+        read(body_of(most + 1))
+    assert field == refused.value.param
+
+
+@pytest.mark.parametrize(
+    ("read", "body_of"),
+    [
+        (chat_prompt, lambda n: {"messages": [says("user", [{}] * MAX_PARTS)] * n}),
+        (responses_prompt, lambda n: {"input": [says("user", [{}] * MAX_PARTS)] * n}),
+    ],
+)
+def test_the_parts_of_all_messages_together_have_a_maximum(read, body_of):
+    assert read(body_of(1))
+    with pytest.raises(BadRequestError, match=f"= {2 * MAX_PARTS} content parts, must have at most {MAX_PARTS}"):
+        read(body_of(2))

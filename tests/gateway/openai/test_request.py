@@ -220,7 +220,7 @@ def test_an_empty_body_is_refused(operation):
         b"\xef\xbb\xbf{}",
         b"\x00",
         b'{"a":' * 5000,
-        b"[" * 2_000_000,
+        b"[" * 50_000,
         '{"model":"m"}'.encode("utf-16"),
         b'{"model":1e400}',
     ],
@@ -251,7 +251,7 @@ def test_audio_comes_as_a_form(operation):
 
     assert ("whisper", True, None, 1) == (request.model, request.stream, request.max_output_tokens, request.choices)
     assert b"Names: Bo" == request.prompt_text()
-    assert "content-type must be multipart/form-data with a boundary" == refusal(operation, b"{}").message
+    assert "must be multipart/form-data with a boundary" in refusal(operation, b"{}").message
 
 
 @given(st.sampled_from([*NEEDED]), st.dictionaries(KNOWN_FIELDS, JSON))
