@@ -8,10 +8,9 @@ import re
 
 import orjson
 
+from gateway.openai.members import MemberNotFoundError, insert_member, replace_member
 from gateway.openai.request import InferenceRequest
 from gateway.openai.sse import EventSplitter, Piece, data_of
-
-_OPTION = b'"stream_options":{"include_usage":true},'
 
 _NO_CHOICES = re.compile(rb'"choices":\s*\[\s*\]')
 
@@ -19,21 +18,17 @@ _NO_CHOICES = re.compile(rb'"choices":\s*\[\s*\]')
 def with_stream_usage(body: bytes, request: InferenceRequest) -> bytes | None:
     """Return the request's body with `stream_options.include_usage: true`; None = send it unchanged.
 
-    `body` is what `request` was parsed from.  Where it has no `stream_options`, they are inserted in front and no other
-    byte changes.  Otherwise the body is serialised anew, unless it is nested deeper than orjson writes (254 levels):
-    then the usage stays unknown and the estimate is charged.
+    `body` is what `request` was parsed from, and no other byte of it changes.  Where the options that it has cannot be
+    found (gateway.openai.members), it stays: then the usage is unknown and the estimate is charged.
     """
     body_format = request.operation.body
     if not request.stream or request.wants_usage or body_format is None or not body_format.has_stream_options:
         return None
     if not request.has_stream_options:
-        inside = body.index(b"{") + 1  # only whitespace can precede it, and `model` follows
-        return body[:inside] + _OPTION + body[inside:]
-    fields = orjson.loads(body)
-    fields["stream_options"] = {**(fields["stream_options"] or {}), "include_usage": True}
+        return insert_member(body, "stream_options", '{"include_usage":true}')
     try:
-        return orjson.dumps(fields)
-    except TypeError:
+        return replace_member(body, ("stream_options", "include_usage"), "true")
+    except MemberNotFoundError:
         return None
 
 

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.openai.members import MAX_MENTIONS
 from gateway.openai.operations import Operation
 from gateway.openai.request import parse_request
 from gateway.openai.sse import MAX_EVENT_BYTES
@@ -83,11 +84,17 @@ def test_only_chat_and_completions_have_the_option(operation):
     assert (operation in (Operation.CHAT, Operation.COMPLETIONS)) == (changed(body, operation) is not None)
 
 
-def test_a_body_that_is_too_deep_to_be_written_anew_is_left_alone():
-    deep = b"[" * 300 + b"]" * 300
-    body = orjson.dumps({**CHAT, "stream_options": {}})[:-1] + b',"x":' + deep + b"}"
+def test_a_body_that_mentions_the_option_too_often_is_left_alone():
+    body = orjson.dumps({**CHAT, "stream_options": {}, "x": ["stream_options"] * MAX_MENTIONS})
 
     assert changed(body) is None
+
+
+def test_depth_is_no_obstacle():
+    deep = b"[" * 1000 + b"]" * 1000
+    body = orjson.dumps({**CHAT, "stream_options": {}})[:-1] + b',"x":' + deep + b"}"
+
+    assert body.replace(b'_options":{}', b'_options":{"include_usage":true}') == changed(body)
 
 
 def test_the_changed_body_asks_like_a_client_would():
