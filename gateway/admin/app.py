@@ -1,6 +1,7 @@
 """The admin REST (docs/contracts.md section 2).
 
-Lives here: paths, messages, what each call does.  Not here: validation (bodies), errors (problems), the token (guard).
+Lives here: paths, messages, what each call does.  Not here: validation (bodies), errors (problems), the token
+(gateway.observability.guard).
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -15,7 +16,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.admin.bodies import CheckBody, JsonRoute, UsageAnswer, UserBody
-from gateway.admin.guard import BearerGuard
 from gateway.admin.keys import Keys, key_calls
 from gateway.admin.problems import (
     REFUSALS,
@@ -27,11 +27,9 @@ from gateway.admin.problems import (
     on_store_away,
 )
 from gateway.admin.users import Users
+from gateway.observability.guard import admin_guarded
 from gateway.openai.answers import check_record, models_list, usage_record
 from ratelimit.limits import Charge, Limiter, MalformedUserError, UnknownUser, User
-
-OPEN_PATHS = frozenset({"/healthz"})
-"""Paths that a probe may get without the token."""
 
 
 class UserAnswer(BaseModel):
@@ -66,12 +64,14 @@ def create_admin_app(
     operations: Sequence[Route],
     unavailable: Sequence[type[Exception]],
     token: str = "",
+    any_host: bool = False,
 ) -> ASGIApp:
     """Make the application of `listen.admin`.
 
     `models` returns the names of the models that are served; `operations` are
     gateway.observability.http.monitoring_routes; the exceptions `unavailable`, of `users` and `limiter`, become 503.
-    With a `token`, every path but /healthz requires it as a bearer token.
+    With a `token`, every path but /healthz requires it as a bearer token.  Without one the header `Host` must be a
+    name of loopback, unless `any_host`.
     """
     app = FastAPI(
         title="Forebay admin",
@@ -89,7 +89,7 @@ def create_admin_app(
     app.include_router(key_calls(users, keys))
     app.include_router(_queries(users, limiter, models))
     app.router.routes.extend(operations)
-    return BearerGuard(app, token, OPEN_PATHS) if token else app
+    return admin_guarded(app, token, any_host=any_host)
 
 
 def _user_calls(users: Users, keys: Keys) -> APIRouter:

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from gateway.admin.bodies import JsonRoute, Name
-from gateway.admin.problems import REFUSALS, missing_user, problem
+from gateway.admin.problems import REFUSALS, missing_user
 from gateway.admin.users import Users
+from gateway.observability.http import problem
 from ratelimit.accounts.keys import Key
 
 

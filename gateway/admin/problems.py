@@ -1,9 +1,9 @@
-"""The error answers of the admin REST: `{"message", "error"}`, with `error` in OpenAI's shape.
+"""The error answers of the admin REST: which status and code each of its errors has.
 
-Clients written for AIBrix read `message`; the other errors of the gateway have `error` too.
+Lives here: errors and their answers.  Not here: the shape that all of them have (gateway.observability.http).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.config.validation import joined, rule, shown
-from gateway.observability.http import Json
+from gateway.observability.http import problem
 
 RETRY_AFTER_S = 1
 """`retry-after` while the store is away, in seconds: the client of Redis reconnects within a second."""
@@ -39,15 +39,6 @@ class Problem(BaseModel):
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem} for status in (400, 401, 404, 413, 415, 422, 503)
 }
-
-
-def problem(
-    status: int, message: str, code: str, param: str | None = None, headers: Mapping[str, str] | None = None
-) -> Response:
-    """Make an error answer; all of them have this shape."""
-    kind = "api_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    error = {"message": message, "type": kind, "code": code, "param": param}
-    return Json({"message": message, "error": error}, status_code=status, headers=headers)
 
 
 def missing_user(name: str) -> Response:

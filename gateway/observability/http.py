@@ -5,6 +5,7 @@ callables return.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -27,6 +28,18 @@ class Json(JSONResponse):
     def render(self, content: Any) -> bytes:
         """Serialise `content`; a value that JSON has no type for is written as its `str`."""
         return orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS)
+
+
+def problem(
+    status: int, message: str, code: str, param: str | None = None, headers: Mapping[str, str] | None = None
+) -> Json:
+    """Make an error answer: `{"message", "error"}`, with `error` in OpenAI's shape.
+
+    Clients written for AIBrix read `message`; the other errors of the gateway have `error` too.
+    """
+    kind = "api_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    error = {"message": message, "type": kind, "code": code, "param": param}
+    return Json({"message": message, "error": error}, status_code=status, headers=headers)
 
 
 def monitoring_routes(metrics_page: Callable[[], bytes], metrics_type: str, not_ready: NotReady) -> list[Route]:

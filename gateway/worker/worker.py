@@ -24,6 +24,7 @@ from gateway.admission.pending import LoopTimer
 from gateway.admission.plan import Planner
 from gateway.admission.queue import AdmissionQueue
 from gateway.admission.reply import Replies
+from gateway.config.addresses import is_loopback, split_address
 from gateway.config.settings import Settings
 from gateway.discovery.probing.health import HealthChecker, HttpProbe
 from gateway.discovery.probing.rounds import Rounds
@@ -33,6 +34,7 @@ from gateway.discovery.static import Reload, log_reload
 from gateway.fleet.decisions import pod_page
 from gateway.fleet.fleet import Fleet
 from gateway.observability import metrics
+from gateway.observability.guard import pages_guarded
 from gateway.observability.http import create_http_app, monitoring_routes
 from gateway.observability.metrics import Metrics
 from gateway.serving.service import Service
@@ -97,7 +99,11 @@ class Worker:
             "waiting": self.queue.page,
             "fleet": lambda: [pod_page(pod, time.monotonic()) for pod in self.fleet.pods()],
         }
-        self.http = create_http_app(page, metrics.CONTENT_TYPE, reasons, debug)
+        self.http = pages_guarded(
+            create_http_app(page, metrics.CONTENT_TYPE, reasons, debug),
+            settings.admin_token,
+            on_loopback=is_loopback(split_address(settings.listen.http)[0]),
+        )
         self.admin = create_admin_app(
             self.users,
             self.keys,

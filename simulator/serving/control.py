@@ -15,7 +15,7 @@ from simulator.openai import requests
 from simulator.openai.errors import AdapterExistsError, AdapterNotFoundError, ParameterError, parse_json
 from simulator.serving.async_engine import AsyncEngine
 from simulator.serving.faults import Fault, Faults
-from simulator.serving.json_responses import answering_errors, json_response
+from simulator.serving.json_responses import Endpoint, answering_errors, json_response, not_for_pages
 
 SLEEP_LEVELS = {"1": 1, "2": 2}
 VARY = {"vary": "Origin"}
@@ -44,17 +44,20 @@ class ControlRoutes:
         self._faults = faults
 
     def routes(self) -> list[Route]:
-        """Return all of them."""
+        """Return all of them; none does anything for a web page, on whose behalf a browser adds the header `origin`."""
+        return [Route(path, not_for_pages(endpoint), methods=[method]) for method, path, endpoint in self._table()]
+
+    def _table(self) -> list[tuple[str, str, Endpoint]]:
         return [
-            Route("/v1/load_lora_adapter", answering_errors(self.load_adapter), methods=["POST"]),
-            Route("/v1/unload_lora_adapter", answering_errors(self.unload_adapter), methods=["POST"]),
-            Route("/sleep", answering_errors(self.sleep), methods=["POST"]),
-            Route("/wake_up", self.wake_up, methods=["POST"]),
-            Route("/is_sleeping", self.is_sleeping),
-            Route("/reset_prefix_cache", self.reset_prefix_cache, methods=["POST"]),
-            Route("/sim/fault", answering_errors(self.add_fault), methods=["POST"]),
-            Route("/sim/fault", self.clear_faults, methods=["DELETE"]),
-            Route("/sim/speed", answering_errors(self.set_speed), methods=["POST"]),
+            ("POST", "/v1/load_lora_adapter", answering_errors(self.load_adapter)),
+            ("POST", "/v1/unload_lora_adapter", answering_errors(self.unload_adapter)),
+            ("POST", "/sleep", answering_errors(self.sleep)),
+            ("POST", "/wake_up", self.wake_up),
+            ("GET", "/is_sleeping", self.is_sleeping),
+            ("POST", "/reset_prefix_cache", self.reset_prefix_cache),
+            ("POST", "/sim/fault", answering_errors(self.add_fault)),
+            ("DELETE", "/sim/fault", self.clear_faults),
+            ("POST", "/sim/speed", answering_errors(self.set_speed)),
         ]
 
     async def load_adapter(self, request: Request) -> Response:

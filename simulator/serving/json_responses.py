@@ -31,3 +31,15 @@ def answering_errors(endpoint: Endpoint) -> Endpoint:
             return json_response(orjson.dumps(error.body), error.status)
 
     return answer
+
+
+def not_for_pages(endpoint: Endpoint) -> Endpoint:
+    """Return `endpoint`, but 403 for a request that a web page makes: it would need no leave for one without a body."""
+
+    @wraps(endpoint)
+    async def answer(request: Request) -> Response:
+        if "origin" in request.headers:
+            return json_response(b'{"error":{"message":"web pages must not control an engine","code":403}}', 403)
+        return await endpoint(request)
+
+    return answer

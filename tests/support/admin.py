@@ -113,7 +113,9 @@ class Admin:
         return await self.client.post(path, content=json.dumps(body), headers={"content-type": "application/json"})
 
 
-def an_admin(token: str = "", not_ready: tuple[str, ...] = (), models: tuple[str, ...] = ()) -> Admin:
+def an_admin(
+    token: str = "", not_ready: tuple[str, ...] = (), models: tuple[str, ...] = (), *, any_host: bool = False
+) -> Admin:
     """An admin interface without a server."""
     users, keys, limiter = MemoryUsers(), MemoryKeys(), ToldLimiter()
     app = create_admin_app(
@@ -124,6 +126,7 @@ def an_admin(token: str = "", not_ready: tuple[str, ...] = (), models: tuple[str
         operations=monitoring_routes(lambda: b"a_metric 1\n", "text/plain", lambda: not_ready),
         unavailable=(StoreAwayError, LimiterUnavailableError),
         token=token,
+        any_host=any_host,
     )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return Admin(users, keys, limiter, httpx.AsyncClient(transport=transport, base_url="http://admin"))
+    return Admin(users, keys, limiter, httpx.AsyncClient(transport=transport, base_url="http://localhost"))

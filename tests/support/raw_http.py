@@ -56,7 +56,7 @@ def request(path: str, body: bytes = b"", *headers: bytes, method: str = "POST")
     """The bytes of a request: the headers as given, and those that it needs besides."""
     lines = [
         f"{method} {path} HTTP/1.1".encode("latin-1"),
-        b"host: forebay",
+        b"host: localhost",
         b"connection: close",
         *headers,
     ]

@@ -20,6 +20,15 @@ def test_a_user_is_created_once_and_read_back_as_stored(stack: Stack):
     assert stored in stack.admin("/users").json()["users"]
 
 
+@pytest.mark.parametrize("headers", [{"host": "evil.example:8090"}, {"origin": "http://evil.example"}])
+@pytest.mark.parametrize(("variable", "path"), [("ADMIN", "/users"), ("HTTP", "/debug/fleet"), ("HTTP", "/metrics")])
+def test_a_page_of_another_site_reads_nothing(stack: Stack, variable: str, path: str, headers: dict[str, str]):
+    answer = httpx.get(stack.variables[variable] + path, headers=headers, trust_env=False)
+
+    assert 403 == answer.status_code
+    assert answer.json()["error"]["code"] in {"forbidden_host", "forbidden_origin"}
+
+
 def test_an_update_binds_the_very_next_request(stack: Stack):
     name = stack.user(rpm=1)
     statuses = [stack.chat(name, max_tokens=1).status_code for _ in range(2)]

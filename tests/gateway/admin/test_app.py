@@ -93,7 +93,7 @@ async def test_usage_has_what_was_used_and_the_limits(name):
     admin = an_admin()
     admin.limiter.used[name] = Usage(name, {RPM: Quota(3, 2, 60.0), TPM: Quota(None, 77, 60.0)})
 
-    answer = await admin.client.get(httpx.URL("http://admin").join(f"/users/{name.replace('?', '%3F')}/usage"))
+    answer = await admin.client.get(httpx.URL("http://localhost").join(f"/users/{name.replace('?', '%3F')}/usage"))
 
     expected = {"name": name, "requests": 2, "tokens": 77, "rpm": 3, "tpm": None, "window_s": 60}
     assert (200, expected) == (answer.status_code, answer.json())

@@ -44,7 +44,7 @@ async def test_keys_of_users_with_odd_names_are_listed(name: str):
     admin = await a_user(name)
     await admin.call("/CreateKey", {"user": name})
 
-    listed = await admin.client.get(httpx.URL("http://admin").join(f"/users/{name.replace('?', '%3F')}/keys"))
+    listed = await admin.client.get(httpx.URL("http://localhost").join(f"/users/{name.replace('?', '%3F')}/keys"))
 
     assert [name] == [key["user"] for key in listed.json()["keys"]]
 

@@ -3,7 +3,8 @@
 import orjson
 from starlette.requests import Request
 
-from gateway.admin.problems import on_malformed, problem
+from gateway.admin.problems import on_malformed
+from gateway.observability.http import problem
 from ratelimit.limits import MalformedUserError
 
 

@@ -120,3 +120,13 @@ async def test_the_prefix_cache_can_be_emptied_while_nothing_runs():
         await asyncio.wait([request])
 
     assert (0, {"success": True}, {"success": False}) == (hits, emptied.json(), refused.json())
+
+
+@pytest.mark.parametrize("path", ["/sim/fault", "/sim/speed", "/sleep", "/reset_prefix_cache"])
+@pytest.mark.parametrize("origin", ["http://evil.example", "null"])
+async def test_a_web_page_changes_nothing(path: str, origin: str) -> None:
+    async with an_engine() as (_, client):
+        answer = await client.post(path, content=b"{}", headers={"origin": origin})
+        asleep = (await client.get("/is_sleeping")).json()
+
+    assert (403, {"is_sleeping": False}) == (answer.status_code, asleep)
