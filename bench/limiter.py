@@ -18,7 +18,7 @@ from bench.processes import cpu_seconds, free_port, running
 from bench.variants import REDIS, redis_argv
 from ratelimit.accounts.users import UserStore
 from ratelimit.limits import Admitted, Amounts, Charge, User
-from ratelimit.redis.batching import Argument, Script
+from ratelimit.redis.connection import Argument, Script
 from ratelimit.redis.limiter import RedisLimiter, user_key, window_key
 from ratelimit.redis.scripts import RESERVE, SETTLE
 

@@ -3,10 +3,10 @@
 Lives here: the three answers (`local`, `deny`, `allow`), the ledger of what was decided, its hand-over.
 Not here: noticing that Redis is away or back (redis.batching).
 
-The first call that fails begins an absence.  Until the shared limiter answers again everything is decided here; then
-the ledger is handed over, ahead of every later call, so that nothing is forgiven.  A reserve that failed without an
-answer may have run, or may run yet: it is decided here anew, and what it charged there leaves with its window
-(docs/decisions/0014).
+The first call that fails because Redis is away begins an absence; a late answer is none.  Until the shared limiter
+answers again everything is decided here; then the ledger is handed over, ahead of every later call, so that nothing is
+forgiven.  A reserve that failed without an answer may have run, or may run yet: it is decided here anew, and what it
+charged there leaves with its window (docs/decisions/0014).
 
 Of n replicas that were alive when last heard, each enforces an n-th of every limit and counts an n-th of what all of
 them had used.  A replica cannot know what others admitted after it last heard of a user.
@@ -68,7 +68,7 @@ class SharedLimiter(Limiter, Protocol):
 
     @property
     def up(self) -> bool:
-        """Whether it answered the last call."""
+        """Whether it is there, as far as known."""
         ...
 
     async def wait_up(self) -> None:
@@ -117,6 +117,9 @@ class LocalFallback:
         self._primary = primary
         self._when_away = when_away
         self._away = False
+        self._left = asyncio.Event()  # set while `_away`
+        self.away_because = ""
+        """Why the last absence began."""
         self._seen: dict[Key, tuple[Admitted | Refused, float]] = {}  # last verdict and when, oldest first
         self._known: dict[str, User] = {}  # users in `_memory`, with the whole limits
         self._memory = self._new_memory()
@@ -128,6 +131,10 @@ class LocalFallback:
     def up(self) -> bool:
         """Whether the shared limiter decides."""
         return self._primary.up and not self._away
+
+    async def wait_away(self) -> None:
+        """Return as soon as anything has to be decided here."""
+        await self._left.wait()
 
     def reserve(self, charge: Charge) -> Awaitable[Verdict]:
         """See `Limiter.reserve`."""
@@ -148,10 +155,10 @@ class LocalFallback:
         if not self._away:
             try:
                 await self._primary.settle(reservation, used)
-            except NotSentError:
-                self._leave()
-            except LimiterUnavailableError:
-                self._leave()
+            except NotSentError as error:
+                self._leave(error)
+            except LimiterUnavailableError as error:
+                self._leave(error)
                 raise
             else:
                 return
@@ -168,8 +175,8 @@ class LocalFallback:
         if not self._away:
             try:
                 return await self._primary.usage(user)
-            except LimiterUnavailableError:
-                self._leave()
+            except LimiterUnavailableError as error:
+                self._leave(error)
         self._load(Charge(user, NOTHING))
         return await self._memory.usage(user)
 
@@ -183,8 +190,8 @@ class LocalFallback:
         """Return the shared limiter's answer, or when it does not come the one from here."""
         try:
             verdict = await question
-        except LimiterUnavailableError:
-            self._leave()
+        except LimiterUnavailableError as error:
+            self._leave(error)
         else:
             self._remember(charge, verdict)
             return verdict
@@ -193,8 +200,8 @@ class LocalFallback:
     async def _checked(self, charge: Charge, question: Awaitable[Verdict]) -> Verdict:
         try:
             return await question
-        except LimiterUnavailableError:
-            self._leave()
+        except LimiterUnavailableError as error:
+            self._leave(error)
         return self._check_alone(charge)
 
     def _reserve_alone(self, charge: Charge) -> Verdict:
@@ -287,11 +294,20 @@ class LocalFallback:
                 now_s = self._primary.now_s()
                 self._ledger[key] = {slot: held for slot, held in slots.items() if leaves_in_s(slot, now_s) > 0}
 
-    def _leave(self) -> None:
+    def _leave(self, error: LimiterUnavailableError) -> None:
         """Begin an absence after a failed call, unless only that call failed (`up` is still true)."""
-        self._away = self._away or not self._primary.up
+        if not self._primary.up and not self._away:
+            self.away_because = str(error)
+            self._set_away(True)
         if self._return_task is None:
             self._return_task = asyncio.create_task(self._return(), name="limiter-return")
+
+    def _set_away(self, away: bool) -> None:
+        self._away = away
+        if away:
+            self._left.set()
+        else:
+            self._left.clear()
 
     async def _return(self) -> None:
         try:
@@ -313,14 +329,14 @@ class LocalFallback:
             queued = [self._primary.absorb(*each.key, each.name, each.slots) for each in self._handovers]
         except NotSentError:
             return
-        self._away = False  # calls made from here on are queued behind these
+        self._set_away(False)  # calls made from here on are queued behind these
         results = await asyncio.gather(*queued, return_exceptions=True)
         self._handovers = [
             each
             for each, result in zip(self._handovers, results, strict=True)
             if isinstance(result, LimiterUnavailableError)
         ]
-        self._away = self._away or not self._primary.up
+        self._set_away(self._away or not self._primary.up)
         if not (self._away or self._ledger or self._handovers):
             self._memory = self._new_memory()
 

@@ -123,8 +123,12 @@ class Ledger:
 
     async def run(self) -> None:
         """Call `expire` on a timer until cancelled."""
+        pause_s = self._grace_s / 4
         while True:
-            await asyncio.sleep(self._grace_s / 4)
+            due_s = self._clock() + pause_s
+            await asyncio.sleep(pause_s)
+            if self._clock() > due_s + pause_s:  # the worker did not get to run: entries that came are not read yet
+                await asyncio.sleep(pause_s)
             self.expire()
 
     async def drain(self, limit_s: float) -> bool:

@@ -51,8 +51,10 @@ class RedisSettings(Section):
     """The server's URL: `redis://`, `rediss://` or `unix://`."""
     cluster: bool = False
     """Whether `url` names a node of a Redis Cluster; the other nodes are learned from it."""
-    timeout_s: Seconds = 0.25
-    """The longest time that a request waits for Redis before `when_away` applies.  A local Redis answers in 0.001 s."""
+    timeout_s: Seconds = 2.0
+    """How long Redis may say nothing before `when_away` applies; until then requests wait.  It is asked again on other
+    connections meanwhile, and time in which the worker itself did not get to run does not count.  A Redis that refuses
+    connections is away at once."""
     when_away: WhenAway = "local"
     """How requests are limited while Redis does not answer.  `local`: each worker enforces its share of the limits that
     it saw last; `deny`: it answers 503; `allow`: nothing is limited.  The old name of `local`, `shadow`, is still

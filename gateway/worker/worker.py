@@ -221,11 +221,22 @@ class Worker:
         while True:
             if self.limiter.up != redis_up:
                 redis_up = not redis_up
-                log.warning("redis_is_back" if redis_up else "redis_is_away", when_away=self.settings.redis.when_away)
+                why = {} if redis_up else {"why": self.limiter.away_because}
+                event = "redis_is_back" if redis_up else "redis_is_away"
+                log.warning(event, when_away=self.settings.redis.when_away, **why)
             self._report_endpoints()
             self.metrics.set_waiting(self.queue.waiting())
-            self.metrics.set_redis_up(self.limiter.up)
+            self.metrics.set_redis_up(redis_up)
+            await self._report_pause(redis_up)
+
+    async def _report_pause(self, redis_up: bool) -> None:
+        """Sleep until the next report; an absence of Redis is reported at once, however short it is."""
+        if not redis_up:
             await asyncio.sleep(REPORT_S)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REPORT_S):
+                await self.limiter.wait_away()
 
 
 def tune_garbage_collection() -> None:

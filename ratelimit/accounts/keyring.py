@@ -13,8 +13,9 @@ from typing import Any
 
 from ratelimit.accounts.keys import EPOCH, HOLDERS, KEY_LENGTH, KEY_PREFIX, digest_of
 from ratelimit.limits import LimiterUnavailableError
-from ratelimit.redis.batching import BatchedCalls, Script
+from ratelimit.redis.batching import BatchedCalls
 from ratelimit.redis.cluster import ClusterCalls
+from ratelimit.redis.connection import Script
 
 POLL_S = 0.5
 """Seconds between two looks at the counter of revocations: a revocation binds at most so late, plus the time of one

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ratelimit.accounts.users import availability, store_client
+from ratelimit.accounts.users import Availability, store_client
 
 KEY_PREFIX = "fby-"
 """Begins every key, so that people and secret scanners recognise one."""
@@ -55,7 +55,8 @@ class KeyStore:
     """
 
     def __init__(self, url: str, timeout_s: float, clock: Callable[[], float], *, cluster: bool = False) -> None:
-        self._redis = store_client(url, timeout_s, cluster=cluster)
+        self._redis = store_client(url, cluster=cluster)
+        self._timeout_s = timeout_s
         self._clock = clock
 
     async def create(self, user: str, name: str) -> tuple[str, Key]:
@@ -63,22 +64,21 @@ class KeyStore:
         secret = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
         key = Key(secrets.token_hex(ID_BYTES), user, name, int(self._clock()), secret[-SHOWN_CHARACTERS:])
         digest = digest_of(secret)
-        with availability():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hset(HOLDERS, digest, user)
-                pipe.hset(_index(user), key.id, json.dumps({**key._asdict(), "digest": digest}))
-                await pipe.execute()
+        async with Availability(self._timeout_s), self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(HOLDERS, digest, user)
+            pipe.hset(_index(user), key.id, json.dumps({**key._asdict(), "digest": digest}))
+            await pipe.execute()
         return secret, key
 
     async def list(self, user: str) -> list[Key]:
         """Return a user's valid keys, the oldest first."""
-        with availability():
+        async with Availability(self._timeout_s):
             stored = await self._redis.hgetall(_index(user))
         return sorted((_key(record) for record in stored.values()), key=lambda key: (key.created, key.id))
 
     async def revoke(self, user: str, key_id: str) -> Key | None:
         """End a key and return its record; None = the user has no such key."""
-        with availability():
+        async with Availability(self._timeout_s):
             record = await self._redis.hget(_index(user), key_id)
             if record is None:
                 return None
@@ -87,7 +87,7 @@ class KeyStore:
 
     async def revoke_all(self, user: str) -> None:
         """End every key of a user."""
-        with availability():
+        async with Availability(self._timeout_s):
             records = await self._redis.hgetall(_index(user))
             if records:
                 await self._forget(user, records)

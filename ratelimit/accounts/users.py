@@ -6,8 +6,8 @@ The window of a deleted user stays until it is empty: deleting a user and creati
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from types import TracebackType
 from typing import Any
 
 from redis.asyncio import Redis
@@ -26,6 +26,7 @@ from ratelimit.limits import (
     User,
     shown_limits,
 )
+from ratelimit.patience import Patience
 from ratelimit.redis.limiter import USER_KEY_PREFIX, user_key
 
 _REPLACE = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end redis.call('SET', KEYS[1], ARGV[2]) return 1"
@@ -43,10 +44,12 @@ class UserStoreUnavailableError(Exception):
 
 
 class UserStore:
-    """The records on the Redis at `url`.  All methods may raise UserStoreUnavailableError."""
+    """The records on the Redis at `url`.  All methods may raise UserStoreUnavailableError, at the latest when Redis has
+    said nothing for `timeout_s`."""
 
     def __init__(self, url: str, timeout_s: float, *, cluster: bool = False) -> None:
-        self._redis = store_client(url, timeout_s, cluster=cluster)
+        self._redis = store_client(url, cluster=cluster)
+        self._timeout_s = timeout_s
         self._cluster = cluster
 
     async def create(self, user: User) -> tuple[User, bool]:
@@ -54,7 +57,7 @@ class UserStore:
 
         Raises MalformedUserError when what is stored is no user record.
         """
-        with availability():
+        async with Availability(self._timeout_s):
             while True:
                 if await self._redis.set(user_key(user.name), _record(user, {}), nx=True):
                     return user, True
@@ -64,14 +67,14 @@ class UserStore:
 
     async def read(self, name: str) -> User | None:
         """Return the stored user; None = unknown.  Raises MalformedUserError."""
-        with availability():
+        async with Availability(self._timeout_s):
             stored = await self._redis.get(user_key(name))
         return None if stored is None else _well_formed(name, stored)
 
     async def update(self, user: User) -> User | None:
         """Replace the limits and keep other tools' fields; None = unknown.  Repairs a malformed record."""
         key = user_key(user.name)
-        with availability():
+        async with Availability(self._timeout_s):
             while (stored := await self._redis.get(key)) is not None:
                 record = _record(user, _fields(stored) or {})
                 if await self._redis.eval(_REPLACE, 1, key, stored, record):
@@ -80,7 +83,7 @@ class UserStore:
 
     async def delete(self, name: str) -> User | None:
         """Remove a user and return the last record, a malformed one without limits; None = unknown."""
-        with availability():
+        async with Availability(self._timeout_s):
             stored = await self._redis.getdel(user_key(name))
         if stored is None:
             return None
@@ -89,13 +92,14 @@ class UserStore:
     async def list(self) -> list[User]:
         """Return all users by name, without malformed records, for which `read` raises."""
         found: dict[str, User] = {}
-        with availability():
+        async with Availability(self._timeout_s) as patience:
             page: list[bytes | str] = []
             async for key in self._redis.scan_iter(match=f"{USER_KEY_PREFIX}*", count=SCAN_PAGE):
                 page.append(key)
                 if len(page) == SCAN_PAGE:
                     found |= await self._read_all(page)
                     page = []
+                    patience.renew()
             found |= await self._read_all(page)
         return [user for _, user in sorted(found.items())]
 
@@ -112,24 +116,37 @@ class UserStore:
         await self._redis.aclose()
 
 
-def store_client(url: str, timeout_s: float, *, cluster: bool) -> Any:
+def store_client(url: str, *, cluster: bool) -> Any:
     """Return a client of one server or of a cluster, which have the same calls and no common type.
 
+    Its own timeouts are off: they take a worker that did not get to run for a Redis that is silent (see Availability).
     Protocol 3 makes redis-py 8 hand out connections that Redis has closed (it takes their end for a notification).
     """
-    options: dict[str, Any] = {"protocol": 2, "socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+    options: dict[str, Any] = {"protocol": 2, "socket_timeout": None, "socket_connect_timeout": None}
     if cluster:
         return RedisCluster.from_url(url, **options)
     return Redis.from_url(url, **options, retry=Retry(NoBackoff(), 0))
 
 
-@contextmanager
-def availability() -> Iterator[None]:
-    """Turn what the client raises into UserStoreUnavailableError."""
-    try:
-        yield
-    except (RedisError, RedisClusterException, OSError) as error:
-        raise UserStoreUnavailableError(str(error)) from error
+class Availability:
+    """A block of calls to the store: what the client raises becomes UserStoreUnavailableError, and so does a block that
+    runs out of patience."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._patience = Patience(timeout_s)
+
+    async def __aenter__(self) -> Patience:
+        return await self._patience.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._patience.__aexit__(kind, error, traceback)
+        except TimeoutError as late:
+            raise UserStoreUnavailableError("no answer in time") from late
+        if isinstance(error, RedisError | RedisClusterException | OSError):
+            raise UserStoreUnavailableError(str(error)) from error
 
 
 def _record(user: User, others: dict[str, Any]) -> bytes:

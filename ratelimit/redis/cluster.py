@@ -17,15 +17,16 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
+from ratelimit.patience import Patience
 from ratelimit.redis.batching import (
+    ATTEMPTS,
     PROBE_EVERY_S,
-    Argument,
     BatchedCalls,
     MovedElsewhereError,
     NotSentError,
     Reply,
-    Script,
 )
+from ratelimit.redis.connection import Argument, Script
 
 
 class ClusterCalls:
@@ -37,19 +38,21 @@ class ClusterCalls:
         self._timeout_s = timeout_s
         self._nodes: dict[str, BatchedCalls] = {}  # by address
         self._ranges: list[tuple[int, int, str]] = []  # first slot, last slot, address; empty = to be read again
+        self._lost = False  # no node answered when the map was last read
         self._reading = asyncio.Lock()
 
     @property
     def up(self) -> bool:
-        """Whether every node answered last time."""
-        return all(node.up for node in self._nodes.values())
+        """Whether every node is there, as far as known."""
+        return not self._lost and all(node.up for node in self._nodes.values())
 
     async def wait_up(self) -> None:
         """Return as soon as every node answers; nodes that were replaced are forgotten."""
         while not self.up:
             await asyncio.sleep(PROBE_EVERY_S)
             self._ranges = []
-            await self._read_map()
+            await self._ask_each()
+            self._lost = not self._ranges
 
     def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> asyncio.Future[Reply]:
         """Queue a call, see `BatchedCalls.call`.  Precondition: all keys are of one slot."""
@@ -84,16 +87,27 @@ class ClusterCalls:
         return None if address is None else self._nodes[address]
 
     async def _read_map(self) -> None:
-        """Ask the nodes one after the other until one answers; leave the map empty when none does."""
+        """Read the map, unless another call just did; after ATTEMPTS without an answer the cluster is away."""
         async with self._reading:
-            for url in [self._url, *map(self._url_of, self._nodes)]:
-                if self._ranges:
-                    return
-                try:
-                    async with asyncio.timeout(self._timeout_s):
-                        await self._take(await self._ask(url), urlsplit(url).hostname or "")
-                except (RedisError, OSError):
-                    continue
+            for _ in range(ATTEMPTS):
+                if self._ranges or not await self._ask_each():
+                    break
+            self._lost = not self._ranges
+
+    async def _ask_each(self) -> bool:
+        """Ask the nodes for the map until one answers.  Return whether asking again makes sense: a node was silent."""
+        silent = False
+        for url in [self._url, *map(self._url_of, self._nodes)]:
+            try:
+                async with Patience(self._timeout_s / ATTEMPTS):
+                    await self._take(await self._ask(url), urlsplit(url).hostname or "")
+            except TimeoutError:
+                silent = True
+            except (RedisError, OSError):
+                continue
+            else:
+                return False
+        return silent
 
     async def _ask(self, url: str) -> Any:
         pool = ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0))

@@ -38,8 +38,9 @@ from ratelimit.limits import (
     uncounted,
 )
 from ratelimit.questions import Question, failed, known
-from ratelimit.redis.batching import Argument, BatchedCalls, NotSentError, Reply
+from ratelimit.redis.batching import BatchedCalls, NotSentError, Reply
 from ratelimit.redis.cluster import ClusterCalls
+from ratelimit.redis.connection import Argument
 from ratelimit.redis.permits import RENEW_S, Permits
 from ratelimit.redis.scripts import ABSORB, HEARTBEAT, LEASE, LIMITER_SCRIPTS, MODEL_RPS, RESERVE, SETTLE, USAGE
 from ratelimit.window import Obstacle, leaves_in_s, refused

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from ratelimit.limits import CONCURRENCY_RETRY_S, MAX_LIMIT, MODEL_KINDS, UNITS, USER_KINDS, LimitKind
-from ratelimit.redis.batching import Script
+from ratelimit.redis.connection import Script
 from ratelimit.redis.permits import LEASE_S
 from ratelimit.window import KEEP_S, MINUTE, SECOND, Span
 
@@ -49,18 +49,18 @@ slot.  `SLOT_PAIRS` are the same with their values, in this order from the local
 _NAMES = re.compile(rf"\b({'|'.join(CONSTANTS)})\b")
 
 
-def script(*names: str) -> Script:
-    """Return the script made of several files in a row."""
+def script(*names: str, repeatable: bool = True) -> Script:
+    """Return the script made of several files in a row; `repeatable` as in Script."""
     folder = resources.files("ratelimit.redis") / "lua"
     text = "\n".join((folder / f"{name}.lua").read_text() for name in names)
-    return Script.of(_NAMES.sub(lambda name: CONSTANTS[name[0]], text))
+    return Script.of(_NAMES.sub(lambda name: CONSTANTS[name[0]], text), repeatable=repeatable)
 
 
 RESERVE = script("window", "reserve")
-SETTLE = script("settle")
+SETTLE = script("settle", repeatable=False)
 USAGE = script("window", "usage")
 ABSORB = script("window", "absorb")
-LEASE = script("window", "lease")
+LEASE = script("window", "lease", repeatable=False)
 HEARTBEAT = script("window", "heartbeat")
 MODEL_RPS = script("window", "model_rps")
 

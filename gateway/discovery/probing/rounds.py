@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable
 
 from gateway.discovery.probing.schedule import Schedule, Target
+from ratelimit.patience import Patience
 from routing.types import Endpoint
 
 CONCURRENCY = 256
@@ -61,7 +62,7 @@ class Rounds:
     async def _question(self, target: Target) -> None:
         why = ""
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with Patience(self._timeout_s):  # a worker that did not get to run says nothing about an engine
                 await self.ask(target)
         except Exception as error:  # noqa: BLE001  supervision point: any error means that the question failed
             why = f"{type(error).__name__} {error}".strip()

@@ -1,28 +1,20 @@
 """Four workers: Envoy spreads exchanges over them, each settles its own, together they count right.
 
-FOREBAY_BURSTS sets the rounds of bursts; the twenty rounds on the limiter are in tests/contract/test_limiter_bursts.py.
+A thousand requests at once are in test_bursts.py.
 """
 
-import asyncio
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import orjson
 import pytest
 
-from tests.support.raw_http import request
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import until
-
-BURSTS = int(os.environ.get("FOREBAY_BURSTS", "2"))
-AT_ONCE, RPM, TPM = 1000, 100, 10_000
 
 
 @pytest.fixture(scope="module")
 def four_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    config = "redis: {timeout_s: 5}"  # a busy machine must not look like a Redis that is away: each would go on alone
-    with running_stack(tmp_path_factory.mktemp("four-workers"), workers=4, engines=3, config=config) as running:
+    with running_stack(tmp_path_factory.mktemp("four-workers"), workers=4, engines=3) as running:
         yield running
 
 
@@ -95,38 +87,3 @@ def test_streams_cut_on_all_leave_nothing_in_flight(four_workers: Stack):
 
     stack.settled()
     assert 12 == stack.usage(user)[0]
-
-
-async def burst(stack: Stack, user: str, max_tokens: int) -> list[bytes]:
-    """The statuses of AT_ONCE requests of one user, each on a connection of its own; all are open before any asks."""
-    port = int(stack.variables["GATEWAY"].rpartition(":")[2])
-    wire = request("/v1/chat/completions", orjson.dumps(stack.body(max_tokens=max_tokens)), b"user: " + user.encode())
-    opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(AT_ONCE)]
-    for _, writer in opened:
-        writer.write(wire)
-    async with asyncio.timeout(60):
-        answers = await asyncio.gather(*(reader.read() for reader, _ in opened))
-    for _, writer in opened:
-        writer.close()
-    return [answer[9:12] for answer in answers]
-
-
-async def test_a_thousand_at_once_are_admitted_up_to_the_requests_allowed_and_no_further(four_workers: Stack):
-    admitted = []
-    for _ in range(BURSTS):
-        statuses = await burst(four_workers, four_workers.user(rpm=RPM), 1)
-        assert AT_ONCE == statuses.count(b"200") + statuses.count(b"429")
-        admitted.append(statuses.count(b"200"))
-
-    assert [RPM] * BURSTS == admitted
-
-
-async def test_a_thousand_at_once_use_no_more_than_the_tokens_allowed(four_workers: Stack):
-    for _ in range(BURSTS):
-        user = four_workers.user(tpm=TPM)
-        statuses = await burst(four_workers, user, 90)
-        assert 0 < statuses.count(b"200") < AT_ONCE
-        four_workers.settled()
-        requests, tokens = four_workers.usage(user)
-        assert statuses.count(b"200") == requests
-        assert tokens <= TPM
