@@ -17,7 +17,8 @@ from bench.picking import a_fleet
 from bench.processes import python_module
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.ledger import Ledger, OpenRequest
-from gateway.accounting.settlement import Estimate, ObservedEnd
+from gateway.accounting.outcomes import ObservedEnd
+from gateway.accounting.settlement import Estimate
 from gateway.config.settings import LimitSettings
 from gateway.observability.metrics import Metrics
 from gateway.openai.usage import TokenUsage

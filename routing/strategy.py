@@ -16,11 +16,12 @@ class Finished(NamedTuple):
     pod: PodId  # the pod that answered, which may be a fallback
     request: RouteRequest
     now_s: float
-    failed: bool  # refused by the engine, broken off, or never answered
+    failed: bool  # by the pod's fault: an error of the engine, broken off, or never answered
     duration_s: float | None = None  # from the first byte sent upstream to the last received
     first_byte_s: float | None = None  # from the first byte sent upstream to the first received
     input_tokens: int | None = None
     output_tokens: int | None = None
+    answered: bool = True  # False: nothing that was seen shows that the pod works, whether it failed or not
 
     def cost(self, output_weight: float) -> float:
         """Return the weighted tokens of the request: an input token counts 1."""

@@ -7,23 +7,35 @@ Lives here: decoding StreamAccessLogsMessage.  Not here: settling requests by th
 from collections.abc import Sequence, Set
 from typing import NamedTuple
 
+import orjson
 from google.protobuf.message import DecodeError
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 
-from gateway.accounting.settlement import ObservedEnd
-from gateway.envoy.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE, USAGE_NAMESPACE
+from gateway.accounting.outcomes import ObservedEnd
+from gateway.envoy.names import ERROR_NAMESPACE, EXCHANGE_KEY, EXCHANGE_NAMESPACE, USAGE_NAMESPACE
+from gateway.openai.engine_errors import EngineError, error_in_event
 from gateway.openai.usage import parse_usage
 from gateway.pb import access_log_pb2 as data
 from gateway.pb import access_log_service_pb2 as service
 
-_TRUNCATED = (
+_BROKEN = (
+    "upstream_connection_failure",
     "upstream_connection_termination",
     "upstream_remote_reset",
     "upstream_protocol_error",  # a chunked answer that ends before its last chunk: an engine that died in a stream
+)
+"""Response flags of a request whose connection to the pod broke, before the answer or in it."""
+_TIMED_OUT = (
+    "upstream_request_timeout",
     "stream_idle_timeout",
     "duration_timeout",
+    "upstream_max_stream_duration_reached",
 )
-"""Response flags of an answer that broke off after its headers, and so has a status."""
+"""Response flags of a request that Envoy gave up, before the answer or in it."""
+_CLIENT_LEFT = ("downstream_connection_termination", "downstream_remote_reset")
+"""Response flags of a client that did not wait for the end."""
+_FROM_POD = frozenset({"via_upstream", ""})
+"""The response code's details where the status is a pod's; empty where Envoy does not tell."""
 _ATTEMPT_FAILED = ("upstream_connection_failure", "upstream_connection_termination", "upstream_remote_reset")
 """Response flags of an attempt that the engine failed (gateway.envoy.access_logs filters by the same)."""
 
@@ -48,7 +60,7 @@ def decode(message: bytes) -> AccessLogBatch:
             if EXCHANGE_NAMESPACE in metadata:
                 exchange_id = Struct.FromString(metadata[EXCHANGE_NAMESPACE]).fields[EXCHANGE_KEY].string_value
                 ends.append((exchange_id, _observed_end(entry)))
-            elif any(getattr(common.response_flags, flag) for flag in _ATTEMPT_FAILED):
+            elif _has_flag(common.response_flags, _ATTEMPT_FAILED):
                 failed.add(_upstream_address(common))
     except DecodeError as error:
         raise ValueError("not a StreamAccessLogsMessage") from error
@@ -64,21 +76,52 @@ def _integers(metadata: Struct) -> dict[str, int]:
     }
 
 
+def _reported_error(lifted: Struct) -> EngineError | None:
+    """Return the error that the members which Envoy's filters found report (gateway.envoy.filters)."""
+    found = {path: _member(value) for path, value in lifted.fields.items()}
+    error = found.get("error")
+    if error is True:  # an object, whose members stand beside it
+        error = {"code": found.get("error.code"), "type": found.get("error.type")}
+    response = {"error": found.get("response.error"), "status": found.get("response.status")}
+    return error_in_event({**found, "error": error, "response": response})
+
+
+def _member(value: Value) -> object:
+    """Return a member's value; of an object its text is parsed, as which Envoy passes it on."""
+    text = value.string_value
+    if not text:
+        return value.number_value or value.bool_value
+    try:
+        parsed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    return parsed if parsed is None or isinstance(parsed, dict) else text
+
+
 def _observed_end(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
-    common = entry.common_properties
+    common, response = entry.common_properties, entry.response
     metadata = common.metadata.filter_metadata
     numbers = _integers(Struct.FromString(metadata[USAGE_NAMESPACE])) if USAGE_NAMESPACE in metadata else {}
+    error = _reported_error(Struct.FromString(metadata[ERROR_NAMESPACE])) if ERROR_NAMESPACE in metadata else None
     flags = common.response_flags if common.HasField("response_flags") else None
+    from_pod = response.response_code_details in _FROM_POD
     return ObservedEnd(
-        status=entry.response.response_code.value,
+        status=response.response_code.value,
         usage=parse_usage(numbers) if numbers else None,
-        error_code=numbers.get("error_code"),
-        client_left=flags is not None and (flags.downstream_connection_termination or flags.downstream_remote_reset),
-        truncated=flags is not None and any(getattr(flags, flag) for flag in _TRUNCATED),
-        response_bytes=entry.response.response_body_bytes,
+        error=error,
+        client_left=_has_flag(flags, _CLIENT_LEFT),
+        broken=_has_flag(flags, _BROKEN),
+        timed_out=_has_flag(flags, _TIMED_OUT),
+        accepted=from_pod or common.upstream_wire_bytes_sent > 0,  # Envoy adds up the bytes of all attempts
+        from_pod=from_pod,
+        response_bytes=response.response_body_bytes,
         duration_s=_upstream_duration_s(common),
         upstream=_upstream_address(common),
     )
+
+
+def _has_flag(flags: data.ResponseFlags | None, names: Sequence[str]) -> bool:
+    return flags is not None and any(getattr(flags, name) for name in names)
 
 
 def _upstream_duration_s(common: data.AccessLogCommon) -> float | None:

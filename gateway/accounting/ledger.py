@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
-from gateway.accounting.settlement import Estimate, ObservedEnd, Settlement, settlement_for
+from gateway.accounting.outcomes import ObservedEnd, PodProof
+from gateway.accounting.settlement import Estimate, Settlement, settlement_for
 from gateway.fleet.fleet import Ticket
 from gateway.observability.metrics import Metrics
 from ratelimit.limits import NOTHING, Amounts, Limiter, LimiterUnavailableError, Reservation
@@ -34,6 +35,7 @@ class OpenRequest:
     reservation: Reservation | None = None  # None = no user, so no limits
     opened_s: float = 0.0
     stream_closed_s: float | None = None
+    seen: ObservedEnd | None = None  # what passed through the gateway of an answer whose end Envoy is to explain
 
 
 class Tickets(Protocol):
@@ -90,12 +92,16 @@ class Ledger:
             self._metrics.add_reservations(1)
             self._metrics.count_tokens(model, "reserved", opened.estimate.tokens)
 
-    def stream_closed(self, exchange_id: str) -> None:
-        """Release a request whose ext_proc stream closed without having seen the answer; its usage is yet to come."""
+    def stream_closed(self, exchange_id: str, seen: ObservedEnd | None = None) -> None:
+        """Release a request whose ext_proc stream closed before its end is known: the access log tells it, or the rest.
+
+        `seen` is what the gateway saw of the answer.
+        """
         opened = self._open.get(exchange_id)
         if opened is None or opened.stream_closed_s is not None:
             return
         opened.stream_closed_s = self._clock()
+        opened.seen = seen
         self._release(opened)
         self._closed[exchange_id] = opened
 
@@ -106,20 +112,22 @@ class Ledger:
             return
         self._closed.pop(exchange_id, None)
         self._release(opened)
+        if opened.seen is not None:
+            end = end.with_seen(opened.seen)
         settlement = settlement_for(opened.estimate, opened.prompt, end, opened.estimator)
         self._learn(opened, end, settlement)
         if opened.reservation is not None:
-            self._settle_soon(opened.reservation, Amounts(1, settlement.tokens))
+            self._settle_soon(opened.reservation, Amounts(settlement.requests, settlement.tokens))
         self._count(opened, settlement)
         self._check_idle()
 
     def expire(self) -> None:
-        """Settle by estimate the requests whose stream closed longer ago than the grace period."""
+        """Settle by what was seen, or else by estimate, the requests whose stream closed before the grace period."""
         closed_before_s = self._clock() - self._grace_s
         for opened in list(self._closed.values()):
             if opened.stream_closed_s is None or opened.stream_closed_s > closed_before_s:
                 return
-            self.ended(opened.id, ObservedEnd())
+            self.ended(opened.id, opened.seen or ObservedEnd())
 
     async def run(self) -> None:
         """Call `expire` on a timer until cancelled."""
@@ -177,7 +185,8 @@ class Ledger:
                 pod=served_by[0],
                 request=opened.ticket.request,
                 now_s=self._clock(),
-                failed=settlement.failed,
+                failed=settlement.pod is PodProof.FAILED,
+                answered=settlement.pod is PodProof.WORKS,
                 duration_s=duration_s,
                 input_tokens=settlement.input_tokens,
                 output_tokens=settlement.output_tokens,

@@ -1,31 +1,17 @@
-"""Settlement: computes the tokens that an ended request is charged, and the outcome by which it is counted.
+"""Settlement: computes the tokens that an ended request is charged.
 
-Lives here: the step from an observed end to tokens and an outcome; pure.  Not here: where ends come from (ledger).
+Lives here: the step from an observed end and its verdict to tokens; pure.  Not here: the verdict (outcomes), where ends
+come from (ledger).
 Rules: docs/contracts.md sections 1 (upstream errors) and 3 (usage, clients that left, engines that died).
 """
 
 from typing import NamedTuple
 
 from gateway.accounting.estimates import LIKELY_TEMPLATE_TOKENS, Estimator, PromptSize
-from gateway.openai.usage import TokenUsage
+from gateway.accounting.outcomes import Charged, ObservedEnd, PodProof, verdict
 
-FIRST_ERROR_STATUS = 400
-FIRST_SERVER_ERROR_STATUS = 500
-"""HTTP status codes from which an answer is an error, and an error of the server (RFC 9110, section 15)."""
-
-
-class ObservedEnd(NamedTuple):
-    """The end of a request as Envoy's access log or the stream reported it; all defaults when neither did."""
-
-    status: int | None = None  # None = not reported; 0 = no answer reached the client
-    usage: TokenUsage | None = None
-    error_code: int | None = None  # an error event inside a stream
-    client_left: bool = False
-    truncated: bool = False  # the answer broke off after its headers: the pod's fault, or a timeout
-    response_bytes: int | None = None
-    duration_s: float | None = None
-    upstream: str = ""  # `ip:port` of the pod that answered
-    output_chunks: int | None = None  # content events of a stream, about one token each
+_EVENTS_AROUND_AN_ERROR = 2
+"""Events of a stream that are no output: the one that names the role, and the error itself."""
 
 
 class Settlement(NamedTuple):
@@ -35,7 +21,8 @@ class Settlement(NamedTuple):
     tokens: int
     input_tokens: int | None = None
     output_tokens: int | None = None
-    failed: bool = False
+    pod: PodProof = PodProof.NOTHING
+    requests: int = 1  # 0 = the request itself is given back too
 
 
 class Estimate(NamedTuple):
@@ -56,31 +43,31 @@ def settlement_for(estimate: Estimate, prompt: PromptSize, end: ObservedEnd, est
 
     Where the engine reported no usage, the prompt is charged as its likely tokens, not as the most that were reserved.
     """
-    outcome = _outcome(end)
-    failed = outcome == "upstream_error"
+    outcome, charged, pod = verdict(end)
+    if charged is Charged.NOTHING:
+        return Settlement(outcome, 0, 0, 0, pod, requests=0)
+    if charged is Charged.REQUEST or (charged is Charged.PRODUCED and not _has_output(estimate, end, estimator)):
+        return Settlement(outcome, 0, 0, 0, pod)
     if end.usage is not None:
         usage = end.usage
         total = usage.total_tokens if usage.total_tokens is not None else estimate.tokens
-        return Settlement(outcome, total, usage.prompt_tokens, usage.completion_tokens, failed)
+        return Settlement(outcome, total, usage.prompt_tokens, usage.completion_tokens, pod)
     if end.status is None:
-        return Settlement(outcome, estimate.tokens)
-    if end.status >= FIRST_ERROR_STATUS or (end.status == 0 and not end.client_left):
-        return Settlement(outcome, 0, failed=failed)
+        return Settlement(outcome, estimate.tokens, pod=pod)
     output_tokens = _output_tokens(estimate, end, estimator)
     prompt_tokens = min(estimate.prompt_tokens, estimator.prompt_tokens(prompt, LIKELY_TEMPLATE_TOKENS))
-    return Settlement(outcome, prompt_tokens + output_tokens, prompt_tokens, output_tokens, failed)
+    return Settlement(outcome, prompt_tokens + output_tokens, prompt_tokens, output_tokens, pod)
 
 
-def _outcome(end: ObservedEnd) -> str:
-    if end.status is None:
-        return "unknown"
-    if end.truncated or end.error_code is not None or end.status >= FIRST_SERVER_ERROR_STATUS:
-        return "upstream_error"
-    if end.status >= FIRST_ERROR_STATUS:
-        return "client_error"
-    if end.client_left or end.status == 0:
-        return "cut"
-    return "ok"
+def _has_output(estimate: Estimate, end: ObservedEnd, estimator: Estimator) -> bool:
+    """Return whether the answer had output before its error."""
+    if end.usage is not None and end.usage.completion_tokens is not None:
+        return end.usage.completion_tokens > 0
+    if end.output_chunks is not None:
+        return end.output_chunks > 0
+    if not estimate.streams or end.response_bytes is None:
+        return False
+    return estimator.streamed_tokens(end.response_bytes) > _EVENTS_AROUND_AN_ERROR
 
 
 def _output_tokens(estimate: Estimate, end: ObservedEnd, estimator: Estimator) -> int:

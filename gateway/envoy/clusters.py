@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from gateway.config.settings import Settings
 from gateway.discovery.description import FleetDescription
 from gateway.envoy.endpoints import ENGINES, load_assignment
-from gateway.envoy.headers import strip_untrusted
+from gateway.envoy.headers import ROOMY_HEADERS, ROOMY_HEADERS_KB, strip_untrusted
 from gateway.envoy.messages import Json, connect_address, duration, extension, message
 from gateway.envoy.names import DESTINATION, LB_NAMESPACE
 
@@ -102,7 +102,11 @@ def _engine_http() -> Json:
     )
     return message(
         HTTP_OPTIONS,
-        common_http_protocol_options={"idle_timeout": duration(_ENGINE_IDLE_S)},
+        common_http_protocol_options={
+            "idle_timeout": duration(_ENGINE_IDLE_S),
+            "max_headers_count": ROOMY_HEADERS,
+            "max_response_headers_kb": ROOMY_HEADERS_KB,
+        },
         explicit_http_config={"http_protocol_options": {}},
         http_filters=[strip_untrusted(), codec],
     )

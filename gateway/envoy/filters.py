@@ -3,11 +3,15 @@
 Lives here: their order and configuration.  Not here: what the gateway answers (gateway.extproc).
 """
 
+from collections.abc import Mapping
+from typing import TypeAlias
+
 from gateway.config.settings import Settings
 from gateway.envoy.access_logs import failure_logs
 from gateway.envoy.clusters import PROCESSOR
 from gateway.envoy.messages import Json, duration, extension
 from gateway.envoy.names import (
+    ERROR_NAMESPACE,
     EXCHANGE_NAMESPACE,
     LB_NAMESPACE,
     RESPONSE_NAMESPACE,
@@ -21,12 +25,25 @@ _MAX_EVENT_BYTES = 1024 * 1024
 """Larger events of a stream are not searched for usage; tool calls and log probabilities make events of 100 KB."""
 _JSON_TYPES = r"application/(.*\+)?json(\s*;.*)?"
 
-_USAGE_PATHS: tuple[tuple[str, ...], ...] = (
-    ("usage",),
-    ("response", "usage"),  # Responses API: the event response.completed
-    ("message", "usage"),  # Anthropic Messages: the event message_start
+Path: TypeAlias = tuple[str, ...]
+
+_USAGE_MEMBERS: Mapping[Path, tuple[str, ...]] = {
+    ("usage",): ("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"),
+    ("response", "usage"): ("input_tokens", "output_tokens", "total_tokens"),  # Responses: its last event
+    ("message", "usage"): ("input_tokens", "output_tokens"),  # Anthropic Messages: the event message_start
+}
+"""The engine's own counts.  A client's text, metadata and tools are echoed in strings or deeper, not at these paths."""
+_ERROR_IN_JSON: tuple[Path, ...] = (("error",), ("error", "code"), ("error", "type"))
+_ERROR_IN_EVENT: tuple[Path, ...] = (
+    ("error",),  # an object arrives as text
+    ("response", "error"),
+    ("response", "status"),
+    ("type",),
+    ("message",),  # where it is a text: `message_start` has an object
+    ("code",),
+    ("detail",),
 )
-_USAGE_KEYS = ("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens")
+"""The members by which an error under status 200 is found (gateway.openai.engine_errors)."""
 
 
 def http_filters(settings: Settings) -> list[Json]:
@@ -86,10 +103,11 @@ def _processing_mode(settings: Settings) -> Json:
 
 
 def _sse_to_metadata() -> Json:
+    rules = [*_usage_rules(), *map(_error_rule, _ERROR_IN_EVENT)]
     parser = extension(
         "envoy.content_parsers.json",
         "envoy.extensions.content_parsers.json.v3.JsonContentParser",
-        rules=[{"rule": rule} for rule in _rules()],
+        rules=[{"rule": rule} for rule in rules],
     )
     return extension(
         "envoy.filters.http.sse_to_metadata",
@@ -99,21 +117,28 @@ def _sse_to_metadata() -> Json:
 
 
 def _json_to_metadata() -> Json:
+    is_object = _rule(("error", "message"), {"metadata_namespace": ERROR_NAMESPACE, "key": "error", "value": True})
     return extension(
         "envoy.filters.http.json_to_metadata",
         "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata",
         response_rules={
             "allow_content_types_regex": {"regex": _JSON_TYPES},
-            "rules": _rules(),
+            "rules": [*_usage_rules(), is_object, *map(_error_rule, _ERROR_IN_JSON)],
         },
     )
 
 
-def _rules() -> list[Json]:
-    usage = [_rule((*path, key), key) for path in _USAGE_PATHS for key in _USAGE_KEYS]
-    return [*usage, _rule(("error", "code"), "error_code")]
+def _usage_rules() -> list[Json]:
+    return [
+        _rule((*path, key), {"metadata_namespace": USAGE_NAMESPACE, "key": key, "type": "NUMBER"})
+        for path, keys in _USAGE_MEMBERS.items()
+        for key in keys
+    ]
 
 
-def _rule(path: tuple[str, ...], key: str) -> Json:
-    target = {"metadata_namespace": USAGE_NAMESPACE, "key": key, "type": "NUMBER"}
+def _error_rule(path: Path) -> Json:
+    return _rule(path, {"metadata_namespace": ERROR_NAMESPACE, "key": ".".join(path), "type": "PROTOBUF_VALUE"})
+
+
+def _rule(path: Path, target: Json) -> Json:
     return {"selectors": [{"key": name} for name in path], "on_present": target}

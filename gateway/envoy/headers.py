@@ -6,9 +6,13 @@ dynamic metadata in the request phase, so that no response phase is needed).
 
 from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension, set_header
-from gateway.envoy.names import DESTINATION, RESPONSE_NAMESPACE
+from gateway.envoy.names import DESTINATION, MAX_HEADERS, MAX_HEADERS_BYTES, RESPONSE_NAMESPACE
 from gateway.openai.limit_headers import LIMIT_HEADERS
 
+ROOMY_HEADERS = MAX_HEADERS + 28
+ROOMY_HEADERS_KB = MAX_HEADERS_BYTES // 1024 + 8
+"""Envoy's own bounds of headers in either direction, with room for those that the gateway sets, 3 on a request and some
+20 on an answer: Envoy counts them too."""
 POD_METADATA = "%UPSTREAM_METADATA(forebay:pod)%"
 _UNTRUSTED_NAMES = (DESTINATION,)
 _UNTRUSTED_PREFIXES = ("target-pod", "x-forebay-")

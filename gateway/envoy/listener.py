@@ -8,7 +8,7 @@ from gateway.config.settings import Settings
 from gateway.envoy.access_logs import usage_logs
 from gateway.envoy.endpoints import ENGINES
 from gateway.envoy.filters import http_filters
-from gateway.envoy.headers import response_headers, strip_from_clients
+from gateway.envoy.headers import ROOMY_HEADERS, ROOMY_HEADERS_KB, response_headers, strip_from_clients
 from gateway.envoy.messages import Json, bind_address, duration, extension
 from gateway.envoy.replies import local_replies
 
@@ -51,6 +51,8 @@ def _connection_manager(settings: Settings) -> Json:
         path_with_escaped_slashes_action="REJECT_REQUEST",
         server_header_transformation="PASS_THROUGH",
         stream_idle_timeout=idle,
+        max_request_headers_kb=ROOMY_HEADERS_KB,
+        common_http_protocol_options={"max_headers_count": ROOMY_HEADERS},
         request_headers_timeout=duration(_HEADERS_TIMEOUT_S),
         early_header_mutation_extensions=[strip_from_clients()],
         local_reply_config=local_replies(settings),

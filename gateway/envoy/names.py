@@ -17,6 +17,14 @@ EXCHANGE_KEY = "exchange"
 """Key of the exchange's id, `<worker>-<number>`, by which its access-log entry finds the worker and the request."""
 USAGE_NAMESPACE = "usage"
 """Namespace of the dynamic metadata that the usage filters read in answers."""
+ERROR_NAMESPACE = "engine_error"
+"""Namespace of what they read of an error in an answer; its keys are the members' paths, joined by dots."""
+
+MAX_HEADERS = 100
+MAX_HEADERS_BYTES = 60 << 10
+"""Headers that a request may have, pseudo headers and Envoy's own counted, and bytes of them.  The gateway refuses more
+with 431.  Envoy itself has room for more (gateway.envoy.headers), because it counts those that the gateway sets too,
+and would answer 503 to a request that was charged."""
 
 UPSTREAM_ADDRESS_ATTRIBUTE = "upstream.address"
 """The attribute that Envoy sends with the response headers; after a retry it is not the pod that was named first."""

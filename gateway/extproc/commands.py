@@ -9,6 +9,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
 
+from gateway.openai.engine_errors import EngineError
 from gateway.openai.errors import RefusalError
 from gateway.openai.operations import Operation
 from gateway.openai.request import InferenceRequest
@@ -115,7 +116,7 @@ class Finish(NamedTuple):
 
     status: int | None = None
     usage: TokenUsage | None = None
-    error_code: int | None = None  # an error event inside a stream under status 200
+    error: EngineError | None = None  # reported inside an answer with status 200
     complete: bool = False  # the answer passed through to its end
     output_chunks: int | None = None  # content events of a stream
     upstream: str | None = None  # `ip:port` of the pod that answered

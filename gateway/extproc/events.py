@@ -34,6 +34,8 @@ class RequestHeaders(NamedTuple):
     request_mode: BodyMode | None = None  # None = Envoy did not say
     response_mode: BodyMode | None = None
     subset: frozenset[str] | None = None  # addresses that the proxy allows; None = all
+    header_count: int = 0  # headers as the proxy counts them: repeated ones, pseudo headers and its own too
+    size_bytes: int = 0  # of the message that brought them
 
 
 class RequestBody(NamedTuple):

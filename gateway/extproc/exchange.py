@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
+from gateway.envoy.names import MAX_HEADERS, MAX_HEADERS_BYTES
 from gateway.extproc.commands import (
     CONTINUE,
     Abort,
@@ -43,6 +44,7 @@ from gateway.extproc.response import ResponseReader, headers_to_remove
 from gateway.openai.errors import (
     BadRequestError,
     BodyTooLargeError,
+    HeadersTooLargeError,
     RefusalError,
     UnsupportedModeError,
     error_body,
@@ -141,6 +143,11 @@ class Exchange:
     def _open(self, event: RequestHeaders) -> list[Command]:
         self._headers = event
         headers = event.headers
+        if event.header_count > MAX_HEADERS or event.size_bytes > MAX_HEADERS_BYTES:
+            raise HeadersTooLargeError(
+                f"request headers = {event.header_count}, {event.size_bytes} bytes, "
+                f"must be at most {MAX_HEADERS} and {MAX_HEADERS_BYTES} bytes"
+            )
         self._operation = operation = find_operation(headers.get(":method", ""), headers.get(":path", ""))
         if operation.body is None:
             self.state = State.ADMITTING

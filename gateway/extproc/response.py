@@ -3,14 +3,17 @@
 Lives here: the usage of streams and JSON bodies, hiding the usage chunk, response headers.  Pure.
 """
 
+import re
 from collections.abc import Mapping
 
 from gateway.envoy.names import DESTINATION
 from gateway.extproc.commands import Finish, Mutation
 from gateway.extproc.events import ResponseHeaders, Routed
+from gateway.openai.engine_errors import error_in_answer
 from gateway.openai.errors import header_safe
+from gateway.openai.json_answer import JsonAnswer
 from gateway.openai.stream_usage import UsageChunkFilter
-from gateway.openai.usage import JsonUsageCollector, SseUsageParser
+from gateway.openai.usage import SseUsageParser, parse_usage
 
 RESERVED = frozenset({"target-pod", "target-pod-ip", DESTINATION})
 """Headers that only the gateway may set, in addition to every `x-forebay-*` (docs/contracts.md section 1)."""
@@ -18,6 +21,9 @@ _RESERVED_PREFIXES = ("target-pod", "x-forebay-", DESTINATION)
 """The prefixes of all of them, so that each header of a request is tested once."""
 
 STATUS_DIGITS = 3
+
+_JSON = re.compile(r"(application|text)/(.+\+)?json")
+"""Media types of JSON, in lower case (RFC 6839); filters of gateway.envoy know the same."""
 
 
 def headers_to_remove(headers: Mapping[str, str], set_by_us: Mapping[str, str]) -> list[str]:
@@ -35,9 +41,9 @@ class ResponseReader:
         self._event = event
         status = event.headers.get(":status", "")
         self._status = int(status) if len(status) == STATUS_DIGITS and status.isdecimal() else None
-        content_type = event.headers.get("content-type", "")
-        self._sse = SseUsageParser() if content_type.startswith("text/event-stream") else None
-        self._json = JsonUsageCollector()
+        media_type = event.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self._sse = SseUsageParser() if media_type == "text/event-stream" else None
+        self._json = JsonAnswer() if not media_type or _JSON.fullmatch(media_type) else None
         self._filter = UsageChunkFilter() if self._sse is not None and hide_usage else None
 
     def mutation(self, routed: Routed | None) -> Mutation:
@@ -61,7 +67,7 @@ class ResponseReader:
         """Read a piece of the body, and return what the client gets of it."""
         if self._sse is not None:
             self._sse.feed(data)
-        else:
+        elif self._json is not None:
             self._json.feed(data)
         if self._filter is None:
             return data
@@ -71,8 +77,12 @@ class ResponseReader:
     def finish(self, *, complete: bool) -> Finish:
         """Return what was learned from the answer."""
         upstream = self._event.upstream
-        if self._sse is None:
-            self._json.finish()
-            return Finish(self._status, self._json.usage, complete=complete, upstream=upstream)
-        self._sse.finish()
-        return Finish(self._status, self._sse.usage, self._sse.error_code, complete, self._sse.content_chunks, upstream)
+        if self._sse is not None:
+            self._sse.finish()
+            return Finish(self._status, self._sse.usage, self._sse.error, complete, self._sse.content_chunks, upstream)
+        members = self._json.members() if self._json is not None else None
+        if members is None:
+            return Finish(self._status, complete=complete, upstream=upstream)
+        return Finish(
+            self._status, parse_usage(members.get("usage")), error_in_answer(members), complete, upstream=upstream
+        )

@@ -95,7 +95,7 @@ def decode(message: bytes) -> Event:
         raise MalformedMessageError("not a ProcessingRequest") from error
     match request.WhichOneof("request"):
         case "request_headers":
-            return _request_headers(request)
+            return _request_headers(request, len(message))
         case "request_body":
             body = request.request_body
             return RequestBody(body.body, body.end_of_stream or body.end_of_stream_without_message)
@@ -113,15 +113,15 @@ def decode(message: bytes) -> Event:
             raise MalformedMessageError("ProcessingRequest has no content")
 
 
-def _request_headers(request: pb.ProcessingRequest) -> RequestHeaders:
+def _request_headers(request: pb.ProcessingRequest, size_bytes: int) -> RequestHeaders:
     part = request.request_headers
-    headers = _headers(part.headers)
+    headers, count = _headers(part.headers), len(part.headers.headers)
     subset = _subset(request) if request.HasField("metadata_context") else None
     if not request.HasField("protocol_config"):
-        return RequestHeaders(headers, part.end_of_stream, subset=subset)
+        return RequestHeaders(headers, part.end_of_stream, subset=subset, header_count=count, size_bytes=size_bytes)
     config = request.protocol_config
     request_mode, response_mode = BODY_MODES.get(config.request_body_mode), BODY_MODES.get(config.response_body_mode)
-    return RequestHeaders(headers, part.end_of_stream, request_mode, response_mode, subset)
+    return RequestHeaders(headers, part.end_of_stream, request_mode, response_mode, subset, count, size_bytes)
 
 
 def _headers(header_map: core.HeaderMap) -> dict[str, str]:

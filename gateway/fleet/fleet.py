@@ -222,15 +222,18 @@ class Fleet:
         pod, work = ticket.pod, ticket.work
         elsewhere = event.pod != pod.endpoint.id  # a fallback answered
         failed = event.failed or elsewhere
-        if failed and work.record is not None:
+        cost = event.cost(self._settings.output_weight)
+        was_refused = event.output_tokens is not None and not cost  # so the prompt was not computed
+        if (failed or was_refused) and work.record is not None:
             pod.cache.withdraw(work.record)
         sent_s = event.now_s - (event.duration_s or 0.0)
-        self._record_outcome(pod, failed, sent_s, event.now_s)
+        if failed or event.answered:
+            self._record_outcome(pod, failed, sent_s, event.now_s)
         if elsewhere and event.pod in self._pods:
             pod = self._pods[event.pod]
-            self._record_outcome(pod, event.failed, sent_s, event.now_s)
-        cost = event.cost(self._settings.output_weight)
-        if not event.failed and event.output_tokens is not None and event.duration_s is not None:
+            if event.failed or event.answered:
+                self._record_outcome(pod, event.failed, sent_s, event.now_s)
+        if not event.failed and cost and event.output_tokens is not None and event.duration_s is not None:
             pod.learn(None if elsewhere else work, event.duration_s, event.output_tokens, cost, event.now_s)
         for strategy in self._strategies.values():
             strategy.observe(event)

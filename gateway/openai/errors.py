@@ -46,6 +46,14 @@ class BadRequestError(CallerError):
     error_header = "x-error-request-body-processing"
 
 
+class HeadersTooLargeError(CallerError):
+    """The request has too many headers, or too long ones."""
+
+    status = 431
+    code = "request_headers_too_large"
+    kind = "headers_too_large"
+
+
 class InvalidKeyError(CallerError):
     """The API key is unknown or missing."""
 

@@ -1,31 +1,28 @@
-"""The engine's `usage` of an answer, found in parsed objects, in JSON bodies and in streams.
+"""The engine's `usage` of an answer, found in parsed objects and in streams.
 
 Lives here: OpenAI's and Anthropic's names of its fields, and finding it without parsing what cannot hold it.
-Not here: framing of events (sse), what is charged (accounting.settlement).
+Not here: framing of events (sse), JSON answers (json_answer), what is charged (accounting.settlement).
 A count that the engine did not report is None: unknown is never zero.
 """
 
 import re
 from collections.abc import Mapping
-from json import JSONDecoder
 from typing import Any, NamedTuple
 
 import orjson
 
+from gateway.openai.engine_errors import EngineError, error_in_event
 from gateway.openai.fields import MAX_COUNT, is_integer
 from gateway.openai.sse import EventSplitter, Piece, data_of
 
-_ENGINE_FAILED = 500
-"""The error code of an event that reports an error without one."""
-
-_USAGE_OBJECT_BYTES = 1 << 16
-"""Bytes within which a usage object ends (chosen; the longest recorded one has 300)."""
-
-_USAGE_KEY = re.compile(rb'"usage"\s*:\s*(?=\{)')
-"""The key of a usage object.  In a JSON string its quotes would be escaped, so that generated text cannot match."""
-
 _CONTENT = re.compile(rb'"choices":\s*\[\s*\{|"type":\s*"(?:content_block_delta|response\.[a-z_.]+\.delta)"')
 """Bytes by which an event with output is found: chat and completions, Anthropic's Messages, Responses."""
+
+_MAY_TELL = re.compile(rb'"(?:usage|error|failed|message|code|detail)"')
+"""Bytes without which an event tells neither usage nor an error.  In generated text the quotes would be escaped."""
+
+_ERROR_EVENT = re.compile(rb"^event: ?error\s*$", re.MULTILINE)
+"""The name of an event that is an error whatever its data say."""
 
 _ROLE_ONLY = re.compile(rb'"delta":\s*\{\s*"role":\s*"\w+"\s*(?:\}|,\s*"content":\s*(?:""|null)\s*[,}])')
 """Bytes by which the first chunk of a choice is found, which names the role before anything is generated."""
@@ -92,7 +89,7 @@ class SseUsageParser:
 
     def __init__(self) -> None:
         self.usage: TokenUsage | None = None  # the latest: `continuous_usage_stats` puts one in every chunk
-        self.error_code: int | None = None  # of an error event, by which an engine reports a failure after status 200
+        self.error: EngineError | None = None  # of an event by which an engine reports a failure after status 200
         self.content_chunks = 0  # events that carry output, about one token each
         self._splitter = EventSplitter()
 
@@ -109,11 +106,13 @@ class SseUsageParser:
             data = data_of(piece.raw) if piece.complete else None
             if data is not None:
                 self._read_data(data)
+                if b"event" in piece.raw and _ERROR_EVENT.search(piece.raw) and self.error is None:
+                    self.error = EngineError.UNSAID
 
     def _read_data(self, data: bytes) -> None:
         if _CONTENT.search(data) and not _ROLE_ONLY.search(data):
             self.content_chunks += 1
-        if b'"usage"' in data or b'"error"' in data:
+        if _MAY_TELL.search(data):
             self._read_event(data)
 
     def _read_event(self, data: bytes) -> None:
@@ -123,52 +122,9 @@ class SseUsageParser:
             return
         if not isinstance(event, dict):
             return
-        # In Anthropic's message_start and in Responses events they are one level down.
+        # In Anthropic's message_start and in Responses events it is one level down.
         for holder in (event, event.get("message"), event.get("response")):
-            if not isinstance(holder, dict):
-                continue
-            usage = parse_usage(holder.get("usage"))
+            usage = parse_usage(holder.get("usage")) if isinstance(holder, dict) else None
             if usage:
                 self.usage = self.usage.updated(usage) if self.usage else usage
-            if holder.get("error"):
-                self.error_code = _code(holder["error"])
-
-
-def _code(error: object) -> int:
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) else _ENGINE_FAILED
-
-
-class JsonUsageCollector:
-    """Finds the usage in a JSON body of any size, buffering at most 128 KiB and one piece.
-
-    It takes the last object under a key `usage` that has a count, and parses nothing else.
-    """
-
-    def __init__(self) -> None:
-        self.usage: TokenUsage | None = None
-        self._buffer = bytearray()
-
-    def feed(self, piece: bytes) -> None:
-        """Take the next bytes of the body, split anywhere."""
-        self._buffer += piece
-        if len(self._buffer) > 2 * _USAGE_OBJECT_BYTES:
-            self._read(len(self._buffer) - _USAGE_OBJECT_BYTES)
-
-    def finish(self) -> None:
-        """Take the end of the body."""
-        self._read(len(self._buffer))
-
-    def _read(self, end: int) -> None:
-        """Search the buffer, then drop its bytes before `end`; an object that is incomplete yet is read again later."""
-        for key in _USAGE_KEY.finditer(self._buffer):
-            self.usage = _leading_usage(self._buffer[key.end() : key.end() + _USAGE_OBJECT_BYTES]) or self.usage
-        del self._buffer[:end]
-
-
-def _leading_usage(text: bytearray) -> TokenUsage | None:
-    """Return the usage in the JSON object at the beginning of the text."""
-    try:
-        return parse_usage(JSONDecoder().raw_decode(text.decode("utf-8", "replace"))[0])
-    except (ValueError, RecursionError):
-        return None
+        self.error = error_in_event(event) or self.error

@@ -8,13 +8,13 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from gateway.accounting.ledger import Ledger
-from gateway.accounting.settlement import FIRST_ERROR_STATUS, ObservedEnd
+from gateway.accounting.outcomes import FIRST_ERROR_STATUS, ObservedEnd
 from gateway.admission.admit import Admission
 from gateway.config.settings import Settings
 from gateway.extproc import wire
 from gateway.extproc.commands import Abort, Admit, Answer, Command, Finish, Refuse
 from gateway.extproc.events import Closed, Routed
-from gateway.extproc.exchange import Exchange, State
+from gateway.extproc.exchange import UNKNOWN_END, Exchange, State
 
 _FOR_ADMISSION = (Admit, Refuse, Answer)
 """Commands that admission decides; a tuple because isinstance with `A | B` builds the union anew for every message."""
@@ -89,25 +89,27 @@ class ExtProcStream:
     def _finish(self, finish: Finish) -> None:
         if self._exchange_id is None:
             return
-        if self._sees_responses or _can_be_settled(finish):
-            # A complete answer without a status had one, in headers that were not shown.
-            status = finish.status if finish.complete else finish.status or 0
-            self._ledger.ended(
-                self._exchange_id,
-                ObservedEnd(
-                    status=status,
-                    usage=finish.usage,
-                    error_code=finish.error_code,
-                    client_left=not finish.complete,
-                    output_chunks=finish.output_chunks,
-                    upstream=finish.upstream or "",
-                ),
-            )
+        # A complete answer without a status had one, in headers that were not shown.
+        seen = ObservedEnd(
+            status=finish.status if finish.complete else finish.status or 0,
+            usage=finish.usage,
+            error=finish.error,
+            client_left=not finish.complete,
+            output_chunks=finish.output_chunks,
+            upstream=finish.upstream or "",
+        )
+        saw_answer = self._sees_responses or finish != UNKNOWN_END
+        if finish.complete and not _is_error(finish) and (self._sees_responses or _has_usage(finish)):
+            self._ledger.ended(self._exchange_id, seen)
         else:
-            self._ledger.stream_closed(self._exchange_id)
+            self._ledger.stream_closed(self._exchange_id, seen if saw_answer else None)
 
 
-def _can_be_settled(finish: Finish) -> bool:
-    """Return whether an end in metadata mode is enough to settle by: an answer of which Envoy showed us that much."""
-    refused = finish.status is not None and finish.status >= FIRST_ERROR_STATUS
-    return refused or finish.usage is not None or bool(finish.output_chunks)
+def _is_error(finish: Finish) -> bool:
+    """Return whether only Envoy's access log tells if the status is a pod's, and if any pod was sent the request."""
+    return finish.status is not None and finish.status >= FIRST_ERROR_STATUS
+
+
+def _has_usage(finish: Finish) -> bool:
+    """Return whether an end in metadata mode is enough to settle by: Envoy showed us that much of the answer."""
+    return finish.usage is not None or bool(finish.output_chunks)

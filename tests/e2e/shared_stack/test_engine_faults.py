@@ -1,7 +1,6 @@
 """Engines that fail, each in its way: what the user sees, what is charged, how it is counted."""
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 
 import httpx
@@ -10,6 +9,7 @@ import pytest
 from tests.support.own_engine import own_engine
 from tests.support.shapes import events
 from tests.support.stack import Stack, on
+from tests.support.tally import Tally
 
 each_mode = on("impatient-metadata", "impatient-ext_proc")
 
@@ -19,32 +19,6 @@ def _mended(stack: Stack) -> Iterator[None]:
     yield
     stack.no_faults()
     stack.settled()
-
-
-class Tally:
-    """What the counters moved since."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self._before = self._now()
-
-    def _now(self) -> dict[str, float]:
-        count: Counter[str] = Counter()
-        for (name, labels), value in self._stack.metrics().items():
-            if name == "forebay_requests_total":
-                count[dict(labels)["outcome"]] += value
-        kinds = ("reserved", "refunded", "input", "output")
-        return dict(count) | {kind: self._stack.figure("forebay_tokens_total", kind=kind) for kind in kinds}
-
-    def outcomes(self) -> dict[str, float]:
-        """Requests by outcome."""
-        self._stack.settled()
-        kinds = {"reserved", "refunded", "input", "output"}
-        return {name: n for name, n in self.moved().items() if n and name not in kinds}
-
-    def moved(self) -> dict[str, float]:
-        """All of them."""
-        return {name: value - self._before.get(name, 0) for name, value in self._now().items()}
 
 
 @each_mode
@@ -79,30 +53,27 @@ def test_an_engine_that_dies_in_a_stream_says_so_in_it_and_is_counted_as_a_failu
 
 
 @each_mode
-def test_a_connection_that_breaks_in_a_stream_is_a_failure_and_no_success(stack: Stack, request: pytest.FixtureRequest):
+def test_a_connection_that_breaks_in_a_stream_is_a_failure_and_no_success(stack: Stack):
     user, tally = stack.user(), Tally(stack)
     stack.fault("cut", after_tokens=5)
 
     with stack.stream(user, max_tokens=50) as answer, pytest.raises(httpx.RemoteProtocolError):
         answer.read()
 
-    # In ext_proc mode the gateway sees only that the exchange ended early: docs/limits.md.
-    seen = "cut" if "ext_proc" in request.node.callspec.id else "upstream_error"
-    assert {seen: 1} == tally.outcomes()
+    assert {"upstream_error": 1} == tally.outcomes()
     requests, tokens = stack.usage(user)
     assert (1, True) == (requests, 6 + 4 <= tokens <= 16 + 8), tokens
 
 
 @each_mode
-def test_an_engine_that_falls_silent_in_a_stream_is_given_up(stack: Stack, request: pytest.FixtureRequest):
+def test_an_engine_that_falls_silent_in_a_stream_is_given_up(stack: Stack):
     user, tally = stack.user(), Tally(stack)
     stack.fault("stall", after_tokens=5)
 
     with stack.stream(user, max_tokens=50) as answer, pytest.raises(httpx.RemoteProtocolError):
         answer.read()
 
-    seen = "cut" if "ext_proc" in request.node.callspec.id else "upstream_error"
-    assert {seen: 1} == tally.outcomes()
+    assert {"upstream_error": 1} == tally.outcomes()
 
 
 @on("impatient-metadata")
@@ -151,5 +122,5 @@ def test_an_engine_that_is_down_is_passed_over_and_the_one_that_answers_is_named
     nobody_left = stack.chat(user, model="pair")
 
     assert (503, "service_unavailable") == (nobody_left.status_code, nobody_left.json()["error"]["code"])
-    stack.uses(user, 17, 16 * 12)
+    stack.uses(user, 16, 16 * 12)  # nobody was sent it
     assert {"ok": 16, "upstream_error": 1} == tally.outcomes()

@@ -1,11 +1,13 @@
 """Access-log entries as Envoy sends them, and what is made of them."""
 
 from collections.abc import Set
+from typing import Any
 
 import pytest
 
 from gateway.accounting.access_log import decode
-from gateway.accounting.settlement import ObservedEnd
+from gateway.accounting.outcomes import ObservedEnd
+from gateway.openai.engine_errors import EngineError
 from gateway.openai.usage import TokenUsage
 from gateway.pb import access_log_service_pb2 as service
 from tests.support.access_log import put
@@ -72,22 +74,73 @@ def test_requests_that_were_not_ours_are_passed_over():
 
 def test_a_client_that_left_and_an_error_inside_a_stream_are_seen():
     message = service.StreamAccessLogsMessage()
-    an_entry(message, "0-3", error_code=500)
+    an_entry(message, "0-3")
+    put(message.http_logs.log_entry[0], "engine_error", error="the engine died")
     message.http_logs.log_entry[0].common_properties.response_flags.downstream_connection_termination = True
     ((_, end),) = decode(message.SerializeToString()).ends
-    assert (500, True, None) == (end.error_code, end.client_left, end.usage)
+    assert (EngineError.UNSAID, True, None) == (end.error, end.client_left, end.usage)
 
 
 @pytest.mark.parametrize(
     "flag",
-    ["upstream_connection_termination", "upstream_protocol_error", "upstream_remote_reset", "stream_idle_timeout"],
+    ["upstream_connection_termination", "upstream_protocol_error", "upstream_remote_reset"],
 )
 def test_an_answer_that_is_not_whole_is_the_pods_failure_whatever_its_status(flag: str):
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-4")
     setattr(message.http_logs.log_entry[0].common_properties.response_flags, flag, True)
     ((_, end),) = decode(message.SerializeToString()).ends
-    assert (200, True, False) == (end.status, end.truncated, end.client_left)
+    assert (200, True, False, False) == (end.status, end.broken, end.timed_out, end.client_left)
+
+
+@pytest.mark.parametrize(
+    ("sent_bytes", "details", "accepted", "from_pod"),
+    [
+        (315, "via_upstream", True, True),
+        (315, "upstream_reset_before_response_started{connection_termination}", True, False),
+        (0, "upstream_reset_before_response_started{remote_connection_failure}", False, False),
+        (0, "", True, True),  # an Envoy that tells neither
+    ],
+)
+def test_an_entry_tells_whether_a_pod_was_sent_the_request_and_whether_it_answered(
+    sent_bytes: int, details: str, *, accepted: bool, from_pod: bool
+):
+    message = service.StreamAccessLogsMessage()
+    an_entry(message, "0-5")
+    message.http_logs.log_entry[0].common_properties.upstream_wire_bytes_sent = sent_bytes
+    message.http_logs.log_entry[0].response.response_code_details = details
+    ((_, end),) = decode(message.SerializeToString()).ends
+    assert (accepted, from_pod) == (end.accepted, end.from_pod)
+
+
+@pytest.mark.parametrize(
+    ("lifted", "error"),
+    [
+        ({"error": "text"}, EngineError.UNSAID),
+        ({"error": '{"message":"died","code":500}'}, EngineError.ENGINE),
+        ({"error": '{"message":"long","code":"context_length_exceeded"}'}, EngineError.CALLER),
+        ({"error": True}, EngineError.UNSAID),
+        ({"error": True, "error.code": 400}, EngineError.CALLER),
+        ({"error": True, "error.type": "InternalServerError"}, EngineError.ENGINE),
+        ({"response.error": '{"code":"server_error"}'}, EngineError.ENGINE),
+        ({"response.status": "failed", "type": "response.failed"}, EngineError.UNSAID),
+        ({"type": "error", "code": "invalid_prompt"}, EngineError.CALLER),
+        ({"message": "long", "code": 400.0}, EngineError.CALLER),
+        ({"detail": "gone"}, EngineError.UNSAID),
+        ({"response.status": "completed", "type": "response.completed"}, None),
+        ({"message": '{"role":"assistant"}', "type": "message_stop"}, None),
+        ({"code": "print(1)", "type": "response.completed"}, None),
+        ({"error": "null"}, None),
+        ({"error": ""}, None),
+        ({"error": False}, None),
+    ],
+)
+def test_members_of_an_error_that_envoy_found_are_put_together(lifted: dict[str, Any], error: EngineError | None):
+    message = service.StreamAccessLogsMessage()
+    an_entry(message, "0-6")
+    put(message.http_logs.log_entry[0], "engine_error", **lifted)
+    ((_, end),) = decode(message.SerializeToString()).ends
+    assert error == end.error
 
 
 @pytest.mark.parametrize(

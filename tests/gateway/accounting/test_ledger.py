@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.accounting.settlement import ObservedEnd
+from gateway.accounting.outcomes import ObservedEnd
 from gateway.extproc.events import Routed
 from gateway.openai.usage import TokenUsage
 from ratelimit.limits import RPM, TPM, Amounts, Reservation, User

@@ -1,10 +1,14 @@
 """What is charged, for every way a request can end."""
 
+from typing import Any
+
 import pytest
 
 from gateway.accounting.estimates import Estimator, PromptSize
-from gateway.accounting.settlement import Estimate, ObservedEnd, Settlement, settlement_for
+from gateway.accounting.outcomes import ObservedEnd, PodProof
+from gateway.accounting.settlement import Estimate, Settlement, settlement_for
 from gateway.config.settings import LimitSettings
+from gateway.openai.engine_errors import EngineError
 from gateway.openai.usage import TokenUsage
 
 ESTIMATE = Estimate(prompt_tokens=10, output_tokens=256, streams=True)
@@ -12,34 +16,53 @@ WHOLE = Estimate(prompt_tokens=10, output_tokens=256, streams=False)
 ESTIMATOR = Estimator(LimitSettings())
 
 
+FAILED, WORKS = PodProof.FAILED, PodProof.WORKS
+
+
 @pytest.mark.parametrize(
     ("estimate", "end", "expected"),
     [
-        (ESTIMATE, ObservedEnd(200, TokenUsage(7, 9)), Settlement("ok", 16, 7, 9)),
+        (ESTIMATE, ObservedEnd(200, TokenUsage(7, 9)), Settlement("ok", 16, 7, 9, WORKS)),
         (ESTIMATE, ObservedEnd(200, TokenUsage(7, 9), client_left=True), Settlement("cut", 16, 7, 9)),
         (ESTIMATE, ObservedEnd(), Settlement("unknown", 266)),
-        (ESTIMATE, ObservedEnd(500), Settlement("upstream_error", 0, failed=True)),
-        (ESTIMATE, ObservedEnd(503), Settlement("upstream_error", 0, failed=True)),
-        (ESTIMATE, ObservedEnd(400), Settlement("client_error", 0)),
+        (ESTIMATE, ObservedEnd(500), Settlement("upstream_error", 0, 0, 0, FAILED)),
+        (ESTIMATE, ObservedEnd(503), Settlement("upstream_error", 0, 0, 0, FAILED)),
+        (ESTIMATE, ObservedEnd(503, accepted=False), Settlement("upstream_error", 0, 0, 0, requests=0)),
+        (ESTIMATE, ObservedEnd(400), Settlement("client_error", 0, 0, 0)),
         (ESTIMATE, ObservedEnd(0, client_left=True), Settlement("cut", 10, 10, 0)),
-        (ESTIMATE, ObservedEnd(0), Settlement("cut", 0)),
+        (ESTIMATE, ObservedEnd(0, broken=True), Settlement("upstream_error", 10, 10, 0, FAILED)),
         (ESTIMATE, ObservedEnd(200, client_left=True, response_bytes=4_300), Settlement("cut", 30, 10, 20)),
         (ESTIMATE, ObservedEnd(200, client_left=True, output_chunks=3), Settlement("cut", 13, 10, 3)),
         (
             ESTIMATE,
-            ObservedEnd(200, error_code=500, output_chunks=2),
-            Settlement("upstream_error", 12, 10, 2, failed=True),
+            ObservedEnd(200, broken=True, response_bytes=215),
+            Settlement("upstream_error", 11, 10, 1, FAILED),
         ),
-        (
-            ESTIMATE,
-            ObservedEnd(200, truncated=True, response_bytes=215),
-            Settlement("upstream_error", 11, 10, 1, failed=True),
-        ),
-        (WHOLE, ObservedEnd(200, response_bytes=9_999), Settlement("ok", 266, 10, 256)),
+        (WHOLE, ObservedEnd(200, response_bytes=9_999), Settlement("ok", 266, 10, 256, WORKS)),
     ],
 )
 def test_a_settlement(estimate: Estimate, end: ObservedEnd, expected: Settlement):
     assert expected == settlement_for(estimate, PromptSize(0, 10), end, ESTIMATOR)
+
+
+@pytest.mark.parametrize(
+    ("produced", "tokens"),
+    [
+        ({"output_chunks": 2}, 12),
+        ({"output_chunks": 0}, 0),
+        ({"response_bytes": 215 * 6}, 16),
+        ({"response_bytes": 215 * 2}, 0),  # the event that names the role, and the error
+        ({"usage": TokenUsage(7, 9), "output_chunks": 0}, 16),
+        ({"usage": TokenUsage(7, 0), "output_chunks": 0}, 0),
+        ({}, 0),
+    ],
+)
+def test_an_error_in_a_stream_is_charged_what_was_produced_before_it_and_else_no_tokens(
+    produced: dict[str, Any], tokens: int
+):
+    end = ObservedEnd(200, error=EngineError.UNSAID, **produced)
+
+    assert tokens == settlement_for(ESTIMATE, PromptSize(0, 10), end, ESTIMATOR).tokens
 
 
 def test_a_prompt_that_nobody_counted_is_charged_as_it_likely_was_and_not_as_it_was_reserved():

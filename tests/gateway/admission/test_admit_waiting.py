@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.accounting.settlement import ObservedEnd
+from gateway.accounting.outcomes import ObservedEnd
 from gateway.config.settings import RoutingSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.events import Refused, Routed

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.accounting.settlement import ObservedEnd
+from gateway.accounting.outcomes import ObservedEnd
 from gateway.config.settings import Settings
 from gateway.extproc.commands import Answer
 from gateway.extproc.events import Answered, Refused, Routed

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from gateway.config.settings import RoutingSettings, Settings
 from gateway.envoy.filters import http_filters
 from gateway.envoy.messages import duration
+from gateway.envoy.names import ERROR_NAMESPACE, USAGE_NAMESPACE
 from tests.support.backend import Exchange, running_backend
 from tests.support.envoy import stack
 from tests.support.polling import until
@@ -22,13 +24,15 @@ def gateway_for(address: str, **options: object) -> Processor:
     return Processor(lambda seen: Answer(address, "m", {"forebay": exchange}), **options)  # type: ignore[arg-type]  # passed on
 
 
-async def usage_logged(processor: Processor) -> dict[str, float]:
+async def logged(processor: Processor, namespace: str) -> dict[str, Any]:
     await until(lambda: bool(processor.logged))
     metadata = processor.logged[0].common_properties.metadata.filter_metadata
-    return dict(metadata["usage"].items()) if "usage" in metadata else {}
+    return dict(metadata[namespace].items()) if namespace in metadata else {}
 
 
-async def usage_of(tmp_path: Path, answer: bytes, content_type: str) -> dict[str, float]:
+async def usage_of(
+    tmp_path: Path, answer: bytes, content_type: str, namespace: str = USAGE_NAMESPACE
+) -> dict[str, Any]:
     """What the access log says after an engine gave this answer."""
 
     async def engine(exchange: Exchange) -> None:
@@ -42,7 +46,7 @@ async def usage_of(tmp_path: Path, answer: bytes, content_type: str) -> dict[str
         async with stack(tmp_path, [gateway], {"m": {"pod-a": backend.address}}) as client:
             reply = await client.post("/", json={})
             assert (200, answer) == (reply.status_code, reply.content)
-            return await usage_logged(gateway)
+            return await logged(gateway, namespace)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
@@ -88,11 +92,6 @@ async def test_answers_without_usage_or_that_are_not_json_pass(tmp_path: Path):
             id="CRLF and no space",
         ),
         pytest.param(
-            b'data: {"choices":[]}\n\ndata: {"error":{"message":"died","code":500}}\n\ndata: [DONE]\n\n',
-            {"error_code": 500},
-            id="engine died in mid-stream",
-        ),
-        pytest.param(
             b'event: response.completed\ndata: {"response":{"usage":{"input_tokens":3,"output_tokens":4}}}\n\n',
             {"input_tokens": 3, "output_tokens": 4},
             id="responses",
@@ -112,6 +111,45 @@ async def test_answers_without_usage_or_that_are_not_json_pass(tmp_path: Path):
 )
 async def test_usage_of_a_stream_is_in_the_access_log(tmp_path: Path, stream: bytes, usage: dict[str, int]):
     assert usage == await usage_of(tmp_path, stream, EVENT_STREAM)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", EVENT_STREAM])
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (b'{"error":{"message":"died","code":500}}', {"500"}),
+        (b'{"error":{"message":"long","code":"context_length_exceeded"}}', {"context_length_exceeded"}),
+        (b'{"error":{"message":"long","type":"invalid_request_error"}}', {"invalid_request_error"}),
+        (b'{"error":{"message":"died"}}', set()),
+        (b'{"error":"died"}', {"died"}),
+    ],
+)
+async def test_an_error_under_status_200_is_in_the_access_log_whatever_its_code(
+    tmp_path: Path, content_type: str, answer: bytes, found: set[str]
+):
+    if content_type == EVENT_STREAM:
+        answer = b'data: {"choices":[]}\n\ndata: ' + answer + b"\n\ndata: [DONE]\n\n"
+
+    error = await usage_of(tmp_path, answer, content_type, ERROR_NAMESPACE)
+
+    assert "error" in error
+    assert all(word in str(error) for word in found)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"error":null,"choices":[{"message":{"content":"\\"error\\": 1"}}],"metadata":{"error":{"code":500}}}',
+        b'{"choices":[{"error":"x"}],"usage":{"prompt_tokens":5}}',
+        b'{"response":{"error":null,"metadata":{"error":"x"}}}',
+    ],
+)
+@pytest.mark.parametrize("content_type", ["application/json", EVENT_STREAM])
+async def test_what_a_client_had_echoed_is_no_error_and_no_usage(tmp_path: Path, content_type: str, answer: bytes):
+    if content_type == EVENT_STREAM:
+        answer = b"data: " + answer + b"\n\n"
+
+    assert {} == await usage_of(tmp_path, answer, content_type, ERROR_NAMESPACE)
 
 
 @pytest.mark.parametrize("mode", ["metadata", "ext_proc"])

@@ -38,6 +38,12 @@ def a_stream(mode: str = "metadata") -> tuple[Shop, ExtProcStream]:
     return shop, ExtProcStream(shop.settings, shop.admission, shop.ledger)
 
 
+def expire(shop: Shop) -> None:
+    """Let the time pass in which the access log should have told the end."""
+    shop.now_s += shop.settings.limits.settle_grace_s + 0.1
+    shop.ledger.expire()
+
+
 async def test_a_request_is_routed_and_its_end_waits_for_the_access_log():
     shop, stream = a_stream()
     (first,) = await stream.feed(request_headers())
@@ -63,11 +69,17 @@ async def test_with_responses_through_us_the_end_settles_at_once():
 
 
 @pytest.mark.parametrize(("status", "outcome"), [("", "cut"), ("503", "upstream_error")])
-async def test_with_responses_through_us_a_closed_stream_is_the_end(status: str, outcome: str):
+async def test_a_stream_that_closes_early_is_judged_by_what_was_seen_if_no_access_log_explains_it(
+    status: str, outcome: str
+):
     shop, stream = a_stream("ext_proc")
     for message in (request_headers(), request_body(), *([response_headers(status)] if status else [])):
         await stream.feed(message)
     stream.close()
+    assert (0, 1) == (shop.sample('forebay_requests_in_flight{model="m"}'), len(shop.ledger))
+
+    expire(shop)
+
     assert 1 == shop.sample(f'forebay_requests_total{{model="m",outcome="{outcome}",strategy="forebay"}}')
 
 
@@ -89,14 +101,17 @@ async def test_a_message_out_of_turn_ends_a_routed_request_without_leaving_it_co
     with pytest.raises(ProtocolError):
         await stream.feed(request_body())
     stream.close()
+    expire(shop)
     assert (0, 0) == (shop.sample('forebay_requests_in_flight{model="m"}'), len(shop.ledger))
 
 
-async def test_a_refusal_by_the_pod_that_passed_through_us_is_refunded_without_waiting_for_the_access_log():
-    shop, stream = a_stream()
+@pytest.mark.parametrize("mode", ["metadata", "ext_proc"])
+async def test_a_refusal_that_passed_through_us_is_refunded_even_if_the_access_log_does_not_say_whose_it_is(mode: str):
+    shop, stream = a_stream(mode)
     for message in (request_headers(), request_body(), response_headers("429")):
         await stream.feed(message)
     stream.close()
+    expire(shop)
     assert 0 == len(shop.ledger)
     assert 0 < shop.sample('forebay_tokens_total{kind="refunded",model="m"}')
 

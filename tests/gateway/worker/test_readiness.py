@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gateway.accounting.settlement import ObservedEnd
+from gateway.accounting.outcomes import ObservedEnd
 from gateway.openai.usage import TokenUsage
 from gateway.worker.readiness import Readiness
 from tests.support.pods import a_description
