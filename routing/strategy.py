@@ -22,6 +22,7 @@ class Finished(NamedTuple):
     input_tokens: int | None = None
     output_tokens: int | None = None
     answered: bool = True  # False: nothing that was seen shows that the pod works, whether it failed or not
+    computed: bool = True  # the pod computed the prompt; False: it refused it, or the client left before anything came
 
     def cost(self, output_weight: float) -> float:
         """Return the weighted tokens of the request: an input token counts 1."""

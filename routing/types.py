@@ -145,8 +145,8 @@ class PodView(Protocol):
         """Factor on the pod's score during slow start, >= 1."""
         ...
 
-    def is_warm(self, model: str, now_s: float) -> bool:
-        """Whether the model is loaded: the base model, or an adapter in use now or a moment ago."""
+    def is_loaded(self, model: str) -> bool:
+        """Whether the model is loaded: the base model, or an adapter in one of the engine's slots."""
         ...
 
     def signal(self, signal: Signal, now_s: float) -> float | None:

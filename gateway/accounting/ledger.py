@@ -187,6 +187,7 @@ class Ledger:
                 now_s=self._clock(),
                 failed=settlement.pod is PodProof.FAILED,
                 answered=settlement.pod is PodProof.WORKS,
+                computed=settlement.computed,
                 duration_s=duration_s,
                 input_tokens=settlement.input_tokens,
                 output_tokens=settlement.output_tokens,

@@ -24,6 +24,11 @@ class Settlement(NamedTuple):
     pod: PodProof = PodProof.NOTHING
     requests: int = 1  # 0 = the request itself is given back too
 
+    @property
+    def computed(self) -> bool:
+        """Whether a pod computed the prompt, as far as is known: something of an answer came, or nothing is known."""
+        return self.outcome in {"ok", "unknown"} or bool(self.output_tokens)
+
 
 class Estimate(NamedTuple):
     """A request's tokens as estimated at admission."""

@@ -71,7 +71,7 @@ def pod_page(pod: Pod, now_s: float) -> dict[str, object]:
         "processed": pod.processed_tokens(now_s),
         "latency_s": pod.latency_per_token_s,
         "ramp": pod.slow_start_factor(now_s),
-        "warm": [model for model in pod.endpoint.models if pod.is_warm(model, now_s)],
+        "warm": [model for model in pod.endpoint.models if pod.is_loaded(model)],
         "speed": {"known": speed.known, "fixed_s": speed.fixed_s, "token_s": speed.token_s, "output_s": speed.output_s},
         "cache": {
             "held": cache.held,

@@ -189,7 +189,7 @@ class Fleet:
         work = Work(request.prompt_tokens, uncached, request.output_tokens, record)
         pod.start(work, now_s)
         if request.model != pod.endpoint.models[0]:
-            pod.last_used_s[request.model] = now_s
+            pod.adapters.start(request.model)
         self._in_flight[request.model] += 1
         return work
 
@@ -210,34 +210,46 @@ class Fleet:
 
     def withdraw(self, ticket: Ticket, now_s: float) -> None:
         """Undo `route` for a request that was not sent."""
-        if ticket.work.record is not None:
-            ticket.pod.cache.withdraw(ticket.work.record)
+        self._end(ticket, computed=False, now_s=now_s)
         self.release(ticket, now_s)
 
     def finish(self, ticket: Ticket, event: Finished) -> float | None:
         """Learn from a request's end, and let every strategy in use learn.  Call it once per ticket, after `release`.
 
-        Returns the request's actual cost in weighted tokens; None when it is not known.
+        Pods learn nothing from a request that failed or that they did not compute, but its failure.  Returns the
+        request's actual cost in weighted tokens; None when it is not known.
         """
-        pod, work = ticket.pod, ticket.work
+        pod, work, now_s = ticket.pod, ticket.work, event.now_s
         elsewhere = event.pod != pod.endpoint.id  # a fallback answered
-        failed = event.failed or elsewhere
-        cost = event.cost(self._settings.output_weight)
-        was_refused = event.output_tokens is not None and not cost  # so the prompt was not computed
-        if (failed or was_refused) and work.record is not None:
-            pod.cache.withdraw(work.record)
-        sent_s = event.now_s - (event.duration_s or 0.0)
-        if failed or event.answered:
-            self._record_outcome(pod, failed, sent_s, event.now_s)
+        computed = event.computed and not event.failed
+        self._end(ticket, computed=computed and not elsewhere, now_s=now_s)
+        sent_s = now_s - (event.duration_s or 0.0)
+        if event.failed or elsewhere or event.answered:
+            self._record_outcome(pod, event.failed or elsewhere, sent_s, now_s)
         if elsewhere and event.pod in self._pods:
             pod = self._pods[event.pod]
             if event.failed or event.answered:
-                self._record_outcome(pod, event.failed, sent_s, event.now_s)
-        if not event.failed and cost and event.output_tokens is not None and event.duration_s is not None:
-            pod.learn(None if elsewhere else work, event.duration_s, event.output_tokens, cost, event.now_s)
+                self._record_outcome(pod, event.failed, sent_s, now_s)
+        cost = event.cost(self._settings.output_weight)
+        own = None if elsewhere else work
+        if computed:
+            pod.answered(own, cost, now_s)
+        if computed and event.answered and event.output_tokens is not None and event.duration_s is not None:
+            pod.learn(own, event.duration_s, event.output_tokens, cost, now_s)
         for strategy in self._strategies.values():
             strategy.observe(event)
         return cost if event.failed or event.output_tokens is not None else None
+
+    def _end(self, ticket: Ticket, *, computed: bool, now_s: float) -> None:
+        """Forget what the request was believed to leave on its pod, unless the pod computed it."""
+        pod, work, model = ticket.pod, ticket.work, ticket.request.model
+        if model != pod.endpoint.models[0]:
+            pod.adapters.end(model, used=computed)
+        if computed:
+            return
+        pod.gave_up(work, now_s)
+        if work.record is not None:
+            pod.cache.withdraw(work.record)
 
     def record_failed_attempt(self, address: str, now_s: float) -> None:
         """Record that the pod at this address, if there is one, failed an attempt now."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from math import inf
 
 from gateway.discovery.probing.readings import NOTHING, Readings
+from routing.pods.adapters import Adapters
 from routing.pods.load import Load
 from routing.pods.speed import Speed
 from routing.prefix.index import Cache
@@ -18,9 +19,6 @@ RAMP_S = 30.0
 """Seconds until a pod that joins a running fleet gets its full share, as engines compile and warm up (chosen)."""
 MAX_RAMP = 10.0
 """The factor by which such a pod's work counts as longer at first (Envoy's slow start has the same default)."""
-
-WARM_S = 10.0
-"""Seconds for which an adapter is believed to be loaded after a request for it (chosen: as long as a long answer)."""
 
 MIN_EJECTION_S = 1.0
 MAX_EJECTION_S = 30.0
@@ -54,12 +52,13 @@ class Pod(Load):
     """One pod; implements `routing.types.PodView`.  Only the fleet changes it."""
 
     __slots__ = (
-        "_discovered", "_draining", "_fresh_until_s", "_healthy", "_readings", "_ready_s", "_signals", "cache",
-        "endpoint", "failures", "full_share_at_s", "gone", "last_used_s",
+        "_discovered", "_draining", "_fresh_until_s", "_healthy", "_readings", "_ready_s", "_signals", "adapters",
+        "cache", "endpoint", "failures", "full_share_at_s", "gone",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf, kind: Speed | None = None) -> None:
         super().__init__(kind)
+        self.adapters = Adapters()
         self.reset(endpoint, cache, joined_s)
 
     def reset(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf) -> None:
@@ -71,7 +70,7 @@ class Pod(Load):
         self.full_share_at_s = joined_s + RAMP_S
         self._readings = NOTHING
         self.forget_totals()
-        self.last_used_s: dict[str, float] = {}  # adapter -> time of the latest request for it
+        self.adapters.clear()
         self._signals: Mapping[Signal, float] = {}
         self._fresh_until_s = -inf
         self._healthy = True  # until checked, so that a restart of the gateway is no outage
@@ -101,7 +100,9 @@ class Pod(Load):
         """Apply the metrics that the engine reported.  After a restart of the engine its cache is empty."""
         if readings.restarted_since(self._readings):
             self.cache.clear()
+            self.adapters.clear()
             self.forget_totals()
+        self.adapters.observe(readings.adapters)
         self.observe(readings.totals, now_s, fresh_until_s)
         self._readings = readings
         self._signals = {signal: value for signal, value in readings.signals.items() if 0 <= value < inf}
@@ -130,11 +131,9 @@ class Pod(Load):
         age_s = now_s - self.full_share_at_s + RAMP_S
         return min(MAX_RAMP, RAMP_S / max(age_s, 1.0)) if age_s < RAMP_S else 1.0
 
-    def is_warm(self, model: str, now_s: float) -> bool:
-        """See `PodView.is_warm`: the engine reports the adapter, or this worker has just sent a request for it."""
-        if model == self.endpoint.models[0] or model in self._readings.adapters:
-            return True
-        return now_s - self.last_used_s.get(model, -inf) < WARM_S
+    def is_loaded(self, model: str) -> bool:
+        """See `PodView.is_loaded`."""
+        return model == self.endpoint.models[0] or self.adapters.is_loaded(model)
 
     def signal(self, signal: Signal, now_s: float) -> float | None:
         """See `PodView.signal`."""

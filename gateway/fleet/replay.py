@@ -14,6 +14,7 @@ from gateway.fleet.decisions import candidates
 from gateway.fleet.pod import RAMP_S, Pod, PodState
 from routing import table
 from routing.mixture import Mixture
+from routing.pods.adapters import AdapterUse
 from routing.prefix.index import Cache, Match, PrefixIndex
 from routing.strategy import Strategy, Tools
 from routing.types import Decision, Endpoint, Rng, RouteRequest, Signal
@@ -79,7 +80,7 @@ def _pod(page: Mapping[str, Any], number: int, block_tokens: float) -> Pod:
     pod.speed.output_s = page["speed"]["output_s"]
     pod.recall(page["busy_s"], page["processed"], page["latency_s"])
     signals = {Signal(name): value for name, value in page["signals"].items() if value is not None}
-    pod.apply_readings(Readings(signals, adapters=frozenset(page["warm"])), now_s=0.0, fresh_until_s=0.0)
+    pod.apply_readings(Readings(signals, adapters=AdapterUse(frozenset(page["warm"]))), now_s=0.0, fresh_until_s=0.0)
     pod.full_share_at_s = RAMP_S * (1 - 1 / page["ramp"])
     return pod
 

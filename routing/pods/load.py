@@ -42,7 +42,10 @@ LATENCY_DECAY_REQUESTS = 50
 class Work:
     """The load that one request puts on its pod."""
 
-    __slots__ = ("output_tokens", "prefill_done_at_s", "prompt_tokens", "record", "uncached_tokens", "wait_s")
+    __slots__ = (
+        "backlog_s", "output_tokens", "prefill_done_at_s", "prefill_s", "prefill_sent_s", "prompt_tokens", "record",
+        "started_s", "uncached_tokens", "wait_s",
+    )  # fmt: skip
 
     def __init__(self, prompt_tokens: int, uncached_tokens: float, output_tokens: int, record: Record | None) -> None:
         self.prompt_tokens = prompt_tokens
@@ -51,6 +54,9 @@ class Work:
         self.record = record  # the entry in the model of the pod's prefix cache
         self.wait_s = 0.0  # predicted wait for earlier prompts, when it was sent
         self.prefill_done_at_s = 0.0  # predicted end of its prefill
+        self.prefill_s = 0.0  # predicted duration of its prefill
+        self.prefill_sent_s = 0.0  # of all prompts that the pod was ever sent, up to and with this one
+        self.started_s = self.backlog_s = 0.0  # when it was sent, and the prefill backlog with it
 
 
 class Load:
@@ -58,8 +64,8 @@ class Load:
 
     __slots__ = (
         "_busy_s", "_busy_seen_s", "_in_flight_at_scrape", "_itl_fresh_until_s", "_itl_target_s", "_kind",
-        "_latency", "_own", "_pace", "_prefill_backlog_at_s", "_prefill_backlog_s", "_processed",
-        "_processed_s", "_totals", "_totals_s", "in_flight", "max_in_flight", "output_tokens",
+        "_latency", "_own", "_pace", "_prefill_backlog_at_s", "_prefill_backlog_s", "_prefill_sent_s",
+        "_processed", "_processed_s", "_totals", "_totals_s", "in_flight", "max_in_flight", "output_tokens",
         "prefill_done_at_s", "prefill_share", "prefill_tokens", "resident_tokens", "speed",
     )  # fmt: skip
 
@@ -77,6 +83,7 @@ class Load:
         self._pace = Pace()
         self._itl_target_s = inf
         self._prefill_backlog_s = self._prefill_backlog_at_s = 0.0
+        self._prefill_sent_s = 0.0  # predicted seconds of prefill of all prompts ever sent
         self._busy_s = self._busy_seen_s = 0.0
         self._processed = self._processed_s = 0.0
         self._latency = (0.0, 0.0)  # seconds and weighted tokens of finished requests
@@ -97,13 +104,20 @@ class Load:
         self.prefill_tokens += work.uncached_tokens
         self.output_tokens += work.output_tokens
         self.resident_tokens += work.prompt_tokens + work.output_tokens
-        prefill_s = self.speed.prefill_s(work.uncached_tokens)
+        work.started_s = now_s
+        work.prefill_s = prefill_s = self.speed.prefill_s(work.uncached_tokens)
         work.wait_s = max(0.0, self.prefill_done_at_s - now_s)
         work.prefill_done_at_s = self.prefill_done_at_s = now_s + work.wait_s + prefill_s
-        self._set_prefill_backlog(self.prefill_backlog_s(now_s) + prefill_s, now_s)
+        self._prefill_sent_s += prefill_s
+        work.prefill_sent_s = self._prefill_sent_s
+        work.backlog_s = self.prefill_backlog_s(now_s) + prefill_s
+        self._set_prefill_backlog(work.backlog_s, now_s)
 
     def end(self, work: Work, now_s: float) -> None:
-        """Count a request that has ended, in whatever way: its prefill is done, and so are those sent before it."""
+        """Count a request that has ended, in whatever way: the pod computes nothing more of its prompt.
+
+        `answered` or `gave_up` must follow when it is known how it ended.
+        """
         if self.in_flight == 1:
             self._mark_busy(now_s)
         self.in_flight -= 1
@@ -111,18 +125,30 @@ class Load:
             self.prefill_tokens -= work.uncached_tokens
             self.output_tokens -= work.output_tokens
             self.resident_tokens -= work.prompt_tokens + work.output_tokens
-            self.prefill_done_at_s -= max(0.0, work.prefill_done_at_s - now_s)
+            self.prefill_done_at_s -= min(work.prefill_s, max(0.0, work.prefill_done_at_s - now_s))
         else:
             self.prefill_tokens, self.output_tokens, self.resident_tokens, self.prefill_done_at_s = 0.0, 0, 0, now_s
             self._set_prefill_backlog(0.0, now_s)
 
-    def learn(self, work: Work | None, duration_s: float, outputs: int, cost: float, now_s: float) -> None:
-        """Learn from a finished request: its duration, its output tokens, and its cost in weighted tokens.
+    def answered(self, work: Work | None, cost: float, now_s: float) -> None:
+        """Learn that the pod answered a request: its prefill is done, and so are those sent before it.
 
-        `work` is None when a fallback answered, that is, not the pod that the request was counted on.
+        `cost` is in weighted tokens; `work` is None when the request was counted on another pod, as for a fallback.
         """
         self._processed = self.processed_tokens(now_s) + cost
         self._processed_s = now_s
+        if work is not None:
+            self.prefill_done_at_s = min(self.prefill_done_at_s, now_s + self._prefill_sent_s - work.prefill_sent_s)
+
+    def gave_up(self, work: Work, now_s: float) -> None:
+        """Learn that the request ended before its prompt was computed: what is left of its prefill is no backlog."""
+        if self._busy_seen_s <= work.started_s:  # else the pod was idle in between, and has no backlog of that time
+            drained_s = self.prefill_share * (now_s - work.started_s)
+            remaining_s = min(work.prefill_s, max(0.0, work.backlog_s - drained_s))
+            self._set_prefill_backlog(max(0.0, self.prefill_backlog_s(now_s) - remaining_s), now_s)
+
+    def learn(self, work: Work | None, duration_s: float, outputs: int, cost: float, now_s: float) -> None:
+        """Learn from a request that was answered to its end; `work` and `cost` are as for `answered`."""
         if duration_s <= 0:
             return
         decay = 1 - 1 / LATENCY_DECAY_REQUESTS

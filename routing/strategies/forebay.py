@@ -9,14 +9,15 @@ requests sent to them (routing.pods.load).
 twice, because it also takes the pod's time and cache from other requests.  *eviction_cost*: the seconds to recompute
 what this prompt evicts, times the chance that it is reused.  *decode_slowdown*: the request makes the next tokens of
 each request in flight later, by a share of the time per token.  A hot prefix is computed on a second pod when waiting
-costs more than that, without a threshold.  Before any speed is known the score is uncached tokens x (in flight + 1).
+costs more than that, without a threshold.  Before any speed is known the score is tokens x (in flight + 1): those not
+cached, and ADAPTER_TOKENS for an adapter that is not loaded.
 """
 
 from collections.abc import Sequence
 from math import ceil
 from typing import ClassVar
 
-from routing.pods.speed import Speed
+from routing.pods.speed import PRIOR, Speed
 from routing.scoring import Scoring
 from routing.strategy import Tools
 from routing.types import Candidates, PodView, RouteRequest, Scored
@@ -27,6 +28,8 @@ DECODE_SLOWDOWN = 0.3
 """Share of the seconds per output token, for each request in flight (chosen: 0.1 to 0.5 behave alike in simulation)."""
 ADAPTER_S = 0.1
 """Seconds to load an adapter into the batch (chosen: tens of megabytes over PCIe, and another adapter's slot)."""
+ADAPTER_TOKENS = ADAPTER_S / PRIOR[1]
+"""The same in prompt tokens, while speeds are unknown."""
 MAX_SCORED = 32
 """Maximum number of candidates that are all scored."""
 MAX_BY_PREFIX = 8
@@ -54,8 +57,7 @@ class Forebay(Scoring):
         pods = candidates if len(candidates) <= MAX_SCORED else self._sample(request, candidates)
         default_speed = _slowest_speed(pods)
         if default_speed is None:
-            scores = [request.uncached_tokens(pod) * (pod.in_flight + 1) for pod in pods]
-            return Scored(pods, scores, fallback="speed-unknown")
+            return Scored(pods, [_tokens_in_turn(request, pod) for pod in pods], fallback="speed-unknown")
         prompt, block_tokens, matches = request.prompt_tokens, request.block_tokens, request.match.pods_by_length
         prompt_and_missing = prompt + request.first_block_missing_tokens
         scores, parts = [], []
@@ -68,7 +70,7 @@ class Forebay(Scoring):
                     uncached = max(1.0, prompt_and_missing - blocks * block_tokens)
                     break
             wait_s = max(0.0, pod.prefill_done_at_s - now_s)
-            if not pod.is_warm(request.model, now_s):
+            if not pod.is_loaded(request.model):
                 wait_s += ADAPTER_S
             prefill_s = PREFILL_WEIGHT * (speed.fixed_s + speed.token_s * uncached)
             decode_slowdown_s = DECODE_SLOWDOWN * speed.output_s * pod.in_flight
@@ -104,6 +106,11 @@ class Forebay(Scoring):
         for pod in self._rng.sample(candidates, RANDOM_SAMPLE):
             chosen[pod.cache.slot] = pod
         return tuple(chosen.values())
+
+
+def _tokens_in_turn(request: RouteRequest, pod: PodView) -> float:
+    loading = 0.0 if pod.is_loaded(request.model) else ADAPTER_TOKENS
+    return (request.uncached_tokens(pod) + loading) * (pod.in_flight + 1)
 
 
 def _slowest_speed(pods: Sequence[PodView]) -> Speed | None:

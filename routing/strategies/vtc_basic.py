@@ -43,7 +43,9 @@ class VtcBasic(Scoring):
         return Scored(candidates, [sum(both) for both in parts], parts)
 
     def observe(self, event: Finished) -> None:
-        """Add the request's actual tokens to the user's counter."""
+        """Add the request's actual tokens to the user's counter; one that no pod computed was no service."""
+        if not event.computed:
+            return
         user, now_s = event.request.user, event.now_s
         tokens = _decayed(self._counters.pop(user, (0.0, now_s)), now_s) + event.cost(self._output_weight)
         self._counters[user] = (tokens, now_s)

@@ -9,10 +9,13 @@ ratios are averaged.
 """
 
 from collections.abc import Iterator, Mapping
+from heapq import nlargest
 from math import inf
+from operator import itemgetter
 from typing import NamedTuple
 
 from gateway.discovery.probing.readings import Readings
+from routing.pods.adapters import AdapterUse
 from routing.pods.engine_totals import EngineTotals
 from routing.types import Signal
 
@@ -62,6 +65,9 @@ ENGINES: Mapping[str, Families] = {
 }
 
 _STARTED = b"process_start_time_seconds"
+
+MAX_ADAPTER_STATES = 64
+"""The latest states of adapters that are read (chosen: more than an engine has slots)."""
 
 
 def parse(page: bytes, engine: str) -> Readings:
@@ -151,16 +157,24 @@ def _cache_tokens(page: bytes, families: Families) -> float | None:
     return _sum(sizes)
 
 
-def _adapters(page: bytes, family: bytes) -> frozenset[str]:
-    """Return the LoRA adapters with running or waiting requests.
+def _adapters(page: bytes, family: bytes) -> AdapterUse:
+    """Return the use of LoRA adapters.
 
     vLLM has one series for each state that there ever was; its value is the time of that state, so the largest is now.
     """
-    labels, _ = max(_series(page, family), key=lambda series: series[1], default=(b"", 0.0))
-    names = [
-        _label(labels, name).decode(errors="replace") for name in (b"running_lora_adapters", b"waiting_lora_adapters")
-    ]
-    return frozenset(filter(None, ",".join(names).split(",")))
+    used_s: dict[str, float] = {}
+    states = nlargest(MAX_ADAPTER_STATES, _series(page, family), key=itemgetter(1))
+    for labels, time_s in states:
+        for name in _adapter_names(labels):
+            used_s.setdefault(name, time_s)
+    now = states[0][0] if states else b""
+    return AdapterUse(frozenset(_adapter_names(now)), used_s, int(_number([_label(now, b"max_lora")]) or 0))
+
+
+def _adapter_names(labels: bytes) -> list[str]:
+    """Return the adapters with running or waiting requests in one state."""
+    names = [_label(labels, name) for name in (b"running_lora_adapters", b"waiting_lora_adapters")]
+    return [name for name in b",".join(names).decode(errors="replace").split(",") if name]
 
 
 def _label(labels: bytes, name: bytes) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from routing.pods.adapters import NO_USE, AdapterUse
 from routing.pods.engine_totals import NO_TOTALS, EngineTotals
 from routing.types import Signal
 
@@ -18,7 +19,7 @@ class Readings(NamedTuple):
     cache_tokens: float | None = None  # size of its KV cache
     started_s: float | None = None  # Unix time when its process started
     totals: EngineTotals = NO_TOTALS
-    adapters: frozenset[str] = frozenset()  # LoRA adapters with running or waiting requests
+    adapters: AdapterUse = NO_USE
 
     def restarted_since(self, before: "Readings") -> bool:
         """Return whether these are from another process than `before`, as far as can be told."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+import httpx
 import pytest
 
 from tests.support.own_engine import own_engine
-from tests.support.stage import LOADED, PICKS, PODS, Cast, always, words
+from tests.support.stage import LOADED, LONG, PICKS, PODS, Cast, always, words
 
 HALF = 2048
 """Tokens of the half of a prompt: 8 blocks."""
@@ -98,6 +99,33 @@ def test_a_lora_adapter_is_served_where_it_is_loaded_and_preferably_where_it_is_
             pod: learned.adapter in learned.state(pod)["warm"] for pod in ("l20", "l4")
         }
     assert set(LOADED) == set(learned.picks("random", 24, model=learned.adapter))
+
+
+def give_up(cast: Cast) -> None:
+    """A request that its client gives up before anything comes, and one in the middle of its stream."""
+    body = cast.stack.body(model=cast.adapter, messages=[{"role": "user", "content": words(2000)}], max_tokens=LONG)
+    headers = {"user": cast.user}
+    with pytest.raises(httpx.ReadTimeout):
+        cast.stack.users.post("/v1/chat/completions", json=body, headers=headers, timeout=0.3)
+    with cast.stack.users.stream(
+        "POST", "/v1/chat/completions", json=body | {"stream": True}, headers=headers
+    ) as answer:
+        assert 200 == answer.status_code
+
+
+@pytest.mark.parametrize("speeds_are_known", [False, True])
+def test_an_adapter_stays_where_it_was_used_whatever_clients_give_up(cast: Cast, speeds_are_known: bool) -> None:
+    for size in [(10, 1), (1000, 1), (10, 10), (2000, 1)] * 2 if speeds_are_known else ():
+        cast.teach(*((pod, *size) for pod in PODS))
+    cast.ask(pod="l20", model=cast.adapter)
+    cast.at_rest()
+
+    for _ in range(4):
+        give_up(cast)
+        cast.stack.settled()
+
+    assert always("l20") == cast.picks(model=cast.adapter, prompt=words(100))
+    assert speeds_are_known is not any("fallback=speed-unknown" in reason for reason in cast.reasons)
 
 
 def test_the_default_takes_the_pod_it_learned_to_be_fast_and_leaves_it_for_one_that_holds_the_prompt(

@@ -11,6 +11,7 @@ from gateway.discovery.probing.readings import Readings
 from gateway.fleet.decisions import pod_page
 from gateway.fleet.fleet import Fleet
 from gateway.observability.http import Json
+from routing.pods.adapters import AdapterUse
 from routing.selectors import parse_selector
 from routing.table import STRATEGIES
 from routing.types import RouteRequest, Signal
@@ -66,7 +67,7 @@ def test_filters_sessions_and_ramps_of_the_decision_are_replayed(tmp_path: Path,
     sizes = {"a": "large", "b": "large", "c": "small"}
     pods = [an_endpoint(name, models=(MODEL, "adapter"), labels={"size": size}) for name, size in sizes.items()]
     fleet.replace(a_description(*pods, new), NOW_S - 5)
-    fleet.apply_readings("b", Readings(adapters=frozenset(["adapter"])), NOW_S, fresh_until_s=NOW_S)
+    fleet.apply_readings("b", Readings(adapters=AdapterUse(frozenset(["adapter"]))), NOW_S, fresh_until_s=NOW_S)
     request = RouteRequest("adapter", prompt_tokens=900, session="mine", selector=parse_selector("size=large"))
     for narrowed in (request, request._replace(selector=None)):
         pages = [pod_page(pod, NOW_S) for pod in fleet.pods()]

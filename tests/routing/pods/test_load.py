@@ -63,6 +63,50 @@ def test_a_prompt_that_ended_early_makes_those_behind_it_early() -> None:
     assert load.prefill_done_at_s == pytest.approx(0.61)
 
 
+def test_an_answer_proves_that_the_prompts_before_it_are_computed() -> None:
+    load, works = Load(known()), [work(uncached=1000), work(uncached=1000), work()]
+    for each in works:
+        load.start(each, 0.0)
+
+    load.end(works[1], 0.5)
+    load.answered(works[1], 0.0, 0.5)
+
+    assert load.prefill_done_at_s == pytest.approx(0.5 + 0.11)
+
+
+def test_a_prompt_that_was_given_up_takes_only_its_own_time_with_it() -> None:
+    load, works = Load(known()), [work(uncached=1000) for _ in range(3)]
+    for each in works:
+        load.start(each, 0.0)
+
+    load.end(works[2], 0.1)
+    load.gave_up(works[2], 0.2)
+
+    assert load.prefill_done_at_s == pytest.approx(2 * 1.01)
+    assert load.prefill_backlog_s(0.2) == pytest.approx(2 * 1.01 - 0.2)
+
+
+def test_what_was_drained_of_a_prompts_backlog_stays_drained_when_it_is_given_up() -> None:
+    load, first, second = Load(known()), work(uncached=1000), work(uncached=1000)
+    load.start(first, 0.0)
+    load.start(second, 0.0)
+
+    load.end(first, 0.6)
+    load.gave_up(first, 0.6)
+
+    assert load.prefill_backlog_s(0.6) == pytest.approx(1.01)
+
+
+def test_a_backlog_that_an_idle_moment_ended_is_not_taken_back_from_later_requests() -> None:
+    load, first, second = Load(known()), work(uncached=1000), work(uncached=1000)
+    load.start(first, 0.0)
+    load.end(first, 0.1)
+    load.start(second, 0.1)
+    load.gave_up(first, 0.15)
+
+    assert load.prefill_backlog_s(0.1) == pytest.approx(1.01)
+
+
 def test_an_idle_pod_has_no_wait() -> None:
     load, only = Load(known()), work(uncached=10_000)
     load.start(only, 0.0)
@@ -98,8 +142,8 @@ def test_a_pod_that_is_always_busy_is_busy_for_the_window() -> None:
 
 def test_processed_tokens_add_up_and_fade() -> None:
     load = Load()
-    load.learn(None, 1.0, 10, cost=100, now_s=0.0)
-    load.learn(None, 1.0, 10, cost=50, now_s=0.0)
+    load.answered(None, cost=100, now_s=0.0)
+    load.answered(None, cost=50, now_s=0.0)
 
     assert load.processed_tokens(0.0) == 150
     assert load.processed_tokens(WINDOW_S) == pytest.approx(150 / 2.718, rel=0.01)

@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from gateway.discovery.probing.readings import Readings
-from gateway.fleet.pod import RAMP_S, WARM_S, Pod
+from gateway.fleet.pod import RAMP_S, Pod
+from routing.pods.adapters import AdapterUse
 from routing.strategies.forebay import MAX_BY_PREFIX, MAX_SCORED, RANDOM_SAMPLE
 from routing.strategy import Tools
 from routing.table import build
@@ -152,11 +153,21 @@ def test_only_candidates_are_found_through_the_index() -> None:
 
 def test_an_adapter_goes_where_it_runs_unless_that_costs_more() -> None:
     pods = known(0, 0, 0)
-    pods[1].last_used_s["adapter"] = 0.0
-    pods[2].apply_readings(Readings(adapters=frozenset(["adapter"])), 0.0, fresh_until_s=9.0)
+    pods[1].adapters.use("adapter")
+    pods[2].apply_readings(Readings(adapters=AdapterUse(frozenset(["adapter"]))), 0.0, fresh_until_s=9.0)
     request = REQUEST._replace(model="adapter")
 
     assert picked("forebay", pods, request, now_s=1.0) == {"p1", "p2"}
-    assert picked("forebay", pods, request, now_s=1.0 + WARM_S) == {"p2"}
+    pods[1].adapters.use("another")
+    assert picked("forebay", pods, request, now_s=1.0) == {"p2"}
     pods[2].prefill_done_at_s = 30.0
-    assert picked("forebay", pods, request, now_s=1.0 + WARM_S) == {"p0", "p1"}
+    assert picked("forebay", pods, request, now_s=1.0) == {"p0", "p1"}
+
+
+def test_an_adapter_goes_where_it_is_loaded_before_any_speed_is_known() -> None:
+    pods = pods_with(0, 1, 0)
+    pods[1].adapters.use("adapter")
+    request = REQUEST._replace(model="adapter", prompt_tokens=100)
+
+    assert picked("forebay", pods, request) == {"p1"}
+    assert picked("forebay", pods, request._replace(prompt_tokens=2000)) == {"p0", "p2"}  # a second copy costs less

@@ -31,7 +31,7 @@ def test_least_load_weighs_requests_by_their_tokens() -> None:
 def test_throughput_takes_the_pod_that_has_processed_least() -> None:
     pods = pods_with(5, 0, 0)
     for pod, cost in zip(pods, (10, 500, 20), strict=True):
-        pod.learn(None, 1.0, 5, cost, now_s=0.0)
+        pod.answered(None, cost, now_s=0.0)
 
     assert picked("throughput", pods) == {"p0"}
 

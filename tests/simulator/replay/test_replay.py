@@ -55,7 +55,7 @@ def test_the_gateway_sees_a_request_end_at_the_moment_of_its_last_token():
     a_replay([a_request(0), a_request(500)], one_pod(), router=fleet).run()
 
     assert [2.0, 3.0] == [event.now_s for event in Notes.events]
-    assert (False, 2.0, None, 8, 2) == Notes.events[0][3:]
+    assert (False, 2.0, None, 8, 2, True, True) == Notes.events[0][3:]
     assert {MODEL: 0} == fleet.in_flight()
 
 

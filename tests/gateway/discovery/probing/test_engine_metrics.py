@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.discovery.probing.engine_metrics import ENGINES, parse
 from gateway.discovery.probing.readings import Readings
+from routing.pods.adapters import NO_USE, AdapterUse
 from routing.pods.engine_totals import NO_TOTALS, EngineTotals
 from routing.types import Signal
 
@@ -53,9 +54,29 @@ def test_the_newest_line_tells_which_adapters_run() -> None:
     page = b'vllm:lora_requests_info{running_lora_adapters="a,b",waiting_lora_adapters="c"} 20.0\n'
     older = b'vllm:lora_requests_info{running_lora_adapters="z",waiting_lora_adapters=""} 10.0\n'
 
-    assert parse(page + older, "vllm").adapters == parse(older + page, "vllm").adapters == {"a", "b", "c"}
-    assert recorded("idle_full").adapters == frozenset()
-    assert recorded("lora_one_deferred").adapters <= {"ad1", "ad2"}
+    assert parse(page + older, "vllm").adapters == parse(older + page, "vllm").adapters
+    assert parse(page + older, "vllm").adapters.active == {"a", "b", "c"}
+    assert recorded("idle_full").adapters == NO_USE
+    assert recorded("lora_one_deferred").adapters.active <= {"ad1", "ad2"}
+
+
+def test_older_lines_tell_when_an_adapter_was_last_used() -> None:
+    states = [("a,b", "", 10), ("a", "c", 20), ("", "", 30), ("b", "", 5)]
+    page = "".join(
+        f'vllm:lora_requests_info{{max_lora="4",running_lora_adapters="{running}",waiting_lora_adapters="{waiting}"}} '
+        f"{time_s}\n"
+        for running, waiting, time_s in states
+    )
+
+    assert parse(page.encode(), "vllm").adapters == AdapterUse(frozenset(), {"a": 20, "b": 10, "c": 20}, 4)
+    assert recorded("lora_one_deferred").adapters.slots == 1
+
+
+def test_of_ever_so_many_states_of_adapters_the_latest_are_read() -> None:
+    line = 'vllm:lora_requests_info{{running_lora_adapters="a{0}",waiting_lora_adapters=""}} {0}.0\n'
+    page = "".join(line.format(number) for number in range(1000)).encode()
+
+    assert parse(page, "vllm").adapters.used_s.keys() == {f"a{number}" for number in range(936, 1000)}
 
 
 def test_older_and_other_names_mean_the_same() -> None:
