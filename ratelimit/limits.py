@@ -17,6 +17,8 @@ WINDOW_S = 60
 CONCURRENCY_RETRY_S = 1.0
 """Seconds until a client asks again for a permit: a stream's end cannot be foreseen (chosen)."""
 
+MAX_NAME_BYTES = 256
+"""The longest user name, in bytes of UTF-8 (docs/contracts.md section 2)."""
 MAX_LIMIT = 2**53
 """The largest integer that Lua's and JSON's numbers hold exactly; a larger limit is malformed, a larger charge counts
 as this."""

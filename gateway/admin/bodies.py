@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from ratelimit.limits import (
     MAX_LIMIT,
+    MAX_NAME_BYTES,
     MODEL_KINDS,
     UNITS,
     USER_FIELDS,
@@ -27,8 +28,6 @@ from ratelimit.limits import (
 
 MAX_BODY_BYTES = 1024 * 1024
 """The largest request body, in bytes (chosen); a larger one answers 413."""
-MAX_NAME_BYTES = 256
-"""The longest user name, in bytes of UTF-8 (docs/contracts.md section 2)."""
 
 
 def _name(name: str) -> str:

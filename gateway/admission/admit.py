@@ -1,31 +1,36 @@
 """A request's admission: its limits and its pod, then one reply.
 
+    identify, before the body is read
     plan -> ask the limiter -> pick a pod while it answers -> await the answer -> open in the ledger -> reply
 
 Lives here: this order, and what is taken back when a step fails.  Not here: the steps (plan, limiting, queue, reply),
 the request's end (gateway.accounting).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from itertools import count
+from typing import Any
 
 from gateway.accounting.ledger import Ledger, OpenRequest
 from gateway.admission.identity import Identity
 from gateway.admission.inquiries import Inquiries, is_dry_run
-from gateway.admission.limiting import Charged, charge
+from gateway.admission.limiting import Charged, charge, limiter_answer
 from gateway.admission.pending import PendingAdmission
 from gateway.admission.plan import Plan, Planner
 from gateway.admission.queue import AdmissionQueue
 from gateway.admission.reply import Replies
-from gateway.extproc.commands import Admit, Answer, Refuse
-from gateway.extproc.events import Answered, Refused, Routed
+from gateway.extproc.commands import Admit, Answer, Identify, Refuse
+from gateway.extproc.events import Answered, Identified, Refused, Routed
 from gateway.fleet.fleet import Fleet, Ticket
 from gateway.observability.metrics import NONE_HEALTHY, Metrics
-from gateway.openai.errors import ClientGoneError, RefusalError
+from gateway.openai.errors import ClientGoneError, LimiterAwayError, RefusalError
 from gateway.openai.limit_headers import limit_headers
 from ratelimit.limits import NOTHING, Limiter, LimiterUnavailableError, Reservation
 from routing.types import NoCandidateError
+
+MAX_EXISTING = 10_000
+"""Users who are not looked up again when their next request begins (chosen; with names of 256 bytes, 4 MB)."""
 
 
 class Admission:
@@ -59,7 +64,18 @@ class Admission:
         self._clock = clock
         self._next_id = next_id
         self._shadow = shadow
+        self._existing: dict[str, None] = {}  # users who existed when they were looked up, the oldest first
         self._pending: dict[int, PendingAdmission] = {}  # requests that wait, by the id() of their command
+
+    def identify(self, question: Identify) -> Identified | Coroutine[Any, Any, Identified | Refused]:
+        """Tell who sends a request, at once for users and keys that are remembered; others are looked up."""
+        try:
+            claim = self._identity.claim(question.headers)
+        except RefusalError as error:
+            return self._refuse(Refuse(error, question.headers))
+        if claim is None or (isinstance(claim, str) and claim in self._existing):
+            return Identified(claim)
+        return self._identified(question, claim)
 
     async def decide(self, question: Admit | Answer | Refuse) -> Routed | Answered | Refused:
         """Answer one question of an exchange."""
@@ -69,7 +85,7 @@ class Admission:
             if isinstance(question, Answer):
                 return await self._inquiries.answer(question)
             if is_dry_run(question.headers):
-                return await self._inquiries.dry_run(await self._planner.plan(question))
+                return await self._inquiries.dry_run(self._planner.plan(question))
             return await self._admit(question)
         except RefusalError as error:
             return await self._refuse(Refuse(error, question.headers))
@@ -79,6 +95,23 @@ class Admission:
         pending = self._pending.get(id(command))
         if pending is not None:
             pending.leave()
+
+    async def _identified(self, question: Identify, claim: str | Awaitable[str]) -> Identified | Refused:
+        try:
+            user = claim if isinstance(claim, str) else await claim
+            if user not in self._existing:
+                await self._look_up(user)
+        except RefusalError as error:
+            return await self._refuse(Refuse(error, question.headers))
+        return Identified(user)
+
+    async def _look_up(self, user: str) -> None:
+        """Refuse a user who does not exist before the body is read; when that cannot be told now, the limiter will."""
+        with suppress(LimiterAwayError):
+            await limiter_answer(user, self._limiter.usage(user))
+            self._existing[user] = None
+            if len(self._existing) > MAX_EXISTING:
+                del self._existing[next(iter(self._existing))]
 
     async def _refuse(self, command: Refuse) -> Refused:
         """Count a refusal and add the headers that a user with limits sees on every answer.  Charges nothing."""
@@ -90,7 +123,7 @@ class Admission:
 
     async def _admit(self, command: Admit) -> Routed:
         started_s = self._clock()
-        plan = await self._planner.plan(command)
+        plan = self._planner.plan(command)
         slo = plan.route.slo
         if slo is None:
             question = self._ask(plan)

@@ -3,12 +3,12 @@
 Lives here: reading the headers and refusing.  Not here: what users may do (ratelimit), where keys are kept (keyring).
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
 from gateway.config.settings import Settings
 from gateway.openai.errors import InvalidKeyError, LimiterAwayError, RefusalError, UnknownUserError
-from ratelimit.limits import LimiterUnavailableError
+from ratelimit.limits import MAX_NAME_BYTES, LimiterUnavailableError
 
 KEYS_AWAY_RETRY_S = 1.0
 """As for limits that cannot be checked: the client of Redis reconnects within a second."""
@@ -16,6 +16,10 @@ KEYS_AWAY_RETRY_S = 1.0
 
 class Keys(Protocol):
     """The interface of a key ring: it finds the user of an API key."""
+
+    def remembered(self, key: str) -> str | None:
+        """The user whose key it is, where that can be told at once."""
+        ...
 
     async def user_of(self, key: str) -> str | None:
         """The user whose key it is, None when it is nobody's.  Raises LimiterUnavailableError."""
@@ -34,17 +38,27 @@ class Identity:
         """The request headers that engines must not see: a key is a secret, and its sender wrote `user` as he liked."""
         return ("authorization", "user") if self._keys is not None else ()
 
-    async def user(self, headers: Mapping[str, str]) -> str | None:
-        """None = nobody in particular, without limits.
+    def claim(self, headers: Mapping[str, str]) -> str | Awaitable[str] | None:
+        """Return the user, or what to await for it where a key was not seen before; None = nobody, without limits.
 
-        Raises InvalidKeyError, UnknownUserError, LimiterAwayError (a key not seen before, and Redis is away).
+        Raises InvalidKeyError and UnknownUserError; awaiting raises InvalidKeyError, and LimiterAwayError while Redis
+        is away.
         """
-        user = headers.get("user") if self._keys is None else await self._holder(self._keys, headers)
-        if user:
-            return user
+        given = headers.get("user") if self._keys is None else _bearer(headers)
+        if given:
+            if self._keys is not None:
+                return self._keys.remembered(given) or _holder(self._keys, given)
+            if len(given.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+                raise UnknownUserError(f"user must be a name of at most {MAX_NAME_BYTES} bytes")
+            return given
         if self._anonymous == "deny":
             raise self.missing()
         return None if self._anonymous == "allow" else self._anonymous
+
+    async def user(self, headers: Mapping[str, str]) -> str | None:
+        """Return the user.  Raises as `claim` does, and as awaiting that does."""
+        claim = self.claim(headers)
+        return claim if claim is None or isinstance(claim, str) else await claim
 
     async def known(self, headers: Mapping[str, str]) -> str | None:
         """The user, where that can be told; never raises."""
@@ -59,18 +73,27 @@ class Identity:
             return UnknownUserError("user header is missing, must name a user")
         return _invalid("API key is missing, must be sent as authorization: Bearer KEY")
 
-    async def _holder(self, keys: Keys, headers: Mapping[str, str]) -> str | None:
-        given = headers.get("authorization")
-        if not given:
-            return None
-        scheme, _, key = given.partition(" ")
-        try:
-            user = await keys.user_of(key.strip()) if scheme.lower() == "bearer" else None
-        except LimiterUnavailableError as error:
-            raise LimiterAwayError("API keys cannot be checked now", retry_after_s=KEYS_AWAY_RETRY_S) from error
-        if user is None:
-            raise _invalid("API key is not valid")
-        return user
+
+def _bearer(headers: Mapping[str, str]) -> str:
+    """Return the API key; empty = there is none.  Raises InvalidKeyError for another scheme."""
+    given = headers.get("authorization")
+    if not given:
+        return ""
+    scheme, _, key = given.partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key:
+        raise _invalid("API key is not valid")
+    return key
+
+
+async def _holder(keys: Keys, key: str) -> str:
+    try:
+        user = await keys.user_of(key)
+    except LimiterUnavailableError as error:
+        raise LimiterAwayError("API keys cannot be checked now", retry_after_s=KEYS_AWAY_RETRY_S) from error
+    if user is None:
+        raise _invalid("API key is not valid")
+    return user
 
 
 def _invalid(message: str) -> InvalidKeyError:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.settlement import Estimate
-from gateway.admission.identity import Identity
 from gateway.config.settings import LimitSettings
 from gateway.extproc.commands import Admit
 from gateway.fleet.fleet import Fleet
@@ -57,19 +56,17 @@ class Plan(NamedTuple):
 class Planner:
     """Makes plans.  It keeps one estimator per known model, which learns from requests that end."""
 
-    def __init__(self, limits: LimitSettings, identity: Identity, fleet: Fleet) -> None:
+    def __init__(self, limits: LimitSettings, fleet: Fleet) -> None:
         self._limits = limits
-        self._identity = identity
         self._fleet = fleet
         self._estimators: dict[str, Estimator] = {}
 
-    async def plan(self, command: Admit) -> Plan:
-        """Return the plan.  Only the identity is awaited, and first, so the fleet has not changed when this returns.
+    def plan(self, command: Admit) -> Plan:
+        """Return the plan.
 
-        Raises RefusalError: an unknown user, key, model or strategy, or no pod that could take the request.
+        Raises RefusalError: an unknown model or strategy, or no pod that could take the request.
         """
-        request, headers = command.request, command.headers
-        user = await self._identity.user(headers)
+        request, headers, user = command.request, command.headers, command.user
         estimator = self._estimator(request.model)
         size = PromptSize(request.prompt_bytes, request.prompt_token_ids)
         bounds = OutputBounds(request.max_output_tokens, request.choices)

@@ -87,12 +87,19 @@ class Abort:
     reason: str
 
 
+class Identify(NamedTuple):
+    """Tell who sends a request, before its body is gathered.  The event Identified or Refused follows."""
+
+    headers: Mapping[str, str]
+
+
 class Admit(NamedTuple):
     """Decide about a complete request.  The event Routed, Refused or, for a dry run, Answered follows."""
 
     request: InferenceRequest
     headers: Mapping[str, str]
     subset: frozenset[str] | None
+    user: str | None  # None: nobody in particular, without limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,5 +131,5 @@ class Finish(NamedTuple):
 
 Command = (
     HeadersReply | BodyReply | StreamedBodyReply | TrailersReply | ImmediateReply
-    | Abort | Admit | Answer | Refuse | Finish
+    | Abort | Identify | Admit | Answer | Refuse | Finish
 )  # fmt: skip

@@ -70,6 +70,12 @@ class ResponseTrailers:
     """The answer ended with trailers."""
 
 
+class Identified(NamedTuple):
+    """It is known who sends the request."""
+
+    user: str | None  # None: nobody in particular, without limits
+
+
 class Routed(NamedTuple):
     """The request was admitted, and a pod was chosen."""
 
@@ -107,5 +113,5 @@ class Closed:
 
 Event = (
     RequestHeaders | RequestBody | RequestTrailers | ResponseHeaders | ResponseBody | ResponseTrailers
-    | Routed | Refused | Answered | Closed
+    | Identified | Routed | Refused | Answered | Closed
 )  # fmt: skip

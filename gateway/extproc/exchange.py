@@ -19,6 +19,7 @@ from gateway.extproc.commands import (
     Command,
     Finish,
     HeadersReply,
+    Identify,
     ImmediateReply,
     Mutation,
     Refuse,
@@ -31,6 +32,7 @@ from gateway.extproc.events import (
     BodyMode,
     Closed,
     Event,
+    Identified,
     Refused,
     RequestBody,
     RequestHeaders,
@@ -69,7 +71,8 @@ class State(StrEnum):
     """The state of an exchange.  A StrEnum, because a plain Enum hashes four times as slowly."""
 
     START = "start"
-    COLLECTING = "collecting"  # has the headers, waits for the body
+    IDENTIFYING = "identifying"  # has the headers, waits until it is known who sends them
+    COLLECTING = "collecting"  # waits for the body
     ADMITTING = "admitting"  # waits for admission's decision
     FORWARDED = "forwarded"  # the request goes to a pod
     RESPONDING = "responding"  # has the response headers
@@ -79,6 +82,8 @@ class State(StrEnum):
 TRANSITIONS: Final[Mapping[tuple[State, type[Event]], str]] = {
     (State.START, RequestHeaders): "_open",
     (State.START, ResponseHeaders): "_respond",  # an earlier filter answered, so that we never got the request
+    (State.IDENTIFYING, Identified): "_begin_collecting",
+    (State.IDENTIFYING, Refused): "_refuse",
     (State.COLLECTING, RequestBody): "_collect",
     (State.COLLECTING, RequestTrailers): "_collect_trailers",
     (State.COLLECTING, ResponseHeaders): "_respond",  # Envoy answered itself
@@ -117,6 +122,7 @@ class Exchange:
         self._compat = compat
         self._headers = NO_HEADERS_YET
         self._operation: Operation | None = None
+        self._user: str | None = None
         self._pieces: list[bytes] = []
         self._size = 0
         self._trailers = False
@@ -158,8 +164,13 @@ class Exchange:
             mode = BodyMode(event.request_mode).name
             raise UnsupportedModeError(f"request_body_mode = {mode}, must be BUFFERED or FULL_DUPLEX_STREAMED")
         self._check_size(_content_length(headers))
+        self.state = State.IDENTIFYING
+        return [Identify(headers)]
+
+    def _begin_collecting(self, event: Identified) -> list[Command]:
+        self._user = event.user
         self.state = State.COLLECTING
-        return [] if event.request_mode is BodyMode.FULL_DUPLEX_STREAMED else [CONTINUE]
+        return [] if self._headers.request_mode is BodyMode.FULL_DUPLEX_STREAMED else [CONTINUE]
 
     def _check_size(self, size: int) -> None:
         if size > self._body_limit:
@@ -190,7 +201,7 @@ class Exchange:
         self._usage_added = changed is not None
         self._body = body if changed is None else changed
         self.state = State.ADMITTING
-        return [Admit(request, headers, self._headers.subset)]
+        return [Admit(request, headers, self._headers.subset, self._user)]
 
     def _forward(self, event: Routed) -> list[Command]:
         self._routed = event

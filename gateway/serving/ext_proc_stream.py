@@ -4,7 +4,7 @@ Lives here: the loop between the wire format, the exchange's state machine, admi
 Not here: framing and gRPC (grpc, http2).
 """
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 from gateway.accounting.ledger import Ledger
@@ -12,8 +12,8 @@ from gateway.accounting.outcomes import FIRST_ERROR_STATUS, ObservedEnd
 from gateway.admission.admit import Admission
 from gateway.config.settings import Settings
 from gateway.extproc import wire
-from gateway.extproc.commands import Abort, Admit, Answer, Command, Finish, Refuse
-from gateway.extproc.events import Closed, Routed
+from gateway.extproc.commands import Abort, Admit, Answer, Command, Finish, Identify, Refuse
+from gateway.extproc.events import Closed, Identified, Refused, Routed
 from gateway.extproc.exchange import UNKNOWN_END, Exchange, State
 
 _FOR_ADMISSION = (Admit, Refuse, Answer)
@@ -51,6 +51,11 @@ class ExtProcStream:
             commands = self._exchange.step(wire.decode(message))
         except wire.MalformedMessageError as error:
             raise ProtocolError(str(error)) from error
+        if commands and isinstance(commands[0], Identify):
+            identity = self._admission.identify(commands[0])
+            if not isinstance(identity, Identified):
+                return self._identify(identity)
+            commands = self._exchange.step(identity)
         if commands and isinstance(commands[0], _FOR_ADMISSION):
             return self._decide(commands[0])
         return self._perform(commands)
@@ -65,6 +70,9 @@ class ExtProcStream:
         for command in self._exchange.step(Closed()):
             if isinstance(command, Finish):
                 self._finish(command)
+
+    async def _identify(self, identity: Awaitable[Identified | Refused]) -> list[bytes]:
+        return self._perform(self._exchange.step(await identity))
 
     async def _decide(self, command: Admit | Refuse | Answer) -> list[bytes]:
         if isinstance(command, Admit):

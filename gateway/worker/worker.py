@@ -118,7 +118,7 @@ class Worker:
         identity = Identity(settings, self.keyring)
         return Admission(
             identity=identity,
-            planner=Planner(settings.limits, identity, self.fleet),
+            planner=Planner(settings.limits, self.fleet),
             inquiries=Inquiries(identity, self.fleet, self.limiter),
             replies=Replies(self.fleet, identity, hide_pod_address=settings.hide_pod_address),
             fleet=self.fleet,

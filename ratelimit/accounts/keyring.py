@@ -38,13 +38,17 @@ class KeyRing:
         self._holders: dict[str, str] = {}  # digest -> user, oldest first
         self._epoch: int | None = None  # revocations at the last look; None = unknown, nothing may be remembered yet
 
+    def remembered(self, key: str) -> str | None:
+        """Return the user of a key that is remembered, without asking Redis."""
+        return self._holders.get(digest_of(key)) if _is_ours(key) else None
+
     async def user_of(self, key: str) -> str | None:
         """Return the user of a key; None = the key is not valid.
 
         Raises LimiterUnavailableError while Redis is away, for a key that is not remembered.
         """
-        if len(key) != KEY_LENGTH or not key.startswith(KEY_PREFIX):
-            return None  # not one of ours: Redis need not be asked
+        if not _is_ours(key):
+            return None  # Redis need not be asked
         digest = digest_of(key)
         if (known := self._holders.get(digest)) is not None:
             return known
@@ -80,3 +84,7 @@ class KeyRing:
 
     async def _ask(self, digest: str) -> Sequence[Any]:
         return await self._calls.call(_KEY_OWNER, (HOLDERS, EPOCH), (digest,))
+
+
+def _is_ours(key: str) -> bool:
+    return len(key) == KEY_LENGTH and key.startswith(KEY_PREFIX)

@@ -15,8 +15,8 @@ from gateway.admission.plan import Planner
 from gateway.admission.queue import AdmissionQueue
 from gateway.admission.reply import Replies
 from gateway.config.settings import Settings
-from gateway.extproc.commands import Admit
-from gateway.extproc.events import Answered, Refused, Routed
+from gateway.extproc.commands import Admit, Identify
+from gateway.extproc.events import Answered, Identified, Refused, Routed
 from gateway.fleet.fleet import Fleet
 from gateway.observability.metrics import Metrics
 from gateway.openai.operations import Operation
@@ -72,7 +72,7 @@ class Shop:
         self.queue = AdmissionQueue(self.fleet, self.settings.routing, LoopTimer(self.clock))
         self.ledger = Ledger(self.queue, self.limiter, self.metrics, self.settings.limits.settle_grace_s, self.clock)
         identity = Identity(self.settings, self)
-        self.planner = Planner(self.settings.limits, identity, self.fleet)
+        self.planner = Planner(self.settings.limits, self.fleet)
         self.admission = Admission(
             identity=identity,
             planner=self.planner,
@@ -88,6 +88,9 @@ class Shop:
             shadow=self.settings.routing.shadow,
         )
 
+    def remembered(self, key: str) -> str | None:
+        """This ring remembers nothing."""
+
     async def user_of(self, key: str) -> str | None:
         """Keys are as `keys` says; as a ring of keys, `away` like Redis."""
         if self.away:
@@ -101,7 +104,12 @@ class Shop:
         self, body: dict[str, Any] | None = None, subset: Any = None, **headers: str
     ) -> Refused | Routed | Answered:
         """Admission's answer; an admitted request's id is `self.last_id`."""
-        outcome = await self.admission.decide(self.command(body, subset, **headers))
+        command = self.command(body, subset, **headers)
+        identity = self.admission.identify(Identify(command.headers))
+        identified = identity if isinstance(identity, Identified) else await identity
+        if isinstance(identified, Refused):
+            return identified
+        outcome = await self.admission.decide(command._replace(user=identified.user))
         if isinstance(outcome, Routed):
             self.last_id = outcome.exchange_id
         return outcome
@@ -109,7 +117,12 @@ class Shop:
     def command(self, body: dict[str, Any] | None = None, subset: Any = None, **headers: str) -> Admit:
         """What an exchange asks."""
         request = parse_request(Operation.CHAT, "", orjson.dumps({**CHAT, **(body or {})}))
-        return Admit(request, {name.replace("_", "-"): value for name, value in headers.items()}, subset)
+        return Admit(
+            request,
+            {name.replace("_", "-"): value for name, value in headers.items()},
+            subset,
+            headers.get("user"),
+        )
 
     def sample(self, name: str) -> float:
         """One sample of the metrics page, 0 when it is not there."""

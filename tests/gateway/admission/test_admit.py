@@ -4,13 +4,14 @@ import asyncio
 
 import pytest
 
+from gateway.admission import admit
 from gateway.admission.admit import exchange_ids
 from gateway.config.settings import LimitSettings, RoutingSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.commands import Refuse
 from gateway.extproc.events import Refused, Routed
 from gateway.openai.errors import BadRequestError, error_headers
-from ratelimit.limits import Charge, Rates, User, Verdict
+from ratelimit.limits import Charge, Rates, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from routing.pods.load import Work
 from tests.support.pods import MODEL
@@ -37,6 +38,41 @@ async def test_the_fourth_of_three_is_refused_with_a_true_retry_after():
     assert (429, "rpm", None) == refused(await shop.admit(user="lgy"))
     shop.now_s += 0.05
     routed(await shop.admit(user="lgy"))
+
+
+class CountingLimiter(MemoryLimiter):
+    """Remembers whose usage was asked for."""
+
+    def __init__(self, users: dict[str, User]) -> None:
+        super().__init__(users.get, lambda: 0.0)
+        self.asked: list[str] = []
+
+    async def usage(self, user: str) -> Usage | None:
+        self.asked.append(user)
+        return await super().usage(user)
+
+
+async def test_a_user_is_looked_up_once_and_a_stranger_each_time():
+    users = {"lgy": User("lgy", 100, 10_000)}
+    limiter = CountingLimiter(users)
+    shop = Shop(users=users, limiter=limiter)
+    for _ in range(3):
+        routed(await shop.admit(user="lgy"))
+        routed(await shop.admit())
+    assert ["lgy"] == limiter.asked
+
+    assert [(401, "unknown_user", None)] * 2 == [refused(await shop.admit(user="nobody")) for _ in range(2)]
+
+    assert {"lgy": None} == shop.admission._existing
+
+
+async def test_the_users_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch):
+    users = {f"u{number}": User(f"u{number}", 100, 10_000) for number in range(5)}
+    monkeypatch.setattr(admit, "MAX_EXISTING", 3)
+    shop = Shop(users=users)
+    for user in users:
+        routed(await shop.admit(user=user))
+    assert ["u2", "u3", "u4"] == list(shop.admission._existing)
 
 
 @pytest.mark.parametrize(

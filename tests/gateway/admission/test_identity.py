@@ -17,6 +17,9 @@ class Ring:
     asked: list[str] = field(default_factory=list)
     away: bool = False
 
+    def remembered(self, key: str) -> str | None:
+        return {"seen": "lgy"}.get(key)
+
     async def user_of(self, key: str) -> str | None:
         self.asked.append(key)
         if self.away:
@@ -40,6 +43,19 @@ async def test_by_default_the_header_names_the_user_and_keys_are_the_engines_bus
 async def test_the_holder_of_a_key_is_the_user_whatever_the_header_says(scheme: str):
     identity = an_identity(identity="api_key")
     assert "lgy" == await identity.user({"user": "root", "authorization": f"{scheme} good"})
+
+
+def test_a_key_that_was_seen_before_is_known_at_once():
+    ring = Ring(away=True)
+    assert "lgy" == an_identity(ring, identity="api_key").claim({"authorization": "Bearer seen"})
+    assert [] == ring.asked
+
+
+def test_a_name_that_no_user_can_have_is_refused_without_asking_or_repeating_it():
+    assert "é" * 128 == an_identity().claim({"user": "é" * 128})
+    with pytest.raises(UnknownUserError, match="at most 256 bytes") as refusal:
+        an_identity().claim({"user": "é" * 128 + "x"})
+    assert "é" not in refusal.value.message
 
 
 def test_engines_see_neither_key_nor_claim():

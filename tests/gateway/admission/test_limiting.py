@@ -51,7 +51,7 @@ async def test_a_verdict_is_passed_on():
 @pytest.mark.parametrize(("short_of_prior", "is_admitted"), [(0, True), (1, False)])
 async def test_less_is_asked_for_only_where_the_first_guess_fits_the_limit(short_of_prior: int, is_admitted: bool):
     shop = Shop(users={"lgy": User("lgy")})
-    plan = await shop.planner.plan(shop.command(user="lgy"))
+    plan = shop.planner.plan(shop.command(user="lgy"))
     plan = plan._replace(estimate=plan.estimate._replace(output_tokens=10 * plan.prior_tokens))
     limit = plan.prior_tokens - short_of_prior
     shop.users["lgy"] = User("lgy", tpm=limit)

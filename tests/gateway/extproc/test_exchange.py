@@ -1,22 +1,16 @@
 """Playbooks: Envoy's messages and the replies to them, per body mode."""
 
-from typing import Any
-
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gateway.extproc.commands import (
     Abort,
-    Admit,
     Answer,
     BodyReply,
     Finish,
     HeadersReply,
     ImmediateReply,
     Mutation,
-    Refuse,
     Side,
     StreamedBodyReply,
     TrailersReply,
@@ -25,6 +19,7 @@ from gateway.extproc.events import (
     Answered,
     BodyMode,
     Closed,
+    Identified,
     Refused,
     RequestBody,
     RequestHeaders,
@@ -32,59 +27,53 @@ from gateway.extproc.events import (
     ResponseBody,
     ResponseHeaders,
     ResponseTrailers,
-    Routed,
 )
-from gateway.extproc.exchange import PIECE_BYTES, TRANSITIONS, Exchange, State
-from gateway.openai.errors import LimitExceededError
+from gateway.extproc.exchange import PIECE_BYTES
+from gateway.openai.errors import InvalidKeyError, LimitExceededError
 from gateway.openai.operations import Operation
 from gateway.openai.usage import TokenUsage
 from ratelimit.limits import RPM
-from tests.support.playbook import Playbook
-
-CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-BODY = orjson.dumps(CHAT)
-STREAM = orjson.dumps({**CHAT, "stream": True})
-POST = {":method": "POST", ":path": "/v1/chat/completions", "content-type": "application/json", "x-request-id": "r1"}
-ROUTED = Routed(
-    "0-1",
-    {"x-gateway-destination-endpoint": "10.0.0.1:8000,10.0.0.2:8000"},
-    {"target-pod": "a", "x-forebay-decision": "why"},
-    {"envoy.lb": {"x-gateway-destination-endpoint": "10.0.0.1:8000,10.0.0.2:8000"}},
-    {"10.0.0.1:8000": "a", "10.0.0.2:8000": "b"},
+from tests.support.exchanges import (
+    BODY,
+    CHAT,
+    NOBODY,
+    POST,
+    ROUTED,
+    STREAM,
+    TO_POD,
+    admits,
+    exchange,
+    headers,
+    identifies,
+    is_immediate,
+    refuses,
+    routed,
 )
-TO_POD = Mutation(ROUTED.request_headers, (), ROUTED.metadata)
-
-
-def exchange(limit: int = 10_000_000) -> Exchange:
-    return Exchange(limit)
-
-
-def headers(mode: BodyMode | None = BodyMode.BUFFERED, response: BodyMode | None = None, **more: str) -> RequestHeaders:
-    return RequestHeaders(
-        {**POST, **{name.replace("_", "-"): value for name, value in more.items()}}, False, mode, response
-    )
-
-
-def admits(command: Any) -> bool:
-    return isinstance(command, Admit) and command.request.model == "m"
-
-
-def refuses(status: int, param: str | None = None) -> Any:
-    return lambda c: isinstance(c, Refuse) and (c.error.status, c.error.param) == (status, param)
-
-
-def routed(mode: BodyMode | None = BodyMode.BUFFERED, response: BodyMode | None = None, body: bytes = BODY) -> Exchange:
-    machine = exchange()
-    for event in (headers(mode, response), RequestBody(body, True), ROUTED):
-        machine.step(event)
-    return machine
+from tests.support.playbook import Playbook
 
 
 def test_a_buffered_body_is_answered_with_the_destination_and_left_untouched():
     assert (Playbook(exchange())
-            >> headers() << HeadersReply(Side.REQUEST)
+            >> headers() << identifies >> NOBODY << HeadersReply(Side.REQUEST)
             >> RequestBody(BODY, True) << admits
             >> ROUTED << BodyReply(Side.REQUEST, TO_POD))  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", [BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED])
+def test_who_may_not_send_requests_is_told_so_before_the_body(mode: BodyMode):
+    assert (Playbook(exchange())
+            >> headers(mode) << identifies
+            >> Refused(InvalidKeyError("API key is not valid")) << is_immediate(401))  # fmt: skip
+
+
+def test_the_user_is_identified_once():
+    machine = exchange()
+    for event in (headers(), Identified("lgy")):
+        machine.step(event)
+
+    (command,) = machine.step(RequestBody(BODY, True))
+
+    assert "lgy" == command.user
 
 
 def test_envoys_own_answer_to_a_request_that_was_not_shown_passes_unchanged():
@@ -95,7 +84,7 @@ def test_envoys_own_answer_to_a_request_that_was_not_shown_passes_unchanged():
 
 def test_a_buffered_body_with_trailers_is_complete_without_end_of_stream():
     assert (Playbook(exchange())
-            >> headers() << HeadersReply(Side.REQUEST)
+            >> headers() << identifies >> NOBODY << HeadersReply(Side.REQUEST)
             >> RequestBody(BODY, False) << admits
             >> ROUTED << BodyReply(Side.REQUEST, TO_POD)
             >> RequestTrailers() << TrailersReply(Side.REQUEST))  # fmt: skip
@@ -103,13 +92,13 @@ def test_a_buffered_body_with_trailers_is_complete_without_end_of_stream():
 
 def test_without_protocol_configuration_the_body_ends_where_it_says():
     assert (Playbook(exchange())
-            >> headers(None) << HeadersReply(Side.REQUEST)
+            >> headers(None) << identifies >> NOBODY << HeadersReply(Side.REQUEST)
             >> RequestBody(BODY[:9]) >> RequestBody(BODY[9:], True) << admits)  # fmt: skip
 
 
 def test_full_duplex_withholds_the_headers_until_the_body_ends():
     assert (Playbook(exchange())
-            >> headers(BodyMode.FULL_DUPLEX_STREAMED)
+            >> headers(BodyMode.FULL_DUPLEX_STREAMED) << identifies >> NOBODY
             >> RequestBody(BODY[:5]) >> RequestBody(BODY[5:], True) << admits
             >> ROUTED << HeadersReply(Side.REQUEST, TO_POD) << StreamedBodyReply(Side.REQUEST, BODY, True))  # fmt: skip
 
@@ -118,6 +107,7 @@ def test_full_duplex_ends_the_stream_exactly_once_in_pieces_of_bounded_size():
     body = orjson.dumps({**CHAT, "messages": [{"role": "user", "content": "x" * 200_000}]})
     machine = exchange()
     machine.step(headers(BodyMode.FULL_DUPLEX_STREAMED))
+    machine.step(NOBODY)
     machine.step(RequestBody(body, True))
 
     _, *pieces = machine.step(ROUTED)
@@ -129,7 +119,7 @@ def test_full_duplex_ends_the_stream_exactly_once_in_pieces_of_bounded_size():
 
 def test_full_duplex_with_trailers_leaves_the_end_to_the_trailers():
     assert (Playbook(exchange())
-            >> headers(BodyMode.FULL_DUPLEX_STREAMED) >> RequestBody(BODY)
+            >> headers(BodyMode.FULL_DUPLEX_STREAMED) << identifies >> NOBODY >> RequestBody(BODY)
             >> RequestTrailers() << admits
             >> ROUTED << HeadersReply(Side.REQUEST, TO_POD) << StreamedBodyReply(Side.REQUEST, BODY, False)
             << TrailersReply(Side.REQUEST))  # fmt: skip
@@ -138,6 +128,7 @@ def test_full_duplex_with_trailers_leaves_the_end_to_the_trailers():
 def test_a_stream_is_made_to_report_usage_and_its_length_follows():
     machine = exchange()
     machine.step(headers(content_length=str(len(STREAM))))
+    machine.step(NOBODY)
     machine.step(RequestBody(STREAM, True))
 
     (reply,) = machine.step(ROUTED)
@@ -151,6 +142,7 @@ def test_names_that_only_the_gateway_may_set_are_removed_from_the_request():
     machine.step(
         headers(target_pod="1.2.3.4:80", x_forebay_decision="mine", x_gateway_destination_endpoint="1.2.3.4:80")
     )
+    machine.step(NOBODY)
     machine.step(RequestBody(BODY, True))
 
     (reply,) = machine.step(ROUTED)
@@ -162,7 +154,7 @@ def test_names_that_only_the_gateway_may_set_are_removed_from_the_request():
 @pytest.mark.parametrize("mode", [BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED])
 def test_what_pods_may_not_see_is_removed_in_every_body_mode(mode: BodyMode):
     machine = exchange()
-    for event in (headers(mode, authorization="Bearer k"), RequestBody(BODY, True)):
+    for event in (headers(mode, authorization="Bearer k"), NOBODY, RequestBody(BODY, True)):
         machine.step(event)
 
     reply, *_ = machine.step(ROUTED._replace(remove_request_headers=("authorization",)))
@@ -194,25 +186,26 @@ def test_a_content_length_over_the_limit_is_refused_before_the_body():
 
 def test_a_body_over_the_limit_is_refused_where_it_passes_it():
     assert (Playbook(exchange(2048))
-            >> headers(BodyMode.FULL_DUPLEX_STREAMED) >> RequestBody(b"x" * 2048)
+            >> headers(BodyMode.FULL_DUPLEX_STREAMED) << identifies >> NOBODY >> RequestBody(b"x" * 2048)
             >> RequestBody(b"x") << refuses(413))  # fmt: skip
 
 
 def test_a_truncated_body_is_refused():
     assert (Playbook(exchange())
-            >> headers(BodyMode.BUFFERED_PARTIAL) << HeadersReply(Side.REQUEST)
+            >> headers(BodyMode.BUFFERED_PARTIAL) << identifies >> NOBODY << HeadersReply(Side.REQUEST)
             >> RequestBody(BODY, False) << refuses(413))  # fmt: skip
 
 
 def test_a_malformed_body_is_refused_naming_the_field():
     assert (Playbook(exchange())
-            >> headers() << HeadersReply(Side.REQUEST)
+            >> headers() << identifies >> NOBODY << HeadersReply(Side.REQUEST)
             >> RequestBody(b'{"model":"m"}', True) << refuses(400, "messages"))  # fmt: skip
 
 
 def test_a_refusal_ends_the_exchange_with_json_and_whatever_comes_later_is_ignored():
     machine = exchange()
     machine.step(headers())
+    machine.step(NOBODY)
     machine.step(RequestBody(BODY, True))
     error = LimitExceededError(RPM, "user: lgy has exceeded RPM: 3", retry_after_s=6.2)
 
@@ -245,6 +238,7 @@ def test_in_metadata_mode_the_end_is_unknown():
 def test_a_request_that_was_never_routed_has_no_end_to_report():
     machine = exchange()
     machine.step(headers())
+    machine.step(NOBODY)
     assert Playbook(machine) >> Closed()
 
 
@@ -301,6 +295,7 @@ def test_a_stream_that_the_client_leaves_is_not_complete():
 def test_an_answer_of_the_proxy_itself_passes_without_our_headers():
     machine = exchange()
     machine.step(headers())
+    machine.step(NOBODY)
     assert (
         Playbook(machine)
         >> ResponseHeaders({":status": "413"}, True)
@@ -337,46 +332,4 @@ def test_a_message_out_of_turn_finishes_what_was_routed_before_it_aborts():
 
 @pytest.mark.parametrize("length", ["9" * 5000, "-1", "\u00b2", "many", ""])
 def test_a_malformed_content_length_is_ignored(length: str):
-    assert Playbook(exchange()) >> headers(content_length=length) << HeadersReply(Side.REQUEST)
-
-
-EVENTS = [
-    headers(), headers(BodyMode.FULL_DUPLEX_STREAMED), RequestHeaders({}), RequestHeaders(POST, True),
-    RequestBody(BODY, True), RequestBody(b"\xff"), RequestTrailers(),
-    ResponseHeaders({":status": "x"}), ResponseHeaders({":status": "200"}, True),
-    ResponseHeaders({":status": "200", "content-type": "text/event-stream"}),
-    ResponseBody(b"data: {"), ResponseBody(b"", True), ResponseTrailers(),
-    ROUTED, Refused(LimitExceededError(RPM, "x")), Answered(b""), Closed(),
-]  # fmt: skip
-
-
-@given(st.lists(st.sampled_from(EVENTS), max_size=12))
-def test_any_sequence_of_events_ends_in_commands_and_never_in_an_exception(events: list[Any]):
-    machine = exchange()
-    finishes = 0
-    for event in events:
-        legal = machine.state is State.ENDED or (machine.state, type(event)) in TRANSITIONS
-        commands = machine.step(event)
-        finishes += sum(isinstance(command, Finish) for command in commands)
-        assert legal != any(isinstance(command, Abort) for command in commands)
-    assert 1 >= finishes
-
-
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
-@pytest.mark.parametrize("state", list(State))
-def test_every_state_takes_every_event(state: State, event: Any):
-    machine = exchange()
-    paths: dict[State, list[Any]] = {
-        State.START: [], State.COLLECTING: [headers()], State.ADMITTING: [headers(), RequestBody(BODY, True)],
-        State.FORWARDED: [headers(), RequestBody(BODY, True), ROUTED],
-        State.RESPONDING: [headers(), RequestBody(BODY, True), ROUTED, ResponseHeaders({":status": "200"})],
-        State.ENDED: [headers(), RequestBody(BODY, True), ROUTED, Closed()],
-    }  # fmt: skip
-    for earlier in paths[state]:
-        machine.step(earlier)
-    assert state is machine.state
-
-    commands = machine.step(event)
-
-    legal = state is State.ENDED or (state, type(event)) in TRANSITIONS
-    assert legal != any(isinstance(command, Abort) for command in commands)
+    assert Playbook(exchange()) >> headers(content_length=length) << identifies >> NOBODY << HeadersReply(Side.REQUEST)

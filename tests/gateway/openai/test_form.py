@@ -135,10 +135,10 @@ HOSTILE_UNITS = (";", "; ", ";a", ";a=b", ';a="b"', ';a="', '="', "\\", '\\"', "
 def test_the_parameters_of_a_header_take_linear_time(unit):
     def seconds(units):
         header = ";x=" + '"' * (unit != ";") + unit * units
-        return min(timeit.repeat(lambda: _parameter(header, "boundary"), number=1, repeat=5))
+        return min(timeit.repeat(lambda: _parameter(header, "boundary"), timer=time.process_time, number=1, repeat=5))
 
     # Quadratic time would be 256 times as long, and the slack is for a busy machine.
-    assert seconds(160_000) < 64 * seconds(10_000) + 0.01
+    assert seconds(160_000) < 64 * seconds(10_000) + 0.05
 
 
 @given(st.text(), st.binary())

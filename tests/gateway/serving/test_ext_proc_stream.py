@@ -126,6 +126,15 @@ async def test_a_refusal_is_answered_and_ends_the_stream():
     assert 0 == len(shop.ledger)
 
 
+@pytest.mark.parametrize(("settings", "users"), [({}, {}), ({"identity": "api_key", "anonymous": "deny"}, {})])
+async def test_a_stranger_is_refused_by_the_headers(settings: dict[str, str], users: dict[str, User]):
+    shop = Shop(Settings.model_validate(settings), users=users)
+    stream = ExtProcStream(shop.settings, shop.admission, shop.ledger)
+    (reply,) = await stream.feed(request_headers())
+    assert 401 == pb.ProcessingResponse.FromString(reply).immediate_response.status.code
+    assert stream.ended
+
+
 @pytest.mark.parametrize("message", [b"\xff\xff", b"", request_body()])
 async def test_nonsense_is_a_protocol_error(message: bytes):
     _, stream = a_stream()
