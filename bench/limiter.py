@@ -72,7 +72,7 @@ def plain_pair(redis: "Redis") -> Pair:
     keys = (user_key(USER), window_key(USER))
 
     async def pair() -> None:
-        reply: Any = await redis.evalsha(RESERVE.sha, 2, *keys, "", "m", "@bench", 1, "", 1, 50)
+        reply: Any = await redis.evalsha(RESERVE.sha, 2, *keys, "", "m", "@bench", 1, "", 1, 50, 1, 50)
         await redis.evalsha(SETTLE.sha, 1, keys[1], reply[4], "tokens", -10)
 
     return pair

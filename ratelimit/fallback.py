@@ -210,7 +210,7 @@ class LocalFallback:
         whole = self._load(charge)
         verdict = self._memory.decide(self._with_share(charge), takes=True)
         if isinstance(verdict, Admitted) and charge.user:
-            self._enter(verdict.reservation, charge.amounts)
+            self._enter(verdict.reservation, verdict.reservation.amounts)
             if verdict.reservation.holds_permit:
                 self._primary.take_permit(charge.user)
         elif isinstance(verdict, Refused) and verdict.retry_after_s is None:

@@ -169,12 +169,27 @@ class Charge(NamedTuple):
     """The charge that a request asks for: one request, and estimates of what else it will use.
 
     `rps` is the model's limit, from its settings.  Without a user ("") nothing else limits or is counted.
+    `certain` is the part of `amounts` that is no guess; None = all of it.
     """
 
     user: str
     amounts: Amounts
     model: str = ""
     rps: int | None = None
+    certain: Amounts | None = None
+
+    def within(self, limits: Limits) -> Amounts:
+        """Return what is charged under a user's limits: a guess shrinks to what an empty window allows.
+
+        So no guess refuses a request for ever; what is certain may.
+        """
+        amounts, certain = self.amounts, self.certain
+        if certain is None:
+            return amounts
+        for kind, limit in limits.items():
+            if limit is not None and kind.of(amounts) > limit:
+                amounts = amounts._replace(**{kind.unit: max(limit, kind.of(certain))})
+        return amounts
 
 
 class Quota(NamedTuple):

@@ -102,6 +102,8 @@ class MemoryLimiter:
             limits[charge.model] = user.models[charge.model].window
         windows = {model: self._windows.get((user.name, model)) or Window() for model in limits}
         now_s = max(clock_s, windows[""].newest_s)  # one time, so that both windows charge the same slot
+        for each in limits.values():
+            charge = charge._replace(amounts=charge.within(each))
         obstacles = []
         for model, window in windows.items():
             obstacles += window.obstacles(limits[model], charge.amounts, now_s)

@@ -1,8 +1,8 @@
 """Estimates of tokens before they are known: what to reserve, and what an unfinished answer has used.
 
-Lives here: tokens per byte of prompt, bytes per token of streamed answer and lengths of answers, learned per model from
-finished requests.  Not here: who is charged (ledger), the quantile of lengths (quantile_histogram).
-Ratios are of decayed sums, so that long requests weigh more than short ones and recent ones more than old ones.
+Lives here: tokens of prompts by their size, bytes per token of streamed answer and lengths of answers, learned per
+model from finished requests.  Not here: who is charged (ledger), the arithmetic (regression, quantile_histogram).
+Everything learned is bounded and decays, so that what one engine or user reports passes.
 """
 
 import math
@@ -10,18 +10,31 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.accounting.quantile_histogram import DECAY_OBSERVATIONS, DecayedQuantileHistogram
+from gateway.accounting.regression import BoundedRegression, Term
 from gateway.config.settings import LimitSettings
 
 PRIOR_STREAM_BYTES_PER_TOKEN = 215.0
 """Bytes of one content event in a recorded vLLM 0.32 stream: 212 to 217."""
-PRIOR_PROMPT_BYTES = 2_000.0
-"""Weight of the prior for tokens per byte, as bytes of prompts (chosen: a handful of requests outweighs it)."""
+PRIOR_PROMPT_TOKENS = 500.0
+"""Weight of the prior for tokens of prompts: one prompt of so many (chosen: a handful of requests outweighs it)."""
 PRIOR_STREAM_TOKENS = 50.0
 """Weight of the prior for bytes per token, as tokens of streams (chosen: a handful of requests outweighs it)."""
 
-MAX_TOKENS_PER_BYTE = 64
-"""The most tokens per byte that one answer can teach: a picture's digest of 32 bytes may stand for 2,048 tokens, but an
-engine that reports millions for a short prompt must not price everybody out (chosen)."""
+MAX_TOKENS_PER_BYTE = 1.0
+MIN_TOKENS_PER_BYTE = 1 / 64
+"""Bounds of the tokens in a byte of text: vocabularies of bytes have no shorter token, and no text has long ones only
+(chosen).  A report outside of them is not about the text and teaches nothing."""
+MAX_LEARNED_TEMPLATE_TOKENS = 1024
+"""The most tokens that an engine may add to a prompt, such as a system prompt of its own (chosen)."""
+MAX_MARGIN_PERCENT = 50
+"""The most by which a prompt's reservation exceeds its expected tokens (chosen)."""
+LARGEST_WEIGHT_TOKENS = 16_384.0
+"""Larger prompts weigh no more than prompts of this size: one of a megabyte must not decide for all (chosen)."""
+MEDIA_SCALE = 16.0
+"""How many times more, or fewer, tokens than is stated a model's pictures, recordings and files may turn out to have
+(chosen)."""
+PRIOR_MEDIA_TOKENS = 4_000.0
+"""Weight of the stated tokens of media (chosen: a handful of pictures outweighs it)."""
 MIN_OBSERVATIONS = 10
 """Observations before a quantile is used: of fewer, the default quantile is the maximum (chosen)."""
 MAX_USER_HISTOGRAMS = 2_000
@@ -52,10 +65,30 @@ class _DecayedRatio:
 
 
 class PromptSize(NamedTuple):
-    """A prompt's size as known without a tokenizer: bytes of text, and tokens that were sent as ids."""
+    """A prompt's size as known without a tokenizer: bytes of text, tokens sent as ids, stated tokens of media.
+
+    Scripts differ in how many tokens a byte makes; `extra_bytes`, those beyond one per character, tell them apart.
+    """
 
     text_bytes: int
     token_ids: int
+    extra_bytes: int = 0
+    media_tokens: int = 0
+
+    @property
+    def features(self) -> tuple[float, float, float]:
+        """The features of its text that explain its tokens: that there is a prompt, its characters, further bytes."""
+        return (1.0, self.text_bytes - self.extra_bytes, self.extra_bytes)
+
+
+def _prompt_terms(tokens_per_byte: float) -> tuple[Term, Term, Term]:
+    """Return the terms of PromptSize.features; the prior weighs as one prompt of PRIOR_PROMPT_TOKENS."""
+    weight = PRIOR_PROMPT_TOKENS / tokens_per_byte**2
+    return (
+        Term(LIKELY_TEMPLATE_TOKENS, 1 / PRIOR_PROMPT_TOKENS, 0.0, MAX_LEARNED_TEMPLATE_TOKENS),
+        Term(tokens_per_byte, weight, MIN_TOKENS_PER_BYTE, MAX_TOKENS_PER_BYTE),
+        Term(tokens_per_byte, weight, 0.0, MAX_TOKENS_PER_BYTE),
+    )
 
 
 class OutputBounds(NamedTuple):
@@ -83,20 +116,31 @@ class Estimator:
         self._quantile = settings.output_quantile
         self._lengths: dict[tuple[str, int], DecayedQuantileHistogram] = {}  # by user ("" = all) and magnitude
         self._user_histograms = 0  # those of `_lengths` that belong to a single user
-        self._overhead = DecayedQuantileHistogram(self._quantile)  # tokens of a prompt that its bytes do not explain
-        self._tokens_per_byte = _DecayedRatio(settings.tokens_per_byte * PRIOR_PROMPT_BYTES, PRIOR_PROMPT_BYTES)
+        self._prior_tokens_per_byte = settings.tokens_per_byte
+        self._prompt = BoundedRegression(_prompt_terms(settings.tokens_per_byte), DECAY_OBSERVATIONS)
+        self._margin = DecayedQuantileHistogram(self._quantile)  # percent of a prompt that the regression lacks
+        self._media = _DecayedRatio(PRIOR_MEDIA_TOKENS, PRIOR_MEDIA_TOKENS)
         self._bytes_per_token = _DecayedRatio(PRIOR_STREAM_BYTES_PER_TOKEN * PRIOR_STREAM_TOKENS, PRIOR_STREAM_TOKENS)
 
     def text_tokens(self, size: PromptSize) -> float:
-        """Return tokens without a template's: exact for token ids, bytes times tokens per byte for text."""
-        return size.token_ids + size.text_bytes * self._tokens_per_byte.value
+        """Return tokens without a template's and media's: exact for token ids."""
+        _, per_character, per_extra_byte = self._prompt.coefficients
+        return size.token_ids + per_character * (size.text_bytes - size.extra_bytes) + per_extra_byte * size.extra_bytes
 
-    def prompt_tokens(self, size: PromptSize, template_tokens: int = MAX_TEMPLATE_TOKENS) -> int:
-        """Return tokens with what a chat template adds to text; `template_tokens` is used until that is learned."""
-        if not size.text_bytes:
+    def likely_prompt_tokens(self, size: PromptSize) -> int:
+        """Return the expected tokens of a prompt, with what a chat template adds to text."""
+        media_tokens = size.media_tokens * self._media.value
+        template_tokens = self._prompt.coefficients[0] if size.text_bytes else 0.0
+        return round(self.text_tokens(size) + template_tokens + media_tokens)
+
+    def prompt_tokens(self, size: PromptSize) -> int:
+        """Return what to reserve for a prompt: the expected tokens, and a margin for those that have more."""
+        if not (size.text_bytes or size.media_tokens):
             return size.token_ids
-        overhead = self._overhead.value if self._overhead.count >= MIN_OBSERVATIONS else template_tokens
-        return math.ceil(self.text_tokens(size)) + overhead
+        likely = self.likely_prompt_tokens(size)
+        if self._margin.count < MIN_OBSERVATIONS:
+            return likely + MAX_TEMPLATE_TOKENS - LIKELY_TEMPLATE_TOKENS
+        return likely + math.ceil((likely - size.token_ids) * min(self._margin.value, MAX_MARGIN_PERCENT) / 100)
 
     def output_tokens(self, bounds: OutputBounds, user: str) -> int:
         """Return what to reserve: the learned quantile of the user's answers, else of all users', else the setting.
@@ -110,20 +154,30 @@ class Estimator:
                 return bounds.total(lengths.value)
         return bounds.total(self._default_output if bounds.maximum is None else self._named_output)
 
-    def prior_output_tokens(self, bounds: OutputBounds) -> int:
-        """Return what would be reserved by settings alone, without anything learned."""
-        return bounds.total(self._default_output)
-
     def streamed_tokens(self, response_bytes: int) -> int:
         """Return the output tokens in this many bytes of a stream."""
         return round(response_bytes / self._bytes_per_token.value)
 
     def learn_prompt(self, size: PromptSize, prompt_tokens: int) -> None:
-        """Learn from the prompt tokens that the engine reported."""
-        if size.text_bytes and prompt_tokens > size.token_ids:
-            text_tokens = min(prompt_tokens - size.token_ids, size.text_bytes * MAX_TOKENS_PER_BYTE)
-            self._overhead.add(max(0, text_tokens - math.ceil(size.text_bytes * self._tokens_per_byte.value)))
-            self._tokens_per_byte.add(text_tokens, size.text_bytes)
+        """Learn from the prompt tokens that the engine reported: about text from prompts of nothing else.
+
+        What no text can have teaches nothing about it.
+        """
+        if size.media_tokens:
+            others = self.likely_prompt_tokens(size._replace(media_tokens=0))
+            share = max(0, prompt_tokens - others) / size.media_tokens
+            scale = min(MEDIA_SCALE, max(1 / MEDIA_SCALE, share))
+            self._media.add(scale * size.media_tokens, size.media_tokens)
+            return
+        text_tokens = prompt_tokens - size.token_ids
+        most = size.text_bytes * MAX_TOKENS_PER_BYTE + MAX_LEARNED_TEMPLATE_TOKENS
+        if not size.text_bytes * MIN_TOKENS_PER_BYTE <= text_tokens <= most or not size.text_bytes:
+            return
+        expected = LIKELY_TEMPLATE_TOKENS + self._prior_tokens_per_byte * size.text_bytes
+        weight = min(1.0, LARGEST_WEIGHT_TOKENS / expected) / expected
+        self._prompt.learn(size.features, text_tokens, weight)
+        likely = self.likely_prompt_tokens(size) - size.token_ids
+        self._margin.add(math.ceil(100 * max(0, text_tokens - likely) / max(1, likely)))
 
     def learn_output(self, bounds: OutputBounds, user: str, output_tokens: int) -> None:
         """Learn from the output tokens that the engine reported.

@@ -7,7 +7,7 @@ Rules: docs/contracts.md sections 1 (upstream errors) and 3 (usage, clients that
 
 from typing import NamedTuple
 
-from gateway.accounting.estimates import LIKELY_TEMPLATE_TOKENS, Estimator, PromptSize
+from gateway.accounting.estimates import Estimator, PromptSize
 from gateway.accounting.outcomes import Charged, ObservedEnd, PodProof, verdict
 
 _EVENTS_AROUND_AN_ERROR = 2
@@ -36,10 +36,13 @@ class Estimate(NamedTuple):
     prompt_tokens: int
     output_tokens: int
     streams: bool
+    reserved_tokens: int | None = None  # where a limit allows less than all of them
 
     @property
     def tokens(self) -> int:
         """The tokens that are reserved."""
+        if self.reserved_tokens is not None:
+            return self.reserved_tokens
         return self.prompt_tokens + self.output_tokens
 
 
@@ -60,7 +63,7 @@ def settlement_for(estimate: Estimate, prompt: PromptSize, end: ObservedEnd, est
     if end.status is None:
         return Settlement(outcome, estimate.tokens, pod=pod)
     output_tokens = _output_tokens(estimate, end, estimator)
-    prompt_tokens = min(estimate.prompt_tokens, estimator.prompt_tokens(prompt, LIKELY_TEMPLATE_TOKENS))
+    prompt_tokens = estimator.likely_prompt_tokens(prompt)
     return Settlement(outcome, prompt_tokens + output_tokens, prompt_tokens, output_tokens, pod)
 
 

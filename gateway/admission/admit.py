@@ -15,7 +15,7 @@ from typing import Any
 from gateway.accounting.ledger import Ledger, OpenRequest
 from gateway.admission.identity import Identity
 from gateway.admission.inquiries import Inquiries, is_dry_run
-from gateway.admission.limiting import Charged, charge, limiter_answer
+from gateway.admission.limiting import charge, limiter_answer
 from gateway.admission.pending import PendingAdmission
 from gateway.admission.plan import Plan, Planner
 from gateway.admission.queue import AdmissionQueue
@@ -26,7 +26,7 @@ from gateway.fleet.fleet import Fleet, Ticket
 from gateway.observability.metrics import NONE_HEALTHY, Metrics
 from gateway.openai.errors import ClientGoneError, LimiterAwayError, RefusalError
 from gateway.openai.limit_headers import limit_headers
-from ratelimit.limits import NOTHING, Limiter, LimiterUnavailableError, Reservation
+from ratelimit.limits import NOTHING, Admitted, Limiter, LimiterUnavailableError, Reservation
 from routing.types import NoCandidateError
 
 MAX_EXISTING = 10_000
@@ -136,43 +136,43 @@ class Admission:
             question = self._ask(plan)
         picked_s = self._clock()
         try:
-            charged = await question if question is not None else Charged(plan.estimate, None)
+            admitted = await question if question is not None else None
         except BaseException:
             self._queue.withdraw(ticket, self._clock())
             raise
         self._metrics.observe_decision(picked_s - started_s)
         self._metrics.observe_limiter(self._clock() - picked_s)
-        return self._open(command, plan, ticket, charged)
+        return self._open(command, plan, ticket, admitted)
 
     async def _admit_later(self, command: Admit, plan: Plan, pending: PendingAdmission) -> Routed:
         """Charge at once, so that no request waits that its limits refuse; give the charge back if it waits in vain."""
         self._pending[id(command)] = pending
         try:
             with self._ledger.awaiting():
-                charged = await self._charge_waiting(plan, pending)
+                admitted = await self._charge_waiting(plan, pending)
                 try:
                     ticket = await self._ticket(plan, pending)
                 except RefusalError:
-                    if charged.reservation is not None:
-                        await self._give_back(charged.reservation)
+                    if admitted is not None:
+                        await self._give_back(admitted.reservation)
                     raise
                 self._metrics.observe_wait(ticket.waited_s)
-                return self._open(command, plan, ticket, charged)
+                return self._open(command, plan, ticket, admitted)
         finally:
             del self._pending[id(command)]
 
-    async def _charge_waiting(self, plan: Plan, pending: PendingAdmission) -> Charged:
+    async def _charge_waiting(self, plan: Plan, pending: PendingAdmission) -> Admitted | None:
         """Charge; a request that may not be sent leaves the queue, and gives back the pod that it may have by now."""
         try:
             question = self._ask(plan)
-            return await question if question is not None else Charged(plan.estimate, None)
+            return await question if question is not None else None
         except BaseException:
             pending.leave()
             with suppress(NoCandidateError, ClientGoneError):
                 self._queue.withdraw(await pending.ticket(), self._clock())
             raise
 
-    def _ask(self, plan: Plan) -> Awaitable[Charged] | None:
+    def _ask(self, plan: Plan) -> Awaitable[Admitted | None] | None:
         """Ask the limiter now, to be answered when awaited; None when no limit applies."""
         return charge(plan, self._limiter) if plan.is_limited else None
 
@@ -189,16 +189,17 @@ class Admission:
         except LimiterUnavailableError:
             self._metrics.count_error("settle")  # the reservation ends with its window
 
-    def _open(self, command: Admit, plan: Plan, ticket: Ticket, charged: Charged) -> Routed:
+    def _open(self, command: Admit, plan: Plan, ticket: Ticket, admitted: Admitted | None) -> Routed:
         """Enter the request in the ledger and return the reply."""
         self._count_decision(plan, ticket)
         exchange_id = self._next_id()
+        estimate, reservation = plan.estimate, None
+        if admitted is not None:
+            reservation = admitted.reservation
+            estimate = estimate._replace(reserved_tokens=reservation.amounts.tokens)
         self._ledger.open(
-            OpenRequest(
-                exchange_id, ticket, plan.size, plan.bounds, charged.estimate, plan.estimator, charged.reservation
-            )
+            OpenRequest(exchange_id, ticket, plan.size, plan.bounds, estimate, plan.estimator, reservation)
         )
-        admitted = charged.admitted
         quotas = limit_headers(admitted.quotas) if admitted is not None else {}
         return self._replies.routed(exchange_id, plan.route.model, ticket.decision, command.headers, quotas)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import orjson
 
 from gateway.admission.identity import Identity
-from gateway.admission.limiting import limiter_answer, reserve_or_shrink
+from gateway.admission.limiting import limiter_answer
 from gateway.admission.plan import Plan
 from gateway.extproc.commands import Answer
 from gateway.extproc.events import Answered
@@ -18,7 +18,8 @@ from gateway.openai.answers import check_record, models_list, usage_record
 from gateway.openai.errors import BadRequestError, header_safe
 from gateway.openai.limit_headers import limit_headers
 from gateway.openai.operations import Operation
-from ratelimit.limits import Limiter, LimiterUnavailableError, MalformedUserError, Usage
+from ratelimit.limits import Admitted, Limiter, LimiterUnavailableError, MalformedUserError, Usage
+from ratelimit.limits import Refused as OverLimit
 
 DRY_RUN = "dry-run"
 """The request header that asks for a dry run.  It is not called `x-forebay-*`: clients cannot send those."""
@@ -42,9 +43,10 @@ class Inquiries:
 
     async def dry_run(self, plan: Plan) -> Answered:
         """Say whether the limits would admit the request now, and if not, when.  Raises RefusalError."""
-        verdict, estimate = await reserve_or_shrink(plan, self._limiter.check)
+        verdict: Admitted | OverLimit = await limiter_answer(plan.route.user, self._limiter.check(plan.charge))
         shown = {} if plan.user is None else limit_headers(verdict.quotas)
-        return Answered(orjson.dumps(check_record(verdict, estimate.tokens)), shown)
+        charged = plan.charge.within({kind: quota.limit for kind, quota in verdict.quotas.items()})
+        return Answered(orjson.dumps(check_record(verdict, charged.tokens)), shown)
 
     async def quota_headers(self, user: str) -> dict[str, str]:
         """Return what the user's responses say about its limits; nothing when that cannot be told now."""

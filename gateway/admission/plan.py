@@ -20,6 +20,7 @@ from gateway.openai.errors import (
     RefusalError,
     UnknownModelError,
 )
+from gateway.openai.prompt import Prompt
 from ratelimit.limits import Amounts, Charge
 from routing.prefix.blocks import BLOCK_BYTES, FIRST_BLOCK_MISSING_SHARE, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
@@ -37,7 +38,6 @@ class Plan(NamedTuple):
     size: PromptSize
     bounds: OutputBounds
     estimate: Estimate
-    prior_tokens: int  # of all tokens, before anything was learned about answer lengths
     estimator: Estimator
     route: RouteRequest
     strategy: str
@@ -48,9 +48,11 @@ class Plan(NamedTuple):
         """Whether any limit may apply."""
         return self.user is not None or self.rps is not None
 
-    def charge(self, estimate: Estimate) -> Charge:
-        """Return what the limiter is asked for."""
-        return Charge(self.route.user, Amounts(1, estimate.tokens), self.route.model, self.rps)
+    @property
+    def charge(self) -> Charge:
+        """The question to the limiter.  Of its tokens only those that were sent as ids are certain."""
+        certain = Amounts(1, self.size.token_ids)
+        return Charge(self.route.user, Amounts(1, self.estimate.tokens), self.route.model, self.rps, certain)
 
 
 class Planner:
@@ -68,10 +70,10 @@ class Planner:
         """
         request, headers, user = command.request, command.headers, command.user
         estimator = self._estimator(request.model)
-        size = PromptSize(request.prompt_bytes, request.prompt_token_ids)
+        prompt = request.prompt_text()
+        size = _size(request.prompt, len(prompt))
         bounds = OutputBounds(request.max_output_tokens, request.choices)
         estimate = Estimate(estimator.prompt_tokens(size), estimator.output_tokens(bounds, user or ""), request.stream)
-        prompt = request.prompt_text()
         block_tokens = BLOCK_BYTES * estimator.text_tokens(size) / max(1, len(prompt))
         route = RouteRequest(
             model=request.model,
@@ -88,9 +90,7 @@ class Planner:
         )
         strategy = self._strategy(route.model, headers)
         self._check(route)
-        prior_tokens = estimate.prompt_tokens + estimator.prior_output_tokens(bounds)
-        rps = self._fleet.rps(route.model)
-        return Plan(user, size, bounds, estimate, prior_tokens, estimator, route, strategy, rps)
+        return Plan(user, size, bounds, estimate, estimator, route, strategy, self._fleet.rps(route.model))
 
     def refusal(self, error: NoCandidateError, route: RouteRequest) -> RefusalError:
         """Return what the client is told when no pod may take its request (docs/contracts.md section 1).
@@ -130,6 +130,12 @@ class Planner:
             self._fleet.check(route)
         except NoCandidateError as error:
             raise self.refusal(error, route) from error
+
+
+def _size(prompt: Prompt, encoded_bytes: int) -> PromptSize:
+    """Return the size of a prompt from that of its encoding, so that a long one is encoded only once."""
+    text_bytes = encoded_bytes - len(prompt.token_ids)
+    return PromptSize(text_bytes, prompt.token_count, text_bytes - len(prompt.text))
 
 
 def _selector(header: str | None) -> Selector | None:

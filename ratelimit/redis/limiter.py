@@ -57,7 +57,8 @@ REMEMBERED = 8192
 _REFUSED, _ADMITTED, _UNKNOWN, _MALFORMED = range(4)  # the first number of a reply
 _KINDS = {kind.name.encode(): kind for kind in LIMIT_KINDS}
 _BOTH_KINDS = USER_KINDS + MODEL_KINDS
-_SHOWN_FROM = 5  # where a reply of lua/reserve.lua begins to show the windows
+_CHARGED_FROM = 5  # where a reply of lua/reserve.lua tells the amounts that it charges
+_SHOWN_FROM = _CHARGED_FROM + len(UNITS)  # where it begins to show the windows
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -260,13 +261,17 @@ class RedisLimiter:
             self._calls.call(LEASE, (f"{window_key(user)}:leases",), arguments)
 
     def _ask(self, charge: Charge, *, takes: bool) -> asyncio.Future[Reply]:
-        user, amounts, model, rps = charge
+        user, amounts, model, rps, certain = charge
         keys = [user_key(user), window_key(user)]
         if rps is not None:
             keys.append(model_key(model))
         if max(amounts) > MAX_LIMIT:
             amounts = _clamped(amounts)
-        arguments = (self._time(), model, self._replica, 1 if takes else 0, "" if rps is None else rps, *amounts)
+            certain = certain and _clamped(certain)
+        arguments = (
+            self._time(), model, self._replica, 1 if takes else 0, "" if rps is None else rps,
+            *amounts, *(certain or amounts),
+        )  # fmt: skip
         return self._calls.call(RESERVE, keys, arguments)
 
     def _time(self) -> str:
@@ -279,7 +284,7 @@ class RedisLimiter:
             return UnknownUser(charge.user)
         if status == _MALFORMED:
             raise MalformedUserError(charge.user)
-        now_us, concurrency, has_model, slot = reply[1:_SHOWN_FROM]
+        now_us, concurrency, has_model, slot = reply[1:_CHARGED_FROM]
         now_s = now_us / 1e6
         self._ahead_s = now_s - time.monotonic()
         kinds = _BOTH_KINDS if has_model else USER_KINDS
@@ -288,7 +293,8 @@ class RedisLimiter:
         if status == _REFUSED:
             return refused(_obstacles(reply[_SHOWN_FROM + 3 * len(kinds) :]), counted, permits)
         model = charge.model if has_model else ""
-        reservation = Reservation(charge.user, slot if taken else 0, charge.amounts, model, permits is not None)
+        amounts = Amounts(*reply[_CHARGED_FROM:_SHOWN_FROM])
+        reservation = Reservation(charge.user, slot if taken else 0, amounts, model, permits is not None)
         return Admitted(reservation, counted, permits)
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from ratelimit.limits import RPM, TPM, Admitted, Amounts, Quota, Refused, UnknownUser, User
+from ratelimit.limits import MODEL_TPM, RPM, TPM, Admitted, Amounts, Quota, Rates, Refused, UnknownUser, User
 from tests.support.limiters import a_charge, a_reservation, admit, count_admitted, refuse, used
 
 
@@ -96,6 +96,36 @@ async def test_what_never_fits_is_refused_without_a_time(world, limiter):
     assert [None] * 4 == [verdict.retry_after_s for verdict in verdicts]
     assert [RPM, TPM, RPM, TPM] == [verdict.kind for verdict in verdicts]
     assert None is (await refuse(limiter, "no-tokens", 0)).retry_after_s
+
+
+async def test_a_guess_shrinks_to_what_an_empty_window_allows(world, limiter):
+    world.put(User("u", tpm=100, models={"m": Rates(None, 60)}))
+    guess = a_charge("u", 500, "m", certain_tokens=10)
+
+    admitted = await limiter.reserve(guess)
+    over = await limiter.reserve(guess)
+
+    assert isinstance(admitted, Admitted)
+    assert (60, 60) == (admitted.reservation.amounts.tokens, admitted.quotas[MODEL_TPM].used)
+    assert isinstance(over, Refused)
+    assert 61.0 == over.retry_after_s
+    await limiter.settle(admitted.reservation, Amounts(1, 7))
+    assert 7 == (await used(limiter, "u"))[2]
+
+
+@pytest.mark.parametrize(("certain", "kind"), [(60, None), (61, MODEL_TPM), (101, TPM)])
+async def test_what_is_certain_does_not_shrink(world, limiter, certain, kind):
+    world.put(User("u", tpm=100, models={"m": Rates(None, 60)}))
+    verdict = await limiter.reserve(a_charge("u", 500, "m", certain_tokens=certain))
+    refused = (verdict.kind, verdict.retry_after_s) if isinstance(verdict, Refused) else (None, None)
+    assert (kind, None) == refused
+
+
+async def test_a_limit_of_nothing_refuses_a_guess_for_ever(world, limiter):
+    world.put(User("u", tpm=0))
+    verdict = await limiter.reserve(a_charge("u", 500, certain_tokens=0))
+    assert isinstance(verdict, Refused)
+    assert verdict.retry_after_s is None
 
 
 async def test_the_longer_wait_is_named_and_a_tie_is_the_requests(world, limiter):

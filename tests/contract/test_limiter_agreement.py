@@ -31,7 +31,14 @@ from tests.support.redis import RedisServer, redis_server
 T = TypeVar("T")
 NAMES = st.sampled_from(["u", "v"])
 MODELS = st.sampled_from(["m", "n"])
-CHARGES = st.builds(a_charge, NAMES, st.sampled_from([0, 1, 5, 12, 25]), MODELS, st.sampled_from([None, None, 1, 2]))
+CHARGES = st.builds(
+    a_charge,
+    NAMES,
+    st.sampled_from([0, 1, 5, 12, 25, 60]),
+    MODELS,
+    st.sampled_from([None, None, 1, 2]),
+    st.sampled_from([None, 0, 8, 20]),
+)
 LIMIT = st.none() | st.integers(0, 5)
 TOKEN_LIMIT = st.none() | st.integers(0, 40)
 TICKS = st.sampled_from([1, 16, 48, 61, 63, 64, 65, 66, 67, 120, 64 * 5]) | st.integers(0, 64 * 130)
@@ -129,7 +136,7 @@ class Agreement(RuleBasedStateMachine):
         """Remember an admission and hold it against every limit."""
         clock_s = self.world.clock()
         newest_s = max((math.floor(each.at_s) for each in self.log if each.charge.user == charge.user), default=0)
-        entry = Entry(max(clock_s, newest_s), clock_s, charge, reservation, replica, charge.amounts.tokens)
+        entry = Entry(max(clock_s, newest_s), clock_s, charge, reservation, replica, reservation.amounts.tokens)
         self.log.append(entry)
         user = self.world.users[charge.user]
         of_user = [each for each in self.log if each.charge.user == charge.user]

@@ -85,9 +85,12 @@ async def a_redis_limiter(
         await limiter.aclose()
 
 
-def a_charge(user: str, tokens: int, model: str = "", rps: int | None = None) -> Charge:
-    """One request of so many tokens."""
-    return Charge(user, Amounts(1, tokens), model, rps)
+def a_charge(
+    user: str, tokens: int, model: str = "", rps: int | None = None, certain_tokens: int | None = None
+) -> Charge:
+    """One request of so many tokens, all of which are certain unless it is said how many."""
+    certain = None if certain_tokens is None else Amounts(1, min(tokens, certain_tokens))
+    return Charge(user, Amounts(1, tokens), model, rps, certain)
 
 
 def a_reservation(user: str, slot: int, tokens: int, model: str = "") -> Reservation:

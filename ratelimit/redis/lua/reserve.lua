@@ -1,9 +1,9 @@
 -- Take a charge and a permit under every limit that applies, or nothing; a refusal writes nothing.
 -- KEYS: user, window; with `rps` also the model's window.
 -- ARGV: time in microseconds or '' = Redis's own, model, @replica, 1 = take or 0 = only look, rps or '', then the
--- amount of each unit.
+-- amount of each unit, then the part of each that is certain.
 -- Unknown user: {2}.  Malformed record: {3}.
--- Otherwise {1 = taken or 0 = refused, now, concurrency, has model window, slot,
+-- Otherwise {1 = taken or 0 = refused, now, concurrency, has model window, slot, the amount of each unit as charged,
 --   for each of the user's limits: the limit, what is used, newest slot that holds any,
 --   the same for the model's window,
 --   for each limit in the way: its name, the limit, microseconds to wait}.  -1 = none, never.
@@ -28,6 +28,8 @@ if user.models ~= nil and user.models ~= cjson.null then
   end
 end
 
+shrink(limits, 6)
+if model then shrink(model_limits, 6) end
 local obstacles = meet_limits(nil, window, limits, 6)
 if model then obstacles = meet_limits(obstacles, model, model_limits, 6) end
 
@@ -70,6 +72,7 @@ if not obstacles and ARGV[4] == '1' then
   end
 end
 local reply = { obstacles and 0 or 1, window.now, concurrency, model and 1 or 0, window.slot }
+for i = 6, 5 + UNIT_COUNT do reply[i] = tonumber(ARGV[i]) end
 show(reply, window, limits)
 if model then show(reply, model, model_limits) end
 if obstacles then

@@ -86,6 +86,17 @@ local function over(limited, used, amount)
   return limited >= 0 and (limited == 0 or amount > limited - used)
 end
 
+-- Shrink each guessed amount of a charge to the limit that it exceeds, but not below what is certain.
+-- The amounts begin at ARGV[first], their certain parts follow.  See Charge.within in ratelimit/limits.py.
+local function shrink(limits, first)
+  for i = 1, #limits, 3 do
+    local limited, at = limits[i + 1], first + limits[i + 2] - 1
+    if limited >= 0 and tonumber(ARGV[at]) > limited then
+      ARGV[at] = math.max(limited, tonumber(ARGV[at + UNIT_COUNT]))
+    end
+  end
+end
+
 -- Append to `obstacles` each limit of a window that a charge exceeds: name, limit, microseconds to wait (-1 = never).
 -- The list is made for the first of them, because most charges exceed none.  The charge's amounts begin at ARGV[first].
 local function meet_limits(obstacles, window, limits, first)

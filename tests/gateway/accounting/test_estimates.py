@@ -67,10 +67,59 @@ def test_an_empty_stream_teaches_nothing():
     assert 10 == estimator.streamed_tokens(2_150)
 
 
-def test_one_absurd_report_does_not_price_everybody_out():
+@pytest.mark.parametrize("absurd", [2**31 - 1, 100_000, 1])
+def test_what_no_text_can_have_teaches_nothing(absurd: int):
     estimator = an_estimator()
-    estimator.learn_prompt(PromptSize(20, 0), 2**31 - 1)
-    assert 150 > estimator.prompt_tokens(PromptSize(100, 0))
+    for _ in range(100):
+        estimator.learn_prompt(PromptSize(8000, 0), absurd)
+    assert 2000 + MAX_TEMPLATE_TOKENS == estimator.prompt_tokens(PromptSize(8000, 0))
+
+
+@pytest.mark.parametrize("reported", [64, 8000, 9000])
+def test_what_is_learned_is_bounded_and_corrects_itself(reported: int):
+    estimator, size = an_estimator(), PromptSize(8000, 0)
+    for _ in range(300):
+        estimator.learn_prompt(PromptSize(reported, 0), reported)
+    assert 125 <= estimator.prompt_tokens(size) <= 1.5 * 9024
+    for _ in range(1000):
+        estimator.learn_prompt(size, 2010)
+    assert 2010 == pytest.approx(estimator.prompt_tokens(size), rel=0.05)
+
+
+def test_a_prompt_of_a_megabyte_does_not_decide_for_all():
+    estimator, size = an_estimator(), PromptSize(2000, 0)
+    for number in range(300):
+        estimator.learn_prompt(size, 510)
+        if number % 100 == 99:
+            estimator.learn_prompt(PromptSize(10_000_000, 0), 10_000_000)
+    assert 510 == pytest.approx(estimator.prompt_tokens(size), rel=1)
+
+
+def test_scripts_are_told_apart_by_the_bytes_of_their_characters():
+    estimator = an_estimator()
+    english, chinese = PromptSize(4000, 0), PromptSize(3000, 0, extra_bytes=2000)
+    for _ in range(100):
+        estimator.learn_prompt(english, 1010)
+        estimator.learn_prompt(chinese, 810)
+    assert [1010, 810] == pytest.approx([*map(estimator.likely_prompt_tokens, (english, chinese))], rel=0.02)
+
+
+def test_pictures_teach_nothing_about_text_but_what_pictures_cost():
+    estimator = an_estimator()
+    picture, text = PromptSize(40, 0, media_tokens=1000), PromptSize(8000, 0)
+    before = estimator.prompt_tokens(text)
+    for _ in range(300):
+        estimator.learn_prompt(picture, 2050)
+    assert before == estimator.prompt_tokens(text)
+    assert 2050 == pytest.approx(estimator.prompt_tokens(picture), rel=0.02)
+
+
+@pytest.mark.parametrize(("reported", "scale"), [(2**31 - 1, 16), (0, 1 / 16)])
+def test_what_a_picture_costs_is_bounded(reported: int, scale: float):
+    estimator = an_estimator()
+    for _ in range(1000):
+        estimator.learn_prompt(PromptSize(0, 0, media_tokens=1000), reported)
+    assert 1000 * scale == pytest.approx(estimator.likely_prompt_tokens(PromptSize(0, 0, media_tokens=1000)), rel=0.1)
 
 
 FREE = OutputBounds(None, 1)

@@ -8,11 +8,12 @@ import pytest
 
 from gateway.accounting.outcomes import ObservedEnd
 from gateway.config.settings import Settings
-from gateway.extproc.commands import Answer
+from gateway.extproc.commands import Admit, Answer
 from gateway.extproc.events import Answered, Refused, Routed
 from gateway.openai.operations import Operation
+from gateway.openai.request import parse_request
 from gateway.openai.usage import TokenUsage
-from ratelimit.limits import Rates, User
+from ratelimit.limits import TPM, Rates, User
 from tests.support.pods import MODEL
 from tests.support.shop import AwayLimiter, Shop, refused, routed
 
@@ -132,12 +133,66 @@ async def test_long_answers_never_shut_a_user_out_of_a_model_either():
     assert (True, 500) == (foreseen["admitted"], foreseen["estimated_tokens"])
 
 
-async def test_what_never_fits_by_its_own_words_is_refused_without_a_time():
-    shop = Shop(users={"lgy": User("lgy", None, 100)})
-    over = await shop.admit({"max_tokens": 99}, user="lgy")
-    assert (429, "tpm", None) == refused(over)
+GUESSES: list[dict[str, Any]] = [
+    {"max_tokens": 5000},
+    {"max_completion_tokens": 100_000, "n": 4},
+    {"messages": [{"role": "user", "content": "word " * 20_000}]},
+    {"messages": [{"role": "user", "content": "\u5b57" * 20_000}], "tools": [{"type": "function"}]},
+]
+
+
+@pytest.mark.parametrize("body", GUESSES)
+@pytest.mark.parametrize("limits", [{"tpm": 1000}, {"models": {MODEL: Rates(None, 1000)}}])
+async def test_no_guess_refuses_a_request_for_ever(body: dict[str, Any], limits: dict[str, Any]):
+    shop = Shop(users={"lgy": User("lgy", **limits)})
+
+    foreseen = answer(await shop.admit(body, user="lgy", dry_run="true"))
+    assert (True, 1000) == (foreseen["admitted"], foreseen["estimated_tokens"])
+    routed(await shop.admit(body, user="lgy"))
+    over = await shop.admit(body, user="lgy")
+
+    assert isinstance(over, Refused)
+    assert 59 <= (over.error.retry_after_s or 0) <= 61
+    assert over.error.retry_after_s == answer(await shop.admit(body, user="lgy", dry_run="true"))["retry_after_s"]
+    shop.ledger.ended(shop.last_id, ObservedEnd(200, TokenUsage(1500, 10)))
+    await settled()
+    if "tpm" in limits:
+        usage = await shop.limiter.usage("lgy")
+        assert usage is not None
+        assert 1510 == usage.quotas[TPM].used
+
+
+@pytest.mark.parametrize("user", [User("lgy", tpm=0), User("lgy", models={MODEL: Rates(None, 0)})])
+async def test_a_limit_of_nothing_is_certain(user: User):
+    over = await Shop(users={"lgy": user}).admit(user="lgy")
     assert isinstance(over, Refused)
     assert over.error.retry_after_s is None
+
+
+@pytest.mark.parametrize(("ids", "waits"), [(1001, False), (1000, True)])
+async def test_token_ids_are_certain(ids: int, waits: bool):
+    shop = Shop(users={"lgy": User("lgy", tpm=1000)})
+    body = {"model": MODEL, "prompt": [7] * ids, "max_tokens": 500}
+    command = Admit(parse_request(Operation.COMPLETIONS, "", orjson.dumps(body)), {"user": "lgy"}, None)
+
+    if waits:
+        routed(await shop.admission.decide(command))
+    over = await shop.admission.decide(command)
+
+    assert isinstance(over, Refused)
+    assert waits is (over.error.retry_after_s is not None)
+
+
+async def test_what_one_user_taught_does_not_shut_out_another():
+    shop = Shop(users={"odd": User("odd"), "lgy": User("lgy", tpm=10_000)})
+    for tokens in [9000, 2_000_000_000, 1, 1000] * 100:
+        routed(await shop.admit({"messages": [{"role": "user", "content": "odd"}]}, user="odd"))
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, TokenUsage(tokens, 100_000)))
+        await settled()
+
+    long = {"messages": [{"role": "user", "content": "word " * 1600}], "max_tokens": 100}
+    assert 6000 > answer(await shop.admit(long, user="lgy", dry_run="true"))["estimated_tokens"]
+    routed(await shop.admit(long, user="lgy"))
 
 
 async def settled() -> None:
