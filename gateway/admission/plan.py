@@ -135,7 +135,7 @@ class Planner:
 def _size(prompt: Prompt, encoded_bytes: int) -> PromptSize:
     """Return the size of a prompt from that of its encoding, so that a long one is encoded only once."""
     text_bytes = encoded_bytes - len(prompt.token_ids)
-    return PromptSize(text_bytes, prompt.token_count, text_bytes - len(prompt.text))
+    return PromptSize(text_bytes, prompt.token_count, text_bytes - len(prompt.text), prompt.media_tokens)
 
 
 def _selector(header: str | None) -> Selector | None:

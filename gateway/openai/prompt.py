@@ -4,29 +4,19 @@ Lives here: building a Prompt from the fields of a body.  Not here: tokens, whic
 (accounting.estimates).
 The text begins with tools, then system text, then each message as its role and contents, so that each request of a
 conversation begins with the text of the request before.
-A picture, recording or file is represented by a digest of fixed length: equal ones match, and their bytes do not count
-as text.  The tokens that they cost are learned when the request is settled.
+A picture, recording or file is represented by a digest of fixed length (media).
 """
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
-from hashlib import blake2b
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from gateway.openai.errors import BadRequestError
 from gateway.openai.fields import Body, check_length, field_error, required_text
-
-_MEDIA = frozenset({
-    "image_url", "image", "input_image", "image_pil", "image_embeds", "audio_url", "input_audio", "audio_embeds",
-    "video_url", "video", "file", "input_file", "document",
-})  # fmt: skip
-"""Types of content parts that carry data instead of text, by OpenAI's, Anthropic's and vLLM's names."""
-
-_DIGEST_BYTES = 16
-"""Bytes of a digest (chosen: no accidental match, and its 32 hexadecimal characters are few beside any prompt)."""
+from gateway.openai.media import AUDIO_TOKENS, FILE_TOKENS, MediaCount
 
 _SCORE_FIELDS = ("query", "queries", "text_1", "data_1", "documents", "items", "text_2", "data_2")
 """The fields of both sides of rerank and score, by all names that vLLM accepts; the query, which repeats, is first."""
@@ -49,11 +39,15 @@ _TOKEN_IDS = array("I")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The prompt of one request.  `count` is the number of prompts in a batch, each of which is answered."""
+    """The prompt of one request.  `count` is the number of prompts in a batch, each of which is answered.
+
+    `media_tokens` are the stated tokens of its pictures, recordings and files, whose digests are in the text.
+    """
 
     text: str = ""
     token_ids: bytes = b""
     count: int = 1
+    media_tokens: int = 0
 
     @property
     def text_bytes(self) -> int:
@@ -72,17 +66,20 @@ class Prompt:
 
 def chat_prompt(body: Body) -> Prompt:
     """Read the prompt of chat, `tools` and `messages`; Anthropic's Messages have `system` as well."""
-    return Prompt("\n".join([
+    media = MediaCount()
+    pieces = [
         *_tools(body),
-        *_content(body.get("system"), "system"),
-        *_messages(body.get("messages"), "messages"),
-    ]))  # fmt: skip
+        *_content(body.get("system"), "system", media),
+        *_messages(body.get("messages"), "messages", media),
+    ]
+    return Prompt("\n".join(pieces), media_tokens=media.tokens)
 
 
 def responses_prompt(body: Body) -> Prompt:
     """Read the prompt of Responses: `tools`, `instructions`, and `input` as a string or a list of items."""
     value = body.get("input")
-    pieces = [*_tools(body), *_content(body.get("instructions"), "instructions")]
+    media = MediaCount()
+    pieces = [*_tools(body), *_content(body.get("instructions"), "instructions", media)]
     if isinstance(value, str):
         return Prompt("\n".join([*pieces, "user", value]))
     if not isinstance(value, list) or not value:
@@ -90,18 +87,20 @@ def responses_prompt(body: Body) -> Prompt:
     check_length(value, "input", MAX_MESSAGES)
     parts = 0
     for item in value:
-        found = _item(item)
+        found = _item(item, media)
         parts += len(found) - 1
         _check_parts(parts, "input")
         pieces += found
-    return Prompt("\n".join(pieces))
+    return Prompt("\n".join(pieces), media_tokens=media.tokens)
 
 
 def completion_prompt(body: Body) -> Prompt:
-    """Read the prompt of completions: `prompt`, or nothing where vLLM's `prompt_embeds` take its place."""
-    if body.get("prompt") is None and body.get("prompt_embeds") is not None:
-        return Prompt()
-    return _batch(body.get("prompt"), "prompt")
+    """Read the prompt of completions: `prompt`, or vLLM's `prompt_embeds`, which take its place or stand beside it."""
+    embeds = body.get("prompt_embeds") is not None
+    if body.get("prompt") is None and embeds:
+        return Prompt(media_tokens=FILE_TOKENS)
+    prompt = _batch(body.get("prompt"), "prompt")
+    return replace(prompt, media_tokens=FILE_TOKENS) if embeds else prompt
 
 
 def input_prompt(body: Body) -> Prompt:
@@ -110,7 +109,8 @@ def input_prompt(body: Body) -> Prompt:
     if value is None and "messages" in body:
         return chat_prompt(body)
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return Prompt("\n".join(_content(value, "input")))
+        media = MediaCount()
+        return Prompt("\n".join(_content(value, "input", media)), media_tokens=media.tokens)
     return _batch(value, "input")
 
 
@@ -126,7 +126,9 @@ def score_prompt(body: Body) -> Prompt:
     """Read the prompt of score: two sides under one of several pairs of names; engines check that both are there."""
     values = [(field, body.get(field)) for field in _SCORE_FIELDS]
     contents = [(field, [value] if isinstance(value, dict) else value) for field, value in values]
-    return Prompt("\n".join(piece for field, content in contents for piece in _content(content, field, MAX_DOCUMENTS)))
+    media = MediaCount()
+    pieces = [piece for field, content in contents for piece in _content(content, field, media, MAX_DOCUMENTS)]
+    return Prompt("\n".join(pieces), media_tokens=media.tokens)
 
 
 def text_prompt(body: Body) -> Prompt:
@@ -135,11 +137,11 @@ def text_prompt(body: Body) -> Prompt:
 
 
 def optional_text_prompt(body: Body) -> Prompt:
-    """Read the prompt of audio: `prompt` may precede the transcript; the tokens of the recording are not known."""
-    return Prompt(body.get("prompt", ""))
+    """Read the prompt of audio: `prompt` may precede the transcript of the recording."""
+    return Prompt(body.get("prompt", ""), media_tokens=AUDIO_TOKENS)
 
 
-def _messages(messages: object, field: str) -> list[str]:
+def _messages(messages: object, field: str, media: MediaCount) -> list[str]:
     if not isinstance(messages, list) or not messages:
         raise field_error(field, messages, "must be a non-empty list")
     check_length(messages, field, MAX_MESSAGES)
@@ -156,29 +158,30 @@ def _messages(messages: object, field: str) -> list[str]:
         if isinstance(content, str):
             pieces.append(content)
         else:
-            found = _content(content, f"{field}[{index}].content")
+            found = _content(content, f"{field}[{index}].content", media)
             parts += len(found)
             _check_parts(parts, field)
             pieces += found
-        pieces += _as_json(message, "tool_calls")
+        if message.get("tool_calls") is not None:
+            pieces.append(media.text(message["tool_calls"], "tool_calls"))
     return pieces
 
 
-def _item(item: object) -> list[str]:
+def _item(item: object, media: MediaCount) -> list[str]:
     """Return the pieces of an item of a Responses `input`: a message, or a call, output or reasoning as its JSON."""
     if isinstance(item, dict) and "content" in item and "role" in item:
-        return [str(item["role"]), *_content(item["content"], "input")]
-    return [_part(item, "input")]
+        return [str(item["role"]), *_content(item["content"], "input", media)]
+    return [_part(item, "input", media)]
 
 
 def _tools(body: Body) -> tuple[str, ...]:
     tools = body.get("tools")
     if isinstance(tools, list):
         check_length(tools, "tools", MAX_TOOLS)
-    return _as_json(body, "tools")
+    return () if tools is None else (_json(tools, "tools"),)
 
 
-def _content(content: object, field: str, most: int = MAX_PARTS) -> list[str]:
+def _content(content: object, field: str, media: MediaCount, most: int = MAX_PARTS) -> list[str]:
     """Return the pieces of a content, which is null, a string, or a list of parts."""
     if content is None:
         return []
@@ -188,7 +191,7 @@ def _content(content: object, field: str, most: int = MAX_PARTS) -> list[str]:
         raise field_error(field, content, "must be a string, a list of parts or null")
     parts = list(_flattened(content))
     check_length(parts, field, most)
-    return [_part(part, field) for part in parts]
+    return [_part(part, field, media) for part in parts]
 
 
 def _check_parts(parts: int, field: str) -> None:
@@ -205,18 +208,13 @@ def _flattened(parts: list[Any]) -> Iterator[object]:
             yield part
 
 
-def _part(part: object, field: str) -> str:
+def _part(part: object, field: str, media: MediaCount) -> str:
     if isinstance(part, str):
         return part
     if not isinstance(part, dict):
         raise field_error(field, part, "must hold strings and objects")
     text = part.get("text")
-    if isinstance(text, str):
-        return text
-    as_json = _json(part, field)
-    if part.get("type") in _MEDIA or "image_url" in part:
-        return blake2b(as_json, digest_size=_DIGEST_BYTES).hexdigest()
-    return as_json.decode()
+    return text if isinstance(text, str) else media.text(part, field)
 
 
 def _batch(value: object, field: str) -> Prompt:
@@ -246,13 +244,8 @@ def _ids(ids: object, field: str) -> bytes:
         raise BadRequestError(f"{field} = a list, must hold token ids: integers from 0", param=field) from None
 
 
-def _as_json(body: Body, field: str) -> tuple[str, ...]:
-    value = body.get(field)
-    return () if value is None else (_json(value, field).decode(),)
-
-
-def _json(value: object, field: str) -> bytes:
+def _json(value: object, field: str) -> str:
     try:
-        return orjson.dumps(value)
+        return orjson.dumps(value).decode()
     except TypeError:  # the value was parsed from JSON, so only its depth can be the cause
         raise BadRequestError(f"{field} = an object, must be nested less than 254 deep", param=field) from None

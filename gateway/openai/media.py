@@ -1,0 +1,168 @@
+"""Pictures, recordings and files in a prompt: each is represented by a digest, and costs a stated number of tokens.
+
+Lives here: finding them, however deep they are nested.  Not here: where content stands in a body (prompt), what a model
+really takes for them, which is learned (accounting.estimates).
+Equal media have equal digests of fixed length, so that prefixes match, and their bytes do not count as text.  Text is
+text, whatever it looks like: in messages and text parts nothing is searched for.
+"""
+
+import re
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, Final
+
+import orjson
+
+from gateway.openai.errors import BadRequestError
+
+IMAGE_TOKENS: Final = 1000
+"""Tokens of a picture until a model has told (chosen: 1,024 x 1,024 pixels take 765 to 1,400 in common models)."""
+AUDIO_TOKENS: Final = 1000
+"""Tokens of a recording: 40 s, by the 25 tokens a second of Whisper's encoder halved, as Qwen2-Audio has (chosen)."""
+VIDEO_TOKENS: Final = 5000
+"""Tokens of a video (chosen: a dozen frames in low resolution)."""
+FILE_TOKENS: Final = 2000
+"""Tokens of a file (chosen: two or three pages)."""
+SEALED_TOKENS: Final = 500
+"""Tokens of reasoning that is passed along encrypted (chosen)."""
+
+_TYPES: Mapping[str, int] = {
+    **dict.fromkeys(
+        ("image_url", "image", "input_image", "image_pil", "image_embeds", "image_generation_call"), IMAGE_TOKENS
+    ),
+    **dict.fromkeys(("audio_url", "audio", "input_audio", "audio_embeds"), AUDIO_TOKENS),
+    **dict.fromkeys(("video_url", "video", "input_video"), VIDEO_TOKENS),
+    **dict.fromkeys(("file", "input_file", "document"), FILE_TOKENS),
+    "redacted_thinking": SEALED_TOKENS,
+}
+"""Types of objects that carry data instead of text, by OpenAI's, Anthropic's and vLLM's names."""
+_TEXT_SOURCES = frozenset({"text", "content"})
+"""Types of the `source` of an Anthropic document that is text."""
+_SEALED: Mapping[str, int] = {"encrypted_content": SEALED_TOKENS, "signature": 0, "thought_signature": 0}
+"""Keys of strings that only the engine's vendor can read: reasoning, and proofs that it is unchanged."""
+_DATA_KEYS = frozenset({"data", "file_data", "b64_json", "blob", "base64", "bytes", "result"})
+"""Keys under which tools and MCP servers put base64 without saying `data:`."""
+_MEDIA_TYPE_KEYS = ("media_type", "mime_type", "mimeType", "format")
+"""Keys beside them that may tell the media type."""
+
+_HINTS = (
+    b"base64", b'"image', b'"input_', b'"audio', b'"video', b'"file', b'"document"', b'"redacted_thinking"',
+    b'"encrypted_content"', b'signature"', *(f'"{key}"'.encode() for key in sorted(_DATA_KEYS)),
+)  # fmt: skip
+"""Bytes of which some are in every object that holds a medium.  Most have none, and a search costs less than a walk."""
+_MARK: Final = ";base64,"
+_BASE64 = re.compile(r"[A-Za-z0-9+/_=%-]*")
+MIN_RAW: Final = 256
+"""Characters from which a string under one of _DATA_KEYS is tried for base64; shorter ones cost little as text."""
+MIN_DATA: Final = 16
+"""Characters of data in a data URL at least."""
+MAX_MEDIA_TYPE: Final = 128
+"""Characters between `data:` and `;base64,` at most (RFC 6838 allows 127 for each half of a media type)."""
+MAX_STEPS: Final = 4096
+"""Objects, lists and data URLs that are examined per request; the rest counts as text (chosen: each takes 1 us)."""
+MAX_DEPTH: Final = 254
+"""How deep orjson writes."""
+
+_DIGEST_BYTES: Final = 16
+"""Bytes of a digest (chosen: no accidental match, and its 32 hexadecimal characters are few beside any prompt)."""
+
+
+class MediaCount:
+    """Adds up the stated tokens of the media in one request."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self._steps = MAX_STEPS
+
+    def text(self, part: Any, field: str) -> str:
+        """Return the text that stands for an object: the digest of a medium, else its JSON with digests of those in it.
+
+        Raises BadRequestError where it is nested too deep.
+        """
+        try:
+            whole = orjson.dumps(part)
+            lean = self._lean(part, 0) if _may_hold_media(whole) else part
+            return lean if isinstance(lean, str) else (whole if lean is part else orjson.dumps(lean)).decode()
+        except TypeError:  # the value was parsed from JSON, so only its depth can be the cause
+            rule = f"must be nested less than {MAX_DEPTH} deep"
+            raise BadRequestError(f"{field} = an object, {rule}", param=field) from None
+
+    def _lean(self, value: Any, depth: int) -> Any:
+        """Return a copy of a value with media replaced by their digests."""
+        if isinstance(value, str):
+            return self._lean_text(value)
+        if not isinstance(value, dict | list) or depth > MAX_DEPTH or self._steps <= 0:
+            return value
+        self._steps -= 1
+        if isinstance(value, list):
+            return [self._lean(each, depth + 1) for each in value]
+        if tokens := _tokens(value):
+            return self._digest(orjson.dumps(value), tokens)
+        return {key: self._lean_member(value, key, each, depth + 1) for key, each in value.items()}
+
+    def _lean_member(self, holder: dict[str, Any], key: str, value: Any, depth: int) -> Any:
+        if not isinstance(value, str):
+            return self._lean(value, depth)
+        if key in _SEALED and value:
+            return self._digest(value.encode(), _SEALED[key])
+        if key in _DATA_KEYS and _is_base64(holder, value):
+            said = [holder[name] for name in _MEDIA_TYPE_KEYS if isinstance(holder.get(name), str)]
+            return self._digest(value.encode(), _tokens_of_media_type("".join(said[:1])))
+        return self._lean_text(value)
+
+    def _lean_text(self, text: str) -> str:
+        """Return a text of a nested object with the data URLs in it replaced."""
+        at = text.find(_MARK)
+        if at < 0:
+            return text
+        pieces = []
+        done = 0
+        while at >= 0 and self._steps > 0:
+            self._steps -= 1
+            start = text.rfind("data:", max(done, at - MAX_MEDIA_TYPE), at)
+            run = _BASE64.match(text, at + len(_MARK))
+            end = run.end() if run is not None else at + len(_MARK)
+            if start >= 0 and end >= at + len(_MARK) + MIN_DATA:
+                tokens = _tokens_of_media_type(text[start + len("data:") : at])
+                pieces += [text[done:start], self._digest(text[start:end].encode(), tokens)]
+                done = end
+            at = text.find(_MARK, end)
+        return "".join([*pieces, text[done:]])
+
+    def _digest(self, data: bytes, tokens: int) -> str:
+        self.tokens += tokens
+        return blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _may_hold_media(as_json: bytes) -> bool:
+    for hint in _HINTS:  # noqa: SIM110 - a generator expression costs three times as much
+        if hint in as_json:
+            return True
+    return False
+
+
+def _tokens(part: dict[str, Any]) -> int:
+    """Return the stated tokens of an object that is a medium; 0 = it is none."""
+    kind = part.get("type")
+    tokens = _TYPES.get(kind, 0) if isinstance(kind, str) else 0
+    if not tokens and "image_url" not in part:
+        return 0
+    source = part.get("source")
+    if isinstance(part.get("text"), str) or (isinstance(source, dict) and source.get("type") in _TEXT_SOURCES):
+        return 0
+    return tokens or IMAGE_TOKENS
+
+
+def _is_base64(holder: dict[str, Any], text: str) -> bool:
+    kind = holder.get("type")
+    if kind in ("base64", "text"):
+        return bool(kind == "base64")
+    return len(text) >= MIN_RAW and _BASE64.fullmatch(text, 0, MIN_RAW) is not None
+
+
+def _tokens_of_media_type(media_type: str) -> int:
+    """Return the stated tokens by the beginning of a media type; what says nothing of itself is a file."""
+    for beginning, tokens in (("image/", IMAGE_TOKENS), ("audio/", AUDIO_TOKENS), ("video/", VIDEO_TOKENS)):
+        if media_type.startswith(beginning):
+            return tokens
+    return FILE_TOKENS

@@ -1,0 +1,224 @@
+"""Pictures, recordings and files: wherever they are nested they cost what is stated, and text stays text."""
+
+from base64 import b64encode
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.openai.errors import BadRequestError
+from gateway.openai.media import (
+    AUDIO_TOKENS,
+    FILE_TOKENS,
+    IMAGE_TOKENS,
+    MAX_STEPS,
+    SEALED_TOKENS,
+    VIDEO_TOKENS,
+    MediaCount,
+)
+from gateway.openai.operations import Operation
+from gateway.openai.prompt import Prompt
+from gateway.openai.request import parse_request
+
+BASE64 = b64encode(bytes(range(256)) * 400).decode()
+"""136 kB, as a screenshot has."""
+URL = f"data:image/png;base64,{BASE64}"
+PDF = f"data:application/pdf;base64,{BASE64}"
+
+
+def prompt_of(operation: Operation, **fields: Any) -> Prompt:
+    return parse_request(operation, "", orjson.dumps({"model": "m", **fields})).prompt
+
+
+def chat(*parts: Any, role: str = "user") -> Prompt:
+    return prompt_of(Operation.CHAT, messages=[{"role": role, "content": list(parts)}])
+
+
+def messages(*parts: Any) -> Prompt:
+    return prompt_of(Operation.MESSAGES, max_tokens=5, messages=[{"role": "user", "content": list(parts)}])
+
+
+def responses(*items: Any) -> Prompt:
+    return prompt_of(Operation.RESPONSES, input=list(items))
+
+
+def source(media_type: str = "image/png") -> dict[str, str]:
+    return {"type": "base64", "media_type": media_type, "data": BASE64}
+
+
+def a_result(*parts: Any) -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": "t", "content": list(parts)}
+
+
+def an_output(output: Any) -> dict[str, Any]:
+    return {"type": "function_call_output", "call_id": "c", "output": output}
+
+
+CASES: dict[str, tuple[Prompt, int]] = {
+    "chat image_url": (chat({"type": "image_url", "image_url": {"url": URL}}), IMAGE_TOKENS),
+    "chat image_url without a type": (chat({"image_url": URL}), IMAGE_TOKENS),
+    "chat input_audio": (chat({"type": "input_audio", "input_audio": {"data": BASE64, "format": "wav"}}), AUDIO_TOKENS),
+    "chat file": (chat({"type": "file", "file": {"file_data": PDF, "filename": "a.pdf"}}), FILE_TOKENS),
+    "chat video": (chat({"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}), VIDEO_TOKENS),
+    "chat tool result": (chat({"type": "image_url", "image_url": {"url": URL}}, role="tool"), IMAGE_TOKENS),
+    "chat unknown part": (chat({"type": "screenshot", "payload": {"deep": [{"url": URL}]}}), IMAGE_TOKENS),
+    "chat two pictures": (chat(*[{"type": "image_url", "image_url": {"url": URL}}] * 2), 2 * IMAGE_TOKENS),
+    "chat tool call": (
+        prompt_of(
+            Operation.CHAT,
+            messages=[
+                {
+                    "role": "assistant",
+                    "tool_calls": [{"function": {"name": "f", "arguments": orjson.dumps({"i": URL}).decode()}}],
+                }
+            ],
+        ),
+        IMAGE_TOKENS,
+    ),
+    "messages image": (messages({"type": "image", "source": source()}), IMAGE_TOKENS),
+    "messages document": (messages({"type": "document", "source": source("application/pdf")}), FILE_TOKENS),
+    "messages tool result": (messages(a_result({"type": "image", "source": source()})), IMAGE_TOKENS),
+    "messages nested tool result": (messages(a_result(a_result({"type": "image", "source": source()}))), IMAGE_TOKENS),
+    "messages document of parts": (
+        messages(
+            {
+                "type": "document",
+                "source": {"type": "content", "content": [{"type": "image", "source": source()}]},
+            }
+        ),
+        IMAGE_TOKENS,
+    ),
+    "messages redacted thinking": (messages({"type": "redacted_thinking", "data": BASE64}), SEALED_TOKENS),
+    "messages signature": (messages({"type": "thinking", "thinking": "so", "signature": BASE64}), 0),
+    "messages system": (
+        prompt_of(
+            Operation.MESSAGES,
+            system=[{"type": "image", "source": source()}],
+            messages=[{"role": "user", "content": "hi"}],
+        ),
+        IMAGE_TOKENS,
+    ),
+    "responses input_image": (
+        responses({"role": "user", "content": [{"type": "input_image", "image_url": URL}]}),
+        IMAGE_TOKENS,
+    ),
+    "responses input_file": (
+        responses({"role": "user", "content": [{"type": "input_file", "file_data": PDF}]}),
+        FILE_TOKENS,
+    ),
+    "responses output list": (responses(an_output([{"type": "input_image", "image_url": URL}])), IMAGE_TOKENS),
+    "responses output file": (responses(an_output([{"type": "input_file", "file_data": PDF}])), FILE_TOKENS),
+    "responses output text": (responses(an_output(orjson.dumps({"shot": URL}).decode())), IMAGE_TOKENS),
+    "responses custom output": (
+        responses({"type": "custom_tool_call_output", "output": [{"type": "input_image", "image_url": URL}]}),
+        IMAGE_TOKENS,
+    ),
+    "responses MCP output": (
+        responses(an_output([{"type": "image", "data": BASE64, "mimeType": "image/png"}])),
+        IMAGE_TOKENS,
+    ),
+    "responses MCP resource": (
+        responses(an_output({"type": "resource", "resource": {"blob": BASE64, "mimeType": "audio/wav"}})),
+        AUDIO_TOKENS,
+    ),
+    "responses screenshot": (
+        responses({"type": "computer_call_output", "output": {"type": "computer_screenshot", "image_url": URL}}),
+        IMAGE_TOKENS,
+    ),
+    "responses generated image": (responses({"type": "image_generation_call", "result": BASE64}), IMAGE_TOKENS),
+    "responses reasoning": (
+        responses({"type": "reasoning", "summary": [], "encrypted_content": BASE64}),
+        SEALED_TOKENS,
+    ),
+    "embeddings parts": (
+        prompt_of(Operation.EMBEDDINGS, input=[{"type": "image_url", "image_url": {"url": URL}}]),
+        IMAGE_TOKENS,
+    ),
+    "embeddings messages": (
+        prompt_of(
+            Operation.EMBEDDINGS,
+            messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": URL}}]}],
+        ),
+        IMAGE_TOKENS,
+    ),
+    "rerank document": (
+        prompt_of(
+            Operation.RERANK,
+            query="q",
+            documents=[{"content": [{"type": "image_url", "image_url": {"url": URL}}]}],
+        ),
+        IMAGE_TOKENS,
+    ),
+    "score side": (
+        prompt_of(Operation.SCORE, text_1="q", text_2={"content": [{"type": "image_url", "image_url": {"url": URL}}]}),
+        IMAGE_TOKENS,
+    ),
+    "completion embeds": (prompt_of(Operation.COMPLETIONS, prompt_embeds=BASE64), FILE_TOKENS),
+    "completion embeds beside text": (prompt_of(Operation.COMPLETIONS, prompt="a", prompt_embeds=BASE64), FILE_TOKENS),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_media_cost_what_is_stated_and_no_text(name: str):
+    prompt, tokens = CASES[name]
+    assert tokens == prompt.media_tokens
+    assert 400 > prompt.text_bytes
+
+
+TEXTS: dict[str, Prompt] = {
+    "message": prompt_of(Operation.CHAT, messages=[{"role": "user", "content": URL}]),
+    "text part": chat({"type": "text", "text": URL}),
+    "tool message": prompt_of(Operation.CHAT, messages=[{"role": "tool", "content": BASE64}]),
+    "tool result": messages(a_result({"type": "text", "text": BASE64})),
+    "document of text": messages(
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": BASE64}}
+    ),
+    "responses message": responses({"role": "user", "content": [{"type": "input_text", "text": URL}]}),
+    "responses output": responses(an_output(BASE64)),
+    "thinking": messages({"type": "thinking", "thinking": BASE64}),
+    "words under data": responses(an_output([{"data": "many words " * 10_000}])),
+    "completion": prompt_of(Operation.COMPLETIONS, prompt=URL),
+    "embeddings": prompt_of(Operation.EMBEDDINGS, input=[BASE64]),
+    "rerank": prompt_of(Operation.RERANK, query="q", documents=[BASE64]),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_is_text_whatever_it_looks_like(name: str):
+    assert 0 == TEXTS[name].media_tokens
+    assert 100_000 < TEXTS[name].text_bytes
+
+
+def test_equal_media_are_equal_text_and_others_are_not():
+    one, same, other = (
+        responses(an_output([{"type": "input_image", "image_url": f"data:image/png;base64,{data}"}]))
+        for data in (BASE64, BASE64, BASE64[:-8] + "AAAAAAA=")
+    )
+    assert one.text == same.text != other.text
+
+
+def test_text_around_a_data_url_stays():
+    prompt = responses(an_output(f"before {URL} after {PDF}."))
+    assert IMAGE_TOKENS + FILE_TOKENS == prompt.media_tokens
+    assert "before " in prompt.text
+    assert " after " in prompt.text
+
+
+def test_what_nests_deeper_than_json_is_written_is_refused():
+    deep: Any = "x"
+    for _ in range(300):
+        deep = [deep]
+    with pytest.raises(BadRequestError):
+        MediaCount().text({"a": deep}, "input")
+
+
+def test_a_request_is_examined_up_to_a_bound_and_the_rest_is_text():
+    media = MediaCount()
+    text = media.text([{"image_url": "u"}] * (MAX_STEPS + 100), "input")
+    assert (MAX_STEPS - 1) * IMAGE_TOKENS == media.tokens
+    assert 101 == text.count("image_url")
+
+
+@pytest.mark.parametrize("kind", [["image"], {"a": 1}, 7, None])
+def test_an_odd_type_is_no_error(kind: Any):
+    assert 0 == chat({"type": kind, "x": "y"}).media_tokens
