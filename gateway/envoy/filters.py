@@ -18,6 +18,7 @@ from gateway.envoy.names import (
     UPSTREAM_ADDRESS_ATTRIBUTE,
     USAGE_NAMESPACE,
 )
+from gateway.openai.usage import CACHE_READ, CACHE_WRITTEN
 
 _SPARE_S = 10.0
 """How long the gateway may take to answer, beyond the time that a request may wait there: bursts queue for seconds."""
@@ -28,10 +29,14 @@ _JSON_TYPES = r"application/(.*\+)?json(\s*;.*)?"
 Path: TypeAlias = tuple[str, ...]
 
 _USAGE_MEMBERS: Mapping[Path, tuple[str, ...]] = {
-    ("usage",): ("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"),
+    ("usage",): (
+        "prompt_tokens", "completion_tokens", "total_tokens",
+        "input_tokens", "output_tokens", CACHE_READ, CACHE_WRITTEN,
+    ),
     ("response", "usage"): ("input_tokens", "output_tokens", "total_tokens"),  # Responses: its last event
-    ("message", "usage"): ("input_tokens", "output_tokens"),  # Anthropic Messages: the event message_start
-}
+    # Anthropic Messages: the event message_start
+    ("message", "usage"): ("input_tokens", "output_tokens", CACHE_READ, CACHE_WRITTEN),
+}  # fmt: skip
 """The engine's own counts.  A client's text, metadata and tools are echoed in strings or deeper, not at these paths."""
 _ERROR_IN_JSON: tuple[Path, ...] = (("error",), ("error", "code"), ("error", "type"))
 _ERROR_IN_EVENT: tuple[Path, ...] = (

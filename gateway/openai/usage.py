@@ -28,6 +28,11 @@ _ROLE_ONLY = re.compile(rb'"delta":\s*\{\s*"role":\s*"\w+"\s*(?:\}|,\s*"content"
 """Bytes by which the first chunk of a choice is found, which names the role before anything is generated."""
 
 
+CACHE_READ = "cache_read_input_tokens"
+CACHE_WRITTEN = "cache_creation_input_tokens"
+"""Anthropic's counts of the prompt's tokens that were read from the cache, and written to it (Messages API)."""
+
+
 class TokenUsage(NamedTuple):
     """Token counts that the engine reported; None = not reported."""
 
@@ -35,6 +40,7 @@ class TokenUsage(NamedTuple):
     completion_tokens: int | None = None
     cached_tokens: int | None = None  # tokens of the prompt that were in the engine's KV cache
     reported_total: int | None = None
+    beside_input: int | None = None  # of the prompt's, those that Anthropic counts beside `input_tokens`
 
     @property
     def total_tokens(self) -> int | None:
@@ -45,8 +51,14 @@ class TokenUsage(NamedTuple):
 
     def updated(self, later: "TokenUsage") -> "TokenUsage":
         """Return a later report of the same answer, with counts that only this earlier one has."""
+        beside_input = self.beside_input if later.beside_input is None else later.beside_input
+        prompt = self if later.prompt_tokens is None else later
+        prompt_tokens = prompt.prompt_tokens
+        if prompt_tokens is not None:
+            prompt_tokens += (beside_input or 0) - (prompt.beside_input or 0)
         return later._replace(
-            prompt_tokens=self.prompt_tokens if later.prompt_tokens is None else later.prompt_tokens,
+            prompt_tokens=prompt_tokens,
+            beside_input=beside_input,
             completion_tokens=self.completion_tokens if later.completion_tokens is None else later.completion_tokens,
             cached_tokens=self.cached_tokens if later.cached_tokens is None else later.cached_tokens,
         )
@@ -55,20 +67,36 @@ class TokenUsage(NamedTuple):
 def parse_usage(usage: object) -> TokenUsage | None:
     """Read a `usage` object; None when it is no object or has no count.
 
-    A count of a wrong type counts as not reported; missing output tokens are the total less the prompt.
+    A count of a wrong type counts as not reported; missing output tokens are the total less the prompt.  Anthropic's
+    `input_tokens` are without those that were read from the cache or written to it, which are added; everybody else's
+    counts include them.
     """
     if not isinstance(usage, Mapping):
         return None
-    prompt = _first(usage, "prompt_tokens", "input_tokens")
+    prompt = _tokens(usage.get("prompt_tokens"))
+    beside_input = None
+    if prompt is None:
+        prompt = _tokens(usage.get("input_tokens"))
+        beside_input = _cache_tokens(usage)
     completion = _first(usage, "completion_tokens", "output_tokens")
     total = _tokens(usage.get("total_tokens"))
-    if prompt is None and completion is None and total is None:
+    if prompt is None and completion is None and total is None and beside_input is None:
         return None
+    if prompt is not None and beside_input is not None:
+        prompt += beside_input
     if completion is None and prompt is not None and total is not None and total >= prompt:
         completion = total - prompt
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     cached = _tokens(details.get("cached_tokens")) if isinstance(details, Mapping) else None
-    return TokenUsage(prompt, completion, cached, total)
+    if cached is None and beside_input is not None:
+        cached = _tokens(usage.get(CACHE_READ))
+    return TokenUsage(prompt, completion, cached, total, beside_input)
+
+
+def _cache_tokens(usage: Mapping[str, Any]) -> int | None:
+    """Return what Anthropic's Messages report beside `input_tokens`; None = nothing."""
+    read, written = _tokens(usage.get(CACHE_READ)), _tokens(usage.get(CACHE_WRITTEN))
+    return None if read is None and written is None else (read or 0) + (written or 0)
 
 
 def _first(usage: Mapping[str, Any], *names: str) -> int | None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import httpx
 import openai
+import orjson
 import pytest
 
 from tests.support.own_engine import OwnEngine, Reply
@@ -95,3 +96,47 @@ def test_the_official_client_meets_a_chunk_without_choices_only_where_it_cannot_
 
     assert (0 if hides(stack) else 1) == sum(not chunk.choices for chunk in chunks)
     assert (0 if hides(stack) else 1) == sum(chunk.usage is not None for chunk in chunks)
+
+
+CACHED = {"input_tokens": 3, "cache_read_input_tokens": 1000, "cache_creation_input_tokens": 20}
+START = {"type": "message_start", "message": {"id": "m", "role": "assistant", "usage": {**CACHED, "output_tokens": 1}}}
+DELTA = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 15}}
+
+
+def events(*each: dict[str, object]) -> bytes:
+    return b"".join(b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), orjson.dumps(event)) for event in each)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        DELTA,
+        {**DELTA, "usage": {**CACHED, "output_tokens": 15}},
+        {**DELTA, "usage": {"input_tokens": 3, "output_tokens": 15}},
+        {**DELTA, "usage": {"input_tokens": 3, "output_tokens": 15, "cache_read_input_tokens": None}},
+    ],
+    ids=["output", "everything", "without caches", "null"],
+)
+def test_a_message_stream_is_charged_what_was_read_from_caches_and_written_to_them(
+    stack: Stack, own: OwnEngine, last: dict[str, object]
+):
+    user = stack.user()
+    own.answer = lambda _: Reply(headers=SSE, pieces=(events(START, last, {"type": "message_stop"}),))
+    body = {"model": "own", "max_tokens": 20, "messages": PROMPT, "stream": True}
+
+    assert 200 == stack.post("/v1/messages", user, body).status_code
+
+    stack.uses(user, 1, 1023 + 15)
+
+
+def test_a_whole_message_is_charged_what_was_read_from_caches_and_written_to_them(stack: Stack, own: OwnEngine):
+    user = stack.user()
+    usage = {**CACHED, "output_tokens": 15}
+    own.answer = lambda _: Reply(
+        headers={"content-type": "application/json"},
+        body=orjson.dumps({"type": "message", "content": [{"type": "text", "text": "hi"}], "usage": usage}),
+    )
+
+    assert 200 == stack.post("/v1/messages", user, {"model": "own", "max_tokens": 9, "messages": PROMPT}).status_code
+
+    stack.uses(user, 1, 1023 + 15)

@@ -54,6 +54,19 @@ def pieces_of(body, size):
         ({"input_tokens": 6, "input_tokens_details": {"cached_tokens": 0}}, TokenUsage(6, None, 0)),
         ({"prompt_tokens": 6, "prompt_tokens_details": {"cached_tokens": "4"}}, TokenUsage(6)),
         ({"prompt_tokens": 6, "prompt_tokens_details": [4]}, TokenUsage(6)),
+        ({"input_tokens": 6, "cache_read_input_tokens": 90, "output_tokens": 4}, TokenUsage(96, 4, 90, None, 90)),
+        ({"input_tokens": 6, "cache_creation_input_tokens": 5}, TokenUsage(11, None, None, None, 5)),
+        (
+            {"input_tokens": 6, "cache_read_input_tokens": 0, "cache_creation_input_tokens": None},
+            TokenUsage(6, None, 0, None, 0),
+        ),
+        ({"prompt_tokens": 96, "cache_read_input_tokens": 90}, TokenUsage(96)),
+        ({"cache_read_input_tokens": 90.0}, TokenUsage(None, None, 90, None, 90)),
+        (
+            {"input_tokens": 96, "input_tokens_details": {"cached_tokens": 90}, "total_tokens": 99},
+            TokenUsage(96, 3, 90, 99),
+        ),
+        ({"type": "tokens", "input_tokens": 14, "input_token_details": {"audio_tokens": 14}}, TokenUsage(14)),
     ],
 )
 def test_usage_is_read_by_either_name_and_unknown_parts_stay_unknown(usage, expected):
@@ -61,7 +74,19 @@ def test_usage_is_read_by_either_name_and_unknown_parts_stay_unknown(usage, expe
 
 
 @pytest.mark.parametrize(
-    "usage", [None, {}, [], "6", 6, {"prompt_tokens": "6"}, {"total_tokens": True}, {"output_tokens": 1.5}, {"a": 1}]
+    "usage",
+    [
+        None,
+        {},
+        [],
+        "6",
+        6,
+        {"type": "duration", "seconds": 7},
+        {"prompt_tokens": "6"},
+        {"total_tokens": True},
+        {"output_tokens": 1.5},
+        {"a": 1},
+    ],
 )
 def test_what_holds_no_count_is_no_usage(usage):
     assert parse_usage(usage) is None
@@ -84,6 +109,26 @@ def test_the_total_is_the_engines_or_the_sum_of_known_parts(usage, total):
 def test_a_later_usage_counts_with_what_only_the_earlier_one_told():
     assert TokenUsage(6, 4, 2) == TokenUsage(6, 0, 2, 6).updated(TokenUsage(None, 4))
     assert TokenUsage(7, 5, 3, 12) == TokenUsage(6, 4, 2, 10).updated(TokenUsage(7, 5, 3, 12))
+
+
+START = {"input_tokens": 3, "cache_read_input_tokens": 90, "cache_creation_input_tokens": 5, "output_tokens": 1}
+
+
+@pytest.mark.parametrize(
+    ("later", "prompt"),
+    [
+        ({"output_tokens": 9}, 98),
+        ({"input_tokens": 3, "output_tokens": 9}, 98),
+        ({**START, "output_tokens": 9}, 98),
+        ({"cache_read_input_tokens": 40, "cache_creation_input_tokens": 0, "output_tokens": 9}, 43),
+        ({"input_tokens": 4, "cache_read_input_tokens": 40, "output_tokens": 9}, 44),
+    ],
+)
+def test_what_was_read_from_caches_and_written_to_them_counts_however_the_events_repeat_it(later, prompt):
+    first, last = parse_usage(START), parse_usage(later)
+    assert first is not None
+    assert last is not None
+    assert (prompt, 9, prompt + 9) == (*first.updated(last)[:2], first.updated(last).total_tokens)
 
 
 @pytest.mark.parametrize("name", RECORDED_STREAMS)
