@@ -48,6 +48,16 @@ class ValidationFailedError(ApiError):
         super().__init__(f"{len(problems)} validation error{plural}:{lines}", _place(problems[0]))
 
 
+class NotSupportedError(ApiError):
+    """The simulated engine does not do what real ones may; its message says so."""
+
+    status = 501
+    type = "NotImplementedError"
+
+    def __init__(self, what: str, param: str | None = None) -> None:
+        super().__init__(f"The simulated engine does not support {what}.", param)
+
+
 class MediaTypeError(ApiError):
     """The content type is not JSON."""
 

@@ -3,15 +3,18 @@
 Lives here: parsing and refusing bodies as vLLM does.  Not here: responses (responses, errors), HTTP (serving).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from simulator.core.profile import Profile
-from simulator.openai.errors import ParameterError, UnknownModelError, ValidationFailedError
+from simulator.openai import structured
+from simulator.openai.errors import NotSupportedError, ParameterError, UnknownModelError, ValidationFailedError
+from simulator.openai.logprobs import MAX_ALTERNATIVES
 from simulator.openai.tokens import MAX_TOKEN_ID, chat_text, encode, encode_ids, token_count
+from simulator.openai.tools import AUTO, NONE, REQUIRED, Function, Offer
 
 TokenId = Annotated[int, Field(ge=0, le=MAX_TOKEN_ID)]
 Texts = str | list[str] | list[TokenId] | list[list[TokenId]]
@@ -42,6 +45,7 @@ class GenerationBody(Body):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     seed: int | None = None
+    prompt_logprobs: int | None = None
 
 
 class Message(BaseModel):
@@ -59,6 +63,10 @@ class ChatBody(GenerationBody):
     messages: list[Message]
     max_completion_tokens: int | None = None
     tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
 
 
 class CompletionBody(GenerationBody):
@@ -66,6 +74,9 @@ class CompletionBody(GenerationBody):
 
     prompt: Texts
     max_tokens: int | None = 16  # OpenAI's and vLLM's default for this endpoint
+    logprobs: int | None = None
+    echo: bool | None = None
+    suffix: str | None = None
 
 
 class EmbeddingBody(Body):
@@ -105,7 +116,7 @@ class UnloadAdapterBody(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A checked request for chat or completions."""
+    """A checked request for text: a chat, a completion, or one of the other APIs."""
 
     model: str
     prompts: tuple[bytes, ...]  # encoded
@@ -117,6 +128,11 @@ class GenerationRequest:
     stream: bool
     usage_chunk: bool
     usage_everywhere: bool
+    functions: tuple[Function, ...] = ()  # that the answer calls
+    finish: str = "stop"  # the reason at the natural end
+    form: structured.Maker | None = None  # what makes an answer of the form that is demanded
+    logprobs: int | None = None  # alternatives per token; None = no log probabilities
+    told: Mapping[str, Any] = field(default_factory=dict)  # fields that the answer repeats
 
     @property
     def prompt_tokens(self) -> int:
@@ -149,13 +165,22 @@ def chat_request(value: object, profile: Profile) -> GenerationRequest:
     """Return the checked request of a chat body.  Raises ApiError."""
     body = validated(ChatBody, value)
     maximum = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
-    return _generation_request(body, lambda: (_chat_prompt(body.messages, body.tools),), maximum, profile)
+    offer, last = _offer(body), body.messages[-1] if body.messages else Message(role="user")
+    functions = offer.called(chat_text([last.model_dump()]), after_result=last.role == "tool")
+    return _openai_request(
+        body, lambda: (_chat_prompt(body.messages, body.tools),), maximum, profile, functions=functions,
+        finish="tool_calls" if functions and not offer.is_named else "stop", logprobs=_chat_logprobs(body),
+    )  # fmt: skip
 
 
 def completion_request(value: object, profile: Profile) -> GenerationRequest:
     """Return the checked request of a completion body.  Raises ApiError."""
     body = validated(CompletionBody, value)
-    return _generation_request(body, lambda: encoded_texts(body.prompt), body.max_tokens, profile)
+    for name in ("echo", "suffix"):
+        if getattr(body, name):
+            raise NotSupportedError(f"`{name}`", name)
+    _check_logprobs(body.logprobs, "logprobs")
+    return _openai_request(body, lambda: encoded_texts(body.prompt), body.max_tokens, profile, logprobs=body.logprobs)
 
 
 def encoded_texts(texts: Texts) -> tuple[bytes, ...]:
@@ -172,6 +197,11 @@ def tokenize_prompt(body: TokenizeBody) -> bytes:
     if body.messages is not None:
         return _chat_prompt(body.messages, None)
     return encode(body.prompt or "")
+
+
+def chat_prompt(messages: Iterable[Mapping[str, Any]], tools: Sequence[Any]) -> bytes:
+    """Return the encoded prompt of a chat; roles and contents are texts."""
+    return encode(chat_text(messages, list(tools) or None))
 
 
 def check_length(prompt: bytes, wanted: int, profile: Profile) -> None:
@@ -196,42 +226,102 @@ def _chat_prompt(messages: list[Message], tools: list[dict[str, Any]] | None) ->
     return encode(chat_text([message.model_dump() for message in messages], tools))
 
 
-def _generation_request(
-    body: GenerationBody, prompts: Callable[[], tuple[bytes, ...]], maximum: int | None, profile: Profile
-) -> GenerationRequest:
+def generation_request(
+    body: Body, prompts: tuple[bytes, ...], maximum: int | None, profile: Profile, *, max_name: str = "max_tokens",
+    temperature: float | None = None, n: int = 1, stop: tuple[str, ...] = (), stream: bool = False,
+    natural_end: bool | None = None, seed: int = 0, **generated: Any,
+) -> GenerationRequest:  # fmt: skip
+    """Return the checked request of any API's body; `generated` are further fields.  Raises ApiError."""
     model = served_model(body, profile)
-    _check_parameters(body, maximum, profile)
-    encoded = prompts()
-    for prompt in encoded:
+    _check_sampling(maximum, max_name, temperature, n, profile)
+    for prompt in prompts:
         check_length(prompt, maximum or 1, profile)
-    options = body.stream_options or StreamOptions()
+    for function in generated.get("functions", ()):
+        structured.checked(structured.by_schema(function.parameters))
     return GenerationRequest(
         model=model,
-        prompts=encoded,
-        n=1 if body.n is None else body.n,
-        limits=tuple(maximum or profile.max_model_len - token_count(prompt) for prompt in encoded),
-        natural_end=maximum is None,
-        stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
-        seed=body.seed or 0,
-        stream=bool(body.stream),
-        usage_chunk=bool(options.include_usage),
-        usage_everywhere=bool(options.include_usage and options.continuous_usage_stats),
+        prompts=prompts,
+        n=n,
+        limits=tuple(maximum or profile.max_model_len - token_count(prompt) for prompt in prompts),
+        natural_end=maximum is None if natural_end is None else natural_end,
+        stop=stop,
+        seed=seed,
+        stream=stream,
+        **{"usage_chunk": False, "usage_everywhere": False} | generated,
     )
 
 
-def _check_parameters(body: GenerationBody, maximum: int | None, profile: Profile) -> None:
+def _openai_request(
+    body: GenerationBody,
+    prompts: Callable[[], tuple[bytes, ...]],
+    maximum: int | None,
+    profile: Profile,
+    **generated: Any,
+) -> GenerationRequest:
+    """Return the checked request of a chat or a completion."""
+    served_model(body, profile)  # refused before anything else, as vLLM does
     if body.stream_options is not None and not body.stream:
         raise ParameterError("Stream options can only be defined when `stream=True`.", "stream_options")
-    if body.n is not None and body.n < 1:
-        raise ParameterError(f"n must be at least 1, got {body.n}.", "n", body.n)
-    if body.temperature is not None and body.temperature < 0:
+    if body.prompt_logprobs is not None:
+        raise NotSupportedError("`prompt_logprobs`", "prompt_logprobs")
+    options = body.stream_options or StreamOptions()
+    _check_sampling(maximum, "max_tokens", body.temperature, 1 if body.n is None else body.n, profile)
+    return generation_request(
+        body, prompts(), maximum, profile,
+        temperature=body.temperature, n=1 if body.n is None else body.n,
+        stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()), stream=bool(body.stream),
+        seed=body.seed or 0, form=structured.form_of(body.model_extra or {}), usage_chunk=bool(options.include_usage),
+        usage_everywhere=bool(options.include_usage and options.continuous_usage_stats), **generated,
+    )  # fmt: skip
+
+
+def _offer(body: ChatBody) -> Offer:
+    """Return the functions that a chat offers.  Raises ParameterError for tools or a choice of another kind."""
+    functions = []
+    for tool in body.tools or ():
+        function = tool.get("function")
+        if (
+            tool.get("type") != "function"
+            or not isinstance(function, dict)
+            or not isinstance(function.get("name"), str)
+        ):
+            raise ParameterError("each tool must be {type: function, function: {name, ...}}", "tools")
+        functions.append(Function(function["name"], function.get("parameters") or {}))
+    choice, parallel = body.tool_choice, body.parallel_tool_calls is not False
+    if isinstance(choice, dict):
+        named = choice.get("function", {})
+        if not isinstance(named, dict) or not isinstance(named.get("name"), str):
+            raise ParameterError("a tool_choice of an object must be {type: function, function: {name}}", "tool_choice")
+        return Offer(functions, named["name"], is_named=True, parallel=parallel)
+    if choice not in {None, AUTO, NONE, REQUIRED}:
         raise ParameterError(
-            f"temperature must be non-negative, got {body.temperature}.", "temperature", body.temperature
-        )
+            f"Invalid value for `tool_choice`: {choice}! Only named tools, \"none\", \"auto\" or \"required\" are "
+            "supported.", "tool_choice",
+        )  # fmt: skip
+    return Offer(functions, choice or AUTO, parallel=parallel)
+
+
+def _chat_logprobs(body: ChatBody) -> int | None:
+    _check_logprobs(body.top_logprobs, "top_logprobs")
+    if body.top_logprobs and not body.logprobs:
+        raise ParameterError("when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs")
+    return (body.top_logprobs or 0) if body.logprobs else None
+
+
+def _check_logprobs(asked: int | None, name: str) -> None:
+    if asked is not None and not 0 <= asked <= MAX_ALTERNATIVES:
+        raise ParameterError(f"{name} must be from 0 to {MAX_ALTERNATIVES}, got {asked}.", name, asked)
+
+
+def _check_sampling(maximum: int | None, max_name: str, temperature: float | None, n: int, profile: Profile) -> None:
+    if n < 1:
+        raise ParameterError(f"n must be at least 1, got {n}.", "n", n)
+    if temperature is not None and temperature < 0:
+        raise ParameterError(f"temperature must be non-negative, got {temperature}.", "temperature", temperature)
     if maximum is not None and maximum < 1:
-        raise ParameterError(f"max_tokens must be at least 1, got {maximum}.", "max_tokens", maximum)
+        raise ParameterError(f"{max_name} must be at least 1, got {maximum}.", max_name, maximum)
     if maximum is not None and maximum > profile.max_model_len:
         raise ParameterError(
-            f"max_tokens={maximum} cannot be greater than max_model_len={profile.max_model_len}. "
-            "Please request fewer output tokens.", "max_tokens", maximum,
+            f"{max_name}={maximum} cannot be greater than max_model_len={profile.max_model_len}. "
+            "Please request fewer output tokens.", max_name, maximum,
         )  # fmt: skip

@@ -8,18 +8,26 @@ The constant part of a stream's chunks is serialised once per stream: a chunk co
 import base64
 import json
 import struct
+from collections.abc import Mapping
 from collections.abc import Sequence as Series
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from simulator.core.profile import Profile
+from simulator.openai import logprobs
+from simulator.openai.errors import ApiError
+from simulator.openai.requests import GenerationRequest
 from simulator.openai.tokens import token_count, token_ids, token_texts
-from simulator.openai.writing import Composition
+from simulator.openai.writing import NO_CALL, Call, Composition
 
 FINGERPRINT = "vllm-0.32.0-simulated"
 DONE = b"data: [DONE]\n\n"
+
+Logprobs = Mapping[str, Any] | None
+"""The field `logprobs` of a choice; None = not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class Usage:
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0  # of the prompt, for APIs that tell
 
     @property
     def short(self) -> dict[str, Any]:
@@ -48,41 +57,106 @@ class Usage:
         return self.short | {"prompt_tokens_details": None, "completion_tokens_details": None}
 
 
+class EventStream:
+    """The events of one streamed response, in the order of the methods."""
+
+    def openings(self, usage: Usage) -> list[bytes]:
+        """Return the events that precede the first token; `usage` counts the prompt."""
+        raise NotImplementedError
+
+    def event(self, choice: int, position: int) -> bytes:
+        """Return the event of a token, or several; empty for one that adds nothing."""
+        raise NotImplementedError
+
+    def closings(self, usage: Usage) -> list[bytes]:
+        """Return the events after the last token."""
+        raise NotImplementedError
+
+    def failure(self, error: ApiError) -> list[bytes]:
+        """Return the events that end a stream with an error under status 200."""
+        raise NotImplementedError
+
+
 class Shape:
     """The shape of one endpoint's response, streamed or whole."""
 
-    id_prefix: str
+    id_prefix = "chatcmpl"
+    id_separator = "-"
+
+    def __init__(
+        self,
+        answer_id: str,
+        created: int,
+        model: str,
+        logprobs: int | None = None,
+        told: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.suffix = answer_id
+        self.id = f"{self.id_prefix}{self.id_separator}{answer_id}"
+        self.created = created
+        self.model = model
+        self.logprobs = logprobs  # see `GenerationRequest.logprobs`
+        self.told = told or {}
+
+    def whole(self, outputs: Series[Composition], usage: Usage) -> bytes:
+        """Return the response that is not streamed."""
+        raise NotImplementedError
+
+    def events(self, request: GenerationRequest, outputs: Series[Composition]) -> EventStream:
+        """Return the events of the response."""
+        raise NotImplementedError
+
+
+class ChoicesShape(Shape):
+    """The shape of a response with choices, as chat and completions have it."""
+
     object: str
     chunk_object: str
 
-    def __init__(self, answer_id: str, created: int, model: str) -> None:
-        self._head = {"id": f"{self.id_prefix}-{answer_id}", "created": created, "model": model}
-        start = {"id": self._head["id"], "object": self.chunk_object, "created": created, "model": model}
+    def __init__(self, answer_id: str, created: int, model: str, *further: Any) -> None:
+        super().__init__(answer_id, created, model, *further)
+        self._head = {"id": self.id, "created": created, "model": model}
+        start = {"id": self.id, "object": self.chunk_object, "created": created, "model": model}
         self._chunk_head = b"data: " + orjson.dumps(start)[:-1] + b',"choices":'
 
     def opening(self, index: int, usage: Usage | None) -> bytes:
         """Return the event before the first token of a choice; empty where the endpoint has none."""
         raise NotImplementedError
 
-    def piece(self, index: int, text: str, usage: Usage | None) -> bytes:
-        """Return the event of one token."""
+    def piece(self, index: int, text: str, usage: Usage | None, logprobs: Logprobs = None) -> bytes:
+        """Return the event of one token of text."""
         raise NotImplementedError
 
-    def ending(self, index: int, text: str, end: Composition, usage: Usage | None, *, is_last: bool) -> bytes:
+    def ending(
+        self, index: int, text: str, end: Composition, usage: Usage | None, *, is_last: bool, logprobs: Logprobs = None
+    ) -> bytes:
         """Return the event of a choice's last token; `is_last`: no usage chunk follows, so it has the fingerprint."""
-        choice = self._ending_choice(index, text, end)
+        choice = self._ending_choice(index, text, end) | {"logprobs": logprobs}
         return self._event(orjson.dumps([choice]), usage, self._fingerprint if is_last else b"")
+
+    def calling(self, index: int, number: int, call: Call, text: str | None, usage: Usage | None) -> bytes:
+        """Return the event of one token of call `number`; `text` None = the one that names the function."""
+        raise NotImplementedError
 
     def usage_event(self, usage: Usage) -> bytes:
         """Return the event that `include_usage` asks for, which has no choices."""
         return self._chunk_head + b'[],"usage":' + orjson.dumps(usage.short) + self._fingerprint + b"}\n\n"
 
-    def whole(self, outputs: Series[Composition], usage: Usage) -> bytes:
-        """Return the response that is not streamed."""
-        choices = [self._whole_choice(index, output) for index, output in enumerate(outputs)]
+    def token_logprobs(self, pieces: Series[str], offset: int) -> Logprobs:
+        """Return the log probabilities of tokens that begin `offset` characters into the text; None if not asked."""
+        raise NotImplementedError
+
+    def whole(self, outputs: Series[Composition], usage: Usage) -> bytes:  # noqa: D102  # the base says it
+        choices = [
+            self._whole_choice(index, output) | {"logprobs": self.token_logprobs(output.pieces, 0)}
+            for index, output in enumerate(outputs)
+        ]
         head = {"id": self._head["id"], "object": self.object, **self._head}
         tail = {"service_tier": None, "system_fingerprint": FINGERPRINT, "usage": usage.whole}
         return orjson.dumps(head | {"choices": choices} | tail | self._whole_tail())
+
+    def events(self, request: GenerationRequest, outputs: Series[Composition]) -> "ChoicesEvents":  # noqa: D102  # the base says it
+        return ChoicesEvents(self, request, outputs)
 
     _fingerprint = b',"system_fingerprint":' + orjson.dumps(FINGERPRINT)
 
@@ -100,10 +174,9 @@ class Shape:
         return {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
 
 
-class ChatShape(Shape):
+class ChatShape(ChoicesShape):
     """/v1/chat/completions."""
 
-    id_prefix = "chatcmpl"
     object = "chat.completion"
     chunk_object = "chat.completion.chunk"
 
@@ -112,20 +185,38 @@ class ChatShape(Shape):
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
         return self._event(orjson.dumps([choice]), usage, b',"prompt_token_ids":null,"prompt_text":null')
 
-    def piece(self, index: int, text: str, usage: Usage | None) -> bytes:  # noqa: D102  # the base says it
-        choice = b'[{"index":%d,"delta":{"content":%b},"logprobs":null,"finish_reason":null,"token_ids":null}]'
-        return self._event(choice % (index, orjson.dumps(text)), usage)
+    def piece(self, index: int, text: str, usage: Usage | None, logprobs: Logprobs = None) -> bytes:  # noqa: D102  # the base says it
+        choice = b'[{"index":%d,"delta":{"content":%b},"logprobs":%b,"finish_reason":null,"token_ids":null}]'
+        return self._event(choice % (index, orjson.dumps(text), orjson.dumps(logprobs)), usage)
+
+    def calling(self, index: int, number: int, call: Call, text: str | None, usage: Usage | None) -> bytes:  # noqa: D102  # the base says it
+        if text is None:
+            name = {"id": call_id(self.id, index, number), "type": "function", "index": number}
+            told = name | {"function": {"name": call.name}}
+        else:
+            told = {"index": number, "function": {"arguments": text}}
+        delta = {"content": None, "tool_calls": [told]}
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None, "token_ids": None}
+        return self._event(orjson.dumps([choice]), usage)
+
+    def token_logprobs(self, pieces: Series[str], offset: int) -> Logprobs:  # noqa: ARG002, D102  # the base says it
+        return None if self.logprobs is None else logprobs.of_chat(pieces, self.logprobs)
 
     def _ending_choice(self, index: int, text: str, end: Composition) -> dict[str, Any]:
         return {
-            "index": index, "delta": {"content": text}, "logprobs": None, "finish_reason": end.finish_reason,
-            "stop_reason": end.stop_reason, "token_ids": None,
+            "index": index, "delta": {} if end.calls else {"content": text}, "logprobs": None,
+            "finish_reason": end.finish_reason, "stop_reason": end.stop_reason, "token_ids": None,
         }  # fmt: skip
 
     def _whole_choice(self, index: int, output: Composition) -> dict[str, Any]:
+        calls = [
+            {"id": call_id(self.id, index, number), "type": "function",
+             "function": {"name": call.name, "arguments": output.arguments(call)}}
+            for number, call in enumerate(output.calls)
+        ]  # fmt: skip
         message = {
-            "role": "assistant", "content": output.text, "refusal": None, "annotations": None, "audio": None,
-            "function_call": None, "reasoning": None,
+            "role": "assistant", "content": None if calls else output.text, "refusal": None, "annotations": None,
+            "audio": None, "function_call": None, **({"tool_calls": calls} if calls else {}), "reasoning": None,
         }  # fmt: skip
         return {
             "index": index, "message": message, "logprobs": None, "finish_reason": output.finish_reason,
@@ -136,7 +227,7 @@ class ChatShape(Shape):
         return {"prompt_logprobs": None, "prompt_token_ids": None, "prompt_text": None} | super()._whole_tail()
 
 
-class CompletionShape(Shape):
+class CompletionShape(ChoicesShape):
     """/v1/completions."""
 
     id_prefix = "cmpl"
@@ -145,12 +236,15 @@ class CompletionShape(Shape):
     def opening(self, index: int, usage: Usage | None) -> bytes:  # noqa: ARG002, D102  # this endpoint has none
         return b""
 
-    def piece(self, index: int, text: str, usage: Usage | None) -> bytes:  # noqa: D102  # the base says it
+    def piece(self, index: int, text: str, usage: Usage | None, logprobs: Logprobs = None) -> bytes:  # noqa: D102  # the base says it
         choice = (
-            b'[{"index":%d,"text":%b,"logprobs":null,"finish_reason":null,"stop_reason":null,'
+            b'[{"index":%d,"text":%b,"logprobs":%b,"finish_reason":null,"stop_reason":null,'
             b'"prompt_token_ids":null,"token_ids":null}]'
         )
-        return self._event(choice % (index, orjson.dumps(text)), usage)
+        return self._event(choice % (index, orjson.dumps(text), orjson.dumps(logprobs)), usage)
+
+    def token_logprobs(self, pieces: Series[str], offset: int) -> Logprobs:  # noqa: D102  # the base says it
+        return None if self.logprobs is None else logprobs.of_completion(pieces, self.logprobs, offset)
 
     def _ending_choice(self, index: int, text: str, end: Composition) -> dict[str, Any]:
         return {
@@ -164,6 +258,52 @@ class CompletionShape(Shape):
             "stop_reason": output.stop_reason, "token_ids": None, "prompt_logprobs": None, "prompt_token_ids": None,
             "routed_experts": None,
         }  # fmt: skip
+
+
+class ChoicesEvents(EventStream):
+    """The events of a streamed chat or completion."""
+
+    def __init__(self, shape: ChoicesShape, request: GenerationRequest, outputs: Series[Composition]) -> None:
+        self._shape = shape
+        self._request = request
+        self._outputs = outputs
+        self._open = len(outputs)
+        self._offsets = [0] * len(outputs)  # characters of text so far
+
+    def openings(self, usage: Usage) -> list[bytes]:  # noqa: ARG002, D102  # the base says it; counts are in the request
+        return [self._shape.opening(index, self._usage(0)) for index in range(len(self._outputs))]
+
+    def event(self, choice: int, position: int) -> bytes:  # noqa: D102  # the base says it
+        output, usage = self._outputs[choice], self._usage(position + 1)
+        text, is_end = output.pieces[position], position + 1 == len(output.pieces)
+        number, call = output.call_at(position) if output.calls else NO_CALL
+        if call is not None:
+            piece = self._shape.calling(choice, number, call, text if position > call.first else None, usage)
+            return piece + self._ending(choice, "", usage) if is_end else piece
+        found = None
+        if self._request.logprobs is not None:
+            found = self._shape.token_logprobs([text], self._offsets[choice])
+            self._offsets[choice] += len(text)
+        return self._ending(choice, text, usage, found) if is_end else self._shape.piece(choice, text, usage, found)
+
+    def closings(self, usage: Usage) -> list[bytes]:  # noqa: D102  # the base says it
+        return [self._shape.usage_event(usage), DONE] if self._request.usage_chunk else [DONE]
+
+    def failure(self, error: ApiError) -> list[bytes]:  # noqa: D102  # the base says it
+        return [error_event(error.body) + DONE]
+
+    def _ending(self, choice: int, text: str, usage: Usage | None, logprobs: Logprobs = None) -> bytes:
+        self._open -= 1
+        is_last = not self._open and not self._request.usage_chunk
+        return self._shape.ending(choice, text, self._outputs[choice], usage, is_last=is_last, logprobs=logprobs)
+
+    def _usage(self, generated: int) -> Usage | None:
+        return Usage(self._request.prompt_tokens, generated) if self._request.usage_everywhere else None
+
+
+def call_id(answer_id: str, choice: int, number: int) -> str:
+    """Return the id of a call, which is the same for the same answer."""
+    return f"chatcmpl-tool-{blake2b(f'{answer_id} {choice} {number}'.encode(), digest_size=8).hexdigest()}"
 
 
 def error_event(body: dict[str, Any]) -> bytes:

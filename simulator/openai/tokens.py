@@ -64,8 +64,16 @@ def block_hashes(encoded: bytes, model: str, block_tokens: int) -> tuple[int, ..
 def chat_text(messages: Iterable[Mapping[str, Any]], tools: object = None) -> str:
     """Return the text of a chat by the chat template.  Only text parts count."""
     preamble = f"<|tools|>{orjson.dumps(tools).decode()}<|end|>" if tools else ""
-    turns = (f"<|{message['role']}|>{_content_text(message.get('content'))}<|end|>" for message in messages)
+    turns = (
+        f"<|{message['role']}|>{_content_text(message.get('content'))}{_calls_text(message)}<|end|>"
+        for message in messages
+    )
     return f"{preamble}{''.join(turns)}<|assistant|>"
+
+
+def _calls_text(message: Mapping[str, Any]) -> str:
+    calls = message.get("tool_calls")
+    return orjson.dumps(calls).decode() if calls else ""
 
 
 def _content_text(content: object) -> str:

@@ -1,13 +1,14 @@
-"""POST /v1/chat/completions, /v1/completions and /v1/embeddings: from body to last byte, faults included.
+"""POST to the paths that generate, such as /v1/chat/completions: from body to last byte, faults included.
 
 Lives here: requests that occupy the engine.  Not here: the other routes (routes, control), ASGI (exchange), JSON bodies
 (simulator.openai.responses).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -16,7 +17,7 @@ from simulator.core.profile import Profile
 from simulator.openai import requests, responses
 from simulator.openai.errors import ApiError, BusyError, DeadEngineError
 from simulator.openai.requests import GenerationRequest
-from simulator.openai.responses import Shape, Usage
+from simulator.openai.responses import EventStream, Shape, Usage
 from simulator.openai.tokens import token_count
 from simulator.openai.writing import EMBEDDING_SIZE, Composition, Writer
 from simulator.serving.async_engine import (
@@ -30,6 +31,7 @@ from simulator.serving.async_engine import (
 )
 from simulator.serving.exchange import VARY, Exchange
 from simulator.serving.faults import Fault, FaultKind, Faults
+from simulator.serving.json_responses import ERROR_BODY
 
 STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), VARY]
 
@@ -52,8 +54,11 @@ class EndpointContext:
 class GeneratingEndpoint:
     """An ASGI application for one path.  Subclasses parse the request and write the response."""
 
-    def __init__(self, context: EndpointContext) -> None:
+    def __init__(
+        self, context: EndpointContext, error_body: Callable[[ApiError], Mapping[str, Any]] = ERROR_BODY
+    ) -> None:
         self._context = context
+        self._error_body = error_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.  Whichever way it ends, nothing is left running on the engine."""
@@ -63,14 +68,17 @@ class GeneratingEndpoint:
         except ClientGoneError:
             pass
         except ApiError as error:
-            await _refuse(exchange, error)
+            await self._refuse(exchange, error)
         except EngineDiedError:
-            await _refuse(exchange, DeadEngineError())
+            await self._refuse(exchange, DeadEngineError())
         except QueueFullError:
-            await _refuse(exchange, BusyError())
+            await self._refuse(exchange, BusyError())
 
     async def _serve(self, exchange: Exchange) -> None:
         raise NotImplementedError
+
+    async def _refuse(self, exchange: Exchange, error: ApiError) -> None:
+        await exchange.answer(error.status, orjson.dumps(self._error_body(error)))
 
     @asynccontextmanager
     async def _generation(
@@ -92,33 +100,47 @@ class GeneratingEndpoint:
 
 
 class TextEndpoint(GeneratingEndpoint):
-    """Chat completions or completions."""
+    """Text by any of the APIs."""
 
     def __init__(
-        self, context: EndpointContext, shape: type[Shape], read: Callable[[object, Profile], GenerationRequest]
+        self,
+        context: EndpointContext,
+        shape: type[Shape],
+        read: Callable[[object, Profile], GenerationRequest],
+        error_body: Callable[[ApiError], Mapping[str, Any]] = ERROR_BODY,
     ) -> None:
-        super().__init__(context)
+        super().__init__(context, error_body)
         self._shape = shape
         self._read = read
 
     async def _serve(self, exchange: Exchange) -> None:
         request = self._read(await exchange.json(), self._context.engine.profile)
-        shape = self._shape(self._answer_id(exchange), self._context.created, request.model)
+        shape = self._shape(
+            self._answer_id(exchange), self._context.created, request.model, request.logprobs, request.told
+        )
         outputs = self._compose(request)
         prompts = [prompt for prompt in request.prompts for _ in range(request.n)]
         choices = map(Choice, prompts, outputs)
         async with self._generation(exchange, request.model, choices) as generation:
-            reply = _stream if request.stream else _whole
-            await reply(exchange, generation, shape, request, outputs)
+            if request.stream:
+                await _stream(exchange, generation, shape.events(request, outputs), request, outputs)
+            else:
+                await _whole(exchange, generation, shape, request, outputs)
 
     def _compose(self, request: GenerationRequest) -> list[Composition]:
         return [
-            self._context.writer.compose(
-                prompt, request.seed + index, limit, natural_end=request.natural_end, stop=request.stop
-            )
+            self._one(request, prompt, request.seed + index, limit)
             for prompt, limit in zip(request.prompts, request.limits, strict=True)
             for index in range(request.n)
         ]  # fmt: skip
+
+    def _one(self, request: GenerationRequest, prompt: bytes, choice: int, limit: int) -> Composition:
+        writer = self._context.writer
+        if request.functions:
+            return writer.call(prompt, choice, limit, request.functions, request.finish)
+        if request.form is not None:
+            return writer.fill(prompt, choice, limit, request.form, stop=request.stop)
+        return writer.compose(prompt, choice, limit, natural_end=request.natural_end, stop=request.stop)
 
 
 class EmbeddingEndpoint(GeneratingEndpoint):
@@ -150,6 +172,11 @@ class FaultyGeneration:
         self._exchange = exchange
         self._engine = context.engine
         self._fault = context.faults.take()
+
+    @property
+    def cached_tokens(self) -> int:
+        """Prompt tokens of the first choice that were found in the cache, once it has begun."""
+        return self._generation.sequences[0].cached_tokens
 
     async def before_answer(self) -> None:
         """Apply a fault that acts before the first byte."""
@@ -191,55 +218,32 @@ class FaultyGeneration:
         await self._generation.interruption()  # `_watch` notices that the connection has closed
 
 
-class _StreamEvents:
-    """The SSE events of one streamed response."""
-
-    def __init__(self, shape: Shape, request: GenerationRequest, outputs: list[Composition]) -> None:
-        self._shape = shape
-        self._request = request
-        self._outputs = outputs
-        self._open = len(outputs)
-
-    def openings(self) -> list[bytes]:
-        """Return the events that precede the first token."""
-        usage = self._usage(0)
-        return [self._shape.opening(index, usage) for index in range(len(self._outputs))]
-
-    def event(self, token: Token) -> bytes:
-        """Return the event of one token."""
-        output = self._outputs[token.choice]
-        text, usage = output.pieces[token.position], self._usage(token.position + 1)
-        if token.position + 1 < len(output.pieces):
-            return self._shape.piece(token.choice, text, usage)
-        self._open -= 1
-        is_last = not self._open and not self._request.usage_chunk
-        return self._shape.ending(token.choice, text, output, usage, is_last=is_last)
-
-    def _usage(self, generated: int) -> Usage | None:
-        return Usage(self._request.prompt_tokens, generated) if self._request.usage_everywhere else None
-
-
 async def _stream(
     exchange: Exchange,
     generation: FaultyGeneration,
-    shape: Shape,
+    events: EventStream,
     request: GenerationRequest,
     outputs: list[Composition],
 ) -> None:
-    """Stream a response: headers at once, even while the request waits; role events with the first token.
+    """Stream a response: headers at once, even while the request waits; opening events with the first token.
 
     Each event is a write of its own, as in vLLM.
     """
     await exchange.begin(200, STREAM_HEADERS)
-    events = _StreamEvents(shape, request, outputs)
-    openings = events.openings()
-    async for token in generation.tokens():
-        while openings:
-            await exchange.write(openings.pop(0))
-        await exchange.write(events.event(token))
-    if request.usage_chunk:
-        await exchange.write(shape.usage_event(_usage(request, outputs)))
-    await exchange.write(responses.DONE, last=True)
+    try:
+        is_open = False
+        async for token in generation.tokens():
+            for event in () if is_open else events.openings(_usage(request, (), generation)):
+                await exchange.write(event)
+            is_open = True
+            if event := events.event(token.choice, token.position):
+                await exchange.write(event)
+        closings = events.closings(_usage(request, outputs, generation))
+    except EngineDiedError:
+        closings = events.failure(DeadEngineError())
+    for event in closings[:-1]:
+        await exchange.write(event)
+    await exchange.write(closings[-1], last=True)
 
 
 async def _whole(
@@ -251,15 +255,7 @@ async def _whole(
 ) -> None:
     async for _ in generation.tokens():
         pass
-    await exchange.answer(200, shape.whole(outputs, _usage(request, outputs)))
-
-
-async def _refuse(exchange: Exchange, error: ApiError) -> None:
-    """Send an error response; in a stream that has begun, an error event under status 200."""
-    if exchange.began:
-        await exchange.write(responses.error_event(error.body) + responses.DONE, last=True)
-    else:
-        await exchange.answer(error.status, orjson.dumps(error.body))
+    await exchange.answer(200, shape.whole(outputs, _usage(request, outputs, generation)))
 
 
 async def _watch(exchange: Exchange, generation: Generation) -> None:
@@ -268,5 +264,6 @@ async def _watch(exchange: Exchange, generation: Generation) -> None:
     generation.abort()
 
 
-def _usage(request: GenerationRequest, outputs: list[Composition]) -> Usage:
-    return Usage(request.prompt_tokens, sum(len(output.pieces) for output in outputs))
+def _usage(request: GenerationRequest, outputs: Iterable[Composition], generation: FaultyGeneration) -> Usage:
+    generated = sum(len(output.pieces) for output in outputs)
+    return Usage(request.prompt_tokens, generated, generation.cached_tokens)

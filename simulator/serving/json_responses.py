@@ -3,14 +3,19 @@
 Lives here: what routes and control share.  Not here: the content (simulator.openai.responses).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
+from operator import attrgetter
+from typing import Any
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from simulator.openai.errors import ApiError
+
+ERROR_BODY = attrgetter("body")
+"""The body of an error in OpenAI's shape."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -20,15 +25,15 @@ def json_response(body: bytes, status: int = 200) -> Response:
     return Response(body, status, {"vary": "Origin"}, "application/json")
 
 
-def answering_errors(endpoint: Endpoint) -> Endpoint:
-    """Return `endpoint` with ApiError turned into an error response."""
+def answering_errors(endpoint: Endpoint, error_body: Callable[[ApiError], Mapping[str, Any]] = ERROR_BODY) -> Endpoint:
+    """Return `endpoint` with ApiError turned into an error response, by default in OpenAI's shape."""
 
     @wraps(endpoint)
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
         except ApiError as error:
-            return json_response(orjson.dumps(error.body), error.status)
+            return json_response(orjson.dumps(error_body(error)), error.status)
 
     return answer
 

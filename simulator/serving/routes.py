@@ -16,8 +16,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from simulator.openai import requests, responses, tokens
+from simulator.openai import messages, requests, responses, tokens
 from simulator.openai.errors import parse_json
+from simulator.openai.messages import MessagesShape, messages_request
+from simulator.openai.response_objects import ResponsesShape, responses_request
 from simulator.openai.responses import ChatShape, CompletionShape
 from simulator.openai.writing import Writer
 from simulator.serving.async_engine import AsyncEngine
@@ -68,6 +70,10 @@ class InfoRoutes:
             responses.tokenized(prompt, profile.max_model_len, with_texts=bool(body.return_token_strs))
         )
 
+    async def count_tokens(self, request: Request) -> Response:
+        """POST /v1/messages/count_tokens."""
+        return json_response(messages.counted(parse_json(await request.body()), self._engine.profile))
+
     async def detokenize(self, request: Request) -> Response:
         """POST /detokenize."""
         body = requests.validated(requests.DetokenizeBody, parse_json(await request.body()))
@@ -88,6 +94,13 @@ def application(engine: AsyncEngine) -> ASGIApp:
     routes = [
         Route("/v1/chat/completions", TextEndpoint(context, ChatShape, requests.chat_request), methods=["POST"]),
         Route("/v1/completions", TextEndpoint(context, CompletionShape, requests.completion_request), methods=["POST"]),
+        Route("/v1/responses", TextEndpoint(context, ResponsesShape, responses_request), methods=["POST"]),
+        Route(
+            "/v1/messages",
+            TextEndpoint(context, MessagesShape, messages_request, messages.error_body),
+            methods=["POST"],
+        ),
+        Route("/v1/messages/count_tokens", answering_errors(face.count_tokens, messages.error_body), methods=["POST"]),
         Route("/v1/embeddings", EmbeddingEndpoint(context), methods=["POST"]),
         Route("/v1/models", face.models),
         Route("/health", face.health),

@@ -29,6 +29,18 @@ def a_chat(**changes: Any) -> dict[str, Any]:
     return {"model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5} | changes
 
 
+def asking(text: str, **changes: Any) -> dict[str, Any]:
+    """A chat of one question whose answer ends by itself."""
+    return a_chat(messages=[{"role": "user", "content": text}], max_tokens=None) | changes
+
+
+async def choice_of(client: httpx.AsyncClient, body: dict[str, Any]) -> Any:
+    """The first choice of the answer to a chat."""
+    answer = await client.post("/v1/chat/completions", json=body)
+    assert 200 == answer.status_code, answer.text
+    return answer.json()["choices"][0]
+
+
 @asynccontextmanager
 async def an_engine(kv_events: str = "", **changes: Any) -> AsyncIterator[tuple[RunningEngine, httpx.AsyncClient]]:
     """An engine with profile `changes` and a client of it."""

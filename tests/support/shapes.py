@@ -41,6 +41,14 @@ def events(body: bytes) -> list[Any]:
     return [text if text == "[DONE]" else json.loads(text) for text in data]
 
 
+def named_events(body: bytes) -> list[tuple[str, Any]]:
+    """Server-sent events that have a name, with their data."""
+    lines = body.decode().strip().split("\n\n")
+    split = [event.strip().split("\n") for event in lines]
+    assert all(name.startswith("event: ") and data.startswith("data: ") for name, data in split), split
+    return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in split]
+
+
 def shape(value: Any) -> Any:
     """Keys in their order and JSON types, recursively; a list is the shapes it holds, repetitions dropped."""
     if isinstance(value, dict):
