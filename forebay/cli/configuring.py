@@ -31,13 +31,14 @@ def check_config(file: Path) -> None:
 @click.command()
 @click.option("--config", "file", type=FILE_PATH, required=True, help="The configuration file.")
 def envoy_config(file: Path) -> None:
-    """Print the Envoy configuration that belongs to a configuration file."""
+    """Print the Envoy configuration that belongs to a configuration file; write `envoy.eds_file` if it is missing."""
     import yaml
 
     from gateway.discovery.models import describe
     from gateway.envoy.config import render
 
     settings = _load(file)
+    _write_first_endpoints(settings)
     click.echo(yaml.safe_dump(render(settings, describe(settings.models)), sort_keys=False), nl=False)
 
 
@@ -65,6 +66,20 @@ def _load(file: Path) -> "Settings":
     from routing.table import STRATEGIES
 
     return load_with_models(file, os.environ, STRATEGIES)
+
+
+def _write_first_endpoints(settings: "Settings") -> None:
+    """Write `envoy.eds_file` where there is none yet, because Envoy does not start without it; a gateway renews it."""
+    from gateway.discovery.models import describe
+    from gateway.envoy.endpoints import write_eds
+
+    file = Path(settings.envoy.eds_file)
+    if not settings.envoy.eds_file or file.exists():
+        return
+    try:
+        write_eds(file, describe(settings.models))
+    except OSError as error:
+        click.echo(f"forebay: envoy.eds_file = {file}, cannot be written here: {error.strerror}", err=True)
 
 
 def _summary(settings: "Settings") -> str:

@@ -4,16 +4,20 @@ Lives here: parsing and checking.  Not here: name resolution, sockets.
 """
 
 import re
-from ipaddress import ip_address
-from urllib.parse import urlsplit
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import parse_qs, urlsplit
 
 MAX_PORT = 65535
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared, not bound
+_HOST_OF = {"localhost": "127.0.0.1"}
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
 _PATH = re.compile(r"/[!-~]*")
-_CREDENTIALS = re.compile(r"://[^/?#]*@")
+_CREDENTIALS = re.compile(r"://.*@", re.DOTALL)
+"""To the last `@`, because a password that was not percent-encoded may contain any of `@/?#`."""
+_SECRET_OPTION = re.compile(r"(?<=password=)[^&]*")
+_DATABASE = re.compile(r"/?[0-9]{0,9}")
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -46,21 +50,45 @@ def reachable_address(address: str) -> str:
 
 
 def listen_address(address: str) -> str:
-    """Return the address if it is `host:port`, else raise ValueError."""
-    split_address(address)
-    return address
+    """Return the address, written as Envoy writes it, if it is `ip:port` or `localhost:port`, else raise ValueError.
+
+    Envoy takes no other name for its own listeners or for the gateway's.
+    """
+    return _written_alike(address, "localhost")
 
 
 def endpoint_address(address: str) -> str:
-    """Return the address if it is `ip:port`, else raise ValueError.
+    """Return the address, written as Envoy writes it, if it is `ip:port`, else raise ValueError.
 
-    Envoy's `override_host` compares IP addresses, so a host name would never match.
+    Envoy's `override_host` compares IP addresses as text, so a host name or another spelling would never match.
     """
-    host, port = split_address(address)
-    if not is_ip(host) or port == 0:
-        message = f"must be ip:port with a port of 1 to {MAX_PORT}, IPv6 in brackets"
+    return _written_alike(address)
+
+
+def _written_alike(address: str, *names: str) -> str:
+    try:
+        host, port = split_address(address)
+    except ValueError:
+        host, port = "", 0
+    if port == 0 or not (is_ip(host) or host in names):
+        allowed = " or ".join(["ip:port", *(f"{name}:port" for name in names)])
+        message = f"must be {allowed} with a port of 1 to {MAX_PORT}, IPv6 in brackets"
         raise ValueError(message)
-    return address
+    return f"{_spelt_as_by_envoy(host)}:{port}"
+
+
+def _spelt_as_by_envoy(host: str) -> str:
+    if ":" not in host:
+        return host
+    address = IPv6Address(host)
+    return f"[::ffff:{address.ipv4_mapped}]" if address.ipv4_mapped else f"[{address}]"
+
+
+def overlap(one: str, other: str) -> bool:
+    """Return whether listeners on two addresses would take the same connections: same port, same or all hosts."""
+    (host, port), (other_host, other_port) = split_address(one), split_address(other)
+    hosts = {_HOST_OF.get(host, host), _HOST_OF.get(other_host, other_host)}
+    return port == other_port and (len(hosts) == 1 or not hosts.isdisjoint(_LOOPBACK_OF))
 
 
 def http_path(path: str) -> str:
@@ -77,13 +105,44 @@ def redis_url(url: str) -> str:
         message = f"must start with {', '.join(REDIS_SCHEMES)}"
         raise ValueError(message)
     try:
-        _ = urlsplit(url).port
+        parts = urlsplit(url)
+        has_port = parts.port != 0 and "@" not in parts.path
     except ValueError:
-        message = f"must have a port of 0 to {MAX_PORT}"
-        raise ValueError(message) from None
+        has_port = False
+    if not has_port:
+        message = f"must have a port of 1 to {MAX_PORT}, and @/?# in a password percent-encoded"
+        raise ValueError(message)
+    _check_redis_place(parts.scheme, parts.hostname or "", parts.path)
+    if parts.fragment or parse_qs(parts.query, keep_blank_values=True).keys() - {"db"}:
+        message = "must have no options but db"
+        raise ValueError(message)
+    if not all(value.isdecimal() for value in parse_qs(parts.query, keep_blank_values=True).get("db", ())):
+        message = "must have a whole number as database"
+        raise ValueError(message)
     return url
 
 
+def _check_redis_place(scheme: str, host: str, path: str) -> None:
+    """Raise ValueError unless there is a host and a number, or for a Unix socket its path."""
+    if scheme == "unix":
+        if not path.startswith("/"):
+            message = "must have the path of a socket, unix:///path"
+            raise ValueError(message)
+    elif not host:
+        message = "must name a host"
+        raise ValueError(message)
+    elif not _DATABASE.fullmatch(path):
+        message = "must end with a whole number as database, such as /0"
+        raise ValueError(message)
+
+
+def redis_database(url: str) -> int:
+    """Return the number of the database that a Redis URL names, 0 when it names none."""
+    parts = urlsplit(url)
+    named = parse_qs(parts.query).get("db", [""])[0] or (parts.path.lstrip("/") if parts.scheme != "unix" else "")
+    return int(named or 0)
+
+
 def without_credentials(text: str) -> str:
-    """Replace the credentials in URLs: `redis://user:secret@host` becomes `redis://***@host`."""
-    return _CREDENTIALS.sub("://***@", text)
+    """Replace the credentials in a URL: `redis://user:secret@host` becomes `redis://***@host`."""
+    return _SECRET_OPTION.sub("***", _CREDENTIALS.sub("://***@", text))

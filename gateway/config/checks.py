@@ -7,34 +7,70 @@ single values (settings), collecting what is wrong (problems).
 from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
 
-from gateway.config.addresses import is_loopback, split_address
+from gateway.config.addresses import is_loopback, overlap, redis_database, split_address
 from gateway.config.problems import Problems
-from gateway.config.settings import EndpointSettings, ListenSettings, ModelSettings, Settings
+from gateway.config.settings import (
+    ANONYMOUS_WORDS,
+    EndpointSettings,
+    ModelSettings,
+    RedisSettings,
+    ScrapeSettings,
+    Settings,
+)
 from gateway.config.validation import shown
+from ratelimit.accounts.names import checked_name
 from routing.mixture import parse_mixture
 
 Finding = tuple[str, object, str]
 """A key, its value, and the rule that it breaks."""
 
+_CLOSE_TO_A_WORD = 0.8
+"""Similarity, of difflib, from which a value of `anonymous` counts as a misspelt word: `Deny`, `denny`, `alow`."""
+_LIKE_WORDS = frozenset(
+    {
+        "denied",
+        "refuse",
+        "reject",
+        "forbid",
+        "block",
+        "permit",
+        "none",
+        "null",
+        "true",
+        "false",
+        "yes",
+        "no",
+        "on",
+        "off",
+    }
+)
+"""Other words for the same, which nobody means as a user's name."""
+
 
 def check(settings: Settings, strategies: Collection[str], problems: Problems) -> None:
-    """Add every finding to `problems`; a rule is skipped if something is already wrong in a section that it reads."""
+    """Add every finding to `problems`; a rule is skipped if something is already wrong with a key that it reads."""
+    models, wrong = settings.models, problems.concerns
     checks: tuple[tuple[tuple[str, ...], Callable[[], Iterator[Finding]]], ...] = (
-        (("listen", "admin_token"), lambda: _admin_is_guarded(settings)),
-        (("listen",), lambda: _distinct_ports(settings.listen)),
+        (("listen.admin", "admin_token"), lambda: _admin_is_guarded(settings)),
+        (("admin_token",), lambda: _token_can_be_sent(settings.admin_token)),
+        ((), lambda: _distinct_ports(settings, wrong)),
         (("models", "models_file"), lambda: _one_source_of_models(settings)),
-        (("envoy", "identity"), lambda: _no_fail_open_with_api_keys(settings)),
-        (("envoy", "response_mode"), lambda: _full_duplex_needs_the_response(settings)),
-        (("routing",), lambda: _known_strategy("routing.strategy", settings.routing.strategy, strategies)),
-        (("routing",), lambda: _known_shadow(settings.routing.shadow, strategies)),
-        (("models",), lambda: _known_model_strategies(settings.models, strategies)),
-        (("models",), lambda: _unique_models(settings.models)),
-        (("models",), lambda: _unique_endpoints(settings.models)),
+        (("anonymous",), lambda: _anonymous_is_meant(settings.anonymous)),
+        (("redis.url", "redis.cluster"), lambda: _cluster_has_one_database(settings.redis)),
+        (("scrape.interval_s", "scrape.stale_after_s"), lambda: _metrics_outlive_an_interval(settings.scrape)),
+        (("envoy.fail_open", "identity"), lambda: _no_fail_open_with_api_keys(settings)),
+        (("envoy.body_mode", "response_mode"), lambda: _full_duplex_needs_the_response(settings)),
+        (("routing.strategy",), lambda: _known_strategy("routing.strategy", settings.routing.strategy, strategies)),
+        (("routing.shadow",), lambda: _known_shadow(settings.routing.shadow, strategies)),
+        ((), lambda: _known_model_strategies(models, strategies)),
+        ((), lambda: _unique_models(models)),
+        ((), lambda: _unique_adapters(models)),
+        ((), lambda: _unique_endpoints(models, wrong)),
     )
-    sound = [findings for sections, findings in checks if not any(map(problems.concerns, sections))]
-    for findings in sound:
-        for key, value, rule in findings():
-            problems.add_value(key, value, rule)
+    sound = [findings for keys, findings in checks if not any(map(wrong, keys))]
+    found = [finding for findings in sound for finding in findings()]
+    for key, value, rule in found:
+        problems.add_value(key, value, rule)
 
 
 def _admin_is_guarded(settings: Settings) -> Iterator[Finding]:
@@ -43,25 +79,64 @@ def _admin_is_guarded(settings: Settings) -> Iterator[Finding]:
         yield "listen.admin", settings.listen.admin, "must be a loopback address unless admin_token is set"
 
 
-def _distinct_ports(listen: ListenSettings) -> Iterator[Finding]:
-    """Check that no two addresses share a port, by which a worker tells the admin REST from what others may ask."""
-    owners: dict[int, str] = {}
-    for name in ("grpc", "http", "admin"):
-        address = getattr(listen, name)
-        owner = owners.setdefault(split_address(address)[1], name)
-        if owner != name:
-            yield f"listen.{name}", address, f"must have a port of its own, listen.{owner} has it"
-    taken: dict[str, int] = {}
-    for index, address in enumerate(listen.workers):
-        if owner := owners.get(split_address(address)[1], ""):
-            yield f"listen.workers[{index}]", address, f"must have a port of its own, listen.{owner} has it"
-        if taken.setdefault(address, index) != index:
-            yield f"listen.workers[{index}]", address, f"must be unique, listen.workers[{taken[address]}] has it"
+def _token_can_be_sent(token: str) -> Iterator[Finding]:
+    if token != token.strip():
+        yield "admin_token", token, "must not begin or end with a blank, which HTTP removes from a header"
+
+
+def _distinct_ports(settings: Settings, wrong: Callable[[str], bool]) -> Iterator[Finding]:
+    """Check that no two listeners take the same connections.
+
+    The gateway's own have each a port of their own on whatever address, by which a worker tells the admin REST from
+    what others may ask.
+    """
+    listen, envoy = settings.listen, settings.envoy
+    faces = [(f"listen.{name}", getattr(listen, name)) for name in ("grpc", "http", "admin")]
+    others = [(f"listen.workers[{index}]", address) for index, address in enumerate(listen.workers)]
+    others += [("envoy.listen", envoy.listen), ("envoy.admin", envoy.admin)]
+    before: list[tuple[str, str]] = []
+    for key, address in [*faces, *others]:
+        if wrong(key):
+            continue
+        for owner, taken in before:
+            is_face = owner.count(".") == 1 and owner.startswith("listen.") and "[" not in owner
+            same_port = split_address(address)[1] == split_address(taken)[1]
+            if (is_face and key.startswith("listen.") and same_port) or overlap(address, taken):
+                yield key, address, f"must have a port of its own, {owner} has it"
+                break
+        before.append((key, address))
 
 
 def _one_source_of_models(settings: Settings) -> Iterator[Finding]:
     if settings.models and settings.models_file:
         yield "models_file", settings.models_file, "must be empty when models are given here"
+
+
+def _anonymous_is_meant(anonymous: str) -> Iterator[Finding]:
+    """Check that a misspelt keyword does not become the name of a user that does not exist."""
+    word = anonymous.strip().casefold()
+    if anonymous in ANONYMOUS_WORDS:
+        return
+    close = get_close_matches(word, ANONYMOUS_WORDS, n=1, cutoff=_CLOSE_TO_A_WORD)
+    if close or word in _LIKE_WORDS:
+        hint = f"; did you mean {close[0]}?" if close else ""
+        yield "anonymous", anonymous, f"must be allow, deny or the name of a user{hint}"
+        return
+    try:
+        checked_name(anonymous)
+    except ValueError as error:
+        yield "anonymous", anonymous, f"{error}, as the name of a user"
+
+
+def _cluster_has_one_database(redis: RedisSettings) -> Iterator[Finding]:
+    if redis.cluster and redis_database(redis.url) != 0:
+        yield "redis.url", redis.url, "must have database 0 with redis.cluster"
+
+
+def _metrics_outlive_an_interval(scrape: ScrapeSettings) -> Iterator[Finding]:
+    if scrape.interval_s >= scrape.stale_after_s:
+        rule = f"must be less than scrape.stale_after_s = {scrape.stale_after_s:g}, or metrics are always missing"
+        yield "scrape.interval_s", scrape.interval_s, rule
 
 
 def _no_fail_open_with_api_keys(settings: Settings) -> Iterator[Finding]:
@@ -107,7 +182,20 @@ def _unique_models(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
             yield f"models[{index}].name", model.name, f"must be unique, models[{first[model.name]}] has it"
 
 
-def _unique_endpoints(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
+def _unique_adapters(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
+    """Check that no request could mean both a model and an adapter, and that a pod has each adapter once."""
+    names = {model.name: index for index, model in enumerate(models)}
+    for index, model in enumerate(models):
+        for position, endpoint in enumerate(model.endpoints):
+            for place, adapter in enumerate(endpoint.adapters):
+                key = f"models[{index}].endpoints[{position}].adapters[{place}]"
+                if adapter in names:
+                    yield key, adapter, f"must not be the name of a model, models[{names[adapter]}] has it"
+                elif endpoint.adapters.index(adapter) != place:
+                    yield key, adapter, "must be unique in the endpoint"
+
+
+def _unique_endpoints(models: tuple[ModelSettings, ...], wrong: Callable[[str], bool]) -> Iterator[Finding]:
     """Check that an address is listed once in a model, and has one name and one description in all models.
 
     Requests in flight are counted by the pod's name: a pod with two names would count as two, each with half the load.
@@ -118,6 +206,8 @@ def _unique_endpoints(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
         first: dict[str, int] = {}
         for position, endpoint in enumerate(model.endpoints):
             key = f"models[{index}].endpoints[{position}]"
+            if wrong(key):
+                continue
             other = first.setdefault(endpoint.address, position)
             if other != position:
                 yield f"{key}.address", endpoint.address, f"must be unique in the model, endpoints[{other}] has it"

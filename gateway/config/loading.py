@@ -5,7 +5,7 @@ findings (validation), watching files for changes (gateway.discovery.static).
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,25 @@ from gateway.config.settings import ModelSettings, Settings
 from gateway.config.validation import joined, rule
 
 __all__ = ["ConfigurationError", "load", "load_models", "load_with_models"]
+
+
+MAX_ROUNDS = 9
+"""How often a file is validated at most: a mended value may show another that is wrong.  Two rounds are usual."""
+
+
+def _unused_address(number: int) -> str:
+    return f"[100::{number:x}]:1"  # RFC 6666: nothing is there
+
+
+_FILLERS: Mapping[int | str, Callable[[int], Any]] = {
+    "name": "mended-{}".format,
+    "adapters": "mended-{}".format,
+    "address": _unused_address,
+    "workers": _unused_address,
+    "models": lambda number: {"name": f"mended-{number}"},
+    "endpoints": lambda number: {"address": _unused_address(number)},
+}
+"""Values that stand for a wrong one which must be there, or by whose place in a list others are counted; by key."""
 
 
 def load(path: Path, environ: Mapping[str, str], strategies: Collection[str]) -> Settings:
@@ -73,7 +92,7 @@ def _settings_in(path: Path, environ: Mapping[str, str], strategies: Collection[
     Raises ConfigurationError when the file is no mapping of keys.
     """
     problems = Problems()
-    data = source.expand(source.read(path, problems), environ, problems)
+    data = _expanded(path, source.read(path, problems), environ, problems)
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise ConfigurationError((f"{path}: must be a mapping of keys",))
@@ -81,7 +100,19 @@ def _settings_in(path: Path, environ: Mapping[str, str], strategies: Collection[
     settings = _validated(data, strategies, problems)
     if settings.models_file:
         settings = settings.model_copy(update={"models_file": str(path.parent / settings.models_file)})
+    if settings.envoy.eds_file:  # absolute, because Envoy has another working directory
+        eds_file = path.absolute().parent / settings.envoy.eds_file
+        if eds_file.is_dir() or eds_file in (path.absolute(), Path(settings.models_file).absolute()):
+            problems.add_value("envoy.eds_file", str(eds_file), "must be a file of its own, which the gateway writes")
+        settings = settings.model_copy(update={"envoy": settings.envoy.model_copy(update={"eds_file": str(eds_file)})})
     return settings, problems
+
+
+def _expanded(path: Path, data: Any, environ: Mapping[str, str], problems: Problems, key: str = "") -> Any:
+    try:
+        return source.expand(data, environ, problems, key)
+    except RecursionError as error:
+        raise ConfigurationError((f"{path}: must not contain itself, by an alias of YAML",)) from error
 
 
 def _models_in(
@@ -101,24 +132,45 @@ def _models_in(
     for index, model in enumerate(models if isinstance(models, list) else ()):
         if isinstance(model, dict) and "endpoints" in model and model["endpoints"] is None:
             problems.add(f"models[{index}].endpoints", f"models[{index}].endpoints has no value, must be a list or []")
-    models = source.expand(models, environ, problems, "models")
+    models = _expanded(path, models, environ, problems, "models")
     return _validated({"models": [] if models is None else models}, strategies, problems).models, problems
 
 
 def _validated(data: dict[str, Any], strategies: Collection[str], problems: Problems) -> Settings:
-    """Return the settings of the sections that are sound by themselves, after these were checked against each other."""
-    try:
-        settings = Settings.model_validate(data)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            _add(detail, problems)
-        settings = Settings.model_validate({key: data[key] for key in _sound(data, error)})
+    """Return the settings, with something in the place of each value that is not sound by itself.
+
+    They are checked against each other as far as they are sound, so that one look finds everything.
+    """
+    for _ in range(MAX_ROUNDS):
+        try:
+            settings = Settings.model_validate(data)
+            break
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            for detail in details:
+                _add(detail, problems)
+            for number, detail in enumerate(reversed(details)):  # from the end, so that places in lists stay
+                _mend(data, detail["loc"], number)
+    else:
+        settings = Settings()
     check(settings, strategies, problems)
     return settings
 
 
-def _sound(data: dict[str, Any], error: ValidationError) -> set[str]:
-    return set(data) - {detail["loc"][0] for detail in error.errors() if detail["loc"]}
+def _mend(data: dict[str, Any], location: Sequence[int | str], number: int) -> None:
+    """Remove the value at the location, or put one in its place that is sound and unlike all others."""
+    *parents, last = location
+    key = last if isinstance(last, str) else parents[-1]
+    try:
+        parent: Any = data
+        for step in parents:
+            parent = parent[step]
+        if key in _FILLERS:
+            parent[last] = _FILLERS[key](number)
+        else:
+            parent.pop(last)
+    except (LookupError, TypeError, AttributeError):  # no place in the file: the whole section goes
+        data.pop(str(location[0]), None)
 
 
 def _add(detail: ErrorDetails, problems: Problems) -> None:

@@ -28,9 +28,9 @@ class Problems:
         """Add *key = value, rule*."""
         self.add(key, f"{key} = {shown(key, value)}, {rule}")
 
-    def concerns(self, section: str) -> bool:
-        """Return whether anything is wrong in this top-level section."""
-        return any(key.partition(".")[0].partition("[")[0] == section for key in self._lines)
+    def concerns(self, key: str) -> bool:
+        """Return whether this key is wrong, anything below it, or what it is a part of."""
+        return any(wrong == key or _is_below(wrong, key) or _is_below(key, wrong) for wrong in self._lines)
 
     def lines(self) -> tuple[str, ...]:
         """Return one line for each problem, in the order they were found."""
@@ -40,3 +40,7 @@ class Problems:
         """Raise them all as one ConfigurationError."""
         if self._lines:
             raise ConfigurationError(self.lines())
+
+
+def _is_below(key: str, other: str) -> bool:
+    return key.startswith((f"{other}.", f"{other}["))

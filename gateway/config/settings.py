@@ -9,8 +9,39 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.config.addresses import MAX_PORT, endpoint_address, http_path, listen_address, redis_url
+from ratelimit.accounts.names import MAX_NAME_BYTES
+from ratelimit.limits import MAX_LIMIT
 
-Seconds = Annotated[float, Field(gt=0)]
+LONGEST_S = 7 * 24 * 3600.0
+"""Chosen: a week.  Envoy and the timers of asyncio overflow far above it, and nothing here waits so long."""
+LONGEST_WAIT_S = 3590.0
+"""Envoy waits an hour for ext_proc at most, and beyond this wait some seconds for us (gateway.envoy.filters)."""
+SHORTEST_S = 0.001
+"""A millisecond, the unit of Envoy's timers and of what we write into its configuration."""
+MOST_TOKENS = 100_000_000
+"""Chosen: far above the context of any model, and far below what 32 bits hold."""
+
+
+def _no_flag(value: object) -> object:
+    """Refuse true and false, which pydantic would take for 1 and 0."""
+    if isinstance(value, bool):
+        message = "must be a number"
+        raise ValueError(message)
+    return value
+
+
+def _measurable(seconds: float) -> float:
+    if seconds < SHORTEST_S:
+        message = f"must be {SHORTEST_S} or more"
+        raise ValueError(message)
+    return seconds
+
+
+_NO_FLAG = BeforeValidator(_no_flag)
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_S), AfterValidator(_measurable), _NO_FLAG]
+PromisedSeconds = Annotated[float, Field(ge=0, le=LONGEST_S), _NO_FLAG]
+Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS), _NO_FLAG]
+ModelName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
 ListenAddress = Annotated[str, AfterValidator(listen_address)]
 EndpointAddress = Annotated[str, AfterValidator(endpoint_address)]
 RedisUrl = Annotated[str, AfterValidator(redis_url)]
@@ -24,14 +55,18 @@ MAX_BODY_LIMIT_BYTES = 32 * 1024 * 1024
 """Chosen: Envoy passes on up to twice the limit in one message, all of which the gateway holds in memory."""
 
 
+ANONYMOUS_WORDS = ("allow", "deny")
+"""The values of `anonymous` that are not the name of a user."""
+
+
 class Section(BaseModel):
     """A mapping in the file; unknown keys are errors, and attribute docstrings document the keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class ListenSettings(Section):
-    """The addresses that the gateway listens on, each `host:port`."""
+    """The addresses that the gateway listens on, each `ip:port` or `localhost:port`."""
 
     grpc: ListenAddress = "127.0.0.1:50052"
     """Serves ext_proc, the access log and gRPC health checks, as gRPC over HTTP/2 without TLS."""
@@ -48,7 +83,8 @@ class RedisSettings(Section):
     """The Redis that holds users, API keys and what counts against limits."""
 
     url: RedisUrl = "redis://127.0.0.1:6379/0"
-    """The server's URL: `redis://`, `rediss://` or `unix://`."""
+    """The server's URL: `redis://:PASSWORD@HOST:PORT/DATABASE`, `rediss://` for TLS, or `unix:///PATH?db=DATABASE`.  In
+    a password the characters `@:/?#%` are percent-encoded."""
     cluster: bool = False
     """Whether `url` names a node of a Redis Cluster; the other nodes are learned from it."""
     timeout_s: Seconds = 2.0
@@ -67,35 +103,35 @@ class RoutingSettings(Section):
     strategy: str = "forebay"
     """The default strategy, or a mixture such as `throughput:2,random`.  A model's own `strategy` and the request
     header `routing-strategy` take precedence."""
-    fallbacks: Annotated[int, Field(ge=0, le=10)] = 2
+    fallbacks: Annotated[int, Field(ge=0, le=10), _NO_FLAG] = 2
     """How many further pods are named after the chosen one; Envoy tries them in this order when a connection fails."""
-    slo_ttft_s: Annotated[float, Field(ge=0)] = 0.0
+    slo_ttft_s: PromisedSeconds = 0.0
     """The promised time to first token (TTFT).  When no pod can keep it and `slo_itl_s` both, requests wait in the
     gateway, where users take turns; a request that would wait too long is refused with 429.  0: nothing is promised."""
     slo_itl_s: Seconds = 0.05
     """The promised average time per token after the first (inter-token latency, ITL), if `slo_ttft_s` is not 0."""
-    longest_wait_s: Annotated[float, Field(ge=0)] = 20.0
+    longest_wait_s: Annotated[float, Field(ge=0, le=LONGEST_WAIT_S), _NO_FLAG] = 20.0
     """The longest time that a request waits in the gateway for a pod, whatever is promised.  Envoy's `message_timeout`
     must be longer, as it is in `forebay envoy-config`.  0: every request is sent or refused at once."""
     shadow: str = ""
     """A second strategy that is asked about every request and whose answers are only counted, in
     `forebay_shadow_decisions_total`.  Empty: none."""
-    output_weight: Annotated[float, Field(gt=0)] = 2.0
+    output_weight: Annotated[float, Field(gt=0, le=1_000_000), _NO_FLAG] = 2.0
     """How many input tokens an output token counts as, where `throughput` and `vtc-basic` add up work."""
 
 
 class LimitSettings(Section):
     """The number of tokens to reserve for a request until its usage is known."""
 
-    output_tokens: Annotated[int, Field(ge=1)] = 256
+    output_tokens: Tokens = 256
     """Output tokens reserved for a request that names no maximum, until enough answers of the model have been seen."""
-    named_output_tokens: Annotated[int, Field(ge=1)] = 4096
+    named_output_tokens: Tokens = 4096
     """The most output tokens reserved for a request that names a maximum, until enough answers under such maxima have
     been seen.  A smaller value admits more at first, and lets usage exceed the limit."""
-    output_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    output_quantile: Annotated[float, Field(gt=0, lt=1), _NO_FLAG] = 0.9
     """The share of a user's earlier answers from a model that were no longer than what is reserved for the next one.  A
     larger value refuses earlier; a smaller one lets more answers outgrow their reservation."""
-    tokens_per_byte: Annotated[float, Field(gt=0, le=1)] = 0.25
+    tokens_per_byte: Annotated[float, Field(gt=0, le=1), _NO_FLAG] = 0.25
     """The first estimate of prompt tokens per byte of text, until the model's own is learned.  English is near 0.25 in
     common vocabularies."""
     settle_grace_s: Seconds = 2.0
@@ -123,7 +159,7 @@ class HealthSettings(Section):
     """Time between two checks of one endpoint."""
     timeout_s: Seconds = 1.0
     """A check that is not answered in this time has failed."""
-    failures: Annotated[int, Field(ge=1)] = 2
+    failures: Annotated[int, Field(ge=1, le=1000), _NO_FLAG] = 2
     """Failures in a row that make an endpoint unhealthy; one success makes it healthy again."""
     fail_open: bool = True
     """Whether requests are sent all the same when every endpoint of a model is unhealthy, since the check may be what
@@ -142,8 +178,8 @@ class ScrapeSettings(Section):
     timeout_s: Seconds = 1.0
     """A scrape that is not answered in this time has failed."""
     stale_after_s: Seconds = 7.0
-    """Metrics older than this count as missing; the default allows three failed scrapes.  A larger value hides dead
-    engines, a smaller one makes metrics come and go."""
+    """Metrics older than this count as missing, so it must be longer than `interval_s`; the default allows three
+    failed scrapes.  A larger value hides dead engines, a smaller one makes metrics come and go."""
 
 
 class EnvoySettings(Section):
@@ -154,8 +190,8 @@ class EnvoySettings(Section):
     admin: ListenAddress = "127.0.0.1:19001"
     """The address of Envoy's own administration, which asks for no password: keep it on loopback."""
     eds_file: str = ""
-    """A file with the endpoints, which the gateway rewrites when they change and Envoy watches (EDS).  Empty: the
-    endpoints are fixed in Envoy's configuration."""
+    """A file with the endpoints, which the gateway rewrites when they change and Envoy watches (EDS).  A relative path
+    starts at the folder of this file.  Empty: the endpoints are fixed in Envoy's configuration."""
     body_mode: Literal["buffered", "full_duplex_streamed"] = "buffered"
     """How request bodies reach the gateway: gathered by Envoy first (`buffered`), or as they arrive
     (`full_duplex_streamed`, which requires `response_mode: ext_proc`)."""
@@ -173,7 +209,7 @@ class EndpointSettings(Section):
     """The pod's name in headers and logs.  Empty: its address."""
     engine: Literal["vllm", "sglang", "trtllm", "other"] = "vllm"
     """The kind of engine, which decides the names of its metrics."""
-    metric_port: Annotated[int | None, Field(ge=1, le=MAX_PORT)] = None
+    metric_port: Annotated[int | None, Field(ge=1, le=MAX_PORT), _NO_FLAG] = None
     """The port of its metrics, if it is not that of `address`."""
     metric_path: Annotated[str, AfterValidator(lambda path: path and http_path(path))] = ""
     """The path of its metrics, if it is not `scrape.path`."""
@@ -181,12 +217,12 @@ class EndpointSettings(Section):
     """The type of its GPU, for example `L20`."""
     pool: str = ""
     """The pool that it belongs to, for example `local` or `cloud`."""
-    pool_priority: int = 0
+    pool_priority: Annotated[int, Field(ge=-1000, le=1000), _NO_FLAG] = 0
     """The rank of its pool; a lower one is preferred."""
     deployment: str = ""
     """The deployment that it belongs to; replica hints are given per deployment."""
-    adapters: tuple[str, ...] = ()
-    """The LoRA adapters that it has loaded; each is a model name of its own."""
+    adapters: tuple[ModelName, ...] = ()
+    """The LoRA adapters that it has loaded; each is a model name of its own, with the settings of its model."""
     labels: dict[str, str] = {}
     """Its labels, which the request header `external-filter` selects by."""
 
@@ -194,17 +230,17 @@ class EndpointSettings(Section):
 class ModelSettings(Section):
     """One model name and the engines that serve it."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: ModelName
     """The name that clients send."""
     strategy: str = ""
     """The model's strategy.  Empty: `routing.strategy`."""
-    slo_ttft_s: Annotated[float | None, Field(ge=0)] = None
+    slo_ttft_s: PromisedSeconds | None = None
     """The model's promised time to first token.  Absent: `routing.slo_ttft_s`."""
-    slo_itl_s: Annotated[float | None, Field(gt=0)] = None
+    slo_itl_s: Seconds | None = None
     """The model's promised inter-token latency.  Absent: `routing.slo_itl_s`."""
     locked: bool = False
     """Whether the request header `routing-strategy` is ignored for this model."""
-    rps: Annotated[int | None, Field(ge=0)] = None
+    rps: Annotated[int | None, Field(ge=0, le=MAX_LIMIT), _NO_FLAG] = None
     """The most requests in any second, of all users together and over all replicas.  Absent: unlimited; 0: none."""
     endpoints: tuple[EndpointSettings, ...] = ()
     """The engines that serve the model.  A model without any is known and answers 503."""
@@ -232,7 +268,7 @@ class Settings(Section):
     anonymous: Annotated[str, Field(min_length=1)] = "allow"
     """The treatment of requests without a user, or without a key: `allow` serves them without limits, `deny` answers
     401, and any other value is the user that they are counted as."""
-    body_limit_bytes: Annotated[int, Field(ge=1024, le=MAX_BODY_LIMIT_BYTES)] = 16 * 1024 * 1024
+    body_limit_bytes: Annotated[int, Field(ge=1024, le=MAX_BODY_LIMIT_BYTES), _NO_FLAG] = 16 * 1024 * 1024
     """The largest request body in bytes; a larger one is answered with 413."""
     admin_token: str = ""
     """The bearer token of the admin REST.  Empty: none is needed, and `listen.admin` must be loopback."""

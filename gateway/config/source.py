@@ -4,16 +4,20 @@ Lives here: text and plain data.  Not here: which keys there are and what they m
 """
 
 import re
+import unicodedata
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import yaml
+from yaml.constructor import ConstructorError
+from yaml.reader import ReaderError
 
 from gateway.config.problems import ConfigurationError, Problems
 from gateway.config.validation import dotted
 
+_ADVICE = "quotes, brackets, colons and blanks must be complete up to here"
 _REFERENCE = re.compile(
     r"(?P<escaped>\$\$\{)"
     r"|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}"
@@ -27,7 +31,7 @@ def read(path: Path, problems: Problems) -> Any:
         loader = _Loader(path.read_text(encoding="utf-8"))
         loader.problems = problems
         return loader.get_single_data()
-    except (OSError, yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, impossible dates
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, impossible dates
         raise ConfigurationError((f"{path}: {_why_unreadable(error)}",)) from error
 
 
@@ -37,8 +41,20 @@ def _why_unreadable(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror}"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        return f"not YAML, line {error.problem_mark.line + 1}: {error.problem}"
-    return f"not YAML: {error}"
+        is_odd = isinstance(error, ConstructorError)
+        rule = "keys must be plain text, and there must be no tags" if is_odd else _ADVICE
+        return f"not YAML, line {error.problem_mark.line + 1}: {rule}"
+    return f"not YAML: {_why_not_text(error)}"
+
+
+def _why_not_text(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} must be UTF-8"
+    if isinstance(error, ReaderError):
+        return f"character {error.position + 1} must not be a control character"
+    if isinstance(error, RecursionError):
+        return "it must not be nested so deeply"
+    return "dates and numbers must be possible ones; text that looks like one must stand in quotes"
 
 
 class _Loader(yaml.SafeLoader):
@@ -67,10 +83,13 @@ def expand(value: Any, environ: Mapping[str, str], problems: Problems, key: str 
     if isinstance(value, list):
         return [expand(item, environ, problems, dotted(key, index)) for index, item in enumerate(value)]
     if isinstance(value, dict):
+        for name in value:
+            if not isinstance(name, str) or _is_unprintable(name):
+                problems.add(dotted(key, str(name)), f"{dotted(key, repr(name))}, a key must be text in one line")
         return {
-            name: expand(item, environ, problems, dotted(key, str(name)))
+            name: expand(item, environ, problems, dotted(key, name))
             for name, item in value.items()
-            if item is not None
+            if item is not None and isinstance(name, str)
         }
     return value
 
@@ -90,7 +109,15 @@ def _expand_text(text: str, environ: Mapping[str, str], problems: Problems, key:
             return environ[name]
         return match[0]
 
-    return _REFERENCE.sub(replacement, text)
+    expanded = _REFERENCE.sub(replacement, text)
+    if _is_unprintable(expanded):
+        problems.add_value(key, expanded, "must contain no control characters")
+    return expanded
+
+
+def _is_unprintable(text: str) -> bool:
+    """Return whether a text has control characters, which no header and no log can carry, or lone surrogates."""
+    return not text.isprintable() and any(unicodedata.category(character) in {"Cc", "Cs"} for character in text)
 
 
 def add_environment(data: dict[str, Any], environ: Mapping[str, str]) -> None:

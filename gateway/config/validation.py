@@ -4,6 +4,7 @@ Lives here: pydantic's findings in our words, and values as messages may show th
 finding (loading, gateway.admin.problems).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,8 +19,9 @@ MAX_SHOWN = 80
 """Characters of a wrong value that a message shows; chosen: one line of a terminal."""
 
 _RULES = {
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "must be a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    "finite_number": "must be a finite number",
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
     "invalid_key": "must be text, as all keys are",
     "string_type": "must be text, in quotes if it looks like something else",
@@ -33,8 +35,8 @@ _RULES = {
 
 def rule(detail: ErrorDetails) -> str:
     """Return what the value must be."""
-    words = detail["msg"].removeprefix("Value error, ")
-    return _RULES.get(detail["type"], words.replace("Input should", "must").replace("String should", "must"))
+    words = detail["msg"].removeprefix("Value error, ").removeprefix("Input should ").removeprefix("String should ")
+    return _RULES.get(detail["type"], words if words.startswith("must ") else f"must {words}")
 
 
 def joined(steps: Iterable[str | int]) -> str:
@@ -54,9 +56,12 @@ def dotted(parent: str, step: str | int) -> str:
 
 def shown(key: str, value: object) -> str:
     """Return a value as a message may show it: short, printable, without secrets."""
-    if key.rpartition(".")[2] in SECRETS:
+    name = key.rpartition(".")[2]
+    if name in SECRETS:
         return "***"
     text = without_credentials(_as_written(value))
+    if name == "url" and "://" not in text:  # no URL, and what stands before an @ may still be a password
+        text = re.sub(r".*@", "***@", text)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
@@ -66,6 +71,8 @@ def _as_written(value: Any) -> str:
         return value if value.isprintable() and value else repr(value)
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ", ".join(shown("", item) for item in value) + "]"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {shown(str(key), item)}" for key, item in value.items()) + "}"
     return str(value)

@@ -15,7 +15,7 @@ def describe(models: tuple[ModelSettings, ...]) -> FleetDescription:
     """Return the fleet of these models, which must not contradict each other (gateway.config.checks sees to that).
 
     An engine that is listed under several models is one endpoint that serves them all.  An adapter is a model name with
-    the policy of its base model, unless it is listed as a model itself.
+    the policy of its base model.
     """
     endpoints: dict[str, Endpoint] = {}
     for model in models:

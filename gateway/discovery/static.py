@@ -95,7 +95,7 @@ class ModelsFile:
         try:
             return Reload(self._path, await self._read())
         except Exception as error:  # noqa: BLE001  supervision point: whatever is wrong with the file, the old fleet stays
-            return Reload(self._path, None, str(error))
+            return Reload(self._path, None, str(error).removeprefix(f"{self._path}: "))
 
     async def _read(self) -> FleetDescription:
         """Read the file in a thread, so that requests go on: the YAML parser takes seconds for 10,000 endpoints."""

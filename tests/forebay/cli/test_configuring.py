@@ -23,6 +23,17 @@ def test_envoy_config_prints_what_is_rendered_from_the_file(replaced, tmp_path):
     assert "listen: 127.0.0.1:9\nmodels:\n- m\n" == run("envoy-config", "--config", str(file)).output
 
 
+def test_envoy_config_writes_the_endpoints_without_which_envoy_does_not_start_unless_they_are_there(tmp_path):
+    endpoint = "{name: m, endpoints: [{address: '10.0.0.1:8000'}]}"
+    file = written(tmp_path, f"{{models: [{endpoint}], envoy: {{eds_file: run/eds.json}}}}")
+
+    assert f"path: {tmp_path}/run/eds.json" in run("envoy-config", "--config", str(file)).output
+    assert "10.0.0.1" in (tmp_path / "run/eds.json").read_text()
+    (tmp_path / "run/eds.json").write_text("a gateway's")
+    run("envoy-config", "--config", str(file))
+    assert "a gateway's" == (tmp_path / "run/eds.json").read_text()
+
+
 def test_a_good_file_is_ok_and_summarised_without_secrets(tmp_path):
     file = written(
         tmp_path,

@@ -32,6 +32,17 @@ async def test_it_serves_at_the_configured_addresses_until_a_signal(tmp_path: Pa
     assert not await accepts(str(listen["http"]))
 
 
+async def test_what_is_wrong_with_the_models_is_said_at_once_and_not_by_each_worker(tmp_path: Path):
+    (tmp_path / "models.yaml").write_text("[{nam: m}]")
+    file, _ = write_config(tmp_path, models_file="models.yaml")
+    async with program("forebay", "gateway", "--config", str(file)) as service:
+        await service.prints("models.yaml: models[0].name is missing")
+        assert 2 == await service.process.wait()
+        await service.end()
+
+    assert 2 == len(service.lines)
+
+
 async def test_a_worker_that_does_not_start_fails_the_command(tmp_path: Path):
     file, _ = write_config(tmp_path, listen={"http": "203.0.113.1:1"})  # an address that no machine here has
     async with program("tests.support.supervised", "gateway", str(file), "1") as service:

@@ -5,7 +5,7 @@ import pytest
 from tests.support.configuration import loaded, problems_of
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0:8090", "[::]:8090", "10.0.0.1:8090", "admin:8090"])
+@pytest.mark.parametrize("address", ["0.0.0.0:8090", "[::]:8090", "10.0.0.1:8090"])
 def test_an_admin_interface_that_others_reach_needs_a_token(tmp_path, address):
     assert problems_of(tmp_path, f"listen: {{admin: '{address}'}}") == (
         f"listen.admin = {address}, must be a loopback address unless admin_token is set",
@@ -19,8 +19,94 @@ def test_each_face_has_a_port_of_its_own_because_workers_tell_them_apart_by_it(t
     )
     assert problems_of(tmp_path, "listen: {workers: ['127.0.0.1:8090', '127.0.0.1:1', '127.0.0.1:1']}") == (
         "listen.workers[0] = 127.0.0.1:8090, must have a port of its own, listen.admin has it",
-        "listen.workers[2] = 127.0.0.1:1, must be unique, listen.workers[1] has it",
+        "listen.workers[2] = 127.0.0.1:1, must have a port of its own, listen.workers[1] has it",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "owner"),
+    [
+        ("envoy: {listen: '127.0.0.1:8080'}", "envoy.listen", "listen.http"),
+        ("envoy: {listen: '0.0.0.0:8080'}", "envoy.listen", "listen.http"),
+        ("envoy: {admin: 'localhost:8090'}", "envoy.admin", "listen.admin"),
+        ("envoy: {listen: '[::]:19001'}", "envoy.admin", "envoy.listen"),
+        (
+            "{listen: {workers: ['127.0.0.1:5', '127.0.0.2:5']}, envoy: {admin: '0.0.0.0:5'}}",
+            "envoy.admin",
+            "listen.workers[0]",
+        ),
+        ("listen: {workers: ['127.0.0.1:5', '0.0.0.0:5']}", "listen.workers[1]", "listen.workers[0]"),
+    ],
+)
+def test_no_port_is_taken_twice(tmp_path, text, key, owner):
+    [problem] = problems_of(tmp_path, text)
+
+    assert problem.startswith(f"{key} = ")
+    assert problem.endswith(f", must have a port of its own, {owner} has it")
+
+
+def test_one_port_on_different_addresses_of_a_machine_is_no_contradiction(tmp_path):
+    assert loaded(tmp_path, "{listen: {workers: ['127.0.0.1:5', '127.0.0.2:5']}, envoy: {listen: '10.0.0.1:8080'}}")
+
+
+@pytest.mark.parametrize(
+    "word", ["Deny", "DENY", "ALLOW", "Allow", "denny", "deny ", "alow", "denied", "allowed", "'no'", "none", "reject"]
+)
+def test_a_misspelt_word_is_not_the_name_of_a_user(tmp_path, word):
+    [problem] = problems_of(tmp_path, f"anonymous: {word!r}" if word.endswith(" ") else f"anonymous: {word}")
+
+    assert "must be allow, deny or the name of a user" in problem
+
+
+@pytest.mark.parametrize("name", ["'a,b'", "' lgy'", '"a\\u200bb"', f"'{'x' * 257}'"])
+def test_the_user_of_anonymous_requests_has_a_name_that_users_can_have(tmp_path, name):
+    [problem] = problems_of(tmp_path, f"anonymous: {name}")
+
+    assert problem.endswith(", as the name of a user")
+
+
+@pytest.mark.parametrize("name", ["guest", "anonymous", "denise", "team/lgy", "水"])
+def test_any_other_name_is_a_user(tmp_path, name):
+    assert name == loaded(tmp_path, f"anonymous: {name}").anonymous
+
+
+def test_metrics_do_not_grow_stale_between_two_scrapes(tmp_path):
+    for interval in (7, 60):
+        [problem] = problems_of(tmp_path, f"scrape: {{interval_s: {interval}}}")
+        assert "must be less than scrape.stale_after_s = 7" in problem
+    assert loaded(tmp_path, "scrape: {interval_s: 60, stale_after_s: 61}")
+
+
+def test_a_cluster_has_one_database(tmp_path):
+    assert problems_of(tmp_path, "redis: {url: 'redis://h/1', cluster: true}") == (
+        "redis.url = redis://h/1, must have database 0 with redis.cluster",
+    )
+
+
+def test_a_token_that_http_would_change_is_an_error_that_does_not_show_it(tmp_path):
+    assert problems_of(tmp_path, "admin_token: ' hush'") == (
+        "admin_token = ***, must not begin or end with a blank, which HTTP removes from a header",
+    )
+
+
+def test_an_adapter_is_named_like_no_model_and_stands_once_in_an_endpoint(tmp_path):
+    text = """
+        models:
+          - {name: a, endpoints: [{address: "1.1.1.1:1", adapters: [a, x, b, x]}]}
+          - {name: b}
+        """
+
+    assert problems_of(tmp_path, text) == (
+        "models[0].endpoints[0].adapters[0] = a, must not be the name of a model, models[0] has it",
+        "models[0].endpoints[0].adapters[2] = b, must not be the name of a model, models[1] has it",
+        "models[0].endpoints[0].adapters[3] = x, must be unique in the endpoint",
+    )
+
+
+def test_one_endpoint_spelt_in_two_ways_is_one_endpoint(tmp_path):
+    [problem] = problems_of(tmp_path, "models: [{name: a, endpoints: [{address: '[::1]:1'}, {address: '[0::1]:01'}]}]")
+
+    assert problem.endswith("must be unique in the model, endpoints[0] has it")
 
 
 def test_keys_are_not_left_unchecked_when_no_gateway_answers(tmp_path):

@@ -1,6 +1,7 @@
 """Files become settings, or an error with everything that is wrong."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -62,12 +63,42 @@ def test_a_key_near_nothing_gets_the_list_of_known_ones(tmp_path):
     assert problem == "redis.zzz is unknown, known keys: cluster, timeout_s, url, when_away"
 
 
+NO_ADDRESS = "listen.http = nope, must be ip:port or localhost:port with a port of 1 to 65535, IPv6 in brackets"
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ("drain_s: .inf", "drain_s = inf, must be a finite number"),
+        ("drain_s: .nan", "drain_s = nan, must be a finite number"),
+        ("drain_s: 1e300", "drain_s = 1e300, must be less than or equal to 604800"),
+        ("drain_s: 0.0001", "drain_s = 0.0001, must be 0.001 or more"),
+        ("drain_s: true", "drain_s = true, must be a number"),
+        ("routing: {slo_ttft_s: .inf}", "routing.slo_ttft_s = inf, must be a finite number"),
+        ("routing: {fallbacks: true}", "routing.fallbacks = true, must be a number"),
+        (
+            "models: [{name: m, rps: 9223372036854775808}]",
+            "models[0].rps = 9223372036854775808, must be less than or equal to 9007199254740992",
+        ),
+        (
+            "limits: {output_tokens: 1" + "0" * 30 + "}",
+            "limits.output_tokens = 1" + "0" * 30 + ", must be less than or equal to 100000000",
+        ),
+        (
+            "models: [{name: m, endpoints: [{address: '1.1.1.1:1', metric_port: 70000}]}]",
+            "models[0].endpoints[0].metric_port = 70000, must be less than or equal to 65535",
+        ),
+        ('models: [{name: "a\\nb"}]', "models[0].name = 'a\\nb', must contain no control characters"),
+        ('models: [{name: "\\ud800"}]', "models[0].name = '\\ud800', must contain no control characters"),
+        ("1: x", "1, a key must be text in one line"),
+        (
+            "redis: {url: 'redis://:hu@sh/x@h'}",
+            "redis.url = redis://***@h, must have a port of 1 to 65535, and @/?# in a password percent-encoded",
+        ),
+        ("redis: {url: ':hush@h:1'}", "redis.url = ***@h:1, must start with redis://, rediss://, unix://"),
         ("redis: {timeout_s: -1}", "redis.timeout_s = -1, must be greater than 0"),
         ("redis: {when_away: maybe}", "redis.when_away = maybe, must be 'local', 'deny' or 'allow'"),
-        ("redis: {when_away: [shadow]}", "redis.when_away = ['shadow'], must be 'local', 'deny' or 'allow'"),
+        ("redis: {when_away: [shadow]}", "redis.when_away = [shadow], must be 'local', 'deny' or 'allow'"),
         ("transport: pyvoy", "transport = pyvoy, must be 'http2' or 'grpc'"),
         ("anonymous: ''", "anonymous = '', must have at least 1 character"),
         ("drain_s: soon", "drain_s = soon, must be a number"),
@@ -75,7 +106,7 @@ def test_a_key_near_nothing_gets_the_list_of_known_ones(tmp_path):
         ("models: {a: b}", "models = {a: b}, must be a list"),
         ("anonymous: 5", "anonymous = 5, must be text, in quotes if it looks like something else"),
         ("models: [{endpoints: []}]", "models[0].name is missing, it has no default"),
-        ("listen: {http: nope}", "listen.http = nope, must be host:port with a port of 0 to 65535, IPv6 in brackets"),
+        ("listen: {http: nope}", NO_ADDRESS),
     ],
 )
 def test_a_wrong_value_is_reported_as_key_value_rule(tmp_path, text, problem):
@@ -187,7 +218,7 @@ def test_the_models_of_a_models_file_are_put_in_place(tmp_path):
     [
         ("[{name: m, strategy: nope}]", "models[0].strategy = nope, must be one of forebay, least-request, random"),
         ("[{nam: m}]", "models[0].name is missing, it has no default"),
-        ("[", "not YAML, line 2: expected the node content, but found '<stream end>'"),
+        ("[", "not YAML, line 2: quotes, brackets, colons and blanks must be complete up to here"),
     ],
 )
 def test_the_problems_of_both_files_are_reported_together_each_with_its_file(tmp_path, models, problem):
@@ -201,6 +232,50 @@ def test_the_problems_of_both_files_are_reported_together_each_with_its_file(tmp
     assert f"{file}: reids is unknown, did you mean redis?" in caught.value.problems
     assert f"{fleet}: {problem}" in caught.value.problems
     assert {str(file), str(fleet)} == {line.partition(": ")[0] for line in caught.value.problems}
+
+
+def test_one_look_finds_everything_that_is_wrong(tmp_path):
+    text = """
+        listen: {grpc: nope, http: "127.0.0.1:8090", admin: "10.0.0.1:8090", workers: ["127.0.0.1:8090", x]}
+        redis: {url: "redis://h/x", timeout_s: .inf}
+        scrape: {interval_s: 9, path: metrics}
+        anonymous: Deny
+        compat: v1
+        routing: {strategy: nope, fallbacks: 99}
+        models:
+          - {name: a, strategy: zz, endpoints: [{address: engine}, {address: "1.1.1.1:1"}, {address: "1.1.1.1:1"}, 5]}
+          - {name: a, rps: -1, endpoints: [{}]}
+          - {endpoints: [{address: "1.1.1.1:2", adapters: [a, 1]}], extra: 1}
+        """
+
+    assert sorted(problem.partition(" ")[0] for problem in problems_of(tmp_path, text)) == [
+        "anonymous", "compat", "listen.admin", "listen.grpc", "listen.workers[0]", "listen.workers[1]",
+        "models[0].endpoints[0].address", "models[0].endpoints[2].address", "models[0].endpoints[3]",
+        "models[0].strategy", "models[1].endpoints[0].address", "models[1].name", "models[1].rps",
+        "models[2].endpoints[0].adapters[0]", "models[2].endpoints[0].adapters[1]", "models[2].extra", "models[2].name",
+        "redis.timeout_s", "redis.url", "routing.fallbacks", "routing.strategy", "scrape.interval_s", "scrape.path",
+    ]  # fmt: skip
+
+
+def test_a_file_that_contains_itself_or_is_nested_without_end_is_an_error(tmp_path):
+    for text in ("models: &a [*a]", "[" * 5000, "redis: &a {url: *a}"):
+        [problem] = problems_of(tmp_path, text)
+        assert "must not" in problem
+
+
+def test_the_endpoints_file_is_relative_to_the_configuration_and_absolute_for_envoy(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, "envoy: {eds_file: eds/engines.json}")
+
+    assert str(tmp_path / "eds/engines.json") == load(Path("forebay.yaml"), {}, STRATEGIES).envoy.eds_file
+    assert "/etc/eds.json" == loaded(tmp_path, "envoy: {eds_file: /etc/eds.json}").envoy.eds_file
+
+
+@pytest.mark.parametrize("name", ["forebay.yaml", "fleet.yaml", ".", "/"])
+def test_the_endpoints_file_overwrites_nothing_else(tmp_path, name):
+    [problem] = problems_of(tmp_path, f"{{models_file: fleet.yaml, envoy: {{eds_file: {name}}}}}")
+
+    assert problem.endswith("must be a file of its own, which the gateway writes")
 
 
 def test_a_models_file_beside_models_is_not_read(tmp_path):

@@ -8,7 +8,7 @@ from gateway.config.settings import EndpointSettings, ModelSettings, Settings
 
 KEYWORDS = {
     *("$schema", "$ref", "$defs", "title", "description", "default", "type", "enum", "anyOf", "items"),
-    *("properties", "required", "additionalProperties", "minLength"),
+    *("properties", "required", "additionalProperties", "minLength", "maxLength"),
     *("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"),
 }
 """Those of JSON Schema draft 7; `$defs` is only where references lead, which draft 7 leaves open."""

@@ -50,6 +50,8 @@ def test_values_are_shown_short_printable_and_without_secrets():
     assert shown("admin_token", "hush") == "***"
     assert shown("x", {"admin_token": "hush", "b": True}) == "{admin_token: ***, b: true}"
     assert shown("redis.url", "redis://u:hush@h") == "redis://***@h"
+    assert shown("redis.url", "hush@h") == "***@h"
+    assert shown("x", [{"admin_token": "hush"}, "redis://u:hush@h"]) == "[{admin_token: ***}, redis://***@h]"
     assert shown("x", "x" * 100) == "x" * 80 + "..."
     assert shown("x", "a\nb") == "'a\\nb'"
     assert shown("x", "") == "''"

@@ -70,14 +70,13 @@ def test_one_engine_under_two_models_is_one_endpoint_that_serves_both() -> None:
     assert endpoint.models == ("m", "x", "n")
 
 
-def test_an_adapter_has_its_base_models_policy_unless_it_has_its_own() -> None:
+def test_an_adapter_has_its_base_models_policy() -> None:
     fleet = describe((
-        a_model("x", strategy="least-request"),
         a_model("m", {"address": "10.0.0.1:80", "adapters": ["x", "y"]}, strategy="random", locked=True),
     ))  # fmt: skip
 
     assert fleet.models == {
-        "x": ModelPolicy("least-request"),
         "m": ModelPolicy("random", locked=True),
+        "x": ModelPolicy("random", locked=True),
         "y": ModelPolicy("random", locked=True),
     }
