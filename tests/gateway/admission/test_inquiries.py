@@ -173,7 +173,7 @@ async def test_a_limit_of_nothing_is_certain(user: User):
 async def test_token_ids_are_certain(ids: int, waits: bool):
     shop = Shop(users={"lgy": User("lgy", tpm=1000)})
     body = {"model": MODEL, "prompt": [7] * ids, "max_tokens": 500}
-    command = Admit(parse_request(Operation.COMPLETIONS, "", orjson.dumps(body)), {"user": "lgy"}, None)
+    command = Admit(parse_request(Operation.COMPLETIONS, "", orjson.dumps(body)), {"user": "lgy"}, None, "lgy")
 
     if waits:
         routed(await shop.admission.decide(command))
