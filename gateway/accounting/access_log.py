@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct, Value
 
 from gateway.accounting.outcomes import ObservedEnd
-from gateway.envoy.names import ERROR_NAMESPACE, EXCHANGE_KEY, EXCHANGE_NAMESPACE, USAGE_NAMESPACE
+from gateway.envoy.names import COMPRESSION, ERROR_NAMESPACE, EXCHANGE_KEY, EXCHANGE_NAMESPACE, USAGE_NAMESPACE
 from gateway.openai.engine_errors import EngineError, error_in_event
 from gateway.openai.usage import parse_usage
 from gateway.pb import access_log_pb2 as data
@@ -104,6 +104,7 @@ def _observed_end(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
     numbers = _integers(Struct.FromString(metadata[USAGE_NAMESPACE])) if USAGE_NAMESPACE in metadata else {}
     error = _reported_error(Struct.FromString(metadata[ERROR_NAMESPACE])) if ERROR_NAMESPACE in metadata else None
     flags = common.response_flags if common.HasField("response_flags") else None
+    compressed = COMPRESSION in response.response_headers
     from_pod = response.response_code_details in _FROM_POD
     return ObservedEnd(
         status=response.response_code.value,
@@ -114,7 +115,8 @@ def _observed_end(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
         timed_out=_has_flag(flags, _TIMED_OUT),
         accepted=from_pod or common.upstream_wire_bytes_sent > 0,  # Envoy adds up the bytes of all attempts
         from_pod=from_pod,
-        response_bytes=response.response_body_bytes,
+        compressed=compressed,
+        response_bytes=None if compressed else response.response_body_bytes,
         duration_s=_upstream_duration_s(common),
         upstream=_upstream_address(common),
     )

@@ -178,6 +178,8 @@ class Ledger:
         decision, duration_s = opened.ticket.decision, end.duration_s
         if duration_s is None and end.status:  # the answer passed through the gateway, so it ends now
             duration_s = self._clock() - opened.opened_s
+        if end.compressed:
+            duration_s = None  # teaches no speed, because the tokens are a guess
         served_by = [pod.id for pod in decision.fallbacks if pod.address == end.upstream] or [decision.pod.id]
         self._tickets.finish(
             opened.ticket,

@@ -28,6 +28,7 @@ class ObservedEnd(NamedTuple):
     timed_out: bool = False  # Envoy gave up, before the pod's answer or in it
     accepted: bool = True  # some pod was sent the request
     from_pod: bool = True  # the status is a pod's, not Envoy's own
+    compressed: bool = False  # so that neither the usage could be read, nor do the bytes say how much it was
     response_bytes: int | None = None
     duration_s: float | None = None
     upstream: str = ""  # `ip:port` of the pod that answered

@@ -18,6 +18,9 @@ from gateway.fleet.fleet import Fleet
 from gateway.openai.errors import header_safe
 from routing.types import Decision
 
+UNCOMPRESSED = {"accept-encoding": "identity"}
+"""Tells engines, and sidecars before them, not to compress: nothing on the way could read the usage."""
+
 
 class Replies:
     """Builds the replies of one worker."""
@@ -49,4 +52,4 @@ class Replies:
         shown = {"x-request-id": request_id, "request-id": request_id, "target-pod": decision.pod.name}
         if not self._hide_pod_address:
             shown["target-pod-ip"] = decision.pod.address
-        return Routed(exchange_id, request, shown, metadata, self._fleet.names, self._withheld)
+        return Routed(exchange_id, {**request, **UNCOMPRESSED}, shown, metadata, self._fleet.names, self._withheld)

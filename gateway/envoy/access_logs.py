@@ -7,7 +7,7 @@ Lives here: which entries go to which worker, and how soon.  Not here: what is r
 from gateway.config.settings import Settings
 from gateway.envoy.clusters import PROCESSOR, worker_cluster
 from gateway.envoy.messages import Json, duration, extension
-from gateway.envoy.names import EXCHANGE_KEY, EXCHANGE_NAMESPACE
+from gateway.envoy.names import COMPRESSION, EXCHANGE_KEY, EXCHANGE_NAMESPACE
 
 _FLUSH_S = 0.05
 """Longest time that an entry waits to be sent in a batch; until then its request's usage is not settled."""
@@ -36,10 +36,11 @@ def failure_logs(settings: Settings) -> list[Json]:
 
 def _usage_log(cluster: str, value: Json) -> Json:
     matcher = {"filter": EXCHANGE_NAMESPACE, "path": [{"key": EXCHANGE_KEY}], "value": value}
-    return _log(cluster, "usage", _FLUSH_S, {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}})
+    chosen = {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
+    return _log(cluster, "usage", _FLUSH_S, chosen, additional_response_headers_to_log=[COMPRESSION])
 
 
-def _log(cluster: str, name: str, flush_s: float, chosen: Json) -> Json:
+def _log(cluster: str, name: str, flush_s: float, chosen: Json, **fields: Json | list[str]) -> Json:
     log = extension(
         "envoy.access_loggers.http_grpc",
         "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
@@ -50,5 +51,6 @@ def _log(cluster: str, name: str, flush_s: float, chosen: Json) -> Json:
             "buffer_size_bytes": _BUFFER_BYTES,
             "grpc_service": {"envoy_grpc": {"cluster_name": cluster}},
         },
+        **fields,
     )
     return {**log, "filter": chosen}

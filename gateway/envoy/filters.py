@@ -24,7 +24,8 @@ _SPARE_S = 10.0
 """How long the gateway may take to answer, beyond the time that a request may wait there: bursts queue for seconds."""
 _MAX_EVENT_BYTES = 1024 * 1024
 """Larger events of a stream are not searched for usage; tool calls and log probabilities make events of 100 KB."""
-_JSON_TYPES = r"application/(.*\+)?json(\s*;.*)?"
+_JSON_TYPES = r"(?i)(application|text)/(.*\+)?json(\s*;.*)?"
+"""Media types of JSON; gateway.extproc.response knows the same.  That of streams Envoy knows in capitals too."""
 
 Path: TypeAlias = tuple[str, ...]
 

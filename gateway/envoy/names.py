@@ -26,6 +26,8 @@ MAX_HEADERS_BYTES = 60 << 10
 with 431.  Envoy itself has room for more (gateway.envoy.headers), because it counts those that the gateway sets too,
 and would answer 503 to a request that was charged."""
 
+COMPRESSION = "content-encoding"
+"""The response header that names the compression of an answer, whose size then says nothing of its tokens."""
 UPSTREAM_ADDRESS_ATTRIBUTE = "upstream.address"
 """The attribute that Envoy sends with the response headers; after a retry it is not the pod that was named first."""
 REFUSAL_DETAILS = "forebay"

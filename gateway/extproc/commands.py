@@ -127,6 +127,7 @@ class Finish(NamedTuple):
     complete: bool = False  # the answer passed through to its end
     output_chunks: int | None = None  # content events of a stream
     upstream: str | None = None  # `ip:port` of the pod that answered
+    compressed: bool = False  # the answer, which could not be read
 
 
 Command = (

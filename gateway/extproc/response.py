@@ -6,7 +6,7 @@ Lives here: the usage of streams and JSON bodies, hiding the usage chunk, respon
 import re
 from collections.abc import Mapping
 
-from gateway.envoy.names import DESTINATION
+from gateway.envoy.names import COMPRESSION, DESTINATION
 from gateway.extproc.commands import Finish, Mutation
 from gateway.extproc.events import ResponseHeaders, Routed
 from gateway.openai.engine_errors import error_in_answer
@@ -41,9 +41,11 @@ class ResponseReader:
         self._event = event
         status = event.headers.get(":status", "")
         self._status = int(status) if len(status) == STATUS_DIGITS and status.isdecimal() else None
+        self._compressed = event.headers.get(COMPRESSION, "identity").lower() != "identity"
         media_type = event.headers.get("content-type", "").partition(";")[0].strip().lower()
-        self._sse = SseUsageParser() if media_type == "text/event-stream" else None
-        self._json = JsonAnswer() if not media_type or _JSON.fullmatch(media_type) else None
+        is_json = not media_type or _JSON.fullmatch(media_type) is not None
+        self._sse = SseUsageParser() if media_type == "text/event-stream" and not self._compressed else None
+        self._json = JsonAnswer() if is_json and not self._compressed else None
         self._filter = UsageChunkFilter() if self._sse is not None and hide_usage else None
 
     def mutation(self, routed: Routed | None) -> Mutation:
@@ -82,7 +84,7 @@ class ResponseReader:
             return Finish(self._status, self._sse.usage, self._sse.error, complete, self._sse.content_chunks, upstream)
         members = self._json.members() if self._json is not None else None
         if members is None:
-            return Finish(self._status, complete=complete, upstream=upstream)
+            return Finish(self._status, complete=complete, upstream=upstream, compressed=self._compressed)
         return Finish(
             self._status, parse_usage(members.get("usage")), error_in_answer(members), complete, upstream=upstream
         )

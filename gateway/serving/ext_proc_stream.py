@@ -103,6 +103,7 @@ class ExtProcStream:
             usage=finish.usage,
             error=finish.error,
             client_left=not finish.complete,
+            compressed=finish.compressed,
             output_chunks=finish.output_chunks,
             upstream=finish.upstream or "",
         )

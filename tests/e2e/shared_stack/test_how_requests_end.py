@@ -1,12 +1,13 @@
 """The table of docs/operations.md, "How requests end", row by row and in both response modes."""
 
+import gzip
 from collections.abc import Iterator
 
 import httpx
 import orjson
 import pytest
 
-from tests.support.own_engine import OwnEngine, Reply
+from tests.support.own_engine import OwnEngine, Reply, usage_reply
 from tests.support.ports import free_address
 from tests.support.stack import PROMPT, Stack, on
 from tests.support.tally import Tally
@@ -252,3 +253,79 @@ def test_a_prompt_that_all_engines_find_too_long_sets_none_of_them_aside(stack: 
     pods = [pod_at(stack, url.removeprefix("http://")) for url in stack.engines]
     assert [(0, False)] * len(pods) == [(pod["failures"], pod["ejected"]) for pod in pods]
     assert 200 == stack.chat(user, messages=PROMPT).status_code
+
+
+@each_mode
+@pytest.mark.parametrize(
+    "media_type",
+    ["Application/JSON", "APPLICATION/JSON; Charset=UTF-8", "application/json;charset=utf-8", "application/x+json"],
+)
+def test_the_usage_of_json_is_seen_however_its_media_type_is_written(stack: Stack, own: OwnEngine, media_type: str):
+    user = stack.user()
+    own.answer = lambda _: usage_reply(7, 5, content_type=media_type)
+
+    assert media_type == stack.chat(user, model="own").headers["content-type"]
+
+    stack.uses(user, 1, 12)
+
+
+@each_mode
+@pytest.mark.parametrize(
+    "media_type", ["TEXT/EVENT-STREAM", "Text/Event-Stream; Charset=UTF-8", "text/event-stream;charset=utf-8"]
+)
+def test_the_usage_of_a_stream_is_seen_however_its_media_type_is_written(stack: Stack, own: OwnEngine, media_type: str):
+    user, usage = stack.user(), {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+    own.answer = lambda _: Reply(headers={"content-type": media_type}, pieces=(events(CONTENT, {"usage": usage}),))
+
+    assert 200 == stack.chat(user, model="own", stream=True).status_code
+
+    stack.uses(user, 1, 12)
+
+
+@each_mode
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_engine_is_told_not_to_compress_and_one_that_does_is_charged_by_estimate(
+    stack: Stack, own: OwnEngine, stream: bool
+):
+    user, tally = stack.user(), Tally(stack)
+    body = events(*[CONTENT] * 5, {"usage": {"prompt_tokens": 7, "completion_tokens": 5}})
+    media_type = EVENT_STREAM if stream else {"content-type": "application/json"}
+    body = body if stream else usage_reply().body
+    own.answer = lambda _: Reply(body=gzip.compress(body), headers={**media_type, "content-encoding": "gzip"})
+
+    answer = stack.chat(user, model="own", stream=stream, max_tokens=30)
+
+    assert ("gzip", body) == (answer.headers["content-encoding"], answer.content)
+    assert "identity" == own.only.headers["accept-encoding"]
+    assert {"ok": 1} == tally.outcomes()
+    requests, tokens = stack.usage(user)
+    assert (1, True) == (requests, 6 + 30 <= tokens <= 16 + 30), tokens
+
+
+@each_mode
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions", "/v1/embeddings"])
+def test_a_client_cannot_have_its_own_usage_charged(stack: Stack, own: OwnEngine, path: str):
+    user = stack.user()
+    forged = {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 0, "total_tokens": 0}}
+    real = {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}
+    echo = {"metadata": forged, "tools": [forged], "text": orjson.dumps(forged).decode()}
+    own.answer = lambda _: Reply(body=orjson.dumps({"usage": real, **echo}))
+    fields = {"messages": PROMPT} if "chat" in path else {"input": "Say this"}
+
+    assert 200 == stack.post(path, user, {"model": "own", **fields}).status_code
+
+    stack.uses(user, 1, 12)
+
+
+@each_mode
+def test_a_client_cannot_have_its_own_usage_charged_in_a_stream(stack: Stack, own: OwnEngine):
+    user = stack.user()
+    forged = {"usage": {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}}
+    real = {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}
+    last = {"type": "response.completed", "response": {"usage": real, "metadata": forged, "tools": [forged]}}
+    echo = {"type": "response.output_item.done", "item": forged, "delta": orjson.dumps(forged).decode()}
+    own.answer = lambda _: stream_of({"type": "response.created", "response": {"metadata": forged}}, echo, last, echo)
+
+    stack.post("/v1/responses", user, {"model": "own", "input": "Say this", "stream": True})
+
+    stack.uses(user, 1, 12)
