@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from bench.picking import a_fleet
 from bench.processes import python_module
+from gateway.accounting.calibration import Calibration
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.ledger import Ledger, OpenRequest
 from gateway.accounting.outcomes import ObservedEnd
@@ -108,7 +109,9 @@ class _Gateway:
         self._now_s = 0.0
         self._fleet = a_fleet(PODS, shadow="vtc-basic")
         limiter = MemoryLimiter(lambda _user: None, self._clock)
-        self._ledger = Ledger(self._fleet, limiter, Metrics(STRATEGIES), 1.0, self._clock)
+        self._ledger = Ledger(
+            self._fleet, limiter, Metrics(STRATEGIES), 1.0, self._clock, calibration=Calibration(lambda: 1)
+        )
         self._estimator = Estimator(LimitSettings())
         self._rng = random.Random(1)
         self._open: deque[str] = deque()

@@ -1,24 +1,26 @@
 """Estimates of tokens before they are known: what to reserve, and what an unfinished answer has used.
 
-Lives here: tokens of prompts by their size, bytes per token of streamed answer and lengths of answers, learned per
-model from finished requests.  Not here: who is charged (ledger), the arithmetic (regression, quantile_histogram).
+Lives here: tokens of prompts by their size, and lengths of answers, learned per model from finished requests.
+Not here: streams by their bytes (stream_sizes), who is charged (ledger), the arithmetic (regression,
+quantile_histogram).
 Everything learned is bounded and decays, so that what one engine or user reports passes.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.accounting.quantile_histogram import DECAY_OBSERVATIONS, DecayedQuantileHistogram
 from gateway.accounting.regression import BoundedRegression, Term
+from gateway.accounting.stream_sizes import StreamSizes
 from gateway.config.settings import LimitSettings
 
-PRIOR_STREAM_BYTES_PER_TOKEN = 215.0
-"""Bytes of one content event in a recorded vLLM 0.32 stream: 212 to 217."""
-PRIOR_PROMPT_TOKENS = 500.0
+PRIOR_PROMPT_TOKENS = 100.0
 """Weight of the prior for tokens of prompts: one prompt of so many (chosen: a handful of requests outweighs it)."""
-PRIOR_STREAM_TOKENS = 50.0
-"""Weight of the prior for bytes per token, as tokens of streams (chosen: a handful of requests outweighs it)."""
+
+PRIOR_TEMPLATE_WEIGHT = 0.05
+"""Weight of the prior for tokens of a template: ten prompts of 200 tokens outweigh it (chosen)."""
 
 MAX_TOKENS_PER_BYTE = 1.0
 MIN_TOKENS_PER_BYTE = 1 / 64
@@ -40,6 +42,10 @@ MIN_OBSERVATIONS = 10
 MAX_USER_HISTOGRAMS = 2_000
 """Histograms of single users per model, one for each order of magnitude of maxima; those with the latest answers are
 kept, other users share the model's.  Chosen: at 1 KB each, 2 MB."""
+PRIOR_CHUNKS = 50.0
+"""Weight of the prior of one token in an event (chosen)."""
+MAX_TOKENS_PER_CHUNK = 1000
+"""The most tokens that an event of a stream carries (chosen)."""
 MAX_TEMPLATE_TOKENS = 16
 """Tokens that a chat template adds to a prompt, when reserving, until learned: ChatML adds 7 to one message, Llama 3
 adds 11."""
@@ -75,17 +81,12 @@ class PromptSize(NamedTuple):
     extra_bytes: int = 0
     media_tokens: int = 0
 
-    @property
-    def features(self) -> tuple[float, float, float]:
-        """The features of its text that explain its tokens: that there is a prompt, its characters, further bytes."""
-        return (1.0, self.text_bytes - self.extra_bytes, self.extra_bytes)
-
 
 def _prompt_terms(tokens_per_byte: float) -> tuple[Term, Term, Term]:
-    """Return the terms of PromptSize.features; the prior weighs as one prompt of PRIOR_PROMPT_TOKENS."""
+    """Return the terms of a prompt, its characters and its further bytes; the prior weighs PRIOR_PROMPT_TOKENS."""
     weight = PRIOR_PROMPT_TOKENS / tokens_per_byte**2
     return (
-        Term(LIKELY_TEMPLATE_TOKENS, 1 / PRIOR_PROMPT_TOKENS, 0.0, MAX_LEARNED_TEMPLATE_TOKENS),
+        Term(LIKELY_TEMPLATE_TOKENS, PRIOR_TEMPLATE_WEIGHT, 0.0, MAX_LEARNED_TEMPLATE_TOKENS),
         Term(tokens_per_byte, weight, MIN_TOKENS_PER_BYTE, MAX_TOKENS_PER_BYTE),
         Term(tokens_per_byte, weight, 0.0, MAX_TOKENS_PER_BYTE),
     )
@@ -107,6 +108,10 @@ class OutputBounds(NamedTuple):
         return self.choices * (length if self.maximum is None else min(length, self.maximum))
 
 
+ONE_ANSWER = OutputBounds(None, 1)
+"""The bounds of one answer of any length."""
+
+
 class Estimator:
     """Estimates for one model."""
 
@@ -120,7 +125,9 @@ class Estimator:
         self._prompt = BoundedRegression(_prompt_terms(settings.tokens_per_byte), DECAY_OBSERVATIONS)
         self._margin = DecayedQuantileHistogram(self._quantile)  # percent of a prompt that the regression lacks
         self._media = _DecayedRatio(PRIOR_MEDIA_TOKENS, PRIOR_MEDIA_TOKENS)
-        self._bytes_per_token = _DecayedRatio(PRIOR_STREAM_BYTES_PER_TOKEN * PRIOR_STREAM_TOKENS, PRIOR_STREAM_TOKENS)
+        self._tokens_per_chunk = _DecayedRatio(PRIOR_CHUNKS, PRIOR_CHUNKS)
+        self.streams = StreamSizes()
+        """The output tokens of streams by their bytes."""
 
     def text_tokens(self, size: PromptSize) -> float:
         """Return tokens without a template's and media's: exact for token ids."""
@@ -154,9 +161,9 @@ class Estimator:
                 return bounds.total(lengths.value)
         return bounds.total(self._default_output if bounds.maximum is None else self._named_output)
 
-    def streamed_tokens(self, response_bytes: int) -> int:
-        """Return the output tokens in this many bytes of a stream."""
-        return round(response_bytes / self._bytes_per_token.value)
+    def chunk_tokens(self, chunks: int) -> int:
+        """Return the output tokens in this many events of a stream that carry output."""
+        return round(chunks * self._tokens_per_chunk.value)
 
     def learn_prompt(self, size: PromptSize, prompt_tokens: int) -> None:
         """Learn from the prompt tokens that the engine reported: about text from prompts of nothing else.
@@ -169,15 +176,34 @@ class Estimator:
             scale = min(MEDIA_SCALE, max(1 / MEDIA_SCALE, share))
             self._media.add(scale * size.media_tokens, size.media_tokens)
             return
-        text_tokens = prompt_tokens - size.token_ids
-        most = size.text_bytes * MAX_TOKENS_PER_BYTE + MAX_LEARNED_TEMPLATE_TOKENS
-        if not size.text_bytes * MIN_TOKENS_PER_BYTE <= text_tokens <= most or not size.text_bytes:
-            return
-        expected = LIKELY_TEMPLATE_TOKENS + self._prior_tokens_per_byte * size.text_bytes
-        weight = min(1.0, LARGEST_WEIGHT_TOKENS / expected) / expected
-        self._prompt.learn(size.features, text_tokens, weight)
-        likely = self.likely_prompt_tokens(size) - size.token_ids
-        self._margin.add(math.ceil(100 * max(0, text_tokens - likely) / max(1, likely)))
+        tokens = prompt_tokens - size.token_ids
+        if self._learn_text(size, tokens, prompts=1):
+            likely = self.likely_prompt_tokens(size) - size.token_ids
+            self._margin.add(math.ceil(100 * max(0, tokens - likely) / max(1, likely)))
+
+    def learn_prompts(self, sizes: Sequence[PromptSize], prompt_tokens: float, *, sampled: bool) -> None:
+        """Learn from the tokens that several prompts of text had together.
+
+        Where `sampled`, as many other prompts like them had these tokens.
+        """
+        with_text = [size for size in sizes if size.text_bytes]
+        whole = PromptSize(*[sum(numbers) for numbers in zip(*sizes, strict=True)])
+        self._learn_text(whole, prompt_tokens - whole.token_ids, len(with_text), sampled=sampled)
+
+    def _learn_text(self, size: PromptSize, text_tokens: float, prompts: int, *, sampled: bool = False) -> bool:
+        """Learn from prompts of this size together, and return whether their text can have had so many tokens."""
+        text_bytes = size.text_bytes
+        most = text_bytes * MAX_TOKENS_PER_BYTE + prompts * MAX_LEARNED_TEMPLATE_TOKENS
+        if not text_bytes or not text_bytes * MIN_TOKENS_PER_BYTE <= text_tokens <= most:
+            return False
+        features = (prompts, text_bytes - size.extra_bytes, size.extra_bytes)
+        if sampled:
+            self._prompt.learn_sample(features, text_tokens, prompts)
+        else:
+            expected = LIKELY_TEMPLATE_TOKENS * prompts + self._prior_tokens_per_byte * text_bytes
+            weight = min(1.0, LARGEST_WEIGHT_TOKENS * prompts / expected) / expected
+            self._prompt.learn(features, text_tokens, weight, prompts)
+        return True
 
     def learn_output(self, bounds: OutputBounds, user: str, output_tokens: int) -> None:
         """Learn from the output tokens that the engine reported.
@@ -203,7 +229,7 @@ class Estimator:
             del self._lengths[next(key for key in self._lengths if key[0])]
             self._user_histograms -= 1
 
-    def learn_stream(self, response_bytes: int, output_tokens: int) -> None:
-        """Learn from a finished stream's size and the output tokens that the engine reported."""
-        if output_tokens > 0 and response_bytes > 0:
-            self._bytes_per_token.add(response_bytes, output_tokens)
+    def learn_chunks(self, chunks: int, output_tokens: int) -> None:
+        """Learn from a complete stream's events that carry output, and the output tokens that the engine reported."""
+        if 0 < output_tokens <= chunks * MAX_TOKENS_PER_CHUNK:
+            self._tokens_per_chunk.add(output_tokens, chunks)

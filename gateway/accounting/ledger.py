@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.accounting.calibration import Calibration, KnownEnd
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.outcomes import ObservedEnd, PodProof
 from gateway.accounting.settlement import Estimate, Settlement, settlement_for
@@ -54,11 +55,19 @@ class Ledger:
     """Open requests by exchange id.  Not thread-safe: one event loop uses it.  Only `run` and `drain` wait."""
 
     def __init__(
-        self, tickets: Tickets, limiter: Limiter, metrics: Metrics, grace_s: float, clock: Callable[[], float]
+        self,
+        tickets: Tickets,
+        limiter: Limiter,
+        metrics: Metrics,
+        grace_s: float,
+        clock: Callable[[], float],
+        *,
+        calibration: Calibration,
     ) -> None:
         self._tickets = tickets
         self._limiter = limiter
         self._metrics = metrics
+        self._calibration = calibration
         self._grace_s = grace_s
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
@@ -169,18 +178,15 @@ class Ledger:
             self._metrics.count_tokens(model, "refunded", opened.estimate.tokens - settlement.tokens)
 
     def _learn(self, opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> None:
-        if end.usage is not None and end.usage.prompt_tokens is not None:
-            opened.estimator.learn_prompt(opened.prompt, end.usage.prompt_tokens)
-            if opened.estimate.streams and end.response_bytes is not None and end.usage.completion_tokens is not None:
-                opened.estimator.learn_stream(end.response_bytes, end.usage.completion_tokens)
-        if settlement.outcome == "ok" and end.usage is not None and end.usage.completion_tokens is not None:
-            opened.estimator.learn_output(opened.bounds, opened.ticket.request.user, end.usage.completion_tokens)
+        self._learn_tokens(opened, end, is_ok=settlement.outcome == "ok")
         decision, duration_s = opened.ticket.decision, end.duration_s
         if duration_s is None and end.status:  # the answer passed through the gateway, so it ends now
             duration_s = self._clock() - opened.opened_s
         if end.compressed:
             duration_s = None  # teaches no speed, because the tokens are a guess
         served_by = [pod.id for pod in decision.fallbacks if pod.address == end.upstream] or [decision.pod.id]
+        if settlement.outcome != "client_error":  # what an engine refuses it does not count
+            self._calibration.ended(served_by[0], _known_end(opened, end, settlement), self._clock())
         self._tickets.finish(
             opened.ticket,
             Finished(
@@ -195,6 +201,21 @@ class Ledger:
                 output_tokens=settlement.output_tokens,
             ),
         )
+
+    def _learn_tokens(self, opened: OpenRequest, end: ObservedEnd, *, is_ok: bool) -> None:
+        """Learn from the tokens that the engine reported: of prompts always, of output only from complete answers."""
+        if end.usage is None:
+            return
+        estimator, estimate, output_tokens = opened.estimator, opened.estimate, end.usage.completion_tokens
+        if end.usage.prompt_tokens is not None:
+            estimator.learn_prompt(opened.prompt, end.usage.prompt_tokens)
+        if not is_ok or output_tokens is None:
+            return
+        estimator.learn_output(opened.bounds, opened.ticket.request.user, output_tokens)
+        if end.output_chunks is not None:
+            estimator.learn_chunks(end.output_chunks, output_tokens)
+        elif estimate.streams and end.response_bytes is not None:
+            estimator.streams.learn(estimate.shape, estimate.stream_size(end.response_bytes), output_tokens)
 
     def _settle_soon(self, reservation: Reservation, used: Amounts) -> None:
         """Settle in the next turn of the loop, so that a batch of access-log entries takes one call per key."""
@@ -226,3 +247,21 @@ class Ledger:
     def _check_idle(self) -> None:
         if not (self._waiting or self._open or self._unsettled or self._settling):
             self._idle.set()
+
+
+def _known_end(opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> KnownEnd:
+    """Return what calibration is told: reported counts, and the size of a stream without."""
+    usage, estimate = end.usage, opened.estimate
+    output_tokens = usage.completion_tokens if usage is not None else None
+    if opened.bounds.maximum == 0:  # the operation has no output
+        output_tokens = 0
+    knows_output = output_tokens is not None or (estimate.streams and end.response_bytes is not None)
+    return KnownEnd(
+        opened.estimator,
+        opened.prompt,
+        usage.prompt_tokens if usage is not None else None,
+        estimate.shape,
+        estimate.stream_size(end.response_bytes or 0),
+        output_tokens,
+        is_complete=settlement.outcome == "ok" and opened.bounds.choices == 1 and knows_output,
+    )

@@ -7,8 +7,10 @@ Rules: docs/contracts.md sections 1 (upstream errors) and 3 (usage, clients that
 
 from typing import NamedTuple
 
-from gateway.accounting.estimates import Estimator, PromptSize
-from gateway.accounting.outcomes import Charged, ObservedEnd, PodProof, verdict
+from gateway.accounting.estimates import ONE_ANSWER, Estimator, OutputBounds, PromptSize
+from gateway.accounting.outcomes import OK, Charged, ObservedEnd, PodProof, verdict
+from gateway.accounting.stream_sizes import StreamShape, StreamSize
+from gateway.openai.usage import TokenUsage
 
 _EVENTS_AROUND_AN_ERROR = 2
 """Events of a stream that are no output: the one that names the role, and the error itself."""
@@ -37,6 +39,13 @@ class Estimate(NamedTuple):
     output_tokens: int
     streams: bool
     reserved_tokens: int | None = None  # where a limit allows less than all of them
+    shape: StreamShape = StreamShape()
+    with_usage: bool = False  # the engine was asked for the usage of the stream
+    bounds: OutputBounds = ONE_ANSWER
+
+    def stream_size(self, response_bytes: int) -> StreamSize:
+        """Return the size of its stream."""
+        return StreamSize(response_bytes, self.bounds.choices, int(self.with_usage))
 
     @property
     def tokens(self) -> int:
@@ -56,15 +65,23 @@ def settlement_for(estimate: Estimate, prompt: PromptSize, end: ObservedEnd, est
         return Settlement(outcome, 0, 0, 0, pod, requests=0)
     if charged is Charged.REQUEST or (charged is Charged.PRODUCED and not _has_output(estimate, end, estimator)):
         return Settlement(outcome, 0, 0, 0, pod)
-    if end.usage is not None:
-        usage = end.usage
-        total = usage.total_tokens if usage.total_tokens is not None else estimate.tokens
-        return Settlement(outcome, total, usage.prompt_tokens, usage.completion_tokens, pod)
-    if end.status is None:
+    usage, is_cut = end.usage, outcome != OK.outcome
+    if usage is None and end.status is None:
         return Settlement(outcome, estimate.tokens, pod=pod)
-    output_tokens = _output_tokens(estimate, end, estimator)
-    prompt_tokens = estimator.likely_prompt_tokens(prompt)
+    if usage is not None and usage.total_tokens is not None and not (is_cut and _counts_no_output_yet(usage)):
+        return Settlement(outcome, usage.total_tokens, usage.prompt_tokens, usage.completion_tokens, pod)
+    prompt_tokens = usage.prompt_tokens if usage is not None else None
+    if prompt_tokens is None:
+        prompt_tokens = estimator.likely_prompt_tokens(prompt)
+    output_tokens = _output_tokens(estimate, end, estimator, cut=is_cut)
+    if usage is not None and usage.completion_tokens is not None:
+        output_tokens = max(output_tokens, usage.completion_tokens)
     return Settlement(outcome, prompt_tokens + output_tokens, prompt_tokens, output_tokens, pod)
+
+
+def _counts_no_output_yet(usage: TokenUsage) -> bool:
+    """Return whether it is like that of the first event of Anthropic's Messages."""
+    return usage.completion_tokens in (0, 1) and usage.reported_total is None
 
 
 def _has_output(estimate: Estimate, end: ObservedEnd, estimator: Estimator) -> bool:
@@ -75,15 +92,19 @@ def _has_output(estimate: Estimate, end: ObservedEnd, estimator: Estimator) -> b
         return end.output_chunks > 0
     if not estimate.streams or end.response_bytes is None:
         return False
-    return estimator.streamed_tokens(end.response_bytes) > _EVENTS_AROUND_AN_ERROR
+    return _output_tokens(estimate, end, estimator, cut=True) > _EVENTS_AROUND_AN_ERROR
 
 
-def _output_tokens(estimate: Estimate, end: ObservedEnd, estimator: Estimator) -> int:
-    """Estimate the output tokens of an answer whose usage was not reported."""
+def _output_tokens(estimate: Estimate, end: ObservedEnd, estimator: Estimator, *, cut: bool) -> int:
+    """Estimate the output tokens of an answer whose usage was not reported, at most those that the request allows."""
     if end.status == 0:
         return 0
     if end.output_chunks is not None:
-        return end.output_chunks
-    if estimate.streams and end.response_bytes is not None:
-        return estimator.streamed_tokens(end.response_bytes)
-    return estimate.output_tokens
+        tokens = estimator.chunk_tokens(end.output_chunks)
+    elif estimate.streams and end.response_bytes is not None:
+        size = estimate.stream_size(end.response_bytes)
+        tokens = round(estimator.streams.tokens(estimate.shape, size, cut=cut))
+    else:
+        return estimate.output_tokens
+    maximum = estimate.bounds.maximum
+    return tokens if maximum is None else min(tokens, maximum * estimate.bounds.choices)

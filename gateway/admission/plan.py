@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.settlement import Estimate
+from gateway.accounting.stream_sizes import StreamShape
 from gateway.config.settings import LimitSettings
 from gateway.extproc.commands import Admit
 from gateway.fleet.fleet import Fleet
@@ -73,7 +74,14 @@ class Planner:
         prompt = request.prompt_text()
         size = _size(request.prompt, len(prompt))
         bounds = OutputBounds(request.max_output_tokens, request.choices)
-        estimate = Estimate(estimator.prompt_tokens(size), estimator.output_tokens(bounds, user or ""), request.stream)
+        estimate = Estimate(
+            estimator.prompt_tokens(size),
+            estimator.output_tokens(bounds, user or ""),
+            request.stream,
+            shape=StreamShape(request.operation.path, request.event_options),
+            with_usage=request.wants_usage,
+            bounds=bounds,
+        )
         block_tokens = BLOCK_BYTES * estimator.text_tokens(size) / max(1, len(prompt))
         route = RouteRequest(
             model=request.model,

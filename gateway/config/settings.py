@@ -51,6 +51,13 @@ WhenAway = Annotated[
     BeforeValidator(lambda value: "local" if value == "shadow" else value),  # its name in older files
 ]
 
+AskStreamUsage = Annotated[
+    Literal["auto", "always", "never"],
+    BeforeValidator(
+        lambda value: {True: "always", False: "never"}.get(value, value) if isinstance(value, bool) else value
+    ),
+]
+
 MAX_BODY_LIMIT_BYTES = 32 * 1024 * 1024
 """Chosen: Envoy passes on up to twice the limit in one message, all of which the gateway holds in memory."""
 
@@ -260,6 +267,11 @@ class Settings(Section):
     response_mode: Literal["metadata", "ext_proc"] = "metadata"
     """The source of a request's usage: Envoy's metadata and access log (`metadata`), or the response itself, which then
     passes through the gateway (`ext_proc`)."""
+    ask_stream_usage: AskStreamUsage = "auto"
+    """Whether engines are asked for the usage of chat and completion streams whose clients did not ask.  `auto`: where
+    the answer passes through the gateway, which hides the event with the usage (`response_mode: ext_proc`); `always`:
+    in metadata mode too, where clients then see an event without choices that some break on; `never`.  A stream without
+    usage is charged by estimate.  `true` and `false` mean `always` and `never`."""
     transport: Literal["http2", "grpc"] = "http2"
     """The gRPC server of a worker: `http2` is our own HTTP/2 server, `grpc` is grpc.aio, which needs more CPU."""
     identity: Literal["header", "api_key"] = "header"
@@ -286,3 +298,10 @@ class Settings(Section):
     """A YAML file with the list of models, instead of `models`; it is read again whenever it changes.  Only `[]` is
     an empty fleet: with an empty or broken file the last good models stay.  A relative path starts at the folder of
     this file."""
+
+    @property
+    def asks_stream_usage(self) -> bool:
+        """Whether the usage of streams is asked for on behalf of clients."""
+        return self.ask_stream_usage == "always" or (
+            self.ask_stream_usage == "auto" and self.response_mode == "ext_proc"
+        )

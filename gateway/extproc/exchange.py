@@ -116,10 +116,11 @@ class Exchange:
     `step` raises nothing for input from outside: a refusal becomes Refuse, a broken protocol Abort.
     """
 
-    def __init__(self, body_limit_bytes: int, *, compat: bool = False) -> None:
+    def __init__(self, body_limit_bytes: int, *, compat: bool = False, asks_usage: bool = True) -> None:
         self.state = State.START
         self._body_limit = body_limit_bytes
         self._compat = compat
+        self._asks_usage = asks_usage  # of streams whose clients did not ask
         self._headers = NO_HEADERS_YET
         self._operation: Operation | None = None
         self._user: str | None = None
@@ -197,8 +198,10 @@ class Exchange:
         body = b"".join(self._pieces)
         self._pieces.clear()
         request = parse_request(self._operation, headers.get("content-type", ""), body)
-        changed = with_stream_usage(body, request)
+        changed = with_stream_usage(body, request) if self._asks_usage else None
         self._usage_added = changed is not None
+        if self._usage_added:
+            request = request._replace(wants_usage=True)
         self._body = body if changed is None else changed
         self.state = State.ADMITTING
         return [Admit(request, headers, self._headers.subset, self._user)]

@@ -19,6 +19,10 @@ from gateway.openai.prompt import Prompt
 _JSON = "application/json"
 
 
+_EVENT_FIELDS = ("logprobs", "top_logprobs", "return_token_ids", "echo", "tools")
+"""The fields that add to the events of a stream."""
+
+
 class InferenceRequest(NamedTuple):
     """One request as admission and routing see it.  It holds the prompt, so it is dropped once a pod is picked."""
 
@@ -28,8 +32,9 @@ class InferenceRequest(NamedTuple):
     stream: bool
     max_output_tokens: int | None  # of one choice; None = the request names no maximum, 0 = nothing is generated
     choices: int  # the number of outputs: `n` times the prompts of a batch
-    wants_usage: bool  # the client asked for `stream_options.include_usage`
+    wants_usage: bool  # `stream_options.include_usage` is asked for
     has_stream_options: bool
+    event_options: tuple[object, ...] = ()  # of a stream: those that decide how many bytes its events have
     cache_salt: str = ""  # vLLM's field: blocks in the engine's cache are shared only between equal salts
 
     @property
@@ -70,6 +75,7 @@ def parse_request(operation: Operation, content_type: str, body: bytes) -> Infer
         choices=_choices(fields, body_format, prompt),
         wants_usage=body_format.has_stream_options and _wants_usage(fields, stream=stream),
         has_stream_options="stream_options" in fields,
+        event_options=_event_options(fields) if stream else (),
         cache_salt=salt if isinstance(salt := fields.get("cache_salt"), str) else "",
     )
 
@@ -97,6 +103,14 @@ def _max_output_tokens(fields: Body, body_format: BodyFormat) -> int | None:
 def _choices(fields: Body, body_format: BodyFormat, prompt: Prompt) -> int:
     per_prompt = count(fields, "n") if body_format.has_n else None
     return (per_prompt or 1) * prompt.count
+
+
+def _event_options(fields: Body) -> tuple[object, ...]:
+    """Return the values that change the bytes of a stream's events; a mapping or a list only by being there."""
+    options = fields.get("stream_options")
+    continuous = options.get("continuous_usage_stats") is True if isinstance(options, dict) else False
+    values = [fields.get(field) for field in _EVENT_FIELDS]
+    return (continuous, *[value if isinstance(value, bool | int | None) else True for value in values])
 
 
 def _wants_usage(fields: Body, *, stream: bool) -> bool:

@@ -28,7 +28,9 @@ class ExtProcStream:
     """The state of one stream.  Call `step` for each message, await its replies before the next, then `close` once."""
 
     def __init__(self, settings: Settings, admission: Admission, ledger: Ledger) -> None:
-        self._exchange = Exchange(settings.body_limit_bytes, compat=settings.compat == "v0.2.1")
+        self._exchange = Exchange(
+            settings.body_limit_bytes, compat=settings.compat == "v0.2.1", asks_usage=settings.asks_stream_usage
+        )
         self._sees_responses = settings.response_mode == "ext_proc"
         self._admission = admission
         self._ledger = ledger

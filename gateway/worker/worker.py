@@ -15,6 +15,7 @@ from functools import partial
 
 import structlog
 
+from gateway.accounting.calibration import Calibration
 from gateway.accounting.ledger import Ledger
 from gateway.admin.app import create_admin_app
 from gateway.admission.admit import Admission, exchange_ids
@@ -27,6 +28,7 @@ from gateway.admission.reply import Replies
 from gateway.config.addresses import is_loopback, split_address
 from gateway.config.settings import Settings
 from gateway.discovery.probing.health import HealthChecker, HttpProbe
+from gateway.discovery.probing.readings import Readings
 from gateway.discovery.probing.rounds import Rounds
 from gateway.discovery.probing.scraping import HttpFetch, Poller
 from gateway.discovery.sources import discovery_for
@@ -47,6 +49,7 @@ from ratelimit.fallback import LocalFallback
 from ratelimit.limits import LimiterUnavailableError
 from ratelimit.redis.limiter import RedisLimiter
 from routing.table import STRATEGIES
+from routing.types import PodId
 
 log = structlog.get_logger("app")
 
@@ -82,7 +85,15 @@ class Worker:
         self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
         self.keyring = KeyRing(redis.url, redis.timeout_s, cluster=redis.cluster)
         self.queue = AdmissionQueue(self.fleet, settings.routing, LoopTimer(time.monotonic))
-        self.ledger = Ledger(self.queue, self.limiter, self.metrics, settings.limits.settle_grace_s, time.monotonic)
+        self.calibration = Calibration(lambda: self.redis_limiter.share[1])
+        self.ledger = Ledger(
+            self.queue,
+            self.limiter,
+            self.metrics,
+            settings.limits.settle_grace_s,
+            time.monotonic,
+            calibration=self.calibration,
+        )
         self.readiness = Readiness(self.fleet, self.ledger)
         self.service = Service(
             settings,
@@ -155,7 +166,7 @@ class Worker:
             poller = Poller(
                 self.settings.scrape,
                 HttpFetch(self.settings.scrape.path),
-                self.fleet.apply_readings,
+                self._apply_readings,
                 random.Random(),  # noqa: S311 - jitter
             )
             work: dict[str, Callable[[], Awaitable[None]]] = {
@@ -203,10 +214,16 @@ class Worker:
         async for description in discovery.watch():
             self.fleet.replace(description, time.monotonic())
             self.metrics.add_models(self.fleet.models())
+            self.calibration.forget({endpoint.id for endpoint in description.endpoints})
             for prober in rounds:
                 prober.replace(description.endpoints)
             self._report_endpoints()
             discovered.set()
+
+    def _apply_readings(self, pod: PodId, readings: Readings, now_s: float, fresh_until_s: float) -> None:
+        """Apply an engine's metrics where they are used: by routing, and by the estimates of tokens."""
+        self.fleet.apply_readings(pod, readings, now_s, fresh_until_s)
+        self.calibration.counted(pod, readings.finished, now_s)
 
     def _on_reload(self, reload: Reload) -> None:
         log_reload(reload)

@@ -36,3 +36,21 @@ class EngineTotals(NamedTuple):
 
 
 NO_TOTALS = EngineTotals()
+
+
+class FinishedTotals(NamedTuple):
+    """An engine's counts of requests that are finished, since it started or between two scrapes."""
+
+    requests: float
+    prompt_tokens: float
+    output_tokens: float
+    is_whole: bool  # no token of a request that still runs is among them
+
+    def since(self, before: "FinishedTotals") -> "FinishedTotals":
+        """Return the increase."""
+        return FinishedTotals(
+            self.requests - before.requests,
+            self.prompt_tokens - before.prompt_tokens,
+            self.output_tokens - before.output_tokens,
+            self.is_whole and before.is_whole,
+        )

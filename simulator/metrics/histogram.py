@@ -22,6 +22,11 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
+    @property
+    def total(self) -> float:
+        """The sum of all values."""
+        return self._sum
+
     def family(self, name: str, help_text: str, labels: Mapping[str, str]) -> HistogramMetricFamily:
         """Return the histogram as the exposition format has it: cumulative counts, `+Inf` last."""
         buckets: list[tuple[str, float]] = []

@@ -1,7 +1,8 @@
 """/metrics of one engine, under SGLang's names (from its page "Production Metrics").
 
 Lives here: the exposition.  Not here: the figures (state), vLLM's names (vllm).
-Buckets are vLLM's: a reader of histograms must accept any buckets.
+Buckets are vLLM's: a reader of histograms must accept any buckets.  Tokens are counted when a request has finished
+(SGLang's `observe_one_finished_request`).
 """
 
 from collections.abc import Iterator
@@ -37,8 +38,8 @@ class SglangMetrics(Collector):
             gauge.add_metric(values, value)
             yield gauge
         for name, help_text, value in (
-            ("prompt_tokens", "Number of prefill tokens processed.", state.prompt_tokens),
-            ("generation_tokens", "Number of generation tokens processed.", state.generation_tokens),
+            ("prompt_tokens", "Number of prefill tokens processed.", state.finished_prompts.total),
+            ("generation_tokens", "Number of generation tokens processed.", state.finished_outputs.total),
             ("cached_tokens", "Number of cached prompt tokens.", state.cached_tokens),
             ("num_requests", "Number of requests processed.", state.finished.total()),
         ):

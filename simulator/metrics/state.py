@@ -20,6 +20,8 @@ ITL_BUCKETS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.
 LATENCY_BUCKETS = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
                    480.0, 960.0, 1920.0, 7680.0)  # fmt: skip
 
+TOKEN_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0)
+
 
 class EngineState:
     """An engine model with its adapters loaded.  `started_at` is in Unix seconds; other times are the model's."""
@@ -37,6 +39,8 @@ class EngineState:
         self.generation_tokens = 0
         self.rejections = 0
         self.finished: Counter[str] = Counter()  # by reason
+        self.finished_prompts = Histogram(TOKEN_BUCKETS)
+        self.finished_outputs = Histogram(TOKEN_BUCKETS)
         self.ttft = Histogram(TTFT_BUCKETS)
         self.itl = Histogram(ITL_BUCKETS)
         self.latency = Histogram(LATENCY_BUCKETS)
@@ -65,6 +69,8 @@ class EngineState:
     def finish(self, sequence: Sequence, reason: str, now_s: float) -> None:
         """Count a sequence that has all its tokens (aborts are not counted, as recorded)."""
         self.finished[reason] += 1
+        self.finished_prompts.observe(sequence.prompt_tokens)
+        self.finished_outputs.observe(sequence.output_tokens)
         self.latency.observe(max(0.0, now_s - sequence.arrived_s))
         self.queue_time.observe(max(0.0, (sequence.started_s or 0.0) - sequence.arrived_s))
 

@@ -139,6 +139,8 @@ class VllmMetrics(Collector):
 
     def _histograms(self) -> Iterator[Metric]:
         for name, help_text, histogram in (
+            ("request_prompt_tokens", "Number of prefill tokens processed.", self._state.finished_prompts),
+            ("request_generation_tokens", "Number of generation tokens processed.", self._state.finished_outputs),
             ("time_to_first_token_seconds", "Histogram of time to first token in seconds.", self._state.ttft),
             ("inter_token_latency_seconds", "Histogram of inter-token latency in seconds.", self._state.itl),
             ("e2e_request_latency_seconds", "Histogram of e2e request latency in seconds.", self._state.latency),

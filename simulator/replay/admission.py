@@ -30,7 +30,8 @@ class Admission:
     def reserve(self, request: TraceRequest, now_s: float) -> tuple[str, Reservation | None]:
         """Return why the request is refused (empty: it is admitted) and its reservation (None: it needs none)."""
         self._now_s = now_s
-        charge = Charge(request.user or EVERYBODY, Amounts(1, request.input_length + self.output_tokens))
+        tokens = request.input_length + self.output_tokens
+        charge = Charge(request.user or EVERYBODY, Amounts(1, tokens), certain=Amounts(1, 0))  # as prompts of text are
         verdict = self._limiter.decide(charge, takes=True)
         if isinstance(verdict, Refused):
             return verdict.kind.name, None

@@ -1,11 +1,9 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from ratelimit import fallback as fallback_module
-from ratelimit.fallback import LocalFallback, WhenAway
+from ratelimit.fallback import LocalFallback
 from ratelimit.limits import (
     CONCURRENCY,
     MODEL_RPM,
@@ -22,34 +20,10 @@ from ratelimit.limits import (
     User,
 )
 from ratelimit.redis.limiter import RedisLimiter, user_key, window_key
+from tests.support.fallbacks import a_fallback, come_back, leave
 from tests.support.limiters import a_charge, a_redis_limiter, admit, put_user, refuse, used
 from tests.support.polling import until
 from tests.support.redis import RedisServer
-
-
-@asynccontextmanager
-async def a_fallback(
-    server: RedisServer, when_away: WhenAway = "local", timeout_s: float = 5.0
-) -> AsyncIterator[LocalFallback]:
-    async with a_redis_limiter(server, timeout_s=timeout_s) as primary:
-        limiter = LocalFallback(primary, when_away)
-        try:
-            yield limiter
-        finally:
-            await limiter.aclose()
-
-
-async def leave(server: RedisServer, limiter: LocalFallback) -> None:
-    """Kill Redis and let the limiter find out by a call of a user nobody knows."""
-    server.kill()
-    with pytest.raises(LimiterUnavailableError):
-        await limiter.usage("nobody")
-    assert not limiter.up
-
-
-async def come_back(server: RedisServer, limiter: LocalFallback) -> None:
-    server.start()
-    await until(lambda: limiter.up)
 
 
 async def test_while_redis_is_there_it_decides(server):

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from gateway.accounting.calibration import Calibration
 from gateway.accounting.ledger import Ledger
 from gateway.admission.admit import Admission, exchange_ids
 from gateway.admission.identity import Identity
@@ -70,7 +71,9 @@ class Shop:
         if self.limiter is None:  # an empty one is false
             self.limiter = MemoryLimiter(self.users.get, self.clock)
         self.queue = AdmissionQueue(self.fleet, self.settings.routing, LoopTimer(self.clock))
-        self.ledger = Ledger(self.queue, self.limiter, self.metrics, self.settings.limits.settle_grace_s, self.clock)
+        self.calibration = Calibration(lambda: 1)
+        grace_s = self.settings.limits.settle_grace_s
+        self.ledger = Ledger(self.queue, self.limiter, self.metrics, grace_s, self.clock, calibration=self.calibration)
         identity = Identity(self.settings, self)
         self.planner = Planner(self.settings.limits, self.fleet)
         self.admission = Admission(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from gateway.discovery.probing.readings import Readings
 from routing.pods.adapters import AdapterUse
-from routing.pods.engine_totals import EngineTotals
+from routing.pods.engine_totals import EngineTotals, FinishedTotals
 from routing.types import Signal
 
 
@@ -30,6 +30,11 @@ class Families(NamedTuple):
     ttft: tuple[bytes, ...] = ()  # the same
     prompt_tokens: tuple[bytes, ...] = ()
     cached_tokens: tuple[bytes, ...] = ()
+    output_tokens: tuple[bytes, ...] = ()
+    finished: tuple[bytes, ...] = ()  # requests, aborted ones left out
+    finished_prompts: tuple[bytes, ...] = ()  # a histogram of the prompt tokens of finished requests
+    finished_outputs: tuple[bytes, ...] = ()  # the same of their output tokens
+    counts_when_finished: bool = False  # the counters of tokens grow when a request finishes
     cache_tokens: tuple[bytes, ...] = ()
     cache_config: bytes = b""
     adapters: bytes = b""
@@ -44,6 +49,10 @@ ENGINES: Mapping[str, Families] = {
         ttft=(b"vllm:time_to_first_token_seconds",),
         prompt_tokens=(b"vllm:prompt_tokens_total",),
         cached_tokens=(b"vllm:prompt_tokens_cached_total", b"vllm:prefix_cache_hits_total"),
+        output_tokens=(b"vllm:generation_tokens_total",),
+        finished=(b"vllm:request_success_total",),
+        finished_prompts=(b"vllm:request_prompt_tokens",),
+        finished_outputs=(b"vllm:request_generation_tokens",),
         cache_config=b"vllm:cache_config_info",
         adapters=b"vllm:lora_requests_info",
     ),
@@ -55,6 +64,9 @@ ENGINES: Mapping[str, Families] = {
         ttft=(b"sglang:time_to_first_token_seconds",),
         prompt_tokens=(b"sglang:prompt_tokens_total",),
         cached_tokens=(b"sglang:cached_tokens_total",),
+        output_tokens=(b"sglang:generation_tokens_total",),
+        finished=(b"sglang:num_requests_total",),
+        counts_when_finished=True,
         cache_tokens=(b"sglang:max_total_num_tokens",),
     ),
     "trtllm": Families(
@@ -76,6 +88,7 @@ def parse(page: bytes, engine: str) -> Readings:
     if families is None:
         return Readings()
     page = b"\n" + page
+    prompt_tokens = _sum(_first(page, families.prompt_tokens))
     found = {
         Signal.RUNNING: _sum(_first(page, families.running)),
         Signal.WAITING: _sum(_first(page, families.waiting)),
@@ -88,10 +101,11 @@ def parse(page: bytes, engine: str) -> Readings:
         totals=EngineTotals(
             *_histogram(page, families.itl),
             *_histogram(page, families.ttft),
-            _sum(_first(page, families.prompt_tokens)),
+            prompt_tokens,
             _sum(_first(page, families.cached_tokens)),
         ),
         adapters=_adapters(page, families.adapters),
+        finished=_finished(page, families, prompt_tokens, found),
     )
 
 
@@ -134,6 +148,21 @@ def _histogram(page: bytes, families: tuple[bytes, ...]) -> tuple[float | None, 
     """Return the sum and the count of the observations in a histogram."""
     total, count = (_first(page, tuple(family + part for family in families)) for part in (b"_sum", b"_count"))
     return _sum(total), _sum(count)
+
+
+def _finished(
+    page: bytes, families: Families, prompt_tokens: float | None, load: Mapping[Signal, float | None]
+) -> FinishedTotals | None:
+    """Return the totals of finished requests: by their histograms, else by counters, which count others too."""
+    prompts, requests = _histogram(page, families.finished_prompts)
+    outputs, _ = _histogram(page, families.finished_outputs)
+    if requests is not None and prompts is not None and outputs is not None:
+        return FinishedTotals(requests, prompts, outputs, is_whole=True)
+    requests, outputs = _sum(_first(page, families.finished)), _sum(_first(page, families.output_tokens))
+    if requests is None or prompt_tokens is None or outputs is None:
+        return None
+    is_idle = not load[Signal.RUNNING] and not load[Signal.WAITING]
+    return FinishedTotals(requests, prompt_tokens, outputs, is_whole=families.counts_when_finished or is_idle)
 
 
 def _sum(values: list[float]) -> float | None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from routing.pods.adapters import NO_USE, AdapterUse
-from routing.pods.engine_totals import NO_TOTALS, EngineTotals
+from routing.pods.engine_totals import NO_TOTALS, EngineTotals, FinishedTotals
 from routing.types import Signal
 
 
@@ -20,6 +20,7 @@ class Readings(NamedTuple):
     started_s: float | None = None  # Unix time when its process started
     totals: EngineTotals = NO_TOTALS
     adapters: AdapterUse = NO_USE
+    finished: FinishedTotals | None = None
 
     def restarted_since(self, before: "Readings") -> bool:
         """Return whether these are from another process than `before`, as far as can be told."""

@@ -60,7 +60,15 @@ def test_a_prompt_of_a_megabyte_arrives_whole(stack: Stack, own: OwnEngine):
     stack.uses(user, 1, 12)
 
 
-@where_requests_differ
+def test_a_stream_arrives_as_it_was_sent_where_nothing_hides_its_usage(stack: Stack, own: OwnEngine):
+    body = ODD.replace(b'"x_unknown":2', b'"stream":true')
+
+    assert 200 == sent(stack, stack.user(), body)
+
+    assert body == own.only.body
+
+
+@on("http2-ext_proc", "http2-full_duplex")
 def test_usage_is_asked_for_when_a_stream_does_not_and_nothing_else_changes(stack: Stack, own: OwnEngine):
     body = ODD.replace(b'"x_unknown":2', b'"stream":true')
 

@@ -53,18 +53,13 @@ def test_output_is_reserved_up_to_what_the_request_names(maximum: int | None, ch
     assert tokens == an_estimator().output_tokens(OutputBounds(maximum, choices), "u")
 
 
-def test_the_size_of_a_stream_tells_its_tokens_once_learned():
+def test_events_carry_as_many_tokens_as_was_learned():
     estimator = an_estimator()
-    assert 10 == estimator.streamed_tokens(2_150)
+    assert 10 == estimator.chunk_tokens(10)
     for _ in range(50):
-        estimator.learn_stream(10_000, 100)
-    assert 20 == pytest.approx(estimator.streamed_tokens(2_000), abs=1)
-
-
-def test_an_empty_stream_teaches_nothing():
-    estimator = an_estimator()
-    estimator.learn_stream(500, 0)
-    assert 10 == estimator.streamed_tokens(2_150)
+        estimator.learn_chunks(25, 100)
+        estimator.learn_chunks(25, 2**31 - 1)
+    assert 40 == pytest.approx(estimator.chunk_tokens(10), abs=1)
 
 
 @pytest.mark.parametrize("absurd", [2**31 - 1, 100_000, 1])

@@ -13,6 +13,10 @@ def a_regression() -> BoundedRegression:
     return BoundedRegression(TERMS, decay_observations=200)
 
 
+def predicted(regression: BoundedRegression, features: tuple[float, ...]) -> float:
+    return sum(c * f for c, f in zip(regression.coefficients, features, strict=True))
+
+
 def teach(regression: BoundedRegression, rng: Random, truth: tuple[float, ...], requests: int) -> tuple[float, float]:
     """Return what there was in total, and what was expected of it in advance."""
     real = expected = 0.0
@@ -20,14 +24,14 @@ def teach(regression: BoundedRegression, rng: Random, truth: tuple[float, ...], 
         size = rng.lognormvariate(6, 1.5)
         features = (1.0, size, size * rng.choice([0.0, 0.0, 2.0]))
         tokens = sum(c * f for c, f in zip(truth, features, strict=True)) * rng.lognormvariate(0, 0.1)
-        expected += regression.predict(features)
+        expected += predicted(regression, features)
         regression.learn(features, tokens, 1 / (7 + features[1] / 4))
         real += tokens
     return real, expected
 
 
 def test_before_anything_is_learned_the_prior_decides():
-    assert 7 + 25 + 5 == a_regression().predict((1, 100, 20))
+    assert 7 + 25 + 5 == predicted(a_regression(), (1, 100, 20))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -61,4 +65,4 @@ def test_sums_of_requests_teach_as_much_as_each_of_them():
         sizes = [rng.lognormvariate(6, 1) for _ in range(rng.randint(1, 6))]
         tokens = sum(40 + 0.4 * size for size in sizes)
         regression.learn((len(sizes), sum(sizes), 0.0), tokens, 1 / tokens, requests=len(sizes))
-    assert 440 == pytest.approx(regression.predict((1.0, 1000.0, 0.0)), rel=0.02)
+    assert 440 == pytest.approx(predicted(regression, (1.0, 1000.0, 0.0)), rel=0.02)

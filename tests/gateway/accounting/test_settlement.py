@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.accounting.estimates import Estimator, PromptSize
+from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.outcomes import ObservedEnd, PodProof
 from gateway.accounting.settlement import Estimate, Settlement, settlement_for
 from gateway.config.settings import LimitSettings
@@ -13,6 +13,7 @@ from gateway.openai.usage import TokenUsage
 
 ESTIMATE = Estimate(prompt_tokens=10, output_tokens=256, streams=True)
 WHOLE = Estimate(prompt_tokens=10, output_tokens=256, streams=False)
+CAPPED = Estimate(prompt_tokens=10, output_tokens=7, streams=True, bounds=OutputBounds(7, 1))
 ESTIMATOR = Estimator(LimitSettings())
 
 
@@ -31,14 +32,26 @@ FAILED, WORKS = PodProof.FAILED, PodProof.WORKS
         (ESTIMATE, ObservedEnd(400), Settlement("client_error", 0, 0, 0)),
         (ESTIMATE, ObservedEnd(0, client_left=True), Settlement("cut", 10, 10, 0)),
         (ESTIMATE, ObservedEnd(0, broken=True), Settlement("upstream_error", 10, 10, 0, FAILED)),
-        (ESTIMATE, ObservedEnd(200, client_left=True, response_bytes=4_300), Settlement("cut", 30, 10, 20)),
+        (ESTIMATE, ObservedEnd(200, client_left=True, response_bytes=4_460), Settlement("cut", 30, 10, 20)),
         (ESTIMATE, ObservedEnd(200, client_left=True, output_chunks=3), Settlement("cut", 13, 10, 3)),
         (
             ESTIMATE,
-            ObservedEnd(200, broken=True, response_bytes=215),
+            ObservedEnd(200, broken=True, response_bytes=400),
             Settlement("upstream_error", 11, 10, 1, FAILED),
         ),
         (WHOLE, ObservedEnd(200, response_bytes=9_999), Settlement("ok", 266, 10, 256, WORKS)),
+        (
+            ESTIMATE,
+            ObservedEnd(200, TokenUsage(25, 1), client_left=True, response_bytes=4_460),
+            Settlement("cut", 45, 25, 20),
+        ),
+        (
+            ESTIMATE,
+            ObservedEnd(200, TokenUsage(25, 9), client_left=True, response_bytes=4_460),
+            Settlement("cut", 34, 25, 9),
+        ),
+        (ESTIMATE, ObservedEnd(200, TokenUsage(25)), Settlement("ok", 281, 25, 256, WORKS)),
+        (CAPPED, ObservedEnd(200, client_left=True, response_bytes=99_999), Settlement("cut", 17, 10, 7)),
     ],
 )
 def test_a_settlement(estimate: Estimate, end: ObservedEnd, expected: Settlement):
@@ -50,7 +63,7 @@ def test_a_settlement(estimate: Estimate, end: ObservedEnd, expected: Settlement
     [
         ({"output_chunks": 2}, 12),
         ({"output_chunks": 0}, 0),
-        ({"response_bytes": 215 * 6}, 16),
+        ({"response_bytes": 215 * 6}, 15),
         ({"response_bytes": 215 * 2}, 0),  # the event that names the role, and the error
         ({"usage": TokenUsage(7, 9), "output_chunks": 0}, 16),
         ({"usage": TokenUsage(7, 0), "output_chunks": 0}, 0),

@@ -183,6 +183,22 @@ async def test_token_ids_are_certain(ids: int, waits: bool):
     assert waits is (over.error.retry_after_s is not None)
 
 
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
+
+
+async def test_pictures_teach_nothing_that_shuts_out_text():
+    shop = Shop(users={"lgy": User("lgy", tpm=10_000)})
+    for tokens in [85_000, 2500, 300] * 50:
+        routed(await shop.admit({"messages": [{"role": "user", "content": [PICTURE]}]}))
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, TokenUsage(tokens, 10)))
+
+    text = {"messages": [{"role": "user", "content": "word " * 1600}], "max_tokens": 100}
+    foreseen = answer(await shop.admit(text, user="lgy", dry_run="true"))
+
+    assert foreseen["admitted"]
+    assert 2000 < foreseen["estimated_tokens"] < 2200
+
+
 async def test_what_one_user_taught_does_not_shut_out_another():
     shop = Shop(users={"odd": User("odd"), "lgy": User("lgy", tpm=10_000)})
     for tokens in [9000, 2_000_000_000, 1, 1000] * 100:

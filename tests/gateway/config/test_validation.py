@@ -5,6 +5,7 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gateway.config.settings import Settings
 from gateway.config.validation import joined, rule, shown
 
 
@@ -55,3 +56,21 @@ def test_values_are_shown_short_printable_and_without_secrets():
     assert shown("x", "x" * 100) == "x" * 80 + "..."
     assert shown("x", "a\nb") == "'a\\nb'"
     assert shown("x", "") == "''"
+
+
+@pytest.mark.parametrize(
+    ("said", "mode", "asks"),
+    [
+        ("auto", "metadata", False),
+        ("auto", "ext_proc", True),
+        (True, "metadata", True),
+        ("always", "metadata", True),
+        (False, "ext_proc", False),
+        ("never", "ext_proc", False),
+    ],
+)
+def test_the_usage_of_streams_is_asked_for_where_it_can_be_hidden_or_where_the_file_says_so(
+    said: object, mode: str, asks: bool
+):
+    settings = Settings.model_validate({"ask_stream_usage": said, "response_mode": mode})
+    assert asks is settings.asks_stream_usage

@@ -33,8 +33,9 @@ def response_headers(status: str) -> bytes:
     return request.SerializeToString()
 
 
-def a_stream(mode: str = "metadata") -> tuple[Shop, ExtProcStream]:
-    shop = Shop(Settings.model_validate({"response_mode": mode}), users={"lgy": User("lgy", 100, 10_000)})
+def a_stream(mode: str = "metadata", asks: str = "auto") -> tuple[Shop, ExtProcStream]:
+    settings = Settings.model_validate({"response_mode": mode, "ask_stream_usage": asks})
+    shop = Shop(settings, users={"lgy": User("lgy", 100, 10_000)})
     return shop, ExtProcStream(shop.settings, shop.admission, shop.ledger)
 
 
@@ -143,7 +144,7 @@ async def test_nonsense_is_a_protocol_error(message: bytes):
 
 
 async def test_a_body_that_was_sent_on_is_not_held_as_long_as_its_answer_runs():
-    _, stream = a_stream()
+    _, stream = a_stream(asks="always")
     await stream.feed(request_headers())
     text = "held? " * 1_000
     asked = {"model": "m", "stream": True, "messages": [{"role": "user", "content": text}]}

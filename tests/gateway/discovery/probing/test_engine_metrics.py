@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.discovery.probing.engine_metrics import ENGINES, parse
 from gateway.discovery.probing.readings import Readings
 from routing.pods.adapters import NO_USE, AdapterUse
-from routing.pods.engine_totals import NO_TOTALS, EngineTotals
+from routing.pods.engine_totals import NO_TOTALS, EngineTotals, FinishedTotals
 from routing.types import Signal
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -110,6 +110,35 @@ def test_every_engine_adds_up_its_times_under_names_of_its_own(
     assert parse(page.encode(), engine).totals == EngineTotals(
         *(number + 1 if name else None for number, name in enumerate(names))
     )
+
+
+def test_finished_requests_are_counted_without_those_that_run() -> None:
+    assert recorded("running2_waiting4").finished == FinishedTotals(18, 96, 56, is_whole=True)
+    assert recorded("dp2_two_engines").finished == FinishedTotals(6, 288, 24, is_whole=True)
+
+
+VLLM_COUNTERS = "vllm:prompt_tokens_total 9\nvllm:generation_tokens_total 7\n"
+
+
+@pytest.mark.parametrize(
+    ("page", "engine", "finished"),
+    [
+        (VLLM_COUNTERS + 'vllm:request_success_total{r="a"} 1\nvllm:request_success_total{r="b"} 2\n', "vllm", True),
+        (VLLM_COUNTERS + "vllm:request_success_total 3\nvllm:num_requests_running 1\n", "vllm", False),
+        (VLLM_COUNTERS + "vllm:request_success_total 3\nvllm:num_requests_waiting 1\n", "vllm", False),
+        (VLLM_COUNTERS, "vllm", None),
+        (
+            "sglang:prompt_tokens_total 9\nsglang:generation_tokens_total 7\nsglang:num_requests_total 3\n"
+            "sglang:num_running_reqs 2\n",
+            "sglang",
+            True,
+        ),
+        ("trtllm_request_success_total 3\n", "trtllm", None),
+    ],
+)
+def test_counters_tell_of_finished_requests_where_none_runs(page: str, engine: str, finished: bool | None) -> None:
+    expected = None if finished is None else FinishedTotals(3, 9, 7, is_whole=finished)
+    assert parse(page.encode(), engine).finished == expected
 
 
 def test_a_longer_name_is_another_family() -> None:
