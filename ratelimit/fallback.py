@@ -42,7 +42,7 @@ from ratelimit.limits import (
 from ratelimit.memory import MemoryLimiter
 from ratelimit.questions import Question, failed, known
 from ratelimit.redis.batching import NotSentError, Reply
-from ratelimit.window import KEEP_S, LIVE_S, leaves_in_s, slot_of
+from ratelimit.window import KEEP_S, LIVE_S, end_s, leaves_in_s
 
 WhenAway = Literal["local", "deny", "allow"]
 
@@ -265,7 +265,7 @@ class LocalFallback:
         """Count this replica's share of what all had used."""
         _, count = self._primary.share
         used = {kind.unit: math.ceil(verdict.quotas[kind].used / count) for kind in kinds}
-        self._memory.seed(user, model, slot_of(seen_s), Amounts(**used))
+        self._memory.seed(user, model, seen_s, Amounts(**used))
 
     def _remember(self, charge: Charge, verdict: Verdict) -> None:
         key = (charge.user, "")
@@ -292,7 +292,7 @@ class LocalFallback:
             slots[reservation.slot] = slots.get(reservation.slot, NOTHING).plus(change)
             if len(slots) > LIVE_S:
                 now_s = self._primary.now_s()
-                self._ledger[key] = {slot: held for slot, held in slots.items() if leaves_in_s(slot, now_s) > 0}
+                self._ledger[key] = {slot: held for slot, held in slots.items() if leaves_in_s(end_s(slot), now_s) > 0}
 
     def _leave(self, error: LimiterUnavailableError) -> None:
         """Begin an absence after a failed call, unless only that call failed (`up` is still true)."""

@@ -24,7 +24,7 @@ from ratelimit.limits import (
     uncounted,
 )
 from ratelimit.questions import known
-from ratelimit.window import KEEP_S, SECOND, Obstacle, Window, fits, quotas, refused
+from ratelimit.window import KEEP_S, SECOND, Obstacle, Window, fits, quotas, refused, slot_of
 
 
 class MemoryLimiter:
@@ -72,11 +72,11 @@ class MemoryLimiter:
         reading = self._windows.get((user, ""), Window()).read(self._clock())
         return Usage(user, quotas(stored.window, reading))
 
-    def seed(self, user: str, model: str, slot: int, used: Amounts) -> None:
-        """Begin a window, unless it has begun, with what is known to have been used up to `slot`."""
+    def seed(self, user: str, model: str, last_s: float, used: Amounts) -> None:
+        """Begin a window, unless it has begun, with what is known to have been used up to `last_s`."""
         if (user, model) not in self._windows:
             window = self._windows[user, model] = Window()
-            window.add(slot, used)
+            window.add(slot_of(last_s), used, last_s)
 
     def seed_permits(self, user: str, running: int) -> None:
         """Let `running` requests of the user hold permits, unless the number is known already."""
@@ -101,7 +101,7 @@ class MemoryLimiter:
         if charge.model and charge.model in user.models:
             limits[charge.model] = user.models[charge.model].window
         windows = {model: self._windows.get((user.name, model)) or Window() for model in limits}
-        now_s = max(clock_s, windows[""].newest_s)  # one time, so that both windows charge the same slot
+        now_s = max(clock_s, windows[""].last_s)  # one time, so that both windows charge the same slot
         for each in limits.values():
             charge = charge._replace(amounts=charge.within(each))
         obstacles = []
@@ -140,6 +140,6 @@ class MemoryLimiter:
     def _forget_unused(self, now_s: float) -> None:
         while self._windows:
             key, window = next(iter(self._windows.items()))
-            if window.newest_s + KEEP_S > now_s:
+            if window.last_s + KEEP_S > now_s:
                 return
             del self._windows[key]

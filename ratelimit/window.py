@@ -3,16 +3,16 @@
 Lives here: values and pure code; `now_s` is a parameter.  Not here: users and their limits (memory, accounts.users),
 or the same rules inside Redis (redis/lua), which tests hold to agree with these.
 
-A window is cut into slots, for limits per minute of one second: floor(now_s).  A charge counts until its whole slot
-has left the window, so in no WINDOW_S seconds more than the limit is admitted; the price is that it counts up to a
-slot too long.
+A window is cut into slots, for limits per minute of one second: floor(now_s).  A slot remembers when it was last
+charged, and counts until WINDOW_S after that, all of it.  So in no WINDOW_S seconds more than the limit is admitted, no
+wait is longer than WINDOW_S, and the price is that a charge counts up to a slot too long.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ratelimit.limits import NOTHING, WINDOW_S, Amounts, LimitKind, Limits, Quota, Quotas, Refused
+from ratelimit.limits import NOTHING, UNITS, WINDOW_S, Amounts, LimitKind, Limits, Quota, Quotas, Refused
 
 
 class Span(NamedTuple):
@@ -27,7 +27,7 @@ SECOND = Span(per_s=20, slots=20)
 """The window of requests per second: slots of 50 ms, so that a limit of N lets at least 0.95 N through (chosen)."""
 
 LIVE_S = 1 + WINDOW_S
-"""Seconds that a slot of MINUTE counts: its own second and the window after it."""
+"""Seconds that a slot of MINUTE counts at most: its own second and the window after it."""
 
 KEEP_S = 2 * LIVE_S
 """Seconds after its last charge that a window is kept: twice the need, so that a clock that steps back forgives
@@ -35,11 +35,11 @@ nothing."""
 
 
 class Reading(NamedTuple):
-    """The amounts that count at `now_s`, and for each unit the newest slot that holds any of it (0 where none does)."""
+    """The amounts that count at `now_s`, and for each unit the seconds until none does any more."""
 
     now_s: float
     used: Amounts
-    newest: Amounts
+    reset_s: tuple[float, ...]
 
 
 class Obstacle(NamedTuple):
@@ -55,27 +55,35 @@ def slot_of(now_s: float, span: Span = MINUTE) -> int:
     return math.floor(now_s * span.per_s)
 
 
-def leaves_in_s(slot: int, now_s: float, span: Span = MINUTE) -> float:
-    """Return the seconds until a slot has left the window."""
-    return max(0.0, (slot + 1 + span.slots - now_s * span.per_s) / span.per_s)
+def end_s(slot: int, span: Span = MINUTE) -> float:
+    """Return when a slot is over: the last moment at which it may have been charged."""
+    return (slot + 1) / span.per_s
+
+
+def leaves_in_s(last_s: float, now_s: float, span: Span = MINUTE) -> float:
+    """Return the seconds until a slot that was last charged at `last_s` has left the window."""
+    return max(0.0, last_s - now_s + span.slots / span.per_s)
 
 
 def quotas(limits: Limits, reading: Reading) -> dict[LimitKind, Quota]:
     """Return a window's limits and use as a verdict shows them."""
     return {
-        kind: _quota(limit, kind.of(reading.used), kind.of(reading.newest), reading.now_s)
+        kind: Quota(limit, kind.of(reading.used), reading.reset_s[UNITS.index(kind.unit)])
         for kind, limit in limits.items()
     }
-
-
-def _quota(limit: int | None, used: int, newest: int, now_s: float) -> Quota:
-    return Quota(limit, used, leaves_in_s(newest, now_s) if used else 0.0)
 
 
 def refused(obstacles: Sequence[Obstacle], counted: Quotas, concurrency: int | None) -> Refused:
     """Return the verdict on a charge that met `obstacles` (at least one, in the table's order): the longest wait."""
     worst = max(obstacles, key=lambda obstacle: math.inf if obstacle.wait_s is None else obstacle.wait_s)
     return Refused(worst.kind, worst.limit, worst.wait_s, counted, concurrency)
+
+
+class _Slot(NamedTuple):
+    """The amounts of a slot, and when it was last charged."""
+
+    held: Amounts
+    last_s: float
 
 
 class Window:
@@ -86,45 +94,45 @@ class Window:
 
     def __init__(self, span: Span = MINUTE) -> None:
         self._span = span
-        self._slots: dict[int, Amounts] = {}  # ascending
+        self._slots: dict[int, _Slot] = {}  # ascending
         self._sums = NOTHING  # over all of them
 
     @property
-    def newest_s(self) -> float:
-        """When the slot of the last charge began; 0 when there is none."""
-        return next(reversed(self._slots), 0) / self._span.per_s
+    def last_s(self) -> float:
+        """When it was last charged; 0 when it never was."""
+        return self._slots[next(reversed(self._slots))].last_s if self._slots else 0.0
 
     def take(self, amounts: Amounts, now_s: float) -> int:
         """Charge without asking and return the slot.  O(slots that left since the last charge)."""
-        now_s = max(now_s, self.newest_s)
-        self._drop_left(now_s)
+        now_s = max(now_s, self.last_s)
+        for slot in [slot for slot, _ in self._left(now_s)]:
+            self._sums = self._sums.minus(self._slots.pop(slot).held)
         slot = slot_of(now_s, self._span)
-        self.add(slot, amounts)
+        self.add(slot, amounts, now_s)
         return slot
 
     def settle(self, slot: int, change: Amounts) -> None:
         """Add `change` to what a slot holds, never below zero; do nothing when the slot has left."""
-        held = self._slots.get(slot)
-        if held is not None:
-            settled = Amounts(*[max(0, amount) for amount in held.plus(change)])
-            self._sums = self._sums.plus(settled.minus(held))
-            self._slots[slot] = settled
+        found = self._slots.get(slot)
+        if found is not None:
+            settled = Amounts(*[max(0, amount) for amount in found.held.plus(change)])
+            self._sums = self._sums.plus(settled.minus(found.held))
+            self._slots[slot] = _Slot(settled, found.last_s)
 
-    def add(self, slot: int, amounts: Amounts) -> None:
+    def add(self, slot: int, amounts: Amounts, last_s: float) -> None:
         """Charge without asking, in the newest slot or a newer one."""
-        self._slots[slot] = self._slots.get(slot, NOTHING).plus(amounts)
+        held = self._slots[slot].held if slot in self._slots else NOTHING
+        self._slots[slot] = _Slot(held.plus(amounts), last_s)
         self._sums = self._sums.plus(amounts)
 
     def read(self, now_s: float) -> Reading:
         """Return what counts now."""
-        now_s = max(now_s, self.newest_s)
+        now_s = max(now_s, self.last_s)
         used = self._sums
-        for slot, held in self._slots.items():
-            if leaves_in_s(slot, now_s, self._span) > 0:
-                break
+        for _, held in self._left(now_s):
             used = used.minus(held)
-        newest = Amounts(*[self._newest_with(unit) for unit in range(len(NOTHING))])
-        return Reading(now_s, used, newest)
+        reset_s = [self._reset_s(unit, now_s) if used[unit] else 0.0 for unit in range(len(NOTHING))]
+        return Reading(now_s, used, tuple(reset_s))
 
     def obstacles(self, limits: Limits, amounts: Amounts, now_s: float) -> list[Obstacle]:
         """Return the limits that are in the way of a charge, in the order of `limits`."""
@@ -135,24 +143,26 @@ class Window:
                 found.append(Obstacle(kind, limit, self._wait_s(kind, limit, kind.of(amounts), reading.now_s)))
         return found
 
-    def _newest_with(self, unit: int) -> int:
-        return next((slot for slot, held in reversed(self._slots.items()) if held[unit]), 0)
-
-    def _drop_left(self, now_s: float) -> None:
-        for slot in list(self._slots):
-            if leaves_in_s(slot, now_s, self._span) > 0:
+    def _left(self, now_s: float) -> Iterator[tuple[int, Amounts]]:
+        """Yield the slots that have left the window, and what they hold."""
+        for slot, (held, last_s) in self._slots.items():
+            if leaves_in_s(last_s, now_s, self._span) > 0:
                 return
-            self._sums = self._sums.minus(self._slots.pop(slot))
+            yield slot, held
+
+    def _reset_s(self, unit: int, now_s: float) -> float:
+        newest_s = next((last_s for held, last_s in reversed(self._slots.values()) if held[unit]), 0.0)
+        return leaves_in_s(newest_s, now_s, self._span)
 
     def _wait_s(self, kind: LimitKind, limit: int, amount: int, now_s: float) -> float | None:
         """Return when enough slots have left that `amount` fits; None when it does not fit an empty window either."""
         if not fits(limit, 0, amount):
             return None
         left = kind.of(self._sums)
-        for slot, held in self._slots.items():
+        for held, last_s in self._slots.values():
             left -= kind.of(held)
             if fits(limit, left, amount):
-                return leaves_in_s(slot, now_s, self._span)
+                return leaves_in_s(last_s, now_s, self._span)
         return None
 
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from gateway.config.validation import joined, rule, shown
 from gateway.observability.http import problem
+from gateway.openai.errors import retry_headers
 
 RETRY_AFTER_S = 1
 """`retry-after` while the store is away, in seconds: the client of Redis reconnects within a second."""
@@ -62,7 +63,7 @@ async def on_invalid(request: Request, error: RequestValidationError) -> Respons
 
 async def on_store_away(_request: Request, _error: Exception) -> Response:
     """Answer 503: the store is away."""
-    headers = {"retry-after": str(RETRY_AFTER_S)}
+    headers = dict(retry_headers(RETRY_AFTER_S))
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Redis does not answer", "service_unavailable", headers=headers)
 
 

@@ -11,6 +11,9 @@ import orjson
 
 from ratelimit.limits import LimitKind
 
+LONGEST_RETRY_S = 60
+"""The longest `retry-after` that common clients honour; told to wait longer, they ask again at once."""
+
 _UNSAFE_IN_HEADER = re.compile(r"[^ -~]")
 
 
@@ -22,6 +25,7 @@ class RefusalError(Exception):
     code = "internal_error"
     kind = "internal"
     error_header = ""  # the `x-error-*` header that is set to true
+    is_final = False  # no time cures it, although clients may take its status for one that passes
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -71,6 +75,7 @@ class UnknownUserError(CallerError):
     code = "user_not_found"
     kind = "unknown_user"
     error_header = "x-error-user"
+    is_final = True  # with `compat` its status is 500
 
 
 class RateLimitError(CallerError):
@@ -104,6 +109,7 @@ class LimitExceededError(RateLimitError):
         super().__init__(message, retry_after_s=retry_after_s)
         self.kind = limit.name
         self.error_header = limit.error_header
+        self.is_final = retry_after_s is None
 
 
 class UnknownModelError(CallerError):
@@ -186,6 +192,7 @@ class BrokenUserError(ServerError):
     code = "broken_user"
     kind = "broken_user"
     error_header = "x-error-user"
+    is_final = True
 
 
 class UnsupportedModeError(ServerError):
@@ -193,6 +200,7 @@ class UnsupportedModeError(ServerError):
 
     code = "unsupported_body_mode"
     kind = "unsupported_mode"
+    is_final = True
 
 
 def error_status(error: RefusalError, *, compat: bool = False) -> int:
@@ -212,15 +220,26 @@ def error_body(error: RefusalError, *, compat: bool = False) -> bytes:
 
 
 def error_headers(error: RefusalError) -> list[tuple[str, str]]:
-    """Return the headers that belong to the error: content type, `x-error-*`, `retry-after` and `allow`."""
+    """Return the headers that belong to the error: content type, `x-error-*`, when to ask again, and `allow`."""
     headers = [("content-type", "application/json")]
     if error.error_header:
         headers.append((error.error_header, "true"))
     if error.retry_after_s is not None:
-        headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
+        headers += retry_headers(error.retry_after_s)
+    if error.is_final:
+        headers.append(("x-should-retry", "false"))
     if isinstance(error, MethodNotAllowedError):
         headers.append(("allow", error.allow))
     return headers
+
+
+def retry_headers(seconds: float) -> list[tuple[str, str]]:
+    """Return `retry-after`, in whole seconds, and `retry-after-ms`: rounded up, so that no client asks too early."""
+    milliseconds = math.ceil(max(0.0, min(seconds, LONGEST_RETRY_S)) * 1000)
+    return [
+        ("retry-after", str(max(1, math.ceil(milliseconds / 1000)))),
+        ("retry-after-ms", str(max(1, milliseconds))),
+    ]
 
 
 def header_safe(text: str) -> str:

@@ -43,7 +43,7 @@ from ratelimit.redis.cluster import ClusterCalls
 from ratelimit.redis.connection import Argument
 from ratelimit.redis.permits import RENEW_S, Permits
 from ratelimit.redis.scripts import ABSORB, HEARTBEAT, LEASE, LIMITER_SCRIPTS, MODEL_RPS, RESERVE, SETTLE, USAGE
-from ratelimit.window import Obstacle, leaves_in_s, refused
+from ratelimit.window import Obstacle, refused
 
 USER_KEY_PREFIX = "aibrix-users/"
 """The prefix of the keys of user records (docs/contracts.md section 2)."""
@@ -173,7 +173,7 @@ class RedisLimiter:
             return None
         if reply[0] == _MALFORMED:
             raise MalformedUserError(user)
-        return Usage(user, _quotas(reply, 2, USER_KINDS, reply[1] / 1e6))
+        return Usage(user, _quotas(reply, 1, USER_KINDS))
 
     def absorb(self, user: str, model: str, handover: str, slots: Mapping[int, Amounts]) -> Awaitable[Reply]:
         """Add amounts by slot to a window, whatever its limits say.
@@ -285,10 +285,9 @@ class RedisLimiter:
         if status == _MALFORMED:
             raise MalformedUserError(charge.user)
         now_us, concurrency, has_model, slot = reply[1:_CHARGED_FROM]
-        now_s = now_us / 1e6
-        self._ahead_s = now_s - time.monotonic()
+        self._ahead_s = now_us / 1e6 - time.monotonic()
         kinds = _BOTH_KINDS if has_model else USER_KINDS
-        counted = _quotas(reply, _SHOWN_FROM, kinds, now_s)
+        counted = _quotas(reply, _SHOWN_FROM, kinds)
         permits = None if concurrency < 0 else concurrency
         if status == _REFUSED:
             return refused(_obstacles(reply[_SHOWN_FROM + 3 * len(kinds) :]), counted, permits)
@@ -329,13 +328,12 @@ def _corrections(slot: int, reserved: Amounts, used: Amounts) -> list[Argument]:
     return arguments
 
 
-def _quotas(reply: Reply, first: int, kinds: Sequence[LimitKind], now_s: float) -> dict[LimitKind, Quota]:
-    """Read the limit, the use and the newest slot of each kind, from `first` on."""
+def _quotas(reply: Reply, first: int, kinds: Sequence[LimitKind]) -> dict[LimitKind, Quota]:
+    """Read the limit, the use and the microseconds to its reset of each kind, from `first` on."""
     shown = {}
     for kind in kinds:
-        limit, used, newest_slot = reply[first : first + 3]
-        reset_s = leaves_in_s(newest_slot, now_s) if used else 0.0
-        shown[kind] = Quota(None if limit < 0 else limit, used, reset_s)
+        limit, used, reset_us = reply[first : first + 3]
+        shown[kind] = Quota(None if limit < 0 else limit, used, reset_us / 1e6)
         first += 3
     return shown
 

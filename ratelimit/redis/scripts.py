@@ -30,7 +30,7 @@ _SLOT_FIELDS = [f"'{unit}'" for unit in UNITS] + [f"'{unit[0]}' .. slot" for uni
 
 CONSTANTS = {
     "UNIT_COUNT": str(len(UNITS)),
-    "UNIT_LETTERS": "'" + "".join(unit[0] for unit in UNITS) + "'",
+    "SLOT_LETTERS": "'" + "".join(unit[0] for unit in UNITS) + "l'",
     "SLOT_FIELDS": ", ".join(_SLOT_FIELDS),
     "SLOT_PAIRS": ", ".join(f"{field}, stored[{i}]" for i, field in enumerate(_SLOT_FIELDS, start=1)),
     "USER_LIMITS": _limits(USER_KINDS),

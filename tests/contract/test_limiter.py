@@ -37,7 +37,7 @@ async def test_a_charge_is_admitted_with_quotas_that_include_it(world, limiter):
     verdict = await admit(limiter, "u", 5)
 
     assert (a_reservation("u", 1_700_000_002, 5), None) == (verdict.reservation, verdict.concurrency)
-    assert (Quota(10, 2, 60.75), Quota(100, 35, 60.75)) == (verdict.quotas[RPM], verdict.quotas[TPM])
+    assert (Quota(10, 2, 60.0), Quota(100, 35, 60.0)) == (verdict.quotas[RPM], verdict.quotas[TPM])
 
 
 async def test_an_unknown_user_is_named(limiter):
@@ -52,8 +52,8 @@ async def test_a_refused_charge_takes_nothing_of_either_kind(world, limiter):
     verdicts = [await refuse(limiter, "u", 41) for _ in range(20)]
 
     for verdict in verdicts:
-        assert (TPM, 100, 61.0) == (verdict.kind, verdict.limit, verdict.retry_after_s)
-        assert (Quota(10, 1, 61.0), Quota(100, 60, 61.0)) == (verdict.quotas[RPM], verdict.quotas[TPM])
+        assert (TPM, 100, 60.0) == (verdict.kind, verdict.limit, verdict.retry_after_s)
+        assert (Quota(10, 1, 60.0), Quota(100, 60, 60.0)) == (verdict.quotas[RPM], verdict.quotas[TPM])
     assert (User("u", 10, 100), 1, 60) == await used(limiter, "u")
 
 
@@ -71,6 +71,42 @@ async def test_retry_after_is_the_exact_time(world, limiter):
     await admit(limiter, "u", 41)
 
 
+@pytest.mark.parametrize("fraction_s", [0.0, 0.015625, 0.5, 0.984375])
+async def test_retry_after_a_burst_is_the_window_and_no_more_and_is_never_early(world, limiter, fraction_s):
+    world.put(User("u", rpm=3, tpm=100, models={"m": Rates(rpm=3)}))
+    world.clock.now_s += fraction_s
+    for _ in range(3):
+        await admit(limiter, "u", 10, "m")
+
+    verdict = await refuse(limiter, "u", 10, "m")
+
+    resets = {quota.reset_s for quota in verdict.quotas.values()}
+    assert (60.0, {60.0}) == (verdict.retry_after_s, resets)
+    world.clock.now_s += 59.984375
+    await refuse(limiter, "u", 10, "m")
+    world.clock.now_s += 0.015625
+    for _ in range(3):
+        await admit(limiter, "u", 10, "m")
+    await refuse(limiter, "u", 10, "m")
+
+
+async def test_a_second_counts_until_its_last_charge_has_left(world, limiter):
+    world.put(User("u", rpm=2))
+    for _ in range(2):
+        world.clock.now_s += 0.25
+        await admit(limiter, "u")
+    world.clock.now_s += 0.375
+
+    assert 59.625 == (await refuse(limiter, "u")).retry_after_s
+    world.clock.now_s += 59.609375  # the first has left, but not its second
+    assert 0.015625 == (await refuse(limiter, "u")).retry_after_s
+    world.clock.now_s += 0.015625
+    assert 1 == (await admit(limiter, "u")).quotas[RPM].used
+    world.clock.now_s += 0.25
+    assert 2 == (await admit(limiter, "u")).quotas[RPM].used
+    assert 60.0 == (await refuse(limiter, "u")).retry_after_s
+
+
 async def test_retry_after_a_lowered_limit_waits_for_all_that_is_too_much(world, limiter):
     world.put(User("u", rpm=3))
     for _ in range(3):
@@ -79,7 +115,7 @@ async def test_retry_after_a_lowered_limit_waits_for_all_that_is_too_much(world,
 
     world.put(User("u", rpm=1))
 
-    assert 60.0 == (await refuse(limiter, "u")).retry_after_s
+    assert 59.0 == (await refuse(limiter, "u")).retry_after_s
 
 
 async def test_what_never_fits_is_refused_without_a_time(world, limiter):
@@ -108,7 +144,7 @@ async def test_a_guess_shrinks_to_what_an_empty_window_allows(world, limiter):
     assert isinstance(admitted, Admitted)
     assert (60, 60) == (admitted.reservation.amounts.tokens, admitted.quotas[MODEL_TPM].used)
     assert isinstance(over, Refused)
-    assert 61.0 == over.retry_after_s
+    assert 60.0 == over.retry_after_s
     await limiter.settle(admitted.reservation, Amounts(1, 7))
     assert 7 == (await used(limiter, "u"))[2]
 
@@ -235,7 +271,7 @@ async def test_tokens_settled_to_zero_do_not_delay_the_reset_of_tokens(world, li
 
     verdict = await admit(limiter, "u", 0)
 
-    assert (61.0, 51.0) == (verdict.quotas[RPM].reset_s, verdict.quotas[TPM].reset_s)
+    assert (60.0, 50.0) == (verdict.quotas[RPM].reset_s, verdict.quotas[TPM].reset_s)
 
 
 async def test_a_burst_on_both_sides_of_a_minute_admits_no_more_than_the_limit(world, limiter):
@@ -267,7 +303,7 @@ async def test_a_clock_that_steps_back_forgives_nothing(world, limiter):
 
     world.clock.now_s -= 50
 
-    assert 61.0 == (await refuse(limiter, "u")).retry_after_s
+    assert 60.0 == (await refuse(limiter, "u")).retry_after_s
 
 
 ODD_NAMES = ["a", "a}", "{a}", "{}a", "a{b}c", "}{", "a:window", "ü ☂", "'\"\\", "a b\tc", "x" * 256, "*", "a\x00b"]

@@ -4,7 +4,6 @@ Whatever happens, never more than N are admitted in any window, and never more t
 """
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -135,8 +134,8 @@ class Agreement(RuleBasedStateMachine):
     def note(self, charge: Charge, reservation: Reservation, replica: RedisLimiter) -> None:
         """Remember an admission and hold it against every limit."""
         clock_s = self.world.clock()
-        newest_s = max((math.floor(each.at_s) for each in self.log if each.charge.user == charge.user), default=0)
-        entry = Entry(max(clock_s, newest_s), clock_s, charge, reservation, replica, reservation.amounts.tokens)
+        latest_s = max((each.at_s for each in self.log if each.charge.user == charge.user), default=0.0)
+        entry = Entry(max(clock_s, latest_s), clock_s, charge, reservation, replica, reservation.amounts.tokens)
         self.log.append(entry)
         user = self.world.users[charge.user]
         of_user = [each for each in self.log if each.charge.user == charge.user]

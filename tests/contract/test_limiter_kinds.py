@@ -34,9 +34,9 @@ async def test_a_model_of_the_user_has_limits_of_its_own_beside_the_overall_ones
 
     second = await refuse(limiter, "u", 10, "m")
 
-    assert (a_reservation("u", 1_700_000_000, 10, "m"), Quota(3, 1, 61.0)) == (first.reservation, first.quotas[RPM])
-    assert [Quota(1, 1, 61.0), Quota(50, 10, 61.0)] == of_model(first) == of_model(second)
-    assert (MODEL_RPM, 1, 61.0) == (second.kind, second.limit, second.retry_after_s)
+    assert (a_reservation("u", 1_700_000_000, 10, "m"), Quota(3, 1, 60.0)) == (first.reservation, first.quotas[RPM])
+    assert [Quota(1, 1, 60.0), Quota(50, 10, 60.0)] == of_model(first) == of_model(second)
+    assert (MODEL_RPM, 1, 60.0) == (second.kind, second.limit, second.retry_after_s)
     other = await admit(limiter, "u", 60, "other")
     assert ([], "", 2) == (of_model(other), other.reservation.model, other.quotas[RPM].used)
     assert TPM is (await refuse(limiter, "u", 31, "other")).kind
@@ -60,7 +60,7 @@ async def test_the_longest_wait_among_all_kinds_is_named(world, limiter):
     assert CONCURRENCY is (await refuse(limiter, "u", 0, "m")).kind
     assert (CONCURRENCY, 1.0) == named(await refuse(limiter, "u", 0, "other", rps=9))
     world.put(User("u", rpm=1, concurrency=1, models={"m": Rates(rpm=0)}))
-    assert (RPM, 61.0) == named(await refuse(limiter, "u", 0, "other", rps=1))
+    assert (RPM, 60.0) == named(await refuse(limiter, "u", 0, "other", rps=1))
     assert (MODEL_RPM, None) == named(await refuse(limiter, "u", 0, "m", rps=1))
 
 
@@ -78,11 +78,11 @@ async def test_a_model_serves_so_many_requests_in_any_second_whoever_asks(world,
 
     verdict = await refuse(limiter, "u", 5, "m", rps=2)
 
-    assert (RPS, 2, 0.51875) == (verdict.kind, verdict.limit, verdict.retry_after_s)
+    assert (RPS, 2, 0.5) == (verdict.kind, verdict.limit, verdict.retry_after_s)
     assert isinstance(await limiter.reserve(a_charge("", 5, "m", rps=2)), Refused)
     assert (User("u"), 1, 5) == await used(limiter, "u")
     await admit(limiter, "u", 5, "other", rps=2)
-    world.clock.now_s += 0.515625
+    world.clock.now_s += 0.484375
     await refuse(limiter, "u", 5, "m", rps=2)
     world.clock.now_s += 0.015625
     await admit(limiter, "u", 5, "m", rps=2)
@@ -144,7 +144,7 @@ async def test_a_dry_run_answers_as_the_charge_would_and_takes_nothing(world, li
         (fits.quotas[RPM].used, fits.quotas[TPM].used),
         tuple(quota.used for quota in of_model(fits)),
     )
-    assert (TPM, 61.0) == (refused.kind, refused.retry_after_s)
+    assert (TPM, 60.0) == (refused.kind, refused.retry_after_s)
     assert UnknownUser("nobody") == await limiter.check(a_charge("nobody", 1))
     await admit(limiter, "u", 40, "m", rps=2)
 

@@ -1,3 +1,5 @@
+import pytest
+
 from ratelimit.limits import RPM, RPS, TPM, Admitted, Amounts, Quota, Refused, Reservation, User
 from ratelimit.window import SECOND, Window, leaves_in_s, quotas, refused
 
@@ -31,8 +33,8 @@ def test_a_verdict_includes_the_charge_and_says_when_all_of_it_has_left():
 
     verdict = admit(window, User("u", 10, 100), 5, T + 3.25)
 
-    assert Quota(10, 2, 60.75) == verdict.quotas[RPM]
-    assert Quota(100, 35, 60.75) == verdict.quotas[TPM]
+    assert Quota(10, 2, 60.0) == verdict.quotas[RPM]
+    assert Quota(100, 35, 60.0) == verdict.quotas[TPM]
     assert 65 == verdict.quotas[TPM].remaining
 
 
@@ -48,17 +50,31 @@ def test_tokens_reset_by_the_newest_slot_that_holds_tokens():
 
     verdict = admit(window, User("u", 10, 100), 0, T + 10)
 
-    assert (61.0, 51.0) == (verdict.quotas[RPM].reset_s, verdict.quotas[TPM].reset_s)
+    assert (60.0, 50.0) == (verdict.quotas[RPM].reset_s, verdict.quotas[TPM].reset_s)
 
 
-def test_a_charge_counts_until_its_whole_second_has_left_the_window():
-    window, user = Window(), User("u", rpm=1)
+def test_a_charge_counts_until_the_last_one_of_its_second_has_left_the_window():
+    window, user = Window(), User("u", rpm=2)
+    admit(window, user, 0, T + 0.25)
     admit(window, user, 0, T + 0.5)
 
-    still = refuse(window, user, 0, T + 60.9375)
+    still = refuse(window, user, 0, T + 60.4375)
 
     assert 0.0625 == still.retry_after_s
-    admit(window, user, 0, T + 61)
+    admit(window, user, 0, T + 60.5)
+    admit(window, user, 0, T + 60.5)
+
+
+@pytest.mark.parametrize("at_s", [T, T + 0.015625, T + 0.5, T + 0.984375])
+def test_no_wait_is_longer_than_the_window(at_s):
+    window, user = Window(), User("u", rpm=1, tpm=10)
+    admit(window, user, 5, at_s)
+
+    verdict = refuse(window, user, 5, at_s)
+
+    assert (60.0, 60.0) == (verdict.retry_after_s, verdict.quotas[TPM].reset_s)
+    refuse(window, user, 5, at_s + 59.984375)
+    admit(window, user, 5, at_s + 60)
 
 
 def test_the_burst_at_the_edge_of_a_fixed_window_is_refused():
@@ -77,11 +93,11 @@ def test_retry_after_is_when_exactly_enough_has_left():
     for second, tokens in enumerate((40, 30, 30)):
         admit(window, user, tokens, T + second)
 
-    assert 58.5 == refuse(window, user, 40, T + 2.5).retry_after_s
-    assert 59.5 == refuse(window, user, 41, T + 2.5).retry_after_s
-    assert 60.5 == refuse(window, user, 100, T + 2.5).retry_after_s
-    refuse(window, user, 41, T + 61.5)
-    admit(window, user, 41, T + 62)
+    assert 57.5 == refuse(window, user, 40, T + 2.5).retry_after_s
+    assert 58.5 == refuse(window, user, 41, T + 2.5).retry_after_s
+    assert 59.5 == refuse(window, user, 100, T + 2.5).retry_after_s
+    refuse(window, user, 41, T + 60.5)
+    admit(window, user, 41, T + 61)
 
 
 def test_what_never_fits_is_refused_without_a_time():
@@ -99,8 +115,8 @@ def test_the_limit_with_the_longer_wait_is_named():
     tie = refuse(window, user, 10, T + 6)
     never = refuse(window, user, 101, T + 6)
 
-    assert (TPM, 100, 60.0) == (tokens_later.kind, tokens_later.limit, tokens_later.retry_after_s)
-    assert (RPM, 2, 55.0) == (tie.kind, tie.limit, tie.retry_after_s)
+    assert (TPM, 100, 59.0) == (tokens_later.kind, tokens_later.limit, tokens_later.retry_after_s)
+    assert (RPM, 2, 54.0) == (tie.kind, tie.limit, tie.retry_after_s)
     assert (TPM, None) == (never.kind, never.retry_after_s)
 
 
@@ -109,7 +125,7 @@ def test_no_limit_counts_without_refusing():
 
     verdicts = [admit(window, User("u"), 10**9, T) for _ in range(3)]
 
-    assert Quota(None, 3 * 10**9, 61.0) == verdicts[-1].quotas[TPM]
+    assert Quota(None, 3 * 10**9, 60.0) == verdicts[-1].quotas[TPM]
     assert None is verdicts[-1].quotas[RPM].remaining
 
 
@@ -120,7 +136,7 @@ def test_a_clock_that_steps_back_forgives_nothing():
 
     verdict = refuse(window, user, 0, T - 1000)
 
-    assert 61.0 == verdict.retry_after_s
+    assert 60.0 == verdict.retry_after_s
 
 
 def test_a_charge_after_the_clock_has_stepped_back_belongs_to_the_newest_slot():
@@ -128,8 +144,8 @@ def test_a_charge_after_the_clock_has_stepped_back_belongs_to_the_newest_slot():
     newest = window.take(Amounts(1, 5), T)
 
     assert newest == window.take(Amounts(1, 7), T - 30)
-    assert Amounts(2, 12) == window.read(T + 60).used
-    assert Amounts(0, 0) == window.read(T + 61).used
+    assert Amounts(2, 12) == window.read(T + 59).used
+    assert Amounts(0, 0) == window.read(T + 60).used
 
 
 def test_settling_replaces_the_reserved_tokens_and_never_goes_below_zero():
@@ -160,7 +176,7 @@ def test_settling_above_the_reservation_is_charged_and_waited_for():
 
     verdict = refuse(window, user, 1, T)
 
-    assert (0, 61.0) == (verdict.quotas[TPM].remaining, verdict.retry_after_s)
+    assert (0, 60.0) == (verdict.quotas[TPM].remaining, verdict.retry_after_s)
 
 
 def test_limits_up_to_two_to_the_53_are_exact():
@@ -179,17 +195,16 @@ def test_given_back_requests_make_room_and_the_reset_is_of_those_that_are_left()
     window.settle(slot, Amounts(-1, -5))
 
     assert Amounts(1, 5) == window.read(T + 10).used
-    assert 51.0 == quotas(user.window, window.read(T + 10))[RPM].reset_s
+    assert 50.0 == quotas(user.window, window.read(T + 10))[RPM].reset_s
     admit(window, user, 5, T + 10)
 
 
 def test_a_second_is_cut_into_twentieths():
     window, limits, one = Window(SECOND), {RPS: 2}, Amounts(1, 0)
-    slot = window.take(one, T + 0.0625)
+    window.take(one, T + 0.0625)
     window.take(one, T + 0.5)
 
     (obstacle,) = window.obstacles(limits, one, T + 0.5)
 
-    assert (RPS, 2, 0.6) == obstacle
-    assert 0.6 == leaves_in_s(slot, T + 0.5, SECOND)
-    assert [] == window.obstacles(limits, one, T + 1.125)
+    assert (RPS, 2, 0.5625) == obstacle == (RPS, 2, leaves_in_s(T + 0.0625, T + 0.5, SECOND))
+    assert [] == window.obstacles(limits, one, T + 1.0625)

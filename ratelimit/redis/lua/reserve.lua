@@ -4,7 +4,7 @@
 -- amount of each unit, then the part of each that is certain.
 -- Unknown user: {2}.  Malformed record: {3}.
 -- Otherwise {1 = taken or 0 = refused, now, concurrency, has model window, slot, the amount of each unit as charged,
---   for each of the user's limits: the limit, what is used, newest slot that holds any,
+--   for each of the user's limits: the limit, what is used, microseconds until nothing of it counts,
 --   the same for the model's window,
 --   for each limit in the way: its name, the limit, microseconds to wait}.  -1 = none, never.
 

@@ -1,8 +1,9 @@
 -- Functions on windows (see ratelimit/window.py).  ratelimit/redis/scripts.py puts them before the scripts that use
 -- them, and fills in the names in capitals in all scripts; only KEYS and ARGV are Redis's.
 --
--- A window is a hash: `newest` and `oldest` slot; for each unit its sum over all slots stored, under the unit's name,
--- and its amount in each slot, under the unit's first letter and the slot (r1700000000).
+-- A window is a hash: `last`, the microsecond of its last charge, and its `oldest` slot; for each unit its sum over all
+-- slots stored, under the unit's name, and its amount in each slot, under the unit's first letter and the slot
+-- (r1700000000); and when each slot but the newest was last charged (l1700000000; absent = perhaps at its very end).
 -- What has left the window is dropped by the next charge; reading writes nothing.
 -- Numbers are doubles, exact up to 2^53; Redis formats number arguments without loss.
 
@@ -42,43 +43,61 @@ local function read_user(key)
   return user
 end
 
--- Read a window at `now`.  `slot` is where a charge goes; `stored` has the sum of each unit in the window, then the
--- amount of each in the slot.
+-- Read a window at `now`.  `slot` is where a charge goes; slots from `first` on count; `stored` has the sum of each unit
+-- in the window, then the amount of each in the slot.
 local function open(key, now, slot_us, slots)
-  local slot = math.floor(now / slot_us)
-  local stored = call('HMGET', key, SLOT_FIELDS, 'newest', 'oldest')
+  local slot, span = math.floor(now / slot_us), slots * slot_us
+  local stored = call('HMGET', key, SLOT_FIELDS, 'last', 'oldest')
   for i = 1, 2 * UNIT_COUNT do stored[i] = tonumber(stored[i]) or 0 end
-  local newest, oldest = tonumber(stored[2 * UNIT_COUNT + 1]), tonumber(stored[2 * UNIT_COUNT + 2]) or slot
+  local last, oldest = tonumber(stored[2 * UNIT_COUNT + 1]), tonumber(stored[2 * UNIT_COUNT + 2]) or slot
   local window = {
-    key = key, slot_us = slot_us, slots = slots, now = now, slot = slot, newest = newest, oldest = oldest,
-    stored = stored,
+    key = key, slot_us = slot_us, span = span, now = now, slot = slot, first = slot - slots, oldest = oldest,
+    last = last, newest = last and math.floor(last / slot_us), stored = stored,
   }
-  if not newest or slot - newest > slots then -- nothing stored counts any more
-    window.expired, window.newest, window.oldest = newest ~= nil, nil, slot
+  if not last or last + span <= now then -- nothing stored counts any more
+    window.expired, window.last, window.newest, window.oldest = last ~= nil, nil, nil, slot
     for i = 1, UNIT_COUNT do stored[i] = 0 end
-  elseif newest > slot then -- the clock stepped back: time stands still
-    slot = newest
-    window.slot, window.now = slot, slot * slot_us
-    local again = call('HMGET', key, SLOT_FIELDS)
-    for i = UNIT_COUNT + 1, 2 * UNIT_COUNT do stored[i] = tonumber(again[i]) or 0 end
-  elseif slot - oldest > slots then
-    local left = {}
-    for gone = oldest, slot - slots - 1 do
-      for i = 1, UNIT_COUNT do left[#left + 1] = string.sub(UNIT_LETTERS, i, i) .. gone end
+  elseif last > now then -- the clock stepped back: time stands still
+    window.now = last
+    if window.newest > slot then
+      slot = window.newest
+      window.slot, window.first = slot, slot - slots
+      local again = call('HMGET', key, SLOT_FIELDS)
+      for i = UNIT_COUNT + 1, 2 * UNIT_COUNT do stored[i] = tonumber(again[i]) or 0 end
     end
-    local amounts = call('HMGET', key, unpack(left))
-    for j = 1, #left do
-      local i = (j - 1) % UNIT_COUNT + 1
-      stored[i] = stored[i] - (tonumber(amounts[j]) or 0)
+  else
+    if oldest <= window.first then -- the slot at the edge of the window may have left it or not
+      local edge = tonumber(call('HGET', key, 'l' .. window.first))
+      if edge and edge + span <= now then window.first = window.first + 1 end
     end
-    window.left, window.oldest = left, slot - slots
+    if oldest < window.first then
+      local left = {}
+      for gone = oldest, window.first - 1 do
+        for i = 1, UNIT_COUNT + 1 do left[#left + 1] = string.sub(SLOT_LETTERS, i, i) .. gone end
+      end
+      local amounts = call('HMGET', key, unpack(left))
+      for j = 1, #left do
+        local i = (j - 1) % (UNIT_COUNT + 1) + 1
+        if i <= UNIT_COUNT then stored[i] = stored[i] - (tonumber(amounts[j]) or 0) end
+      end
+      window.left, window.oldest = left, window.first
+    end
   end
   return window
 end
 
+-- Return the microseconds until a slot has left the window.
+local function leaves_in(window, slot)
+  local last = window.last
+  if slot ~= window.newest then
+    last = tonumber(call('HGET', window.key, 'l' .. slot)) or (slot + 1) * window.slot_us
+  end
+  return last + window.span - window.now
+end
+
 -- Return what a slot holds of a unit.
 local function held_in(window, slot, unit)
-  return tonumber(call('HGET', window.key, string.sub(UNIT_LETTERS, unit, unit) .. slot)) or 0
+  return tonumber(call('HGET', window.key, string.sub(SLOT_LETTERS, unit, unit) .. slot)) or 0
 end
 
 -- Return whether `amount` is too much.  A limit of 0 allows nothing.  Subtracting keeps the comparison exact at 2^53.
@@ -111,7 +130,7 @@ local function meet_limits(obstacles, window, limits, first)
           slot = slot + 1
           excess = excess - held_in(window, slot, unit)
         end
-        wait = (slot + 1 + window.slots) * window.slot_us - window.now -- until the slot has left
+        wait = leaves_in(window, slot)
       end
       obstacles = obstacles or {}
       local n = #obstacles
@@ -129,26 +148,28 @@ local function take(window, first)
     stored[i], stored[UNIT_COUNT + i] = stored[i] + amount, stored[UNIT_COUNT + i] + amount
   end
   if window.expired then call('DEL', key) end
-  call('HSET', key, SLOT_PAIRS, 'newest', slot, 'oldest', window.oldest)
+  call('HSET', key, SLOT_PAIRS, 'last', window.now, 'oldest', window.oldest)
   if slot ~= window.newest then -- the slot's first charge; HSET came first: out of memory must fail before any change
-    if window.left then call('HDEL', key, unpack(window.left)) end
+    if window.newest then call('HSET', key, 'l' .. window.newest, window.last) end
     call('EXPIRE', key, KEEP_S)
   end
-  window.newest = slot
+  if window.left then call('HDEL', key, unpack(window.left)) end
+  window.newest, window.last = slot, window.now
 end
 
--- Append a window to a reply: for each limit the limit, what is used, the newest slot that holds any (0 = none does).
+-- Append a window to a reply: for each limit the limit, what is used, the microseconds until nothing of it counts.
 local function show(reply, window, limits)
   local n, stored = #reply, window.stored
   for i = 1, #limits, 3 do
-    local unit, slot = limits[i + 2], window.slot
-    if stored[unit] == 0 then
-      slot = 0
-    elseif stored[UNIT_COUNT + unit] == 0 then
-      slot = window.newest
-      while slot > window.oldest and held_in(window, slot, unit) == 0 do slot = slot - 1 end
+    local unit, reset = limits[i + 2], 0
+    if stored[unit] > 0 then
+      local slot = window.newest
+      if slot ~= window.slot or stored[UNIT_COUNT + unit] == 0 then
+        while slot > window.oldest and held_in(window, slot, unit) == 0 do slot = slot - 1 end
+      end
+      reset = leaves_in(window, slot)
     end
-    reply[n + 1], reply[n + 2], reply[n + 3] = limits[i + 1], stored[unit], slot
+    reply[n + 1], reply[n + 2], reply[n + 3] = limits[i + 1], stored[unit], reset
     n = n + 3
   end
   return reply

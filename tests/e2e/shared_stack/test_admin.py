@@ -44,9 +44,9 @@ def test_a_user_has_limits_of_its_own_for_a_model(stack: Stack):
     first, second = stack.chat(user), stack.chat(user)
 
     assert (200, "0") == (first.status_code, first.headers["x-ratelimit-remaining-requests"])
-    assert 'r=8;t=61, "model-rpm";r=0' in first.headers["ratelimit"]
+    assert 'r=8;t=60, "model-rpm";r=0' in first.headers["ratelimit"]
     assert (429, "true") == (second.status_code, second.headers["x-error-rpm-exceeded"])
-    assert 55 < int(second.headers["retry-after"]) <= 61
+    assert 55 < int(second.headers["retry-after"]) <= 60
 
 
 def test_a_deleted_user_is_unknown_from_the_very_next_request(stack: Stack):

@@ -133,6 +133,7 @@ async def test_calls_answer_503_while_the_store_is_away(path):
     answer = await admin.call(path, {"name": "lgy"})
 
     assert (503, "1") == (answer.status_code, answer.headers["retry-after"])
+    assert "1000" == answer.headers["retry-after-ms"]
     assert "service_unavailable" == answer.json()["error"]["code"]
 
 

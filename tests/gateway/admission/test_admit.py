@@ -2,15 +2,18 @@
 
 import asyncio
 
+import orjson
 import pytest
 
 from gateway.admission import admit
 from gateway.admission.admit import exchange_ids
 from gateway.config.settings import LimitSettings, RoutingSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
-from gateway.extproc.commands import Refuse
+from gateway.extproc.commands import Admit, Refuse
 from gateway.extproc.events import Refused, Routed
 from gateway.openai.errors import BadRequestError, error_headers
+from gateway.openai.operations import Operation
+from gateway.openai.request import parse_request
 from ratelimit.limits import Charge, Rates, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from routing.pods.load import Work
@@ -73,6 +76,31 @@ async def test_the_users_that_are_remembered_are_bounded(monkeypatch: pytest.Mon
     for user in users:
         routed(await shop.admit(user=user))
     assert ["u2", "u3", "u4"] == list(shop.admission._existing)
+
+
+NEEDS = "this request needs 1,234 tokens, more than the limit allows at any time"
+
+
+@pytest.mark.parametrize(
+    ("user", "message"),
+    [
+        (User("lgy", rpm=0), "user: lgy has exceeded RPM: 0; it allows nothing at any time"),
+        (User("lgy", tpm=0), "user: lgy has exceeded TPM: 0; it allows nothing at any time"),
+        (User("lgy", concurrency=0), "user: lgy has exceeded CONCURRENCY: 0; it allows nothing at any time"),
+        (User("lgy", tpm=100), f"user: lgy has exceeded TPM: 100; {NEEDS}"),
+        (User("lgy", models={"m": Rates(tpm=99)}), f"user: lgy has exceeded TPM for model m: 99; {NEEDS}"),
+    ],
+)
+async def test_what_no_time_cures_says_so_with_limit_and_size(user: User, message: str):
+    body = orjson.dumps({"model": MODEL, "prompt": [7] * 1234})
+    command = Admit(parse_request(Operation.COMPLETIONS, "", body), {"user": "lgy"}, None, "lgy")
+
+    outcome = await Shop(users={"lgy": user}).admission.decide(command)
+
+    assert isinstance(outcome, Refused)
+    headers = dict(error_headers(outcome.error))
+    assert (message, "false") == (outcome.error.message, headers["x-should-retry"])
+    assert not {"retry-after", "retry-after-ms"} & headers.keys()
 
 
 @pytest.mark.parametrize(

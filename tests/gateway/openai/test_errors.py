@@ -1,5 +1,3 @@
-import math
-
 import orjson
 import pytest
 from hypothesis import given
@@ -8,11 +6,13 @@ from hypothesis import strategies as st
 from gateway.openai import errors
 from gateway.openai.errors import (
     BadRequestError,
+    BrokenUserError,
     LimitExceededError,
     MethodNotAllowedError,
     NoReadyPodError,
     RefusalError,
     UnknownUserError,
+    UnsupportedModeError,
     error_body,
     error_headers,
     error_status,
@@ -66,16 +66,41 @@ def test_headers_name_the_limit_and_when_to_come_back():
         ("content-type", "application/json"),
         ("x-error-rpm-exceeded", "true"),
         ("retry-after", "8"),
+        ("retry-after-ms", "7010"),
     ] == error_headers(LimitExceededError(RPM, "", retry_after_s=7.01))
 
 
-@pytest.mark.parametrize(("retry_after_s", "header"), [(0, "1"), (-3.0, "1"), (0.2, "1"), (1, "1"), (59.5, "60")])
-def test_retry_after_is_whole_seconds_and_at_least_one(retry_after_s, header):
-    assert ("retry-after", header) in error_headers(NoReadyPodError("", retry_after_s=retry_after_s))
+@pytest.mark.parametrize(
+    ("retry_after_s", "seconds", "milliseconds"),
+    [
+        (0, "1", "1"),
+        (-3.0, "1", "1"),
+        (0.2, "1", "200"),
+        (1, "1", "1000"),
+        (1.0001, "2", "1001"),
+        (59.5, "60", "59500"),
+        (60.0, "60", "60000"),
+        (90.0, "60", "60000"),  # common clients ignore more than 60 and ask again at once
+    ],
+)
+def test_retry_after_is_whole_seconds_from_one_to_sixty_with_the_exact_milliseconds(
+    retry_after_s, seconds, milliseconds
+):
+    headers = error_headers(NoReadyPodError("", retry_after_s=retry_after_s))
+
+    assert [("retry-after", seconds), ("retry-after-ms", milliseconds)] == headers[-2:]
 
 
-def test_a_limit_of_zero_has_no_time_to_come_back():
-    assert ["content-type", "x-error-rpm-exceeded"] == [name for name, _ in error_headers(LimitExceededError(RPM, ""))]
+FINAL = [LimitExceededError(RPM, ""), BrokenUserError(""), UnsupportedModeError(""), UnknownUserError("")]
+PASSING = [LimitExceededError(RPM, "", retry_after_s=1.0), NoReadyPodError(""), errors.OverloadedError("")]
+
+
+@pytest.mark.parametrize("error", FINAL + PASSING, ids=lambda error: type(error).__name__)
+def test_what_time_does_not_cure_says_that_asking_again_is_in_vain(error):
+    headers = dict(error_headers(error))
+
+    assert ("false" if error in FINAL else None) == headers.get("x-should-retry")
+    assert not (error in FINAL and "retry-after" in headers)
 
 
 def test_a_wrong_method_names_the_right_one():
@@ -113,8 +138,10 @@ def test_header_safe_gives_printable_ascii_for_any_text(text):
     assert safe == header_safe(safe)
 
 
-@given(st.floats(min_value=1e-9, max_value=1e9))
+@given(st.floats(min_value=1e-9, max_value=60))
 def test_retry_after_is_never_too_early(retry_after_s):
-    seconds = int(dict(error_headers(LimitExceededError(RPM, "", retry_after_s=retry_after_s)))["retry-after"])
+    headers = dict(error_headers(LimitExceededError(RPM, "", retry_after_s=retry_after_s)))
+    seconds, milliseconds = int(headers["retry-after"]), int(headers["retry-after-ms"])
 
-    assert retry_after_s <= seconds < math.ceil(retry_after_s) + 1
+    assert retry_after_s <= milliseconds / 1000 <= seconds <= 60
+    assert milliseconds < retry_after_s * 1000 + 1.001 and seconds < retry_after_s + 1.001

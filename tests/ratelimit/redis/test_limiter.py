@@ -42,7 +42,7 @@ async def test_the_clock_is_the_one_of_redis(server):
 
         assert 0 <= verdict.reservation.slot - seconds < 10
         assert seconds + microseconds / 1e6 <= limiter.now_s() < seconds + 10
-        assert 60 < verdict.quotas[RPM].reset_s <= 61
+        assert 60.0 == verdict.quotas[RPM].reset_s
 
 
 async def test_a_thousand_at_once_from_several_replicas_admit_exactly_the_limit(server):
@@ -81,7 +81,7 @@ async def test_the_state_of_a_user_is_bounded_and_expires(server):
         for _ in range(200):
             await admit(limiter, "u", 1)
             clock.now_s += 1
-            assert len(stored(server, "u")) <= 2 + len(UNITS) * (1 + 61)
+            assert len(stored(server, "u")) <= 2 + len(UNITS) + 61 * (len(UNITS) + 1)
     with server.client() as client:
         assert 61 < client.ttl(window_key("u")) <= 122
         assert -1 == client.ttl(user_key("u"))
@@ -98,7 +98,7 @@ async def test_after_a_pause_only_the_new_charge_is_stored(server):
 
     slot = 1_700_001_000
     fields = stored(server, "u")
-    expected = {"newest": slot, "oldest": slot, "requests": 1, "tokens": 3, f"r{slot}": 1, f"t{slot}": 3}
+    expected = {"last": slot * 10**6, "oldest": slot, "requests": 1, "tokens": 3, f"r{slot}": 1, f"t{slot}": 3}
     assert expected == {field: fields[field] for field in expected}
     assert 2 + 2 * len(UNITS) == len(fields)
 
@@ -223,7 +223,7 @@ async def test_absorbing_counts_in_its_seconds_once_per_handover_and_over_the_li
             await limiter.absorb("u", "", "once", slots)
 
         assert (User("u", 3, 100), 6, 183) == await used(limiter, "u")
-        assert 61.0 == (await refuse(limiter, "u", 1)).quotas[TPM].reset_s
+        assert 60.0 == (await refuse(limiter, "u", 1)).quotas[TPM].reset_s
         clock.now_s += 26  # now - 30 has left
         assert (User("u", 3, 100), 4, 103) == await used(limiter, "u")
         clock.now_s += 35
@@ -238,7 +238,7 @@ async def test_absorbing_into_an_empty_window_begins_it(server):
         await limiter.absorb("u", "", "first", {now - 10: Amounts(1, 5), now - 3: Amounts(0, -5)})
         await admit(limiter, "u")
 
-        assert 51.0 == (await refuse(limiter, "u")).retry_after_s
+        assert 50.999999 == (await refuse(limiter, "u")).retry_after_s  # it may have been charged at its end
 
 
 @pytest.mark.parametrize("name", ["u", "ü", "a:b", "a b"])
