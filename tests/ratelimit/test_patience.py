@@ -6,6 +6,7 @@ import pytest
 import uvloop
 
 from ratelimit.patience import Patience
+from tests.support.standstill import stand_still
 
 
 async def test_a_block_that_takes_too_long_is_ended_in_time():
@@ -38,26 +39,24 @@ async def test_whoever_has_made_progress_may_begin_again():
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_what_came_while_the_loop_stood_still_is_read_first(run):
-    async def stand_still() -> bytes:
+    async def stand() -> bytes:
         near, far = socket.socketpair()
         with far:
             reader, writer = await asyncio.open_connection(sock=near)
             async with Patience(0.1):
-                far.send(b"x")
-                time.sleep(0.3)  # noqa: ASYNC251 - a standstill
+                await stand_still(0.3, lambda: far.send(b"x"))
                 answer = await reader.read(1)
             writer.close()
             return answer
 
-    assert b"x" == run(stand_still())
+    assert b"x" == run(stand())
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-def test_standstills_that_come_one_after_the_other_do_not_add_up(run):
-    async def stand_still() -> None:
+def test_each_standstill_counts_as_one_pause_however_long_it_is(run):
+    async def stand() -> None:
         async with Patience(0.5):
-            for _ in range(5):
-                await asyncio.sleep(0.001)
-                time.sleep(0.2)  # noqa: ASYNC251 - a standstill
+            for _ in range(4):
+                await stand_still(0.3, lambda: None)
 
-    run(stand_still())
+    run(stand())

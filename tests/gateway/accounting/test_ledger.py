@@ -1,15 +1,20 @@
 """The end of a request: seen once, from whichever source comes first."""
 
 import asyncio
+import socket
+import time
 
 import pytest
+import uvloop
 
 from gateway.accounting.outcomes import ObservedEnd
 from gateway.extproc.events import Routed
 from gateway.openai.usage import TokenUsage
 from ratelimit.limits import RPM, TPM, Amounts, Reservation, User
 from tests.support.shop import AwayLimiter, Shop
+from tests.support.standstill import stand_still
 
+GRACE_S = 0.2
 IN_FLIGHT = 'forebay_requests_in_flight{model="m"}'
 
 
@@ -72,6 +77,27 @@ async def test_an_entry_that_never_comes_leaves_the_estimate_after_the_grace():
     shop.ledger.expire()
 
     assert (reserved, 0) == (await tokens_of(shop), len(shop.ledger))
+
+
+def test_an_entry_that_came_while_the_worker_stood_still_is_read_before_its_time_is_up():
+    async def stand() -> int:
+        shop = a_shop()
+        shop.ledger._clock, shop.ledger._grace_s = time.monotonic, GRACE_S
+        exchange = await opened(shop)
+        near, far = socket.socketpair()
+        with near, far:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(near, lambda: shop.ledger.ended(exchange, ObservedEnd(200, TokenUsage(7, 9))))
+            running = asyncio.create_task(shop.ledger.run())
+            shop.ledger.stream_closed(exchange)
+            await asyncio.sleep(0)
+            await stand_still(3 * GRACE_S, lambda: far.send(b"an entry"))
+            await asyncio.sleep(GRACE_S)
+            loop.remove_reader(near)
+            running.cancel()
+        return await tokens_of(shop)
+
+    assert 16 == uvloop.run(stand())
 
 
 async def test_an_upstream_error_refunds_the_tokens_and_keeps_the_request():
