@@ -1,16 +1,47 @@
-"""The commands about the configuration file: `check-config`, `config-docs`, `config-schema`, `envoy-config`."""
+"""The commands about the configuration file: `init`, `check-config`, `config-docs`, `config-schema`, `envoy-config`."""
 # ruff: noqa: PLC0415 - each command imports what it runs only then, so that `forebay --help` stays fast
 
+import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from forebay.cli.options import FILE_PATH
+from forebay.cli.options import FILE_PATH, engine_urls_of
 
 if TYPE_CHECKING:
+    from forebay.local.engine_url import EngineUrl
     from gateway.config.settings import Settings
+
+
+@click.command()
+@click.argument("file", type=FILE_PATH, default=Path("forebay.yaml"))
+@click.option(
+    "--engine-url",
+    "engine_urls",
+    multiple=True,
+    callback=engine_urls_of,
+    metavar="URL[,URL]",
+    help="Engines of yours, http://host:port each; repeatable.  They are asked which models they serve.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that exists.")
+def init(file: Path, engine_urls: tuple["EngineUrl", ...], force: bool) -> None:
+    """Write a configuration to start from, with an explanation of each key."""
+    from forebay.local.engine_url import EngineError, ask_engines
+    from forebay.local.starter import starter_text
+
+    try:
+        text = starter_text(str(file), asyncio.run(ask_engines(engine_urls)))
+        with file.open("w" if force else "x", encoding="utf-8") as opened:
+            opened.write(text)
+    except EngineError as error:
+        raise click.ClickException(str(error)) from error
+    except FileExistsError:
+        raise click.ClickException(f"{file} exists; --force replaces it") from None
+    except OSError as error:
+        raise click.ClickException(f"{file}: cannot be written: {error.strerror}") from error
+    click.echo(f"{file}: written.  Run it: forebay up --config {file}")
 
 
 @click.command()

@@ -8,7 +8,7 @@ from importlib import metadata
 
 import click
 
-from forebay.cli.configuring import check_config, config_docs, config_schema, envoy_config
+from forebay.cli.configuring import check_config, config_docs, config_schema, envoy_config, init
 from forebay.cli.explaining import explain
 from forebay.cli.running import engine, gateway, up
 from forebay.cli.simulating import calibrate, simulate
@@ -51,6 +51,6 @@ def main() -> None:
 
 
 for _command in (
-    up, gateway, engine, simulate, explain, calibrate, check_config, envoy_config, config_docs, config_schema
+    up, init, gateway, engine, simulate, explain, calibrate, check_config, envoy_config, config_docs, config_schema
 ):  # fmt: skip
     main.add_command(_command)

@@ -1,39 +1,65 @@
 """The commands that run processes: `up`, `gateway`, `engine`."""
 # ruff: noqa: PLC0415 - each command imports what it runs only then, so that `forebay --help` stays fast
 
+import contextlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from forebay.cli.options import DIRECTORY_PATH, FILE_PATH
+from forebay.cli.options import FILE_PATH, engine_urls_of
+
+if TYPE_CHECKING:
+    from forebay.local.engine_url import EngineUrl
+
+MOST_WORKERS = 128
+"""The most gateway processes (chosen: one takes 80 MB, and one per core is enough)."""
 
 
 @click.command()
-@click.option("--engines", type=click.IntRange(min=0), default=3, help="Number of simulated engines.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, help="Number of gateway processes.")
-@click.option("--gpu", default="", help="GPU profile of the engines, by name or file; an H100's when empty.")
-@click.option("--strategy", default="", help="Default routing strategy.")
-@click.option("--data", type=DIRECTORY_PATH, default=Path(".forebay"), help="Directory of users, logs, addresses.")
+@click.option("--engines", type=click.IntRange(min=0), help="Number of simulated engines; 3 where no others are named.")
 @click.option(
-    "--config", "base", type=FILE_PATH, help="Configuration to start from; its addresses and models are replaced."
+    "--engine-url",
+    "engine_urls",
+    multiple=True,
+    callback=engine_urls_of,
+    metavar="URL[,URL]",
+    help="Engines of yours, http://host:port each; repeatable.  Their models are asked for.",
 )
-def up(*, engines: int, workers: int, gpu: str, strategy: str, data: Path, base: Path | None) -> None:
+@click.option("--models", type=FILE_PATH, help="A models file with engines of yours; it is watched and never written.")
+@click.option("--workers", type=click.IntRange(1, MOST_WORKERS), default=1, help="Number of gateway processes.")
+@click.option("--gpu", default="", help="GPU profile of the simulated engines, by name or file; an H100's when empty.")
+@click.option("--strategy", default="", help="Default routing strategy.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), default=Path(".forebay"), help="Directory of users, logs, addresses."
+)
+@click.option("--config", "base", type=FILE_PATH, help="Configuration to start from; `forebay init` writes one.")
+def up(
+    *, engines: int | None, engine_urls: tuple["EngineUrl", ...], models: Path | None, workers: int, gpu: str,
+    strategy: str, data: Path, base: Path | None,
+) -> None:  # fmt: skip
     """Run a whole installation on this machine until Ctrl-C.
 
-    It has Redis, Envoy, the gateway and simulated engines.
+    It has Redis, Envoy, the gateway, and simulated engines unless others are named.  An address that the configuration
+    names is used; where it has the default one, a free port is.
     """
+    from forebay.local.engines import Engines
     from forebay.local.extras import require
 
+    named = {"--engines": engines, "--engine-url": engine_urls, "--models": models}
+    given = [option for option, value in named.items() if value]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} exclude each other")
     require("forebay up", "up", "envoy")
     from forebay.local.up import run
 
-    run(engines=engines, workers=workers, gpu=gpu, strategy=strategy, data=data, base=base)
+    chosen = Engines(engines, engine_urls, models)
+    run(engines=chosen, workers=workers, gpu=gpu, strategy=strategy, data=data, base=base)
 
 
 @click.command()
 @click.option("--config", "file", type=FILE_PATH, required=True, help="The configuration file.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, help="Number of processes.")
+@click.option("--workers", type=click.IntRange(1, MOST_WORKERS), default=1, help="Number of processes.")
 def gateway(file: Path, workers: int) -> None:
     """Run the gateway for an Envoy of your own.
 
@@ -61,15 +87,21 @@ def gateway(file: Path, workers: int) -> None:
 @click.option("--metrics", type=click.Choice(["vllm", "sglang"]), default="vllm", help="Whose metric names to use.")
 @click.option("--kv-events", default="", help="ZMQ endpoint for KV-cache events, such as tcp://127.0.0.1:5557.")
 @click.option("--seed", type=int, default=0, help="The same seed gives the same answers.")
-def engine(*, model: str, host: str, port: int, **options: Any) -> None:
+@click.option("--port-is-held", is_flag=True, hidden=True, help="The process that starts this one holds the port.")
+def engine(*, model: str, host: str, port: int, port_is_held: bool, **options: Any) -> None:
     """Run simulated engines."""
     from forebay.local.extras import require
+    from forebay.local.ports import Ports
+    from gateway.config.addresses import joined_address
 
     if options["kv_events"]:
         require("forebay engine --kv-events", "simulate", "zmq", "msgpack")
     from simulator.serving.server import serve
 
-    try:
-        serve(model, host, port, **options)
-    except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+    with contextlib.closing(Ports()) as ports:
+        for number in range(port, port + options["count"]) if port and not port_is_held else ():
+            ports.hold("--port", joined_address(host, number))
+        try:
+            serve(model, host, port, **options)
+        except (ValueError, OSError) as error:
+            raise click.ClickException(str(error)) from error

@@ -7,14 +7,14 @@ envoy), starting them (forebay.local.up).
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from forebay.local.engines import MODEL, engine_name
 from forebay.local.ports import Ports
 from forebay.local.records import write_atomically
-from gateway.config.addresses import split_address
+from gateway.config.addresses import reachable_address, split_address
 from gateway.config.loading import load
 from gateway.config.settings import ListenSettings, Settings
 from routing.table import STRATEGIES
@@ -29,9 +29,33 @@ for the user who pressed Ctrl-C (chosen)."""
 _DEFAULTS = Settings()
 
 
+class Base(NamedTuple):
+    """The configuration to start from: its settings, and its content as it stands in the file."""
+
+    settings: Settings = _DEFAULTS
+    content: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+    @classmethod
+    def read(cls, file: Path | None) -> "Base":
+        """Read the file; without one everything has its default.  Raises ConfigurationError when it is not valid."""
+        if file is None:
+            return cls()
+        settings = load(file, os.environ, STRATEGIES)
+        return cls(settings, yaml.safe_load(file.read_text()) or {})
+
+    @property
+    def has_models(self) -> bool:
+        """Whether it describes engines."""
+        return bool(self.settings.models or self.settings.models_file)
+
+    def section(self, name: str) -> dict[str, Any]:
+        """Return a section of the file; one without a value stands for its defaults and is empty."""
+        return self.content.get(name) or {}
+
+
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where each process listens: at its default address where that is free."""
+    """Where each process listens: where the base configuration says, or at its default address where that is free."""
 
     users: str
     envoy_admin: str
@@ -43,19 +67,21 @@ class Addresses:
     engines: tuple[str, ...]
 
     @classmethod
-    def take(cls, ports: Ports, engines: int, workers: int) -> "Addresses":
-        """Reserve an address for each process."""
+    def take(cls, ports: Ports, engines: int, workers: int, base: Settings = _DEFAULTS) -> "Addresses":
+        """Hold an address for each process.  Raises AddressError for one of the base configuration that is in use."""
 
-        def preferring(address: str) -> str:
-            return ports.take(split_address(address)[1])
+        def held(section: str, key: str) -> str:
+            wanted, usual = (getattr(getattr(settings, section), key) for settings in (base, _DEFAULTS))
+            if wanted != usual:
+                return ports.hold(f"{section}.{key}", wanted)
+            return ports.take(split_address(usual)[1])
 
-        envoy, listen = _DEFAULTS.envoy, _DEFAULTS.listen
         return cls(
-            users=preferring(envoy.listen),
-            envoy_admin=preferring(envoy.admin),
-            grpc=preferring(listen.grpc),
-            http=preferring(listen.http),
-            admin=preferring(listen.admin),
+            users=held("envoy", "listen"),
+            envoy_admin=held("envoy", "admin"),
+            grpc=held("listen", "grpc"),
+            http=held("listen", "http"),
+            admin=held("listen", "admin"),
             redis=ports.take(_REDIS_PORT),
             workers=tuple(ports.take() for _ in range(workers)),
             engines=tuple(ports.take(_FIRST_ENGINE_PORT + index) for index in range(engines)),
@@ -64,59 +90,53 @@ class Addresses:
     def shell_variables(self) -> dict[str, str]:
         """Return the addresses by the names of shell variables that scripts use (docs/contracts.md section 9)."""
         return {
-            "GATEWAY": f"http://{self.users}",
-            "ADMIN": f"http://{self.admin}",
-            "HTTP": f"http://{self.http}",
-            "GRPC": self.grpc,
-            "ENVOY_ADMIN": f"http://{self.envoy_admin}",
+            "GATEWAY": f"http://{reachable_address(self.users)}",
+            "ADMIN": f"http://{reachable_address(self.admin)}",
+            "HTTP": f"http://{reachable_address(self.http)}",
+            "GRPC": reachable_address(self.grpc),
+            "ENVOY_ADMIN": f"http://{reachable_address(self.envoy_admin)}",
             "REDIS_URL": f"redis://{self.redis}/0",
-            "ENGINES": " ".join(f"http://{address}" for address in self.engines),
-            "MODEL": MODEL,
         }
 
 
-def write_configuration(directory: Path, addresses: Addresses, gpu: str, strategy: str, base: Path | None) -> Path:
-    """Write DIR/forebay.yaml and DIR/models.yaml, which may be edited while it runs; return the path of the first.
+def write_configuration(
+    directory: Path, addresses: Addresses, strategy: str, base: Base, models_file: Path | None
+) -> Path:
+    """Write DIR/forebay.yaml, which may be edited while it runs, and return its path.
 
-    `base` is a configuration file whose keys are kept, except addresses and models, which are this run's own.
-    Raises ConfigurationError when that file is not valid by itself.
+    The keys of `base` are kept, except addresses, which are this run's own, and models where there is a models file.
     """
-    endpoints = [
-        {"address": address, "name": engine_name(index), "engine": "vllm", "gpu": Path(gpu).stem}
-        for index, address in enumerate(addresses.engines)
-    ]
-    models = directory / "models.yaml"
-    write_atomically(models, yaml.safe_dump([{"name": MODEL, "endpoints": endpoints}], sort_keys=False).encode())
-    kept = _read_base(base)
     config = {
-        **{key: value for key, value in kept.items() if key != "models"},
+        **base.content,
         "listen": ListenSettings(
             grpc=addresses.grpc, http=addresses.http, admin=addresses.admin, workers=addresses.workers
         ).model_dump(mode="json"),
-        "redis": {**_section(kept, "redis"), "url": f"redis://{addresses.redis}/0"},
+        "redis": {**base.section("redis"), "url": f"redis://{addresses.redis}/0"},
         "envoy": {
-            **_section(kept, "envoy"),
+            **base.section("envoy"),
             "listen": addresses.users,
             "admin": addresses.envoy_admin,
             "eds_file": str(directory / "envoy" / "endpoints.json"),
         },
-        "models_file": models.name,
-        "drain_s": kept.get("drain_s") or _DRAIN_S,
-        **({"routing": {**_section(kept, "routing"), "strategy": strategy}} if strategy else {}),
+        "drain_s": base.content.get("drain_s") or _DRAIN_S,
     }
+    if models_file:
+        config["models"] = []
+    if models_file or base.settings.models_file:
+        config["models_file"] = str((models_file or Path(base.settings.models_file)).absolute())
+    if strategy:
+        config["routing"] = {**base.section("routing"), "strategy": strategy}
     file = directory / "forebay.yaml"
     write_atomically(file, yaml.safe_dump(config, sort_keys=False).encode())
     return file
 
 
-def _read_base(base: Path | None) -> dict[str, Any]:
-    """Return the content of the base file as it stands there; it is checked first, so it is a mapping of mappings."""
-    if base is None:
-        return {}
-    load(base, os.environ, STRATEGIES)
-    return yaml.safe_load(base.read_text()) or {}
-
-
-def _section(config: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a section of the file; one without a value stands for its defaults and is empty."""
-    return config.get(name) or {}
+def write_simulated_models(directory: Path, engines: tuple[str, ...], gpu: str) -> Path:
+    """Write DIR/models.yaml with the simulated engines at these addresses; return its path."""
+    endpoints = [
+        {"address": address, "name": engine_name(index), "engine": "vllm", "gpu": Path(gpu).stem}
+        for index, address in enumerate(engines)
+    ]
+    models = directory / "models.yaml"
+    write_atomically(models, yaml.safe_dump([{"name": MODEL, "endpoints": endpoints}], sort_keys=False).encode())
+    return models

@@ -1,19 +1,38 @@
-"""The simulated engines of `forebay up`: their model, their names, their processes.
+"""The engines of `forebay up`: simulated ones, those at URLs, or those that a file describes.
 
-Lives here: how they are started.  Not here: what an engine does (simulator.serving).
+Lives here: which ones there are, the processes of the simulated ones.  Not here: what an engine does
+(simulator.serving), asking engines at URLs (forebay.local.engine_watch).
 """
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from forebay.local.engine_url import EngineUrl
 from forebay.local.supervision.probes import answers_ok
 from forebay.local.supervision.process import ProcessSpec
 from gateway.config.addresses import split_address
 
 MODEL = "deepseek-r1-distill-llama-8b"
-"""The name of the one model that all engines serve."""
+"""The name of the one model that all simulated engines serve."""
+DEFAULT_COUNT = 3
+"""Simulated engines where no others are named (chosen: two are busy while one is killed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The choice of engines, at most one of these; without any, those in the base configuration or else simulated."""
+
+    simulated: int | None = None
+    urls: tuple[EngineUrl, ...] = ()
+    models_file: Path | None = None
+
+    def or_those_of(self, has_models: bool) -> "Engines":
+        """Return this choice, with the default count of simulated engines where neither it nor the base has any."""
+        nothing = self.simulated is None and not self.urls and self.models_file is None
+        return Engines(DEFAULT_COUNT) if nothing and not has_models else self
 
 
 def engine_name(index: int) -> str:
@@ -22,14 +41,14 @@ def engine_name(index: int) -> str:
 
 
 def engine_specs(addresses: Sequence[str], gpu: str, logs: Path) -> list[ProcessSpec]:
-    """Describe one process per engine, as real engines have."""
+    """Describe one process per simulated engine, as real engines have."""
     return [_engine_spec(engine_name(index), address, gpu, logs) for index, address in enumerate(addresses)]
 
 
 def _engine_spec(name: str, address: str, gpu: str, logs: Path) -> ProcessSpec:
     host, port = split_address(address)
     argv = [sys.executable, "-m", "forebay", "engine", "--model", MODEL, "--name", name, "--host", host]
-    argv += ["--port", str(port), *(["--gpu", gpu] if gpu else [])]
+    argv += ["--port", str(port), "--port-is-held", *(["--gpu", gpu] if gpu else [])]
     ready = partial(answers_ok, address, "/health")
     advice = "--gpu must be the name of a GPU profile that the simulator has, or a file with one." if gpu else ""
     return ProcessSpec("engine", name, argv, address, ready, log=logs / f"{name}.log", advice=advice)

@@ -4,6 +4,7 @@ Lives here: how it is started.  Not here: its configuration (gateway.envoy.confi
 """
 
 import math
+import socket
 from functools import partial
 from pathlib import Path
 
@@ -24,13 +25,22 @@ _LOG_LEVEL = "warning"
 """Envoy's log level; at info it prints its whole configuration at every start."""
 _COMPONENT_LOG_LEVELS = "misc:error"
 """Hides a warning that each filter for usage prints at every start, because Envoy marks them as work in progress."""
+_SHARED_PORT = {
+    "level": socket.SOL_SOCKET,
+    "name": socket.SO_REUSEPORT,
+    "int_value": 1,
+    "state": "STATE_PREBIND",
+}
+"""Lets Envoy's administration listen beside the socket that holds its port, as its other listeners always do."""
 
 
 def envoy_spec(settings: Settings, directory: Path, logs: Path) -> ProcessSpec:
     """Write Envoy's configuration and describe its process, with one thread per gateway worker."""
     config = directory / "envoy" / "envoy.json"
     config.parent.mkdir(exist_ok=True)
-    write_atomically(config, orjson.dumps(render(settings, FleetDescription()), option=orjson.OPT_INDENT_2))
+    bootstrap = render(settings, FleetDescription())
+    bootstrap["admin"]["socket_options"] = [_SHARED_PORT]
+    write_atomically(config, orjson.dumps(bootstrap, option=orjson.OPT_INDENT_2))
     ready = partial(answers_ok, settings.envoy.admin, READY_PATH)
     argv = envoy_argv(settings, config, concurrency=len(settings.listen.workers))
     advice = f"Its configuration is {config}."

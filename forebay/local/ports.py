@@ -1,57 +1,106 @@
-"""Free loopback ports, reserved for as long as this process lives.
+"""Addresses to listen on, held for as long as this process lives.
 
-Lives here: finding and reserving.  Not here: binding (each process binds its own ports).
+Lives here: holding an address, choosing a free port, what is said of an address that cannot be had.  Not here:
+listening (each process listens on its own), who listens on a port (forebay.local.port_owner).
 """
 
+import errno
+import random
 import socket
+import time
+
+import click
+
+from forebay.local.port_owner import port_owner
+from gateway.config.addresses import split_address
 
 LOOPBACK = "127.0.0.1"
+_CHOICE = range(20_000, 32_768)
+"""Ports to choose from: below Linux's ephemeral ports, of which the kernel gives any to any client at any time."""
+
+_ENDING_S = 0.5
+"""How long an address in use is tried again (chosen): the processes of a killed supervisor end a moment after it."""
+_PAUSE_S = 0.05
+
+
+class AddressError(click.ClickException):
+    """An address cannot be listened on; click shows the message as one line."""
 
 
 class Ports:
-    """Hands out ports that have no listener and that no other supervisor on this machine has reserved.
+    """Holds addresses: no other process can listen there, except the processes that this one starts.
 
-    A reservation is a name in Linux's abstract socket namespace: as exclusive as a port, in the same network namespace,
-    and released when the process ends.  Binding the port itself would not reserve it: Envoy and the workers listen with
-    SO_REUSEPORT, so two supervisors that find the same port free would silently share its connections.
+    A socket that is bound to the address and does not listen holds it: the kernel knows which addresses overlap (one on
+    all interfaces, IPv6 beside IPv4), and lets go however this process ends.  While no process listens, connections are
+    refused at once.  A process that is started listens beside it with SO_REUSEPORT, which the kernel allows to the same
+    user.
     """
 
     def __init__(self) -> None:
-        self._reservations: list[socket.socket] = []
+        self._held: dict[str, socket.socket] = {}
+
+    def hold(self, setting: str, address: str) -> str:
+        """Hold an address and return it.  Raises AddressError, which names the setting and who listens there."""
+        deadline = time.monotonic() + _ENDING_S
+        while True:
+            try:
+                self._held[address] = _held_socket(address)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                    raise AddressError(f"{setting} = {address}, {_reason(address, error)}") from error
+                time.sleep(_PAUSE_S)
+            else:
+                return address
 
     def take(self, preferred: int = 0) -> str:
-        """Reserve a port, the preferred one when it is free, and return `127.0.0.1:port`."""
-        port = preferred if preferred and self._reserve(preferred) else 0
-        while not port:
-            candidate = _any_free_port()
-            port = candidate if self._reserve(candidate) else 0
-        return f"{LOOPBACK}:{port}"
+        """Hold a loopback port, the preferred one when it is free, and return `127.0.0.1:port`."""
+        ports = [preferred] if preferred else []
+        for port in [*ports, *random.sample(_CHOICE, len(_CHOICE))]:
+            address = f"{LOOPBACK}:{port}"
+            try:
+                self._held[address] = _held_socket(address)
+            except OSError:
+                continue
+            return address
+        raise AddressError(f"no port of {_CHOICE.start} to {_CHOICE.stop - 1} is free on {LOOPBACK}")
+
+    def release(self, address: str) -> None:
+        """Let go of an address, for a process that cannot listen beside the holder."""
+        self._held.pop(address).close()
 
     def close(self) -> None:
-        """Release all reservations."""
-        for reservation in self._reservations:
-            reservation.close()
-        self._reservations.clear()
-
-    def _reserve(self, port: int) -> bool:
-        name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            name.bind(f"\0forebay-port-{port}")
-            _bind_briefly(port)
-        except OSError:
-            name.close()
-            return False
-        self._reservations.append(name)
-        return True
+        """Let go of all addresses."""
+        for holder in self._held.values():
+            holder.close()
+        self._held.clear()
 
 
-def _bind_briefly(port: int) -> int:
-    with socket.socket() as probe:
-        # Connections of an earlier run may still be in TIME_WAIT on the port; they do not hinder a new listener.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((LOOPBACK, port))
-        return int(probe.getsockname()[1])
+def _held_socket(address: str) -> socket.socket:
+    host, port = split_address(address)
+    family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    holder = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Connections of an earlier run may still be in TIME_WAIT on the port; they do not hinder.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(where)
+        holder.listen(1)  # fails when anybody listens on this address or holds it; bind alone would not
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # nobody else may listen from now on
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # but this user's processes that share the port
+        holder.shutdown(socket.SHUT_RDWR)  # stops listening and stays bound
+    except OSError:
+        holder.close()
+        raise
+    return holder
 
 
-def _any_free_port() -> int:
-    return _bind_briefly(0)
+def _reason(address: str, error: OSError) -> str:
+    host, port = split_address(address)
+    if error.errno == errno.EADDRINUSE:
+        return f"is in use{port_owner(port)}"
+    if error.errno == errno.EACCES:
+        return "needs the right to listen on ports below 1024, which this user does not have"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"this machine has no address {host}"
+    if isinstance(error, socket.gaierror):
+        return f"the name {host} has no address"
+    return f"cannot be listened on: {error.strerror}"

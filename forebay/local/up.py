@@ -6,93 +6,82 @@ Lives here: the order of starting, what is printed and written (docs/contracts.m
 
 import asyncio
 import contextlib
-import fcntl
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
-from forebay.local.configuration import Addresses, write_configuration
+from forebay.local.configuration import Addresses, Base, write_configuration, write_simulated_models
+from forebay.local.data_directory import data_directory
 from forebay.local.eds_file import eds_file_kept_current
-from forebay.local.engines import engine_specs
+from forebay.local.engine_watch import EngineWatch
+from forebay.local.engines import Engines, engine_specs
 from forebay.local.envoy import envoy_spec
-from forebay.local.ports import Ports
-from forebay.local.records import make_private, shell_assignments, write_atomically, write_processes
+from forebay.local.ports import AddressError, Ports
+from forebay.local.records import shell_assignments, write_atomically, write_processes
 from forebay.local.redis import NoRedisError, redis_spec
 from forebay.local.supervision.console import completed_before, print_line, stop_signals
 from forebay.local.supervision.process import raise_open_file_limit
 from forebay.local.supervision.supervisor import StartError, Supervisor
+from forebay.local.try_it import try_it
 from forebay.local.workers import worker_specs
-from gateway.config.loading import load
-from gateway.config.settings import Settings
+from gateway.config.loading import load, load_with_models
 from routing.table import STRATEGIES
 
-_TRY_IT = """
-Try it:
-  curl {ADMIN}/CreateUser -H 'content-type: application/json' -d '{{"name":"lgy","rpm":3,"tpm":1000}}'
-  curl {GATEWAY}/v1/chat/completions -H 'user: lgy' -H 'content-type: application/json' \\
-    -d '{{"model":"{MODEL}","messages":[{{"role":"user","content":"Say this is a test!"}}],"temperature":0.7}}'
-"""
 
-
-def run(*, engines: int, workers: int, gpu: str, strategy: str, data: Path, base: Path | None = None) -> None:
+def run(*, engines: Engines, workers: int, gpu: str, strategy: str, data: Path, base: Path | None = None) -> None:
     """Run until SIGINT or SIGTERM.  Users stay in `data`; `base` is a configuration to start from.
 
-    Raises ConfigurationError for an unknown strategy and SystemExit(1) when a process does not start or another
-    `forebay up` has the same directory.
+    Raises ConfigurationError for a bad base or models file, an unknown strategy; AddressError and DataError for an
+    address or a directory that cannot be had; and SystemExit(1) when a process does not start.
     """
-    directory = data.absolute()
-    make_private(directory)
+    start = Base.read(base)
     raise_open_file_limit()
-    with _locked(directory), contextlib.closing(Ports()) as ports:
-        addresses = Addresses.take(ports, engines, workers)
-        config_file = write_configuration(directory, addresses, gpu, strategy, base)
-        settings = load(config_file, os.environ, STRATEGIES)
-        _remove_old_files(directory)
-        if not asyncio.run(_Stack(directory, addresses, settings, config_file, gpu).run()):
+    with data_directory(data) as directory, contextlib.closing(Ports()) as ports:
+        chosen = engines.or_those_of(start.has_models)
+        stack = _Stack(directory, ports, start, engines=chosen, workers=workers, gpu=gpu, strategy=strategy)
+        if not asyncio.run(stack.run()):
             raise SystemExit(1)
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Lock the directory while the block runs; the kernel releases the lock however the process ends."""
-    with (directory / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print_line(f"forebay up already runs with --data {directory}; end it first or choose another directory")
-            raise SystemExit(1) from None
-        yield
-
-
-def _remove_old_files(directory: Path) -> None:
-    """Remove the files of an earlier run: its addresses are wrong now, and workers need an empty folder."""
-    (directory / "env").unlink(missing_ok=True)
-    (directory / "run.json").unlink(missing_ok=True)
-    for folder in ("run", "logs"):
-        shutil.rmtree(directory / folder, ignore_errors=True)
-    (directory / "logs").mkdir()
 
 
 class _Stack:
     """All processes of one run."""
 
-    def __init__(self, directory: Path, addresses: Addresses, settings: Settings, config_file: Path, gpu: str) -> None:
+    def __init__(
+        self, directory: Path, ports: Ports, base: Base, *, engines: Engines, workers: int, gpu: str, strategy: str
+    ) -> None:
         self._directory = directory
         self._logs = directory / "logs"
-        self._addresses = addresses
-        self._settings = settings
-        self._config_file = config_file
+        self._ports = ports
         self._gpu = gpu
+        self._strategy = strategy
+        self._base = base
+        self._addresses = Addresses.take(ports, engines.simulated or 0, workers, base.settings)
         self._supervisor = Supervisor(print_line, self._write_processes)
+        self._urls = engines.urls
+        self._watch: EngineWatch | None = None
+        self._models_file = engines.models_file
+        if engines.simulated is not None:
+            self._models_file = write_simulated_models(directory, self._addresses.engines, gpu)
+        if engines.urls:
+            self._models_file = directory / "models.yaml"
+            self._watch = EngineWatch(engines.urls, self._models_file, print_line)
+        self._configure()
+
+    def _configure(self) -> None:
+        """Write the configuration and read it as the workers will."""
+        self._config_file = write_configuration(
+            self._directory, self._addresses, self._strategy, self._base, self._models_file
+        )
+        self._settings = load(self._config_file, os.environ, STRATEGIES)
 
     async def run(self) -> bool:
         """Run until a stop signal, then stop every process.  Return False when one did not start."""
         stop_requested, kill_requested = stop_signals()
         try:
-            async with eds_file_kept_current(self._settings, print_line):
+            async with self._fleet_kept_current():
                 if await completed_before(stop_requested, self._start()):
-                    self._announce()
+                    await completed_before(stop_requested, self._announce())
                     await stop_requested.wait()
                 print_line("stopping")
         except (StartError, NoRedisError) as error:
@@ -104,24 +93,70 @@ class _Stack:
             (self._directory / "env").unlink(missing_ok=True)
         return True
 
+    @contextlib.asynccontextmanager
+    async def _fleet_kept_current(self) -> AsyncIterator[None]:
+        """Keep the models file in step with the engines at URLs, and Envoy's endpoints with it, in the block."""
+        async with (
+            self._watch.running() if self._watch else contextlib.nullcontext(),
+            eds_file_kept_current(self._settings, print_line),
+        ):
+            yield
+
     async def _start(self) -> None:
         """Start each process before those that check its health, so that no first check fails and delays requests."""
-        redis = redis_spec(self._addresses.redis, self._directory / "redis", self._logs / "redis.log")
-        engines = engine_specs(self._addresses.engines, self._gpu, self._logs)
-        await self._supervisor.start(redis, *engines)
-        count = len(self._addresses.workers)
-        run_dir = self._directory / "run"
-        await self._supervisor.start(*worker_specs(self._settings, self._config_file, count, run_dir, self._log))
+        await self._start_redis()
+        await self._supervisor.start(*engine_specs(self._addresses.engines, self._gpu, self._logs))
+        workers, run_dir = self._addresses.workers, self._directory / "run"
+        await self._supervisor.start(*worker_specs(self._settings, self._config_file, workers, run_dir, self._log))
         await self._supervisor.start(envoy_spec(self._settings, self._directory, self._logs))
+
+    async def _start_redis(self) -> None:
+        """Start Redis, on another port when it loses its own: it cannot listen beside the socket that holds it."""
+        while True:
+            address = self._addresses.redis
+            self._ports.release(address)
+            try:
+                return await self._supervisor.start(redis_spec(address, self._directory / "redis", self._log("redis")))
+            except StartError as error:
+                try:
+                    self._ports.hold("redis.url", address)
+                except AddressError as taken:
+                    print_line(f"{taken.message}; Redis gets another port")
+                else:
+                    raise error from None  # nobody has the port, so it was not the reason
+            self._addresses = replace(self._addresses, redis=self._ports.take())
+            self._configure()
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
     def _write_processes(self) -> None:
-        write_processes(self._directory / "run.json", self._supervisor.running())
+        try:
+            write_processes(self._directory / "run.json", self._supervisor.running())
+        except OSError as error:
+            print_line(f"{self._directory / 'run.json'} cannot be written: {error.strerror}")
 
-    def _announce(self) -> None:
-        variables = self._addresses.shell_variables()
+    async def _announce(self) -> None:
+        """Print and write the addresses, and how to send a request once there is a model."""
+        variables = self._variables()
+        print_line(f"ready\n{self._written(variables)}".rstrip())
+        if self._watch and not variables["MODEL"]:
+            await self._watch.any_model.wait()
+            variables = self._variables()
+            self._written(variables)
+        if variables["MODEL"]:
+            print_line(f"\n{try_it(self._settings, variables)}")
+
+    def _variables(self) -> dict[str, str]:
+        """Return the shell variables, as the engines are known now."""
+        models = load_with_models(self._config_file, os.environ, STRATEGIES).models
+        described = [f"http://{endpoint.address}" for model in models for endpoint in model.endpoints]
+        engines = dict.fromkeys(map(str, self._urls) if self._urls else described)
+        model = models[0].name if models else ""
+        return self._addresses.shell_variables() | {"ENGINES": " ".join(engines), "MODEL": model}
+
+    def _written(self, variables: dict[str, str]) -> str:
+        """Write DIR/env; return its content."""
         lines = shell_assignments(variables)
         write_atomically(self._directory / "env", lines.encode())
-        print_line(f"ready\n{lines}{_TRY_IT.format(**variables)}".rstrip())
+        return lines

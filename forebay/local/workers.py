@@ -1,10 +1,10 @@
 """The gateway's worker processes.
 
-Lives here: how many, how long each may drain, what is removed after one has exited.  Not here: what a worker does
+Lives here: how long each may drain, what is removed after one has exited.  Not here: what a worker does
 (gateway.worker.worker), its command line (gateway.worker.launch).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,21 +18,16 @@ _DRAIN_GRACE_S = 5.0
 """Seconds that a worker has beyond `drain_s` to exit after SIGTERM, before it is killed (chosen)."""
 
 
-def worker_count(settings: Settings, requested: int) -> int:
-    """Return one worker per private address, or the requested number when there are none."""
-    return len(settings.listen.workers) or requested
-
-
 def worker_specs(
-    settings: Settings, config_file: Path, count: int, run_dir: Path, log: Callable[[str], Path | None]
+    settings: Settings, config_file: Path, addresses: Sequence[str], run_dir: Path, log: Callable[[str], Path | None]
 ) -> list[ProcessSpec]:
-    """Describe `count` workers.
+    """Describe one worker for each private address.
 
     `run_dir` is theirs alone and starts empty; `log` maps a worker's name to its log file.
     """
     metrics = run_dir / "metrics"
     metrics.mkdir(parents=True)
-    launches = [worker_launch(settings, config_file, index, metrics) for index in range(count)]
+    launches = [worker_launch(config_file, index, address, metrics) for index, address in enumerate(addresses)]
     return [_worker_spec(settings, launch, index, metrics, log) for index, launch in enumerate(launches)]
 
 

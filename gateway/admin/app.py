@@ -31,6 +31,14 @@ from gateway.observability.guard import admin_guarded
 from gateway.openai.answers import check_record, models_list, usage_record
 from ratelimit.limits import Charge, Limiter, MalformedUserError, UnknownUser, User
 
+CALLS = {
+    "POST /CreateUser": 'make a user: {"name": "lgy", "rpm": 3, "tpm": 1000}; likewise Read, Update and DeleteUser',
+    "POST /CreateKey": 'make an API key: {"user": "lgy"}; RevokeKey revokes one',
+    "GET /users": "all users; /users/NAME/usage and /users/NAME/keys say more",
+    "GET /openapi.json": "every call",
+}
+"""The most needed calls, for people."""
+
 
 class UserAnswer(BaseModel):
     """The answer to a change: a message, and the user as stored, or as it was before it was deleted."""
@@ -68,10 +76,10 @@ def create_admin_app(
 ) -> ASGIApp:
     """Make the application of `listen.admin`.
 
-    `models` returns the names of the models that are served; `operations` are
-    gateway.observability.http.monitoring_routes; the exceptions `unavailable`, of `users` and `limiter`, become 503.
-    With a `token`, every path but /healthz requires it as a bearer token.  Without one the header `Host` must be a
-    name of loopback, unless `any_host`.
+    `models` returns the names of the models that are served; `operations` are further routes, from
+    gateway.observability.http; the exceptions `unavailable`, of `users` and `limiter`, become 503.
+    With a `token`, every path but / and /healthz requires it as a bearer token.  Without one the header `Host` must be
+    a name of loopback, unless `any_host`.
     """
     app = FastAPI(
         title="Forebay admin",

@@ -29,6 +29,11 @@ def split_address(address: str) -> tuple[str, int]:
     return match["v6"] or match["name"], int(match["port"])
 
 
+def joined_address(host: str, port: int) -> str:
+    """Join what `split_address` splits."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_ip(host: str) -> bool:
     """Return whether `host` is an IPv4 or IPv6 address and not a name."""
     try:

@@ -1,7 +1,7 @@
-"""The listener that users talk to, with its connection manager and its one route.
+"""The listener that users talk to, with its connection manager and its routes.
 
-Lives here: limits, timeouts and retries of a request.  Not here: filters, clusters, headers, local replies and access
-logs, each in its own module.
+Lives here: limits, timeouts and retries of a request.  Not here: the answer to GET / (index), filters, clusters,
+headers, local replies and access logs, each in its own module.
 """
 
 from gateway.config.settings import Settings
@@ -9,6 +9,7 @@ from gateway.envoy.access_logs import usage_logs
 from gateway.envoy.endpoints import ENGINES
 from gateway.envoy.filters import http_filters
 from gateway.envoy.headers import ROOMY_HEADERS, ROOMY_HEADERS_KB, response_headers, strip_from_clients
+from gateway.envoy.index import index_routes
 from gateway.envoy.messages import Json, bind_address, duration, extension
 from gateway.envoy.replies import local_replies
 
@@ -74,7 +75,7 @@ def _virtual_host(settings: Settings) -> Json:
         "route": route,
         "response_headers_to_add": response_headers(settings),
     }
-    return {"name": "users", "domains": ["*"], "routes": [everything]}
+    return {"name": "users", "domains": ["*"], "routes": [*index_routes(), everything]}
 
 
 def _next_named_endpoint(settings: Settings) -> Json:

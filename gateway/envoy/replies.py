@@ -8,6 +8,8 @@ from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension
 from gateway.envoy.names import REFUSAL_DETAILS
 
+_FIRST_ERROR = 400
+"""Lower statuses are no errors: Envoy answers GET / itself."""
 _FIRST_SERVER_ERROR = 500
 
 
@@ -23,7 +25,7 @@ def local_replies(settings: Settings) -> Json:
     }
     exact = [_mapper("EQ", status, code, message) for status, (code, message) in known.items()]
     server_error = _mapper("GE", _FIRST_SERVER_ERROR, "internal_error", "the request could not be served")
-    caller_error = _mapper("GE", 0, "invalid_request", "the request is malformed")
+    caller_error = _mapper("GE", _FIRST_ERROR, "invalid_request", "the request is malformed")
     return {"mappers": [_gateway_refusals(), *exact, server_error, caller_error]}
 
 

@@ -69,8 +69,9 @@ class Guard:
 
 
 def admin_guarded(app: ASGIApp, token: str, *, any_host: bool) -> ASGIApp:
-    """Guard the admin REST: with a token all but /healthz needs it; `any_host` lets requests in by any name."""
-    return Guard(app, lambda path: path != "/healthz", token, needs_token=bool(token), any_host=any_host)
+    """Guard the admin REST: with a token all but / and /healthz needs it; `any_host` lets requests in by any name."""
+    unguarded = {"/", "/healthz"} if token else {"/healthz"}  # both tell nothing about users
+    return Guard(app, lambda path: path not in unguarded, token, needs_token=bool(token), any_host=any_host)
 
 
 def pages_guarded(app: ASGIApp, token: str, *, on_loopback: bool) -> ASGIApp:

@@ -1,4 +1,4 @@
-"""The HTTP pages for operators: /metrics, /healthz, /readyz and /debug/.
+"""The HTTP pages for operators: /, /metrics, /healthz, /readyz and /debug/.
 
 Lives here: paths and statuses, for `listen.http` and the admin interface.  Not here: the content of the pages, which
 callables return.
@@ -6,13 +6,14 @@ callables return.
 
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 NotReady = Callable[[], Sequence[str]]
@@ -42,6 +43,35 @@ def problem(
     return Json({"message": message, "error": error}, status_code=status, headers=headers)
 
 
+MONITORING = {
+    "/healthz": "whether the process lives",
+    "/readyz": "whether it takes requests, or why not",
+    "/metrics": "metrics for Prometheus",
+}
+"""The paths of `monitoring_routes`, for people."""
+
+
+def index_route(what: str, paths: Mapping[str, str], elsewhere: Mapping[str, str]) -> Route:
+    """Return the route of GET /, which says what this address is: as JSON to clients that ask for it, else as text.
+
+    `paths` are what this address serves, `elsewhere` other addresses and what they are for.
+    """
+    service = f"Forebay, an LLM inference gateway: {what}"
+    text = "\n".join([f"This is {service}.", "", *_table(paths), "", *_table(elsewhere), ""])
+
+    async def index(request: Request) -> Response:
+        if "application/json" in request.headers.get("accept", "").lower():
+            return Json({"service": service, "paths": paths, "elsewhere": elsewhere})
+        return PlainTextResponse(text)
+
+    return Route("/", index)
+
+
+def _table(rows: Mapping[str, str]) -> list[str]:
+    width = max(map(len, rows), default=0)
+    return [f"  {name:<{width}}  {what}" for name, what in rows.items()]
+
+
 def monitoring_routes(metrics_page: Callable[[], bytes], metrics_type: str, not_ready: NotReady) -> list[Route]:
     """Return the routes /healthz (the process lives), /readyz (it takes requests) and /metrics (`metrics_page()`)."""
 
@@ -61,14 +91,19 @@ def monitoring_routes(metrics_page: Callable[[], bytes], metrics_type: str, not_
 
 
 def create_http_app(
-    metrics_page: Callable[[], bytes], metrics_type: str, not_ready: NotReady, debug: Mapping[str, DebugPage]
+    metrics_page: Callable[[], bytes],
+    metrics_type: str,
+    not_ready: NotReady,
+    debug: Mapping[str, DebugPage],
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
 ) -> Starlette:
     """Build the application of `listen.http`.  `debug` maps names to pages: `endpoints` is served as /debug/endpoints.
 
-    Pages are rendered on the event loop, so they see a consistent state and must be quick.
+    `elsewhere` is shown at / (index_route).  Pages are rendered on the event loop, so they see a consistent state and
+    must be quick.
     """
 
-    async def index(_request: Request) -> Response:
+    async def debug_index(_request: Request) -> Response:
         return Json({"pages": [f"/debug/{name}" for name in sorted(debug)]})
 
     async def page(request: Request) -> Response:
@@ -80,7 +115,8 @@ def create_http_app(
     return Starlette(
         routes=[
             *monitoring_routes(metrics_page, metrics_type, not_ready),
-            Route("/debug/", index),
+            index_route("pages for operators", {**MONITORING, "/debug/": "what it knows and decides"}, elsewhere),
+            Route("/debug/", debug_index),
             Route("/debug/{name}", page),
         ]
     )

@@ -3,13 +3,10 @@
 Lives here: writing and reading them.  Not here: supervising workers (forebay.local), what runs in one (process).
 """
 
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from gateway.config.settings import Settings
 
 CONFIG_VARIABLE = "FOREBAY_CONFIG"
 INDEX_VARIABLE = "FOREBAY_WORKER"
@@ -36,9 +33,8 @@ class Launch:
     address: str  # its private gRPC address
 
 
-def worker_launch(settings: Settings, config_file: Path, index: int, metrics_dir: Path | None = None) -> Launch:
-    """Prepare worker `index`, on a free private address when the settings have none for it."""
-    address = settings.listen.workers[index] if index < len(settings.listen.workers) else f"127.0.0.1:{_free_port()}"
+def worker_launch(config_file: Path, index: int, address: str, metrics_dir: Path | None = None) -> Launch:
+    """Prepare worker `index` with its private address."""
     env = {CONFIG_VARIABLE: str(config_file), INDEX_VARIABLE: str(index), ADDRESS_VARIABLE: address}
     if metrics_dir is not None:
         env[METRICS_VARIABLE] = str(metrics_dir)
@@ -50,9 +46,3 @@ def read_place(environ: Mapping[str, str]) -> tuple[Path, Place]:
     metrics_dir = environ.get(METRICS_VARIABLE)
     place = Place(int(environ[INDEX_VARIABLE]), environ[ADDRESS_VARIABLE], Path(metrics_dir) if metrics_dir else None)
     return Path(environ[CONFIG_VARIABLE]), place
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

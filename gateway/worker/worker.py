@@ -17,7 +17,7 @@ import structlog
 
 from gateway.accounting.calibration import Calibration
 from gateway.accounting.ledger import Ledger
-from gateway.admin.app import create_admin_app
+from gateway.admin.app import CALLS, create_admin_app
 from gateway.admission.admit import Admission, exchange_ids
 from gateway.admission.identity import Identity
 from gateway.admission.inquiries import Inquiries
@@ -25,7 +25,7 @@ from gateway.admission.pending import LoopTimer
 from gateway.admission.plan import Planner
 from gateway.admission.queue import AdmissionQueue
 from gateway.admission.reply import Replies
-from gateway.config.addresses import is_loopback, split_address
+from gateway.config.addresses import is_loopback, reachable_address, split_address
 from gateway.config.settings import Settings
 from gateway.discovery.probing.health import HealthChecker, HttpProbe
 from gateway.discovery.probing.readings import Readings
@@ -37,7 +37,7 @@ from gateway.fleet.decisions import pod_page
 from gateway.fleet.fleet import Fleet
 from gateway.observability import metrics
 from gateway.observability.guard import pages_guarded
-from gateway.observability.http import create_http_app, monitoring_routes
+from gateway.observability.http import MONITORING, create_http_app, index_route, monitoring_routes
 from gateway.observability.metrics import Metrics
 from gateway.serving.service import Service
 from gateway.worker.launch import Place
@@ -110,8 +110,9 @@ class Worker:
             "waiting": self.queue.page,
             "fleet": lambda: [pod_page(pod, time.monotonic()) for pod in self.fleet.pods()],
         }
+        addresses = _addresses(settings)
         self.http = pages_guarded(
-            create_http_app(page, metrics.CONTENT_TYPE, reasons, debug),
+            create_http_app(page, metrics.CONTENT_TYPE, reasons, debug, addresses),
             settings.admin_token,
             on_loopback=is_loopback(split_address(settings.listen.http)[0]),
         )
@@ -120,7 +121,10 @@ class Worker:
             self.keys,
             self.limiter,
             self.fleet.models,
-            operations=monitoring_routes(page, metrics.CONTENT_TYPE, reasons),
+            operations=[
+                index_route("the admin REST", CALLS | MONITORING, addresses),
+                *monitoring_routes(page, metrics.CONTENT_TYPE, reasons),
+            ],
             unavailable=(UserStoreUnavailableError, LimiterUnavailableError),
             token=settings.admin_token,
         )
@@ -254,6 +258,17 @@ class Worker:
         with suppress(TimeoutError):
             async with asyncio.timeout(REPORT_S):
                 await self.limiter.wait_away()
+
+
+def _addresses(settings: Settings) -> dict[str, str]:
+    """Return where this machine reaches what, for people who look for it."""
+    listen = settings.listen
+    uses = {
+        settings.envoy.listen: "requests of users, through Envoy",
+        listen.admin: "the admin REST",
+        listen.http: "pages for operators",
+    }
+    return {f"http://{reachable_address(address)}": use for address, use in uses.items()}
 
 
 def tune_garbage_collection() -> None:

@@ -189,7 +189,8 @@ def _given(**values: Any) -> dict[str, Any]:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    # A chosen port is shared, because who chose it may hold it with a socket of its own (forebay.local.ports).
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=port != 0)
     # Connections inherit the option.  asyncio sets it only on sockets whose protocol number is TCP's, and here it is 0;
     # without it the first token waits 40 ms for the acknowledgement of the headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from gateway.admin.app import create_admin_app
-from gateway.observability.http import monitoring_routes
+from gateway.admin.app import CALLS, create_admin_app
+from gateway.observability.http import index_route, monitoring_routes
 from ratelimit.accounts.keys import Key
 from ratelimit.limits import Amounts, Charge, LimiterUnavailableError, Reservation, UnknownUser, Usage, User, Verdict
 
@@ -123,7 +123,10 @@ def an_admin(
         keys,
         limiter,
         lambda: models,
-        operations=monitoring_routes(lambda: b"a_metric 1\n", "text/plain", lambda: not_ready),
+        operations=[
+            index_route("the admin REST", CALLS, {}),
+            *monitoring_routes(lambda: b"a_metric 1\n", "text/plain", lambda: not_ready),
+        ],
         unavailable=(StoreAwayError, LimiterUnavailableError),
         token=token,
         any_host=any_host,

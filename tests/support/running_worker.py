@@ -11,9 +11,7 @@ from typing import Any
 import httpx
 import yaml
 
-from gateway.config.loading import load
 from gateway.worker.launch import worker_launch
-from routing.table import STRATEGIES
 from tests.support.ports import free_address
 from tests.support.waiting import until
 
@@ -45,7 +43,7 @@ def running_worker(directory: Path, redis_url: str, configuration: Mapping[str, 
     listen = {"grpc": grpc, "http": http, "admin": admin}
     file = directory / "forebay.yaml"
     file.write_text(yaml.safe_dump({"listen": listen, "redis": {"url": redis_url}, **configuration}))
-    launch = worker_launch(load(file, os.environ, STRATEGIES), file, 0)
+    launch = worker_launch(file, 0, free_address())
     log = directory / "worker.log"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **launch.env}
     with log.open("wb") as output:

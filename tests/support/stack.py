@@ -65,13 +65,18 @@ _MARK = "FOREBAY_TEST_STACK"
 class Stack:
     """A running `forebay up`."""
 
-    def __init__(self, data: Path, *, engines: int = 2, workers: int = 1, config: str = "", gpu: str = "") -> None:
+    def __init__(
+        self, data: Path, *, engines: int | None = 2, workers: int = 1, config: str = "", gpu: str = "",
+        options: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         data.mkdir(parents=True, exist_ok=True)
         self.data = data
         self._workers = workers
         self.lines: list[str] = []
         self._names = (f"user-{number}" for number in itertools.count(1))
-        argv = ["-m", "forebay", "up", "--data", str(data), "--engines", str(engines), "--workers", str(workers)]
+        argv = ["-m", "forebay", "up", "--data", str(data), "--workers", str(workers), *options]
+        if engines is not None:
+            argv += ["--engines", str(engines)]
         if gpu:
             argv += ["--gpu", gpu]
         if config:

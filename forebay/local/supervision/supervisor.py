@@ -100,6 +100,8 @@ class Supervisor:
         ready = asyncio.ensure_future(_wait_until_ready(spec))
         try:
             await asyncio.wait({exited, ready}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            if exited.done():
+                supervised.process = None
             if not ready.done():
                 raise StartError(
                     spec,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import orjson
+import pytest
 
 from gateway.config.page import configuration_page
 from gateway.config.schema import settings_schema
@@ -10,6 +11,7 @@ from gateway.config.settings import Settings
 from gateway.discovery.description import FleetDescription
 from tests.support.command import run
 from tests.support.configuration import written
+from tests.support.ports import free_port
 
 
 def test_envoy_config_prints_what_is_rendered_from_the_file(replaced, tmp_path):
@@ -77,3 +79,41 @@ def test_config_schema_prints_the_schema_as_json():
 
 def test_config_docs_prints_the_page():
     assert configuration_page() == run("config-docs").output
+
+
+def test_init_writes_a_file_that_is_ok_and_never_replaces_one_without_force(tmp_path):
+    file = tmp_path / "mine.yaml"
+    written_first = run("init", str(file))
+    text = file.read_text()
+    checked = run("check-config", str(file))
+    file.write_text("mine: 1")
+    again, kept = run("init", str(file)), file.read_text()
+    forced = run("init", str(file), "--force")
+
+    assert (0, f"{file}: written.  Run it: forebay up --config {file}\n") == (
+        written_first.exit_code,
+        written_first.output,
+    )
+    assert (0, f"{file}: ok") == (checked.exit_code, checked.output.splitlines()[0])
+    assert (1, f"Error: {file} exists; --force replaces it\n", "mine: 1") == (again.exit_code, again.output, kept)
+    assert (0, text) == (forced.exit_code, file.read_text())
+
+
+@pytest.mark.parametrize("at", ["missing/f.yaml", "file/f.yaml"])
+def test_init_says_in_one_line_where_it_cannot_write(tmp_path, at):
+    (tmp_path / "file").touch()
+
+    result = run("init", str(tmp_path / at))
+
+    assert 1 == result.exit_code
+    assert result.output.startswith(f"Error: {tmp_path / at}: cannot be written: ")
+    assert 1 == len(result.output.splitlines())
+
+
+def test_init_says_in_one_line_which_engine_does_not_answer(tmp_path):
+    url = f"http://127.0.0.1:{free_port()}"
+
+    result = run("init", str(tmp_path / "mine.yaml"), "--engine-url", url)
+
+    assert f"Error: --engine-url = {url}, {url[7:]} cannot be reached: connection refused\n" == result.output
+    assert not (tmp_path / "mine.yaml").exists()

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from forebay.local.engines import Engines
 from tests.support.command import run
 
 
@@ -14,8 +15,17 @@ def test_up_passes_its_options_on(replaced, record, calls):
 
     assert (0, 0) == (defaults.exit_code, chosen.exit_code)
     assert [
-        ({"engines": 3, "workers": 1, "gpu": "", "strategy": "", "data": Path(".forebay"), "base": None},),
-        ({"engines": 5, "workers": 2, "gpu": "L20", "strategy": "random", "data": Path("there"), "base": None},),
+        ({"engines": Engines(), "workers": 1, "gpu": "", "strategy": "", "data": Path(".forebay"), "base": None},),
+        (
+            {
+                "engines": Engines(5),
+                "workers": 2,
+                "gpu": "L20",
+                "strategy": "random",
+                "data": Path("there"),
+                "base": None,
+            },
+        ),
     ] == calls
 
 

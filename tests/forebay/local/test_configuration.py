@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from forebay.local.configuration import Addresses, write_configuration
+from forebay.local.configuration import Addresses, Base, write_configuration, write_simulated_models
 from forebay.local.engines import MODEL
 from forebay.local.ports import Ports
 from gateway.config.loading import ConfigurationError, load, load_with_models
@@ -19,17 +19,23 @@ def addresses(engines: int = 2, workers: int = 2) -> Addresses:
         return Addresses.take(ports, engines, workers)
 
 
+def write(folder: Path, where: Addresses, gpu: str = "", strategy: str = "", base: Path | None = None) -> Path:
+    """What `forebay up` with simulated engines writes."""
+    models = write_simulated_models(folder, where.engines, gpu)
+    return write_configuration(folder, where, strategy, Base.read(base), models)
+
+
 def test_no_two_processes_share_an_address():
     with contextlib.closing(Ports()) as ports:
         first, second = (Addresses.take(ports, 3, 2) for _ in range(2))
 
     taken = [*first.shell_variables().values(), *second.shell_variables().values()]
-    assert len(taken) - 1 == len(set(taken))  # only the model has the same name
+    assert len(taken) == len(set(taken))
     assert not {*first.workers, *first.engines} & {*second.workers, *second.engines}
 
 
 def test_every_shell_variable_of_the_contract_is_there():
-    names = ["GATEWAY", "ADMIN", "HTTP", "GRPC", "ENVOY_ADMIN", "REDIS_URL", "ENGINES", "MODEL"]
+    names = ["GATEWAY", "ADMIN", "HTTP", "GRPC", "ENVOY_ADMIN", "REDIS_URL"]
 
     assert names == list(addresses().shell_variables())
 
@@ -37,7 +43,7 @@ def test_every_shell_variable_of_the_contract_is_there():
 def test_the_written_configuration_loads(tmp_path: Path):
     where = addresses()
 
-    file = write_configuration(tmp_path, where, gpu="L20", strategy="random", base=None)
+    file = write(tmp_path, where, gpu="L20", strategy="random")
     settings = load_with_models(file, os.environ, STRATEGIES)
 
     assert (where.grpc, where.workers) == (settings.listen.grpc, settings.listen.workers)
@@ -50,7 +56,7 @@ def test_the_written_configuration_loads(tmp_path: Path):
 
 
 def test_a_gpu_profile_in_a_file_is_named_after_the_file(tmp_path: Path):
-    file = write_configuration(tmp_path, addresses(), gpu="profiles/mine.yaml", strategy="", base=None)
+    file = write(tmp_path, addresses(), gpu="profiles/mine.yaml")
     settings = load_with_models(file, {}, STRATEGIES)
 
     assert {"mine"} == {endpoint.gpu for endpoint in settings.models[0].endpoints}
@@ -60,7 +66,7 @@ def test_drain_s_is_a_second_unless_the_base_has_one(tmp_path: Path):
     base = tmp_path / "base.yaml"
     for text, drain_s in (("{}", 1.0), ("drain_s: 7", 7.0)):
         base.write_text(text)
-        file = write_configuration(tmp_path, addresses(), gpu="", strategy="", base=base)
+        file = write(tmp_path, addresses(), base=base)
         assert drain_s == load(file, {}, STRATEGIES).drain_s
 
 
@@ -68,7 +74,7 @@ def test_sections_without_a_value_in_the_base_stand_for_their_defaults(tmp_path:
     base = tmp_path / "base.yaml"
     base.write_text("redis:\nenvoy:\nrouting:\ndrain_s:\n")
 
-    file = write_configuration(tmp_path, addresses(), gpu="", strategy="random", base=base)
+    file = write(tmp_path, addresses(), strategy="random", base=base)
 
     assert "random" == load(file, {}, STRATEGIES).routing.strategy
 
@@ -79,11 +85,11 @@ def test_an_invalid_base_is_refused(tmp_path: Path, text: str):
     base.write_text(text)
 
     with pytest.raises(ConfigurationError):
-        write_configuration(tmp_path, addresses(), gpu="", strategy="", base=base)
+        write(tmp_path, addresses(), base=base)
 
 
 def test_without_a_strategy_the_default_stays(tmp_path: Path):
-    file = write_configuration(tmp_path, addresses(), gpu="", strategy="", base=None)
+    file = write(tmp_path, addresses())
 
     assert "routing" not in yaml.safe_load(file.read_text())
 
@@ -96,7 +102,7 @@ def test_a_base_is_kept_except_addresses_and_models(tmp_path):
     )
     where = addresses()
 
-    settings = load(write_configuration(tmp_path, where, gpu="", strategy="", base=base), {}, STRATEGIES)
+    settings = load(write(tmp_path, where, base=base), {}, STRATEGIES)
 
     assert ("grpc", "full_duplex_streamed", where.users) == (
         settings.transport,

@@ -44,8 +44,8 @@ async def test_what_is_wrong_with_the_models_is_said_at_once_and_not_by_each_wor
 
 
 async def test_a_worker_that_does_not_start_fails_the_command(tmp_path: Path):
-    file, _ = write_config(tmp_path, listen={"http": "203.0.113.1:1"})  # an address that no machine here has
-    async with program("tests.support.supervised", "gateway", str(file), "1") as service:
+    file, _ = write_config(tmp_path)
+    async with program("tests.support.supervised", "gateway-with-broken-workers", str(file), "1") as service:
         await service.prints("forebay gateway could not start: gateway-1 ended with status 1")
         assert 1 == await service.process.wait()
 

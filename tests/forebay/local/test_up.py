@@ -1,9 +1,12 @@
 """`forebay up` as a process: real Redis, Envoy and engine, stand-in workers."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -22,8 +25,12 @@ def shell_variables(data: Path) -> dict[str, str]:
     return dict(zip(names, answer.stdout.splitlines(), strict=True))
 
 
+def run_json(data: Path) -> list[dict[str, Any]]:
+    return list(orjson.loads((data / "run.json").read_bytes()))
+
+
 def processes(data: Path) -> dict[str, int]:
-    return {record["name"]: record["pid"] for record in orjson.loads((data / "run.json").read_bytes())}
+    return {record["name"]: record["pid"] for record in run_json(data)}
 
 
 async def ready(up: Program) -> None:
@@ -114,6 +121,37 @@ async def test_two_run_side_by_side_but_not_in_the_same_directory(tmp_path: Path
             await third.prints("already runs")
             assert 1 == await third.process.wait()
         assert mine == shell_variables(a)
+
+
+async def test_redis_gets_another_port_when_its_own_is_taken_before_it_listens(tmp_path: Path):
+    async with program(SUPERVISED, "up-robbed", str(tmp_path), "1") as up:
+        taken = await up.prints("Redis gets another port")
+        await ready(up)
+        with redis.Redis.from_url(shell_variables(tmp_path)["REDIS_URL"]) as client:
+            assert client.ping()
+
+    assert shell_variables_in(up)["REDIS_URL"].removesuffix("/0").rpartition("/")[2] not in taken
+    assert shell_variables_in(up)["REDIS_URL"] in (tmp_path / "forebay.yaml").read_text()
+
+
+def shell_variables_in(up: Program) -> dict[str, str]:
+    at = up.lines.index("ready")
+    return dict(line.split("=", 1) for line in up.lines[at + 1 : at + 9])
+
+
+async def test_some_start_at_once_while_others_take_ports_as_fast_as_they_can(tmp_path: Path):
+    async with contextlib.AsyncExitStack() as blocks:
+        robber = await blocks.enter_async_context(program("tests.support.robber"))
+        runs = [
+            await blocks.enter_async_context(program(SUPERVISED, "up", str(tmp_path / str(number)), "4"))
+            for number in range(2)
+        ]
+        await asyncio.gather(*map(ready, runs))
+
+        addresses = [record["address"] for number in range(2) for record in run_json(tmp_path / str(number))]
+        assert len(addresses) == len(set(addresses))
+        assert not any("ended with status" in line for up in runs for line in up.lines)
+        assert robber.process.returncode is None
 
 
 async def test_a_killed_supervisor_leaves_no_process_and_the_next_start_works(tmp_path: Path):

@@ -195,3 +195,12 @@ async def test_openapi_describes_every_call_and_no_page_loads_other_hosts():
     user = document.json()["components"]["schemas"]["UserBody"]["properties"]
     assert "unlimited" in user["rpm"]["description"]
     assert 404 == (await an_admin().client.get("/docs")).status_code
+
+
+@pytest.mark.parametrize("token", ["", "s3cret"])
+async def test_the_root_says_to_anybody_what_this_is(token):
+    answer = await an_admin(token=token).client.get("/")
+
+    assert 200 == answer.status_code
+    assert answer.text.startswith("This is Forebay, an LLM inference gateway: the admin REST.\n")
+    assert "POST /CreateUser" in answer.text

@@ -1,0 +1,34 @@
+"""The commands that `forebay up` prints for a first request, as they work with the configuration at hand."""
+
+import shlex
+from collections.abc import Mapping
+
+import orjson
+
+from gateway.config.settings import Settings
+
+_JSON = "-H 'content-type: application/json'"
+_CHAT = '{"model":%s,"messages":[{"role":"user","content":"Say this is a test!"}],"temperature":0.7}'
+_PICK_KEY = """ | sed 's/.*"secret":"\\([^"]*\\)".*/\\1/'"""
+
+
+def try_it(settings: Settings, variables: Mapping[str, str]) -> str:
+    """Return commands to copy: make a user, with API keys a key, and send a chat request.
+
+    `variables` are the shell variables that the user has; the admin token is named and not shown.
+    """
+    admin, gateway = variables["ADMIN"], variables["GATEWAY"]
+    token = ' -H "authorization: Bearer $ADMIN_TOKEN"' if settings.admin_token else ""
+    lines = ["ADMIN_TOKEN=...   # `admin_token` of the configuration"] if token else []
+    lines.append(f"""curl {admin}/CreateUser{token} {_JSON} -d '{{"name":"lgy","rpm":3,"tpm":1000}}'""")
+    identity = "-H 'user: lgy'"
+    if settings.identity == "api_key":
+        lines.append(f"""KEY=$(curl -s {admin}/CreateKey{token} {_JSON} -d '{{"user":"lgy"}}'{_PICK_KEY})""")
+        identity = '-H "authorization: Bearer $KEY"'
+    lines.append(f"curl {gateway}/v1/chat/completions {identity} {_JSON} \\")
+    lines.append(f"  -d {shlex.quote(_CHAT % _json_text(variables['MODEL']))}")
+    return "\n".join(["Try it:", *(f"  {line}" for line in lines)])
+
+
+def _json_text(text: str) -> str:
+    return orjson.dumps(text).decode()

@@ -1,0 +1,109 @@
+"""`forebay up` before engines of the user's: by URL, in a models file, and in the file that `forebay init` writes."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.support.ports import free_port
+from tests.support.running_worker import answers
+from tests.support.stack import Stack, shell_variables
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+
+@contextlib.contextmanager
+def engine(port: int, *options: str) -> Iterator[int]:
+    """A simulated engine in place of the user's own."""
+    argv = [sys.executable, "-m", "forebay", "engine", "--model", "mine", "--port", str(port), *options]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as process:
+        try:
+            until(lambda: answers(f"http://127.0.0.1:{port}/health"), limit_s=30)
+            yield port
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def up(data: Path, *options: str) -> Iterator[Stack]:
+    """Run it until the block ends; it has printed `ready` and its addresses."""
+    stack = Stack(data, engines=None, options=options)
+    try:
+        until(lambda: (data / "env").exists() and "ready" in stack.lines, limit_s=60)
+        stack.variables = shell_variables(data / "env")
+        stack.users.base_url = stack.variables["GATEWAY"]
+        yield stack
+    finally:
+        assert 0 == stack.end(), "\n".join(stack.lines)
+
+
+def chat(stack: Stack, model: str) -> httpx.Response:
+    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
+    return httpx.post(f"{stack.variables['GATEWAY']}/v1/chat/completions", json=body, trust_env=False, timeout=30)
+
+
+def test_engines_at_urls_are_asked_for_their_models_and_taken_in_when_they_come(tmp_path: Path):
+    late = free_port()
+    with engine(free_port(), "--adapter", "tuned") as port:
+        urls = f"http://localhost:{port}/v1,http://localhost:{late}"
+        with up(tmp_path, "--engine-url", urls) as stack:
+            assert "mine" == stack.variables["MODEL"]
+            assert f"http://localhost:{port} http://localhost:{late}" == stack.variables["ENGINES"]
+            assert any(f"http://localhost:{late}  is not there yet" in line for line in stack.lines)
+            until(lambda: chat(stack, "tuned").is_success)
+            assert f"localhost:{port}" == chat(stack, "mine").headers["target-pod"]
+            assert {"redis", "envoy", "gateway"} == {
+                process["role"] for role in ROLES for process in stack.processes(role)
+            }
+
+            with engine(late):
+                until(lambda: stack.routes_to(f"127.0.0.1:{late}"), limit_s=30)
+
+
+ROLES = ("redis", "envoy", "gateway", "engine")
+
+
+def test_without_any_engine_it_is_ready_and_says_how_to_use_it_once_one_comes(tmp_path: Path):
+    port = free_port()
+    with up(tmp_path, "--engine-url", f"http://127.0.0.1:{port}") as stack:
+        assert ("", 503) == (stack.variables["MODEL"], chat(stack, "mine").status_code)
+        with engine(port):
+            until(lambda: any('"model":"mine"' in line for line in stack.lines), limit_s=30)
+            assert "mine" == shell_variables(tmp_path / "env")["MODEL"]
+            until(lambda: chat(stack, "mine").is_success, limit_s=30)
+
+
+def test_a_models_file_is_watched_never_written_and_used_by_the_next_run(tmp_path: Path):
+    file = tmp_path / "my-models.yaml"
+    with engine(free_port()) as first, engine(free_port()) as second:
+        file.write_text(described(first))
+        for port, other in ((first, second), (second, first)):
+            with up(tmp_path / "data", "--models", str(file)) as stack:
+                assert f"http://127.0.0.1:{port}" == stack.variables["ENGINES"]
+                until(lambda port=port: f"127.0.0.1:{port}" == chat(stack, "mine").headers["target-pod"])
+
+                file.write_text(described(other))
+                until(lambda other=other: f"127.0.0.1:{other}" == chat(stack, "mine").headers["target-pod"])
+            assert described(other) == file.read_text()
+
+
+def described(port: int) -> str:
+    return yaml.safe_dump([{"name": "mine", "endpoints": [{"address": f"127.0.0.1:{port}"}]}])
+
+
+def test_the_file_that_init_writes_runs_at_the_addresses_that_it_names(tmp_path: Path):
+    file, users = tmp_path / "forebay.yaml", free_port()
+    with engine(free_port()) as port:
+        init = [sys.executable, "-m", "forebay", "init", str(file), "--engine-url", f"http://127.0.0.1:{port}"]
+        subprocess.run(init, check=True, stdout=subprocess.DEVNULL)
+        file.write_text(file.read_text().replace("127.0.0.1:10080", f"0.0.0.0:{users}"))
+        with up(tmp_path / "data", "--config", str(file)) as stack:
+            assert (f"http://127.0.0.1:{users}", "mine") == (stack.variables["GATEWAY"], stack.variables["MODEL"])
+            until(lambda: chat(stack, "mine").is_success)
