@@ -71,6 +71,11 @@ class SharedLimiter(Limiter, Protocol):
         """Whether it is there, as far as known."""
         ...
 
+    @property
+    def away_because(self) -> str:
+        """Why it is away, or was last."""
+        ...
+
     async def wait_up(self) -> None:
         """Return as soon as it answers."""
         ...
@@ -118,8 +123,6 @@ class LocalFallback:
         self._when_away = when_away
         self._away = False
         self._left = asyncio.Event()  # set while `_away`
-        self.away_because = ""
-        """Why the last absence began."""
         self._seen: dict[Key, tuple[Admitted | Refused, float]] = {}  # last verdict and when, oldest first
         self._known: dict[str, User] = {}  # users in `_memory`, with the whole limits
         self._memory = self._new_memory()
@@ -131,6 +134,11 @@ class LocalFallback:
     def up(self) -> bool:
         """Whether the shared limiter decides."""
         return self._primary.up and not self._away
+
+    @property
+    def away_because(self) -> str:
+        """Why the shared limiter is away, or was last."""
+        return self._primary.away_because
 
     async def wait_away(self) -> None:
         """Return as soon as anything has to be decided here."""
@@ -155,10 +163,10 @@ class LocalFallback:
         if not self._away:
             try:
                 await self._primary.settle(reservation, used)
-            except NotSentError as error:
-                self._leave(error)
-            except LimiterUnavailableError as error:
-                self._leave(error)
+            except NotSentError:
+                self._leave()
+            except LimiterUnavailableError:
+                self._leave()
                 raise
             else:
                 return
@@ -175,8 +183,8 @@ class LocalFallback:
         if not self._away:
             try:
                 return await self._primary.usage(user)
-            except LimiterUnavailableError as error:
-                self._leave(error)
+            except LimiterUnavailableError:
+                self._leave()
         self._load(Charge(user, NOTHING))
         return await self._memory.usage(user)
 
@@ -190,8 +198,8 @@ class LocalFallback:
         """Return the shared limiter's answer, or when it does not come the one from here."""
         try:
             verdict = await question
-        except LimiterUnavailableError as error:
-            self._leave(error)
+        except LimiterUnavailableError:
+            self._leave()
         else:
             self._remember(charge, verdict)
             return verdict
@@ -200,8 +208,8 @@ class LocalFallback:
     async def _checked(self, charge: Charge, question: Awaitable[Verdict]) -> Verdict:
         try:
             return await question
-        except LimiterUnavailableError as error:
-            self._leave(error)
+        except LimiterUnavailableError:
+            self._leave()
         return self._check_alone(charge)
 
     def _reserve_alone(self, charge: Charge) -> Verdict:
@@ -294,11 +302,9 @@ class LocalFallback:
                 now_s = self._primary.now_s()
                 self._ledger[key] = {slot: held for slot, held in slots.items() if leaves_in_s(end_s(slot), now_s) > 0}
 
-    def _leave(self, error: LimiterUnavailableError) -> None:
+    def _leave(self) -> None:
         """Begin an absence after a failed call, unless only that call failed (`up` is still true)."""
-        if not self._primary.up and not self._away:
-            self.away_because = str(error)
-            self._set_away(True)
+        self._set_away(self._away or not self._primary.up)
         if self._return_task is None:
             self._return_task = asyncio.create_task(self._return(), name="limiter-return")
 

@@ -95,7 +95,8 @@ class BatchedCalls:
         self._unanswered = 0  # attempts in a row
         self._connecting: asyncio.Task[None] | None = None
         self._absences = 0  # in a row
-        self._away_because = ""
+        self.away_because = ""
+        """Why Redis is away, or was last."""
         self._up = asyncio.Event()
         self._up.set()
 
@@ -114,7 +115,7 @@ class BatchedCalls:
         Raises NotSentError at once while Redis is away, ValueError for what cannot be encoded.
         """
         if not self.up:
-            raise NotSentError(self._away_because)
+            raise NotSentError(self.away_because)
         whole = (len(keys), *keys, *arguments)
         packed = pack("EVALSHA", script.sha, *whole)
         loop = self._loop = self._loop or asyncio.get_running_loop()
@@ -277,7 +278,7 @@ class BatchedCalls:
     def _begin_absence(self, reason: str) -> None:
         """Fail every call and probe until Redis is back."""
         self._up.clear()
-        self._away_because = reason
+        self.away_because = reason
         self._absences += 1
         self._unanswered = 0
         self._fail(reason, NotSentError)

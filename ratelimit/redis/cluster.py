@@ -46,6 +46,12 @@ class ClusterCalls:
         """Whether every node is there, as far as known."""
         return not self._lost and all(node.up for node in self._nodes.values())
 
+    @property
+    def away_because(self) -> str:
+        """Why the cluster is away, or was last."""
+        reasons = [f"{address}: {node.away_because}" for address, node in self._nodes.items() if not node.up]
+        return ", ".join(reasons) or "no node answers"
+
     async def wait_up(self) -> None:
         """Return as soon as every node answers; nodes that were replaced are forgotten."""
         while not self.up:

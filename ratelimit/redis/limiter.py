@@ -103,6 +103,11 @@ class RedisLimiter:
         """Whether Redis answered last time."""
         return self._calls.up
 
+    @property
+    def away_because(self) -> str:
+        """Why Redis is away, or was last."""
+        return self._calls.away_because
+
     async def wait_up(self) -> None:
         """Return as soon as Redis answers."""
         await self._calls.wait_up()

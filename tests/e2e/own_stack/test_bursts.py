@@ -21,6 +21,7 @@ AT_ONCE, RPM, TPM = 1000, 100, 10_000
 MOST_UNDECIDED = AT_ONCE // 50
 """503s of a burst at most: the last resort."""
 STANDSTILL_S = 1.0
+pytestmark = pytest.mark.timeout(120 + 30 * BURSTS)
 MODES = ("http2-metadata", "grpc-metadata", "http2-full_duplex")
 
 

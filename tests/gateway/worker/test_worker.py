@@ -13,6 +13,7 @@ from gateway.worker.worker import Worker
 from ratelimit.limits import LimiterUnavailableError
 from tests.support.limiters import a_charge
 from tests.support.polling import until
+from tests.support.redis import redis_server
 
 NOBODY = "unix:///nonexistent/redis.sock"
 MODEL = ModelSettings(name="m", endpoints=(EndpointSettings(address="127.0.0.1:9", name="a"),))
@@ -61,6 +62,21 @@ async def test_a_draining_worker_is_not_ready():
         assert ("draining",) == worker.readiness.reasons()
 
 
+async def test_an_absence_of_redis_is_told_at_once_with_its_reason(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gateway.worker.worker.REPORT_S", 3600.0)
+    with redis_server() as server, capture_logs() as logs:
+        worker = Worker(Settings(models=(MODEL,), redis=RedisSettings(url=server.url), health=SLOW_CHECKS), PLACE)
+        async with worker.running():
+            await until(lambda: b"forebay_redis_up 1.0" in worker.metrics.render())
+            server.kill()
+            with contextlib.suppress(LimiterUnavailableError):
+                await worker.limiter.reserve(a_charge("lgy", 1))
+            await until(lambda: b"forebay_redis_up 0.0" in worker.metrics.render())
+
+    (told,) = (entry for entry in logs if entry["event"] == "redis_is_away")
+    assert "redis.sock" in told["why"]
+
+
 async def test_redis_going_away_is_logged_once(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("gateway.worker.worker.REPORT_S", 0.001)
     worker = Worker(Settings(models=(MODEL,), redis=RedisSettings(url=NOBODY), health=SLOW_CHECKS), PLACE)
@@ -70,4 +86,5 @@ async def test_redis_going_away_is_logged_once(monkeypatch: pytest.MonkeyPatch):
                 await worker.limiter.reserve(a_charge("lgy", 1))
             await until(lambda: any(entry["event"] == "redis_is_away" for entry in logs))
             await asyncio.sleep(0.02)
-    assert 1 == sum(entry["event"] == "redis_is_away" for entry in logs)
+    (told,) = (entry for entry in logs if entry["event"] == "redis_is_away")
+    assert "nonexistent" in told["why"]

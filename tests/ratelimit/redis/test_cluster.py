@@ -116,6 +116,32 @@ async def test_a_slot_that_moves_is_followed(cluster, store, limiter):
     cluster.move(key_slot(user_key(name).encode()), 1, 0)
 
 
+async def test_a_cluster_that_stands_still_before_its_map_is_known_is_waited_for(cluster, store):
+    await store.create(User("u", rpm=2))
+    limiter = RedisLimiter(cluster.url, 2.0, cluster=True)
+    fallback = LocalFallback(limiter, "local")
+    for node in cluster.nodes:
+        node.pause()
+    asking = asyncio.create_task(admit(fallback, "u"))
+    await asyncio.sleep(0.8)  # longer than one attempt may take
+    for node in cluster.nodes:
+        node.resume()
+
+    assert 1 == (await asking).quotas[RPM].used
+    assert fallback.up
+    await fallback.aclose()
+    await limiter.aclose()
+
+
+async def test_a_cluster_of_which_no_node_tells_the_map_is_away(tmp_path):
+    limiter = RedisLimiter(f"unix://{tmp_path}/nobody.sock", 30.0, cluster=True)
+    with pytest.raises(LimiterUnavailableError):
+        await limiter.reserve(a_charge("u", 1))
+
+    assert not limiter.up
+    await limiter.aclose()
+
+
 async def test_while_a_node_is_away_each_replica_goes_on_alone_and_hands_over(cluster, store, limiter):
     fallback = LocalFallback(limiter, "local")
     for name in NAMES:
