@@ -45,7 +45,7 @@ def test_usage_is_exact_although_exchanges_and_access_log_are_spread(four_worker
     def one(number: int) -> int:
         if number % 2:
             return int(stack.chat(user, max_tokens=3 + number).json()["usage"]["total_tokens"])
-        with stack.stream(user, max_tokens=3 + number) as answer:
+        with stack.stream(user, max_tokens=3 + number, stream_options={"include_usage": True}) as answer:
             answer.read()
         return 12 + 3 + number
 

@@ -30,7 +30,8 @@ def test_traffic_moves_each_metric_by_what_it_was(stack: Stack):
     used = [stack.chat(user, max_tokens=tokens).json()["usage"] for tokens in (4, 5)]
     assert 404 == stack.chat(user, model="gpt-9").status_code
     stack.settled()  # an answer is settled by its access-log entry, which comes after it
-    with stack.stream(user, max_tokens=50) as answer:  # a second, at 20 ms each
+    asks = {"include_usage": True}
+    with stack.stream(user, max_tokens=50, stream_options=asks) as answer:  # a second, at 20 ms each
         assert (1, 1) == (stack.in_flight(), stack.figure("forebay_reservations_open"))
         answer.read()
     assert 429 == stack.chat(user).status_code

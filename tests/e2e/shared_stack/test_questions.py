@@ -54,7 +54,7 @@ def test_a_dry_run_reaches_no_engine_charges_nothing_and_tells_the_truth(stack: 
     assert [200] * 3 == [each.status_code for each in (before, too_much, after)]
     assert {"admitted": True, "kind": None, "retry_after_s": None}.items() <= before.json().items()
     assert 2 < before.json()["estimated_tokens"] < 40  # the prompt as this engine's other answers taught
-    assert {"admitted": False, "kind": "tpm", "limit": 300, "retry_after_s": None}.items() <= too_much.json().items()
+    assert {"admitted": True, "estimated_tokens": 300}.items() <= too_much.json().items()  # a guess shrinks
     assert {"admitted": False, "kind": "rpm", "limit": 2}.items() <= after.json().items()
     assert 50 < after.json()["retry_after_s"] <= 60
     assert LIMIT_HEADERS <= before.headers.keys()
