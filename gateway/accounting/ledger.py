@@ -178,7 +178,7 @@ class Ledger:
             self._metrics.count_tokens(model, "refunded", opened.estimate.tokens - settlement.tokens)
 
     def _learn(self, opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> None:
-        self._learn_tokens(opened, end, is_ok=settlement.outcome == "ok")
+        self._learn_tokens(opened, end, settlement)
         decision, duration_s = opened.ticket.decision, end.duration_s
         if duration_s is None and end.status:  # the answer passed through the gateway, so it ends now
             duration_s = self._clock() - opened.opened_s
@@ -202,16 +202,22 @@ class Ledger:
             ),
         )
 
-    def _learn_tokens(self, opened: OpenRequest, end: ObservedEnd, *, is_ok: bool) -> None:
-        """Learn from the tokens that the engine reported: of prompts always, of output only from complete answers."""
-        if end.usage is None:
-            return
-        estimator, estimate, output_tokens = opened.estimator, opened.estimate, end.usage.completion_tokens
-        if end.usage.prompt_tokens is not None:
+    def _learn_tokens(self, opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> None:
+        """Learn from the tokens that the engine reported: of prompts always, of output only from complete answers.
+
+        Lengths of answers are learned from streams too whose tokens their bytes tell.
+        """
+        estimator, estimate, user = opened.estimator, opened.estimate, opened.ticket.request.user
+        if end.usage is not None and end.usage.prompt_tokens is not None:
             estimator.learn_prompt(opened.prompt, end.usage.prompt_tokens)
-        if not is_ok or output_tokens is None:
+        if settlement.outcome != "ok":
             return
-        estimator.learn_output(opened.bounds, opened.ticket.request.user, output_tokens)
+        output_tokens = end.usage.completion_tokens if end.usage is not None else None
+        if output_tokens is None:
+            if estimate.streams and end.response_bytes and settlement.output_tokens is not None:
+                estimator.learn_output(opened.bounds, user, settlement.output_tokens)
+            return
+        estimator.learn_output(opened.bounds, user, output_tokens)
         if end.output_chunks is not None:
             estimator.learn_chunks(end.output_chunks, output_tokens)
         elif estimate.streams and end.response_bytes is not None:

@@ -65,17 +65,19 @@ def settlement_for(estimate: Estimate, prompt: PromptSize, end: ObservedEnd, est
         return Settlement(outcome, 0, 0, 0, pod, requests=0)
     if charged is Charged.REQUEST or (charged is Charged.PRODUCED and not _has_output(estimate, end, estimator)):
         return Settlement(outcome, 0, 0, 0, pod)
-    usage, is_cut = end.usage, outcome != OK.outcome
-    if usage is None and end.status is None:
+    if end.usage is None and end.status is None:
         return Settlement(outcome, estimate.tokens, pod=pod)
-    if usage is not None and usage.total_tokens is not None and not (is_cut and _counts_no_output_yet(usage)):
+    is_cut = outcome != OK.outcome
+    usage = end.usage or TokenUsage()
+    if is_cut and _counts_no_output_yet(usage):
+        usage = usage._replace(completion_tokens=None)
+    if usage.total_tokens is not None:
         return Settlement(outcome, usage.total_tokens, usage.prompt_tokens, usage.completion_tokens, pod)
-    prompt_tokens = usage.prompt_tokens if usage is not None else None
+    prompt_tokens, output_tokens = usage.prompt_tokens, usage.completion_tokens
     if prompt_tokens is None:
         prompt_tokens = estimator.likely_prompt_tokens(prompt)
-    output_tokens = _output_tokens(estimate, end, estimator, cut=is_cut)
-    if usage is not None and usage.completion_tokens is not None:
-        output_tokens = max(output_tokens, usage.completion_tokens)
+    if output_tokens is None:
+        output_tokens = _output_tokens(estimate, end, estimator, cut=is_cut)
     return Settlement(outcome, prompt_tokens + output_tokens, prompt_tokens, output_tokens, pod)
 
 

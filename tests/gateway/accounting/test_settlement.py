@@ -51,6 +51,8 @@ FAILED, WORKS = PodProof.FAILED, PodProof.WORKS
             Settlement("cut", 34, 25, 9),
         ),
         (ESTIMATE, ObservedEnd(200, TokenUsage(25)), Settlement("ok", 281, 25, 256, WORKS)),
+        (ESTIMATE, ObservedEnd(200, TokenUsage(None, 9)), Settlement("ok", 19, 10, 9, WORKS)),
+        (WHOLE, ObservedEnd(200, TokenUsage(None, 9)), Settlement("ok", 19, 10, 9, WORKS)),
         (CAPPED, ObservedEnd(200, client_left=True, response_bytes=99_999), Settlement("cut", 17, 10, 7)),
     ],
 )

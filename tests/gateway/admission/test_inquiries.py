@@ -102,6 +102,15 @@ async def test_what_is_reserved_follows_the_answers_of_the_user():
     assert answer(await shop.admit({"max_tokens": 50}, user="lgy", dry_run="true"))["estimated_tokens"] < 70
 
 
+async def test_what_is_reserved_follows_streams_too_whose_usage_nobody_asked_for():
+    shop = Shop(users={"lgy": User("lgy", 1000, 1_000_000)})
+    for _ in range(20):
+        routed(await shop.admit({"stream": True}, user="lgy"))
+        shop.ledger.ended(shop.last_id, ObservedEnd(200, response_bytes=215 * 20 + 320))
+
+    assert 20 < answer(await shop.admit({"stream": True}, user="lgy", dry_run="true"))["estimated_tokens"] < 60
+
+
 async def test_long_answers_never_shut_a_user_out_for_good():
     shop = Shop(users={"lgy": User("lgy", None, 1000)})
     for _ in range(20):
