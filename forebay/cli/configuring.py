@@ -126,5 +126,17 @@ def _summary(settings: "Settings") -> str:
             f"  redis: {without_credentials(settings.redis.url)}, when away: {settings.redis.when_away}",
             f"  listen: grpc {listen.grpc} ({settings.transport}), http {listen.http}, admin {listen.admin}",
             f"  response mode: {settings.response_mode}",
+            f"  who may send: {_senders(settings)}",
         ]
     )
+
+
+def _senders(settings: "Settings") -> str:
+    """Say who may send requests, and as whom."""
+    if settings.identity == "api_key":
+        known, anonymous = "whoever has an API key, as its user", "a request without a key"
+    else:
+        known, anonymous = "whom the header user names, which is believed", "a request without that header"
+    treatments = {"allow": f"{anonymous} is served without limits", "deny": f"{anonymous} is refused (401)"}
+    as_user = f"{anonymous} counts as the user {settings.anonymous_requests}"
+    return f"{known}; {treatments.get(settings.anonymous_requests, as_user)}"

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.admin.bodies import CheckBody, JsonRoute, UsageAnswer, UserBody
+from gateway.admin.bodies import CheckBody, JsonRoute, NewUserBody, UsageAnswer, UserBody
 from gateway.admin.keys import Keys, key_calls
 from gateway.admin.problems import (
     REFUSALS,
@@ -105,7 +105,7 @@ def _user_calls(users: Users, keys: Keys) -> APIRouter:
     router = APIRouter(route_class=JsonRoute, responses=REFUSALS)
 
     @router.post("/CreateUser", response_model=UserAnswer, response_model_exclude_unset=True)
-    async def create_user(body: UserBody) -> UserAnswer:
+    async def create_user(body: NewUserBody) -> UserAnswer:
         """Create a user.  A user that exists is not changed and is returned as stored."""
         stored, is_new = await users.create(body.user())
         return _answer(f"Created User: {stored.name}" if is_new else f"User: {stored.name} exists", stored)

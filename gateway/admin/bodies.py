@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ratelimit.accounts.names import checked_name
 from ratelimit.limits import (
     MAX_LIMIT,
     MAX_NAME_BYTES,
@@ -30,8 +31,8 @@ MAX_BODY_BYTES = 1024 * 1024
 """The largest request body, in bytes (chosen); a larger one answers 413."""
 
 
-def _name(name: str) -> str:
-    if not 1 <= len(name.encode()) <= MAX_NAME_BYTES:
+def _stored_name(name: str) -> str:
+    if not 1 <= len(name.encode(errors="replace")) <= MAX_NAME_BYTES:
         message = f"must be 1 to {MAX_NAME_BYTES} bytes of UTF-8"
         raise ValueError(message)
     if any(unicodedata.category(character) == "Cc" for character in name):
@@ -40,7 +41,10 @@ def _name(name: str) -> str:
     return name
 
 
-Name = Annotated[str, AfterValidator(_name)]
+Name = Annotated[str, AfterValidator(checked_name)]
+"""The name of a new user or key."""
+StoredName = Annotated[str, AfterValidator(_stored_name)]
+"""A name by which something stored is found: also one that today's rule for new names would not allow."""
 Limit = Annotated[StrictInt, Field(ge=0, le=MAX_LIMIT)]
 
 
@@ -49,7 +53,7 @@ class _Body(BaseModel):
 
 
 class _NamedBody(_Body):
-    name: Name
+    name: StoredName
     """1 to 256 bytes of UTF-8 without control characters."""
 
 
@@ -92,6 +96,13 @@ class UserBody(_with_limits("UserLimits", _NamedBody, USER_FIELDS)):  # type: ig
         """Return the value that the store keeps."""
         models = {model: Rates(**_limits(body, MODEL_KINDS)) for model, body in self.models.items()}
         return User(self.name, **_limits(self, USER_FIELDS), models=models)
+
+
+class NewUserBody(UserBody):
+    """A user to create."""
+
+    name: Name
+    """1 to 256 bytes of UTF-8 without control, bidi or zero-width characters, commas, or blanks at either end."""
 
 
 def _limits(body: BaseModel, kinds: Sequence[LimitKind]) -> dict[str, int | None]:

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from gateway.admin.bodies import JsonRoute, Name
+from gateway.admin.bodies import JsonRoute, Name, StoredName
 from gateway.admin.problems import REFUSALS, missing_user
 from gateway.admin.users import Users
 from gateway.observability.http import problem
@@ -45,7 +45,7 @@ class NewKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    user: Name
+    user: StoredName
     """The user that the key identifies; must exist."""
     name: Name = ""
     """A label for people, to tell the key from others."""
@@ -56,7 +56,7 @@ class KeyChoice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    user: Name
+    user: StoredName
     """The user of the key."""
     id: str
     """The id of the key, as CreateKey returned it and the list shows it."""

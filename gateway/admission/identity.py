@@ -8,7 +8,8 @@ from typing import Protocol
 
 from gateway.config.settings import Settings
 from gateway.openai.errors import InvalidKeyError, LimiterAwayError, RefusalError, UnknownUserError
-from ratelimit.limits import MAX_NAME_BYTES, LimiterUnavailableError
+from ratelimit.accounts.names import may_be_named
+from ratelimit.limits import LimiterUnavailableError
 
 KEYS_AWAY_RETRY_S = 1.0
 """As for limits that cannot be checked: the client of Redis reconnects within a second."""
@@ -31,7 +32,7 @@ class Identity:
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
         self._keys = keys if settings.identity == "api_key" else None
-        self._anonymous = settings.anonymous
+        self._anonymous = settings.anonymous_requests
 
     @property
     def withheld(self) -> tuple[str, ...]:
@@ -48,8 +49,8 @@ class Identity:
         if given:
             if self._keys is not None:
                 return self._keys.remembered(given) or _holder(self._keys, given)
-            if len(given.encode("utf-8", "replace")) > MAX_NAME_BYTES:
-                raise UnknownUserError(f"user must be a name of at most {MAX_NAME_BYTES} bytes")
+            if not may_be_named(given):  # Redis need not be asked
+                raise UnknownUserError("user must have a name that users can have")
             return given
         if self._anonymous == "deny":
             raise self.missing()

@@ -55,7 +55,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("admin_token",), lambda: _token_can_be_sent(settings.admin_token)),
         ((), lambda: _distinct_ports(settings, wrong)),
         (("models", "models_file"), lambda: _one_source_of_models(settings)),
-        (("anonymous",), lambda: _anonymous_is_meant(settings.anonymous)),
+        (("anonymous",), lambda: _anonymous_is_meant(settings.anonymous_requests)),
         (("redis.url", "redis.cluster"), lambda: _cluster_has_one_database(settings.redis)),
         (("scrape.interval_s", "scrape.stale_after_s"), lambda: _metrics_outlive_an_interval(settings.scrape)),
         (("envoy.fail_open", "identity"), lambda: _no_fail_open_with_api_keys(settings)),

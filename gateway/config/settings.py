@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.config.addresses import MAX_PORT, endpoint_address, http_path, listen_address, redis_url
-from ratelimit.accounts.names import MAX_NAME_BYTES
-from ratelimit.limits import MAX_LIMIT
+from ratelimit.limits import MAX_LIMIT, MAX_NAME_BYTES
 
 LONGEST_S = 7 * 24 * 3600.0
 """Chosen: a week.  Envoy and the timers of asyncio overflow far above it, and nothing here waits so long."""
@@ -277,9 +276,10 @@ class Settings(Section):
     identity: Literal["header", "api_key"] = "header"
     """How a request's user is identified: by the header `user`, or by the API key in `authorization: Bearer KEY`.  With
     `api_key` the header `user` is ignored, and engines see neither of the two."""
-    anonymous: Annotated[str, Field(min_length=1)] = "allow"
+    anonymous: Annotated[str, Field(min_length=1)] | None = None
     """The treatment of requests without a user, or without a key: `allow` serves them without limits, `deny` answers
-    401, and any other value is the user that they are counted as."""
+    401, and any other value is the user that they are counted as.  Absent: `deny` with `identity: api_key`, else
+    `allow`."""
     body_limit_bytes: Annotated[int, Field(ge=1024, le=MAX_BODY_LIMIT_BYTES), _NO_FLAG] = 16 * 1024 * 1024
     """The largest request body in bytes; a larger one is answered with 413."""
     admin_token: str = ""
@@ -305,3 +305,8 @@ class Settings(Section):
         return self.ask_stream_usage == "always" or (
             self.ask_stream_usage == "auto" and self.response_mode == "ext_proc"
         )
+
+    @property
+    def anonymous_requests(self) -> str:
+        """How requests that name nobody are treated: as `anonymous` says, or by its default for `identity`."""
+        return self.anonymous or ("deny" if self.identity == "api_key" else "allow")

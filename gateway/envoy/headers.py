@@ -6,7 +6,7 @@ dynamic metadata in the request phase, so that no response phase is needed).
 
 from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension, set_header
-from gateway.envoy.names import DESTINATION, MAX_HEADERS, MAX_HEADERS_BYTES, RESPONSE_NAMESPACE
+from gateway.envoy.names import DESTINATION, FOR_PROXIES, MAX_HEADERS, MAX_HEADERS_BYTES, RESPONSE_NAMESPACE
 from gateway.openai.limit_headers import LIMIT_HEADERS
 
 ROOMY_HEADERS = MAX_HEADERS + 28
@@ -32,12 +32,17 @@ def removals() -> list[Json]:
 def strip_from_clients() -> Json:
     """Return the mutation that strips a request before anything else sees it, the gateway included.
 
-    It removes `x-envoy-*` as well, with which a client could set its own retries and timeouts.
+    It removes `x-envoy-*` as well, with which a client could set its own retries and timeouts, and a password that is
+    meant for a proxy, as we are one.
     """
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
         "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-        mutations=[*removals(), {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}}],
+        mutations=[
+            *removals(),
+            {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
+            {"remove": FOR_PROXIES},
+        ],
     )
 
 

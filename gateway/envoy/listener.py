@@ -53,7 +53,11 @@ def _connection_manager(settings: Settings) -> Json:
         server_header_transformation="PASS_THROUGH",
         stream_idle_timeout=idle,
         max_request_headers_kb=ROOMY_HEADERS_KB,
-        common_http_protocol_options={"max_headers_count": ROOMY_HEADERS},
+        common_http_protocol_options={
+            "max_headers_count": ROOMY_HEADERS,
+            # Many engines' servers take routing_strategy for routing-strategy; no header of ours or OpenAI's has one.
+            "headers_with_underscores_action": "DROP_HEADER",
+        },
         request_headers_timeout=duration(_HEADERS_TIMEOUT_S),
         early_header_mutation_extensions=[strip_from_clients()],
         local_reply_config=local_replies(settings),

@@ -28,6 +28,9 @@ and would answer 503 to a request that was charged."""
 
 COMPRESSION = "content-encoding"
 """The response header that names the compression of an answer, whose size then says nothing of its tokens."""
+FOR_PROXIES = "proxy-authorization"
+"""A header for proxies on the way (RFC 9110 section 11.7.2), which no engine may see."""
+
 UPSTREAM_ADDRESS_ATTRIBUTE = "upstream.address"
 """The attribute that Envoy sends with the response headers; after a retry it is not the pod that was named first."""
 REFUSAL_DETAILS = "forebay"

@@ -43,6 +43,7 @@ from gateway.extproc.events import (
     Routed,
 )
 from gateway.extproc.response import ResponseReader, headers_to_remove
+from gateway.openai.control_headers import refuse_nominated
 from gateway.openai.errors import (
     BadRequestError,
     BodyTooLargeError,
@@ -155,6 +156,8 @@ class Exchange:
                 f"request headers = {event.header_count}, {event.size_bytes} bytes, "
                 f"must be at most {MAX_HEADERS} and {MAX_HEADERS_BYTES} bytes"
             )
+        if "connection" in headers:  # Envoy's own HTTP/1 removes it, with what it names, before we see it
+            refuse_nominated(headers["connection"])
         self._operation = operation = find_operation(headers.get(":method", ""), headers.get(":path", ""))
         if operation.body is None:
             self.state = State.ADMITTING

@@ -6,18 +6,20 @@ Lives here: the usage of streams and JSON bodies, hiding the usage chunk, respon
 import re
 from collections.abc import Mapping
 
-from gateway.envoy.names import COMPRESSION, DESTINATION
+from gateway.envoy.names import COMPRESSION, DESTINATION, FOR_PROXIES
 from gateway.extproc.commands import Finish, Mutation
 from gateway.extproc.events import ResponseHeaders, Routed
+from gateway.openai.control_headers import CONTROL_HEADERS
 from gateway.openai.engine_errors import error_in_answer
 from gateway.openai.errors import header_safe
 from gateway.openai.json_answer import JsonAnswer
 from gateway.openai.stream_usage import UsageChunkFilter
 from gateway.openai.usage import SseUsageParser, parse_usage
 
-RESERVED = frozenset({"target-pod", "target-pod-ip", DESTINATION})
-"""Headers that only the gateway may set, in addition to every `x-forebay-*` (docs/contracts.md section 1)."""
-_RESERVED_PREFIXES = ("target-pod", "x-forebay-", DESTINATION)
+RESERVED = frozenset({"target-pod", "target-pod-ip", DESTINATION, FOR_PROXIES})
+"""Headers that only the gateway may set, in addition to every `x-forebay-*`, and one that ends at a proxy
+(docs/contracts.md section 1)."""
+_RESERVED_PREFIXES = ("target-pod", "x-forebay-", DESTINATION, FOR_PROXIES)
 """The prefixes of all of them, so that each header of a request is tested once."""
 
 STATUS_DIGITS = 3
@@ -27,11 +29,19 @@ _JSON = re.compile(r"(application|text)/(.+\+)?json")
 
 
 def headers_to_remove(headers: Mapping[str, str], set_by_us: Mapping[str, str]) -> list[str]:
-    """Return the names of reserved headers that a client or an engine has sent and the gateway does not set."""
-    candidates = [name for name in headers if name.startswith(_RESERVED_PREFIXES)]
-    return [
-        name for name in candidates if (name in RESERVED or name.startswith("x-forebay-")) and name not in set_by_us
-    ]
+    """Return the names of headers that a client or an engine has sent and that end here, unless the gateway sets them.
+
+    They are the reserved ones, and the twins with underscores of all that we read: servers of the WSGI kind take one
+    for the other.
+    """
+    candidates = [name for name in headers if name.startswith(_RESERVED_PREFIXES) or "_" in name]
+    return [name for name in candidates if _ends_here(name) and name not in set_by_us]
+
+
+def _ends_here(name: str) -> bool:
+    spelt = name.replace("_", "-")
+    is_twin = name != spelt and spelt in CONTROL_HEADERS
+    return is_twin or spelt in RESERVED or spelt.startswith(("x-forebay-", "x-envoy-"))
 
 
 class ResponseReader:

@@ -8,8 +8,7 @@ us as another than was sent: HTTP strips blanks around a value and joins several
 
 import unicodedata
 
-MAX_NAME_BYTES = 256
-"""The longest name, in bytes of UTF-8."""
+from ratelimit.limits import MAX_NAME_BYTES
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories: control, format (bidi and zero-width characters among them), surrogates, separators of lines."""
@@ -23,6 +22,11 @@ def checked_name(name: str) -> str:
     if message:
         raise ValueError(message)
     return name
+
+
+def may_be_named(name: str) -> bool:
+    """Return whether a user may have the name."""
+    return not _problem_of(name)
 
 
 def _problem_of(name: str) -> str:

@@ -41,7 +41,7 @@ SPECIAL = {
     "impatient-metadata": _IMPATIENT,
     "impatient-ext_proc": f"{_IMPATIENT}\nresponse_mode: ext_proc",
     "keys-metadata": _KEYS,
-    "keys-full_duplex": f"{_KEYS}\n{_FULL_DUPLEX}",
+    "keys-full_duplex": f"{_KEYS}\nanonymous: allow\n{_FULL_DUPLEX}",
 }
 """The same for tests that need something else."""
 DEFAULT = "http2-metadata"

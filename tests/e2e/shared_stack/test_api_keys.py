@@ -9,9 +9,11 @@ from typing import Any
 
 import httpx
 import openai
+import orjson
 import pytest
 
 from tests.support.own_engine import OwnEngine
+from tests.support.raw_http import exchange, request
 from tests.support.stack import PROMPT, Stack, on
 from tests.support.waiting import until
 
@@ -51,8 +53,22 @@ def test_the_holder_of_the_key_is_charged_and_the_engine_sees_neither_key_nor_cl
     stack.uses(user, 2, 24)
 
 
-@where_headers_differ
-def test_requests_without_a_key_are_served_without_limits_and_without_the_claimed_user(stack: Stack, own: OwnEngine):
+@once
+@pytest.mark.parametrize("nominated", [b"", b"authorization", b"close, Authorization"])
+def test_a_request_without_a_key_is_refused_also_when_it_takes_the_key_off_itself(stack: Stack, nominated: bytes):
+    key, _ = new_key(stack, stack.user())
+    headers = [b"authorization: Bearer " + key.encode(), b"connection: " + nominated] if nominated else []
+    body = orjson.dumps(stack.body())
+
+    answer = exchange(stack.variables["GATEWAY"], request("/v1/chat/completions", body, *headers))
+
+    assert (401, "invalid_api_key") == (answer.status, answer.json["error"]["code"])
+
+
+@on("keys-full_duplex")
+def test_requests_without_a_key_are_served_without_limits_and_claimed_user_where_that_is_allowed(
+    stack: Stack, own: OwnEngine
+):
     answer = ask(stack, None, model="own")
 
     assert (200, None) == (answer.status_code, answer.headers.get("x-ratelimit-limit-requests"))

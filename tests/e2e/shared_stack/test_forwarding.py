@@ -138,6 +138,47 @@ def test_an_engine_hears_nothing_that_only_the_gateway_may_say(stack: Stack, own
     assert [] == [name for name in arrived if name.startswith(("x-forebay-", "target-pod", "x-gateway-"))]
 
 
+TWINS = ("x_forebay_decision", "x-forebay_x", "target_pod", "X_Gateway_Destination_Endpoint", "routing_strategy",
+         "external_filter", "x_api_key", "x_session_id", "dry_run", "x_envoy_max_retries", "proxy_authorization",
+         "config_profile", "x_request-id")  # fmt: skip
+
+
+@on("http2-metadata", "http2-ext_proc", "http2-full_duplex")
+def test_an_engine_sees_no_twin_of_a_control_header_and_no_password_for_proxies(stack: Stack, own: OwnEngine):
+    claims = dict.fromkeys((*TWINS, "proxy-authorization"), "mine")
+
+    answer = stack.chat(stack.user(), model="own", headers={**claims, "x-other": "kept"})
+
+    assert (200, "kept") == (answer.status_code, own.only.headers["x-other"])
+    assert [] == [name for name, value in own.only.headers.items() if value == "mine"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"user", b"lgy"), (b"user", b"lgy")],
+        [(b"user", "a\u200bb".encode())],
+        [(b"user", b"a\x80b")],
+        [(b"user", b"a,b")],
+    ],
+    ids=["two", "zero-width", "not UTF-8", "comma"],
+)
+def test_a_user_that_can_be_nobody_is_refused(stack: Stack, headers: list[tuple[bytes, bytes]]):
+    answer = stack.users.post("/v1/chat/completions", json=stack.body(), headers=headers)
+
+    assert (401, "true") == (answer.status_code, answer.headers["x-error-user"])
+
+
+def test_what_a_client_takes_off_itself_is_as_if_it_had_not_sent_it(stack: Stack, own: OwnEngine):
+    """Envoy's HTTP/1 removes what `connection` names before any filter sees it (docs/limits.md)."""
+    name = stack.user(rpm=0)
+    line = request("/v1/chat/completions", ODD, b"user: " + name.encode(), b"connection: user")
+
+    assert (200, 429) == (exchange(stack.variables["GATEWAY"], line).status, sent(stack, name, ODD))
+    for nominated in (b"x-forwarded-for", b":path", b"a,b,c,d,e,f,g,h,i,j"):
+        assert 400 == sent(stack, stack.user(), ODD, b"connection: " + nominated)
+
+
 @where_answers_differ
 def test_an_engine_cannot_speak_in_the_gateways_name(stack: Stack, own: OwnEngine):
     claims = {"target-pod": "evil", "target-pod-ip": "6.6.6.6:6", "x-forebay-decision": "evil", "x-forebay-x": "evil",

@@ -53,6 +53,24 @@ def test_a_good_file_is_ok_and_summarised_without_secrets(tmp_path):
     assert "redis://***@cache:6379/0" in result.output
 
 
+@pytest.mark.parametrize(
+    ("text", "senders"),
+    [
+        ("", "whom the header user names, which is believed; a request without that header is served without limits"),
+        ("anonymous: deny", "whom the header user names, which is believed; a request without that header is refused"),
+        ("anonymous: guest", "a request without that header counts as the user guest"),
+        ("identity: api_key", "whoever has an API key, as its user; a request without a key is refused (401)"),
+        ("{identity: api_key, anonymous: allow}", "a request without a key is served without limits"),
+    ],
+)
+def test_the_summary_says_who_may_send(tmp_path, text, senders):
+    [line] = [
+        line for line in run("check-config", str(written(tmp_path, text))).output.splitlines() if "who may" in line
+    ]
+
+    assert senders in line
+
+
 def test_a_bad_file_gets_every_problem_and_status_1(tmp_path):
     file = written(tmp_path, "{redis: {timeout_s: -1}, strategy: random}")
 

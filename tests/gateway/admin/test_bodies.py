@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.admin.bodies import MAX_BODY_BYTES
-from ratelimit.limits import USER_FIELDS
+from ratelimit.limits import USER_FIELDS, User
 from tests.support.admin import an_admin
 
 JSON = {"content-type": "application/json"}
@@ -33,6 +33,11 @@ JSON = {"content-type": "application/json"}
         ({"name": "a\nb"}, "name"),
         ({"name": "a\x00"}, "name"),
         ({"name": "a\x85"}, "name"),
+        ({"name": " u"}, "name"),
+        ({"name": "u "}, "name"),
+        ({"name": "a,b"}, "name"),
+        ({"name": "a\u200bb"}, "name"),
+        ({"name": "\u202eu"}, "name"),
         ({"name": 5}, "name"),
         ({"name": None}, "name"),
         ({"rpm": 1}, "name"),
@@ -148,3 +153,14 @@ async def test_a_body_of_exactly_the_limit_is_read():
     answer = await an_admin().client.post("/CreateUser", content=body.ljust(MAX_BODY_BYTES), headers=JSON)
 
     assert 200 == answer.status_code
+
+
+@pytest.mark.parametrize("name", [" u", "a,b", "a\u200bb"])
+async def test_a_user_whose_name_is_no_longer_allowed_can_still_be_read_changed_and_deleted(name: str):
+    admin = an_admin()
+    admin.users.stored[name] = User(name, 1)
+
+    answers = [await admin.call(path, {"name": name, "rpm": 2}) for path in ("/ReadUser", "/UpdateUser", "/DeleteUser")]
+
+    assert [200, 200, 200] == [answer.status_code for answer in answers]
+    assert {} == admin.users.stored

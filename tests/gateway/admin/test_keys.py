@@ -90,7 +90,7 @@ async def test_a_key_made_while_its_user_is_deleted_does_not_outlive_it():
     ("path", "body", "says"),
     [
         ("/CreateKey", {}, "user is missing"),
-        ("/CreateKey", {"user": "lgy", "name": "a\n"}, "must not contain control characters"),
+        ("/CreateKey", {"user": "lgy", "name": "a\n"}, "must not contain control, bidi or zero-width characters"),
         ("/CreateKey", {"user": "lgy", "rpm": 1}, "rpm is unknown, known fields: user, name"),
         ("/RevokeKey", {"user": "lgy", "id": 1}, "id = 1"),
         ("/RevokeKey", {"user": "lgy"}, "id is missing"),

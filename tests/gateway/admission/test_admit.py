@@ -205,7 +205,7 @@ async def test_a_limiter_that_is_away_and_may_not_be_ignored_is_unavailable():
 
 
 async def test_with_keys_on_the_holder_is_charged_and_the_engine_sees_neither_key_nor_claim():
-    shop = Shop(Settings(identity="api_key"), users={"lgy": User("lgy", 1)}, keys={"k": "lgy"})
+    shop = Shop(Settings(identity="api_key", anonymous="allow"), users={"lgy": User("lgy", 1)}, keys={"k": "lgy"})
 
     outcome = routed(await shop.admit(authorization="Bearer k", user="root"))
 

@@ -53,7 +53,7 @@ def test_a_key_that_was_seen_before_is_known_at_once():
 
 def test_a_name_that_no_user_can_have_is_refused_without_asking_or_repeating_it():
     assert "é" * 128 == an_identity().claim({"user": "é" * 128})
-    with pytest.raises(UnknownUserError, match="at most 256 bytes") as refusal:
+    with pytest.raises(UnknownUserError, match="must have a name that users can have") as refusal:
         an_identity().claim({"user": "é" * 128 + "x"})
     assert "é" not in refusal.value.message
 
@@ -75,12 +75,26 @@ async def test_a_bad_key_is_refused_also_where_none_is_needed(given: str, anonym
 
 @pytest.mark.parametrize(("kind", "refusal"), [("header", UnknownUserError), ("api_key", InvalidKeyError)])
 async def test_requests_that_name_nobody_are_what_the_setting_says(kind: str, refusal: type[RefusalError]):
-    assert None is await an_identity(identity=kind).user({})
+    assert None is await an_identity(identity=kind, anonymous="allow").user({})
     assert "guest" == await an_identity(identity=kind, anonymous="guest").user({"authorization": "", "user": ""})
     denied = an_identity(identity=kind, anonymous="deny")
     with pytest.raises(refusal):
         await denied.user({})
     assert None is await denied.known({})
+
+
+async def test_whoever_names_nobody_is_served_only_where_no_keys_are_asked_for():
+    assert None is await an_identity().user({})
+    with pytest.raises(InvalidKeyError):
+        await an_identity(identity="api_key").user({})
+
+
+@pytest.mark.parametrize(
+    "name", ["a,b", " lgy", "lgy ", ",", "a\u200bb", "\u202elgy", "a\nb", "x" * 257, "\udc80"], ids=ascii
+)
+async def test_a_name_that_no_user_can_have_is_unknown(name: str):
+    with pytest.raises(UnknownUserError, match="must have a name that users can have"):
+        await an_identity().user({"user": name})
 
 
 async def test_a_key_that_cannot_be_checked_is_no_bad_key():

@@ -11,6 +11,7 @@ from gateway.extproc.commands import (
     HeadersReply,
     ImmediateReply,
     Mutation,
+    Refuse,
     Side,
     StreamedBodyReply,
     TrailersReply,
@@ -333,3 +334,21 @@ def test_a_message_out_of_turn_finishes_what_was_routed_before_it_aborts():
 @pytest.mark.parametrize("length", ["9" * 5000, "-1", "\u00b2", "many", ""])
 def test_a_malformed_content_length_is_ignored(length: str):
     assert Playbook(exchange()) >> headers(content_length=length) << identifies >> NOBODY << HeadersReply(Side.REQUEST)
+
+
+@pytest.mark.parametrize(
+    "nominated", ["user", "Authorization", "keep-alive, x-api-key ", "close,routing-strategy", "content-type"]
+)
+def test_a_request_that_says_that_its_controls_are_not_for_us_is_refused(nominated: str):
+    [refusal] = exchange().step(RequestHeaders({**POST, "connection": nominated}, end_of_stream=False))
+
+    assert isinstance(refusal, Refuse)
+    assert 400 == refusal.error.status
+    assert "must not name a header" in refusal.error.message
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close", "Upgrade, HTTP2-Settings", "te", ""])
+def test_a_connection_of_the_usual_kinds_is_nobodys_business(connection: str):
+    commands = exchange().step(RequestHeaders({**POST, "connection": connection}, end_of_stream=False))
+
+    assert not any(isinstance(command, Refuse) for command in commands)

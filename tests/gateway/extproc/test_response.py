@@ -53,3 +53,20 @@ def test_a_malformed_status_is_unknown(status: str):
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
 def test_the_end_names_the_pod_that_served(kind: str):
     assert "10.0.0.2:80" == a_reader("10.0.0.2:80", content_type=kind).finish(complete=True).upstream
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "routing_strategy",
+        "x_api_key",
+        "x_forebay_any",
+        "x-forebay_any",
+        "target_pod",
+        "proxy-authorization",
+        "proxy_authorization",
+        "x_envoy_retries",
+    ],
+)
+def test_twins_of_control_headers_and_passwords_for_proxies_end_here(name: str):
+    assert [name] == headers_to_remove({name: "theirs", "x_other": "kept", "user": "kept"}, {})

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ratelimit.accounts.names import MAX_NAME_BYTES, checked_name
+from ratelimit.accounts.names import checked_name
+from ratelimit.limits import MAX_NAME_BYTES
 
 
 @pytest.mark.parametrize(

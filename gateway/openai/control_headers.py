@@ -1,0 +1,27 @@
+"""The request headers that decide who sends a request and what is done with it.
+
+Lives here: their names, and refusing a request that says they are not meant for us.  Not here: reading them.
+"""
+
+from gateway.openai.errors import BadRequestError
+
+CONTROL_HEADERS = frozenset(
+    {
+        "user", "authorization", "x-api-key", "proxy-authorization", "routing-strategy", "external-filter", "model",
+        "x-session-id", "x-request-id", "request-id", "dry-run", "config-profile", "traceparent", "host", "origin",
+        "content-type", "content-length", "content-encoding", "transfer-encoding", "accept", "accept-encoding",
+        "anthropic-version", "anthropic-beta",
+    }
+)  # fmt: skip
+"""The names that we, or an engine on our behalf, go by (docs/contracts.md section 1)."""
+
+
+def refuse_nominated(connection: str) -> None:
+    """Raise BadRequestError when the header `connection` names one of them.
+
+    A proxy removes what it names (RFC 9110 section 7.6.1): so a client behind one could take off the user that the
+    proxy set, and be nobody in particular.
+    """
+    for name in connection.lower().split(","):
+        if name.strip() in CONTROL_HEADERS:
+            raise BadRequestError(f"connection = {name.strip()}, must not name a header that says who asks or for what")
