@@ -201,7 +201,7 @@ class Admission:
             OpenRequest(exchange_id, ticket, plan.size, plan.bounds, estimate, plan.estimator, reservation)
         )
         quotas = limit_headers(admitted.quotas) if admitted is not None else {}
-        return self._replies.routed(exchange_id, plan.route.model, ticket.decision, command.headers, quotas)
+        return self._replies.routed(exchange_id, plan.route, ticket.decision, command.headers, quotas)
 
     def _count_decision(self, plan: Plan, ticket: Ticket) -> None:
         decision = ticket.decision

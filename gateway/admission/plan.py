@@ -6,6 +6,7 @@ Lives here: from a parsed request and its headers to a plan, or to a refusal.  N
 
 from collections.abc import Mapping
 from typing import NamedTuple
+from uuid import uuid4
 
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.settlement import Estimate
@@ -25,9 +26,12 @@ from gateway.openai.prompt import Prompt
 from ratelimit.limits import Amounts, Charge
 from routing.prefix.blocks import BLOCK_BYTES, FIRST_BLOCK_MISSING_SHARE, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
+from routing.strategies.session_affinity import SessionAffinity
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
 
+MAX_SESSION_CHARACTERS = 256
+"""Characters of `x-session-id` at most; a longer one counts as absent (chosen: ids have some 40)."""
 RETRY_NOT_READY_S = 5.0
 """`retry-after` when a model has no ready pod, in seconds: an engine takes at least that to restart (chosen)."""
 
@@ -82,13 +86,14 @@ class Planner:
             with_usage=request.wants_usage,
             bounds=bounds,
         )
+        strategy = self._strategy(request.model, headers)
         block_tokens = BLOCK_BYTES * estimator.text_tokens(size) / max(1, len(prompt))
         route = RouteRequest(
             model=request.model,
             user=user or "",
             prompt_tokens=estimate.prompt_tokens,
             output_tokens=estimate.output_tokens,
-            session=headers.get("x-session-id", ""),
+            session=_session(headers, strategy),
             subset=command.subset,
             selector=_selector(headers.get("external-filter")),
             slo=self._fleet.slo(request.model),
@@ -96,7 +101,6 @@ class Planner:
             block_tokens=block_tokens,
             first_block_missing_tokens=FIRST_BLOCK_MISSING_SHARE * block_tokens,
         )
-        strategy = self._strategy(route.model, headers)
         self._check(route)
         return Plan(user, size, bounds, estimate, estimator, route, strategy, self._fleet.rps(route.model))
 
@@ -144,6 +148,14 @@ def _size(prompt: Prompt, encoded_bytes: int) -> PromptSize:
     """Return the size of a prompt from that of its encoding, so that a long one is encoded only once."""
     text_bytes = encoded_bytes - len(prompt.token_ids)
     return PromptSize(text_bytes, prompt.token_count, text_bytes - len(prompt.text), prompt.media_tokens)
+
+
+def _session(headers: Mapping[str, str], strategy: str) -> str:
+    """Return the session that the request names; a new one where it names none and the strategy goes by sessions."""
+    session = headers.get("x-session-id", "")
+    if 0 < len(session) <= MAX_SESSION_CHARACTERS:
+        return session
+    return uuid4().hex if SessionAffinity.name in strategy else ""
 
 
 def _selector(header: str | None) -> Selector | None:

@@ -16,7 +16,7 @@ from gateway.envoy.names import (
 from gateway.extproc.events import Routed
 from gateway.fleet.fleet import Fleet
 from gateway.openai.errors import header_safe
-from routing.types import Decision
+from routing.types import Decision, RouteRequest
 
 UNCOMPRESSED = {"accept-encoding": "identity"}
 """Tells engines, and sidecars before them, not to compress: nothing on the way could read the usage."""
@@ -33,16 +33,16 @@ class Replies:
     def routed(
         self,
         exchange_id: str,
-        model: str,
+        route: RouteRequest,
         decision: Decision,
         headers: Mapping[str, str],
         limit_headers: Mapping[str, str],
     ) -> Routed:
         """Return the reply; `headers` are the request's, `limit_headers` what the client is told about its limits."""
         response = {"routing-strategy": decision.strategy, "x-forebay-decision": decision.reason, **limit_headers}
-        if session := headers.get("x-session-id"):
-            response["x-session-id"] = header_safe(session)
-        request = {DESTINATION: decision.destinations, "model": model}
+        if route.session:
+            response["x-session-id"] = header_safe(route.session)
+        request = {DESTINATION: decision.destinations, "model": route.model}
         metadata = {
             LB_NAMESPACE: request,
             RESPONSE_NAMESPACE: response,

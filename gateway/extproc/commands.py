@@ -38,10 +38,11 @@ NO_CHANGE = Mutation()
 
 
 class HeadersReply(NamedTuple):
-    """Continue after the headers."""
+    """Continue after the headers; a `body` takes the place of the whole one, and no reply follows."""
 
     side: Side
     mutation: Mutation = NO_CHANGE
+    body: bytes | None = None
 
 
 CONTINUE = HeadersReply(Side.REQUEST)

@@ -56,6 +56,7 @@ class ResponseHeaders(NamedTuple):
     headers: Mapping[str, str]
     end_of_stream: bool = False
     upstream: str | None = None  # `ip:port` of the pod that answered, if Envoy says so
+    response_mode: BodyMode | None = None  # said here where no request was shown
 
 
 class ResponseBody(NamedTuple):

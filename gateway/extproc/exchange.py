@@ -95,6 +95,7 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], str]] = {
     (State.FORWARDED, ResponseHeaders): "_respond",
     (State.FORWARDED, ResponseBody): "_relay",  # response_header_mode: SKIP
     (State.FORWARDED, ResponseTrailers): "_end_with_trailers",
+    (State.RESPONDING, RequestBody): "_ignore",  # on its way when an answer of the proxy's ended the request
     (State.RESPONDING, RequestTrailers): "_pass_trailers",  # the pod answered before the request had ended
     (State.RESPONDING, ResponseBody): "_relay",
     (State.RESPONDING, ResponseTrailers): "_end_with_trailers",
@@ -220,8 +221,9 @@ class Exchange:
         mutation = Mutation(request_headers, (*untrusted, *event.remove_request_headers), event.metadata)
         trailers: list[Command] = [TrailersReply(Side.REQUEST)] if self._trailers else []
         if self._headers.request_mode is BodyMode.FULL_DUPLEX_STREAMED:
-            pieces = _pieces(Side.REQUEST, body, end_of_stream=not self._trailers)
-            return [HeadersReply(Side.REQUEST, mutation), *pieces, *trailers]
+            if self._trailers:  # Envoy, which keeps pieces for retries, would send them again with the trailers
+                return [HeadersReply(Side.REQUEST, mutation, body)]
+            return [HeadersReply(Side.REQUEST, mutation), *_pieces(Side.REQUEST, body, end_of_stream=True)]
         return [BodyReply(Side.REQUEST, mutation, body if self._usage_added else None), *trailers]
 
     def _refuse(self, event: Refused) -> list[Command]:
@@ -237,11 +239,16 @@ class Exchange:
         request_id = header_safe(self._headers.headers.get("x-request-id", ""))
         return {"x-request-id": request_id, "request-id": request_id} if request_id else {}
 
+    def _ignore(self, _event: RequestBody) -> list[Command]:
+        return []
+
     def _pass_trailers(self, _event: RequestTrailers) -> list[Command]:
         return [TrailersReply(Side.REQUEST)]
 
     def _respond(self, event: ResponseHeaders) -> list[Command]:
         self.state = State.RESPONDING
+        if event.response_mode is not None:
+            self._headers = self._headers._replace(response_mode=event.response_mode)
         self._response = ResponseReader(event, hide_usage=self._usage_added)
         reply = HeadersReply(Side.RESPONSE, self._response.mutation(self._routed))
         return self._finish(reply) if event.end_of_stream else [reply]

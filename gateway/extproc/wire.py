@@ -5,7 +5,7 @@ Not here: what the messages mean (exchange).
 Header values are written to `raw_value`: Envoy may take a reply's `value` for empty.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -56,11 +56,12 @@ RESPONSE_HEADERS: Final = b"\x12"
 REQUEST_BODY: Final = b"\x1a"
 RESPONSE_BODY: Final = b"\x22"
 RESPONSE: Final = b"\x0a"
+CONTINUE_AND_REPLACE: Final = b"\x08\x01"
 HEADER_MUTATION: Final = b"\x12"
 CLEAR_ROUTE_CACHE: Final = b"\x28\x01"
 """Tags of fields: ProcessingResponse.request_headers 1, response_headers 2, request_body 3 and response_body 4;
-HeadersResponse.response and BodyResponse.response 1; CommonResponse.header_mutation 2 and, with its value,
-clear_route_cache 5."""
+HeadersResponse.response and BodyResponse.response 1; CommonResponse.header_mutation 2 and, with their values, status 1
+and clear_route_cache 5."""
 STRUCT_FIELD: Final = b"\x0a"
 ENTRY_VALUE: Final = b"\x12"
 TEXT_VALUE: Final = b"\x1a"
@@ -103,7 +104,8 @@ def decode(message: bytes) -> Event:
             return RequestTrailers()
         case "response_headers":
             part = request.response_headers
-            return ResponseHeaders(_headers(part.headers), part.end_of_stream, _upstream(request))
+            mode = _modes(request)[1]
+            return ResponseHeaders(_headers(part.headers), part.end_of_stream, _upstream(request), mode)
         case "response_body":
             body = request.response_body
             return ResponseBody(body.body, body.end_of_stream or body.end_of_stream_without_message)
@@ -117,11 +119,15 @@ def _request_headers(request: pb.ProcessingRequest, size_bytes: int) -> RequestH
     part = request.request_headers
     headers, count = _headers(part.headers), len(part.headers.headers)
     subset = _subset(request) if request.HasField("metadata_context") else None
+    return RequestHeaders(headers, part.end_of_stream, *_modes(request), subset, count, size_bytes)
+
+
+def _modes(request: pb.ProcessingRequest) -> tuple[BodyMode | None, BodyMode | None]:
+    """Return the body modes of request and answer, which Envoy says in the first message of a stream."""
     if not request.HasField("protocol_config"):
-        return RequestHeaders(headers, part.end_of_stream, subset=subset, header_count=count, size_bytes=size_bytes)
+        return None, None
     config = request.protocol_config
-    request_mode, response_mode = BODY_MODES.get(config.request_body_mode), BODY_MODES.get(config.response_body_mode)
-    return RequestHeaders(headers, part.end_of_stream, request_mode, response_mode, subset, count, size_bytes)
+    return BODY_MODES.get(config.request_body_mode), BODY_MODES.get(config.response_body_mode)
 
 
 def _headers(header_map: core.HeaderMap) -> dict[str, str]:
@@ -156,10 +162,10 @@ def _subset(request: pb.ProcessingRequest) -> frozenset[str] | None:
         return None
     value = namespace.fields[SUBSET_KEY]
     if value.WhichOneof("kind") == "list_value":
-        addresses: Iterable[str] = (item.string_value for item in value.list_value.values)
+        texts = [item.string_value for item in value.list_value.values]
     else:
-        addresses = value.string_value.split(",")
-    return frozenset(address for text in addresses if (address := text.strip()))
+        texts = [value.string_value]
+    return frozenset("".join(address.split()) for text in texts for address in text.split(",")) - {""}
 
 
 def _upstream(request: pb.ProcessingRequest) -> str | None:
@@ -181,7 +187,9 @@ def encode(command: Command) -> bytes:
     if isinstance(command, BodyReply):
         return _mutated(REQUEST_BODY if command.side is Side.REQUEST else RESPONSE_BODY, command.mutation, command.body)
     if isinstance(command, HeadersReply):
-        return _mutated(REQUEST_HEADERS if command.side is Side.REQUEST else RESPONSE_HEADERS, command.mutation)
+        phase = REQUEST_HEADERS if command.side is Side.REQUEST else RESPONSE_HEADERS
+        replacing = b"" if command.body is None else CONTINUE_AND_REPLACE
+        return _mutated(phase, command.mutation, command.body, replacing)
     response = pb.ProcessingResponse()
     match command:
         case StreamedBodyReply(side, data, end_of_stream):
@@ -200,12 +208,12 @@ def encode(command: Command) -> bytes:
     return response.SerializeToString()
 
 
-def _mutated(phase: bytes, mutation: Mutation, body: bytes | None = None) -> bytes:
+def _mutated(phase: bytes, mutation: Mutation, body: bytes | None = None, status: bytes = b"") -> bytes:
     """Return a serialised ProcessingResponse for `phase`, assembled as bytes like its metadata."""
     headers = _set_headers(mutation.set_headers)
     if mutation.remove_headers:
         headers += pb.HeaderMutation(remove_headers=mutation.remove_headers).SerializeToString()
-    common = HEADER_MUTATION + _length(headers) + headers if headers else b""
+    common = status + HEADER_MUTATION + _length(headers) + headers if headers else status
     if body is not None:
         common += pb.CommonResponse(body_mutation=pb.BodyMutation(body=body)).SerializeToString()
     if mutation.metadata:

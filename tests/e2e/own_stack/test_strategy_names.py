@@ -38,10 +38,10 @@ def test_a_mixture_weighs_its_parts(cast: Cast, mixture: str, pod: str) -> None:
 
 def test_a_mixture_names_what_stands_in_for_each_part_and_its_metric_counts(cast: Cast) -> None:
     with cast.holding(a100=1, h100=1, l20=1):
-        assert always("l4") == cast.picks("least-request:2,session-affinity")
+        assert always("l4") == cast.picks("least-request:2,prefix-cache")
 
-    assert all(reason.endswith(", fallback=no-session") for reason in cast.reasons)
-    assert PICKS == cast.stack.figure("forebay_fallbacks_total", strategy="mixture", reason="no-session")
+    assert all(reason.endswith(", fallback=no-blocks") for reason in cast.reasons)
+    assert PICKS == cast.stack.figure("forebay_fallbacks_total", strategy="mixture", reason="no-blocks")
 
 
 NO_STRATEGIES = (

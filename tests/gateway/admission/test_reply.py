@@ -1,5 +1,7 @@
 """What Envoy and the client are told about an admitted request."""
 
+import pytest
+
 from gateway.config.settings import Settings
 from tests.support.shop import Shop, routed
 
@@ -20,6 +22,27 @@ async def test_the_client_is_told_pod_strategy_decision_and_ids():
     assert outcome.pods[shown["target-pod-ip"]] == shown["target-pod"]
     assert "0 in flight" in shown["x-forebay-decision"]
     assert shown["x-session-id"].isprintable()
+
+
+@pytest.mark.parametrize("strategy", ["session-affinity", "session-affinity:2,random"])
+@pytest.mark.parametrize("sent", ["", "s" * 257], ids=len)
+async def test_a_request_without_a_session_gets_one_with_which_the_next_goes_to_the_same_pod(strategy: str, sent: str):
+    shop = Shop()
+    first = routed(await shop.admit(routing_strategy=strategy, x_session_id=sent)).response_headers
+    assert 32 == len(first["x-session-id"])
+
+    later = [
+        routed(await shop.admit(routing_strategy="session-affinity", x_session_id=first["x-session-id"]))
+        for _ in range(9)
+    ]
+
+    assert {first["x-session-id"]} == {one.response_headers["x-session-id"] for one in later}
+    if "," not in strategy:
+        assert {first["target-pod"]} == {one.response_headers["target-pod"] for one in later}
+
+
+async def test_other_strategies_make_no_session():
+    assert "x-session-id" not in routed(await Shop().admit()).response_headers
 
 
 async def test_the_address_of_the_pod_can_be_kept_from_the_client():

@@ -83,6 +83,23 @@ def test_envoys_own_answer_to_a_request_that_was_not_shown_passes_unchanged():
             >> ResponseBody(b"{}", True) << BodyReply(Side.RESPONSE) << Finish(400, complete=True))  # fmt: skip
 
 
+def test_full_duplex_of_an_answer_to_a_request_that_was_not_shown_passes_in_pieces():
+    head = ResponseHeaders({":status": "418"}, response_mode=BodyMode.FULL_DUPLEX_STREAMED)
+    assert (Playbook(exchange())
+            >> head << HeadersReply(Side.RESPONSE, Mutation())
+            >> ResponseBody(b"no") << StreamedBodyReply(Side.RESPONSE, b"no", False)
+            >> ResponseBody(b"t", True) << StreamedBodyReply(Side.RESPONSE, b"t", True)
+            << Finish(418, complete=True))  # fmt: skip
+
+
+def test_what_is_on_its_way_when_the_proxy_answers_itself_is_ignored():
+    assert (Playbook(exchange())
+            >> headers(BodyMode.FULL_DUPLEX_STREAMED) << identifies >> NOBODY >> RequestBody(BODY[:5])
+            >> ResponseHeaders({":status": "418"}) << HeadersReply(Side.RESPONSE, Mutation())
+            >> RequestBody(BODY[5:], True)
+            >> ResponseBody(b"no", True) << BodyReply(Side.RESPONSE) << Finish(418, complete=True))  # fmt: skip
+
+
 def test_a_buffered_body_with_trailers_is_complete_without_end_of_stream():
     assert (Playbook(exchange())
             >> headers() << identifies >> NOBODY << HeadersReply(Side.REQUEST)
@@ -118,12 +135,11 @@ def test_full_duplex_ends_the_stream_exactly_once_in_pieces_of_bounded_size():
     assert PIECE_BYTES >= max(len(piece.body) for piece in pieces)
 
 
-def test_full_duplex_with_trailers_leaves_the_end_to_the_trailers():
+def test_full_duplex_with_trailers_sends_the_body_with_the_headers_and_nothing_after_them():
     assert (Playbook(exchange())
             >> headers(BodyMode.FULL_DUPLEX_STREAMED) << identifies >> NOBODY >> RequestBody(BODY)
             >> RequestTrailers() << admits
-            >> ROUTED << HeadersReply(Side.REQUEST, TO_POD) << StreamedBodyReply(Side.REQUEST, BODY, False)
-            << TrailersReply(Side.REQUEST))  # fmt: skip
+            >> ROUTED << HeadersReply(Side.REQUEST, TO_POD, BODY))  # fmt: skip
 
 
 def test_a_stream_is_made_to_report_usage_and_its_length_follows():

@@ -61,12 +61,30 @@ def test_body_modes_are_read_and_absent_ones_are_unknown():
     assert BodyMode.STREAMED is decoded(request).response_mode
 
 
-@pytest.mark.parametrize("hint", ["10.0.0.1:80, 10.0.0.2", ["10.0.0.1:80", "10.0.0.2"]])
+@pytest.mark.parametrize(
+    "hint",
+    [
+        "10.0.0.1:80, 10.0.0.2",
+        ["10.0.0.1:80", "10.0.0.2"],
+        " 10.0.0.1 :80 ,,\t10.0.0.2\n, ",
+        ["", " 10.0.0.1:80\t", " ", "\n10.0.0.2", ","],
+        ["10.0.0.1:80, 10.0.0.2 ,"],
+        ["10.0.0.1: 80", None, 7, "10.0.0.2"],
+    ],
+)
 def test_a_subset_hint_is_a_list_or_a_comma_separated_text(hint: str | list[str]):
     request = headers_of([])
     metadata = request.metadata_context.filter_metadata["envoy.lb.subset_hint"]
     metadata.update({"x-gateway-destination-endpoint-subset": hint})
     assert frozenset({"10.0.0.1:80", "10.0.0.2"}) == decoded(request).subset
+
+
+@pytest.mark.parametrize("hint", ["", " , ", [], ["", " "]])
+def test_a_subset_hint_that_names_nobody_allows_nobody(hint: str | list[str]):
+    request = headers_of([])
+    metadata = request.metadata_context.filter_metadata["envoy.lb.subset_hint"]
+    metadata.update({"x-gateway-destination-endpoint-subset": hint})
+    assert frozenset() == decoded(request).subset
 
 
 def test_other_metadata_is_no_subset_hint():
