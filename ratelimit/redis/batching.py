@@ -81,8 +81,9 @@ class BatchedCalls:
 
     def __init__(self, url: str, scripts: Sequence[Script], timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._connector = Connector(url, scripts, timeout_s / ATTEMPTS)
-        self._pause_s = timeout_s / ATTEMPTS / PAUSES
+        self._attempt_s = timeout_s / ATTEMPTS
+        self._pause_s = self._attempt_s / PAUSES
+        self._connector = Connector(url, scripts)
         self._loop: asyncio.AbstractEventLoop | None = None  # get_running_loop costs a system call
         self._link: Link | None = None
         self._waiting: list[Call] = []
@@ -221,11 +222,12 @@ class BatchedCalls:
     async def _connect(self) -> None:
         """Go on with a connection that answers.  Redis is away when it refuses one, or after ATTEMPTS in all."""
         reason = f"no answer within {self._timeout_s} s"
-        while self._unanswered < ATTEMPTS:
+        while (left := ATTEMPTS - self._unanswered) > 0:
+            attempts = 1 if self._link is not None else left  # opening one takes several answers of a slow Redis
             try:
-                connection = await self._connector.open()
+                connection = await self._connector.open(attempts * self._attempt_s)
             except TimeoutError:
-                self._unanswered += 1
+                self._unanswered += attempts
             except (RedisError, OSError) as error:
                 reason = str(error) or type(error).__name__
                 if self._link is None:
@@ -304,7 +306,7 @@ class BatchedCalls:
         while not self.up:
             await asyncio.sleep(PROBE_EVERY_S * 2 ** min(self._absences - 1, MAX_DOUBLINGS))
             try:
-                connection = await self._connector.open()
+                connection = await self._connector.open(self._timeout_s)
             except (RedisError, OSError):
                 continue
             self._up.set()

@@ -66,23 +66,23 @@ class Link(asyncio.Protocol):
 
 
 class Connector:
-    """Opens connections to the Redis at `url`, on which `scripts` are loaded; each has `timeout_s` to answer."""
+    """Opens connections to the Redis at `url`, on which `scripts` are loaded."""
 
-    def __init__(self, url: str, scripts: Sequence[Script], timeout_s: float) -> None:
+    def __init__(self, url: str, scripts: Sequence[Script]) -> None:
         # No retries: whoever calls counts the attempts.
         self._pool = ConnectionPool.from_url(
             url, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=None
         )
         self._loads = [pack("SCRIPT", "LOAD", script.source) for script in scripts]
-        self._timeout_s = timeout_s
 
-    async def open(self) -> AbstractConnection:
+    async def open(self, timeout_s: float) -> AbstractConnection:
         """Return a connection that has answered.
 
-        Raises TimeoutError when it does not answer in time; RedisError and OSError when Redis is not there or refuses.
+        Raises TimeoutError when that takes longer than `timeout_s`; RedisError and OSError when Redis is not there or
+        refuses.
         """
         connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
-        async with Patience(self._timeout_s):
+        async with Patience(timeout_s):
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
                 await connection.send_packed_command(b"".join(self._loads), check_health=False)

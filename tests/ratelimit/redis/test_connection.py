@@ -12,7 +12,7 @@ ONE = Script.of("return 1")
 async def test_scripts_are_loaded_and_replies_arrive_as_they_come(server):
     replies: asyncio.Queue[object] = asyncio.Queue()
     lost: asyncio.Queue[Link] = asyncio.Queue()
-    connection = await Connector(server.url, (ONE,), 5.0).open()
+    connection = await Connector(server.url, (ONE,)).open(5.0)
     link = Link(replies.put_nowait, lost.put_nowait, connection)
     link.write(pack("EVALSHA", ONE.sha, 0) + pack("PING"))
 
@@ -24,9 +24,9 @@ async def test_scripts_are_loaded_and_replies_arrive_as_they_come(server):
 
 async def test_a_redis_that_is_not_there_or_refuses_says_so_at_once(server, tmp_path):
     with pytest.raises((RedisError, OSError)) as absent:
-        await Connector(f"unix://{tmp_path}/nobody.sock", (ONE,), 30.0).open()
+        await Connector(f"unix://{tmp_path}/nobody.sock", (ONE,)).open(30.0)
     with pytest.raises(RedisError):
-        await Connector(f"{server.url}?password=wrong", (ONE,), 30.0).open()
+        await Connector(f"{server.url}?password=wrong", (ONE,)).open(30.0)
 
     assert not isinstance(absent.value, TimeoutError)
 
@@ -42,7 +42,7 @@ async def test_a_redis_that_accepts_and_says_nothing_is_given_up(tmp_path: Path)
 
     async with await asyncio.start_unix_server(mute, tmp_path / "mute.sock"):
         with pytest.raises(TimeoutError):
-            await Connector(f"unix://{tmp_path}/mute.sock", (ONE,), 0.1).open()
+            await Connector(f"unix://{tmp_path}/mute.sock", (ONE,)).open(0.1)
         await hung_up.wait()
 
 
