@@ -51,7 +51,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
     """Add every finding to `problems`; a rule is skipped if something is already wrong with a key that it reads."""
     models, wrong = settings.models, problems.concerns
     checks: tuple[tuple[tuple[str, ...], Callable[[], Iterator[Finding]]], ...] = (
-        (("listen.admin", "admin_token"), lambda: _admin_is_guarded(settings)),
+        (("listen.admin", "admin_token", "admin_open"), lambda: _admin_is_guarded(settings)),
         (("admin_token",), lambda: _token_can_be_sent(settings.admin_token)),
         ((), lambda: _distinct_ports(settings, wrong)),
         (("models", "models_file"), lambda: _one_source_of_models(settings)),
@@ -75,7 +75,9 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
 
 def _admin_is_guarded(settings: Settings) -> Iterator[Finding]:
     host, _ = split_address(settings.listen.admin)
-    if not settings.admin_token and not is_loopback(host):
+    if settings.admin_token and settings.admin_open:
+        yield "admin_open", True, "must be false with an admin_token"
+    if not (settings.admin_token or settings.admin_open or is_loopback(host)):
         yield "listen.admin", settings.listen.admin, "must be a loopback address unless admin_token is set"
 
 

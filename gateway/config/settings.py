@@ -284,10 +284,15 @@ class Settings(Section):
     """The largest request body in bytes; a larger one is answered with 413."""
     admin_token: str = ""
     """The bearer token of the admin REST.  Empty: none is needed, and `listen.admin` must be loopback."""
+    admin_open: bool = False
+    """Whether the admin REST needs no token on any address, for closed test clusters: whoever reaches it administers
+    all users."""
     hide_pod_address: bool = False
     """Whether the response header `target-pod-ip` is left out."""
     compat: Literal["modern", "v0.2.1"] = "modern"
-    """The format of error answers: `modern` sends OpenAI's, `v0.2.1` the bodies and statuses of AIBrix v0.2.1."""
+    """`v0.2.1`: errors, Envoy's own among them, have the bodies and statuses of AIBrix v0.2.1, and in records of users
+    that it could have written (`rpm` and `tpm`, nothing of ours) an `rpm` of 0 means 100 and a `tpm` of 0 a thousand
+    times `rpm`.  `modern`: errors are OpenAI's, and 0 allows nothing."""
     drain_s: Seconds = 30.0
     """How long running requests may take to finish after SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

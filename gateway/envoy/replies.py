@@ -4,6 +4,8 @@ Lives here: code and message for each status.  Not here: the gateway's refusals 
 same mappers and must not be changed by them.
 """
 
+from functools import partial
+
 from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension
 from gateway.envoy.names import REFUSAL_DETAILS
@@ -23,9 +25,10 @@ def local_replies(settings: Settings) -> Json:
         503: ("service_unavailable", "the service is unavailable at the moment, try again later"),
         504: ("upstream_timeout", "the model did not answer in time"),
     }
-    exact = [_mapper("EQ", status, code, message) for status, (code, message) in known.items()]
-    server_error = _mapper("GE", _FIRST_SERVER_ERROR, "internal_error", "the request could not be served")
-    caller_error = _mapper("GE", _FIRST_ERROR, "invalid_request", "the request is malformed")
+    mapper = partial(_mapper, compat=settings.compat == "v0.2.1")
+    exact = [mapper("EQ", status, code, message) for status, (code, message) in known.items()]
+    server_error = mapper("GE", _FIRST_SERVER_ERROR, "internal_error", "the request could not be served")
+    caller_error = mapper("GE", _FIRST_ERROR, "invalid_request", "the request is malformed")
     return {"mappers": [_gateway_refusals(), *exact, server_error, caller_error]}
 
 
@@ -42,9 +45,11 @@ def _gateway_refusals() -> Json:
     return {"filter": {"extension_filter": refused_by_gateway}}
 
 
-def _mapper(comparison: str, status: int, code: str, message: str) -> Json:
+def _mapper(comparison: str, status: int, code: str, message: str, *, compat: bool) -> Json:
     kind = "api_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error"
-    error = {"message": message, "type": kind, "code": code, "param": None}
+    error: Json = {"message": message, "type": kind, "code": code, "param": None}
+    if compat:
+        error = {"code": "%RESPONSE_CODE%", "message": message}  # a lone operator of a number stays a number
     value = {"default_value": status, "runtime_key": f"forebay.local_reply.{code}"}  # Envoy requires a key
     return {
         "filter": {"status_code_filter": {"comparison": {"op": comparison, "value": value}}},

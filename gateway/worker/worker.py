@@ -79,7 +79,7 @@ class Worker:
             health_fail_open=settings.health.fail_open,
         )
         redis = settings.redis
-        self.redis_limiter = RedisLimiter(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
+        self.redis_limiter = _redis_limiter(settings)
         self.limiter = LocalFallback(self.redis_limiter, redis.when_away)
         self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
@@ -127,6 +127,7 @@ class Worker:
             ],
             unavailable=(UserStoreUnavailableError, LimiterUnavailableError),
             token=settings.admin_token,
+            any_host=settings.admin_open,
         )
 
     def _admission(self, settings: Settings) -> Admission:
@@ -269,6 +270,11 @@ def _addresses(settings: Settings) -> dict[str, str]:
         listen.http: "pages for operators",
     }
     return {f"http://{reachable_address(address)}": use for address, use in uses.items()}
+
+
+def _redis_limiter(settings: Settings) -> RedisLimiter:
+    redis, compat = settings.redis, settings.compat == "v0.2.1"
+    return RedisLimiter(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster, compat=compat)
 
 
 def tune_garbage_collection() -> None:

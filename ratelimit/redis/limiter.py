@@ -42,7 +42,18 @@ from ratelimit.redis.batching import BatchedCalls, NotSentError, Reply
 from ratelimit.redis.cluster import ClusterCalls
 from ratelimit.redis.connection import Argument
 from ratelimit.redis.permits import RENEW_S, Permits
-from ratelimit.redis.scripts import ABSORB, HEARTBEAT, LEASE, LIMITER_SCRIPTS, MODEL_RPS, RESERVE, SETTLE, USAGE
+from ratelimit.redis.scripts import (
+    ABSORB,
+    HEARTBEAT,
+    LEASE,
+    LIMITER_SCRIPTS,
+    MODEL_RPS,
+    RESERVE,
+    RESERVE_COMPAT,
+    SETTLE,
+    USAGE,
+    USAGE_COMPAT,
+)
 from ratelimit.window import Obstacle, refused
 
 USER_KEY_PREFIX = "aibrix-users/"
@@ -83,14 +94,22 @@ class RedisLimiter:
     """A `Limiter` on the Redis at `url`; no call waits longer than `timeout_s`.
 
     `clock` (seconds) replaces Redis's time in tests.  On a `cluster` the window of a model's requests per second is on
-    another node than the user's: it is charged first, and given back when the user is refused.
+    another node than the user's: it is charged first, and given back when the user is refused.  With `compat`, zeros in
+    records that AIBrix v0.2.1 could have written are read as it reads them.
     """
 
     def __init__(
-        self, url: str, timeout_s: float, clock: Callable[[], float] | None = None, *, cluster: bool = False
+        self,
+        url: str,
+        timeout_s: float,
+        clock: Callable[[], float] | None = None,
+        *,
+        cluster: bool = False,
+        compat: bool = False,
     ) -> None:
         self._calls = (ClusterCalls if cluster else BatchedCalls)(url, LIMITER_SCRIPTS, timeout_s)
         self._cluster = cluster
+        self._reserve_script, self._usage_script = (RESERVE_COMPAT, USAGE_COMPAT) if compat else (RESERVE, USAGE)
         self._clock = clock
         self._ahead_s = 0.0  # Redis's clock minus our monotonic one
         self._replica = f"@{uuid.uuid4().hex[:12]}"
@@ -173,7 +192,7 @@ class RedisLimiter:
 
     async def usage(self, user: str) -> Usage | None:
         """See `Limiter.usage`."""
-        reply = await self._calls.call(USAGE, (user_key(user), window_key(user)), (self._time(),))
+        reply = await self._calls.call(self._usage_script, (user_key(user), window_key(user)), (self._time(),))
         if reply[0] == _UNKNOWN:
             return None
         if reply[0] == _MALFORMED:
@@ -277,7 +296,7 @@ class RedisLimiter:
             self._time(), model, self._replica, 1 if takes else 0, "" if rps is None else rps,
             *amounts, *(certain or amounts),
         )  # fmt: skip
-        return self._calls.call(RESERVE, keys, arguments)
+        return self._calls.call(self._reserve_script, keys, arguments)
 
     def _time(self) -> str:
         """Return the scripts' argument for the time; empty = Redis's own."""

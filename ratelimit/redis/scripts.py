@@ -42,18 +42,22 @@ CONSTANTS = {
     "KEEP_S": str(KEEP_S),
     "LEASE_US": str(round(LEASE_S * 1e6)),
     "CONCURRENCY_RETRY_US": str(round(CONCURRENCY_RETRY_S * 1e6)),
+    "ORIGINAL_RPM": "100",
+    "ORIGINAL_TOKENS": "1000",
+    "ZEROS_ARE_DEFAULTS": "false",
 }
 """`SLOT_FIELDS` are the fields of a window for the local `slot`: the sum of each unit, then the amount of each in the
-slot.  `SLOT_PAIRS` are the same with their values, in this order from the local `stored`."""
+slot.  `SLOT_PAIRS` are the same with their values, in this order from the local `stored`.  `ORIGINAL_RPM` is what
+AIBrix v0.2.1 takes a stored `rpm` of 0 for, and `ORIGINAL_TOKENS` times `rpm` what it takes a `tpm` of 0 for."""
 
 _NAMES = re.compile(rf"\b({'|'.join(CONSTANTS)})\b")
 
 
-def script(*names: str, repeatable: bool = True) -> Script:
-    """Return the script made of several files in a row; `repeatable` as in Script."""
+def script(*names: str, repeatable: bool = True, **constants: str) -> Script:
+    """Return the script made of several files in a row; `repeatable` as in Script, `constants` replace CONSTANTS."""
     folder = resources.files("ratelimit.redis") / "lua"
     text = "\n".join((folder / f"{name}.lua").read_text() for name in names)
-    return Script.of(_NAMES.sub(lambda name: CONSTANTS[name[0]], text), repeatable=repeatable)
+    return Script.of(_NAMES.sub(lambda name: (CONSTANTS | constants)[name[0]], text), repeatable=repeatable)
 
 
 RESERVE = script("window", "reserve")
@@ -64,4 +68,8 @@ LEASE = script("window", "lease", repeatable=False)
 HEARTBEAT = script("window", "heartbeat")
 MODEL_RPS = script("window", "model_rps")
 
-LIMITER_SCRIPTS = (RESERVE, SETTLE, USAGE, ABSORB, LEASE, HEARTBEAT, MODEL_RPS)
+RESERVE_COMPAT = script("window", "reserve", ZEROS_ARE_DEFAULTS="true")
+USAGE_COMPAT = script("window", "usage", ZEROS_ARE_DEFAULTS="true")
+"""The same where zeros in records of AIBrix v0.2.1 mean what they meant there (`compat`)."""
+
+LIMITER_SCRIPTS = (RESERVE_COMPAT, USAGE_COMPAT, RESERVE, SETTLE, USAGE, ABSORB, LEASE, HEARTBEAT, MODEL_RPS)

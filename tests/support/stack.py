@@ -37,10 +37,13 @@ COMBINATIONS = {
 _IMPATIENT = "timeouts: {idle_s: 2, connect_s: 0.5}\nhealth: {failures: 1000}"
 """Silence is given up soon, and only requests, not health checks, find out that an engine is down."""
 _KEYS = "identity: api_key"
+_COMPAT = "compat: v0.2.1"
 SPECIAL = {
     "impatient-metadata": _IMPATIENT,
     "impatient-ext_proc": f"{_IMPATIENT}\nresponse_mode: ext_proc",
     "keys-metadata": _KEYS,
+    "compat-metadata": _COMPAT,
+    "compat-ext_proc": f"{_COMPAT}\nresponse_mode: ext_proc",
     "keys-full_duplex": f"{_KEYS}\nanonymous: allow\n{_FULL_DUPLEX}",
 }
 """The same for tests that need something else."""

@@ -33,6 +33,14 @@ local function read_limits(record, limits)
   return limits
 end
 
+-- Read zeros as AIBrix v0.2.1 does, in a record that it could have written: it knows rpm and tpm, and always writes both.
+local function read_as_original(user)
+  local rpm, tpm = user.rpm, user.tpm
+  if type(rpm) ~= 'number' or type(tpm) ~= 'number' or user.concurrency ~= nil or user.models ~= nil then return end
+  if rpm == 0 then user.rpm = ORIGINAL_RPM end
+  if tpm == 0 then user.tpm = user.rpm * ORIGINAL_TOKENS end
+end
+
 -- Return a user's record, or nil and 'unknown' or 'malformed'.
 local function read_user(key)
   local record = redis.pcall('GET', key)
@@ -40,6 +48,7 @@ local function read_user(key)
   if type(record) ~= 'string' or not string.find(record, '^%s*{') then return nil, 'malformed' end
   local decoded, user = pcall(cjson.decode, record)
   if not decoded then return nil, 'malformed' end
+  if ZEROS_ARE_DEFAULTS then read_as_original(user) end
   return user
 end
 

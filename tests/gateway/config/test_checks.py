@@ -13,6 +13,13 @@ def test_an_admin_interface_that_others_reach_needs_a_token(tmp_path, address):
     assert address == loaded(tmp_path, f"{{listen: {{admin: '{address}'}}, admin_token: t}}").listen.admin
 
 
+def test_a_closed_test_cluster_may_open_the_admin_interface_on_any_address(tmp_path):
+    assert loaded(tmp_path, "{listen: {admin: '0.0.0.0:8090'}, admin_open: true}").admin_open
+    assert problems_of(tmp_path, "{admin_token: t, admin_open: true}") == (
+        "admin_open = true, must be false with an admin_token",
+    )
+
+
 def test_each_face_has_a_port_of_its_own_because_workers_tell_them_apart_by_it(tmp_path):
     assert problems_of(tmp_path, "listen: {http: '0.0.0.0:8080', admin: '127.0.0.1:8080'}") == (
         "listen.admin = 127.0.0.1:8080, must have a port of its own, listen.http has it",
