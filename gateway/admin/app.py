@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.admin.bodies import CheckBody, JsonRoute, NewUserBody, UsageAnswer, UserBody
+from gateway.admin.bodies import MAX_PAGE, CheckBody, JsonRoute, NewUserBody, PageSize, UsageAnswer, UserBody
 from gateway.admin.keys import Keys, key_calls
 from gateway.admin.problems import (
     REFUSALS,
@@ -48,9 +48,11 @@ class UserAnswer(BaseModel):
 
 
 class UserList(BaseModel):
-    """All users, sorted by name."""
+    """Users, sorted by name."""
 
     users: list[UserBody]
+    next: str = ""
+    """The `after` of the next page; there is none when it is absent."""
 
 
 class CheckAnswer(BaseModel):
@@ -97,7 +99,15 @@ def create_admin_app(
     app.include_router(key_calls(users, keys))
     app.include_router(_queries(users, limiter, models))
     app.router.routes.extend(operations)
+    _declare_token(app, is_needed=bool(token))
     return admin_guarded(app, token, any_host=any_host)
+
+
+def _declare_token(app: FastAPI, *, is_needed: bool) -> None:
+    """Say in /openapi.json how the token is sent, and whether it must be."""
+    schema = app.openapi()
+    schema["components"]["securitySchemes"] = {"adminToken": {"type": "http", "scheme": "bearer"}}
+    schema["security"] = [{"adminToken": []}] if is_needed else []
 
 
 def _user_calls(users: Users, keys: Keys) -> APIRouter:
@@ -134,9 +144,11 @@ def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[str
     router = APIRouter(route_class=JsonRoute, responses=REFUSALS)
 
     @router.get("/users", response_model_exclude_unset=True)
-    async def list_users() -> UserList:
-        """List all users, sorted by name."""
-        return UserList(users=[UserBody.of(user) for user in sorted(await users.list(), key=lambda user: user.name)])
+    async def list_users(limit: PageSize = MAX_PAGE, after: str = "") -> UserList:
+        """List users by name, `limit` at a time: the first after the name `after`."""
+        found = await users.list(after, limit + 1)
+        page = [UserBody.of(user) for user in found[:limit]]
+        return UserList(users=page, next=found[limit - 1].name) if len(found) > limit else UserList(users=page)
 
     @router.get("/users/{name:path}/usage", response_model=UsageAnswer, response_model_exclude_unset=True)
     async def user_usage(name: str) -> dict[str, Any] | Response:

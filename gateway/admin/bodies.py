@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 import orjson
+from fastapi import Query
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, create_model
 from starlette.exceptions import HTTPException
@@ -46,6 +47,11 @@ Name = Annotated[str, AfterValidator(checked_name)]
 StoredName = Annotated[str, AfterValidator(_stored_name)]
 """A name by which something stored is found: also one that today's rule for new names would not allow."""
 Limit = Annotated[StrictInt, Field(ge=0, le=MAX_LIMIT)]
+
+
+MAX_PAGE = 1000
+"""The most items of one page of a list, and how many it has when nothing is said (chosen: a tenth of a second)."""
+PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 
 class _Body(BaseModel):

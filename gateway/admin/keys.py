@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from gateway.admin.bodies import JsonRoute, Name, StoredName
+from gateway.admin.bodies import MAX_PAGE, JsonRoute, Name, PageSize, StoredName
 from gateway.admin.problems import REFUSALS, missing_user
 from gateway.admin.users import Users
 from gateway.observability.http import problem
@@ -89,6 +89,8 @@ class KeyList(BaseModel):
     """The valid keys of a user, the oldest first."""
 
     keys: list[KeyRecord]
+    next: str = ""
+    """The `after` of the next page; there is none when it is absent."""
 
 
 def key_calls(users: Users, keys: Keys) -> APIRouter:
@@ -114,12 +116,15 @@ def key_calls(users: Users, keys: Keys) -> APIRouter:
             return problem(HTTPStatus.NOT_FOUND, f"Key: {body.id} does not exist", "key_not_found", param="id")
         return KeyAnswer(message=f"Revoked Key: {key.id}", key=_record(key))
 
-    @router.get("/users/{name:path}/keys", response_model=KeyList)
-    async def list_keys(name: str) -> KeyList | Response:
-        """List the valid keys of a user, the oldest first."""
+    @router.get("/users/{name:path}/keys", response_model=KeyList, response_model_exclude_unset=True)
+    async def list_keys(name: str, limit: PageSize = MAX_PAGE, after: str = "") -> KeyList | Response:
+        """List the valid keys of a user, the oldest first, `limit` at a time: those after the id `after`."""
         if await users.read(name) is None:
             return missing_user(name)
-        return KeyList(keys=[_record(key) for key in await keys.list(name)])
+        records = [_record(key) for key in await keys.list(name)]
+        start = next((place for place, record in enumerate(records, start=1) if record.id == after), 0)
+        page = records[start : start + limit]
+        return KeyList(keys=page, next=page[-1].id) if records[start + limit :] else KeyList(keys=page)
 
     return router
 

@@ -38,7 +38,7 @@ class Problem(BaseModel):
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem} for status in (400, 401, 404, 413, 415, 422, 503)
+    status: {"model": Problem} for status in (400, 401, 403, 404, 413, 415, 422, 500, 503)
 }
 
 
@@ -56,7 +56,8 @@ async def on_http_error(_request: Request, error: HTTPException) -> Response:
 async def on_invalid(request: Request, error: RequestValidationError) -> Response:
     """Answer 422: the JSON is valid and some values are not; the message names them all, `param` the first."""
     details: Sequence[Any] = error.errors()
-    known = request.scope["route"].body_field.field_info.annotation.model_fields
+    body = request.scope["route"].body_field
+    known = body.field_info.annotation.model_fields if body else ()
     message = "; ".join(_sentence(detail, known) for detail in details)
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, message, "invalid_value", _key(details[0]) or None)
 

@@ -27,6 +27,6 @@ class Users(Protocol):
         """Delete the user and return it, or None when there is none."""
         ...
 
-    async def list(self) -> list[User]:
-        """Return all stored users."""
+    async def list(self, after: str = "", limit: int | None = None) -> list[User]:
+        """Return the first `limit` stored users after the name `after`, by name; without a limit all."""
         ...

@@ -89,19 +89,35 @@ class UserStore:
             return None
         return _user(name, stored) or User(name)
 
-    async def list(self) -> list[User]:
-        """Return all users by name, without malformed records, for which `read` raises."""
+    async def list(self, after: str = "", limit: int | None = None) -> list[User]:
+        """Return users by name, the first `limit` after the name `after`, without malformed records.
+
+        A page costs a scan of all names, in steps that hold up neither Redis nor this process.
+        """
         found: dict[str, User] = {}
         async with Availability(self._timeout_s) as patience:
-            page: list[bytes | str] = []
-            async for key in self._redis.scan_iter(match=f"{USER_KEY_PREFIX}*", count=SCAN_PAGE):
-                page.append(key)
-                if len(page) == SCAN_PAGE:
-                    found |= await self._read_all(page)
-                    page = []
+            while True:
+                keys = await self._keys(user_key(after).encode(), limit, patience)
+                for start in range(0, len(keys), SCAN_PAGE):
+                    found |= await self._read_all(keys[start : start + SCAN_PAGE])
                     patience.renew()
-            found |= await self._read_all(page)
-        return [user for _, user in sorted(found.items())]
+                if limit is None or len(found) >= limit or len(keys) < limit:
+                    return [user for _, user in sorted(found.items())][:limit]
+                after = keys[-1].decode(errors="replace").removeprefix(USER_KEY_PREFIX)
+
+    async def _keys(self, after: bytes, limit: int | None, patience: Patience) -> Sequence[bytes]:
+        """Return the first keys of users after a key, in order; UTF-8 sorts as its characters do."""
+        first: Sequence[bytes] = ()
+        page: set[bytes] = set()  # a scan may return a key twice
+        seen = 0
+        async for key in self._redis.scan_iter(match=f"{USER_KEY_PREFIX}*", count=SCAN_PAGE):
+            seen += 1
+            if key > after:
+                page.add(key)
+            if seen % SCAN_PAGE == 0:
+                first, page = sorted(page.union(first))[:limit], set()
+                patience.renew()
+        return sorted(page.union(first))[:limit]
 
     async def _read_all(self, keys: Sequence[bytes | str]) -> dict[str, User]:
         if not keys:

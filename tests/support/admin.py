@@ -43,8 +43,8 @@ class MemoryUsers:
     async def delete(self, name: str) -> User | None:
         return self._reached().pop(name, None)
 
-    async def list(self) -> list[User]:
-        return [*self._reached().values()]
+    async def list(self, after: str = "", limit: int | None = None) -> list[User]:
+        return [user for name, user in sorted(self._reached().items()) if name > after][:limit]
 
 
 @dataclass

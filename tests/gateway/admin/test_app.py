@@ -1,10 +1,12 @@
 """The admin calls: statuses, messages and bodies of the contract."""
 
+from typing import Any
+
 import httpx
 import pytest
 
 from ratelimit.limits import RPM, TPM, Admitted, Amounts, Quota, Refused, Reservation, Usage, User
-from tests.support.admin import an_admin
+from tests.support.admin import Admin, an_admin
 from tests.support.limiters import a_charge
 
 LGY = {"name": "lgy", "rpm": 3, "tpm": 1000}
@@ -191,7 +193,9 @@ async def test_openapi_describes_every_call_and_no_page_loads_other_hosts():
     paths = document.json()["paths"]
     users = ("/users", "/users/{name}/usage", "/users/{name}/check", "/users/{name}/keys")
     assert {*CALLS, "/CreateKey", "/RevokeKey", *users, "/v1/models"} == set(paths)
-    assert {"200", "400", "401", "404", "413", "415", "422", "503"} == set(paths["/CreateUser"]["post"]["responses"])
+    assert {"200", "400", "401", "403", "404", "413", "415", "422", "500", "503"} == set(
+        paths["/CreateUser"]["post"]["responses"]
+    )
     user = document.json()["components"]["schemas"]["UserBody"]["properties"]
     assert "unlimited" in user["rpm"]["description"]
     assert 404 == (await an_admin().client.get("/docs")).status_code
@@ -204,3 +208,49 @@ async def test_the_root_says_to_anybody_what_this_is(token):
     assert 200 == answer.status_code
     assert answer.text.startswith("This is Forebay, an LLM inference gateway: the admin REST.\n")
     assert "POST /CreateUser" in answer.text
+
+
+async def pages(admin: Admin, path: str, kind: str, limit: int) -> list[list[dict[str, Any]]]:
+    """All pages of a list, one after the other."""
+    found, after = [], ""
+    while True:
+        answer = (await admin.client.get(path, params={"limit": limit, "after": after})).json()
+        found.append(answer[kind])
+        if "next" not in answer:
+            return found
+        after = answer["next"]
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(1, [1] * 5), (2, [2, 2, 1]), (5, [5]), (1000, [5])])
+async def test_users_and_keys_come_in_pages_each_once_and_in_order(limit: int, sizes: list[int]):
+    admin = an_admin()
+    names = ["a", "a,b", "b", "ü", "水"]
+    admin.users.stored |= {name: User(name) for name in reversed(names)}
+    for _ in range(5):
+        await admin.call("/CreateKey", {"user": "ü"})
+
+    users = await pages(admin, "/users", "users", limit)
+    keys = await pages(admin, "/users/ü/keys", "keys", limit)
+
+    assert (sizes, names) == ([len(page) for page in users], [user["name"] for page in users for user in page])
+    assert (sizes, 5) == ([len(page) for page in keys], len({key["id"] for page in keys for key in page}))
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1001", "x", "1.5", ""])
+@pytest.mark.parametrize("path", ["/users", "/users/u/keys"])
+async def test_a_page_has_1_to_1000_items(path: str, limit: str):
+    answer = await an_admin().client.get(path, params={"limit": limit})
+
+    assert (422, "limit") == (answer.status_code, answer.json()["error"]["param"])
+
+
+@pytest.mark.parametrize(("token", "security"), [("", []), ("s3cret", [{"adminToken": []}])])
+async def test_the_schema_says_how_the_token_is_sent_and_which_errors_there_are(token: str, security: list[object]):
+    headers = {"authorization": f"Bearer {token}"}
+    schema = (await an_admin(token).client.get("/openapi.json", headers=headers)).json()
+
+    assert {"adminToken": {"type": "http", "scheme": "bearer"}} == schema["components"]["securitySchemes"]
+    assert security == schema["security"]
+    for path in schema["paths"].values():
+        for call in path.values():
+            assert {"401", "403", "422", "503"} <= call["responses"].keys()

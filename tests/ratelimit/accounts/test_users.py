@@ -94,6 +94,22 @@ async def test_listing_finds_every_user_once_by_name_and_nothing_else(server, st
     assert [User(f"u{i:04}", i) for i in range(2500)] == await store.list()
 
 
+@pytest.mark.parametrize("limit", [1, 7, 1000, 2600])
+async def test_pages_have_every_user_once_whatever_lies_between(server, store, limit: int):
+    names = [f"u{i:04}" for i in range(0, 2500, 1 if limit > 1 else 500)]
+    with server.client() as client:
+        client.mset({user_key(name): "{}" if int(name[1:]) % 5 == 0 else "[]" for name in names})
+    found: list[str] = []
+    while page := await store.list(found[-1] if found else "", limit):
+        assert len(page) <= limit
+        found += [user.name for user in page]
+        if limit == 7 and len(found) > 50:
+            break
+
+    assert found == [name for name in names if int(name[1:]) % 5 == 0][: len(found)]
+    assert limit == 7 or len(found) == len(names) / (5 if limit > 1 else 1)
+
+
 async def test_listing_nobody_is_an_empty_list(store):
     assert [] == await store.list()
 
