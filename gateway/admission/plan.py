@@ -32,6 +32,10 @@ from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
 
 MAX_SESSION_CHARACTERS = 256
 """Characters of `x-session-id` at most; a longer one counts as absent (chosen: ids have some 40)."""
+MAX_FILTER_CHARACTERS = 4096
+"""Characters of `external-filter` at most (chosen: 64 requirements of 63 characters)."""
+MAX_SHOWN_CHARACTERS = 256
+"""Characters of a model's name that an error repeats, since any text of the body may be one."""
 RETRY_NOT_READY_S = 5.0
 """`retry-after` when a model has no ready pod, in seconds: an engine takes at least that to restart (chosen)."""
 
@@ -110,18 +114,19 @@ class Planner:
         An unknown model is the caller's mistake (404) once any model is known; with an empty pool, or inside a subset
         that the proxy names, it is unavailable (503).
         """
+        model = route.model[:MAX_SHOWN_CHARACTERS]
         if error.why is NoCandidateReason.UNKNOWN_MODEL and self._fleet.has_models and route.subset is None:
             existing = ", ".join(self._fleet.models())
-            return UnknownModelError(f"model {route.model} does not exist, must be one of: {existing}", param="model")
+            return UnknownModelError(f"model {model} does not exist, must be one of: {existing}", param="model")
         if error.why is NoCandidateReason.NO_IDLE_POD and route.slo is not None:
             return OverloadedError(
-                f"model {route.model} is overloaded: a prompt of about {route.prompt_tokens} tokens cannot be answered "
+                f"model {model} is overloaded: a prompt of about {route.prompt_tokens} tokens cannot be answered "
                 f"within {route.slo.ttft_s:g} s even by an idle pod, and none became idle in time",
                 retry_after_s=error.retry_after_s,
             )
         if error.why is NoCandidateReason.OVERLOADED:
-            return OverloadedError(f"model {route.model} is overloaded", retry_after_s=error.retry_after_s)
-        return NoReadyPodError(f"model {route.model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
+            return OverloadedError(f"model {model} is overloaded", retry_after_s=error.retry_after_s)
+        return NoReadyPodError(f"model {model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
 
     def _estimator(self, model: str) -> Estimator:
         if model not in self._estimators:
@@ -159,6 +164,9 @@ def _session(headers: Mapping[str, str], strategy: str) -> str:
 
 
 def _selector(header: str | None) -> Selector | None:
+    if header and len(header) > MAX_FILTER_CHARACTERS:
+        message = f"external-filter = {len(header)} characters, must have at most {MAX_FILTER_CHARACTERS}"
+        raise InvalidFilterError(message, param="external-filter")
     try:
         return parse_selector(header) if header else None
     except InvalidSelectorError as error:

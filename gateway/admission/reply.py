@@ -11,6 +11,7 @@ from gateway.envoy.names import (
     EXCHANGE_KEY,
     EXCHANGE_NAMESPACE,
     LB_NAMESPACE,
+    MAX_REQUEST_ID_CHARACTERS,
     RESPONSE_NAMESPACE,
 )
 from gateway.extproc.events import Routed
@@ -48,8 +49,12 @@ class Replies:
             RESPONSE_NAMESPACE: response,
             EXCHANGE_NAMESPACE: {EXCHANGE_KEY: exchange_id},
         }
-        request_id = headers.get("x-request-id") or exchange_id
+        given_id = headers.get("x-request-id", "")
+        request_id = given_id[:MAX_REQUEST_ID_CHARACTERS] or exchange_id
         shown = {"x-request-id": request_id, "request-id": request_id, "target-pod": decision.pod.name}
         if not self._hide_pod_address:
             shown["target-pod-ip"] = decision.pod.address
-        return Routed(exchange_id, {**request, **UNCOMPRESSED}, shown, metadata, self._fleet.names, self._withheld)
+        sent = {**request, **UNCOMPRESSED}
+        if len(given_id) > MAX_REQUEST_ID_CHARACTERS:
+            sent["x-request-id"] = request_id
+        return Routed(exchange_id, sent, shown, metadata, self._fleet.names, self._withheld)

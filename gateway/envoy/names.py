@@ -35,3 +35,6 @@ UPSTREAM_ADDRESS_ATTRIBUTE = "upstream.address"
 """The attribute that Envoy sends with the response headers; after a retry it is not the pod that was named first."""
 REFUSAL_DETAILS = "forebay"
 """`ImmediateResponse.details` of the gateway's own refusals, so that Envoy's local replies leave them alone."""
+
+MAX_REQUEST_ID_CHARACTERS = 256
+"""Characters of `x-request-id` that are kept (chosen: ids of clients and proxies have some 40)."""

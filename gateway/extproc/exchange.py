@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-from gateway.envoy.names import MAX_HEADERS, MAX_HEADERS_BYTES
+from gateway.envoy.names import MAX_HEADERS, MAX_HEADERS_BYTES, MAX_REQUEST_ID_CHARACTERS
 from gateway.extproc.commands import (
     CONTINUE,
     Abort,
@@ -134,6 +134,11 @@ class Exchange:
         self._routed: Routed | None = None
         self._response: ResponseReader | None = None
 
+    @property
+    def gathered_bytes(self) -> int:
+        """The bytes of a body of which the rest is awaited."""
+        return self._size if self._pieces else 0
+
     def step(self, event: Event) -> list[Command]:
         """Advance by one event."""
         if self.state is State.ENDED:
@@ -236,7 +241,7 @@ class Exchange:
         return self._end(ImmediateReply(200, headers, event.body))
 
     def _request_ids(self) -> dict[str, str]:
-        request_id = header_safe(self._headers.headers.get("x-request-id", ""))
+        request_id = header_safe(self._headers.headers.get("x-request-id", ""))[:MAX_REQUEST_ID_CHARACTERS]
         return {"x-request-id": request_id, "request-id": request_id} if request_id else {}
 
     def _ignore(self, _event: RequestBody) -> list[Command]:

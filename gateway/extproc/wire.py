@@ -78,6 +78,8 @@ SHORT_VALUES: Final = [ENTRY_VALUE + bytes((size + 2,)) + TEXT_VALUE + bytes((si
 """Tags and lengths in front of a short entry, by bytes of key and text, and in front of its text, by bytes of text."""
 CACHE_SIZE = 8192
 """Serialised pieces kept per cache (chosen: limits and strategies recur, but each id comes once and evicts others)."""
+MAX_CACHED_CHARACTERS: Final = 256
+"""Characters of a header's value that is kept, so that clients with long ids of their own cannot fill the memory."""
 CONTINUE_BYTES: Final = pb.ProcessingResponse(
     request_headers=pb.HeadersResponse(response=pb.CommonResponse())
 ).SerializeToString()
@@ -141,12 +143,10 @@ def _headers(header_map: core.HeaderMap) -> dict[str, str]:
 
 def _joined(pairs: Sequence[core.HeaderValue]) -> dict[str, str]:
     """Return headers some of which repeat or are not UTF-8; values of repeated ones are joined by commas."""
-    headers: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for header in pairs:
-        key = header.key.lower()
-        value = _text(header.raw_value) or header.value
-        headers[key] = f"{headers[key]},{value}" if key in headers else value
-    return headers
+        values.setdefault(header.key.lower(), []).append(_text(header.raw_value) or header.value)
+    return {key: ",".join(repeated) for key, repeated in values.items()}
 
 
 def _text(raw: bytes) -> str:
@@ -224,16 +224,21 @@ def _mutated(phase: bytes, mutation: Mutation, body: bytes | None = None, status
 
 def _set_headers(headers: Mapping[str, str]) -> bytes:
     """Return a serialised HeaderMutation that sets `headers`."""
-    return b"".join([_header_option(key, value) for key, value in headers.items()])
+    return b"".join([
+        _cached_option(key, value) if len(value) <= MAX_CACHED_CHARACTERS else _header_option(key, value)
+        for key, value in headers.items()
+    ])  # fmt: skip
 
 
-@lru_cache(maxsize=CACHE_SIZE)
 def _header_option(key: str, value: str) -> bytes:
     mutation = pb.HeaderMutation()
     option = mutation.set_headers.add()
     option.append_action = OVERWRITE
     option.header.key, option.header.raw_value = key, value.encode()
     return mutation.SerializeToString()
+
+
+_cached_option = lru_cache(maxsize=CACHE_SIZE)(_header_option)
 
 
 def _metadata(namespaces: Mapping[str, Mapping[str, str]]) -> bytes:

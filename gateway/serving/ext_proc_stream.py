@@ -15,6 +15,7 @@ from gateway.extproc import wire
 from gateway.extproc.commands import Abort, Admit, Answer, Command, Finish, Identify, Refuse
 from gateway.extproc.events import Closed, Identified, Refused, Routed
 from gateway.extproc.exchange import UNKNOWN_END, Exchange, State
+from gateway.serving.framing import Unfinished
 
 _FOR_ADMISSION = (Admit, Refuse, Answer)
 """Commands that admission decides; a tuple because isinstance with `A | B` builds the union anew for every message."""
@@ -27,13 +28,15 @@ class ProtocolError(Exception):
 class ExtProcStream:
     """The state of one stream.  Call `step` for each message, await its replies before the next, then `close` once."""
 
-    def __init__(self, settings: Settings, admission: Admission, ledger: Ledger) -> None:
+    def __init__(self, settings: Settings, admission: Admission, ledger: Ledger, unfinished: Unfinished) -> None:
         self._exchange = Exchange(
             settings.body_limit_bytes, compat=settings.compat == "v0.2.1", asks_usage=settings.asks_stream_usage
         )
         self._sees_responses = settings.response_mode == "ext_proc"
         self._admission = admission
         self._ledger = ledger
+        self._unfinished = unfinished
+        self._gathered = 0  # bytes of the body that are counted as unfinished
         self._exchange_id: str | None = None  # the key of the request in the ledger, once it is admitted
         self._undecided: Admit | None = None  # what admission is deciding now
 
@@ -53,6 +56,8 @@ class ExtProcStream:
             commands = self._exchange.step(wire.decode(message))
         except wire.MalformedMessageError as error:
             raise ProtocolError(str(error)) from error
+        if self._gathered != self._exchange.gathered_bytes:
+            self._count_gathered()
         if commands and isinstance(commands[0], Identify):
             identity = self._admission.identify(commands[0])
             if not isinstance(identity, Identified):
@@ -72,6 +77,11 @@ class ExtProcStream:
         for command in self._exchange.step(Closed()):
             if isinstance(command, Finish):
                 self._finish(command)
+        self._count_gathered()
+
+    def _count_gathered(self) -> None:
+        before, self._gathered = self._gathered, self._exchange.gathered_bytes
+        self._unfinished.add(self._gathered - before)
 
     async def _identify(self, identity: Awaitable[Identified | Refused]) -> list[bytes]:
         return self._perform(self._exchange.step(await identity))

@@ -8,13 +8,18 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.config.settings import MAX_BODY_LIMIT_BYTES
-from gateway.serving.status import INVALID_ARGUMENT, UNIMPLEMENTED
+from gateway.serving.status import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED
 
 _PREFIX = struct.Struct(">BI")
 PREFIX_BYTES: Final = 5
 MAX_MESSAGE_BYTES = 2 * MAX_BODY_LIMIT_BYTES + 1024 * 1024
 """The largest message accepted, in bytes: a body of twice `body_limit_bytes` at most (gateway.envoy.listener buffers no
 more) arrives in one message; 1 MiB is for headers."""
+
+
+MAX_UNFINISHED_BYTES = 256 * 1024 * 1024
+"""Bytes of requests that a worker holds at most before they have arrived whole, over all calls (chosen: sixteen bodies
+of the default limit; one of a client on the same network arrives within 0.1 s)."""
 
 
 class FramingError(Exception):
@@ -25,6 +30,22 @@ class FramingError(Exception):
         self.status = status
 
 
+class Unfinished:
+    """The bytes of requests that have not arrived whole, over all calls of a worker."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    def add(self, size: int) -> None:
+        """Count bytes that are held, or with a negative size bytes that no longer are.
+
+        Raises FramingError when they are too many: the call that adds to them ends.
+        """
+        self.held += size
+        if size > 0 and self.held > MAX_UNFINISHED_BYTES:
+            raise FramingError(RESOURCE_EXHAUSTED, "too many requests have not arrived whole")
+
+
 def frame(message: bytes) -> bytes:
     """Return the message with its prefix."""
     return _PREFIX.pack(0, len(message)) + message
@@ -33,7 +54,8 @@ def frame(message: bytes) -> bytes:
 class Deframer:
     """Splits a byte stream into messages, wherever its chunks begin and end."""
 
-    def __init__(self) -> None:
+    def __init__(self, unfinished: Unfinished) -> None:
+        self._unfinished = unfinished
         self._buffer = bytearray()
         self._needed = PREFIX_BYTES
         """Bytes of `_buffer` below which no message is complete, so that a large one is not parsed at every chunk."""
@@ -42,10 +64,11 @@ class Deframer:
         """Yield the messages that are complete now.  Raises FramingError."""
         if self._buffer:
             self._buffer += data
+            self._unfinished.add(len(data))
             if len(self._buffer) < self._needed:
                 return
             data = bytes(self._buffer)
-            self._buffer.clear()
+            self.close()
         start, size, needed = 0, len(data), PREFIX_BYTES
         while size - start >= PREFIX_BYTES:
             needed = PREFIX_BYTES + _length(data, start)
@@ -56,6 +79,12 @@ class Deframer:
         if start < size:
             self._buffer += data[start:]
             self._needed = needed
+            self._unfinished.add(size - start)
+
+    def close(self) -> None:
+        """Drop what is incomplete."""
+        self._unfinished.add(-len(self._buffer))
+        self._buffer.clear()
 
 
 def _length(data: bytes, start: int) -> int:

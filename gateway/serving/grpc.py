@@ -12,7 +12,7 @@ import grpc
 from grpc import aio
 
 from gateway.serving.ext_proc_stream import ExtProcStream, ProtocolError
-from gateway.serving.framing import MAX_MESSAGE_BYTES
+from gateway.serving.framing import MAX_MESSAGE_BYTES, FramingError
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
 
 SERVER_OPTIONS: Sequence[tuple[str, int]] = (
@@ -44,6 +44,8 @@ class GrpcHandlers:
                     return
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except FramingError as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except Exception as error:  # noqa: BLE001 - supervision point
             self._service.report_failure(EXT_PROC, error)
             await context.abort(grpc.StatusCode.INTERNAL, "internal error")

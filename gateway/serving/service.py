@@ -15,6 +15,7 @@ from gateway.admission.admit import Admission
 from gateway.config.settings import Settings
 from gateway.pb import health_pb2 as health
 from gateway.serving.ext_proc_stream import ExtProcStream, ProtocolError
+from gateway.serving.framing import Unfinished
 
 log = structlog.get_logger("service")
 
@@ -46,6 +47,7 @@ class Service:
         on_attempt_failed: Callable[[str], None],
         on_error: Callable[[str], None],
     ) -> None:
+        self.unfinished = Unfinished()
         self._settings = settings
         self._admission = admission
         self._ledger = ledger
@@ -55,7 +57,7 @@ class Service:
 
     def ext_proc_stream(self) -> ExtProcStream:
         """Return the state of a new ext_proc stream."""
-        return ExtProcStream(self._settings, self._admission, self._ledger)
+        return ExtProcStream(self._settings, self._admission, self._ledger, self.unfinished)
 
     def settle_access_log(self, message: bytes) -> None:
         """Settle the requests of a batch of access-log entries.  Raises ProtocolError."""

@@ -1,6 +1,6 @@
 """gRPC's status codes and the encoding of their messages (grpc.io, "Status codes"; "gRPC over HTTP2")."""
 
-OK, INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, INTERNAL = 0, 3, 5, 12, 13
+OK, INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 3, 5, 8, 12, 13
 
 
 def percent_encoded(message: str) -> bytes:

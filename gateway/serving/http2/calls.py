@@ -27,7 +27,7 @@ class _Call:
         self._connection = connection
         self._stream: Stream | None = stream
         """None once the call is over: that breaks the cycle of stream and call, which would keep the messages alive."""
-        self._deframer = Deframer()
+        self._deframer = Deframer(service.unfinished)
 
     def feed(self, data: bytes) -> None:
         if self._stream is None or not data:
@@ -37,12 +37,19 @@ class _Call:
                 self._on_message(message)
         except Exception as error:  # noqa: BLE001 - supervision point
             self._fail(error)
+        if self._is_over:  # with one of several messages
+            self._deframer.close()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._stream is None
 
     def end(self) -> None:
         self._finish(OK)
 
     def reset(self) -> None:
         self._stream = None
+        self._deframer.close()
         self._release()
 
     def _on_message(self, message: bytes) -> None:
@@ -62,6 +69,7 @@ class _Call:
         if stream is not None:
             encoded = percent_encoded(message[:MAX_STATUS_CHARACTERS]) if message else b""
             self._connection.finish(stream, status, encoded)
+            self._deframer.close()
             self._release()
 
     def _fail(self, error: Exception) -> None:
@@ -94,6 +102,8 @@ class _Process(_Call):
 
     def _release(self) -> None:
         """Close the stream, after a decision under way: a reservation that Redis is just making must be settled."""
+        self._service.unfinished.add(-self._queued_bytes)
+        self._queue, self._queued_bytes = [], 0
         if self._decision is not None:
             self._ext_proc.abandon()
             return
@@ -119,6 +129,7 @@ class _Process(_Call):
     def _enqueue(self, message: bytes) -> None:
         self._queue.append(message)
         self._queued_bytes += len(message)
+        self._service.unfinished.add(len(message))
         if self._queued_bytes > MAX_MESSAGE_BYTES:
             raise ProtocolError(f"queued messages = {self._queued_bytes} bytes, must be at most {MAX_MESSAGE_BYTES}")
 
@@ -138,6 +149,7 @@ class _Process(_Call):
         while self._queue and self._stream is not None and self._decision is None:
             message = self._queue.pop(0)
             self._queued_bytes -= len(message)
+            self._service.unfinished.add(-len(message))
             self._on_message(message)
         if self._decision is None and (self._client_done or self._ext_proc.ended):
             self._finish(OK)

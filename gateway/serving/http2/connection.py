@@ -81,12 +81,12 @@ class Call(Protocol):
 class Stream:
     """An open stream and its flow control."""
 
-    __slots__ = ("call", "id", "received", "remote_open", "started", "trailers", "unsent", "window")
+    __slots__ = ("call", "credit", "id", "received", "remote_open", "started", "trailers", "unsent")
 
-    def __init__(self, stream_id: int, window: int, *, remote_open: bool) -> None:
+    def __init__(self, stream_id: int, *, remote_open: bool) -> None:
         self.id = stream_id
         self.call: Call
-        self.window = window  # bytes that may be sent
+        self.credit = 0  # bytes that may be sent beyond the initial window, which all streams share; less those sent
         self.received = 0  # bytes since the last WINDOW_UPDATE that we sent
         self.remote_open = remote_open  # the client may still send
         self.started = False  # response headers are sent
@@ -112,11 +112,14 @@ class Connection:
         self._open_call = open_call
         self._flush = flush
         self._buffer = b""
-        self._preface_received = False
+        self.greeted = False  # the client has sent its preface
         self._streams: dict[int, Stream] = {}
         self._last_stream = 0
         self._window = DEFAULT_WINDOW  # bytes that may be sent, over all streams
-        self._stream_window = DEFAULT_WINDOW  # the initial window of a new stream
+        self._stream_window = DEFAULT_WINDOW  # the initial window of every stream
+        self._most_credit = 0  # no stream has more
+        self._waiting: dict[int, Stream] = {}  # streams with unsent data that only the connection's window holds up
+        self._narrow: dict[int, Stream] = {}  # those that their own window holds up
         self._max_frame_size = MIN_MAX_FRAME_SIZE
         self._received = 0
         self._table_update = b""  # prefix of the next header block that is sent
@@ -141,7 +144,7 @@ class Connection:
         if self._buffer:
             data = self._buffer + data
         position, size = 0, len(data)
-        if not self._preface_received:
+        if not self.greeted:
             if PREFACE.startswith(data[: len(PREFACE)]) and size < len(PREFACE):
                 self._buffer = data
                 return
@@ -168,11 +171,11 @@ class Connection:
             stream.started = True
             self._send_headers(stream.id, END_HEADERS, GRPC_HEADERS)
         size = len(data)
-        if stream.unsent or size > self._max_frame_size or size > stream.window or size > self._window:
+        if stream.unsent or size > min(self._max_frame_size, self._stream_window + stream.credit, self._window):
             stream.unsent += data
             self._send_more(stream)
         else:
-            stream.window -= size
+            stream.credit -= size
             self._window -= size
             self.out.append(frame_header(size, DATA, 0, stream.id) + data)
         self._flush()
@@ -198,13 +201,15 @@ class Connection:
     def on_lost(self) -> None:
         """Reset every call, because the connection is gone."""
         streams, self._streams = self._streams, {}
+        self._waiting.clear()
+        self._narrow.clear()
         for stream in streams.values():
             stream.call.reset()
 
     def _read_preface(self, data: bytes) -> int:
         if not data.startswith(PREFACE):
             raise Http2Error(PROTOCOL_ERROR, "connection preface is missing")
-        self._preface_received = True
+        self.greeted = True
         return len(PREFACE)
 
     def _on_data(self, stream_id: int, flags: int, payload: bytes) -> None:
@@ -264,7 +269,7 @@ class Connection:
         elif not path:
             self._send_last(stream_id, NOT_GRPC, remote_open=remote_open)
         else:
-            stream = self._streams[stream_id] = Stream(stream_id, self._stream_window, remote_open=remote_open)
+            stream = self._streams[stream_id] = Stream(stream_id, remote_open=remote_open)
             stream.call = self._open_call(path, stream)
             if not remote_open:
                 self._on_client_done(stream)
@@ -277,6 +282,7 @@ class Connection:
         if len(payload) != 4:  # noqa: PLR2004 - an error code
             raise Http2Error(FRAME_SIZE_ERROR, "RST_STREAM is not 4 bytes")
         stream = self._streams.pop(stream_id, None)
+        self._forget(stream_id)
         if stream is None:
             self._check_was_opened(stream_id)
         else:
@@ -289,7 +295,8 @@ class Connection:
             raise Http2Error(FRAME_SIZE_ERROR, f"SETTINGS of {len(payload)} bytes")
         if flags & ACK:
             return
-        for key, value in struct.iter_unpack(">HI", payload):
+        before = self._stream_window
+        for key, value in dict(struct.iter_unpack(">HI", payload)).items():  # of a repeated one the last counts
             if key == INITIAL_WINDOW_SIZE:
                 self._set_stream_window(value)
             elif key == MAX_FRAME_SIZE:
@@ -299,15 +306,18 @@ class Connection:
             elif key == HEADER_TABLE_SIZE:
                 self._table_update = EMPTY_TABLE
         self.out.append(frame(SETTINGS, ACK, 0, b""))
-        self._send_unsent()  # after the ACK, from which on the client applies its new windows
+        if self._stream_window > before:  # after the ACK, from which on the client applies its new windows
+            narrow, self._narrow = self._narrow, {}
+            for stream in narrow.values():
+                self._send_more(stream)
 
     def _set_stream_window(self, window: int) -> None:
         if window > MAX_WINDOW:
             raise Http2Error(FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE = {window}")
-        change, self._stream_window = window - self._stream_window, window
-        for stream in self._streams.values():
-            stream.window += change
-            if stream.window > MAX_WINDOW:
+        self._stream_window = window
+        if window + self._most_credit > MAX_WINDOW:  # unless that stream has sent or ended since
+            self._most_credit = max([0, *(stream.credit for stream in self._streams.values())])
+            if window + self._most_credit > MAX_WINDOW:
                 raise Http2Error(FLOW_CONTROL_ERROR, "a window is over 2^31 - 1")
 
     def _on_window(self, stream_id: int, _flags: int, payload: bytes) -> None:
@@ -320,14 +330,16 @@ class Connection:
             self._window += increment
             if self._window > MAX_WINDOW:
                 raise Http2Error(FLOW_CONTROL_ERROR, "the connection's window is over 2^31 - 1")
-            self._send_unsent()
+            while self._waiting and self._window > 0:  # each step sends something or takes a stream off the list
+                self._send_more(self._waiting.pop(next(iter(self._waiting))))
             return
         stream = self._streams.get(stream_id)
         if stream is None:
             self._check_was_opened(stream_id)
             return
-        stream.window += increment
-        if stream.window > MAX_WINDOW:
+        stream.credit += increment
+        self._most_credit = max(self._most_credit, stream.credit)
+        if self._stream_window + stream.credit > MAX_WINDOW:
             raise Http2Error(FLOW_CONTROL_ERROR, "a window is over 2^31 - 1")
         self._send_more(stream)
 
@@ -356,23 +368,26 @@ class Connection:
         if remote_open:  # the client need not send the rest
             self.out.append(rst_stream(stream_id, NO_ERROR))
 
-    def _send_unsent(self) -> None:
-        for stream in [stream for stream in self._streams.values() if stream.unsent]:
-            self._send_more(stream)
+    def _forget(self, stream_id: int) -> None:
+        self._waiting.pop(stream_id, None)
+        self._narrow.pop(stream_id, None)
 
     def _send_more(self, stream: Stream) -> None:
         """Send the data that the windows allow, and the trailers once none is left."""
         while stream.unsent:
-            room = min(len(stream.unsent), self._max_frame_size, stream.window, self._window)
+            stream_room = self._stream_window + stream.credit
+            room = min(len(stream.unsent), self._max_frame_size, stream_room, self._window)
             if room <= 0:
+                (self._waiting if stream_room > 0 else self._narrow)[stream.id] = stream
                 return
             piece = stream.unsent[:room]
             del stream.unsent[:room]
-            stream.window -= room
+            stream.credit -= room
             self._window -= room
             self.out.append(frame_header(room, DATA, 0, stream.id) + piece)
         if stream.trailers is not None:
             del self._streams[stream.id]
+            self._forget(stream.id)
             block = stream.trailers if stream.started else GRPC_HEADERS + stream.trailers
             self._send_last(stream.id, block, remote_open=stream.remote_open)
 

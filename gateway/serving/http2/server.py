@@ -13,6 +13,11 @@ from gateway.serving.http2.connection import Call, Connection, Stream
 from gateway.serving.http2.frames import NO_ERROR, Http2Error
 from gateway.serving.service import Service
 
+PREFACE_S = 10.0
+"""Seconds within which a client must have said that it speaks HTTP/2 (chosen: Envoy says so at once)."""
+IDLE_S = 900.0
+"""Seconds without any byte and without a stream after which a connection is closed (chosen: an Envoy checks the health
+of a worker twice a second)."""
 BACKLOG = 1024
 """Connections that the kernel queues until they are accepted (chosen: Envoys and probes open a handful)."""
 
@@ -26,6 +31,8 @@ class _Client(asyncio.Protocol):
         self._service = service
         self.connection = Connection(self._open, self._flush_soon)
         self._transport: asyncio.Transport
+        self._received_s = 0.0  # when the last bytes came
+        self._alarm: asyncio.TimerHandle | None = None
         self._flush_pending = False
 
     def _open(self, path: str, stream: Stream) -> Call:
@@ -34,9 +41,21 @@ class _Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own, with the same interface
         self._clients.add(self)
+        self._alarm = self._loop.call_later(PREFACE_S, self._look)
         self._flush_soon()
 
+    def _look(self) -> None:
+        """Close a connection that does not speak HTTP/2, or that has had no use for long."""
+        idle_s = self._loop.time() - self._received_s
+        if not self.connection.greeted:
+            self._transport.abort()
+        elif not len(self.connection) and idle_s >= IDLE_S:
+            self.close()
+        else:
+            self._alarm = self._loop.call_later(max(IDLE_S - idle_s, PREFACE_S), self._look)
+
     def data_received(self, data: bytes) -> None:
+        self._received_s = self._loop.time()
         pending, self._flush_pending = self._flush_pending, True  # replies made meanwhile are flushed below
         try:
             self.connection.receive(data)
@@ -49,6 +68,8 @@ class _Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._clients.discard(self)
+        if self._alarm is not None:
+            self._alarm.cancel()
         self.connection.on_lost()
 
     def pause_writing(self) -> None:

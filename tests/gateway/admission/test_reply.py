@@ -3,6 +3,10 @@
 import pytest
 
 from gateway.config.settings import Settings
+from gateway.extproc import wire
+from gateway.extproc.commands import HeadersReply, Mutation, Side
+from gateway.extproc.events import Refused
+from ratelimit.limits import User
 from tests.support.shop import Shop, routed
 
 
@@ -48,3 +52,36 @@ async def test_other_strategies_make_no_session():
 async def test_the_address_of_the_pod_can_be_kept_from_the_client():
     outcome = routed(await Shop(Settings(hide_pod_address=True)).admit())
     assert "target-pod-ip" not in outcome.response_headers
+
+
+async def test_a_request_id_that_is_too_long_is_cut_for_client_and_engine():
+    outcome = routed(await Shop().admit(x_request_id="r" * 50_000))
+    assert {"r" * 256} == {outcome.response_headers["x-request-id"], outcome.request_headers["x-request-id"]}
+    assert "x-request-id" not in routed(await Shop().admit(x_request_id="r" * 256)).request_headers
+
+
+async def test_no_value_that_a_client_chose_is_kept_in_its_length():
+    long = "x" * 50_000
+    shop = Shop(users={"lgy": User("lgy", 10_000, 10_000_000)})
+    before = wire._cached_option.cache_info().currsize
+    for number in range(50):
+        outcome = await shop.admit(
+            user="lgy",
+            x_request_id=f"{number}{long}",
+            x_session_id=f"{number}{long}",
+            routing_strategy="session-affinity",
+        )
+        for command in (HeadersReply(Side.RESPONSE, Mutation({"x-long": f"{number}{long}"})),):
+            wire.encode(command)
+        for refused_one in (
+            await shop.admit(user=f"{number}{long}"),
+            await shop.admit({"model": f"{number}{long}"}, user="lgy"),
+            await shop.admit(user="lgy", external_filter=f"a={number}{long}"),
+        ):
+            assert isinstance(refused_one, Refused)
+            assert len(refused_one.error.message) < 1000
+        assert len(str(routed(outcome))) < 10_000
+
+    assert before == wire._cached_option.cache_info().currsize
+    assert len(str(shop.fleet.decisions.page())) < 100_000
+    assert ["lgy"] == list(shop.admission._existing)

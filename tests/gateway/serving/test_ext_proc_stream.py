@@ -7,7 +7,9 @@ import pytest
 
 from gateway.config.settings import Settings
 from gateway.pb import ext_proc_pb2 as pb
+from gateway.serving import framing
 from gateway.serving.ext_proc_stream import ExtProcStream, ProtocolError
+from gateway.serving.framing import FramingError, Unfinished
 from ratelimit.limits import User
 from tests.support.shop import CHAT, Shop
 
@@ -36,7 +38,7 @@ def response_headers(status: str) -> bytes:
 def a_stream(mode: str = "metadata", asks: str = "auto") -> tuple[Shop, ExtProcStream]:
     settings = Settings.model_validate({"response_mode": mode, "ask_stream_usage": asks})
     shop = Shop(settings, users={"lgy": User("lgy", 100, 10_000)})
-    return shop, ExtProcStream(shop.settings, shop.admission, shop.ledger)
+    return shop, ExtProcStream(shop.settings, shop.admission, shop.ledger, Unfinished())
 
 
 def expire(shop: Shop) -> None:
@@ -130,7 +132,7 @@ async def test_a_refusal_is_answered_and_ends_the_stream():
 @pytest.mark.parametrize(("settings", "users"), [({}, {}), ({"identity": "api_key", "anonymous": "deny"}, {})])
 async def test_a_stranger_is_refused_by_the_headers(settings: dict[str, str], users: dict[str, User]):
     shop = Shop(Settings.model_validate(settings), users=users)
-    stream = ExtProcStream(shop.settings, shop.admission, shop.ledger)
+    stream = ExtProcStream(shop.settings, shop.admission, shop.ledger, Unfinished())
     (reply,) = await stream.feed(request_headers())
     assert 401 == pb.ProcessingResponse.FromString(reply).immediate_response.status.code
     assert stream.ended
@@ -154,3 +156,19 @@ async def test_a_body_that_was_sent_on_is_not_held_as_long_as_its_answer_runs():
     held = [each for each in gc.get_referents(stream, stream._exchange) if isinstance(each, bytes | list)]
 
     assert [] == [each for each in held if each and (isinstance(each, list) or len(each) > 1000)]
+
+
+async def test_bodies_that_have_not_arrived_whole_are_bounded_over_all_streams(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(framing, "MAX_UNFINISHED_BYTES", 100)
+    shop, unfinished = Shop(users={"lgy": User("lgy", 100, 10_000)}), Unfinished()
+    piece = a_message(request_body=pb.HttpBody(body=bytes(60)))
+    first, second = [ExtProcStream(shop.settings, shop.admission, shop.ledger, unfinished) for _ in range(2)]
+    for stream in (first, second):
+        await stream.feed(request_headers())
+    await first.feed(piece)
+    with pytest.raises(FramingError):
+        await second.feed(piece)
+    second.close()
+    assert 60 == unfinished.held
+    first.close()
+    assert 0 == unfinished.held

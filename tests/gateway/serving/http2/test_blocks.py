@@ -118,6 +118,23 @@ def test_a_continuation_without_headers_is_refused(begun: int | None):
 def test_a_block_without_end_is_refused():
     pieces = HeaderBlocks()
     pieces.begin_block(1, 0, b"a")
-    with pytest.raises(Http2Error, match="header block = 65537 bytes, must be at most"):
+    with pytest.raises(Http2Error, match=f"header block = {MAX_HEADER_BLOCK_BYTES + 1} bytes, must be at most"):
         for _ in range(5):
             pieces.continue_block(1, 0, b"x" * (MAX_HEADER_BLOCK_BYTES // 4))
+
+
+def test_a_block_that_is_too_large_is_refused_wherever_it_ends_and_before_it_is_decoded():
+    large = b"\xbe" * (MAX_HEADER_BLOCK_BYTES + 1)  # an index that the table does not have
+    for refuse in (
+        lambda: HeaderBlocks().path(large),
+        lambda: HeaderBlocks().begin_block(1, 0, large),
+    ):
+        with pytest.raises(Http2Error, match="must be at most") as caught:
+            refuse()
+        assert PROTOCOL_ERROR == caught.value.code
+
+
+def test_a_header_list_of_many_tiny_headers_is_refused():
+    with pytest.raises(Http2Error) as caught:
+        HeaderBlocks().path(b"\x82" * MAX_HEADER_BLOCK_BYTES)
+    assert COMPRESSION_ERROR == caught.value.code

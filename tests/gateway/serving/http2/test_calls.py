@@ -10,8 +10,9 @@ import pytest
 
 from gateway.pb import ext_proc_pb2 as pb
 from gateway.pb import health_pb2 as health
+from gateway.serving import framing
 from gateway.serving.ext_proc_stream import ProtocolError
-from gateway.serving.framing import Deframer, frame
+from gateway.serving.framing import Deframer, Unfinished, frame
 from gateway.serving.http2 import calls
 from gateway.serving.http2.calls import MAX_STATUS_CHARACTERS, open_call
 from gateway.serving.http2.connection import Call, Connection, Stream
@@ -74,6 +75,7 @@ class Services:
         self.failures: list[str] = []
         self.logged: list[bytes] = []
         self.health_watches: list[str] = []
+        self.unfinished = Unfinished()
 
     def ext_proc_stream(self) -> Script:
         return self.script
@@ -144,7 +146,7 @@ def no_flush() -> None:
 
 
 def messages(answer: Answer) -> list[bytes]:
-    return list(Deframer().feed(answer.data))
+    return list(Deframer(Unfinished()).feed(answer.data))
 
 
 async def test_messages_are_answered_as_they_come_and_the_client_s_end_is_the_end():
@@ -235,6 +237,26 @@ async def test_what_waits_for_a_decision_is_bounded(monkeypatch: pytest.MonkeyPa
     assert 1 == client.script.closed_after
 
 
+async def test_messages_that_have_not_arrived_whole_are_bounded_over_all_calls(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(framing, "MAX_UNFINISHED_BYTES", 100)
+    services = Services()
+    first, second = Client(services), Client(services)
+    part = frame(bytes(200))[:60]
+    assert first.says(opened(1), data(1, part)).status is None
+    assert "8" == second.says(opened(1), data(1, part)).status
+    assert 60 == services.unfinished.held
+
+    first.says(data(1, frame(bytes(200))[60:]))
+    assert 0 == services.unfinished.held
+
+    third = Client(services)
+    third.says(opened(1), data(1, frame(b"?1") + part))
+    assert 60 == services.unfinished.held
+    third.says(rst_stream(1, 8))
+    await third.decided()
+    assert 0 == services.unfinished.held
+
+
 @pytest.mark.parametrize("decision", [b"", b"?"])
 @pytest.mark.parametrize(("fault", "status", "text", "reported"), [
     (b"-", "3", "nonsense", []), (b"!", "13", "internal error", [PROCESS]),
@@ -273,7 +295,7 @@ async def test_what_is_no_sequence_of_plain_messages_says_why(body: bytes, statu
 
 async def test_an_unknown_method_is_unimplemented_however_long_its_name():
     client = Client()
-    answer = client.says(opened(1, "/é" + "x" * 40_000), data(1, frame(b"x"), end=True))
+    answer = client.says(opened(1, "/é" + "x" * 7_000), data(1, frame(b"x"), end=True))
     assert ("12", True) == (answer.status, answer.message.startswith("unknown method /%C3%83"))
     assert len(answer.message) < MAX_STATUS_CHARACTERS + 20
     assert "12" == Answer(client.sent).headers[0]["grpc-status"]  # trailers only

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import grpc
 import pytest
@@ -10,6 +11,7 @@ from grpc import aio
 from gateway.config.addresses import split_address
 from gateway.pb import health_pb2 as health
 from gateway.serving.framing import frame as message
+from gateway.serving.http2 import server
 from gateway.serving.http2.frames import (
     FRAME_HEADER,
     GOAWAY,
@@ -173,3 +175,27 @@ async def test_the_calls_of_a_lost_client_end(running: Running):
     reader, _ = await running.connect(HELLO, frame(PING, 0, 0, b"stillup?"))
     while (await read_frame(reader)).kind != PING:
         pass
+
+
+@pytest.mark.parametrize("said", [b"", HELLO[:9]], ids=["nothing", "a part"])
+async def test_a_client_that_does_not_say_what_it_speaks_is_disconnected(
+    running: Running, said: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server, "PREFACE_S", 0.05)
+    reader, _ = await running.connect(said)
+    with suppress(ConnectionResetError):
+        await asyncio.wait_for(reader.read(), ENOUGH_S)
+    await until(lambda: not running.server._clients)
+
+
+async def test_a_connection_of_no_use_is_closed_and_one_with_a_call_is_not(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server, "PREFACE_S", 0.05)
+    monkeypatch.setattr(server, "IDLE_S", 0.1)
+    idle, _ = await running.connect(HELLO)
+    busy, _ = await running.connect(HELLO, opened(1))
+
+    assert frames_of(await asyncio.wait_for(idle.read(), ENOUGH_S))[-1].kind == GOAWAY
+    await asyncio.sleep(0.3)
+    assert not busy.at_eof() and 1 == len(running.server._clients)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.serving.http2 import connection as module
-from gateway.serving.http2.connection import MAX_FRAME_BYTES
+from gateway.serving.http2.connection import MAX_FRAME_BYTES, Stream
 from gateway.serving.http2.frames import (
     ACK,
     DATA,
@@ -18,6 +18,7 @@ from gateway.serving.http2.frames import (
     MAX_WINDOW,
     PADDED,
     PREFACE,
+    RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
     frame,
@@ -121,3 +122,60 @@ def test_a_setting_that_widens_a_window_beyond_its_largest_is_refused():
     client = Client()
     client.sends(opened(1, DEAF), window_update(1, MAX_WINDOW - DEFAULT_WINDOW))
     assert FLOW_CONTROL_ERROR == client.fails(settings({INITIAL_WINDOW_SIZE: DEFAULT_WINDOW + 1}))
+
+
+class Watched(dict[int, Stream]):
+    """Streams of a connection that count how often all of them are walked over."""
+
+    walks = 0
+
+    def values(self):  # type: ignore[no-untyped-def]  # dict's own
+        self.walks += 1
+        return super().values()
+
+
+def watched(client: Client) -> Watched:
+    streams = client.connection._streams = Watched(client.connection._streams)
+    return streams
+
+
+def test_many_settings_do_not_walk_over_all_streams():
+    client = Client()
+    client.sends(*(opened(stream, DEAF) for stream in range(1, 99, 2)))
+    streams = watched(client)
+
+    windows = [struct.pack(">HI", INITIAL_WINDOW_SIZE, DEFAULT_WINDOW - at) for at in range(1000)]
+    client.sends(frame(SETTINGS, 0, 0, b"".join(windows)), *(frame(SETTINGS, 0, 0, window) for window in windows))
+
+    assert 0 == streams.walks
+
+
+def test_updates_of_the_connection_s_window_do_not_walk_over_all_streams():
+    client = Client()
+    client.sends(frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, MAX_WINDOW)))
+    client.sends(opened(1, ECHO), data(1, bytes(DEFAULT_WINDOW)))
+    client.sends(*(opened(stream, ECHO) + data(stream, b"xx") for stream in range(3, 99, 2)))
+    streams = watched(client)
+
+    pieces = [lengths(client.sends(window_update(0, 1))) for _ in range(200)]
+
+    assert ([[1]] * 96, 0) == ([piece for piece in pieces if piece], streams.walks)
+
+
+def test_credit_that_was_used_up_no_longer_bounds_the_window():
+    client = Client()
+    client.sends(opened(1, ECHO), window_update(1, 20), data(1, bytes(20)))
+    widest = struct.pack(">HI", INITIAL_WINDOW_SIZE, MAX_WINDOW)
+
+    assert client.sends(frame(SETTINGS, 0, 0, widest))
+    assert FLOW_CONTROL_ERROR == client.fails(window_update(1, 1), opened(3, DEAF), window_update(3, 1))
+
+
+def test_a_stream_that_ends_while_it_waits_is_forgotten():
+    client = Client()
+    client.sends(frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, MAX_WINDOW)))
+    client.sends(opened(1, ECHO), data(1, bytes(DEFAULT_WINDOW)), opened(3, ECHO), data(3, b"x"))
+    client.sends(frame(RST_STREAM, 0, 3, bytes(4)))
+
+    assert {} == client.connection._waiting
+    assert [] == lengths(client.sends(window_update(0, 9)))
