@@ -44,12 +44,11 @@ _ERROR_IN_EVENT: tuple[Path, ...] = (
     ("error",),  # an object arrives as text
     ("response", "error"),
     ("response", "status"),
-    ("type",),
     ("message",),  # where it is a text: `message_start` has an object
     ("code",),
-    ("detail",),
 )
-"""The members by which an error under status 200 is found (gateway.openai.engine_errors)."""
+"""The members by which an error under status 200 is found (gateway.openai.engine_errors).  Each of one name costs Envoy
+about 1 us per event in which it is missing, so that `type` and `detail` are left out."""
 
 
 def http_filters(settings: Settings) -> list[Json]:

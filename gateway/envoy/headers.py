@@ -9,10 +9,11 @@ from gateway.envoy.messages import Json, extension, set_header
 from gateway.envoy.names import DESTINATION, FOR_PROXIES, MAX_HEADERS, MAX_HEADERS_BYTES, RESPONSE_NAMESPACE
 from gateway.openai.limit_headers import LIMIT_HEADERS
 
-ROOMY_HEADERS = MAX_HEADERS + 28
+ROOMY_HEADERS = 10 * MAX_HEADERS
 ROOMY_HEADERS_KB = MAX_HEADERS_BYTES // 1024 + 8
-"""Envoy's own bounds of headers in either direction, with room for those that the gateway sets, 3 on a request and some
-20 on an answer: Envoy counts them too."""
+"""Envoy's own bounds of headers in either direction, with room for those that the gateway sets, 4 on a request and some
+20 on an answer: Envoy counts them too.  In number there is more room, because Envoy resets an HTTP/2 stream with more
+headers than that, where the gateway answers 431."""
 POD_METADATA = "%UPSTREAM_METADATA(forebay:pod)%"
 _UNTRUSTED_NAMES = (DESTINATION,)
 _UNTRUSTED_PREFIXES = ("target-pod", "x-forebay-")

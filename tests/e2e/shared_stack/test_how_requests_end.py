@@ -1,6 +1,8 @@
 """The table of docs/operations.md, "How requests end", row by row and in both response modes."""
 
+import contextlib
 import gzip
+import socket
 from collections.abc import Iterator
 
 import httpx
@@ -98,6 +100,7 @@ ERRORS = {
     "Responses', named": ({"response": {"status": "failed", "error": {"code": "server_error"}}}, "upstream_error", 1),
     "Responses' event": ({"type": "error", "code": None, "message": "x", "param": None}, "upstream_error", 0),
     "an older vLLM's": ({"object": "error", "message": "x", "type": "BadRequestError", "code": 400}, "client_error", 0),
+    "a word, bare": ({"type": "error", "message": "x", "code": "invalid_prompt"}, "client_error", 0),
     "bare": ({"message": "x", "code": 400}, "client_error", 0),
 }  # fmt: skip
 
@@ -166,6 +169,32 @@ def test_a_request_that_no_pod_accepted_costs_nothing(stack: Stack, stream: bool
 
 
 @each_mode
+def test_a_request_whose_pod_cannot_be_reached_in_time_costs_nothing(stack: Stack):
+    user, tally = stack.user(), Tally(stack)
+    with full_backlog() as address:
+        stack.serve("silent", address)
+        answer = stack.chat(user, model="silent")
+        failures = pod_at(stack, address)["failures"]
+
+    assert 503 == answer.status_code
+    assert {"upstream_error": 1} == tally.outcomes()
+    stack.uses(user, 0, 0)
+    assert failures
+
+
+@contextlib.contextmanager
+def full_backlog() -> Iterator[str]:
+    """The address of a host that accepts no connection: its queue of them is full."""
+    with contextlib.ExitStack() as sockets:
+        listener = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield "{}:{}".format(*listener.getsockname())
+
+
+@each_mode
 def test_a_request_that_a_pod_took_and_dropped_stays_counted_and_is_the_pods_fault(stack: Stack):
     user, tally = stack.user(), Tally(stack)
     stack.fault("close_idle", times=None)
@@ -196,7 +225,7 @@ def test_a_client_that_leaves_blames_no_pod(stack: Stack, own: OwnEngine):
 
 
 @each_mode
-@pytest.mark.parametrize("count", [70, 90, 100, 120])
+@pytest.mark.parametrize("count", [70, 90, 100, 120, 500])
 def test_a_request_of_many_headers_is_served_or_refused_and_never_half_of_both(
     stack: Stack, own: OwnEngine, count: int
 ):
