@@ -13,6 +13,8 @@ REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared, not bound
 _HOST_OF = {"localhost": "127.0.0.1"}
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+"""A serialised origin (RFC 6454 section 6.2)."""
 _PATH = re.compile(r"/[!-~]*")
 _CREDENTIALS = re.compile(r"://.*@", re.DOTALL)
 """To the last `@`, because a password that was not percent-encoded may contain any of `@/?#`."""
@@ -102,6 +104,14 @@ def http_path(path: str) -> str:
         message = "must begin with / and hold no blanks"
         raise ValueError(message)
     return path
+
+
+def web_origin(origin: str) -> str:
+    """Return the origin if a browser could send it in the header `origin`, or if it is `*`, else raise ValueError."""
+    if origin != "*" and not _ORIGIN.fullmatch(origin):
+        message = "must be scheme://host or scheme://host:port in lower case, without a path, or *"
+        raise ValueError(message)
+    return origin
 
 
 def redis_url(url: str) -> str:

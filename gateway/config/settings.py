@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.config.addresses import MAX_PORT, endpoint_address, http_path, listen_address, redis_url
+from gateway.config.addresses import MAX_PORT, endpoint_address, http_path, listen_address, redis_url, web_origin
 from ratelimit.limits import MAX_LIMIT, MAX_NAME_BYTES
 
 LONGEST_S = 7 * 24 * 3600.0
@@ -45,6 +45,7 @@ ListenAddress = Annotated[str, AfterValidator(listen_address)]
 EndpointAddress = Annotated[str, AfterValidator(endpoint_address)]
 RedisUrl = Annotated[str, AfterValidator(redis_url)]
 HttpPath = Annotated[str, AfterValidator(http_path)]
+Origin = Annotated[str, AfterValidator(web_origin)]
 WhenAway = Annotated[
     Literal["local", "deny", "allow"],
     BeforeValidator(lambda value: "local" if value == "shadow" else value),  # its name in older files
@@ -201,6 +202,10 @@ class EnvoySettings(Section):
     body_mode: Literal["buffered", "full_duplex_streamed"] = "buffered"
     """How request bodies reach the gateway: gathered by Envoy first (`buffered`), or as they arrive
     (`full_duplex_streamed`, which requires `response_mode: ext_proc`)."""
+    cors_origins: tuple[Origin, ...] = ()
+    """The origins whose web pages may call the gateway from a browser (CORS), such as `https://chat.example.com`; `*`
+    is any.  Envoy answers their preflights, and every answer to them may be read with all its headers.  Keys travel in
+    headers, so browsers need to send no cookies and are not allowed to.  Empty: browsers keep other pages out."""
     fail_open: bool = False
     """Whether requests are served, without limits and routing, while no gateway answers; `false`: they get 503.  Must
     be `false` with `identity: api_key`."""

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from gateway.config.settings import Settings
 from gateway.envoy.access_logs import failure_logs
 from gateway.envoy.clusters import PROCESSOR
+from gateway.envoy.cors import cors_filter
 from gateway.envoy.messages import Json, duration, extension
 from gateway.envoy.names import (
     ERROR_NAMESPACE,
@@ -60,7 +61,7 @@ def http_filters(settings: Settings) -> list[Json]:
         suppress_envoy_headers=True,
         upstream_log=failure_logs(settings),
     )
-    return [_ext_proc(settings), *usage, router]
+    return [*cors_filter(settings), _ext_proc(settings), *usage, router]
 
 
 def _ext_proc(settings: Settings) -> Json:
@@ -75,7 +76,7 @@ def _ext_proc(settings: Settings) -> Json:
         status_on_error={"code": "ServiceUnavailable"},
         **({"response_attributes": [UPSTREAM_ADDRESS_ATTRIBUTE]} if settings.response_mode == "ext_proc" else {}),
         allow_mode_override=False,
-        mutation_rules={"allow_all_routing": True},
+        mutation_rules={"allow_all_routing": True, "allow_envoy": True},
         metadata_options={"receiving_namespaces": {"untyped": receives}},
     )
 

@@ -21,6 +21,17 @@ _REQUEST_ID_HEADERS = ("x-request-id", "request-id")
 GATEWAY_HEADERS = ("routing-strategy", "x-session-id", "x-forebay-decision", *LIMIT_HEADERS)
 """Response headers that the gateway decides; one that is missing in the metadata is not added."""
 
+CLIENT_HEADERS = (
+    *_REQUEST_ID_HEADERS,
+    *GATEWAY_HEADERS,
+    "target-pod",
+    "target-pod-ip",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+)
+"""Headers that a client may want to read in an answer."""
+
 
 def removals() -> list[Json]:
     """Return mutations that remove the headers that are trusted in neither direction (docs/contracts.md section 1)."""

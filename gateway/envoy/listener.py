@@ -6,6 +6,7 @@ headers, local replies and access logs, each in its own module.
 
 from gateway.config.settings import Settings
 from gateway.envoy.access_logs import usage_logs
+from gateway.envoy.cors import cors_policy
 from gateway.envoy.endpoints import ENGINES
 from gateway.envoy.filters import http_filters
 from gateway.envoy.headers import ROOMY_HEADERS, ROOMY_HEADERS_KB, response_headers, strip_from_clients
@@ -15,6 +16,8 @@ from gateway.envoy.replies import local_replies
 
 _HEADERS_TIMEOUT_S = 10.0
 """Longest time from the first byte of a request to the end of its headers; it ends connections of slow senders."""
+_DEFAULT_HOST = "forebay"
+"""The host of requests in HTTP/1.0 that name none; all hosts are served alike."""
 _ANSWER_BYTES = 16 * 1024 * 1024
 """json_to_metadata buffers a whole JSON answer: 6 MB of embeddings are common, a batch of 256 x 4,096 has 14 MB."""
 
@@ -49,7 +52,9 @@ def _connection_manager(settings: Settings) -> Json:
         preserve_external_request_id=True,
         normalize_path=True,
         merge_slashes=True,
-        path_with_escaped_slashes_action="REJECT_REQUEST",
+        # `org%2Fname` is a model's name in /v1/models/; after this the gateway and engines read the same path.
+        path_with_escaped_slashes_action="UNESCAPE_AND_FORWARD",
+        http_protocol_options={"accept_http_10": True, "default_host_for_http_10": _DEFAULT_HOST},
         server_header_transformation="PASS_THROUGH",
         stream_idle_timeout=idle,
         max_request_headers_kb=ROOMY_HEADERS_KB,
@@ -79,7 +84,7 @@ def _virtual_host(settings: Settings) -> Json:
         "route": route,
         "response_headers_to_add": response_headers(settings),
     }
-    return {"name": "users", "domains": ["*"], "routes": [*index_routes(), everything]}
+    return {"name": "users", "domains": ["*"], "routes": [*index_routes(), everything], **cors_policy(settings)}
 
 
 def _next_named_endpoint(settings: Settings) -> Json:

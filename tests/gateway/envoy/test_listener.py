@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.backend import Exchange, running_backend
@@ -73,3 +74,51 @@ async def test_paths_reach_the_gateway_normalised(tmp_path: Path, path: str):
             writer.close()
 
     assert gateway.seen[0].headers[":path"] in ("/admin", "/v1/x")
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    [
+        ("/v1/models/org%2Fname", "/v1/models/org/name"),
+        ("/v1/models/org%2fname?a=%2F", "/v1/models/org/name?a=%2F"),
+        ("/v1/responses/..%2F..%2Fsleep", "/sleep"),
+        ("/v1/responses/%2e%2e/x", "/v1/x"),
+    ],
+)
+async def test_escaped_slashes_are_slashes_for_the_gateway_and_for_engines(tmp_path: Path, sent: str, seen: str):
+    async with running_backend(hello) as engine:
+        gateway = Processor(lambda seen: Answer(engine.address, "m"))
+        async with stack(tmp_path, [gateway], {"m": {"pod-a": engine.address}}) as client:
+            await _raw(client, f"GET {sent} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+
+    assert seen == gateway.seen[0].headers[":path"]
+    assert f"get {seen} ".lower() in engine.requests[0].head
+
+
+@pytest.mark.parametrize("host", ["", "host: example.com\r\n"])
+@pytest.mark.parametrize("keep_alive", ["", "connection: keep-alive\r\n"])
+async def test_clients_of_http_1_0_are_served(tmp_path: Path, host: str, keep_alive: str):
+    async def streams(exchange: Exchange) -> None:
+        await exchange.stream([b"data: {}\n\n", b"data: [DONE]\n\n"])
+
+    async with running_backend(streams) as engine:
+        gateway = Processor(lambda seen: Answer(engine.address, "m"))
+        async with stack(tmp_path, [gateway], {"m": {"pod-a": engine.address}}) as client:
+            head = f"POST / HTTP/1.0\r\n{host}{keep_alive}content-length: 2\r\n\r\n"
+            answer = await _raw(client, head.encode() + b"{}")
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.0 200", b"HTTP/1.1 200"))
+    assert b"transfer-encoding" not in head.lower()
+    assert body == b"data: {}\n\ndata: [DONE]\n\n"
+    assert b"{}" == gateway.seen[0].body
+
+
+async def _raw(client: httpx.AsyncClient, request: bytes) -> bytes:
+    """Send bytes and return all that comes until the connection ends."""
+    reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    writer.write(request)
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    return answer
