@@ -123,6 +123,8 @@ class Ledger:
         self._release(opened)
         if opened.seen is not None:
             end = end.with_seen(opened.seen)
+        if opened.estimate.is_free:
+            end = end._replace(usage=None, output_chunks=None)
         settlement = settlement_for(opened.estimate, opened.prompt, end, opened.estimator)
         self._learn(opened, end, settlement)
         if opened.reservation is not None:

@@ -42,6 +42,7 @@ class Estimate(NamedTuple):
     shape: StreamShape = StreamShape()
     with_usage: bool = False  # the engine was asked for the usage of the stream
     bounds: OutputBounds = ONE_ANSWER
+    is_free: bool = False  # a usage in the answer is not charged: it is an earlier answer's, or none
 
     def stream_size(self, response_bytes: int) -> StreamSize:
         """Return the size of its stream."""

@@ -28,7 +28,7 @@ from gateway.admin.problems import (
 )
 from gateway.admin.users import Users
 from gateway.observability.guard import admin_guarded
-from gateway.openai.answers import check_record, models_list, usage_record
+from gateway.openai.answers import ModelCard, check_record, models_list, usage_record
 from ratelimit.limits import Charge, Limiter, MalformedUserError, UnknownUser, User
 
 CALLS = {
@@ -69,7 +69,7 @@ def create_admin_app(
     users: Users,
     keys: Keys,
     limiter: Limiter,
-    models: Callable[[], Collection[str]],
+    models: Callable[[], Collection[ModelCard]],
     *,
     operations: Sequence[Route],
     unavailable: Sequence[type[Exception]],
@@ -140,7 +140,7 @@ def _user_calls(users: Users, keys: Keys) -> APIRouter:
     return router
 
 
-def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[str]]) -> APIRouter:
+def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[ModelCard]]) -> APIRouter:
     router = APIRouter(route_class=JsonRoute, responses=REFUSALS)
 
     @router.get("/users", response_model_exclude_unset=True)

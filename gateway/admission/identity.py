@@ -11,6 +11,8 @@ from gateway.openai.errors import InvalidKeyError, LimiterAwayError, RefusalErro
 from ratelimit.accounts.names import may_be_named
 from ratelimit.limits import LimiterUnavailableError
 
+KEY_HEADERS = ("authorization", "x-api-key", "api-key")
+"""The headers that an API key may come in: OpenAI's as `Bearer KEY`, Anthropic's and Azure's as it is."""
 KEYS_AWAY_RETRY_S = 1.0
 """As for limits that cannot be checked: the client of Redis reconnects within a second."""
 
@@ -37,7 +39,7 @@ class Identity:
     @property
     def withheld(self) -> tuple[str, ...]:
         """The request headers that engines must not see: a key is a secret, and its sender wrote `user` as he liked."""
-        return ("authorization", "user") if self._keys is not None else ()
+        return (*KEY_HEADERS, "user") if self._keys is not None else ()
 
     def claim(self, headers: Mapping[str, str]) -> str | Awaitable[str] | None:
         """Return the user, or what to await for it where a key was not seen before; None = nobody, without limits.
@@ -45,7 +47,7 @@ class Identity:
         Raises InvalidKeyError and UnknownUserError; awaiting raises InvalidKeyError, and LimiterAwayError while Redis
         is away.
         """
-        given = headers.get("user") if self._keys is None else _bearer(headers)
+        given = headers.get("user") if self._keys is None else _given_key(headers)
         if given:
             if self._keys is not None:
                 return self._keys.remembered(given) or _holder(self._keys, given)
@@ -72,19 +74,25 @@ class Identity:
         """The refusal of a request that names nobody."""
         if self._keys is None:
             return UnknownUserError("user header is missing, must name a user")
-        return _invalid("API key is missing, must be sent as authorization: Bearer KEY")
+        return _invalid("API key is missing, must be sent as authorization: Bearer KEY, or as x-api-key: KEY")
 
 
-def _bearer(headers: Mapping[str, str]) -> str:
-    """Return the API key; empty = there is none.  Raises InvalidKeyError for another scheme."""
-    given = headers.get("authorization")
-    if not given:
-        return ""
-    scheme, _, key = given.partition(" ")
-    key = key.strip()
-    if scheme.lower() != "bearer" or not key:
+def _given_key(headers: Mapping[str, str]) -> str:
+    """Return the API key; empty = there is none, as in a `Bearer` with nothing behind it.
+
+    Raises InvalidKeyError for keys that differ, and for another scheme if no header has a key.
+    """
+    given = headers.get("authorization", "").strip()
+    scheme, _, bearer = given.partition(" ")
+    is_bearer = scheme.lower() == "bearer"
+    keys = {bearer.strip() if is_bearer else "", *(headers.get(name, "").strip() for name in KEY_HEADERS[1:])} - {""}
+    if len(keys) > 1:
+        raise _invalid("API key is sent in several headers, must be the same in all")
+    if keys:
+        return keys.pop()
+    if given and not is_bearer:
         raise _invalid("API key is not valid")
-    return key
+    return ""
 
 
 async def _holder(keys: Keys, key: str) -> str:

@@ -1,26 +1,30 @@
-"""Answers requests that no engine sees and nobody is charged for: models, a user's usage, and dry runs.
+"""Answers requests that no engine sees and nobody is charged for: models, health, a user's usage, and dry runs.
 
 Lives here: who is told what.  Not here: the shapes of the answers (gateway.openai.answers), what would be charged
 (plan).
 """
 
 from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
 
 import orjson
 
 from gateway.admission.identity import Identity
 from gateway.admission.limiting import limiter_answer
-from gateway.admission.plan import Plan
+from gateway.admission.plan import MAX_SHOWN_CHARACTERS, Plan
 from gateway.extproc.commands import Answer
 from gateway.extproc.events import Answered
+from gateway.fleet.catalogue import Catalogue
 from gateway.fleet.fleet import Fleet
 from gateway.openai.answers import check_record, models_list, usage_record
-from gateway.openai.errors import BadRequestError, header_safe
+from gateway.openai.errors import BadRequestError, UnknownModelError, header_safe
 from gateway.openai.limit_headers import limit_headers
-from gateway.openai.operations import Operation
+from gateway.openai.operations import Operation, model_in_path
 from ratelimit.limits import Admitted, Limiter, LimiterUnavailableError, MalformedUserError, Usage
 from ratelimit.limits import Refused as OverLimit
 
+VERSION = version("forebay")
 DRY_RUN = "dry-run"
 """The request header that asks for a dry run.  It is not called `x-forebay-*`: clients cannot send those."""
 
@@ -28,18 +32,46 @@ DRY_RUN = "dry-run"
 class Inquiries:
     """Answers for one worker."""
 
-    def __init__(self, identity: Identity, fleet: Fleet, limiter: Limiter) -> None:
+    def __init__(self, identity: Identity, fleet: Fleet, catalogue: Catalogue, limiter: Limiter) -> None:
         self._identity = identity
         self._fleet = fleet
+        self._catalogue = catalogue
         self._limiter = limiter
 
     async def answer(self, command: Answer) -> Answered:
-        """Answer GET /v1/models or /v1/usage, to anyone who may send requests.  Raises RefusalError."""
+        """Answer what no engine is asked: anyone about health, and anyone who may send requests about the rest.
+
+        Raises RefusalError.
+        """
+        operation = command.operation
+        if operation is Operation.VERSION:
+            return Answered(orjson.dumps({"version": VERSION}))
+        if operation in (Operation.HEALTH, Operation.PING, Operation.PING_BY_POST):
+            return self._health()
         user = await self._identity.user(command.headers)
-        if command.operation is Operation.USAGE:
+        if operation is Operation.USAGE:
             return await self._usage(user)
-        quota = await self.quota_headers(user) if user is not None else {}
-        return Answered(orjson.dumps(models_list(self._fleet.models())), quota)
+        body = self._models() if operation is Operation.MODELS else self._model(command.headers.get(":path", ""))
+        return Answered(orjson.dumps(body), await self.quota_headers(user) if user is not None else {})
+
+    def _health(self) -> Answered:
+        """Say whether any request could be served, as engines do on this path."""
+        if self._fleet.has_ready_pod:
+            return Answered(orjson.dumps({"status": "ok"}))
+        return Answered(orjson.dumps({"status": "no pod is ready"}), status=503)
+
+    def _models(self) -> dict[str, Any]:
+        return models_list(self._catalogue.cards())
+
+    def _model(self, target: str) -> dict[str, Any]:
+        name = model_in_path(target)
+        for card in self._catalogue.cards():
+            if card.name == name:
+                return card.shown()
+        existing = ", ".join(self._fleet.models())
+        raise UnknownModelError(
+            f"model {name[:MAX_SHOWN_CHARACTERS]} does not exist, must be one of: {existing}", param="model"
+        )
 
     async def dry_run(self, plan: Plan) -> Answered:
         """Say whether the limits would admit the request now, and if not, when.  Raises RefusalError."""

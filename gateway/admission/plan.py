@@ -15,6 +15,7 @@ from gateway.config.settings import LimitSettings
 from gateway.extproc.commands import Admit
 from gateway.fleet.fleet import Fleet
 from gateway.openai.errors import (
+    BadRequestError,
     InvalidFilterError,
     InvalidStrategyError,
     NoReadyPodError,
@@ -78,7 +79,8 @@ class Planner:
         Raises RefusalError: an unknown model or strategy, or no pod that could take the request.
         """
         request, headers, user = command.request, command.headers, command.user
-        estimator = self._estimator(request.model)
+        model = request.model or self._unnamed_model(headers)
+        estimator = self._estimator(model)
         prompt = request.prompt_text()
         size = _size(request.prompt, len(prompt))
         bounds = OutputBounds(request.max_output_tokens, request.choices)
@@ -89,19 +91,21 @@ class Planner:
             shape=StreamShape(request.operation.path, request.event_options),
             with_usage=request.wants_usage,
             bounds=bounds,
+            is_free=request.is_free,
         )
         strategy = self._strategy(request.model, headers)
         block_tokens = BLOCK_BYTES * estimator.text_tokens(size) / max(1, len(prompt))
         route = RouteRequest(
-            model=request.model,
+            model=model,
             user=user or "",
             prompt_tokens=estimate.prompt_tokens,
             output_tokens=estimate.output_tokens,
             session=_session(headers, strategy),
             subset=command.subset,
             selector=_selector(headers.get("external-filter")),
-            slo=self._fleet.slo(request.model),
-            blocks=block_hashes(prompt, request.model, request.cache_salt),
+            slo=None if request.is_free else self._fleet.slo(model),
+            search=request.needs_earlier,
+            blocks=block_hashes(prompt, model, request.cache_salt),
             block_tokens=block_tokens,
             first_block_missing_tokens=FIRST_BLOCK_MISSING_SHARE * block_tokens,
         )
@@ -127,6 +131,14 @@ class Planner:
         if error.why is NoCandidateReason.OVERLOADED:
             return OverloadedError(f"model {model} is overloaded", retry_after_s=error.retry_after_s)
         return NoReadyPodError(f"model {model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
+
+    def _unnamed_model(self, headers: Mapping[str, str]) -> str:
+        """Return the model of a request whose body names none: that of the header `model`, else the only one."""
+        named, existing = headers.get("model", ""), self._fleet.models()
+        if named or len(existing) <= 1:
+            return named or "".join(existing)
+        rule = f"must be named in the body or in the header model, one of: {', '.join(existing)}"
+        raise BadRequestError(f"model = missing, {rule}", param="model")
 
     def _estimator(self, model: str) -> Estimator:
         if model not in self._estimators:

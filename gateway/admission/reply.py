@@ -43,9 +43,10 @@ class Replies:
         response = {"routing-strategy": decision.strategy, "x-forebay-decision": decision.reason, **limit_headers}
         if route.session:
             response["x-session-id"] = header_safe(route.session)
-        request = {DESTINATION: decision.destinations, "model": route.model}
+        destination = {DESTINATION: decision.destinations, "model": route.model}
+        request = destination | _search(decision) if route.search else destination
         metadata = {
-            LB_NAMESPACE: request,
+            LB_NAMESPACE: destination,
             RESPONSE_NAMESPACE: response,
             EXCHANGE_NAMESPACE: {EXCHANGE_KEY: exchange_id},
         }
@@ -58,3 +59,14 @@ class Replies:
         if len(given_id) > MAX_REQUEST_ID_CHARACTERS:
             sent["x-request-id"] = request_id
         return Routed(exchange_id, sent, shown, metadata, self._fleet.names, self._withheld)
+
+
+def _search(decision: Decision) -> dict[str, str]:
+    """Return request headers by which Envoy asks the next pod when one answers 404; it passes none of them on."""
+    if not decision.fallbacks:
+        return {}
+    return {
+        "x-envoy-retry-on": "retriable-status-codes",
+        "x-envoy-retriable-status-codes": "404",
+        "x-envoy-max-retries": str(len(decision.fallbacks)),
+    }

@@ -4,11 +4,11 @@ Lives here: code and message for each status.  Not here: the gateway's refusals 
 same mappers and must not be changed by them.
 """
 
-from functools import partial
-
 from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension
 from gateway.envoy.names import REFUSAL_DETAILS
+from gateway.openai.errors import anthropic_error
+from gateway.openai.operations import ANTHROPIC_TARGETS
 
 _FIRST_ERROR = 400
 """Lower statuses are no errors: Envoy answers GET / itself."""
@@ -25,11 +25,14 @@ def local_replies(settings: Settings) -> Json:
         503: ("service_unavailable", "the service is unavailable at the moment, try again later"),
         504: ("upstream_timeout", "the model did not answer in time"),
     }
-    mapper = partial(_mapper, compat=settings.compat == "v0.2.1")
-    exact = [mapper("EQ", status, code, message) for status, (code, message) in known.items()]
-    server_error = mapper("GE", _FIRST_SERVER_ERROR, "internal_error", "the request could not be served")
-    caller_error = mapper("GE", _FIRST_ERROR, "invalid_request", "the request is malformed")
-    return {"mappers": [_gateway_refusals(), *exact, server_error, caller_error]}
+    errors = [
+        *(("EQ", status, code, message) for status, (code, message) in known.items()),
+        ("GE", _FIRST_SERVER_ERROR, "internal_error", "the request could not be served"),
+        ("GE", _FIRST_ERROR, "invalid_request", "the request is malformed"),
+    ]
+    compat = settings.compat == "v0.2.1"
+    mappers = [mapper for error in errors for mapper in (_anthropic(*error), _openai(*error, compat=compat))]
+    return {"mappers": [_gateway_refusals(), *mappers]}
 
 
 def _gateway_refusals() -> Json:
@@ -45,13 +48,25 @@ def _gateway_refusals() -> Json:
     return {"filter": {"extension_filter": refused_by_gateway}}
 
 
-def _mapper(comparison: str, status: int, code: str, message: str, *, compat: bool) -> Json:
+def _openai(comparison: str, status: int, code: str, message: str, *, compat: bool) -> Json:
     kind = "api_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error"
     error: Json = {"message": message, "type": kind, "code": code, "param": None}
     if compat:
         error = {"code": "%RESPONSE_CODE%", "message": message}  # a lone operator of a number stays a number
+    return _mapper(_by_status(comparison, status, code), {"error": error})
+
+
+def _anthropic(comparison: str, status: int, code: str, message: str) -> Json:
+    """Return the mapper of the same error on Anthropic's paths."""
+    path = {"name": ":path", "string_match": {"safe_regex": {"regex": ANTHROPIC_TARGETS}}}
+    both = {"and_filter": {"filters": [_by_status(comparison, status, code), {"header_filter": {"header": path}}]}}
+    return _mapper(both, anthropic_error(status, message, "%REQ(x-request-id)%"))
+
+
+def _by_status(comparison: str, status: int, code: str) -> Json:
     value = {"default_value": status, "runtime_key": f"forebay.local_reply.{code}"}  # Envoy requires a key
-    return {
-        "filter": {"status_code_filter": {"comparison": {"op": comparison, "value": value}}},
-        "body_format_override": {"json_format": {"error": error}},
-    }
+    return {"status_code_filter": {"comparison": {"op": comparison, "value": value}}}
+
+
+def _mapper(chosen: Json, body: Json) -> Json:
+    return {"filter": chosen, "body_format_override": {"json_format": body}}

@@ -94,6 +94,14 @@ class Identify(NamedTuple):
     headers: Mapping[str, str]
 
 
+class Decode(NamedTuple):
+    """Undo the content codings of a complete body, which takes too long for the event loop.  Decoded follows."""
+
+    content_encoding: str
+    body: bytes
+    limit_bytes: int
+
+
 class Admit(NamedTuple):
     """Decide about a complete request.  The event Routed, Refused or, for a dry run, Answered follows."""
 
@@ -133,5 +141,5 @@ class Finish(NamedTuple):
 
 Command = (
     HeadersReply | BodyReply | StreamedBodyReply | TrailersReply | ImmediateReply
-    | Abort | Identify | Admit | Answer | Refuse | Finish
+    | Abort | Identify | Decode | Admit | Answer | Refuse | Finish
 )  # fmt: skip

@@ -77,6 +77,12 @@ class Identified(NamedTuple):
     user: str | None  # None: nobody in particular, without limits
 
 
+class Decoded(NamedTuple):
+    """The body without its content codings, or why it has none."""
+
+    body: bytes | RefusalError
+
+
 class Routed(NamedTuple):
     """The request was admitted, and a pod was chosen."""
 
@@ -101,10 +107,11 @@ class Refused(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """The gateway answers the request itself, with status 200 and a JSON body."""
+    """The gateway answers the request itself, with a JSON body."""
 
     body: bytes
     headers: Mapping[str, str] = EMPTY
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,5 +121,5 @@ class Closed:
 
 Event = (
     RequestHeaders | RequestBody | RequestTrailers | ResponseHeaders | ResponseBody | ResponseTrailers
-    | Identified | Routed | Refused | Answered | Closed
+    | Identified | Decoded | Routed | Refused | Answered | Closed
 )  # fmt: skip

@@ -17,6 +17,7 @@ from gateway.extproc.commands import (
     Answer,
     BodyReply,
     Command,
+    Decode,
     Finish,
     HeadersReply,
     Identify,
@@ -31,6 +32,7 @@ from gateway.extproc.events import (
     Answered,
     BodyMode,
     Closed,
+    Decoded,
     Event,
     Identified,
     Refused,
@@ -50,12 +52,13 @@ from gateway.openai.errors import (
     HeadersTooLargeError,
     RefusalError,
     UnsupportedModeError,
+    anthropic_error_body,
     error_body,
     error_headers,
     error_status,
     header_safe,
 )
-from gateway.openai.operations import Operation, find_operation
+from gateway.openai.operations import Operation, find_operation, forwarded_target, has_anthropic_errors
 from gateway.openai.request import parse_request
 from gateway.openai.stream_usage import with_stream_usage
 
@@ -74,6 +77,7 @@ class State(StrEnum):
     START = "start"
     IDENTIFYING = "identifying"  # has the headers, waits until it is known who sends them
     COLLECTING = "collecting"  # waits for the body
+    DECODING = "decoding"  # waits until the body's content codings are undone
     ADMITTING = "admitting"  # waits for admission's decision
     FORWARDED = "forwarded"  # the request goes to a pod
     RESPONDING = "responding"  # has the response headers
@@ -88,6 +92,7 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], str]] = {
     (State.COLLECTING, RequestBody): "_collect",
     (State.COLLECTING, RequestTrailers): "_collect_trailers",
     (State.COLLECTING, ResponseHeaders): "_respond",  # Envoy answered itself
+    (State.DECODING, Decoded): "_admit_decoded",
     (State.ADMITTING, Routed): "_forward",
     (State.ADMITTING, Refused): "_refuse",
     (State.ADMITTING, Answered): "_answer",
@@ -130,14 +135,15 @@ class Exchange:
         self._size = 0
         self._trailers = False
         self._body = b""  # what will be forwarded
+        self._changed = False  # it differs from what was sent
         self._usage_added = False  # the body was changed to ask for a stream's usage
         self._routed: Routed | None = None
         self._response: ResponseReader | None = None
 
     @property
     def gathered_bytes(self) -> int:
-        """The bytes of a body of which the rest is awaited."""
-        return self._size if self._pieces else 0
+        """The bytes of a body of which the rest is awaited, or which is being decoded."""
+        return self._size if self._pieces or self.state is State.DECODING else 0
 
     def step(self, event: Event) -> list[Command]:
         """Advance by one event."""
@@ -168,9 +174,9 @@ class Exchange:
         if operation.body is None:
             self.state = State.ADMITTING
             return [Answer(operation, headers)]
-        if event.end_of_stream:
+        if event.end_of_stream and not operation.body.is_stored:
             raise BadRequestError("body is empty")
-        if event.request_mode in UNROUTABLE_MODES:
+        if event.request_mode in UNROUTABLE_MODES and not event.end_of_stream:
             mode = BodyMode(event.request_mode).name
             raise UnsupportedModeError(f"request_body_mode = {mode}, must be BUFFERED or FULL_DUPLEX_STREAMED")
         self._check_size(_content_length(headers))
@@ -179,6 +185,8 @@ class Exchange:
 
     def _begin_collecting(self, event: Identified) -> list[Command]:
         self._user = event.user
+        if self._headers.end_of_stream:
+            return self._admit(b"")
         self.state = State.COLLECTING
         return [] if self._headers.request_mode is BodyMode.FULL_DUPLEX_STREAMED else [CONTINUE]
 
@@ -194,21 +202,35 @@ class Exchange:
         if mode is BodyMode.BUFFERED_PARTIAL and not event.end_of_stream:
             raise BodyTooLargeError(f"body exceeds the proxy's buffer limit, {self._size} bytes were received")
         if event.end_of_stream or mode in BUFFERED_MODES:
-            return self._admit()
+            return self._complete()
         return []
 
     def _collect_trailers(self, _event: RequestTrailers) -> list[Command]:
         self._trailers = True
-        return self._admit()
+        return self._complete()
 
-    def _admit(self) -> list[Command]:
-        assert self._operation is not None  # noqa: S101 - _open, which always precedes, sets it
-        headers = self._headers.headers
+    def _complete(self) -> list[Command]:
         body = b"".join(self._pieces)
         self._pieces.clear()
+        content_encoding = self._headers.headers.get("content-encoding")
+        if not content_encoding or not body:
+            return self._admit(body)
+        self.state = State.DECODING
+        return [Decode(content_encoding, body, self._body_limit)]
+
+    def _admit_decoded(self, event: Decoded) -> list[Command]:
+        if isinstance(event.body, RefusalError):
+            raise event.body
+        self._changed = True
+        return self._admit(event.body)
+
+    def _admit(self, body: bytes) -> list[Command]:
+        assert self._operation is not None  # noqa: S101 - _open, which always precedes, sets it
+        headers = self._headers.headers
         request = parse_request(self._operation, headers.get("content-type", ""), body)
         changed = with_stream_usage(body, request) if self._asks_usage else None
         self._usage_added = changed is not None
+        self._changed = self._changed or self._usage_added
         if self._usage_added:
             request = request._replace(wants_usage=True)
         self._body = body if changed is None else changed
@@ -219,26 +241,38 @@ class Exchange:
         self._routed = event
         self.state = State.FORWARDED
         body, self._body = self._body, b""
+        sent = self._headers.headers
         request_headers = dict(event.request_headers)
-        if self._usage_added:
+        removed = list(event.remove_request_headers)
+        if self._changed:
             request_headers["content-length"] = str(len(body))
-        untrusted = headers_to_remove(self._headers.headers, request_headers)
-        mutation = Mutation(request_headers, (*untrusted, *event.remove_request_headers), event.metadata)
+            if "content-encoding" in sent:
+                removed.append("content-encoding")
+        if (target := forwarded_target(sent.get(":path", ""))) != sent.get(":path", ""):
+            request_headers[":path"] = target
+        untrusted = headers_to_remove(sent, request_headers)
+        mutation = Mutation(request_headers, (*untrusted, *removed), event.metadata)
         trailers: list[Command] = [TrailersReply(Side.REQUEST)] if self._trailers else []
+        if self._headers.end_of_stream:
+            return [HeadersReply(Side.REQUEST, mutation)]
         if self._headers.request_mode is BodyMode.FULL_DUPLEX_STREAMED:
             if self._trailers:  # Envoy, which keeps pieces for retries, would send them again with the trailers
                 return [HeadersReply(Side.REQUEST, mutation, body)]
             return [HeadersReply(Side.REQUEST, mutation), *_pieces(Side.REQUEST, body, end_of_stream=True)]
-        return [BodyReply(Side.REQUEST, mutation, body if self._usage_added else None), *trailers]
+        return [BodyReply(Side.REQUEST, mutation, body if self._changed else None), *trailers]
 
     def _refuse(self, event: Refused) -> list[Command]:
         headers = {**event.headers, **self._request_ids(), **dict(error_headers(event.error))}
         status = error_status(event.error, compat=self._compat)
-        return self._end(ImmediateReply(status, headers, error_body(event.error, compat=self._compat)))
+        if has_anthropic_errors(self._headers.headers.get(":path", "")):
+            body = anthropic_error_body(event.error, status, headers.get("x-request-id", ""))
+        else:
+            body = error_body(event.error, compat=self._compat)
+        return self._end(ImmediateReply(status, headers, body))
 
     def _answer(self, event: Answered) -> list[Command]:
         headers = {"content-type": "application/json", **self._request_ids(), **event.headers}
-        return self._end(ImmediateReply(200, headers, event.body))
+        return self._end(ImmediateReply(event.status, headers, event.body))
 
     def _request_ids(self) -> dict[str, str]:
         request_id = header_safe(self._headers.headers.get("x-request-id", ""))[:MAX_REQUEST_ID_CHARACTERS]

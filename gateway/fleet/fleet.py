@@ -27,6 +27,10 @@ CACHE_TOKENS = 250_000
 """Size of the KV cache assumed for a pod whose engine reports none, in tokens: that of an 8B model on a GPU with 48 GB
 (chosen)."""
 
+MAX_SEARCHED = 32
+"""Pods at most that are asked one after the other for an answer that one of them has (chosen: each costs its API server
+a millisecond, and a client one request of its limit)."""
+
 _NO_POLICY = ModelPolicy()
 
 StrategyBuilder = Callable[[str, Tools], Strategy]
@@ -159,6 +163,9 @@ class Fleet:
         pod = self._pods[decision.pod.id]
         if not pod.endpoint.ready:
             decision = decision._replace(reason=f"{decision.reason}, none healthy")
+        if request.search:
+            others = [other.endpoint for other in candidates if other is not pod]
+            decision = decision._replace(fallbacks=tuple(others[: MAX_SEARCHED - 1]))
         work = self._start(pod, request, now_s)
         if blocks:
             self._index.reuse.observe(blocks, now_s)  # once per request, not at each attempt while it waits
@@ -224,8 +231,9 @@ class Fleet:
         computed = event.computed and not event.failed
         self._end(ticket, computed=computed and not elsewhere, now_s=now_s)
         sent_s = now_s - (event.duration_s or 0.0)
-        if event.failed or elsewhere or event.answered:
-            self._record_outcome(pod, event.failed or elsewhere, sent_s, now_s)
+        failed = event.failed or (elsewhere and not ticket.request.search)
+        if failed or event.answered:
+            self._record_outcome(pod, failed, sent_s, now_s)
         if elsewhere and event.pod in self._pods:
             pod = self._pods[event.pod]
             if event.failed or event.answered:
@@ -270,6 +278,22 @@ class Fleet:
     def models(self) -> Sequence[str]:
         """Return all known model names, with adapters and with models that have no ready pod."""
         return tuple(self._serving)
+
+    def max_model_len(self, model: str) -> int | None:
+        """Return how many tokens every pod of the model takes, by what their engines say; None = none has said it."""
+        lengths = [length for pod in self._serving.get(model, ()) if (length := pod.max_model_len(model)) is not None]
+        return min(lengths, default=None)
+
+    def set_model_lengths(self, pod_id: PodId, lengths: Mapping[str, int]) -> None:
+        """Take the lengths of the models that an engine serves; an unknown pod is ignored."""
+        pod = self._pods.get(pod_id)
+        if pod is not None:
+            pod.model_lengths = lengths
+
+    @property
+    def has_ready_pod(self) -> bool:
+        """Whether any request could be served now."""
+        return any(pod.endpoint.ready and not pod.endpoint.draining for pod in self._pods.values())
 
     def in_flight(self) -> Mapping[str, int]:
         """Return requests in flight by model, 0 for a known model without any."""

@@ -53,7 +53,7 @@ class Pod(Load):
 
     __slots__ = (
         "_discovered", "_draining", "_fresh_until_s", "_healthy", "_readings", "_ready_s", "_signals", "adapters",
-        "cache", "endpoint", "failures", "full_share_at_s", "gone",
+        "cache", "endpoint", "failures", "full_share_at_s", "gone", "model_lengths",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, cache: Cache, joined_s: float = -inf, kind: Speed | None = None) -> None:
@@ -73,6 +73,7 @@ class Pod(Load):
         self.adapters.clear()
         self._signals: Mapping[Signal, float] = {}
         self._fresh_until_s = -inf
+        self.model_lengths: Mapping[str, int] = {}  # tokens that a model takes, as the engine says
         self._healthy = True  # until checked, so that a restart of the gateway is no outage
         self._draining = False
         self.update(endpoint)
@@ -143,6 +144,10 @@ class Pod(Load):
     def cache_tokens(self) -> float | None:
         """The size of the KV cache in tokens as the engine reported it, which does not become stale."""
         return self._readings.cache_tokens
+
+    def max_model_len(self, model: str) -> int | None:
+        """Return how many tokens the model takes; for an adapter those of its base model.  None = not said."""
+        return self.model_lengths.get(model) or self.model_lengths.get(self.endpoint.models[0])
 
     def _set_endpoint(self) -> None:
         """Set `endpoint`, which routing reads: discovery's description, combined with health and draining."""

@@ -5,15 +5,27 @@ errors (openai.errors).
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ratelimit.limits import WINDOW_S, Admitted, Refused, Usage
 
 
-def models_list(names: Iterable[str]) -> dict[str, Any]:
+class ModelCard(NamedTuple):
+    """One model that is served."""
+
+    name: str
+    created_s: int  # Unix time since when the gateway knows it
+    max_model_len: int | None = None  # tokens of prompt and answer, as the engines say; None = they have not said it
+
+    def shown(self) -> dict[str, Any]:
+        """Return the model in OpenAI's shape, with vLLM's `max_model_len`."""
+        length = {} if self.max_model_len is None else {"max_model_len": self.max_model_len}
+        return {"id": self.name, "object": "model", "created": self.created_s, "owned_by": "forebay", **length}
+
+
+def models_list(cards: Iterable[ModelCard]) -> dict[str, Any]:
     """Return the list of models in OpenAI's shape."""
-    models = [{"id": name, "object": "model", "created": 0, "owned_by": "forebay"} for name in names]
-    return {"object": "list", "data": models}
+    return {"object": "list", "data": [card.shown() for card in cards]}
 
 
 def usage_record(usage: Usage) -> dict[str, Any]:

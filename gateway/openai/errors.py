@@ -16,6 +16,18 @@ LONGEST_RETRY_S = 60
 
 _UNSAFE_IN_HEADER = re.compile(r"[^ -~]")
 
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+"""Types of errors by status (Anthropic API, errors)."""
+_FIRST_SERVER_ERROR = 500
+
 
 class RefusalError(Exception):
     """A request that the gateway refuses.  Subclasses set status, code and the metric label `kind`."""
@@ -149,6 +161,18 @@ class BodyTooLargeError(CallerError):
     kind = "body_too_large"
 
 
+class UnsupportedCodingError(CallerError):
+    """The body has a content coding that the gateway does not decode."""
+
+    status = 415
+    code = "unsupported_content_encoding"
+    kind = "unsupported_coding"
+
+    def __init__(self, message: str, *, accepted: str) -> None:
+        super().__init__(message)
+        self.accepted = accepted  # the header `accept-encoding` (RFC 7694 section 3)
+
+
 class InvalidStrategyError(CallerError):
     """The `routing-strategy` header names no strategy."""
 
@@ -219,8 +243,20 @@ def error_body(error: RefusalError, *, compat: bool = False) -> bytes:
     return orjson.dumps({"error": shape})
 
 
+def anthropic_error_body(error: RefusalError, status: int, request_id: str) -> bytes:
+    """Return `{"type":"error","error":{"type","message"},"request_id"}`."""
+    return orjson.dumps(anthropic_error(status, _well_formed(error.message), request_id or None))
+
+
+def anthropic_error(status: int, message: str, request_id: str | None) -> dict[str, object]:
+    """Return an error in Anthropic's shape, whose type follows from the status."""
+    default = "api_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error"
+    kind = _ANTHROPIC_TYPES.get(status, default)
+    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+
+
 def error_headers(error: RefusalError) -> list[tuple[str, str]]:
-    """Return the headers that belong to the error: content type, `x-error-*`, when to ask again, and `allow`."""
+    """Return the headers that belong to the error: content type, `x-error-*`, when to ask again, `allow` and such."""
     headers = [("content-type", "application/json")]
     if error.error_header:
         headers.append((error.error_header, "true"))
@@ -230,6 +266,8 @@ def error_headers(error: RefusalError) -> list[tuple[str, str]]:
         headers.append(("x-should-retry", "false"))
     if isinstance(error, MethodNotAllowedError):
         headers.append(("allow", error.allow))
+    if isinstance(error, UnsupportedCodingError):
+        headers.append(("accept-encoding", error.accepted))
     return headers
 
 

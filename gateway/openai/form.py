@@ -1,4 +1,4 @@
-"""The multipart form in which audio is sent (RFC 7578), parsed for the few text fields that the gateway reads.
+"""The multipart form in which audio and pictures are sent (RFC 7578), parsed for the few text fields that are read.
 
 Lives here: delimiters, part headers, limits.  Not here: what the fields mean (request).
 The body is split at the delimiters of RFC 2046 section 5.1.1.  Everything here takes linear time; the standard
@@ -38,10 +38,10 @@ _TRUE = frozenset({"true", "t", "1", "on", "yes", "y"})
 """Texts that mean true in lower case, as in vLLM's form model."""
 
 
-def parse_form(content_type: str, body: bytes) -> dict[str, str | bool]:
+def parse_form(content_type: str, body: bytes, file: str = "") -> dict[str, str | bool]:
     """Return those of the fields `model`, `prompt` and `stream` that the form has; of repeated names the last counts.
 
-    Raises BadRequestError for a malformed form, and for one without a `file`.
+    Raises BadRequestError for a malformed form, and for one without the part that `file` names.
     """
     fields: dict[str, str | bool] = {}
     names = set()
@@ -52,8 +52,8 @@ def parse_form(content_type: str, body: bytes) -> dict[str, str | bool]:
             fields[name] = value.decode("utf-8", "replace")
         elif name == "stream":
             fields[name] = value.strip().decode("ascii", "replace").lower() in _TRUE
-    if "file" not in names:
-        raise BadRequestError("file = missing, is required", param="file")
+    if file and file not in names:
+        raise BadRequestError(f"{file} = missing, is required", param=file)
     return fields
 
 

@@ -1,14 +1,19 @@
 """The operations of the data plane: one table of their methods, their paths and how their bodies are read.
 
 Lives here: the table, and finding an operation by method and path (docs/contracts.md section 1).  Not here: reading a
-body (request), the text of a prompt (prompt), the answers that the gateway gives itself (gateway.admission).
+body (request), the text of a prompt (prompt, native_prompts), the answers that the gateway gives itself
+(gateway.admission).
+What is not in the table is 404, so that clients never reach an engine's controls: sleep, adapters, caches, weights.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
+from urllib.parse import unquote
 
+from gateway.openai import native_prompts as native
 from gateway.openai import prompt
 from gateway.openai.errors import MethodNotAllowedError, UnknownPathError
 from gateway.openai.fields import Body
@@ -19,18 +24,34 @@ _MAX_PATH_IN_ERROR = 100
 _DEFAULT_COMPLETION_TOKENS = 16
 """The maximum of a completion that names none (OpenAI API reference, completions; vLLM has the same)."""
 
+_DEFAULT_GENERATE_TOKENS = 128
+"""The same of SGLang's own API (sampling parameters, max_new_tokens)."""
+
+ANTHROPIC_TARGETS = r"/v1/messages(?:[/?].*)?"
+"""Targets, as a regular expression, whose errors have Anthropic's shape; there need not be such a path."""
+_ANTHROPIC = re.compile(ANTHROPIC_TARGETS, re.DOTALL)
+_MODELS_PREFIX = "/v1/models/"
+_RESPONSE = re.compile(r"/v1/responses/[A-Za-z0-9][A-Za-z0-9_.:-]*((?:/cancel|/input_items)?)")
+"""A stored response; its id has no percent signs and no slashes, so that an engine cannot read another path in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class BodyFormat:
-    """How the body of one operation is read."""
+    """How the body of one operation is read, and what it is charged."""
 
     prompt: Callable[[Body], prompt.Prompt]
     max_fields: tuple[str, ...] = ()  # fields that bound the output tokens of one choice, the strongest first
     default_max: int | None = 0  # the bound where no field names one; None = unbounded, 0 = generates nothing
+    inside: str = ""  # the member that holds `max_fields` and `n`; empty = the body itself
     streams: bool = False  # may be asked to stream its answer
     has_stream_options: bool = False  # a stream reports its usage only if `stream_options` ask; others always do
     has_n: bool = False  # `n` is the number of choices
     is_form: bool = False  # multipart/form-data, as audio is sent; otherwise JSON
+    file: str = ""  # the part that such a form must have
+    needs_model: bool = True  # False: engines take the model that they serve where the body names none
+    is_free: bool = False  # counts as a request, and no tokens are charged: no GPU works for it
+    is_stored: bool = False  # asks for an earlier answer, which one pod has; a body, if there is one, is not read
+    earlier: str = ""  # the field that names an earlier answer, which one pod has
 
 
 _CHAT = BodyFormat(
@@ -49,9 +70,56 @@ _COMPLETIONS = BodyFormat(
     has_stream_options=True,
     has_n=True,
 )
-_RESPONSES = BodyFormat(prompt.responses_prompt, ("max_output_tokens",), default_max=None, streams=True)
+_BATCH_CHAT = BodyFormat(
+    prompt.batch_chat_prompt, ("max_completion_tokens", "max_tokens"), default_max=None, has_n=True
+)
+_RESPONSES = BodyFormat(
+    prompt.responses_prompt,
+    ("max_output_tokens",),
+    default_max=None,
+    streams=True,
+    earlier="previous_response_id",
+)
 _MESSAGES = BodyFormat(prompt.chat_prompt, ("max_tokens",), default_max=None, streams=True)
-_AUDIO = BodyFormat(prompt.optional_text_prompt, default_max=None, streams=True, is_form=True)
+_AUDIO = BodyFormat(prompt.optional_text_prompt, default_max=None, streams=True, is_form=True, file="file")
+_SPEECH = BodyFormat(native.fields_prompt("input"), streams=True)
+_IMAGE_EDITS = BodyFormat(native.picture_prompt, streams=True, is_form=True)
+_EMBED = BodyFormat(native.fields_prompt("texts", "inputs"))
+_POOLING = BodyFormat(native.pooling_prompt, needs_model=False)
+_CLASSIFY = BodyFormat(prompt.input_prompt)
+_RERANK = BodyFormat(prompt.rerank_prompt)
+_SCORE = BodyFormat(prompt.score_prompt)
+_GENERATE = BodyFormat(
+    native.fields_prompt("text", "input_ids"),
+    ("max_new_tokens",),
+    _DEFAULT_GENERATE_TOKENS,
+    inside="sampling_params",
+    streams=True,
+    has_n=True,
+    needs_model=False,
+)
+_GENERATE_TOKENS = BodyFormat(
+    native.fields_prompt("token_ids"),
+    ("max_tokens",),
+    _DEFAULT_COMPLETION_TOKENS,
+    inside="sampling_params",
+    streams=True,
+    has_n=True,
+    needs_model=False,
+)
+_INVOCATIONS = BodyFormat(
+    native.invocation_prompt,
+    ("max_completion_tokens", "max_tokens"),
+    default_max=None,
+    streams=True,
+    has_stream_options=True,
+    has_n=True,
+    needs_model=False,
+)
+_TEXT_TOOL = BodyFormat(native.no_prompt, needs_model=False, is_free=True)
+_RENDER = BodyFormat(native.no_prompt, is_free=True)
+_COUNT = BodyFormat(native.no_prompt, is_free=True)
+_STORED = BodyFormat(native.no_prompt, needs_model=False, is_free=True, is_stored=True)
 
 
 class _Row(NamedTuple):
@@ -63,50 +131,120 @@ class _Row(NamedTuple):
 
 
 class Operation(Enum):
-    """The table: one row per path.  Without a body format an operation has no body, and the gateway answers itself."""
+    """The table: one row per method and path.  What has no body format the gateway answers itself."""
 
     CHAT = _Row("POST", "/v1/chat/completions", _CHAT)
     COMPLETIONS = _Row("POST", "/v1/completions", _COMPLETIONS)
+    BATCH_CHAT = _Row("POST", "/v1/chat/completions/batch", _BATCH_CHAT)  # vLLM's
     RESPONSES = _Row("POST", "/v1/responses", _RESPONSES)
+    GET_RESPONSE = _Row("GET", "/v1/responses/{id}", _STORED)
+    DELETE_RESPONSE = _Row("DELETE", "/v1/responses/{id}", _STORED)
+    CANCEL_RESPONSE = _Row("POST", "/v1/responses/{id}/cancel", _STORED)
+    RESPONSE_INPUT = _Row("GET", "/v1/responses/{id}/input_items", _STORED)
     MESSAGES = _Row("POST", "/v1/messages", _MESSAGES)  # Anthropic's
+    COUNT_TOKENS = _Row("POST", "/v1/messages/count_tokens", _COUNT)
     EMBEDDINGS = _Row("POST", "/v1/embeddings", BodyFormat(prompt.input_prompt))
-    CLASSIFY = _Row("POST", "/v1/classify", BodyFormat(prompt.input_prompt))
-    RERANK = _Row("POST", "/v1/rerank", BodyFormat(prompt.rerank_prompt))
-    SCORE = _Row("POST", "/v1/score", BodyFormat(prompt.score_prompt))
+    EMBED = _Row("POST", "/v2/embed", _EMBED)  # Cohere's
+    POOLING = _Row("POST", "/pooling", _POOLING)
+    CLASSIFY = _Row("POST", "/v1/classify", _CLASSIFY)
+    CLASSIFY_AT_ROOT = _Row("POST", "/classify", _POOLING)
+    RERANK = _Row("POST", "/v1/rerank", _RERANK)
+    RERANK_V2 = _Row("POST", "/v2/rerank", _RERANK)
+    RERANK_AT_ROOT = _Row("POST", "/rerank", _RERANK)
+    SCORE = _Row("POST", "/v1/score", _SCORE)
+    SCORE_AT_ROOT = _Row("POST", "/score", _SCORE)
+    GENERATIVE_SCORING = _Row("POST", "/generative_scoring", _SCORE)
     IMAGES = _Row("POST", "/v1/images/generations", BodyFormat(prompt.text_prompt, has_n=True))
+    IMAGE_EDITS = _Row("POST", "/v1/images/edits", _IMAGE_EDITS)
     TRANSCRIPTIONS = _Row("POST", "/v1/audio/transcriptions", _AUDIO)
     TRANSLATIONS = _Row("POST", "/v1/audio/translations", _AUDIO)
+    SPEECH = _Row("POST", "/v1/audio/speech", _SPEECH)
+    GENERATE = _Row("POST", "/generate", _GENERATE)  # SGLang's
+    ENCODE = _Row("POST", "/encode", _POOLING)  # SGLang's
+    GENERATE_TOKENS = _Row("POST", "/inference/v1/generate", _GENERATE_TOKENS)  # vLLM's
+    INVOCATIONS = _Row("POST", "/invocations", _INVOCATIONS)  # SageMaker's
+    TOKENIZE = _Row("POST", "/tokenize", _TEXT_TOOL)
+    TOKENIZE_V1 = _Row("POST", "/v1/tokenize", _TEXT_TOOL)
+    DETOKENIZE = _Row("POST", "/detokenize", _TEXT_TOOL)
+    DETOKENIZE_V1 = _Row("POST", "/v1/detokenize", _TEXT_TOOL)
+    PARSE_CALLS = _Row("POST", "/parse_function_call", _TEXT_TOOL)  # SGLang's, as is the next
+    SEPARATE_REASONING = _Row("POST", "/separate_reasoning", _TEXT_TOOL)
+    RENDER_CHAT = _Row("POST", "/v1/chat/completions/render", _RENDER)
+    RENDER_COMPLETION = _Row("POST", "/v1/completions/render", _RENDER)
     MODELS = _Row("GET", "/v1/models")
+    MODEL = _Row("GET", "/v1/models/{model}")
     USAGE = _Row("GET", "/v1/usage")
+    HEALTH = _Row("GET", "/health")
+    PING = _Row("GET", "/ping")
+    PING_BY_POST = _Row("POST", "/ping")  # as vLLM has it too
+    VERSION = _Row("GET", "/version")
 
     @property
     def method(self) -> str:
-        """The only method that the path has."""
+        """The method, in upper case."""
         return self.value.method
 
     @property
     def path(self) -> str:
-        """The path, without a query string."""
+        """The path without a query string; `{id}` and `{model}` stand for any."""
         return self.value.path
 
     @property
     def body(self) -> BodyFormat | None:
-        """How the body is read; None = there is none."""
+        """How the body is read; None = the gateway answers itself."""
         return self.value.body
 
 
-_BY_PATH = {operation.path: operation for operation in Operation}
+def _by_path() -> dict[str, dict[str, Operation]]:
+    """Return the operations by path and method; HEAD asks for what the gateway answers to GET."""
+    found: dict[str, dict[str, Operation]] = {}
+    for operation in Operation:
+        methods = found.setdefault(operation.path, {})
+        methods[operation.method] = operation
+        if operation.body is None and operation.method == "GET":
+            methods["HEAD"] = operation
+    return found
+
+
+_OPERATIONS = _by_path()
 
 
 def find_operation(method: str, target: str) -> Operation:
-    """Return the operation of a request line; a query string is ignored, a trailing slash makes another path.
+    """Return the operation of a request line; a query string and a trailing slash are ignored.
 
     Raises UnknownPathError and MethodNotAllowedError.
     """
     path = target.partition("?")[0]
-    operation = _BY_PATH.get(path)
-    if operation is None:
+    methods = _OPERATIONS.get(path) or _OPERATIONS.get(_row(path))
+    if methods is None:
         raise UnknownPathError(f"path = {path[:_MAX_PATH_IN_ERROR]}, does not exist")
-    if method != operation.method:
-        raise MethodNotAllowedError(f"method = {method}, {path} only allows {operation.method}", allow=operation.method)
+    operation = methods.get(method)
+    if operation is None:
+        allow = ", ".join(methods)
+        raise MethodNotAllowedError(f"method = {method}, {path[:_MAX_PATH_IN_ERROR]} only allows {allow}", allow=allow)
     return operation
+
+
+def _row(path: str) -> str:
+    """Return the path of the table that a path stands for, if any: without a trailing slash, and without names."""
+    path = path.removesuffix("/")
+    if path.startswith(_MODELS_PREFIX):
+        return "/v1/models/{model}"
+    response = _RESPONSE.fullmatch(path)
+    return path if response is None else "/v1/responses/{id}" + response[1]
+
+
+def forwarded_target(target: str) -> str:
+    """Return the path and query string that an engine gets: it would answer a trailing slash with a redirect."""
+    path, question_mark, query = target.partition("?")
+    return path.removesuffix("/") + question_mark + query
+
+
+def has_anthropic_errors(target: str) -> bool:
+    """Return whether clients of this target expect Anthropic's shape of errors."""
+    return _ANTHROPIC.fullmatch(target) is not None
+
+
+def model_in_path(target: str) -> str:
+    """Return the model that a request for MODEL names; slashes in it may be percent-encoded."""
+    return unquote(target.partition("?")[0].removeprefix(_MODELS_PREFIX).removesuffix("/"))

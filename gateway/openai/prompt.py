@@ -75,6 +75,19 @@ def chat_prompt(body: Body) -> Prompt:
     return Prompt("\n".join(pieces), media_tokens=media.tokens)
 
 
+def batch_chat_prompt(body: Body) -> Prompt:
+    """Read the prompts of vLLM's chat in batches: `messages` is a list of conversations."""
+    conversations = body.get("messages")
+    if not isinstance(conversations, list) or not conversations:
+        raise field_error("messages", conversations, "must be a non-empty list of lists")
+    check_length(conversations, "messages", MAX_PROMPTS)
+    pieces, media = [*_tools(body)], MediaCount()
+    for index, messages in enumerate(conversations):
+        pieces += _messages(messages, f"messages[{index}]", media)
+        check_length(pieces, "messages", MAX_MESSAGES + MAX_PARTS)
+    return Prompt("\n".join(pieces), count=len(conversations), media_tokens=media.tokens)
+
+
 def responses_prompt(body: Body) -> Prompt:
     """Read the prompt of Responses: `tools`, `instructions`, and `input` as a string or a list of items."""
     value = body.get("input")
@@ -124,11 +137,10 @@ def rerank_prompt(body: Body) -> Prompt:
 
 def score_prompt(body: Body) -> Prompt:
     """Read the prompt of score: two sides under one of several pairs of names; engines check that both are there."""
-    values = [(field, body.get(field)) for field in _SCORE_FIELDS]
-    contents = [(field, [value] if isinstance(value, dict) else value) for field, value in values]
-    media = MediaCount()
-    pieces = [piece for field, content in contents for piece in _content(content, field, media, MAX_DOCUMENTS)]
-    return Prompt("\n".join(pieces), media_tokens=media.tokens)
+    sides = [_side(value, name) for name in _SCORE_FIELDS if (value := body.get(name)) is not None]
+    text = "\n".join([side.text for side in sides if side.text])
+    token_ids = b"".join([side.token_ids for side in sides])
+    return Prompt(text, token_ids, media_tokens=sum(side.media_tokens for side in sides))
 
 
 def text_prompt(body: Body) -> Prompt:
@@ -139,6 +151,22 @@ def text_prompt(body: Body) -> Prompt:
 def optional_text_prompt(body: Body) -> Prompt:
     """Read the prompt of audio: `prompt` may precede the transcript of the recording."""
     return Prompt(body.get("prompt", ""), media_tokens=AUDIO_TOKENS)
+
+
+def read_input(value: object, field: str) -> Prompt:
+    """Read a string, a content part, token ids, or a list of any of those."""
+    if isinstance(value, dict) or (isinstance(value, list) and (not value or isinstance(value[0], dict))):
+        return _side(value, field)
+    return _batch(value, field)
+
+
+def _side(value: object, field: str) -> Prompt:
+    """Read one side of a score: a text or part, a list of those, or token ids."""
+    if isinstance(value, list) and value and isinstance(value[0], int | list):
+        return _batch(value, field, MAX_DOCUMENTS)
+    media = MediaCount()
+    pieces = _content([value] if isinstance(value, dict) else value, field, media, MAX_DOCUMENTS)
+    return Prompt("\n".join(pieces), media_tokens=media.tokens)
 
 
 def _messages(messages: object, field: str, media: MediaCount) -> list[str]:
@@ -217,7 +245,7 @@ def _part(part: object, field: str, media: MediaCount) -> str:
     return text if isinstance(text, str) else media.text(part, field)
 
 
-def _batch(value: object, field: str) -> Prompt:
+def _batch(value: object, field: str, most: int = MAX_PROMPTS) -> Prompt:
     """Read a string, a list of strings, a list of token ids, or a list of such lists."""
     if isinstance(value, str):
         return Prompt(value)
@@ -226,7 +254,7 @@ def _batch(value: object, field: str) -> Prompt:
         raise field_error(field, value, rule)
     if isinstance(value[0], int):
         return Prompt(token_ids=_ids(value, field))
-    check_length(value, field, MAX_PROMPTS)
+    check_length(value, field, most)
     if isinstance(value[0], list):
         return Prompt(token_ids=b"".join(_ids(ids, f"{field}[{i}]") for i, ids in enumerate(value)), count=len(value))
     for index, text in enumerate(value):

@@ -27,7 +27,7 @@ class InferenceRequest(NamedTuple):
     """One request as admission and routing see it.  It holds the prompt, so it is dropped once a pod is picked."""
 
     operation: Operation
-    model: str
+    model: str  # empty = the body names none, and need not
     prompt: Prompt
     stream: bool
     max_output_tokens: int | None  # of one choice; None = the request names no maximum, 0 = nothing is generated
@@ -36,6 +36,8 @@ class InferenceRequest(NamedTuple):
     has_stream_options: bool
     event_options: tuple[object, ...] = ()  # of a stream: those that decide how many bytes its events have
     cache_salt: str = ""  # vLLM's field: blocks in the engine's cache are shared only between equal salts
+    is_free: bool = False  # counts as a request, and no tokens are charged
+    needs_earlier: bool = False  # needs an earlier answer, which one pod has and others answer 404 about
 
     @property
     def prompt_bytes(self) -> int:
@@ -60,10 +62,13 @@ def parse_request(operation: Operation, content_type: str, body: bytes) -> Infer
     body_format = operation.body
     if body_format is None:
         raise ValueError(f"{operation.path} has no body")
+    if body_format.is_stored:
+        return InferenceRequest(operation, "", Prompt(), False, 0, 1, False, False, is_free=True, needs_earlier=True)
     if not body:
         raise BadRequestError("body is empty")
-    fields = parse_form(content_type, body) if body_format.is_form else _parse_json(content_type, body)
-    model = required_text(fields, "model")
+    form = parse_form(content_type, body, body_format.file) if body_format.is_form else None
+    fields = _parse_json(content_type, body) if form is None else form
+    model = required_text(fields, "model") if body_format.needs_model or fields.get("model") is not None else ""
     stream = body_format.streams and flag(fields, "stream")
     prompt = body_format.prompt(fields)
     return InferenceRequest(
@@ -77,6 +82,8 @@ def parse_request(operation: Operation, content_type: str, body: bytes) -> Infer
         has_stream_options="stream_options" in fields,
         event_options=_event_options(fields) if stream else (),
         cache_salt=salt if isinstance(salt := fields.get("cache_salt"), str) else "",
+        is_free=body_format.is_free,
+        needs_earlier=bool(body_format.earlier and fields.get(body_format.earlier)),
     )
 
 
@@ -94,6 +101,7 @@ def _max_output_tokens(fields: Body, body_format: BodyFormat) -> int | None:
     if not body_format.max_fields:
         return body_format.default_max
     minimum = 0 if fields.get("echo") is True else 1
+    fields = _parameters(fields, body_format)
     check_number(fields, "temperature")
     check_number(fields, "top_p")
     bounds = [bound for field in body_format.max_fields if (bound := count(fields, field, minimum)) is not None]
@@ -101,7 +109,7 @@ def _max_output_tokens(fields: Body, body_format: BodyFormat) -> int | None:
 
 
 def _choices(fields: Body, body_format: BodyFormat, prompt: Prompt) -> int:
-    per_prompt = count(fields, "n") if body_format.has_n else None
+    per_prompt = count(_parameters(fields, body_format), "n") if body_format.has_n else None
     return (per_prompt or 1) * prompt.count
 
 
@@ -113,13 +121,19 @@ def _event_options(fields: Body) -> tuple[object, ...]:
     return (continuous, *[value if isinstance(value, bool | int | None) else True for value in values])
 
 
+def _parameters(fields: Body, body_format: BodyFormat) -> Body:
+    """Return the object that holds the maximum of tokens and `n`; SGLang also takes a list of such objects."""
+    if not body_format.inside:
+        return fields
+    parameters = fields.get(body_format.inside)
+    return parameters if isinstance(parameters, dict) else {}
+
+
 def _wants_usage(fields: Body, *, stream: bool) -> bool:
-    """Return whether the client asked for usage; `stream_options` without a stream are refused, as engines do."""
+    """Return whether the client asked for usage; without a stream the engine judges `stream_options`."""
     options = fields.get("stream_options")
-    if options is None:
+    if options is None or not stream:
         return False
     if not isinstance(options, dict):
         raise field_error("stream_options", options, "must be an object")
-    if not stream:
-        raise field_error("stream_options", options, "is only allowed with stream = true")
     return flag(options, "include_usage", inside="stream_options.")

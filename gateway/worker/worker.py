@@ -27,12 +27,15 @@ from gateway.admission.queue import AdmissionQueue
 from gateway.admission.reply import Replies
 from gateway.config.addresses import is_loopback, reachable_address, split_address
 from gateway.config.settings import Settings
+from gateway.discovery.probing import model_lists
 from gateway.discovery.probing.health import HealthChecker, HttpProbe
+from gateway.discovery.probing.model_lists import ModelLists
 from gateway.discovery.probing.readings import Readings
 from gateway.discovery.probing.rounds import Rounds
 from gateway.discovery.probing.scraping import HttpFetch, Poller
 from gateway.discovery.sources import discovery_for
 from gateway.discovery.static import Reload, log_reload
+from gateway.fleet.catalogue import Catalogue
 from gateway.fleet.decisions import pod_page
 from gateway.fleet.fleet import Fleet
 from gateway.observability import metrics
@@ -86,14 +89,11 @@ class Worker:
         self.keyring = KeyRing(redis.url, redis.timeout_s, cluster=redis.cluster)
         self.queue = AdmissionQueue(self.fleet, settings.routing, LoopTimer(time.monotonic))
         self.calibration = Calibration(lambda: self.redis_limiter.share[1])
+        grace_s = settings.limits.settle_grace_s
         self.ledger = Ledger(
-            self.queue,
-            self.limiter,
-            self.metrics,
-            settings.limits.settle_grace_s,
-            time.monotonic,
-            calibration=self.calibration,
+            self.queue, self.limiter, self.metrics, grace_s, time.monotonic, calibration=self.calibration
         )
+        self.catalogue = Catalogue(self.fleet, time.time)
         self.readiness = Readiness(self.fleet, self.ledger)
         self.service = Service(
             settings,
@@ -120,7 +120,7 @@ class Worker:
             self.users,
             self.keys,
             self.limiter,
-            self.fleet.models,
+            self.catalogue.cards,
             operations=[
                 index_route("the admin REST", CALLS | MONITORING, addresses),
                 *monitoring_routes(page, metrics.CONTENT_TYPE, reasons),
@@ -135,7 +135,7 @@ class Worker:
         return Admission(
             identity=identity,
             planner=Planner(settings.limits, self.fleet),
-            inquiries=Inquiries(identity, self.fleet, self.limiter),
+            inquiries=Inquiries(identity, self.fleet, self.catalogue, self.limiter),
             replies=Replies(self.fleet, identity, hide_pod_address=settings.hide_pod_address),
             fleet=self.fleet,
             queue=self.queue,
@@ -174,10 +174,16 @@ class Worker:
                 self._apply_readings,
                 random.Random(),  # noqa: S311 - jitter
             )
+            lists = ModelLists(
+                HttpFetch(model_lists.PATH),
+                self.fleet.set_model_lengths,
+                random.Random(),  # noqa: S311 - jitter
+            )
             work: dict[str, Callable[[], Awaitable[None]]] = {
-                "discovery": partial(self._discover, (checker, poller), discovered),
+                "discovery": partial(self._discover, (checker, poller, lists), discovered),
                 "health": checker.run,
                 "scrape": poller.run,
+                "models": lists.run,
                 "ledger": self.ledger.run,
                 "limiter": self.redis_limiter.run,
                 "metrics": self.metrics.run,
@@ -218,7 +224,7 @@ class Worker:
         discovery = discovery_for(self.settings, os.environ, STRATEGIES, self._on_reload)
         async for description in discovery.watch():
             self.fleet.replace(description, time.monotonic())
-            self.metrics.add_models(self.fleet.models())
+            self.metrics.add_models([card.name for card in self.catalogue.cards()])
             self.calibration.forget({endpoint.id for endpoint in description.endpoints})
             for prober in rounds:
                 prober.replace(description.endpoints)

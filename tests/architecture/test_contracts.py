@@ -10,12 +10,12 @@ CONTRACTS = Path("docs/contracts.md")
 REFERENCE = re.compile(r"contracts(?:\.md)? sections? (\d+)", re.IGNORECASE)
 HEADING = re.compile(r"^## (\d+)\. ", re.MULTILINE)
 
-PATHS = re.compile(r"^\*\*Paths\*\*.*?\n\n", re.MULTILINE | re.DOTALL)
-METHOD_OR_PATH = re.compile(r"\b(GET|POST)\b|`(/v1/[^`]+)`")
+PATHS = re.compile(r"^\*\*Paths\*\*.*?(?=^All else)", re.MULTILINE | re.DOTALL)
+METHOD_OR_PATH = re.compile(r"\b(GET|POST|DELETE)\b|`(/[^`]+)`")
 
 
 def operations_named(text: str) -> set[tuple[str, str]]:
-    """Method and path of each operation in the paragraph of paths: a method stands for all paths up to the next."""
+    """Method and path of each operation in the table of paths: a method stands for all paths up to the next."""
     named, method = set(), ""
     for new_method, path in METHOD_OR_PATH.findall(PATHS.findall(text)[0]):
         method = new_method or method
@@ -52,6 +52,6 @@ def test_section_1_lists_the_operations_that_there_are():
 
 
 def test_an_operation_that_is_not_listed_would_be_found():
-    text = "**Paths** (a): POST `/v1/a`,\n`/v1/b` (multipart); GET\n`/v1/c`.\n\nPOST `/v1/d`\n"
+    text = "**Paths**\n\n| POST `/v1/a`,\n`/v1/b` (multipart); GET |\n`/v1/c` |\n\nAll else POST `/v1/d`\n"
 
     assert {("POST", "/v1/a"), ("POST", "/v1/b"), ("GET", "/v1/c")} == operations_named(text)

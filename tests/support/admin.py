@@ -7,6 +7,7 @@ import httpx
 
 from gateway.admin.app import CALLS, create_admin_app
 from gateway.observability.http import index_route, monitoring_routes
+from gateway.openai.answers import ModelCard
 from ratelimit.accounts.keys import Key
 from ratelimit.limits import Amounts, Charge, LimiterUnavailableError, Reservation, UnknownUser, Usage, User, Verdict
 
@@ -122,7 +123,7 @@ def an_admin(
         users,
         keys,
         limiter,
-        lambda: models,
+        lambda: [ModelCard(name, 7) for name in models],
         operations=[
             index_route("the admin REST", CALLS, {}),
             *monitoring_routes(lambda: b"a_metric 1\n", "text/plain", lambda: not_ready),

@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import orjson
 
+PROBED = ("/health", "/metrics", "/v1/models")
+"""What gateways ask every engine for; such requests are not kept."""
 PAUSE_S = 0.002
 """After a piece of an answer, so that it travels alone."""
 
@@ -92,7 +94,13 @@ class _Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def do_GET(self) -> None:
-        self._send(Reply(body=b""))  # /health
+        if self.path in PROBED:
+            self._send(Reply(body=b""))
+        else:
+            self.do_POST()
+
+    def do_DELETE(self) -> None:
+        self.do_POST()
 
     def do_POST(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}

@@ -18,6 +18,7 @@ from gateway.admission.reply import Replies
 from gateway.config.settings import Settings
 from gateway.extproc.commands import Admit, Identify
 from gateway.extproc.events import Answered, Identified, Refused, Routed
+from gateway.fleet.catalogue import Catalogue
 from gateway.fleet.fleet import Fleet
 from gateway.observability.metrics import Metrics
 from gateway.openai.operations import Operation
@@ -51,6 +52,9 @@ class AwayLimiter:
         raise LimiterUnavailableError(user)
 
 
+UNIX_S = 1_800_000_000.0
+
+
 @dataclass
 class Shop:
     """Change `now_s` and `users` at will."""
@@ -79,7 +83,7 @@ class Shop:
         self.admission = Admission(
             identity=identity,
             planner=self.planner,
-            inquiries=Inquiries(identity, self.fleet, self.limiter),
+            inquiries=Inquiries(identity, self.fleet, Catalogue(self.fleet, lambda: UNIX_S), self.limiter),
             replies=Replies(self.fleet, identity, hide_pod_address=self.settings.hide_pod_address),
             fleet=self.fleet,
             queue=self.queue,
@@ -104,10 +108,14 @@ class Shop:
         return self.now_s
 
     async def admit(
-        self, body: dict[str, Any] | None = None, subset: Any = None, **headers: str
+        self,
+        body: dict[str, Any] | None = None,
+        subset: Any = None,
+        operation: Operation = Operation.CHAT,
+        **headers: str,
     ) -> Refused | Routed | Answered:
         """Admission's answer; an admitted request's id is `self.last_id`."""
-        command = self.command(body, subset, **headers)
+        command = self.command(body, subset, operation, **headers)
         identity = self.admission.identify(Identify(command.headers))
         identified = identity if isinstance(identity, Identified) else await identity
         if isinstance(identified, Refused):
@@ -117,9 +125,16 @@ class Shop:
             self.last_id = outcome.exchange_id
         return outcome
 
-    def command(self, body: dict[str, Any] | None = None, subset: Any = None, **headers: str) -> Admit:
-        """What an exchange asks."""
-        request = parse_request(Operation.CHAT, "", orjson.dumps({**CHAT, **(body or {})}))
+    def command(
+        self,
+        body: dict[str, Any] | None = None,
+        subset: Any = None,
+        operation: Operation = Operation.CHAT,
+        **headers: str,
+    ) -> Admit:
+        """What an exchange asks: of other operations than chat the body is whole as given."""
+        fields = {**CHAT, **(body or {})} if operation is Operation.CHAT else body
+        request = parse_request(operation, "", orjson.dumps(fields))
         return Admit(
             request,
             {name.replace("_", "-"): value for name, value in headers.items()},

@@ -167,7 +167,7 @@ async def test_models_are_listed_in_the_shape_of_openai():
 
     assert ["a", "b"] == [model["id"] for model in answer.json()["data"]]
     assert {"object": "list"}.items() <= answer.json().items()
-    assert {"id": "a", "object": "model", "created": 0, "owned_by": "forebay"} == answer.json()["data"][0]
+    assert {"id": "a", "object": "model", "created": 7, "owned_by": "forebay"} == answer.json()["data"][0]
 
 
 async def test_health_readiness_and_metrics_are_served():

@@ -59,10 +59,54 @@ def test_a_name_that_no_user_can_have_is_refused_without_asking_or_repeating_it(
 
 
 def test_engines_see_neither_key_nor_claim():
-    assert ("authorization", "user") == an_identity(identity="api_key").withheld
+    assert {"authorization", "x-api-key", "api-key", "user"} == set(an_identity(identity="api_key").withheld)
 
 
-@pytest.mark.parametrize("given", ["Bearer bad", "Bearer", "Bearer ", "Basic good", "good", "Bearer good,Bearer good"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-api-key": "good"},
+        {"api-key": " good "},
+        {"authorization": "Bearer good", "x-api-key": "good"},
+        {"authorization": "bearer  good", "x-api-key": "", "api-key": "good"},
+        {"authorization": "Bearer", "x-api-key": "good"},
+        {"authorization": "Basic Zm9vOmJhcg==", "x-api-key": "good"},
+    ],
+)
+async def test_a_key_comes_as_openais_anthropics_or_azures_clients_send_it(headers: dict[str, str]):
+    assert "lgy" == await an_identity(identity="api_key").user({"user": "root", **headers})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "Bearer good", "x-api-key": "bad"},
+        {"authorization": "Bearer bad", "x-api-key": "good"},
+        {"x-api-key": "good", "api-key": "other"},
+        {"x-api-key": "Bearer good"},
+        {"x-api-key": "good,good"},
+    ],
+)
+async def test_keys_that_differ_are_refused_whichever_is_right(headers: dict[str, str]):
+    with pytest.raises(InvalidKeyError):
+        await an_identity(identity="api_key", anonymous="allow").user(headers)
+
+
+@pytest.mark.parametrize("given", ["", "Bearer", "Bearer ", "bearer   ", "BEARER", " "])
+async def test_a_bearer_with_nothing_behind_it_is_no_key(given: str):
+    headers = {"authorization": given, "user": "lgy"}
+    assert await an_identity(identity="api_key", anonymous="allow").user(headers) is None
+    assert "guest" == await an_identity(identity="api_key", anonymous="guest").user(headers)
+    with pytest.raises(InvalidKeyError, match="is missing"):
+        await an_identity(identity="api_key", anonymous="deny").user(headers)
+
+
+async def test_with_the_header_user_keys_pass_to_the_engine():
+    identity = an_identity(identity="header")
+    assert ("lgy", ()) == (await identity.user({"user": "lgy", "x-api-key": "good"}), identity.withheld)
+
+
+@pytest.mark.parametrize("given", ["Bearer bad", "Basic good", "Basic", "good", "Bearer good,Bearer good"])
 @pytest.mark.parametrize("anonymous", ["allow", "deny", "guest"])
 async def test_a_bad_key_is_refused_also_where_none_is_needed(given: str, anonymous: str):
     with pytest.raises(InvalidKeyError) as refusal:

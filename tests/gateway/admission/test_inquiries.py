@@ -1,6 +1,7 @@
 """What the gateway answers by itself: models, usage and dry runs; and, asked by dry runs, what it would reserve."""
 
 import asyncio
+from importlib.metadata import version
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ from gateway.openai.request import parse_request
 from gateway.openai.usage import TokenUsage
 from ratelimit.limits import TPM, Rates, User
 from tests.support.pods import MODEL
-from tests.support.shop import AwayLimiter, Shop, refused, routed
+from tests.support.shop import UNIX_S, AwayLimiter, Shop, refused, routed
 
 
 def answer(outcome: Refused | Routed | Answered) -> dict[str, Any]:
@@ -244,3 +245,49 @@ async def test_the_models_list_is_denied_to_those_who_may_send_nothing():
     outcome = await Shop(Settings(anonymous="deny")).admission.decide(Answer(Operation.MODELS, {}))
     assert isinstance(outcome, Refused)
     assert 401 == outcome.error.status
+
+
+@pytest.mark.parametrize("operation", [Operation.HEALTH, Operation.PING, Operation.PING_BY_POST, Operation.VERSION])
+async def test_health_is_told_to_anybody_and_costs_nothing(operation):
+    shop = Shop(Settings(identity="api_key", anonymous="deny"), limiter=AwayLimiter())
+
+    outcome = await shop.admission.decide(Answer(operation, {"authorization": "Bearer bad"}))
+
+    assert isinstance(outcome, Answered)
+    assert 200 == outcome.status
+    if operation is Operation.VERSION:
+        assert {"version": version("forebay")} == orjson.loads(outcome.body)
+
+
+async def test_health_is_503_without_a_ready_pod():
+    shop = Shop()
+    for pod in "abc":
+        shop.fleet.set_health(pod, False)
+
+    outcome = await shop.admission.decide(Answer(Operation.HEALTH, {}))
+
+    assert isinstance(outcome, Answered)
+    assert 503 == outcome.status
+
+
+async def test_models_are_listed_with_what_engines_say_of_them():
+    shop = Shop()
+    card = {"id": MODEL, "object": "model", "created": int(UNIX_S), "owned_by": "forebay"}
+    assert [card] == answer(await shop.admission.decide(Answer(Operation.MODELS, {})))["data"]
+
+    shop.fleet.set_model_lengths("a", {MODEL: 8192})
+    shop.fleet.set_model_lengths("b", {MODEL: 4096, "other": 1})
+    shop.fleet.set_model_lengths("nobody", {MODEL: 1})
+
+    assert [card | {"max_model_len": 4096}] == answer(await shop.admission.decide(Answer(Operation.MODELS, {})))["data"]
+    one = await shop.admission.decide(Answer(Operation.MODEL, {":path": f"/v1/models/{MODEL}?x=y"}))
+    assert card | {"max_model_len": 4096} == answer(one)
+
+
+async def test_a_model_that_does_not_exist_is_404_and_a_stranger_is_refused():
+    missing = await Shop().admission.decide(Answer(Operation.MODEL, {":path": "/v1/models/org%2Fnone"}))
+    assert (404, "unknown_model", "model") == refused(missing)
+    assert isinstance(missing, Refused)
+    assert "org/none" in missing.error.message
+    denied = Shop(Settings(anonymous="deny"))
+    assert 401 == refused(await denied.admission.decide(Answer(Operation.MODEL, {":path": "/v1/models/m"})))[0]

@@ -2,11 +2,13 @@
 
 import pytest
 
-from gateway.config.settings import Settings
+from gateway.config.settings import RoutingSettings, Settings
 from gateway.extproc import wire
 from gateway.extproc.commands import HeadersReply, Mutation, Side
 from gateway.extproc.events import Refused
+from gateway.openai.operations import Operation
 from ratelimit.limits import User
+from tests.support.pods import MODEL
 from tests.support.shop import Shop, routed
 
 
@@ -85,3 +87,36 @@ async def test_no_value_that_a_client_chose_is_kept_in_its_length():
     assert before == wire._cached_option.cache_info().currsize
     assert len(str(shop.fleet.decisions.page())) < 100_000
     assert ["lgy"] == list(shop.admission._existing)
+
+
+RETRY = {
+    "x-envoy-retry-on": "retriable-status-codes",
+    "x-envoy-retriable-status-codes": "404",
+    "x-envoy-max-retries": "2",
+}
+
+
+@pytest.mark.parametrize("operation", [Operation.GET_RESPONSE, Operation.DELETE_RESPONSE, Operation.RESPONSES])
+async def test_for_an_earlier_answer_all_pods_are_named_and_asked_while_they_answer_404(operation):
+    shop = Shop(Settings(routing=RoutingSettings(fallbacks=0)))
+
+    outcome = routed(
+        await shop.admit({"model": MODEL, "input": "hi", "previous_response_id": "r"}, operation=operation)
+    )
+
+    assert outcome.request_headers.items() >= RETRY.items()
+    assert 3 == len(set(outcome.request_headers["x-gateway-destination-endpoint"].split(",")))
+    assert not RETRY.keys() & outcome.metadata["envoy.lb"].keys()
+
+
+async def test_other_requests_are_not_sent_again_for_a_404():
+    outcome = routed(await Shop().admit({"model": MODEL, "input": "hi"}, operation=Operation.RESPONSES))
+    assert not RETRY.keys() & outcome.request_headers.keys()
+
+
+async def test_with_one_pod_there_is_nobody_else_to_ask():
+    shop = Shop()
+    for pod in "bc":
+        shop.fleet.set_draining(pod, True)
+    outcome = routed(await shop.admit(operation=Operation.GET_RESPONSE))
+    assert not RETRY.keys() & outcome.request_headers.keys()

@@ -58,9 +58,22 @@ async def test_headers_that_are_too_large_are_431(tmp_path: Path):
         assert_openai_shaped(answer, 431, "request_headers_too_large")
 
 
-async def test_an_escaped_slash_is_400_because_engines_and_gateway_could_read_it_differently(tmp_path: Path):
-    async with stack(tmp_path, [asks_for("")], {}) as client:
-        assert_openai_shaped(await client.post("/v1%2Fchat"), 400, "invalid_request")
+def assert_anthropic_shaped(answer: httpx.Response, status: int, kind: str) -> None:
+    assert (status, "application/json") == (answer.status_code, answer.headers["content-type"])
+    assert ("error", "r-1") == (answer.json()["type"], answer.json()["request_id"])
+    error = answer.json()["error"]
+    assert ({"type", "message"}, kind) == (error.keys(), error["type"])
+    assert error["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens", "/v1/messages?beta=true"])
+async def test_on_anthropics_paths_envoys_errors_have_anthropics_shape(tmp_path: Path, path: str):
+    gateway = asks_for("")
+    async with stack(tmp_path, [gateway], {}) as client:
+        client.headers["x-request-id"] = "r-1"
+        await gateway.stop()
+        assert_anthropic_shaped(await client.post(path), 503, "api_error")
+        assert_openai_shaped(await client.post("/v1/messagesx"), 503, "service_unavailable")
 
 
 async def test_a_body_that_stops_half_way_is_408(tmp_path: Path):

@@ -62,6 +62,7 @@ def test_every_state_takes_every_event(state: State, event: Any):
     machine = exchange()
     paths: dict[State, list[Any]] = {
         State.START: [], State.IDENTIFYING: [headers()], State.COLLECTING: [headers(), NOBODY],
+        State.DECODING: [headers(content_encoding="gzip"), NOBODY, RequestBody(BODY, True)],
         State.ADMITTING: [headers(), NOBODY, RequestBody(BODY, True)],
         State.FORWARDED: [headers(), NOBODY, RequestBody(BODY, True), ROUTED],
         State.RESPONDING: [headers(), NOBODY, RequestBody(BODY, True), ROUTED, ResponseHeaders({":status": "200"})],

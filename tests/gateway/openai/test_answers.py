@@ -1,13 +1,19 @@
 """What Forebay says with a 200."""
 
-from gateway.openai.answers import check_record, models_list, usage_record
+from gateway.openai.answers import ModelCard, check_record, models_list, usage_record
 from ratelimit.limits import RPM, TPM, Admitted, Amounts, Quota, Refused, Reservation, Usage
 
 QUOTAS = {RPM: Quota(3, 3, 20.0), TPM: Quota(None, 40, 20.0)}
 
 
 def test_models_are_listed_in_their_order():
-    assert ["b", "a"] == [model["id"] for model in models_list(["b", "a"])["data"]]
+    assert ["b", "a"] == [model["id"] for model in models_list([ModelCard("b", 1), ModelCard("a", 2)])["data"]]
+
+
+def test_a_model_has_the_members_that_clients_require_and_its_length_once_that_is_known():
+    card = {"id": "a", "object": "model", "created": 2, "owned_by": "forebay"}
+    assert [card] == models_list([ModelCard("a", 2)])["data"]
+    assert [card | {"max_model_len": 8}] == models_list([ModelCard("a", 2, 8)])["data"]
 
 
 def test_usage_has_the_shape_of_the_contract():

@@ -98,10 +98,11 @@ def test_as_many_parts_as_allowed_are_read():
     assert {} == parse_form(TYPE, a_form(*[a_part(b"a", b"")] * (MAX_PARTS - 1), FILE))
 
 
-def test_a_form_without_a_file_is_refused():
+def test_a_form_without_the_file_that_it_must_have_is_refused():
     with pytest.raises(BadRequestError, match="file = missing") as refused:
-        parse_form(TYPE, a_form(a_part(b"model", b"m")))
+        parse_form(TYPE, a_form(a_part(b"model", b"m")), "file")
     assert "file" == refused.value.param
+    assert {"model": "m"} == parse_form(TYPE, a_form(a_part(b"model", b"m")))
 
 
 def test_a_long_recording_is_not_taken_apart_line_by_line():

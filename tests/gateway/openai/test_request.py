@@ -18,10 +18,31 @@ NEEDED = {
     Operation.RERANK: {"query": "hi", "documents": ["a"]},
     Operation.SCORE: {"text_1": "hi", "text_2": "a"},
     Operation.IMAGES: {"prompt": "hi"},
+    Operation.BATCH_CHAT: {"messages": [MESSAGES, MESSAGES]},
+    Operation.EMBED: {"texts": ["hi"]},
+    Operation.POOLING: {"input": "hi"},
+    Operation.CLASSIFY_AT_ROOT: {"text": "hi"},
+    Operation.ENCODE: {"text": "hi"},
+    Operation.RERANK_V2: {"query": "hi", "documents": ["a"]},
+    Operation.RERANK_AT_ROOT: {"query": "hi", "documents": ["a"]},
+    Operation.SCORE_AT_ROOT: {"text_1": "hi", "text_2": "a"},
+    Operation.GENERATIVE_SCORING: {"query": "hi", "items": ["a"]},
+    Operation.SPEECH: {"input": "hi"},
+    Operation.GENERATE: {"text": "hi"},
+    Operation.INVOCATIONS: {"messages": MESSAGES},
 }
-STREAMING = [Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES, Operation.MESSAGES]
-QUIET = [Operation.EMBEDDINGS, Operation.CLASSIFY, Operation.RERANK, Operation.SCORE, Operation.IMAGES]
-AUDIO = [Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS]
+IDS = {Operation.GENERATE_TOKENS: {"token_ids": [1, 2]}}
+FREE = [operation for operation in Operation if operation.body is not None and operation.body.is_free]
+STORED = [operation for operation in FREE if operation.body.is_stored]
+STREAMING = [
+    Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES, Operation.MESSAGES, Operation.GENERATE,
+    Operation.INVOCATIONS, Operation.SPEECH,
+]  # fmt: skip
+QUIET = [Operation.EMBEDDINGS, Operation.CLASSIFY, Operation.RERANK, Operation.SCORE, Operation.IMAGES,
+         Operation.POOLING, Operation.EMBED, Operation.ENCODE]  # fmt: skip
+FORMS = [Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS, Operation.IMAGE_EDITS]
+AUDIO = FORMS[:2]
+MODEL_OPTIONAL = [operation for operation in NEEDED if not operation.body.needs_model]
 FORM = "multipart/form-data; boundary=b"
 
 JSON = st.recursive(
@@ -50,10 +71,10 @@ def refused_field(operation=Operation.CHAT, **fields):
 
 
 def test_every_operation_with_a_body_is_tested_here():
-    assert {*NEEDED, *AUDIO} == {operation for operation in Operation if operation.body is not None}
+    assert {*NEEDED, *IDS, *FREE, *FORMS} == {operation for operation in Operation if operation.body is not None}
 
 
-@pytest.mark.parametrize("operation", [Operation.MODELS, Operation.USAGE])
+@pytest.mark.parametrize("operation", [operation for operation in Operation if operation.body is None])
 def test_an_operation_without_a_body_is_not_parsed(operation):
     with pytest.raises(ValueError, match=f"{operation.path} has no body"):
         parse_request(operation, "", b"{}")
@@ -63,20 +84,103 @@ def test_an_operation_without_a_body_is_not_parsed(operation):
 def test_every_operation_has_a_model_and_a_text(operation):
     request = parse(operation)
 
-    assert (operation, "m", False, 1) == (request.operation, request.model, request.stream, request.choices)
+    choices = 2 if operation is Operation.BATCH_CHAT else 1
+    assert (operation, "m", False, choices) == (request.operation, request.model, request.stream, request.choices)
     assert b"hi" in request.prompt_text()
     assert (len(request.prompt_text()), 0) == (request.prompt_bytes, request.prompt_token_ids)
 
 
 @pytest.mark.parametrize("operation", NEEDED)
 @pytest.mark.parametrize("model", [None, "", 3, ["m"]])
-def test_every_operation_needs_a_model(operation, model):
-    assert "model" == refused_field(operation, model=model)
+def test_a_model_is_a_name_and_may_be_missing_only_where_engines_do_not_ask_for_it(operation, model):
+    if model is None and operation in MODEL_OPTIONAL:
+        assert "" == parse(operation, model=None).model
+    else:
+        assert "model" == refused_field(operation, model=model)
+
+
+@pytest.mark.parametrize("operation", [operation for operation in FREE if operation not in STORED])
+def test_what_needs_no_gpu_has_no_prompt_and_is_free(operation):
+    request = parse_request(operation, "", b'{"model":"m","prompt":"hi","messages":3,"stream":true,"max_tokens":9}')
+
+    assert (True, "m", b"", 0) == (request.is_free, request.model, request.prompt_text(), request.max_output_tokens)
+    assert (False, False) == (request.stream, request.needs_earlier)
+
+
+@pytest.mark.parametrize("operation", STORED)
+@pytest.mark.parametrize("body", [b"", b"{}", b"\xff"])
+def test_a_stored_answer_is_asked_for_without_a_body_or_with_any(operation, body):
+    request = parse_request(operation, "", body)
+
+    assert (True, True, "", b"") == (request.is_free, request.needs_earlier, request.model, request.prompt_text())
+
+
+@pytest.mark.parametrize(("earlier", "needed"), [("resp_1", True), (None, False), ("", False)])
+def test_a_response_that_goes_on_from_an_earlier_one_needs_that(earlier, needed):
+    assert needed == parse(Operation.RESPONSES, previous_response_id=earlier).needs_earlier
+    assert not parse(previous_response_id=earlier).needs_earlier
+
+
+@pytest.mark.parametrize(
+    ("operation", "fields", "text", "ids", "count"),
+    [
+        (Operation.GENERATE, {"text": ["a", "b"]}, b"a\nb", 0, 2),
+        (Operation.GENERATE, {"input_ids": [1, 2, 3]}, b"", 3, 1),
+        (Operation.GENERATE, {"input_ids": [[1], [2, 3]]}, b"", 3, 2),
+        (Operation.GENERATE, {"input_embeds": [[0.5]]}, b"", 0, 1),
+        (Operation.GENERATE_TOKENS, {"token_ids": [1, 2]}, b"", 2, 1),
+        (Operation.EMBED, {"inputs": [{"content": [{"type": "text", "text": "a"}]}]}, None, 0, 1),
+        (Operation.EMBED, {"images": ["data:"]}, b"", 0, 1),
+        (Operation.POOLING, {"messages": MESSAGES}, b"user\nhi", 0, 1),
+        (Operation.POOLING, {"data": {"any": "thing"}}, b"", 0, 1),
+        (Operation.SCORE, {"query": [1, 2], "items": [[3], [4, 5]]}, b"", 5, 1),
+        (Operation.GENERATIVE_SCORING, {"query": "a", "items": [[3]]}, b"a", 1, 1),
+        (Operation.INVOCATIONS, {"prompt": "a"}, b"a", 0, 1),
+        (Operation.INVOCATIONS, {"input": ["a", "b"]}, b"a\nb", 0, 2),
+        (Operation.INVOCATIONS, {"query": "a", "documents": ["b"]}, b"a", 0, 1),
+        (Operation.BATCH_CHAT, {"messages": [MESSAGES, MESSAGES]}, b"user\nhi\nuser\nhi", 0, 2),
+    ],
+)
+def test_prompts_are_found_under_the_engines_own_names(operation, fields, text, ids, count):
+    request = parse_request(operation, "", orjson.dumps({"model": "m", **fields}))
+
+    assert text is None or request.prompt.text.encode() == text
+    assert (ids, count) == (request.prompt_token_ids, request.prompt.count)
+
+
+@pytest.mark.parametrize("messages", [None, [], [[]], MESSAGES, [MESSAGES] * 2049, [MESSAGES * 4096] * 3])
+def test_a_batch_of_conversations_is_bounded_lists_of_messages(messages):
+    assert refused_field(Operation.BATCH_CHAT, messages=messages).startswith("messages")
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "maximum", "choices"),
+    [
+        (Operation.GENERATE, None, 128, 1),
+        (Operation.GENERATE, {"max_new_tokens": 5, "n": 2}, 5, 2),
+        (Operation.GENERATE, [{"max_new_tokens": 5}], 128, 1),
+        (Operation.GENERATE_TOKENS, {"max_tokens": 5}, 5, 1),
+        (Operation.GENERATE_TOKENS, {}, 16, 1),
+    ],
+)
+def test_engines_own_apis_bound_the_output_in_the_sampling_parameters(operation, parameters, maximum, choices):
+    body = {"text": "a", "token_ids": [1], "sampling_params": parameters, "max_tokens": 7, "n": 9}
+    request = parse_request(operation, "", orjson.dumps(body))
+
+    assert (maximum, choices) == (request.max_output_tokens, request.choices)
+
+
+OPENAI = [operation for operation in Operation if operation.value.path.startswith("/v1/") and operation in NEEDED]
 
 
 @pytest.mark.parametrize(
     ("operation", "field"),
-    [(operation, field) for operation, fields in NEEDED.items() if operation != Operation.SCORE for field in fields],
+    [
+        (operation, field)
+        for operation in OPENAI
+        if operation not in (Operation.SCORE, Operation.SPEECH)
+        for field in NEEDED[operation]
+    ],
 )
 def test_a_missing_field_is_named(operation, field):
     assert field == refused_field(operation, **{field: None})
@@ -171,11 +275,15 @@ def test_a_client_may_ask_for_usage(operation, options, wanted):
     assert (wanted, True) == (request.wants_usage, request.has_stream_options)
 
 
-def test_stream_options_are_an_object_of_a_stream():
+@pytest.mark.parametrize("options", [{}, None, {"include_usage": True}, {"include_usage": None}, [], 3])
+@pytest.mark.parametrize("stream", [False, None])
+def test_without_a_stream_the_engine_judges_stream_options(options, stream):
+    assert not parse(stream_options=options, stream=stream).wants_usage
+
+
+def test_stream_options_of_a_stream_are_an_object():
     assert "stream_options" == refused_field(stream=True, stream_options=[])
-    assert "stream_options" == refused_field(stream_options={"include_usage": True})
     assert "stream_options.include_usage" == refused_field(stream=True, stream_options={"include_usage": "yes"})
-    assert not parse(stream_options=None).wants_usage
 
 
 def test_token_ids_are_counted():
@@ -203,7 +311,7 @@ def test_another_content_type_is_refused(content_type):
     assert "content-type must be application/json" == refusal(Operation.CHAT, b"{}", content_type).message
 
 
-@pytest.mark.parametrize("operation", [*NEEDED, *AUDIO])
+@pytest.mark.parametrize("operation", [*NEEDED, *FORMS])
 def test_an_empty_body_is_refused(operation):
     assert "body is empty" == refusal(operation, b"").message
 
@@ -252,6 +360,15 @@ def test_audio_comes_as_a_form(operation):
     assert ("whisper", True, None, 1) == (request.model, request.stream, request.max_output_tokens, request.choices)
     assert b"Names: Bo" == request.prompt_text()
     assert "must be multipart/form-data with a boundary" in refusal(operation, b"{}").message
+
+
+def test_pictures_are_edited_by_a_form_with_parts_that_the_engine_judges():
+    body = b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+    parts = b"".join(body % part for part in [(b"image[]", b"PNG"), (b"model", b"painter"), (b"prompt", b"a cat")])
+
+    request = parse_request(Operation.IMAGE_EDITS, FORM, parts + b"--b--")
+
+    assert ("painter", b"a cat", 0) == (request.model, request.prompt_text(), request.max_output_tokens)
 
 
 @given(st.sampled_from([*NEEDED]), st.dictionaries(KNOWN_FIELDS, JSON))

@@ -1,0 +1,50 @@
+"""The prompts of paths that vLLM and SGLang serve beside OpenAI's and Anthropic's.
+
+Lives here: which fields hold a prompt there.  Not here: reading such a field (prompt).
+Where a body has none of the fields that are known here, the engine judges it.
+"""
+
+from collections.abc import Callable
+
+from gateway.openai.fields import Body
+from gateway.openai.media import IMAGE_TOKENS
+from gateway.openai.prompt import Prompt, chat_prompt, completion_prompt, read_input
+
+
+def no_prompt(_body: Body) -> Prompt:
+    """Return nothing, for what needs no GPU: it matters little which pod answers."""
+    return Prompt()
+
+
+def fields_prompt(*names: str) -> Callable[[Body], Prompt]:
+    """Return a reader of the first of these fields that a body has: a string, parts, token ids, or a list of those."""
+
+    def read(body: Body) -> Prompt:
+        for name in names:
+            value = body.get(name)
+            if value is not None:
+                return read_input(value, name)
+        return Prompt()
+
+    return read
+
+
+def picture_prompt(body: Body) -> Prompt:
+    """Read the prompt of edited pictures: `prompt`, which may be missing, and a picture."""
+    return Prompt(body.get("prompt", ""), media_tokens=IMAGE_TOKENS)
+
+
+_POOLED = fields_prompt("input", "text", "input_ids")
+_SCORED = fields_prompt("input", "text", "query", "text_1")
+
+
+def pooling_prompt(body: Body) -> Prompt:
+    """Read the prompt of pooling, classify and encode: vLLM's `input` or `messages`, SGLang's `text` or `input_ids`."""
+    return chat_prompt(body) if "messages" in body and "input" not in body else _POOLED(body)
+
+
+def invocation_prompt(body: Body) -> Prompt:
+    """Read the prompt of SageMaker's one path, by the kind of request that its fields make it."""
+    if "messages" in body:
+        return chat_prompt(body)
+    return completion_prompt(body) if "prompt" in body or "prompt_embeds" in body else _SCORED(body)

@@ -1,0 +1,53 @@
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from random import Random
+
+import orjson
+import pytest
+
+from gateway.discovery.probing.model_lists import ModelLists, lengths
+from tests.support.pods import an_endpoint
+from tests.support.recordings import recorded_body
+
+
+def test_a_recorded_list_tells_how_much_its_model_takes():
+    assert {"tiny": 8192} == lengths(recorded_body("get_models.http"))
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [[], [{}], [None, 3, "x"], [{"id": "m"}], [{"id": 3, "max_model_len": 5}]]
+    + [[{"id": "m", "max_model_len": length}] for length in (None, 0, -1, "8192", 1.5, [8192])],
+)
+def test_what_is_not_told_is_left_out(cards):
+    assert {"known": 1} == lengths(orjson.dumps({"data": [*cards, {"id": "known", "max_model_len": 1}]}))
+
+
+@pytest.mark.parametrize("page", [b"", b"{}", b"[]", b"not json", b'{"data":{}}', b'{"error":"Unauthorized"}'])
+def test_another_answer_is_no_list(page):
+    with pytest.raises((ValueError, TypeError)):
+        lengths(page)
+
+
+async def test_every_endpoint_is_asked_at_once_and_silence_changes_nothing():
+    told, is_told = {}, asyncio.Event()
+
+    def report(pod: str, found: Mapping[str, int]) -> None:
+        told[pod] = found
+        is_told.set()
+
+    async def fetch(address: str) -> bytes:
+        if address.endswith("2:8000"):
+            raise ConnectionRefusedError
+        return b'{"data":[{"id":"m","max_model_len":7}]}'
+
+    lists = ModelLists(fetch, report, Random(1))
+    lists.replace([an_endpoint("a", address="10.0.0.1:8000"), an_endpoint("b", address="10.0.0.2:8000")])
+    running = asyncio.create_task(lists.run())
+    await asyncio.wait_for(is_told.wait(), 5)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+    assert {"a": {"m": 7}} == told
