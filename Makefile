@@ -1,7 +1,7 @@
 # Needs make and Python >= 3.11; everything else is installed into .venv.  `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-vllm test-compiled compiled check bench fmt docs lock clean
+.PHONY: help up test test-clients test-vllm test-compiled compiled check bench fmt docs lock clean
 .DELETE_ON_ERROR:
 
 ARGS ?=
@@ -34,6 +34,13 @@ up: .venv/.installed $(if $(COMPILED),$(SITE)/.done) ## run Redis, Envoy, the ga
 
 test: .venv/.dev ## run all tests, with the real Envoy and a real Redis
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+# Client libraries have environments of their own, because their packages are no others' business.
+CLIENTS := tests/clients/environments
+PYTHON_CLIENTS := litellm langchain
+NODE_CLIENTS := openai_node vercel_ai
+test-clients: .venv/.dev $(PYTHON_CLIENTS:%=.clients/%/.python) $(NODE_CLIENTS:%=.clients/%/.node) ## run the core flow of more client libraries (Node >= 20 and npm)
+	@FOREBAY_CLIENTS=.clients $(BIN)/python -m pytest tests/clients $(ARGS)
 
 test-vllm: .venv/.dev .vllm/.installed ## run the tests of engine and gateway on a real vLLM (CPU; Linux, 6 GB, libnuma)
 	@FOREBAY_VLLM=.vllm $(BIN)/python -m pytest tests/contract/engine $(ARGS)
@@ -69,17 +76,19 @@ docs: .venv/.dev ## write docs/config.md from the settings and docs/architecture
 	@mv docs/architecture.svg.new docs/architecture.svg
 
 # The dev lock has every package; the others, for a gateway, `make up` and compiling, take their versions from it.
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
+RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
+LOCK := $(RESOLVE) pyproject.toml
 lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade for new versions
 	@$(BIN)/$(LOCK) --extra dev --extra up --extra simulate --extra compile --output-file requirements-dev.lock $(ARGS)
 	@$(BIN)/$(LOCK) --extra build --extra up --extra engine --constraint requirements-dev.lock --output-file requirements-build.lock
 	@$(BIN)/$(LOCK) --extra build --extra compile --constraint requirements-dev.lock --output-file requirements-compile.lock
 	@awk '/^[a-z]/ { is_uv = /^uv==/ } is_uv' requirements-dev.lock > requirements-uv.lock
 	@$(BIN)/$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock
-	@! grep -n -e '://' -e '^--' requirements*.lock
+	@for client in $(PYTHON_CLIENTS); do $(BIN)/$(RESOLVE) $(CLIENTS)/$$client.in --output-file $(CLIENTS)/$$client.lock $(ARGS) || exit; done
+	@! grep -n -e '://' -e '^--' requirements*.lock $(CLIENTS)/*.lock
 
 clean: ## remove what make made, but not .forebay with its users and logs
-	rm -rf .venv .vllm .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .vllm .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	rm -f gateway/pb/*_pb2.py gateway/pb/*_pb2.pyi
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -112,6 +121,18 @@ clean: ## remove what make made, but not .forebay with its users and logs
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .vllm
 	@$(BIN)/uv pip install --quiet --python .vllm/bin/python --override tests/vllm/overrides.txt -r tests/vllm/requirements.txt
 	@.vllm/bin/python tests/vllm/make_model.py .vllm/model .vllm/adapter
+	@touch $@
+
+.clients/%/.python: $(CLIENTS)/%.lock | .venv/.dev
+	@echo "[clients] $*"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .clients/$*
+	@$(BIN)/uv pip install --quiet --python .clients/$*/bin/python --require-hashes -r $<
+	@touch $@
+
+.clients/%/.node: $(CLIENTS)/%/package-lock.json $(CLIENTS)/%/flow.mjs
+	@echo "[clients] $*"
+	@mkdir -p $(@D) && cp -r $(<D)/. $(@D)
+	@cd $(@D) && npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 .venv/.compile: requirements-compile.lock .venv/.packages

@@ -1,0 +1,62 @@
+"""The core flow of Anthropic's client for Python."""
+
+import anthropic
+from common import EMPTY_KEY, KEY, LONG, MODEL, PATIENT, PROMPT, ROOT, SCHEMA, WRONG_KEY, printed, read_some
+
+TOOLS = [{"name": "get_weather", "description": "Weather", "input_schema": SCHEMA}]
+
+
+def a_client(key=KEY):
+    return anthropic.Anthropic(base_url=ROOT, api_key=key, max_retries=3)
+
+
+client = a_client()
+
+
+def message(model=MODEL, client=client, **changes):
+    return client.messages.create(**{"model": model, "messages": PROMPT, "max_tokens": 9} | changes)
+
+
+def chatted():
+    answer = message()
+    return {"text": answer.content[0].text, "output_tokens": answer.usage.output_tokens}
+
+
+def streamed():
+    with client.messages.stream(model=MODEL, messages=PROMPT, max_tokens=9) as stream:
+        return list(stream.text_stream)
+
+
+def used_a_tool():
+    question = {"tools": TOOLS, "max_tokens": 100}
+    (used,) = message(**question).content
+    result = {"type": "tool_result", "tool_use_id": used.id, "content": "sunny"}
+    turns = [{"role": "assistant", "content": [used]}, {"role": "user", "content": [result]}]
+    final = message(**question, messages=[*PROMPT, *turns])
+    return {"name": used.name, "arguments": used.input, "text": final.content[0].text}
+
+
+def refused_for_ever():
+    try:
+        message(client=a_client(EMPTY_KEY))
+    except anthropic.RateLimitError as error:
+        return error.status_code
+
+
+def wrong_key():
+    try:
+        message(client=a_client(WRONG_KEY))
+    except anthropic.AuthenticationError as error:
+        assert error.body["error"]["type"] == "authentication_error", error.body
+        return error.status_code
+
+
+def cancelled():
+    with client.messages.stream(model=MODEL, messages=PROMPT, max_tokens=LONG) as stream:
+        return read_some(stream)
+
+
+printed(
+    chat=chatted, stream=streamed, tool=used_a_tool, wrong_key=wrong_key, cancelled=cancelled,
+    retried=lambda: [message(PATIENT).content[0].text for _ in range(3)], refused_for_ever=refused_for_ever,
+)  # fmt: skip
