@@ -10,6 +10,7 @@ from bench import machine
 from bench.limiter import measure_limiter
 from bench.measure import measure, started
 from bench.memory import measure_memory
+from bench.messages import measure_messages
 from bench.picking import measure_picking
 from bench.report import RoutingFigures, document, tables
 from bench.scraping import measure_scraping
@@ -45,7 +46,10 @@ def main(
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory:
         limited = uvloop.run(measure_limiter(Path(directory), rounds, progress))
     routing = RoutingFigures(
-        measure_picking(progress), uvloop.run(measure_scraping(progress)), measure_memory(progress)
+        measure_picking(progress),
+        uvloop.run(measure_scraping(progress)),
+        measure_memory(progress),
+        measure_messages(progress),
     )
     click.echo(tables(samples, limited, routing))
     if write:

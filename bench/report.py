@@ -10,6 +10,7 @@ from statistics import median, quantiles
 from bench.limiter import CONCURRENCY, LimiterFigures, LimiterSample
 from bench.measure import Sample
 from bench.memory import INDEXED_BLOCKS, MemoryFigures
+from bench.messages import MEGABYTES, MessageSample
 from bench.picking import PODS, TOKENS, PickFigures
 from bench.scraping import ENDPOINTS, ScrapeFigures
 from bench.variants import ALONE, COMPILED, EMPTY, EXT_PROC_MODE, FOREBAY, GATEWAY, REDIS, ROLES
@@ -23,6 +24,7 @@ class RoutingFigures:
     picking: PickFigures
     scraping: ScrapeFigures
     memory: MemoryFigures
+    messages: Sequence[MessageSample]
 
 
 Row = Sequence[str]
@@ -110,6 +112,12 @@ def picking_rows(picking: PickFigures) -> Iterator[Row]:
         yield (number(pods), *(f"{number(cost.hash_us)} + {number(cost.route_us)}" for cost in costs))
 
 
+def message_rows(messages: Sequence[MessageSample]) -> Iterator[Row]:
+    """Yield per shape the milliseconds by size."""
+    for shape in dict.fromkeys(sample.shape for sample in messages):
+        yield (shape, *(number(sample.ms, 1) for sample in messages if sample.shape == shape))
+
+
 def routing_target_rows(figures: Figures, routing: RoutingFigures) -> Iterator[Row]:
     """Yield the targets of routing."""
     empty, picking, memory = figures.cpu_us(SMALL, EMPTY, GATEWAY), routing.picking, routing.memory
@@ -120,6 +128,9 @@ def routing_target_rows(figures: Figures, routing: RoutingFigures) -> Iterator[R
     )
     yield ("speed of block hashing / of the raw hash", ">= 0.5", number(picking.hash_share, 2))
     yield ("bytes per block in the index", "<= 120", number(memory.bytes_per_block))
+    for megabytes in MEGABYTES:
+        worst = max(sample.ms for sample in routing.messages if sample.megabytes == megabytes)
+        yield (f"ms of the loop for the worst message of {megabytes} MB", f"<= {10 * megabytes}", number(worst, 1))
     yield (f"GB of {INDEXED_BLOCKS:,} blocks in the index", "<= 1.2", number(memory.index / 1e9, 2))
     yield ("memory after an hour of unique prompts / after a minute", "<= 1.1", number(memory.growth, 2))
 
@@ -183,6 +194,8 @@ def tables(samples: Sequence[Sample], limited: Sequence[LimiterSample], routing:
         parts += [
             "## A decision: CPU us of hashing the prompt + of choosing and counting",
             table(header, picking_rows(routing.picking)),
+            "## One message: ms of the event loop from its bytes to the blocks of its prompt",
+            table(("body", *(f"{size} MB" for size in MEGABYTES)), message_rows(routing.messages)),
             "## Engine metrics",
             table(("page", "CPU us", "endpoints", "interval", "share of a core"), scraping_rows(routing.scraping)),
         ]

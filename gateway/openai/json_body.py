@@ -18,7 +18,11 @@ with two tool calls each has 30,000)."""
 MAX_STRINGS: Final = 100_000
 """Strings of a body at most, keys included: some 0.05 us each (chosen; such a conversation has 80,000)."""
 MAX_VALUES: Final = 2**20
-"""Commas of a body at most, which separate values: some 0.015 us each (chosen: a prompt of a million token ids)."""
+"""Commas of a body at most, which separate values: some 0.02 us each (chosen: a prompt of a million token ids)."""
+FEW_VALUES: Final = 2**18
+"""As many commas are allowed in any body; of more there may be one in BYTES_PER_VALUE bytes."""
+BYTES_PER_VALUE: Final = 3
+"""Real token ids have four digits and a comma; those of a vocabulary of bytes three digits (chosen)."""
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -40,13 +44,14 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 def _check_counts(body: bytes) -> None:
     """Refuse a body that holds too much.  What stands inside strings counts only if all of it together is too much."""
-    if _count(body, b"[{") <= MAX_CONTAINERS and body.count(b'"') <= MAX_STRINGS and body.count(b",") <= MAX_VALUES:
+    most = min(MAX_VALUES, max(FEW_VALUES, len(body) // BYTES_PER_VALUE))
+    if _count(body, b"[{") <= MAX_CONTAINERS and body.count(b'"') <= 2 * MAX_STRINGS and body.count(b",") <= most:
         return
     bare = body.replace(rb"\\", b"").replace(rb"\"", b"")  # of which every quote begins or ends a string
     _check("strings", bare.count(b'"') // 2, MAX_STRINGS)
     outside = b"".join(bare.split(b'"')[::2])
     _check("objects and lists", _count(outside, b"[{"), MAX_CONTAINERS)
-    _check("commas between values", outside.count(b","), MAX_VALUES)
+    _check("commas between values", outside.count(b","), most)
 
 
 def _check(what: str, number: int, most: int) -> None:

@@ -26,7 +26,7 @@ MAX_PROMPTS = 2048
 MAX_MESSAGES = 4096
 """Messages of a conversation, or items of a Responses `input`, at most: each costs some 1 us (chosen; the longest
 contexts of models hold a million tokens)."""
-MAX_PARTS = 4096
+MAX_PARTS = 2048
 """Content parts of a whole request at most: each costs some 1 us, with a picture 2 us (chosen)."""
 MAX_DOCUMENTS = 10_000
 """Items at most on each side of rerank and score (Cohere's API has the same limit of documents)."""

@@ -3,12 +3,14 @@
 from bench.limiter import COALESCED, PLAIN, LimiterFigures, LimiterSample
 from bench.measure import Sample
 from bench.memory import MemoryFigures
+from bench.messages import MEGABYTES, MessageSample
 from bench.picking import PODS, TOKENS, PickFigures, PickSample
 from bench.report import (
     Figures,
     RoutingFigures,
     document,
     latency_rows,
+    message_rows,
     picking_rows,
     routing_target_rows,
     scraping_rows,
@@ -102,11 +104,15 @@ def test_the_limiter_has_a_table_of_its_own():
 def test_the_cost_of_a_decision_is_shown_by_pods_and_prompt():
     samples = tuple(PickSample(pods, tokens, 3.0, pods / 2, 9.0) for pods in PODS for tokens in TOKENS)
     picking = PickFigures(samples, hash_share=0.6)
+    messages = [MessageSample(shape, size, ms * size) for shape, ms in (("a", 2.0), ("b", 3.0)) for size in MEGABYTES]
     memory = MemoryFigures(index=800_000_000, minute=50_000_000, hour=51_000_000)
-    routing = RoutingFigures(picking, ScrapeFigures(52_000, 250.0, interval_s=2.0), memory)
+    routing = RoutingFigures(picking, ScrapeFigures(52_000, 250.0, interval_s=2.0), memory, messages)
     figures = Figures([a_sample(SMALL, EMPTY, 200.0)])
 
     assert ("100", *["3 + 50"] * len(TOKENS)) in list(picking_rows(picking))
-    assert ["0.25", "0.60", "80", "0.80", "1.02"] == [row[2] for row in routing_target_rows(figures, routing)]
+    assert ["0.25", "0.60", "80", "3.0", "48.0", "0.80", "1.02"] == [
+        row[2] for row in routing_target_rows(figures, routing)
+    ]
+    assert [("a", "2.0", "32.0"), ("b", "3.0", "48.0")] == list(message_rows(messages))
     assert [("52 KB", "250", "1,000", "2 s", "12%")] == list(scraping_rows(routing.scraping))
     assert "Engine metrics" in tables([], [], routing)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.openai.errors import BadRequestError
-from gateway.openai.json_body import MAX_CONTAINERS, MAX_STRINGS, MAX_VALUES, parse_object
+from gateway.openai.json_body import FEW_VALUES, MAX_CONTAINERS, MAX_STRINGS, MAX_VALUES, parse_object
 
 
 def a_body(unit, units, more=b""):
@@ -44,10 +44,15 @@ def test_strings_are_counted(unit, most):
     assert f"strings, must be at most {MAX_STRINGS}" in refusal(a_body(unit, most + 1))
 
 
-@pytest.mark.parametrize("unit", [b"1", b"-1.5", b"null", b"true"])
+@pytest.mark.parametrize("unit", [b"12345", b"-1.5", b"null", b"true"])
 def test_values_are_counted_by_the_commas_between_them(unit):
     assert orjson.loads(a_body(unit, MAX_VALUES)) == parse_object(a_body(unit, MAX_VALUES))
     assert f"commas between values, must be at most {MAX_VALUES}" in refusal(a_body(unit, MAX_VALUES + 2))
+
+
+def test_values_of_one_digit_are_allowed_in_smaller_numbers():
+    assert parse_object(a_body(b"1", FEW_VALUES))
+    assert f"commas between values, must be at most {FEW_VALUES}" in refusal(a_body(b"1", FEW_VALUES + 2))
 
 
 @pytest.mark.parametrize("text", ["[", "{", ",", '"', "\\", '\\"', '[{",', '"[', "\\u005b[", "a, b[0] = {}\n"])
