@@ -1,6 +1,6 @@
 """The configuration of the Envoy that users talk to, as one plain dictionary.
 
-Lives here: the whole.  Not here: its parts (listener, filters, clusters, endpoints).
+Lives here: the whole.  Not here: its parts (listener, filters, clusters, endpoints, overload).
 """
 
 from gateway.config.settings import Settings
@@ -8,6 +8,7 @@ from gateway.discovery.description import FleetDescription
 from gateway.envoy.clusters import clusters
 from gateway.envoy.listener import listener
 from gateway.envoy.messages import Json, bind_address
+from gateway.envoy.overload import overload_manager
 
 
 def render(settings: Settings, fleet: FleetDescription) -> Json:
@@ -18,6 +19,7 @@ def render(settings: Settings, fleet: FleetDescription) -> Json:
     return {
         "node": {"id": "forebay", "cluster": "forebay"},  # Envoy requires it for endpoints from a file
         "static_resources": {"listeners": [listener(settings)], "clusters": clusters(settings, fleet)},
+        "overload_manager": overload_manager(settings),
         "admin": {"address": bind_address(settings.envoy.admin)},
     }
 
