@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import click
+
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before the fork: the child may only call, not load
 _LOG_TAIL_LINES = 12
@@ -22,9 +24,22 @@ _OPEN_FILES = 65_536
 1,024 end at a few hundred streams."""
 
 
+_LEAST_OPEN_FILES = 64
+"""Open files that a supervisor of a few processes needs itself (measured with one worker and one engine)."""
+
+
+class OpenFileLimitError(click.ClickException):
+    """The limit of open files is too low to start; click shows the message as one line."""
+
+
 def raise_open_file_limit() -> None:
-    """Raise this process's soft limit of open files as far as allowed; its child processes inherit the limit."""
+    """Raise this process's soft limit of open files as far as allowed; its child processes inherit the limit.
+
+    Raises OpenFileLimitError when so few are allowed that not even a supervisor could run.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < _LEAST_OPEN_FILES:
+        raise OpenFileLimitError(f"ulimit -n = {hard}, must allow at least {_LEAST_OPEN_FILES} open files")
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -78,3 +79,14 @@ async def test_it_dies_with_its_parent_even_when_that_is_killed():
         await parent.end(signal.SIGKILL)
 
         await until(lambda: not alive(child))
+
+
+def test_too_few_open_files_are_told_in_one_line(tmp_path: Path):
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+
+    command = [sys.executable, "-m", "forebay", "up", "--data", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, preexec_fn=few)
+
+    said = "Error: ulimit -n = 40, must allow at least 64 open files\n"
+    assert (1, "", said) == (ended.returncode, ended.stdout, ended.stderr)
