@@ -23,7 +23,7 @@ SITE := build/compiled
 PARALLEL := -n 2 --no-loadscope-reorder
 # Puts the compiled packages before the installed ones and before this folder.
 USE_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(SITE)
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off --quiet
+PIP_INSTALL := install --disable-pip-version-check --no-input --progress-bar off
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -96,12 +96,15 @@ clean: ## remove what make made, but not .forebay with its users and logs
 	@"$(PYTHON)" -c '$(IS_USABLE)' 2>/dev/null || { \
 	  echo 'make: no Python >= 3.11 with venv and pip (Debian and Ubuntu: package python3-venv); choose one with PYTHON=/path/to/python3' >&2; exit 1; }
 	@echo "[1/3] .venv with $$("$(PYTHON)" --version)"
-	@"$(PYTHON)" -m venv --clear .venv
+	@"$(PYTHON)" -m venv --clear --without-pip .venv
 	@touch $@
 
-# uv loads the other packages in parallel.  They can be had without it (deploy/install.sh).
+# uv loads the other packages in parallel.  They can be had without it (deploy/install.sh).  The interpreter's own pip
+# fetches it; .venv gets a pip, which takes seconds, only where that is missing or old.
 .venv/.uv: requirements-uv.lock .venv/.created
-	@$(PIP) --require-hashes -r $< || echo 'make: no uv, pip loads the packages' >&2
+	@{ "$(PYTHON)" -m pip --python $(BIN)/python $(PIP_INSTALL) --require-hashes -r $< \
+	  || { $(BIN)/python -m ensurepip && $(BIN)/python -m pip $(PIP_INSTALL) --require-hashes -r $<; }; } \
+	  >.venv/install.log 2>&1 || echo 'make: no uv, pip loads the packages' >&2
 	@touch $@
 
 .venv/.packages: requirements-build.lock .venv/.uv
@@ -142,7 +145,7 @@ clean: ## remove what make made, but not .forebay with its users and logs
 # Apart from compiling, because it writes the protobuf messages once more; what follows may run beside tests.
 $(SITE)/.sources: deploy/compile.py $(shell find forebay gateway routing ratelimit simulator proto -name '*.py' ! -name '*_pb2.py' -o -name '*.lua' -o -name '*.proto') .venv/.compile
 	@rm -rf build && mkdir -p build
-	@$(PIP) --no-deps --no-build-isolation --target $(SITE) .
+	@deploy/install.sh --no-deps --no-build-isolation --target $(SITE) .
 	@touch $@
 
 $(SITE)/.done: $(SITE)/.sources

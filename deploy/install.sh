@@ -31,6 +31,7 @@ with_uv() {
 }
 
 with_pip() {
+  "$bin/python" -m pip --version >"$log" 2>&1 || "$bin/python" -m ensurepip >"$log" 2>&1 || return 1
   with_progress "$bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off "$@"
 }
 
