@@ -44,3 +44,10 @@ def test_a_stream_that_is_cancelled_leaves_nothing(flow: Flow, stack: Stack) -> 
     assert 3 == flow.told["cancelled"]
     running = ("vllm:num_requests_running", "vllm:num_requests_waiting")
     until(lambda: 0 == stack.in_flight() + sum(map(stack.engine_figure, running)))
+
+
+def test_anthropics_api_takes_its_own_header_and_refuses_in_its_own_shape(flow: Flow) -> None:
+    told = {name: flow.told[name] for name in ("by_anthropics_route", "error_type") if name in flow.told}
+
+    assert flow.client not in {"anthropic", "litellm"} or all(told.values())
+    assert told.get("error_type", ["error", "not_found_error"]) == ["error", "not_found_error"]

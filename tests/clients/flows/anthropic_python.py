@@ -47,8 +47,14 @@ def wrong_key():
     try:
         message(client=a_client(WRONG_KEY))
     except anthropic.AuthenticationError as error:
-        assert error.body["error"]["type"] == "authentication_error", error.body
         return error.status_code
+
+
+def error_type():
+    try:
+        message("unknown-model")
+    except anthropic.NotFoundError as error:
+        return error.body["type"], error.body["error"]["type"]
 
 
 def cancelled():
@@ -59,4 +65,5 @@ def cancelled():
 printed(
     chat=chatted, stream=streamed, tool=used_a_tool, wrong_key=wrong_key, cancelled=cancelled,
     retried=lambda: [message(PATIENT).content[0].text for _ in range(3)], refused_for_ever=refused_for_ever,
+    error_type=error_type,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The core flow of LiteLLM as a client, by OpenAI's route."""
+"""The core flow of LiteLLM as a client, by OpenAI's route; its Anthropic route sends the key as `x-api-key`."""
 
 import os
 
@@ -52,7 +52,13 @@ def cancelled():
     return read
 
 
+def by_anthropics_route():
+    asked = {"messages": PROMPT, "max_tokens": 9, "api_base": ROOT, "api_key": KEY}
+    return litellm.completion(model=f"anthropic/{MODEL}", **asked).choices[0].message.content
+
+
 printed(
     chat=chatted, stream=streamed, tool=used_a_tool, wrong_key=wrong_key, cancelled=cancelled,
     retried=lambda: [chat(PATIENT).choices[0].message.content for _ in range(3)], refused_for_ever=refused_for_ever,
+    by_anthropics_route=by_anthropics_route,
 )  # fmt: skip
