@@ -255,6 +255,10 @@ class Stack:
         self.write_models(yaml.safe_dump([*others, {"name": model, "endpoints": endpoints}]))
         until(lambda: all(self.routes_to(address) for address in addresses), limit_s=20)
 
+    def stop_serving(self, model: str) -> None:
+        """Remove a model and its endpoints."""
+        self.write_models(yaml.safe_dump([described for described in self.models() if described["name"] != model]))
+
     def routes_to(self, address: str) -> bool:
         """Whether a worker calls the endpoint ready and Envoy knows it."""
         pods = httpx.get(self.variables["HTTP"] + "/debug/endpoints", trust_env=False).json()

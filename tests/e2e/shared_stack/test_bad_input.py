@@ -105,7 +105,7 @@ def test_an_unknown_path_and_a_wrong_method_are_no_charge(stack: Stack, user: st
     body = orjson.dumps(stack.body())
 
     assert "/v1/nope" in assert_refused(ask(stack, user, body, path="/v1/nope?x=1"), 404, "not_found")
-    assert_refused(ask(stack, user, b"", path="/", method="GET"), 404, "not_found")
+    assert_refused(ask(stack, user, b"", path="/v2", method="GET"), 404, "not_found")
     for method in ("GET", "DELETE", "OPTIONS", "PUT"):
         answer = ask(stack, user, b"", method=method)
         assert_refused(answer, 405, "method_not_allowed")
@@ -148,10 +148,10 @@ def test_headers_beyond_measure_are_refused_in_the_same_shape(stack: Stack, user
     assert_refused(answer, 431, "request_headers_too_large")
 
 
-def test_a_body_that_is_compressed_or_no_json_by_its_type_is_refused(stack: Stack, user: str):
+def test_a_body_that_is_not_packed_as_it_says_or_no_json_by_its_type_is_refused(stack: Stack, user: str):
     body = orjson.dumps(stack.body())
 
-    packed = ask(stack, user, gzip.compress(body), b"content-encoding: gzip")
+    packed = ask(stack, user, gzip.compress(body)[:-9], b"content-encoding: gzip")
     text = ask(stack, user, body, b"content-type: text/plain")
 
     assert_refused(packed, 400, "invalid_request", PROCESSING)
@@ -220,8 +220,8 @@ def test_what_is_no_http_is_refused_in_the_same_shape(stack: Stack, user: str, l
 
 
 @on("http2-metadata", "http2-ext_proc")
-@pytest.mark.parametrize("line", [b"POST /v1/chat/completions HTTP/1.1", b"GET /v1%2Fmodels HTTP/1.1\r\nhost: a"])
-def test_what_envoy_refuses_before_the_gateway_sees_it_is_a_400(stack: Stack, user: str, line: bytes):
+def test_what_envoy_refuses_before_the_gateway_sees_it_is_a_400(stack: Stack):
+    line = b"POST /v1/chat/completions HTTP/1.1"  # without a host
     assert_refused(exchange(stack.variables["GATEWAY"], line + b"\r\n\r\n"), 400, "invalid_request")
 
 

@@ -76,6 +76,7 @@ def two(stack: Stack) -> Iterator[tuple[OwnEngine, OwnEngine]]:
         first.reset()
         second.reset()
         yield first, second
+        stack.stop_serving("two")
 
 
 def not_found(_: Received) -> Reply:
