@@ -87,10 +87,10 @@ class Addresses:
             engines=tuple(ports.take(_FIRST_ENGINE_PORT + index) for index in range(engines)),
         )
 
-    def shell_variables(self) -> dict[str, str]:
+    def shell_variables(self, *, tls: bool = False) -> dict[str, str]:
         """Return the addresses by the names of shell variables that scripts use (docs/contracts.md section 9)."""
         return {
-            "GATEWAY": f"http://{reachable_address(self.users)}",
+            "GATEWAY": f"{'https' if tls else 'http'}://{reachable_address(self.users)}",
             "ADMIN": f"http://{reachable_address(self.admin)}",
             "HTTP": f"http://{reachable_address(self.http)}",
             "GRPC": reachable_address(self.grpc),
@@ -117,6 +117,7 @@ def write_configuration(
             "listen": addresses.users,
             "admin": addresses.envoy_admin,
             "eds_file": str(directory / "envoy" / "endpoints.json"),
+            "tls": base.settings.envoy.tls.model_dump(),  # absolute, where the base's are relative to its folder
         },
         "drain_s": base.content.get("drain_s") or _DRAIN_S,
     }

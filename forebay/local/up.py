@@ -25,7 +25,9 @@ from forebay.local.supervision.process import raise_open_file_limit
 from forebay.local.supervision.supervisor import StartError, Supervisor
 from forebay.local.try_it import try_it
 from forebay.local.workers import worker_specs
+from gateway.config.certificates import certificate_problems
 from gateway.config.loading import load, load_with_models
+from gateway.config.problems import ConfigurationError
 from routing.table import STRATEGIES
 
 
@@ -74,6 +76,8 @@ class _Stack:
             self._directory, self._addresses, self._strategy, self._base, self._models_file
         )
         self._settings = load(self._config_file, os.environ, STRATEGIES)
+        if problems := tuple(certificate_problems(self._settings.envoy.tls)):
+            raise ConfigurationError(problems)
 
     async def run(self) -> bool:
         """Run until a stop signal, then stop every process.  Return False when one did not start."""
@@ -153,7 +157,8 @@ class _Stack:
         described = [f"http://{endpoint.address}" for model in models for endpoint in model.endpoints]
         engines = dict.fromkeys(map(str, self._urls) if self._urls else described)
         model = models[0].name if models else ""
-        return self._addresses.shell_variables() | {"ENGINES": " ".join(engines), "MODEL": model}
+        is_tls = bool(self._settings.envoy.tls.cert)
+        return self._addresses.shell_variables(tls=is_tls) | {"ENGINES": " ".join(engines), "MODEL": model}
 
     def _written(self, variables: dict[str, str]) -> str:
         """Write DIR/env; return its content."""

@@ -16,6 +16,7 @@ from gateway.config.settings import (
     RedisSettings,
     ScrapeSettings,
     Settings,
+    TlsSettings,
 )
 from gateway.config.validation import shown
 from ratelimit.accounts.names import checked_name
@@ -58,6 +59,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("anonymous",), lambda: _anonymous_is_meant(settings.anonymous_requests)),
         (("redis.url", "redis.cluster"), lambda: _cluster_has_one_database(settings.redis)),
         (("scrape.interval_s", "scrape.stale_after_s"), lambda: _metrics_outlive_an_interval(settings.scrape)),
+        (("envoy.tls",), lambda: _certificate_has_its_key(settings.envoy.tls)),
         (("envoy.fail_open", "identity"), lambda: _no_fail_open_with_api_keys(settings)),
         (("envoy.body_mode", "response_mode"), lambda: _full_duplex_needs_the_response(settings)),
         (("routing.strategy",), lambda: _known_strategy("routing.strategy", settings.routing.strategy, strategies)),
@@ -139,6 +141,12 @@ def _metrics_outlive_an_interval(scrape: ScrapeSettings) -> Iterator[Finding]:
     if scrape.interval_s >= scrape.stale_after_s:
         rule = f"must be less than scrape.stale_after_s = {scrape.stale_after_s:g}, or metrics are always missing"
         yield "scrape.interval_s", scrape.interval_s, rule
+
+
+def _certificate_has_its_key(tls: TlsSettings) -> Iterator[Finding]:
+    for name, other in (("cert", tls.key), ("key", tls.cert)):
+        if other and not getattr(tls, name):
+            yield f"envoy.tls.{name}", "", "must be given, as the other of cert and key is"
 
 
 def _no_fail_open_with_api_keys(settings: Settings) -> Iterator[Finding]:

@@ -105,6 +105,10 @@ def _settings_in(path: Path, environ: Mapping[str, str], strategies: Collection[
         if eds_file.is_dir() or eds_file in (path.absolute(), Path(settings.models_file).absolute()):
             problems.add_value("envoy.eds_file", str(eds_file), "must be a file of its own, which the gateway writes")
         settings = settings.model_copy(update={"envoy": settings.envoy.model_copy(update={"eds_file": str(eds_file)})})
+    tls = {name: str(path.absolute().parent / file) for name, file in settings.envoy.tls if file}
+    if tls:
+        envoy = settings.envoy.model_copy(update={"tls": settings.envoy.tls.model_copy(update=tls)})
+        settings = settings.model_copy(update={"envoy": envoy})
     return settings, problems
 
 

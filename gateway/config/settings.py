@@ -189,11 +189,22 @@ class ScrapeSettings(Section):
     failed scrapes.  A larger value hides dead engines, a smaller one makes metrics come and go."""
 
 
+class TlsSettings(Section):
+    """TLS for users, since API keys travel there: TLS 1.2 or newer, HTTP/2 by ALPN.  Empty: plain HTTP."""
+
+    cert: str = ""
+    """A PEM file with the certificate and those between it and its authority.  A relative path starts at the folder of
+    this file.  Envoy reads it when it starts."""
+    key: str = ""
+    """A PEM file with the private key, without a password.  Both files are read by Envoy alone."""
+
+
 class EnvoySettings(Section):
     """The Envoy that users talk to, as `forebay envoy-config` renders it."""
 
     listen: ListenAddress = "127.0.0.1:10080"
     """The address that users send requests to."""
+    tls: TlsSettings = TlsSettings()
     admin: ListenAddress = "127.0.0.1:19001"
     """The address of Envoy's own administration, which asks for no password: keep it on loopback."""
     eds_file: str = ""

@@ -28,8 +28,22 @@ def listener(settings: Settings) -> Json:
         "name": "users",
         "address": bind_address(settings.envoy.listen),
         "per_connection_buffer_limit_bytes": _buffer_bytes(settings),
-        "filter_chains": [{"filters": [_connection_manager(settings)]}],
+        "filter_chains": [{"filters": [_connection_manager(settings)], **_tls(settings)}],
     }
+
+
+def _tls(settings: Settings) -> Json:
+    """Return the part of a filter chain that makes it speak TLS, nothing where users send plain HTTP."""
+    files = settings.envoy.tls
+    if not files.cert:
+        return {}
+    common = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "tls_certificates": [{"certificate_chain": {"filename": files.cert}, "private_key": {"filename": files.key}}],
+    }
+    context = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+    return {"transport_socket": extension("envoy.transport_sockets.tls", context, common_tls_context=common)}
 
 
 def _buffer_bytes(settings: Settings) -> int:
