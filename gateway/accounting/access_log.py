@@ -86,6 +86,13 @@ def _reported_error(lifted: Struct) -> EngineError | None:
     return error_in_event({**found, "error": error, "response": response})
 
 
+def _bytes_beside_error(response_bytes: int, lifted: Struct) -> int | None:
+    """Return the bytes of a stream without those of the error in it; None = it is a JSON answer, which is the error."""
+    if "error" in lifted.fields and lifted.fields["error"].bool_value:
+        return None
+    return response_bytes - sum(len(value.string_value.encode()) for value in lifted.fields.values())
+
+
 def _member(value: Value) -> object:
     """Return a member's value; of an object its text is parsed, as which Envoy passes it on."""
     text = value.string_value
@@ -102,9 +109,13 @@ def _observed_end(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
     common, response = entry.common_properties, entry.response
     metadata = common.metadata.filter_metadata
     numbers = _integers(Struct.FromString(metadata[USAGE_NAMESPACE])) if USAGE_NAMESPACE in metadata else {}
-    error = _reported_error(Struct.FromString(metadata[ERROR_NAMESPACE])) if ERROR_NAMESPACE in metadata else None
+    lifted = Struct.FromString(metadata[ERROR_NAMESPACE]) if ERROR_NAMESPACE in metadata else None
+    error = _reported_error(lifted) if lifted is not None else None
     flags = common.response_flags if common.HasField("response_flags") else None
     compressed = COMPRESSION in response.response_headers
+    response_bytes = None if compressed else response.response_body_bytes
+    if error is not None and lifted is not None and response_bytes is not None:
+        response_bytes = _bytes_beside_error(response_bytes, lifted)
     from_pod = response.response_code_details in _FROM_POD
     return ObservedEnd(
         status=response.response_code.value,
@@ -116,7 +127,7 @@ def _observed_end(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
         accepted=from_pod or common.upstream_wire_bytes_sent > 0,  # Envoy adds up the bytes of all attempts
         from_pod=from_pod,
         compressed=compressed,
-        response_bytes=None if compressed else response.response_body_bytes,
+        response_bytes=response_bytes,
         duration_s=_upstream_duration_s(common),
         upstream=_upstream_address(common),
     )

@@ -29,7 +29,7 @@ class ObservedEnd(NamedTuple):
     accepted: bool = True  # some pod was sent the request
     from_pod: bool = True  # the status is a pod's, not Envoy's own
     compressed: bool = False  # so that neither the usage could be read, nor do the bytes say how much it was
-    response_bytes: int | None = None
+    response_bytes: int | None = None  # without those of `error`
     duration_s: float | None = None
     upstream: str = ""  # `ip:port` of the pod that answered
     output_chunks: int | None = None  # content events of a stream, about one token each

@@ -129,6 +129,7 @@ def _json_to_metadata() -> Json:
         "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata",
         response_rules={
             "allow_content_types_regex": {"regex": _JSON_TYPES},
+            "allow_empty_content_type": True,
             "rules": [*_usage_rules(), is_object, *map(_error_rule, _ERROR_IN_JSON)],
         },
     )

@@ -102,6 +102,9 @@ ERRORS = {
     "an older vLLM's": ({"object": "error", "message": "x", "type": "BadRequestError", "code": 400}, "client_error", 0),
     "a word, bare": ({"type": "error", "message": "x", "code": "invalid_prompt"}, "client_error", 0),
     "bare": ({"message": "x", "code": 400}, "client_error", 0),
+    "a long one": ({"error": {"message": "x" * 4000, "code": 400}}, "client_error", 0),
+    "a long one, bare": ({"object": "error", "message": "x" * 4000, "code": 400}, "client_error", 0),
+    "a long text": ({"error": "x" * 4000}, "upstream_error", 0),
 }  # fmt: skip
 
 
@@ -118,6 +121,17 @@ def test_an_error_instead_of_a_stream_costs_no_tokens_and_blames_whom_it_names(
     assert {outcome: 1} == tally.outcomes()
     stack.uses(user, 1, 0)
     assert failures == pod_at(stack, own.address)["failures"]
+
+
+@each_mode
+def test_an_error_in_json_instead_of_a_stream_costs_no_tokens_however_long_it_is(stack: Stack, own: OwnEngine):
+    user = stack.user()
+    body = orjson.dumps({"error": {"message": "x" * 4000, "code": 400}})
+    own.answer = lambda _: Reply(body=body, headers={"content-type": "application/json"})
+
+    assert 200 == stack.chat(user, model="own", stream=True).status_code
+
+    stack.uses(user, 1, 0)
 
 
 @each_mode
@@ -287,7 +301,7 @@ def test_a_prompt_that_all_engines_find_too_long_sets_none_of_them_aside(stack: 
 @each_mode
 @pytest.mark.parametrize(
     "media_type",
-    ["Application/JSON", "APPLICATION/JSON; Charset=UTF-8", "application/json;charset=utf-8", "application/x+json"],
+    ["Application/JSON", "APPLICATION/JSON; Charset=UTF-8", "application/json;charset=utf-8", "application/x+json", ""],
 )
 def test_the_usage_of_json_is_seen_however_its_media_type_is_written(stack: Stack, own: OwnEngine, media_type: str):
     user = stack.user()

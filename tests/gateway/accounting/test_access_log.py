@@ -167,3 +167,21 @@ def test_an_attempt_at_no_known_address_names_nobody():
 def test_bytes_that_are_no_message_are_refused():
     with pytest.raises(ValueError, match="StreamAccessLogsMessage"):
         decode(b"\xff\xff\xff")
+
+
+@pytest.mark.parametrize(
+    ("lifted", "response_bytes"),
+    [
+        ({"error": '{"message":"died"}'}, 100 - 18),
+        ({"object": "error", "message": "died"}, 100 - 9),
+        ({"error": True, "error.code": 400}, None),
+        ({"response.status": "completed"}, 100),
+    ],
+)
+def test_the_bytes_of_an_error_are_no_output(lifted: dict[str, Any], response_bytes: int | None):
+    message = service.StreamAccessLogsMessage()
+    an_entry(message, "0-7")
+    message.http_logs.log_entry[0].response.response_body_bytes = 100
+    put(message.http_logs.log_entry[0], "engine_error", **lifted)
+    ((_, end),) = decode(message.SerializeToString()).ends
+    assert response_bytes == end.response_bytes
