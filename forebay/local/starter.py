@@ -28,9 +28,9 @@ models:{models}
 # In place of `models`: a file with such a list, which is read again whenever it changes.
 #models_file: models.yaml
 
-# The Envoy in front: where users send their requests.  0.0.0.0:10080 is reachable from other machines too.
+# The Envoy in front: where users send their requests.  0.0.0.0:10000 is reachable from other machines too.
 envoy:
-  listen: 127.0.0.1:10080
+  listen: 127.0.0.1:10000
 
 # The gateway itself: gRPC for Envoy, pages for operators, and the admin REST, by which users and keys are made.
 listen:

@@ -93,7 +93,7 @@ class Planner:
             bounds=bounds,
             is_free=request.is_free,
         )
-        strategy = self._strategy(request.model, headers)
+        strategy = self._strategy(model, headers)
         block_tokens = BLOCK_BYTES * estimator.text_tokens(size) / max(1, len(prompt))
         route = RouteRequest(
             model=model,

@@ -202,7 +202,7 @@ class TlsSettings(Section):
 class EnvoySettings(Section):
     """The Envoy that users talk to, as `forebay envoy-config` renders it."""
 
-    listen: ListenAddress = "127.0.0.1:10080"
+    listen: ListenAddress = "127.0.0.1:10000"
     """The address that users send requests to."""
     tls: TlsSettings = TlsSettings()
     admin: ListenAddress = "127.0.0.1:19001"

@@ -18,7 +18,6 @@ from anyio.from_thread import start_blocking_portal
 
 from simulator.core.profile import Profile
 from simulator.serving.server import running_engine
-from tests.support.ports import free_address
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import until
 
@@ -66,12 +65,11 @@ class Flow(NamedTuple):
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The default transport and mode, with API keys, on a port that Node's fetch does not block as it does 10080."""
-    config = f"identity: api_key\nenvoy: {{listen: {free_address()!r}}}"
+    """The default transport and mode, with API keys."""
     with (
         start_blocking_portal(backend_options={"use_uvloop": True}) as portal,
         portal.wrap_async_context_manager(running_engine(Profile(PATIENT))) as engine,
-        running_stack(tmp_path_factory.mktemp("clients"), config=config) as stack,
+        running_stack(tmp_path_factory.mktemp("clients"), config="identity: api_key") as stack,
     ):
         endpoint = {"address": engine.address, "name": PATIENT}
         described = {"name": PATIENT, "rps": 1, "endpoints": [endpoint]}

@@ -103,7 +103,7 @@ def test_the_file_that_init_writes_runs_at_the_addresses_that_it_names(tmp_path:
     with engine(free_port()) as port:
         init = [sys.executable, "-m", "forebay", "init", str(file), "--engine-url", f"http://127.0.0.1:{port}"]
         subprocess.run(init, check=True, stdout=subprocess.DEVNULL)
-        file.write_text(file.read_text().replace("127.0.0.1:10080", f"0.0.0.0:{users}"))
+        file.write_text(file.read_text().replace("127.0.0.1:10000", f"0.0.0.0:{users}"))
         with up(tmp_path / "data", "--config", str(file)) as stack:
             assert (f"http://127.0.0.1:{users}", "mine") == (stack.variables["GATEWAY"], stack.variables["MODEL"])
             until(lambda: chat(stack, "mine").is_success)

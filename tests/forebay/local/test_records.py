@@ -42,7 +42,7 @@ async def ready() -> bool:
 
 
 def test_a_shell_reads_back_what_was_assigned(tmp_path: Path):
-    values = {"GATEWAY": "http://127.0.0.1:10080", "ENGINES": "http://127.0.0.1:1 http://127.0.0.1:2", "EMPTY": ""}
+    values = {"GATEWAY": "http://127.0.0.1:10000", "ENGINES": "http://127.0.0.1:1 http://127.0.0.1:2", "EMPTY": ""}
     file = tmp_path / "env"
     file.write_text(shell_assignments(values))
 

@@ -2,7 +2,10 @@
 
 import pytest
 
+from gateway.discovery.description import ModelPolicy
 from gateway.extproc.events import Refused
+from gateway.openai.operations import Operation
+from tests.support.pods import MODEL, a_description, an_endpoint
 from tests.support.shop import Shop, refused, routed
 
 
@@ -26,6 +29,15 @@ async def test_an_unknown_model_is_not_found_and_names_what_exists():
     assert (404, "unknown_model", "model") == refused(outcome)
     assert isinstance(outcome, Refused)
     assert "m" in outcome.error.message
+
+
+async def test_a_body_that_names_no_model_follows_the_policy_of_the_only_one():
+    shop = Shop()
+    shop.fleet.replace(a_description(an_endpoint("a"), **{MODEL: ModelPolicy("random", locked=True)}))
+
+    outcome = routed(await shop.admit({"text": "hi"}, operation=Operation.GENERATE, routing_strategy="least-request"))
+
+    assert "random" == outcome.response_headers["routing-strategy"]
 
 
 async def test_an_unknown_model_in_picker_mode_is_unavailable():

@@ -49,7 +49,7 @@ def test_envoy_accepts_every_mode_with_every_fleet(
 def test_envoy_accepts_several_workers_open_failure_and_hidden_addresses(tmp_path: Path):
     settings = Settings(
         listen=ListenSettings(workers=("127.0.0.1:5001", "localhost:5002", "[::1]:5003")),
-        envoy=EnvoySettings(fail_open=True, listen="0.0.0.0:10080"),
+        envoy=EnvoySettings(fail_open=True, listen="0.0.0.0:10000"),
         hide_pod_address=True,
     )
 

@@ -61,15 +61,15 @@ async def test_pages_are_only_read(path):
 
 
 async def test_the_root_says_what_this_is_and_where_to_go_as_text_or_as_json():
-    app = create_http_app(lambda: b"", "text/plain", tuple, {}, {"http://127.0.0.1:10080": "requests of users"})
+    app = create_http_app(lambda: b"", "text/plain", tuple, {}, {"http://127.0.0.1:10000": "requests of users"})
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
 
     text = await client.get("/")
     answer = await client.get("/", headers={"accept": "Application/JSON"})
 
     assert "text/plain; charset=utf-8" == text.headers["content-type"]
-    assert "  http://127.0.0.1:10080  requests of users\n" in text.text
+    assert "  http://127.0.0.1:10000  requests of users\n" in text.text
     for path, what in answer.json()["paths"].items():
         assert f"  {path:<8}  {what}\n" in text.text
         assert 404 != (await client.get(path)).status_code
-    assert {"http://127.0.0.1:10080": "requests of users"} == answer.json()["elsewhere"]
+    assert {"http://127.0.0.1:10000": "requests of users"} == answer.json()["elsewhere"]
