@@ -18,9 +18,9 @@ BIN := .venv/bin
 HAS_HEADERS := import os, sysconfig; raise SystemExit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))
 CAN_COMPILE := $(shell command -v cc >/dev/null && "$(PYTHON)" -c '$(HAS_HEADERS)' 2>/dev/null && echo yes)
 SITE := build/compiled
-# Tests run in two processes, each file in one of them (tests/conftest.py): most of the time they wait.
+# Tests run in three processes, each file in one of them (tests/conftest.py): most of the time they wait.
 # ARGS="-n 0" runs them in one, which shows what they print.
-PARALLEL := -n 2 --no-loadscope-reorder
+PARALLEL := -n 3 --no-loadscope-reorder
 # Puts the compiled packages before the installed ones and before this folder.
 USE_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(SITE)
 PIP_INSTALL := install --disable-pip-version-check --no-input --progress-bar off

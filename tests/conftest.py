@@ -12,8 +12,10 @@ hypothesis.settings.register_profile("forebay", deadline=None)  # a busy machine
 hypothesis.settings.load_profile("forebay")
 
 COMPILED = not admit.__file__.endswith(".py")
-ONE_PROCESS = "tests/e2e/shared_stack/"
-"""A folder whose tests run in one process, in their own order: each stack is started once."""
+SHARED_STACK = "tests/e2e/shared_stack/"
+"""A folder whose tests run in two processes, in their own order: there each stack is started once."""
+HALF = SHARED_STACK + "test_l"
+"""A name that divides its files into halves that take about as long."""
 LONGEST_FIRST = ("e2e", "contract", "simulator", "forebay")
 """Folders whose files take long: started last, one of them would keep a processor busy alone."""
 
@@ -34,10 +36,12 @@ def _rank(item: pytest.Item) -> int:
 
 
 class ByFile(LoadScopeScheduling):
-    """Keeps a file in one process, because its tests share what its fixtures start; and all files of ONE_PROCESS."""
+    """Keeps a file in one process, because its tests share what its fixtures start; so does half of SHARED_STACK."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return ONE_PROCESS if nodeid.startswith(ONE_PROCESS) else nodeid.partition("::")[0]
+        if nodeid.startswith(SHARED_STACK):
+            return f"{SHARED_STACK}{nodeid < HALF}"
+        return nodeid.partition("::")[0]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -21,6 +21,7 @@ from ratelimit.limits import (
     Charge,
     Limiter,
     LimiterUnavailableError,
+    LimitKind,
     MalformedUserError,
     UnknownUser,
     Verdict,
@@ -60,18 +61,15 @@ async def limiter_answer(user: str, question: Awaitable[T | UnknownUser | None])
 
 def _over_limit(plan: Plan, verdict: OverLimit) -> RefusalError:
     message = verdict.kind.message(plan.route.user, plan.route.model, verdict.limit)
-    if verdict.retry_after_s is None:
-        message += f"; {_why_never(verdict, plan.charge)}"
+    if verdict.retry_after_s is None and verdict.limit:  # of a limit of 0 the number says all
+        message += f"; {_too_large(verdict.kind, plan.charge)}"
     error = LimitExceededError(verdict.kind, message, retry_after_s=verdict.retry_after_s)
     if plan.user is not None:
         error.headers = limit_headers(verdict.quotas)
     return error
 
 
-def _why_never(verdict: OverLimit, asked: Charge) -> str:
-    """Say why the request will never be admitted under the limit."""
-    kind = verdict.kind
-    if not verdict.limit:
-        return "it allows nothing at any time"
+def _too_large(kind: LimitKind, asked: Charge) -> str:
+    """Say that the request will never be admitted under the limit, and why."""
     needed = kind.of(asked.certain or asked.amounts)
     return f"this request needs {needed:,} {kind.unit}, more than the limit allows at any time"

@@ -118,16 +118,17 @@ def test_a_users_own_request_id_and_session_come_back(stack: Stack):
     assert "chatcmpl-mine-1" == answer.json()["id"]
 
 
-def test_tokens_over_the_limit_are_refused_until_the_reservation_is_settled(stack: Stack):
-    user = stack.user(rpm=10, tpm=100)
+def test_tokens_over_the_limit_are_refused_and_those_that_fit_are_not(stack: Stack):
+    user = stack.user(rpm=10, tpm=200)
 
-    refused = stack.chat(user, max_tokens=99)
-    small = stack.chat(user, max_tokens=20)
+    first = stack.chat(user, max_tokens=120)
+    refused = stack.chat(user, max_tokens=120)
+    small = stack.chat(user, max_tokens=2)
 
     assert (429, "true") == (refused.status_code, refused.headers["x-error-tpm-exceeded"])
-    assert f"user: {user} has exceeded TPM: 100" == refused.json()["error"]["message"]
-    assert 200 == small.status_code
-    stack.uses(user, 1, small.json()["usage"]["total_tokens"])
+    assert f"user: {user} has exceeded TPM: 200" == refused.json()["error"]["message"]
+    assert [200, 200] == [first.status_code, small.status_code]
+    stack.uses(user, 2, sum(answer.json()["usage"]["total_tokens"] for answer in (first, small)))
 
 
 def test_no_request_at_all_is_allowed_at_a_limit_of_zero_and_no_time_is_named(stack: Stack):

@@ -37,7 +37,7 @@ def test_there_is_no_usage_of_nobody(stack: Stack):
     nameless, unknown = stack.users.get("/v1/usage"), usage(stack, "ghost")
 
     assert [401, 401] == [nameless.status_code, unknown.status_code]
-    assert "GET" == stack.post("/v1/usage", "ghost", {}).headers["allow"]
+    assert "GET, HEAD" == stack.post("/v1/usage", "ghost", {}).headers["allow"]
 
 
 def test_a_dry_run_reaches_no_engine_charges_nothing_and_tells_the_truth(stack: Stack, own: OwnEngine):

@@ -48,7 +48,7 @@ def replayed() -> Sequence[Call]:
     rng = random.Random(1)
     trace = requests(rng, "little", 2.0, 0.0, WARM_S)
     trace += requests(rng, "much", 200.0, WARM_S, SENT_S) + requests(rng, "little", 20.0, WARM_S, SENT_S)
-    settings = RoutingSettings(slo_ttft_s=1e6, longest_wait_s=1e6)  # nobody is refused
+    settings = RoutingSettings(slo_ttft_s=1e5, longest_wait_s=3_590.0)  # nobody is refused
     fleet = Fleet(settings, random.Random(1))
     fleet.replace(a_description(an_endpoint("pod-0", models=(MODEL,))))
     time = VirtualTime()
