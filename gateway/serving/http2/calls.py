@@ -4,6 +4,7 @@ Lives here: the table of methods, messages in order, the status at the end.  Not
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -90,7 +91,7 @@ class _Process(_Call):
     def __init__(self, service: Service, connection: Connection, stream: Stream) -> None:
         super().__init__(service, connection, stream)
         self._ext_proc = service.ext_proc_stream()
-        self._queue: list[bytes] = []  # messages that wait for the decision
+        self._queue: deque[bytes] = deque()  # messages that wait for the decision
         self._queued_bytes = 0
         self._decision: asyncio.Task[list[bytes]] | None = None
         self._client_done = False  # the client sent END_STREAM
@@ -103,7 +104,7 @@ class _Process(_Call):
     def _release(self) -> None:
         """Close the stream, after a decision under way: a reservation that Redis is just making must be settled."""
         self._service.unfinished.add(-self._queued_bytes)
-        self._queue, self._queued_bytes = [], 0
+        self._queue, self._queued_bytes = deque(), 0
         if self._decision is not None:
             self._ext_proc.abandon()
             return
@@ -147,7 +148,7 @@ class _Process(_Call):
     def _resume(self) -> None:
         """Handle the queued messages after a decision, up to one that needs the next decision."""
         while self._queue and self._stream is not None and self._decision is None:
-            message = self._queue.pop(0)
+            message = self._queue.popleft()
             self._queued_bytes -= len(message)
             self._service.unfinished.add(-len(message))
             self._on_message(message)

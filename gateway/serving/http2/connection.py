@@ -5,6 +5,7 @@ Left out because gRPC needs none of it: priorities, push, a dynamic table for th
 """
 
 import struct
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
@@ -118,7 +119,7 @@ class Connection:
         self._window = DEFAULT_WINDOW  # bytes that may be sent, over all streams
         self._stream_window = DEFAULT_WINDOW  # the initial window of every stream
         self._most_credit = 0  # no stream has more
-        self._waiting: dict[int, Stream] = {}  # streams with unsent data that only the connection's window holds up
+        self._waiting: OrderedDict[int, Stream] = OrderedDict()  # with unsent data, held up by this window only
         self._narrow: dict[int, Stream] = {}  # those that their own window holds up
         self._max_frame_size = MIN_MAX_FRAME_SIZE
         self._received = 0
@@ -331,7 +332,7 @@ class Connection:
             if self._window > MAX_WINDOW:
                 raise Http2Error(FLOW_CONTROL_ERROR, "the connection's window is over 2^31 - 1")
             while self._waiting and self._window > 0:  # each step sends something or takes a stream off the list
-                self._send_more(self._waiting.pop(next(iter(self._waiting))))
+                self._send_more(self._waiting.popitem(last=False)[1])  # a dict would look for its first in linear time
             return
         stream = self._streams.get(stream_id)
         if stream is None:

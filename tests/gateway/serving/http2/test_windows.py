@@ -1,6 +1,7 @@
 """Flow control: how much may be sent, and when sending resumes."""
 
 import struct
+import time
 
 import pytest
 from hypothesis import given
@@ -160,6 +161,19 @@ def test_updates_of_the_connection_s_window_do_not_walk_over_all_streams():
     pieces = [lengths(client.sends(window_update(0, 1))) for _ in range(200)]
 
     assert ([[1]] * 96, 0) == ([piece for piece in pieces if piece], streams.walks)
+
+
+def test_an_update_that_lets_all_waiting_streams_go_takes_linear_time():
+    def seconds(streams: int) -> float:
+        client = Client()
+        client.sends(opened(1, ECHO), data(1, bytes(DEFAULT_WINDOW)))
+        client.sends(*(opened(stream, ECHO) + data(stream, b"x") for stream in range(3, 2 * streams, 2)))
+        start_s = time.process_time()
+        client.sends(window_update(0, streams))
+        return time.process_time() - start_s
+
+    # Quadratic time would be 256 times as long, and the slack is for a busy machine.
+    assert seconds(32_000) < 64 * min(seconds(2_000) for _ in range(3))
 
 
 def test_credit_that_was_used_up_no_longer_bounds_the_window():
