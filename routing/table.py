@@ -36,6 +36,11 @@ STRATEGIES: Mapping[str, StrategyFactory] = {
 }
 
 
+MAX_NAME_CHARACTERS = 512
+"""Characters of a strategy or mixture at most: more than all strategies with weights have (chosen: a header could have
+60,000, half a microsecond each, and its refusal repeats them)."""
+
+
 class UnknownStrategyError(ValueError):
     """`name` is neither a strategy nor a mixture; `valid` lists the names of strategies."""
 
@@ -43,7 +48,7 @@ class UnknownStrategyError(ValueError):
         self.name = name
         self.valid = tuple(sorted(STRATEGIES))
         super().__init__(
-            f"routing strategy = {name!r}, must be one of: {', '.join(self.valid)}; "
+            f"routing strategy = {name[:MAX_NAME_CHARACTERS]!r}, must be one of: {', '.join(self.valid)}; "
             f"or several, each once, with weights from 0 to {MAX_WEIGHT}, not all 0, as in least-request:2,random"
         )
 
@@ -57,6 +62,8 @@ def build(name: str, tools: Tools) -> Strategy:
 
 def mixture_parts(name: str) -> list[MixturePart]:
     """Return the parts of a mixture; a single name is a mixture of one part.  Raises UnknownStrategyError."""
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise UnknownStrategyError(name)
     try:
         parsed = parse_mixture(name)
     except ValueError as error:

@@ -45,7 +45,9 @@ def parse_object(body: bytes) -> dict[str, Any]:
 def _check_counts(body: bytes) -> None:
     """Refuse a body that holds too much.  What stands inside strings counts only if all of it together is too much."""
     most = min(MAX_VALUES, max(FEW_VALUES, len(body) // BYTES_PER_VALUE))
-    if _count(body, b"[{") <= MAX_CONTAINERS and body.count(b'"') <= 2 * MAX_STRINGS and body.count(b",") <= most:
+    quotes = body.count(b'"')  # of which the first of each string follows no backslash
+    are_few_strings = quotes <= 2 * MAX_STRINGS or quotes - body.count(rb"\"") <= MAX_STRINGS
+    if are_few_strings and _count(body, b"[{") <= MAX_CONTAINERS and body.count(b",") <= most:
         return
     bare = body.replace(rb"\\", b"").replace(rb"\"", b"")  # of which every quote begins or ends a string
     _check("strings", bare.count(b'"') // 2, MAX_STRINGS)

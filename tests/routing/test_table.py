@@ -5,10 +5,18 @@ import re
 
 import pytest
 
-from routing.mixture import MixturePart
+from routing.mixture import MAX_WEIGHT, MixturePart
 from routing.strategies.own_counts import LeastRequest
 from routing.strategy import Tools
-from routing.table import STRATEGIES, UnknownStrategyError, build, mixture_parts, parse_header, validated
+from routing.table import (
+    MAX_NAME_CHARACTERS,
+    STRATEGIES,
+    UnknownStrategyError,
+    build,
+    mixture_parts,
+    parse_header,
+    validated,
+)
 from tests.support.source_tree import ROOT
 
 
@@ -62,3 +70,12 @@ def test_an_absent_or_empty_header_names_nothing(value: str | None) -> None:
 def test_a_header_that_is_not_exactly_names_and_weights_is_invalid(value: str) -> None:
     with pytest.raises(UnknownStrategyError):
         parse_header(value)
+
+
+def test_all_strategies_with_weights_are_a_mixture_and_more_is_refused_in_few_words() -> None:
+    everything = ",".join(f"{name}:{MAX_WEIGHT}" for name in STRATEGIES)
+    assert everything == validated(everything)
+
+    with pytest.raises(UnknownStrategyError) as refused:
+        parse_header("b," * 30_000)
+    assert len(str(refused.value)) < 2 * MAX_NAME_CHARACTERS + 500
