@@ -59,11 +59,15 @@ def strip_from_clients() -> Json:
 
 
 def strip_untrusted() -> Json:
-    """Return the filter before engines: they do not learn how they were chosen, and cannot speak as the gateway."""
+    """Return the filter before engines: they do not learn how they were chosen, and cannot speak as the gateway.
+
+    Nor do they say which pages of other origins may read answers: vLLM allows all unless it is told otherwise.
+    """
+    cors = {"remove_on_match": {"key_matcher": {"prefix": "access-control-"}}}
     return extension(
         "envoy.filters.http.header_mutation",
         "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-        mutations={"request_mutations": removals(), "response_mutations": removals()},
+        mutations={"request_mutations": removals(), "response_mutations": [*removals(), cors]},
     )
 
 

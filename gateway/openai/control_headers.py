@@ -7,10 +7,10 @@ from gateway.openai.errors import BadRequestError
 
 CONTROL_HEADERS = frozenset(
     {
-        "user", "authorization", "x-api-key", "proxy-authorization", "routing-strategy", "external-filter", "model",
-        "x-session-id", "x-request-id", "request-id", "dry-run", "config-profile", "traceparent", "host", "origin",
-        "content-type", "content-length", "content-encoding", "transfer-encoding", "accept", "accept-encoding",
-        "anthropic-version", "anthropic-beta",
+        "user", "authorization", "x-api-key", "api-key", "proxy-authorization", "routing-strategy", "external-filter",
+        "model", "x-session-id", "x-request-id", "request-id", "dry-run", "config-profile", "traceparent", "host",
+        "origin", "content-type", "content-length", "content-encoding", "transfer-encoding", "accept",
+        "accept-encoding", "anthropic-version", "anthropic-beta",
     }
 )  # fmt: skip
 """The names that we, or an engine on our behalf, go by (docs/contracts.md section 1)."""

@@ -44,9 +44,9 @@ async def test_a_page_of_an_allowed_origin_may_ask_and_read_refusals_too(tmp_pat
     assert ("*" in origins) == (allowed(other) is not None)
 
 
-async def test_answers_of_engines_and_of_envoy_may_be_read(tmp_path: Path):
+async def test_answers_of_engines_and_of_envoy_may_be_read_by_nobody_else_whatever_engines_say(tmp_path: Path):
     async def hello(exchange: Exchange) -> None:
-        await exchange.reply(b"{}")
+        await exchange.reply(b"{}", access_control_allow_origin="*", access_control_allow_credentials="true")
 
     async with running_backend(hello) as engine:
         gateway = Processor(lambda seen: Answer(engine.address, "m"))
@@ -58,6 +58,7 @@ async def test_answers_of_engines_and_of_envoy_may_be_read(tmp_path: Path):
             away = await client.post("/", json={}, headers={"origin": ORIGIN})
 
     assert (200, ORIGIN) == (answered.status_code, allowed(answered))
+    assert "access-control-allow-credentials" not in answered.headers
     assert (200, None) == (stranger.status_code, allowed(stranger))
     assert (503, ORIGIN) == (away.status_code, allowed(away))
 

@@ -2,11 +2,12 @@
 
 import pytest
 
+from gateway.admission.identity import KEY_HEADERS
 from gateway.openai.control_headers import CONTROL_HEADERS, refuse_nominated
 from gateway.openai.errors import BadRequestError
 
 
-@pytest.mark.parametrize("name", sorted(CONTROL_HEADERS))
+@pytest.mark.parametrize("name", sorted(CONTROL_HEADERS.union(KEY_HEADERS)))
 def test_each_of_them_is_refused_wherever_it_stands_in_the_list(name: str):
     for connection in (name, name.upper(), f"close, {name}", f"{name} ,te"):
         with pytest.raises(BadRequestError, match="must not name a header"):
