@@ -93,14 +93,10 @@ def config_schema() -> None:
 
 def _load(file: Path) -> "Settings":
     """Load the settings and their models.  Raises ConfigurationError with the path of the file before each problem."""
-    from gateway.config.certificates import certificate_problems
-    from gateway.config.loading import ConfigurationError, load_with_models
+    from gateway.config.loading import load_with_models
     from routing.table import STRATEGIES
 
-    settings = load_with_models(file, os.environ, STRATEGIES)
-    if problems := tuple(f"{file}: {problem}" for problem in certificate_problems(settings.envoy.tls)):
-        raise ConfigurationError(problems)
-    return settings
+    return load_with_models(file, os.environ, STRATEGIES, with_certificates=True)
 
 
 def _write_first_endpoints(settings: "Settings") -> None:

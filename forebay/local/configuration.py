@@ -87,10 +87,10 @@ class Addresses:
             engines=tuple(ports.take(_FIRST_ENGINE_PORT + index) for index in range(engines)),
         )
 
-    def shell_variables(self, *, tls: bool = False) -> dict[str, str]:
+    def shell_variables(self, scheme: str = "http") -> dict[str, str]:
         """Return the addresses by the names of shell variables that scripts use (docs/contracts.md section 9)."""
         return {
-            "GATEWAY": f"{'https' if tls else 'http'}://{reachable_address(self.users)}",
+            "GATEWAY": f"{scheme}://{reachable_address(self.users)}",
             "ADMIN": f"http://{reachable_address(self.admin)}",
             "HTTP": f"http://{reachable_address(self.http)}",
             "GRPC": reachable_address(self.grpc),

@@ -157,8 +157,8 @@ class _Stack:
         described = [f"http://{endpoint.address}" for model in models for endpoint in model.endpoints]
         engines = dict.fromkeys(map(str, self._urls) if self._urls else described)
         model = models[0].name if models else ""
-        is_tls = bool(self._settings.envoy.tls.cert)
-        return self._addresses.shell_variables(tls=is_tls) | {"ENGINES": " ".join(engines), "MODEL": model}
+        addresses = self._addresses.shell_variables(self._settings.envoy.scheme)
+        return addresses | {"ENGINES": " ".join(engines), "MODEL": model}
 
     def _written(self, variables: dict[str, str]) -> str:
         """Write DIR/env; return its content."""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.config import source
+from gateway.config.certificates import certificate_problems
 from gateway.config.checks import check
 from gateway.config.problems import ConfigurationError, Problems
 from gateway.config.schema import nearest_key
@@ -61,13 +62,17 @@ def load_models(path: Path, environ: Mapping[str, str], strategies: Collection[s
     return models
 
 
-def load_with_models(path: Path, environ: Mapping[str, str], strategies: Collection[str]) -> Settings:
+def load_with_models(
+    path: Path, environ: Mapping[str, str], strategies: Collection[str], *, with_certificates: bool = False
+) -> Settings:
     """Return the settings in the file, with the models of its models file as `models`.
 
-    Raises ConfigurationError with every problem of both files, each after the path of its file.
+    The files of `envoy.tls` are read only `with_certificates`: a gateway does not need them, its Envoy does.
+    Raises ConfigurationError with every problem of all files, each after the path of the file that must be changed.
     """
     settings, problems = _settings_in(path, environ, strategies)
-    lines = _located(path, problems.lines())
+    certificates = certificate_problems(settings.envoy.tls) if with_certificates else ()
+    lines = _located(path, [*problems.lines(), *certificates])
     if settings.models_file and not problems.concerns("models_file"):
         file = Path(settings.models_file)
         try:

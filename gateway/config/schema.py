@@ -70,5 +70,6 @@ def nearest_key(section: str, unknown: str) -> str:
     close = get_close_matches(unknown, known[section], n=1)
     if close:
         return f"did you mean {close[0]}?"
-    elsewhere = [f"{path}.{unknown}".lstrip(".") for path, names in known.items() if unknown in names]
+    places = [path for path, names in known.items() if unknown in names]
+    elsewhere = [f"{path}.{unknown}" if path else f"{unknown} at the top level" for path in places]
     return f"did you mean {elsewhere[0]}?" if elsewhere else f"known keys: {', '.join(sorted(known[section]))}"

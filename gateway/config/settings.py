@@ -226,6 +226,11 @@ class EnvoySettings(Section):
     """The most heap that Envoy takes, mostly for bodies that it gathers.  Near it, requests that hold most are reset
     and new ones get 503."""
 
+    @property
+    def scheme(self) -> str:
+        """The scheme of URLs at `listen`."""
+        return "https" if self.tls.cert else "http"
+
 
 class EndpointSettings(Section):
     """One engine that serves the model."""

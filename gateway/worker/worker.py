@@ -269,13 +269,12 @@ class Worker:
 
 def _addresses(settings: Settings) -> dict[str, str]:
     """Return where this machine reaches what, for people who look for it."""
-    listen = settings.listen
-    uses = {
-        settings.envoy.listen: "requests of users, through Envoy",
-        listen.admin: "the admin REST",
-        listen.http: "pages for operators",
+    listen, envoy = settings.listen, settings.envoy
+    return {
+        f"{envoy.scheme}://{reachable_address(envoy.listen)}": "requests of users, through Envoy",
+        f"http://{reachable_address(listen.admin)}": "the admin REST",
+        f"http://{reachable_address(listen.http)}": "pages for operators",
     }
-    return {f"http://{reachable_address(address)}": use for address, use in uses.items()}
 
 
 def _redis_limiter(settings: Settings) -> RedisLimiter:

@@ -52,6 +52,15 @@ def test_a_request_and_a_stream_pass_and_plain_http_does_not(tls_stack: tuple[St
     assert "data: [DONE]" in answers[1].text
 
 
+@pytest.mark.parametrize("page", ["ADMIN", "HTTP"])
+def test_the_index_pages_send_users_to_https(tls_stack: tuple[Stack, Path], page: str):
+    stack, _ = tls_stack
+
+    index = httpx.get(stack.variables[page], headers={"accept": "application/json"}, trust_env=False).json()
+
+    assert "requests of users, through Envoy" == index["elsewhere"][stack.variables["GATEWAY"]]
+
+
 def test_http_2_is_agreed_on_and_old_tls_is_not(tls_stack: tuple[Stack, Path]):
     stack, cert = tls_stack
     context = ssl.create_default_context(cafile=str(cert))

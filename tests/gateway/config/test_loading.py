@@ -234,6 +234,21 @@ def test_the_problems_of_both_files_are_reported_together_each_with_its_file(tmp
     assert {str(file), str(fleet)} == {line.partition(": ")[0] for line in caught.value.problems}
 
 
+def test_missing_certificates_are_reported_with_all_else_and_only_where_they_are_needed(tmp_path):
+    text = "{envoy: {tls: {cert: c.pem, key: k.pem}}, models_file: none.yaml, reids: {}}"
+    file = written(tmp_path, text)
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_with_models(file, {}, STRATEGIES, with_certificates=True)
+    with pytest.raises(ConfigurationError) as without:
+        load_with_models(file, {}, STRATEGIES)
+
+    certificates = [f"{file}: envoy.tls.{key} = {tmp_path}/{key[0]}.pem, no such file" for key in ("cert", "key")]
+    assert certificates == [problem for problem in caught.value.problems if "tls" in problem]
+    assert set(caught.value.problems) - set(certificates) == set(without.value.problems)
+    assert 2 == len(without.value.problems)
+
+
 def test_one_look_finds_everything_that_is_wrong(tmp_path):
     text = """
         listen: {grpc: nope, http: "127.0.0.1:8090", admin: "10.0.0.1:8090", workers: ["127.0.0.1:8090", x]}

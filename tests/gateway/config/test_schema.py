@@ -72,6 +72,7 @@ def test_the_schema_is_json():
         ("redis", "urll", "did you mean url?"),
         ("models[].endpoints[]", "gpus", "did you mean gpu?"),
         ("health", "url", "did you mean redis.url?"),
+        ("models[]", "identity", "did you mean identity at the top level?"),
         ("redis", "zzz", "known keys: cluster, timeout_s, url, when_away"),
     ],
 )
