@@ -38,15 +38,18 @@ _TYPES: Mapping[str, int] = {
 """Types of objects that carry data instead of text, by OpenAI's, Anthropic's and vLLM's names."""
 _TEXT_SOURCES = frozenset({"text", "content"})
 """Types of the `source` of an Anthropic document that is text."""
-_SEALED: Mapping[str, int] = {"encrypted_content": SEALED_TOKENS, "signature": 0, "thought_signature": 0}
-"""Keys of strings that only the engine's vendor can read: reasoning, and proofs that it is unchanged."""
+_SEALED: Mapping[str, int] = {
+    **dict.fromkeys(("encrypted_content", "encrypted_stdout"), SEALED_TOKENS),
+    **dict.fromkeys(("signature", "thought_signature", "encrypted_index"), 0),
+}
+"""Keys of strings that only the engine's vendor can read: reasoning and results, and proofs that they are unchanged."""
 _DATA_KEYS = frozenset({"data", "file_data", "b64_json", "blob", "base64", "bytes", "result"})
 """Keys under which tools and MCP servers put base64 without saying `data:`."""
 _MEDIA_TYPE_KEYS = ("media_type", "mime_type", "mimeType", "format")
 """Keys beside them that may tell the media type."""
 
 _QUOTED = sorted(
-    {"image", "input_", "audio", "video", "file", 'document"', 'redacted_thinking"', 'encrypted_content"'}
+    {"image", "input_", "audio", "video", "file", 'document"', 'redacted_thinking"', "encrypted_"}
     | {f'{key}"' for key in _DATA_KEYS}
 )
 _HINTS = re.compile(f'"(?:{"|".join(_QUOTED)})'.encode())
@@ -55,7 +58,8 @@ less than a walk where the object is small."""
 MAX_SEARCHED: Final = 16 * 1024
 """Bytes of an object's JSON up to which it is searched; a walk of a larger one is cheaper, by its values (chosen)."""
 _MARK: Final = ";base64,"
-_BASE64 = re.compile(r"[A-Za-z0-9+/_=%-]*")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_=%-]*(?:(?<=[A-Za-z0-9+/_=%-]{60})\r?\n[A-Za-z0-9+/_=%-]*)*")
+"""Base64, also broken into lines: of 64 or 76 characters (RFC 7468, RFC 2045), so that short lines stay text."""
 MIN_RAW: Final = 256
 """Characters from which a string under one of _DATA_KEYS is tried for base64; shorter ones cost little as text."""
 MIN_DATA: Final = 16

@@ -2,7 +2,7 @@
 
 import time
 import timeit
-from base64 import b64encode
+from base64 import b64encode, encodebytes
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +26,8 @@ from gateway.openai.request import parse_request
 
 BASE64 = b64encode(bytes(range(256)) * 400).decode()
 """136 kB, as a screenshot has."""
+LINES = encodebytes(bytes(range(256)) * 400).decode()
+"""The same in lines of 76 characters, as MIME has it."""
 URL = f"data:image/png;base64,{BASE64}"
 PDF = f"data:application/pdf;base64,{BASE64}"
 
@@ -134,6 +136,15 @@ CASES: dict[str, tuple[Prompt, int]] = {
         responses({"type": "reasoning", "summary": [], "encrypted_content": BASE64}),
         SEALED_TOKENS,
     ),
+    "sealed output of code": (
+        messages({"type": "code_execution_tool_result", "content": {"encrypted_stdout": BASE64}}),
+        SEALED_TOKENS,
+    ),
+    "lines of base64": (
+        messages(a_result({"type": "resource", "resource": {"blob": LINES, "mimeType": "image/png"}})),
+        IMAGE_TOKENS,
+    ),
+    "lines in a data URL": (responses(an_output(f"data:image/png;base64,{LINES}")), IMAGE_TOKENS),
     "embeddings parts": (
         prompt_of(Operation.EMBEDDINGS, input=[{"type": "image_url", "image_url": {"url": URL}}]),
         IMAGE_TOKENS,
@@ -206,6 +217,12 @@ def test_text_around_a_data_url_stays():
     assert IMAGE_TOKENS + FILE_TOKENS == prompt.media_tokens
     assert "before " in prompt.text
     assert " after " in prompt.text
+
+
+def test_text_in_the_lines_after_a_data_url_stays():
+    prompt = responses(an_output(f"data:image/png;base64,{LINES}first\nsecond\n"))
+    assert IMAGE_TOKENS == prompt.media_tokens
+    assert "second" in prompt.text
 
 
 def test_what_nests_deeper_than_json_is_written_is_refused():
