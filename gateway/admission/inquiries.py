@@ -102,4 +102,5 @@ def is_dry_run(headers: Mapping[str, str]) -> bool:
         return False
     if said == "true":
         return True
-    raise BadRequestError(f"{DRY_RUN} = {header_safe(said)}, must be true or false", param=DRY_RUN)
+    shown = header_safe(said[:MAX_SHOWN_CHARACTERS])
+    raise BadRequestError(f"{DRY_RUN} = {shown}, must be true or false", param=DRY_RUN)

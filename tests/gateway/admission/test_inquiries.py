@@ -8,9 +8,11 @@ import orjson
 import pytest
 
 from gateway.accounting.outcomes import ObservedEnd
+from gateway.admission.inquiries import is_dry_run
 from gateway.config.settings import Settings
 from gateway.extproc.commands import Admit, Answer
 from gateway.extproc.events import Answered, Refused, Routed
+from gateway.openai.errors import BadRequestError
 from gateway.openai.operations import Operation
 from gateway.openai.request import parse_request
 from gateway.openai.usage import TokenUsage
@@ -82,6 +84,12 @@ async def test_a_dry_run_of_nobody_in_particular_is_admitted():
 )
 async def test_a_dry_run_of_what_no_limit_would_refuse_is_refused_as_it_would_be(body, headers, status):
     assert status == refused(await Shop().admit(body, **headers))[0]
+
+
+def test_a_refusal_repeats_no_more_than_the_beginning_of_what_was_said():
+    with pytest.raises(BadRequestError) as error:
+        is_dry_run({"dry-run": "y" * 50_000})
+    assert len(error.value.message) < 500
 
 
 async def test_no_dry_run_is_a_run():
