@@ -77,6 +77,16 @@ class UnknownModelError(ApiError):
         super().__init__(f"The model `{model}` does not exist. Valid aliases: {served}.", "model")
 
 
+class UnknownResponseError(ApiError):
+    """A stored response is asked for; there never is one."""
+
+    status = 404
+    type = "NotFoundError"
+
+    def __init__(self) -> None:
+        super().__init__("The simulated engine stores no responses.", "response_id")
+
+
 class AdapterExistsError(ApiError):
     """An adapter cannot be loaded, because one of that name is."""
 

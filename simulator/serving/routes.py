@@ -12,12 +12,12 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from simulator.openai import messages, requests, responses, tokens
-from simulator.openai.errors import parse_json
+from simulator.openai.errors import UnknownResponseError, parse_json
 from simulator.openai.messages import MessagesShape, messages_request
 from simulator.openai.response_objects import ResponsesShape, responses_request
 from simulator.openai.responses import ChatShape, CompletionShape
@@ -40,6 +40,16 @@ class InfoRoutes:
         self._engine = engine
         self._faults = faults
         self._new_id = new_id
+
+    async def index(self, _: Request) -> Response:
+        """GET /: what this is, for people."""
+        profile = self._engine.profile
+        served = ", ".join((profile.model, *profile.adapters))
+        return PlainTextResponse(f"This is an engine that Forebay simulates, with vLLM's API.  It serves {served}.\n")
+
+    async def stored_response(self, _: Request) -> Response:
+        """GET, DELETE and POST below /v1/responses."""
+        raise UnknownResponseError
 
     async def models(self, _: Request) -> Response:
         """GET /v1/models."""
@@ -92,9 +102,15 @@ def application(engine: AsyncEngine) -> ASGIApp:
     context = EndpointContext(engine, Writer(engine.profile.seed), faults, new_id)
     face = InfoRoutes(engine, faults, new_id)
     routes = [
+        Route("/", face.index),
         Route("/v1/chat/completions", TextEndpoint(context, ChatShape, requests.chat_request), methods=["POST"]),
         Route("/v1/completions", TextEndpoint(context, CompletionShape, requests.completion_request), methods=["POST"]),
         Route("/v1/responses", TextEndpoint(context, ResponsesShape, responses_request), methods=["POST"]),
+        Route(
+            "/v1/responses/{rest:path}",
+            answering_errors(face.stored_response),
+            methods=["GET", "DELETE", "POST"],
+        ),
         Route(
             "/v1/messages",
             TextEndpoint(context, MessagesShape, messages_request, messages.error_body),

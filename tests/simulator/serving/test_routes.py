@@ -38,6 +38,27 @@ async def test_a_constant_answer_is_the_recorded_one(recording):
     assert read_recording(RECORDINGS / f"{recording}.http").body == ours.content
 
 
+async def test_the_index_says_what_this_is_and_serves():
+    async with an_engine() as (_, client):
+        index = await client.get("/")
+        model = (await client.get("/v1/models")).json()["data"][0]["id"]
+
+    assert 200 == index.status_code
+    assert "an engine that Forebay simulates" in index.text
+    assert model in index.text
+
+
+@pytest.mark.parametrize(("method", "below"), [("GET", "a"), ("DELETE", "a"), ("POST", "a/cancel")])
+async def test_a_stored_response_is_not_found_in_plain_words(method: str, below: str):
+    async with an_engine() as (_, client):
+        answer = await client.request(method, f"/v1/responses/{below}")
+
+    assert (404, "The simulated engine stores no responses.") == (
+        answer.status_code,
+        answer.json()["error"]["message"],
+    )
+
+
 async def test_tokenize_counts_what_a_chat_would_use():
     chat = a_chat()
     async with an_engine() as (_, client):
