@@ -97,7 +97,7 @@ def _member(value: Value) -> object:
     """Return a member's value; of an object its text is parsed, as which Envoy passes it on."""
     text = value.string_value
     if not text:
-        return value.number_value or value.bool_value
+        return value.number_value if value.HasField("number_value") else value.bool_value
     try:
         parsed = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -28,6 +28,8 @@ _ENGINE_NAMES = re.compile(r"internal|server_?error|engine|cuda|out_?of_?memory"
 
 _CALLER_STATUSES = range(400, 500)
 _ENGINE_STATUSES = range(500, 600)
+_SUCCESSES = frozenset({0, *range(200, 300)})
+"""Numbers that some servers put as `code` into each event of a stream that goes well."""
 NOT_IMPLEMENTED = 501
 """HTTP status of an engine that cannot do what the request asks for, and is whole (RFC 9110, section 15.6.2)."""
 
@@ -48,17 +50,18 @@ def error_in_event(event: Mapping[str, Any]) -> EngineError | None:
     """Return the error that an event of a stream reports; None = it reports none.
 
     It is one as in an answer, also in a Responses event's `response`; `type: error`; or the error's own members at the
-    top, where other events have no text `message`, no `detail`, and no number as `code`.
+    top, where other events have no text `message`, no `detail`, and no number as `code`, or one that means success.
     """
     for holder in (event, event.get("response")):
         error = error_in_answer(holder) if isinstance(holder, Mapping) else None
         if error is not None:
             return error
-    is_bare = (
-        event.get("type") == "error"
-        or isinstance(event.get("message"), str)
-        or isinstance(event.get("code"), int | float)
-        or event.get("detail") is not None
+    code, message = event.get("code"), event.get("message")
+    has_number = isinstance(code, int | float) and not isinstance(code, bool)
+    succeeded = has_number and code in _SUCCESSES
+    is_bare = event.get("type") == "error" or (
+        not succeeded
+        and (has_number or (isinstance(message, str) and message != "") or event.get("detail") is not None)
     )
     return _fault(event) if is_bare else None
 

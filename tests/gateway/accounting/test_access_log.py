@@ -130,6 +130,8 @@ def test_an_entry_tells_whether_a_pod_was_sent_the_request_and_whether_it_answer
         ({"response.status": "completed", "type": "response.completed"}, None),
         ({"message": '{"role":"assistant"}', "type": "message_stop"}, None),
         ({"code": "print(1)", "type": "response.completed"}, None),
+        ({"code": 0, "message": "success"}, None),
+        ({"code": ""}, None),
         ({"error": "null"}, None),
         ({"error": ""}, None),
         ({"error": False}, None),

@@ -61,6 +61,9 @@ def test_an_error_is_found_in_events_of_every_api(event: dict[str, Any], fault: 
     [
         {},
         {"error": None, "choices": []},
+        {"code": 0, "message": "success", "choices": []},
+        {"code": 200.0, "choices": []},
+        {"code": "", "message": "", "choices": []},
         {"error": "", "status": "completed"},
         {"type": "message_start", "message": {"role": "assistant", "error": "x"}},
         {"type": "response.completed", "response": {"status": "incomplete", "error": None, "metadata": {"error": "x"}}},
