@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.ports import free_address, free_port
+from tests.support.ports import free_address, free_pair
 from tests.support.waiting import until
 
 FOREBAY = (sys.executable, "-m", "forebay")
@@ -88,7 +88,7 @@ def test_an_engine_on_the_port_of_a_gateway_and_a_gateway_and_engines_on_that_of
     assert f"Error: --port = {address}, is in use by " in line
     assert f"(pid {process.pid})" in line
 
-    port = free_port()
+    port = free_pair()
     with running("engine m", "engine", "--model", "m", "--port", str(port)) as engine:
         config = write_config(tmp_path / "second.yaml", admin=f"127.0.0.1:{port}")
         for arguments in (
