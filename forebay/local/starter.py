@@ -46,7 +46,7 @@ redis:
   url: redis://127.0.0.1:6379/0
   when_away: local           # without Redis: local = each worker enforces its share of the limits; or deny, allow
 
-# Who sends a request: the header `user` (header), or an API key (api_key).
+# The identity of a request: the `user` header (header) or an API key (api_key).
 identity: header
 # Requests without a user: allow, deny, or the name of a user that they count as.
 #anonymous: deny

@@ -42,7 +42,7 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "httpx": ("simulator.calibration.benchmark", "simulator.calibration.calibrate"),
     "matplotlib": ("simulator.replay.plots",),
 }
-"""Who may import these directly."""
+"""The packages that may import each of these libraries directly."""
 
 
 def inside(module: str, packages: tuple[str, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Who may take a request."""
+"""The filters that decide which pods may take a request."""
 
 from routing.filters import by_model, narrow, routable
 from routing.selectors import parse_selector

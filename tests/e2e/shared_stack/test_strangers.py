@@ -1,4 +1,4 @@
-"""Who may not send requests is told so by the headers: the body is not waited for, gathered or parsed."""
+"""A sender without permission is refused as soon as the headers arrive; the body is neither read nor parsed."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who listens on a port."""
+"""The process that listens on a port is named by its command and its pid."""
 
 import os
 import socket
