@@ -196,7 +196,7 @@ def _middle(stair: int) -> int:
 
 
 def _bend(pair: Pair, at: Mapping[str, int]) -> tuple[int, int]:
-    """Where an arrow turns: above the right end of the imported box or, when it points up, below its left end."""
+    """The corner of an arrow: above the right end of the imported box or, when it points up, below its left end."""
     importing, imported = at[pair[0]], at[pair[1]]
     end = COLUMN // 3 if importing < imported else BOX_WIDTH - COLUMN // 3
     return _right(imported) - end, _middle(importing)

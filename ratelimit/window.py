@@ -99,7 +99,7 @@ class Window:
 
     @property
     def last_s(self) -> float:
-        """When it was last charged; 0 when it never was."""
+        """The time of its last charge; 0 when it never was charged."""
         return self._slots[next(reversed(self._slots))].last_s if self._slots else 0.0
 
     def take(self, amounts: Amounts, now_s: float) -> int:

@@ -1,4 +1,4 @@
-"""What holds for every test, and how pytest-xdist shares tests out among processes (`make test`)."""
+"""Settings of every test, and the way in which pytest-xdist shares tests out among processes (`make test`)."""
 
 from typing import Any
 

@@ -55,7 +55,7 @@ class Base(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where each process listens: where the base configuration says, or at its default address where that is free."""
+    """The address of each process: the one in the base configuration, or its default where that is free."""
 
     users: str
     envoy_admin: str

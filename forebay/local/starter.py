@@ -63,7 +63,7 @@ timeouts:
   request_s: 3600            # for a whole answer
   idle_s: 600                # without any byte of it
 
-# Where usage is read: in Envoy (metadata), or in the answer, which then passes through the gateway (ext_proc).
+# The place where usage is read: in Envoy (metadata), or in the gateway, through which answers then pass (ext_proc).
 response_mode: metadata
 """
 _EXAMPLE = """ []

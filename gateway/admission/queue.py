@@ -56,7 +56,7 @@ class QueuedRequest:
 
     @property
     def pod_choice(self) -> Hashable:
-        """Which pods it may go to.  Requests that wait for some pods do not hold up requests for other pods."""
+        """The pods that it may go to.  Requests that wait for some pods do not hold up requests for other pods."""
         return (self.request.subset, self.request.selector)
 
 

@@ -1,1 +1,1 @@
-"""Which engines there are, which models they serve, and whether they answer."""
+"""Discovery of engines and the models that they serve, and the probes of whether they answer."""

@@ -1,4 +1,4 @@
-"""Which discovery the settings ask for: the one place where a source of endpoints is added.
+"""The choice of discovery by the settings: the one place where a source of endpoints is added.
 
 Lives here: the choice.  Not here: the sources themselves (static), what is made of what they say (gateway.fleet for the
 gateway, gateway.envoy.endpoints for Envoy).

@@ -25,7 +25,7 @@ MAX_VALUE = 64 * 1024
 
 
 class MemberNotFoundError(Exception):
-    """Where the member stands cannot be told within MAX_MENTIONS and MAX_VALUE."""
+    """The member cannot be located within MAX_MENTIONS and MAX_VALUE."""
 
 
 def insert_member(body: bytes, name: str, value: str) -> bytes:

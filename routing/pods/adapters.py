@@ -1,4 +1,4 @@
-"""Which LoRA adapters a pod has loaded: an LRU model of its engine's slots.
+"""The LoRA adapters that a pod has loaded, by an LRU model of its engine's slots.
 
 Lives here: the model.  Not here: what an adapter's load costs (routing.strategies), the engine's metrics
 (gateway.discovery.probing).

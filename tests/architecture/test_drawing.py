@@ -27,7 +27,7 @@ def a_house(imports: Mapping[tuple[str, str], int], above: tuple[tuple[str, str]
 
 
 def drawn(root: Path, *options: str) -> str:
-    """What the command prints."""
+    """Return what the command prints."""
     command = [sys.executable, str(SCRIPT), "--root", str(root), *options]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 

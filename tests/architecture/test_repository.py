@@ -1,4 +1,4 @@
-"""What may stand in the repository: nothing of one machine, no registry addresses, no ignore without a reason."""
+"""The repository holds nothing of one machine, no registry addresses and no ignore without a reason."""
 
 import io
 import re

@@ -80,7 +80,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session", params=CLIENTS, ids=lambda client: client.name)
 def flow(request: pytest.FixtureRequest, stack: Stack) -> Flow:
-    """What came of the steps that a client library was asked to take."""
+    """The results of the steps that a client library was asked to take."""
     client: Client = request.param
     whom = {
         "ROOT": stack.variables["GATEWAY"], "MODEL": stack.model, "PATIENT": PATIENT,

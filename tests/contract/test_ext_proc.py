@@ -1,4 +1,4 @@
-"""What any ext_proc client sees, the same on every transport: a worker process, real gRPC, real Redis."""
+"""An ext_proc client sees the same on every transport: a worker process, real gRPC, real Redis."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What every Limiter must do, run on each."""
+"""The contract of every Limiter, run on each."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""What every strategy in the table promises (routing.strategy.Strategy)."""
+"""The contract of every strategy in the table (routing.strategy.Strategy)."""
 
 import math
 import random

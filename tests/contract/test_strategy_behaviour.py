@@ -1,4 +1,4 @@
-"""What each strategy is for: on a fleet of four unequal pods it picks the right ones, and chance would not."""
+"""The purpose of each strategy: on a fleet of four unequal pods it picks the right ones, and chance would not."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Which modules are compiled, and that they have no code that mypyc compiles wrongly (docs/decisions/0013)."""
+"""The list of compiled modules, and a check for code that mypyc compiles wrongly (docs/decisions/0013)."""
 
 import ast
 import runpy

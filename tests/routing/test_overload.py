@@ -1,4 +1,4 @@
-"""When a pod can start a prompt soon enough."""
+"""The rule by which a pod can start a prompt soon enough."""
 
 from math import inf
 

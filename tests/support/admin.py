@@ -13,7 +13,7 @@ from ratelimit.limits import Amounts, Charge, LimiterUnavailableError, Reservati
 
 
 class StoreAwayError(Exception):
-    """What the double raises while `away`."""
+    """The error that the double raises while `away`."""
 
 
 @dataclass

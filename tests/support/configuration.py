@@ -19,12 +19,12 @@ def written(folder: Path, text: str, name: str = "forebay.yaml") -> Path:
 
 
 def loaded(folder: Path, text: str, environ: dict[str, str] | None = None) -> Settings:
-    """What `load` makes of the text."""
+    """Return the settings that `load` makes of the text."""
     return load(written(folder, text), environ or {}, STRATEGIES)
 
 
 def problems_of(folder: Path, text: str, environ: dict[str, str] | None = None) -> tuple[str, ...]:
-    """What `load` has against the text."""
+    """Return the problems that `load` finds in the text."""
     with pytest.raises(ConfigurationError) as caught:
         loaded(folder, text, environ)
     return caught.value.problems

@@ -23,11 +23,11 @@ while time.monotonic() < end and os.getppid() == {parent}:
 
 @dataclass(frozen=True)
 class Crowd:
-    """What became of the requests of a crowd."""
+    """The outcomes of the requests of a crowd."""
 
     statuses: Counter[int]
     remaining: Sequence[int]
-    """What `x-ratelimit-remaining-requests` said to each of those that were admitted."""
+    """The `x-ratelimit-remaining-requests` of each request that was admitted."""
 
 
 async def crowd(port: int, wire: bytes, count: int) -> Crowd:

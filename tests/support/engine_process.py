@@ -32,7 +32,7 @@ class EngineProcess:
     address: str
     client: httpx.Client
     kv_events: str
-    """Where it publishes them."""
+    """The address at which it publishes them."""
     adapter: str
     """A path that holds a LoRA adapter; a simulated engine takes any."""
 

@@ -1,4 +1,4 @@
-"""What listens where an engine has died: it notes who comes, and hangs up."""
+"""A listener in the place of an engine that has died: it notes connections and hangs up."""
 
 import asyncio
 import contextlib

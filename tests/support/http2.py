@@ -61,7 +61,7 @@ def data(stream: int, payload: bytes, *, end: bool = False) -> bytes:
 
 
 class Answer:
-    """What a server sent on one stream."""
+    """The messages that a server sent on one stream."""
 
     def __init__(self, sent: bytes, stream: int = 1) -> None:
         decoder = Decoder()  # the server uses no table: any block may be read alone

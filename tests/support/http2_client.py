@@ -25,7 +25,7 @@ class Client:
         return Recorded(self, stream, echo=path == ECHO)
 
     def sends(self, *frames: bytes) -> bytes:
-        """What is sent back."""
+        """Receive these frames and return the bytes that are sent back."""
         self.connection.receive(b"".join(frames))
         return self.sent()
 

@@ -94,7 +94,7 @@ def a_charge(
 
 
 def a_reservation(user: str, slot: int, tokens: int, model: str = "") -> Reservation:
-    """What one request of so many tokens holds."""
+    """Return the reservation of one request of so many tokens."""
     return Reservation(user, slot, Amounts(1, tokens), model)
 
 

@@ -11,7 +11,7 @@ from tests.support.redis import RedisServer
 
 @dataclass
 class Line:
-    """Where to connect, and what happens there."""
+    """A line to Redis: the socket to connect to, and the faults that happen on it."""
 
     path: Path
     delay_s: float = 0.0

@@ -55,7 +55,7 @@ class Stream(asyncio.Protocol):
         return [event.removeprefix(b"data: ") for event in bytes(body).split(b"\n\n") if event]
 
     def text(self) -> str:
-        """What the model said, of a stream that is complete."""
+        """The text of the answer, of a stream that is complete."""
         *events, done = self.events()
         assert b"[DONE]" == done
         assert b"[DONE]" not in events

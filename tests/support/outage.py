@@ -35,7 +35,7 @@ class Stack:
 
     @property
     def port(self) -> int:
-        """Where users send requests."""
+        """The address that users send requests to."""
         return int(self.env["GATEWAY"].rpartition(":")[2])
 
     def pids(self) -> dict[str, int]:
@@ -104,7 +104,7 @@ async def running_up(data: Path, *arguments: str, config: str = "") -> AsyncIter
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one request.  `status` None: no answer; `whole`: its last byte came."""
+    """The outcome of one request.  `status` None: no answer; `whole`: its last byte came."""
 
     sent_s: float
     ended_s: float
@@ -232,7 +232,7 @@ class Load:
         await until(lambda: min(self._last_sent_s) > after_s)
 
     def since(self, moment_s: float) -> list[Outcome]:
-        """What ended after this moment."""
+        """Return the outcomes of requests that ended after this moment."""
         return [each for each in self.outcomes if each.ended_s > moment_s]
 
     async def _client(self, index: int, wire: bytes) -> None:

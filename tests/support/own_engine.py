@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import orjson
 
 PROBED = ("/health", "/metrics", "/v1/models")
-"""What gateways ask every engine for; such requests are not kept."""
+"""The paths that gateways ask every engine for; such requests are not kept."""
 PAUSE_S = 0.002
 """After a piece of an answer, so that it travels alone."""
 

@@ -95,7 +95,7 @@ class Stream:
         return [self.reply() for _ in range(count)]
 
     def rest(self) -> Iterator[pb.ProcessingResponse]:
-        """What still comes until the server ends the stream; raises grpc.RpcError when it ends in an error."""
+        """Return what still comes until the server ends the stream.  Raises grpc.RpcError when it ends in an error."""
         return map(pb.ProcessingResponse.FromString, self._replies)
 
     def immediate(self) -> "Immediate":

@@ -15,7 +15,7 @@ SERVING = 1
 
 @dataclass
 class Answer:
-    """What the gateway says to one request: where to, or what instead."""
+    """The answer of the gateway to one request: its destination, or the refusal."""
 
     destination: str = ""
     model: str = ""

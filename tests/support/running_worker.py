@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class RunningWorker:
-    """Where it answers; `process` is the worker's own."""
+    """The addresses at which a worker answers; `process` is the worker's own."""
 
     grpc: str
     http: str

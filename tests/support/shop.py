@@ -132,7 +132,7 @@ class Shop:
         operation: Operation = Operation.CHAT,
         **headers: str,
     ) -> Admit:
-        """What an exchange asks: of other operations than chat the body is whole as given."""
+        """Return an exchange's question; for operations other than chat the body is taken as given."""
         fields = {**CHAT, **(body or {})} if operation is Operation.CHAT else body
         request = parse_request(operation, "", orjson.dumps(fields))
         return Admit(

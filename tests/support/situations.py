@@ -58,12 +58,12 @@ class Situation:
         self.fleet.finish(ticket, ended)
 
     def says(self, pod: str, **signals: float) -> None:
-        """What the engine's metrics are."""
+        """Set the engine's metrics."""
         known = {Signal(name): value for name, value in signals.items()}
         self.fleet.apply_readings(pod, Readings(known), now_s=NOW_S, fresh_until_s=NOW_S + 9)
 
     def picks(self, strategy: str, count: int = 60) -> set[str]:
-        """Who is chosen, of so many requests each of which is taken back before the next."""
+        """Return the pods chosen for so many requests, each of which is taken back before the next."""
         chosen = set()
         for _ in range(count):
             ticket = self.fleet.route(self.request, strategy, NOW_S)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("forebay", "gateway", "ratelimit", "routing", "simulator")
-"""What is installed; a new top-level package is added here and to import-linter's root_packages."""
+"""The packages that are installed; a new top-level package is added here and to import-linter's root_packages."""
 
 
 @cache

@@ -48,7 +48,7 @@ SPECIAL = {
 }
 """The same for tests that need something else."""
 DEFAULT = "http2-metadata"
-"""What a test runs on that does not ask for more: logic is the same on all, and contract suites run it on each."""
+"""The stack of a test that asks for no other: logic is the same on all, and contract suites run it on each."""
 
 
 def on(*names: str) -> pytest.MarkDecorator:
@@ -187,7 +187,7 @@ class Stack:
         body = self.body(stream=True, **changes)
         return self.users.stream("POST", "/v1/chat/completions", json=body, headers={"user": user})
 
-    # What is counted.
+    # Counts.
 
     def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """Every sample of /metrics by name and labels."""
@@ -220,7 +220,7 @@ class Stack:
     # Engines and endpoints.
 
     def fault(self, kind: str, engine: int | None = None, **details: Any) -> None:
-        """What the next request meets on this engine, on every one by default."""
+        """Set the fault that the next request meets on this engine, by default on every one."""
         for url in self.engines if engine is None else [self.engines[engine]]:
             httpx.post(url + "/sim/fault", json={"kind": kind, **details}, trust_env=False).raise_for_status()
 
@@ -236,7 +236,7 @@ class Stack:
         return sum(sample.value for sample in samples if sample.name == name)
 
     def models(self) -> list[dict[str, Any]]:
-        """What DIR/models.yaml says."""
+        """Return the models of DIR/models.yaml."""
         said = yaml.safe_load((self.data / "models.yaml").read_text())
         return list(said)
 
@@ -287,7 +287,7 @@ def running_stack(data: Path, **options: Any) -> Iterator[Stack]:
 
 
 def shell_variables(env: Path) -> dict[str, str]:
-    """What a shell knows after `. DIR/env`."""
+    """The variables that a shell has after `. DIR/env`."""
     script = f"set -a; . {env}; env -0"
     answer = subprocess.run(["sh", "-c", script], capture_output=True, check=True, env={})
     return dict(line.split("=", 1) for line in answer.stdout.decode().split("\0") if "=" in line)

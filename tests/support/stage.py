@@ -38,7 +38,7 @@ _CONFIG = "health: {interval_s: 5}\nscrape: {interval_s: 1}"
 
 
 def always(pod: str) -> list[str]:
-    """What picks are when chance has no part in them."""
+    """Return the picks when chance has no part in them."""
     return [pod] * PICKS
 
 

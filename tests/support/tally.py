@@ -1,4 +1,4 @@
-"""How far a stack's counters moved while a test ran."""
+"""The change of a stack's counters while a test ran."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ from tests.support.stack import Stack
 
 
 class Tally:
-    """What the counters moved since."""
+    """The change of the counters since its creation."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack

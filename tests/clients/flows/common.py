@@ -1,4 +1,4 @@
-"""What the flows in Python share: whom to ask, what, and how to tell what came of it."""
+"""The parts that the Python flows share: the addresses and questions, and the report of the results."""
 
 import json
 import os

@@ -60,7 +60,7 @@ async def test_half_of_many_streams_are_cut_and_the_others_are_complete(tmp_path
 
 
 async def _reference(stack: Stack) -> tuple[str, int]:
-    """What the model says when it is not streamed, and the tokens of the prompt."""
+    """Return the text of the answer when it is not streamed, and the tokens of the prompt."""
     outcome = await ask(stack.port, request("lgy", max_tokens=TOKENS, seed=7))
     answer = orjson.loads(outcome.body)
     return answer["choices"][0]["message"]["content"], answer["usage"]["prompt_tokens"]

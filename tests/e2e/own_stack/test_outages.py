@@ -27,7 +27,7 @@ from tests.support.service import running_service
 pytestmark = pytest.mark.e2e
 
 RESUMES_S = 5.0
-"""What is promised; a fifth of it is what was measured."""
+"""The promised time until service resumes, in seconds; a fifth of it was measured."""
 SHORT = request("lgy", max_tokens=3)
 STREAM = request("lgy", max_tokens=30, stream=True)
 ALLOWED = {
@@ -37,7 +37,7 @@ ALLOWED = {
     "envoy": {"200", "no answer: closed", "cut off: closed", "no answer: ConnectionRefusedError"}
     | {"no answer: ConnectionResetError", "cut off: ConnectionResetError"},
 }
-"""What may become of requests while a part is down."""
+"""The outcomes that requests may have while a part is down."""
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def four_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def exchanges(stack: Stack) -> list[int]:
-    """What Envoy has sent to each worker."""
+    """Return the number of requests that Envoy has sent to each worker."""
     page = stack.users.get(stack.variables["ENVOY_ADMIN"] + "/clusters").text
     mine = [line for line in page.splitlines() if line.startswith("processor::127") and "::rq_total::" in line]
     return [int(line.rpartition("::")[2]) for line in mine]

@@ -21,7 +21,7 @@ once = on("keys-metadata")
 where_headers_differ = on("keys-metadata", "keys-full_duplex")
 
 REVOKED_S = 1.0
-"""What docs/operations.md promises."""
+"""The longest time until a revocation binds, in seconds, as docs/operations.md promises."""
 
 
 def new_key(stack: Stack, user: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What cannot be served is refused clearly, loses nothing and charges nobody (docs/contracts.md section 1)."""
+"""A request that cannot be served is refused clearly, loses nothing and costs nothing (docs/contracts.md section 1)."""
 
 import gzip
 import socket
@@ -13,7 +13,7 @@ from tests.support.stack import Stack, on
 CHAT = "/v1/chat/completions"
 PROCESSING = "x-error-request-body-processing"
 both_body_modes = on("http2-metadata", "http2-full_duplex")
-"""Where it matters how Envoy hands over a body, or that there is none; the rest is the same code everywhere."""
+"""The stacks for tests of how Envoy hands over a body, or of a missing one; all else is the same code everywhere."""
 
 
 @pytest.fixture

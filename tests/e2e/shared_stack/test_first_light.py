@@ -1,4 +1,4 @@
-"""What the first user sees, as printed: curl, headers, limits, streams."""
+"""The first steps of a user, as printed: curl, headers, limits, streams."""
 
 import re
 import shutil

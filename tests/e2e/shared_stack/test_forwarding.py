@@ -1,4 +1,4 @@
-"""What reaches the engine and what comes back: every byte that the gateway has no reason to change."""
+"""Requests reach the engine and answers come back with every byte that the gateway has no reason to change."""
 
 import orjson
 import pytest

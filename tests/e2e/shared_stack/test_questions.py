@@ -1,4 +1,4 @@
-"""What a user may ask for nothing: its usage, and whether a request would be admitted."""
+"""The questions that cost a user nothing: its usage, and whether a request would be admitted."""
 
 from typing import Any
 

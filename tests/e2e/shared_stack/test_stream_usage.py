@@ -1,4 +1,4 @@
-"""What a stream is charged by and what of its usage a client sees, however the engine cuts its bytes."""
+"""The charge of a stream, and the part of its usage that a client sees, however the engine cuts its bytes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ pytestmark = on("http2-metadata", "http2-ext_proc", "http2-full_duplex")
 STREAM = recorded_body("chat_stream_usage.http")
 """Four events with text, and one with the usage: 6 tokens of prompt, 4 of output."""
 END = STREAM.rindex(b"data:", 0, STREAM.rindex(b"data: [DONE]"))
-"""Where the event with the usage begins."""
+"""The bytes with which the event with the usage begins."""
 WITHOUT_USAGE = STREAM[:END] + STREAM[STREAM.rindex(b"data: [DONE]") :]
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
 

@@ -19,7 +19,7 @@ EARLY_S = (1.0, 0.3, TRUE_WITHIN_S)
 
 @dataclass
 class Patience:
-    """What a user with one request a minute met."""
+    """The waits of a user with one request a minute, as headers said and as they were."""
 
     header_s: int
     exact_s: float

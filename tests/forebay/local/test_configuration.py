@@ -20,7 +20,7 @@ def addresses(engines: int = 2, workers: int = 2) -> Addresses:
 
 
 def write(folder: Path, where: Addresses, gpu: str = "", strategy: str = "", base: Path | None = None) -> Path:
-    """What `forebay up` with simulated engines writes."""
+    """Return the configuration that `forebay up` writes for simulated engines."""
     models = write_simulated_models(folder, where.engines, gpu)
     return write_configuration(folder, where, strategy, Base.read(base), models)
 

@@ -1,4 +1,4 @@
-"""Which redis-server is chosen, and that its data survives a kill."""
+"""The choice of redis-server, whose data survives a kill."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What is charged, for every way a request can end."""
+"""The charge for every way in which a request can end."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Who a request's user is, by header and by key."""
+"""The user of a request is told by its header or by its key."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""What the gateway answers by itself: models, usage and dry runs; and, asked by dry runs, what it would reserve."""
+"""The answers of the gateway itself: models, usage and dry runs, and by dry runs the tokens that it would reserve."""
 
 import asyncio
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""What a limiter's answers mean to a client."""
+"""The meaning of a limiter's answers to a client."""
 
 from collections.abc import Awaitable
 from typing import Any

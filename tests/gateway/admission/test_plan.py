@@ -1,4 +1,4 @@
-"""What a request would be charged and where it could go, or why it is refused."""
+"""The plan of a request: its charge and the pods it could go to, or its refusal."""
 
 import pytest
 

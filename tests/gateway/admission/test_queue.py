@@ -1,4 +1,4 @@
-"""Who waits in the gateway, who goes when, who is refused."""
+"""The queue in the gateway: requests wait there, go in turn, or are refused."""
 
 import pytest
 

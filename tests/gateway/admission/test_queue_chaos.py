@@ -17,7 +17,7 @@ from tests.support.pods import MODEL, a_description, an_endpoint
 PODS = tuple(an_endpoint(f"p{number}", labels={"pod": f"p{number}"}) for number in range(3))
 ANY = (None, None, None, parse_selector("pod=p0"), parse_selector("pod=p1"))
 FIRST = st.integers(0, 30)
-"""Which of those that there are, as it turns out."""
+"""An index into the requests that exist at that moment, modulo their number."""
 
 
 class Waits(RuleBasedStateMachine):
@@ -117,7 +117,7 @@ class Waits(RuleBasedStateMachine):
         assert len(set(sent) - self.ended) == sum(pod.in_flight for pod in self.desk.fleet.pods())
 
     def teardown(self) -> None:
-        """When all that was sent has ended, and time goes on, nobody is left."""
+        """Check that nobody waits any more once all that was sent has ended and time has gone on."""
         self.wait(SLO.ttft_s)
         assert not self.waiting()
         while self.running(0)[1] is not None:

@@ -1,4 +1,4 @@
-"""What Envoy and the client are told about an admitted request."""
+"""The reply to an admitted request: what Envoy and the client are told of it."""
 
 import pytest
 

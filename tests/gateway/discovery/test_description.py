@@ -1,4 +1,4 @@
-"""What discoveries say."""
+"""The description of a fleet that discoveries make."""
 
 from gateway.discovery.description import Discovery, FleetDescription, ModelPolicy
 from gateway.discovery.static import StaticModels

@@ -1,4 +1,4 @@
-"""What `models` in the configuration means."""
+"""The fleet that `models` in the configuration describes."""
 
 from typing import Any
 

@@ -80,7 +80,7 @@ def files(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def why_envoy_refuses(accepted: Settings, folder: Path) -> str:
-    """What Envoy says against the configuration that is made of the settings, empty when nothing."""
+    """Return Envoy's objections to the configuration made of the settings; empty when it has none."""
     fleet = describe(accepted.models)
     if accepted.envoy.eds_file:
         write_eds(Path(accepted.envoy.eds_file), fleet)

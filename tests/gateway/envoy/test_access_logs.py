@@ -1,4 +1,4 @@
-"""What a real Envoy logs, to whom and when."""
+"""The access logs of a real Envoy: their content, their receiver and their time."""
 
 import asyncio
 from pathlib import Path

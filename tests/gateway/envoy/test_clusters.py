@@ -1,4 +1,4 @@
-"""Where requests go in a real Envoy: as told, down the list, never to another model, past dead workers."""
+"""Requests in a real Envoy go as told, down the list, never to another model, and past dead workers."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the filters of a real Envoy learn of answers, and how long an exchange lives."""
+"""The filters of a real Envoy: what they lift from answers, and how long an exchange lives."""
 
 import asyncio
 from pathlib import Path
@@ -33,7 +33,7 @@ async def logged(processor: Processor, namespace: str) -> dict[str, Any]:
 async def usage_of(
     tmp_path: Path, answer: bytes, content_type: str, namespace: str = USAGE_NAMESPACE
 ) -> dict[str, Any]:
-    """What the access log says after an engine gave this answer."""
+    """Return what the access log says after an engine gave this answer."""
 
     async def engine(exchange: Exchange) -> None:
         if content_type == EVENT_STREAM:

@@ -1,4 +1,4 @@
-"""What Envoy may hold for its clients: real Envoy."""
+"""The bounds of what a real Envoy holds for its clients."""
 
 import asyncio
 import contextlib

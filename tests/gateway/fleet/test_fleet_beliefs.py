@@ -1,4 +1,4 @@
-"""What the fleet learns about its pods: cached prompts, failures, signals, shadow choices."""
+"""The fleet learns about its pods: cached prompts, failures, signals, shadow choices."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What Forebay says with a 200."""
+"""The answers that Forebay gives with a 200."""
 
 from gateway.openai.answers import ModelCard, check_record, models_list, usage_record
 from ratelimit.limits import RPM, TPM, Admitted, Amounts, Quota, Refused, Reservation, Usage

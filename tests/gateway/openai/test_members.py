@@ -36,7 +36,7 @@ MEMBERS = st.lists(st.tuples(KEYS, VALUES), max_size=3)
 
 @st.composite
 def around(draw):
-    """What stands before and after one member of an object, its white space included."""
+    """Draw the text before and after one member of an object, its white space included."""
 
     def joined(members):
         return [f"{draw(BLANKS)}{key}{draw(BLANKS)}:{draw(BLANKS)}{value}{draw(BLANKS)}" for key, value in members]

@@ -23,7 +23,7 @@ _CONTROLS = """
     /openapi.json /sim/fault /v1 / * /v1/realtime
 """
 CONTROLS = _CONTROLS.split()
-"""What vLLM and SGLang serve for those who run them, and what shows their insides."""
+"""The paths of vLLM and SGLang for those who run them, and those that show their insides."""
 
 
 def an_instance(operation):

@@ -1,4 +1,4 @@
-"""When a worker is ready, and how it drains."""
+"""The readiness of a worker, and its drain."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What the Lua scripts are made of; what they do is held by tests/contract."""
+"""The assembly of the Lua scripts; tests/contract holds what they do."""
 
 import re
 

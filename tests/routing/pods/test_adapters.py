@@ -1,4 +1,4 @@
-"""Which adapters a pod has loaded."""
+"""The model of the adapters that a pod has loaded."""
 
 from routing.pods.adapters import NO_USE, Adapters, AdapterUse
 

@@ -212,7 +212,7 @@ def test_the_share_of_prompts_is_bounded_and_short_answers_say_nothing() -> None
 def totals(
     itl_count: float = 0, itl_s: float = 0.01, ttft_count: float = 0, ttft_s: float = 0.1, computed: float = 0
 ) -> EngineTotals:
-    """What an engine reports that found as many prompt tokens in its cache as it computed."""
+    """Return the totals of an engine that found as many prompt tokens in its cache as it computed."""
     return EngineTotals(itl_count * itl_s, itl_count, ttft_count * ttft_s, ttft_count, 2 * computed, computed)
 
 

@@ -1,4 +1,4 @@
-"""What an engine says of itself."""
+"""The readings of an engine: what it says of itself."""
 
 import pytest
 

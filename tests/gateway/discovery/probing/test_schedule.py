@@ -1,4 +1,4 @@
-"""When endpoints are checked and when their health is decided, in virtual time."""
+"""The schedule of checks and of decisions about health, in virtual time."""
 
 import random
 
@@ -20,7 +20,7 @@ def only(targets: list[Target]) -> Target:
 
 
 def due(schedule: Schedule, now_s: float) -> list[str]:
-    """Who is due; each answers at once."""
+    """Return the pods that are due; each answers at once."""
     targets = schedule.due(now_s)
     for target in targets:
         schedule.checked(target, healthy=True)
