@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from bench.picking import a_fleet
 from bench.processes import python_module
 from gateway.accounting.calibration import Calibration
-from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
+from gateway.accounting.estimates import ONE_ANSWER, Estimator, PromptSize
 from gateway.accounting.ledger import Ledger, OpenRequest
 from gateway.accounting.outcomes import ObservedEnd
 from gateway.accounting.settlement import Estimate
@@ -123,13 +123,13 @@ class _Gateway:
         """Admit a request, and end the oldest one when more than OPEN are in flight."""
         self._now_s = number / RATE
         prompt = self._rng.randbytes(FIRST_BYTES + (PROMPT_BLOCKS - 1) * BLOCK_BYTES)
-        size, bounds, tokens = PromptSize(len(prompt), 0), OutputBounds(None, 1), len(prompt) // 4
+        size, tokens = PromptSize(len(prompt), 0), len(prompt) // 4
         user, blocks = f"user {number % USERS}", block_hashes(prompt, "m")
-        outputs = self._estimator.output_tokens(bounds, user)
+        outputs = self._estimator.output_tokens(ONE_ANSWER, user)
         request = RouteRequest("m", user, tokens, outputs, blocks=blocks, block_tokens=BLOCK_BYTES / 4)
         ticket = self._fleet.route(request, "forebay", self._now_s)
         estimate = Estimate(tokens, request.output_tokens, streams=True)
-        self._ledger.open(OpenRequest(str(number), ticket, size, bounds, estimate, self._estimator))
+        self._ledger.open(OpenRequest(str(number), ticket, size, estimate, self._estimator))
         self._open.append(str(number))
         if len(self._open) > OPEN:
             done = self._open.popleft()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.accounting.calibration import Calibration, KnownEnd
-from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
+from gateway.accounting.estimates import Estimator, PromptSize
 from gateway.accounting.outcomes import ObservedEnd, PodProof
 from gateway.accounting.settlement import Estimate, Settlement, settlement_for
 from gateway.fleet.fleet import Ticket
@@ -30,7 +30,6 @@ class OpenRequest:
     id: str
     ticket: Ticket
     prompt: PromptSize
-    bounds: OutputBounds
     estimate: Estimate
     estimator: Estimator
     reservation: Reservation | None = None  # None = no user, so no limits
@@ -217,9 +216,9 @@ class Ledger:
         output_tokens = end.usage.completion_tokens if end.usage is not None else None
         if output_tokens is None:
             if estimate.streams and end.response_bytes and settlement.output_tokens is not None:
-                estimator.learn_output(opened.bounds, user, settlement.output_tokens)
+                estimator.learn_output(estimate.bounds, user, settlement.output_tokens)
             return
-        estimator.learn_output(opened.bounds, user, output_tokens)
+        estimator.learn_output(estimate.bounds, user, output_tokens)
         if end.output_chunks is not None:
             estimator.learn_chunks(end.output_chunks, output_tokens)
         elif estimate.streams and end.response_bytes is not None:
@@ -261,7 +260,7 @@ def _known_end(opened: OpenRequest, end: ObservedEnd, settlement: Settlement) ->
     """Return what calibration is told: reported counts, and the size of a stream without."""
     usage, estimate = end.usage, opened.estimate
     output_tokens = usage.completion_tokens if usage is not None else None
-    if opened.bounds.maximum == 0:  # the operation has no output
+    if estimate.bounds.maximum == 0:  # the operation has no output
         output_tokens = 0
     knows_output = output_tokens is not None or (estimate.streams and end.response_bytes is not None)
     return KnownEnd(
@@ -271,5 +270,5 @@ def _known_end(opened: OpenRequest, end: ObservedEnd, settlement: Settlement) ->
         estimate.shape,
         estimate.stream_size(end.response_bytes or 0),
         output_tokens,
-        is_complete=settlement.outcome == "ok" and opened.bounds.choices == 1 and knows_output,
+        is_complete=settlement.outcome == "ok" and estimate.bounds.choices == 1 and knows_output,
     )

@@ -46,7 +46,6 @@ class Plan(NamedTuple):
 
     user: str | None  # None: no user, and so no user's limits
     size: PromptSize
-    bounds: OutputBounds
     estimate: Estimate
     estimator: Estimator
     route: RouteRequest
@@ -110,7 +109,7 @@ class Planner:
             first_block_missing_tokens=FIRST_BLOCK_MISSING_SHARE * block_tokens,
         )
         self._check(route)
-        return Plan(user, size, bounds, estimate, estimator, route, strategy, self._fleet.rps(route.model))
+        return Plan(user, size, estimate, estimator, route, strategy, self._fleet.rps(route.model))
 
     def refusal(self, error: NoCandidateError, route: RouteRequest) -> RefusalError:
         """Return what the client is told when no pod may take its request (docs/contracts.md section 1).
