@@ -58,8 +58,12 @@ class Calibration:
         self._workers = workers
         self._intervals: dict[PodId, _Interval] = {}
 
+    def follows(self, pod: PodId) -> bool:
+        """Return whether the pod's engine counts, so that `ended` takes requests on it."""
+        return pod in self._intervals
+
     def ended(self, pod: PodId, end: KnownEnd, now_s: float) -> None:
-        """Take a request that has ended on a pod."""
+        """Take a request that has ended on a pod; do nothing for one that is not followed."""
         interval = self._intervals.get(pod)
         if interval is None:
             return

@@ -19,7 +19,7 @@ from gateway.accounting.outcomes import ObservedEnd, PodProof
 from gateway.accounting.settlement import Estimate, Settlement, settlement_for
 from gateway.fleet.fleet import Ticket
 from gateway.observability.metrics import Metrics
-from ratelimit.limits import NOTHING, Amounts, Limiter, LimiterUnavailableError, Reservation
+from ratelimit.limits import Amounts, Limiter, LimiterUnavailableError, Reservation
 from routing.strategy import Finished
 
 
@@ -180,20 +180,20 @@ class Ledger:
 
     def _learn(self, opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> None:
         self._learn_tokens(opened, end, settlement)
-        decision, duration_s = opened.ticket.decision, end.duration_s
+        decision, duration_s, now_s = opened.ticket.decision, end.duration_s, self._clock()
         if duration_s is None and end.status:  # the answer passed through the gateway, so it ends now
-            duration_s = self._clock() - opened.opened_s
+            duration_s = now_s - opened.opened_s
         if end.compressed:
             duration_s = None  # teaches no speed, because the tokens are a guess
         served_by = [pod.id for pod in decision.fallbacks if pod.address == end.upstream] or [decision.pod.id]
-        if settlement.outcome != "client_error":  # what an engine refuses it does not count
-            self._calibration.ended(served_by[0], _known_end(opened, end, settlement), self._clock())
+        if settlement.outcome != "client_error" and self._calibration.follows(served_by[0]):  # refused = not counted
+            self._calibration.ended(served_by[0], _known_end(opened, end, settlement), now_s)
         self._tickets.finish(
             opened.ticket,
             Finished(
                 pod=served_by[0],
                 request=opened.ticket.request,
-                now_s=self._clock(),
+                now_s=now_s,
                 failed=settlement.pod is PodProof.FAILED,
                 answered=settlement.pod is PodProof.WORKS,
                 computed=settlement.computed,
@@ -229,8 +229,12 @@ class Ledger:
         if not self._unsettled:
             asyncio.get_running_loop().call_soon(self._settle_all)
         key = (reservation.user, reservation.slot, reservation.model)
-        held, so_far = self._unsettled.get(key, (reservation._replace(amounts=NOTHING), NOTHING))
-        self._unsettled[key] = (held._replace(amounts=held.amounts.plus(reservation.amounts)), so_far.plus(used))
+        others = self._unsettled.get(key)
+        if others is not None:
+            held, so_far = others
+            reservation = held._replace(amounts=held.amounts.plus(reservation.amounts))
+            used = so_far.plus(used)
+        self._unsettled[key] = (reservation, used)
 
     def _settle_all(self) -> None:
         unsettled, self._unsettled = self._unsettled, {}

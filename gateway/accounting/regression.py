@@ -51,6 +51,8 @@ class BoundedRegression:
         self._scale *= self._growth if requests == 1 else self._growth**requests
         scaled = self._scale * weight
         for i, row in enumerate(self._products):
+            if not features[i]:  # most prompts have no extra bytes, and most streams no usage
+                continue
             weighted = scaled * features[i]
             self._moments[i] += weighted * total
             for j in range(i + 1):

@@ -196,7 +196,8 @@ class Admission:
         estimate, reservation = plan.estimate, None
         if admitted is not None:
             reservation = admitted.reservation
-            estimate = estimate._replace(reserved_tokens=reservation.amounts.tokens)
+            if reservation.amounts.tokens != estimate.tokens:
+                estimate = estimate._replace(reserved_tokens=reservation.amounts.tokens)
         self._ledger.open(OpenRequest(exchange_id, ticket, plan.size, estimate, plan.estimator, reservation))
         quotas = limit_headers(admitted.quotas) if admitted is not None else {}
         return self._replies.routed(exchange_id, plan.route, ticket.decision, command.headers, quotas)
