@@ -18,7 +18,6 @@ from gateway.openai.prompt import Prompt
 
 _JSON = "application/json"
 
-
 _EVENT_FIELDS = ("logprobs", "top_logprobs", "return_token_ids", "echo", "tools")
 """The fields that add to the events of a stream."""
 
@@ -66,8 +65,9 @@ def parse_request(operation: Operation, content_type: str, body: bytes) -> Infer
         return InferenceRequest(operation, "", Prompt(), False, 0, 1, False, False, is_free=True, needs_earlier=True)
     if not body:
         raise BadRequestError("body is empty")
-    form = parse_form(content_type, body, body_format.file) if body_format.is_form else None
-    fields = _parse_json(content_type, body) if form is None else form
+    fields: Body = (
+        parse_form(content_type, body, body_format.file) if body_format.is_form else _parse_json(content_type, body)
+    )
     model = required_text(fields, "model") if body_format.needs_model or fields.get("model") is not None else ""
     stream = body_format.streams and flag(fields, "stream")
     prompt = body_format.prompt(fields)
@@ -116,9 +116,9 @@ def _choices(fields: Body, body_format: BodyFormat, prompt: Prompt) -> int:
 def _event_options(fields: Body) -> tuple[object, ...]:
     """Return the values that change the bytes of a stream's events; a mapping or a list only by being there."""
     options = fields.get("stream_options")
-    continuous = options.get("continuous_usage_stats") is True if isinstance(options, dict) else False
+    continuous = isinstance(options, dict) and options.get("continuous_usage_stats") is True
     values = [fields.get(field) for field in _EVENT_FIELDS]
-    return (continuous, *[value if isinstance(value, bool | int | None) else True for value in values])
+    return (continuous, *[value if value is None or isinstance(value, int) else True for value in values])
 
 
 def _parameters(fields: Body, body_format: BodyFormat) -> Body:
