@@ -5,7 +5,9 @@ Error messages repeat numbers that the client sent and never text, so that they 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+import orjson
 
 from gateway.openai.errors import BadRequestError
 
@@ -14,6 +16,9 @@ Body = Mapping[str, Any]
 
 MAX_COUNT = 2**31 - 1
 """The largest count of tokens or choices that is accepted (chosen: what a signed integer of 32 bits holds)."""
+
+MAX_DEPTH: Final = 254
+"""Lists and objects around each other that orjson writes at most."""
 
 
 def field_error(field: str, value: object, rule: str) -> BadRequestError:
@@ -35,6 +40,14 @@ def _shown(value: object) -> str:
             return "a list" if value else "an empty list"
         case _:
             return "an object"
+
+
+def as_json(value: object, field: str) -> bytes:
+    """Return a value that was parsed from JSON as JSON.  Raises BadRequestError where it is nested too deep."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # nothing but its depth can be the cause
+        raise BadRequestError(f"{field} = an object, must be nested less than {MAX_DEPTH} deep", param=field) from None
 
 
 def check_length(items: Sequence[object], field: str, most: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.openai.errors import BadRequestError
+from gateway.openai.fields import as_json
 
 IMAGE_TOKENS: Final = 1000
 """Tokens of a picture until a model has told (chosen: 1,024 x 1,024 pixels take 765 to 1,400 in common models)."""
@@ -71,8 +71,6 @@ MAX_STEPS: Final = 8192
 more counts as text, and so does the rest (chosen: each takes 0.1 to 1 us)."""
 BYTES_PER_STEP: Final = 256
 """Bytes of an object's JSON that allow one step more (chosen: some 4 ms per MB)."""
-MAX_DEPTH: Final = 254
-"""How deep orjson writes."""
 
 _DIGEST_BYTES: Final = 16
 """Bytes of a digest (chosen: no accidental match, and its 32 hexadecimal characters are few beside any prompt)."""
@@ -91,34 +89,30 @@ class MediaCount:
 
         Raises BadRequestError where it is nested too deep.
         """
-        try:
-            whole = orjson.dumps(part)
-            self._steps += len(whole) // BYTES_PER_STEP
-            digests = self._digests
-            lean = self._lean(part, 0) if len(whole) > MAX_SEARCHED or _may_hold_media(whole) else part
-            if isinstance(lean, str):
-                return lean
-            return (whole if self._digests == digests else orjson.dumps(lean)).decode()
-        except TypeError:  # the value was parsed from JSON, so only its depth can be the cause
-            rule = f"must be nested less than {MAX_DEPTH} deep"
-            raise BadRequestError(f"{field} = an object, {rule}", param=field) from None
+        whole = as_json(part, field)
+        self._steps += len(whole) // BYTES_PER_STEP
+        digests = self._digests
+        lean = self._lean(part) if len(whole) > MAX_SEARCHED or _may_hold_media(whole) else part
+        if isinstance(lean, str):
+            return lean
+        return (whole if self._digests == digests else orjson.dumps(lean)).decode()
 
-    def _lean(self, value: Any, depth: int) -> Any:
+    def _lean(self, value: Any) -> Any:
         """Return a copy of a value with media replaced by their digests."""
         if isinstance(value, str):
             return self._lean_text(value)
-        if not isinstance(value, dict | list) or depth > MAX_DEPTH or len(value) >= self._steps:
+        if not isinstance(value, (dict, list)) or len(value) >= self._steps:  # a tuple: a union would be built anew
             return value
         self._steps -= 1 + len(value)
         if isinstance(value, list):
-            return [self._lean(each, depth + 1) for each in value]
+            return [self._lean(each) for each in value]
         if tokens := _tokens(value):
             return self._digest(orjson.dumps(value), tokens)
-        return {key: self._lean_member(value, key, each, depth + 1) for key, each in value.items()}
+        return {key: self._lean_member(value, key, each) for key, each in value.items()}
 
-    def _lean_member(self, holder: dict[str, Any], key: str, value: Any, depth: int) -> Any:
+    def _lean_member(self, holder: dict[str, Any], key: str, value: Any) -> Any:
         if not isinstance(value, str):
-            return self._lean(value, depth)
+            return self._lean(value)
         if key in _SEALED and value:
             return self._digest(value.encode(), _SEALED[key])
         if key in _DATA_KEYS and _is_base64(holder, value):

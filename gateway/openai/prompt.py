@@ -12,10 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
-
 from gateway.openai.errors import BadRequestError
-from gateway.openai.fields import Body, check_length, field_error, required_text
+from gateway.openai.fields import Body, as_json, check_length, field_error, required_text
 from gateway.openai.media import AUDIO_TOKENS, FILE_TOKENS, MediaCount
 
 _SCORE_FIELDS = ("query", "queries", "text_1", "data_1", "documents", "items", "text_2", "data_2")
@@ -206,7 +204,7 @@ def _tools(body: Body) -> tuple[str, ...]:
     tools = body.get("tools")
     if isinstance(tools, list):
         check_length(tools, "tools", MAX_TOOLS)
-    return () if tools is None else (_json(tools, "tools"),)
+    return () if tools is None else (as_json(tools, "tools").decode(),)
 
 
 def _content(content: object, field: str, media: MediaCount, most: int = MAX_PARTS) -> list[str]:
@@ -270,10 +268,3 @@ def _ids(ids: object, field: str) -> bytes:
         return array(_TOKEN_IDS.typecode, ids).tobytes()
     except (TypeError, OverflowError):
         raise BadRequestError(f"{field} = a list, must hold token ids: integers from 0", param=field) from None
-
-
-def _json(value: object, field: str) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # the value was parsed from JSON, so only its depth can be the cause
-        raise BadRequestError(f"{field} = an object, must be nested less than 254 deep", param=field) from None
