@@ -90,5 +90,5 @@ def count(body: Body, field: str, minimum: int = 1) -> int | None:
 def check_number(body: Body, field: str) -> None:
     """Check that a field is a number, absent or null; engines check its range."""
     value = body.get(field)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):  # no union per call
         raise field_error(field, value, "must be a number")
