@@ -3,12 +3,13 @@
 Lives here: the table, and finding an operation by method and path (docs/contracts.md section 1).  Not here: reading a
 body (request), the text of a prompt (prompt, native_prompts), the answers that the gateway gives itself
 (gateway.admission).
-What is not in the table is 404, so that clients never reach an engine's controls: sleep, adapters, caches, weights.
+A path that is not in the table is 404, so that clients never reach an engine's controls: sleep, adapters, caches and
+weights.
 """
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -37,7 +38,7 @@ _RESPONSE = re.compile(r"/v1/responses/[A-Za-z0-9][A-Za-z0-9_.:-]*((?:/cancel|/i
 
 @dataclass(frozen=True, slots=True)
 class BodyFormat:
-    """How the body of one operation is read, and what it is charged."""
+    """The way in which the body of one operation is read, and what it is charged."""
 
     prompt: Callable[[Body], prompt.Prompt]
     max_fields: tuple[str, ...] = ()  # fields that bound the output tokens of one choice, the strongest first
@@ -62,17 +63,10 @@ _CHAT = BodyFormat(
     has_stream_options=True,
     has_n=True,
 )
-_COMPLETIONS = BodyFormat(
-    prompt.completion_prompt,
-    ("max_tokens",),
-    _DEFAULT_COMPLETION_TOKENS,
-    streams=True,
-    has_stream_options=True,
-    has_n=True,
+_COMPLETIONS = replace(
+    _CHAT, prompt=prompt.completion_prompt, max_fields=("max_tokens",), default_max=_DEFAULT_COMPLETION_TOKENS
 )
-_BATCH_CHAT = BodyFormat(
-    prompt.batch_chat_prompt, ("max_completion_tokens", "max_tokens"), default_max=None, has_n=True
-)
+_BATCH_CHAT = replace(_CHAT, prompt=prompt.batch_chat_prompt, streams=False, has_stream_options=False)
 _RESPONSES = BodyFormat(
     prompt.responses_prompt,
     ("max_output_tokens",),
@@ -86,7 +80,7 @@ _SPEECH = BodyFormat(native.fields_prompt("input"), streams=True)
 _IMAGE_EDITS = BodyFormat(native.picture_prompt, streams=True, is_form=True)
 _EMBED = BodyFormat(native.fields_prompt("texts", "inputs"))
 _POOLING = BodyFormat(native.pooling_prompt, needs_model=False)
-_CLASSIFY = BodyFormat(prompt.input_prompt)
+_INPUT = BodyFormat(prompt.input_prompt)
 _RERANK = BodyFormat(prompt.rerank_prompt)
 _SCORE = BodyFormat(prompt.score_prompt)
 _GENERATE = BodyFormat(
@@ -98,28 +92,16 @@ _GENERATE = BodyFormat(
     has_n=True,
     needs_model=False,
 )
-_GENERATE_TOKENS = BodyFormat(
-    native.fields_prompt("token_ids"),
-    ("max_tokens",),
-    _DEFAULT_COMPLETION_TOKENS,
-    inside="sampling_params",
-    streams=True,
-    has_n=True,
-    needs_model=False,
+_GENERATE_TOKENS = replace(
+    _GENERATE,
+    prompt=native.fields_prompt("token_ids"),
+    max_fields=("max_tokens",),
+    default_max=_DEFAULT_COMPLETION_TOKENS,
 )
-_INVOCATIONS = BodyFormat(
-    native.invocation_prompt,
-    ("max_completion_tokens", "max_tokens"),
-    default_max=None,
-    streams=True,
-    has_stream_options=True,
-    has_n=True,
-    needs_model=False,
-)
-_TEXT_TOOL = BodyFormat(native.no_prompt, needs_model=False, is_free=True)
-_RENDER = BodyFormat(native.no_prompt, is_free=True)
-_COUNT = BodyFormat(native.no_prompt, is_free=True)
-_STORED = BodyFormat(native.no_prompt, needs_model=False, is_free=True, is_stored=True)
+_INVOCATIONS = replace(_CHAT, prompt=native.invocation_prompt, needs_model=False)
+_PROMPT_TOOL = BodyFormat(native.no_prompt, is_free=True)
+_TEXT_TOOL = replace(_PROMPT_TOOL, needs_model=False)
+_STORED = replace(_TEXT_TOOL, is_stored=True)
 
 
 class _Row(NamedTuple):
@@ -142,11 +124,11 @@ class Operation(Enum):
     CANCEL_RESPONSE = _Row("POST", "/v1/responses/{id}/cancel", _STORED)
     RESPONSE_INPUT = _Row("GET", "/v1/responses/{id}/input_items", _STORED)
     MESSAGES = _Row("POST", "/v1/messages", _MESSAGES)  # Anthropic's
-    COUNT_TOKENS = _Row("POST", "/v1/messages/count_tokens", _COUNT)
-    EMBEDDINGS = _Row("POST", "/v1/embeddings", BodyFormat(prompt.input_prompt))
+    COUNT_TOKENS = _Row("POST", "/v1/messages/count_tokens", _PROMPT_TOOL)
+    EMBEDDINGS = _Row("POST", "/v1/embeddings", _INPUT)
     EMBED = _Row("POST", "/v2/embed", _EMBED)  # Cohere's
     POOLING = _Row("POST", "/pooling", _POOLING)
-    CLASSIFY = _Row("POST", "/v1/classify", _CLASSIFY)
+    CLASSIFY = _Row("POST", "/v1/classify", _INPUT)
     CLASSIFY_AT_ROOT = _Row("POST", "/classify", _POOLING)
     RERANK = _Row("POST", "/v1/rerank", _RERANK)
     RERANK_V2 = _Row("POST", "/v2/rerank", _RERANK)
@@ -169,8 +151,8 @@ class Operation(Enum):
     DETOKENIZE_V1 = _Row("POST", "/v1/detokenize", _TEXT_TOOL)
     PARSE_CALLS = _Row("POST", "/parse_function_call", _TEXT_TOOL)  # SGLang's, as is the next
     SEPARATE_REASONING = _Row("POST", "/separate_reasoning", _TEXT_TOOL)
-    RENDER_CHAT = _Row("POST", "/v1/chat/completions/render", _RENDER)
-    RENDER_COMPLETION = _Row("POST", "/v1/completions/render", _RENDER)
+    RENDER_CHAT = _Row("POST", "/v1/chat/completions/render", _PROMPT_TOOL)
+    RENDER_COMPLETION = _Row("POST", "/v1/completions/render", _PROMPT_TOOL)
     MODELS = _Row("GET", "/v1/models")
     MODEL = _Row("GET", "/v1/models/{model}")
     USAGE = _Row("GET", "/v1/usage")
@@ -191,7 +173,7 @@ class Operation(Enum):
 
     @property
     def body(self) -> BodyFormat | None:
-        """How the body is read; None = the gateway answers itself."""
+        """The format of the body; None = the gateway answers itself."""
         return self.value.body
 
 
