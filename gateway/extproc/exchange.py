@@ -229,11 +229,10 @@ class Exchange:
         headers = self._headers.headers
         request = parse_request(self._operation, headers.get("content-type", ""), body)
         changed = with_stream_usage(body, request) if self._asks_usage else None
-        self._usage_added = changed is not None
-        self._changed = self._changed or self._usage_added
-        if self._usage_added:
-            request = request._replace(wants_usage=True)
-        self._body = body if changed is None else changed
+        if changed is not None:
+            self._usage_added = self._changed = True
+            request, body = request._replace(wants_usage=True), changed
+        self._body = body
         self.state = State.ADMITTING
         return [Admit(request, headers, self._headers.subset, self._user)]
 
@@ -248,18 +247,19 @@ class Exchange:
             request_headers["content-length"] = str(len(body))
             if "content-encoding" in sent:
                 removed.append("content-encoding")
-        if (target := forwarded_target(sent.get(":path", ""))) != sent.get(":path", ""):
-            request_headers[":path"] = target
+        target = sent.get(":path", "")
+        if (forwarded := forwarded_target(target)) != target:
+            request_headers[":path"] = forwarded
         untrusted = headers_to_remove(sent, request_headers)
         mutation = Mutation(request_headers, (*untrusted, *removed), event.metadata)
-        trailers: list[Command] = [TrailersReply(Side.REQUEST)] if self._trailers else []
         if self._headers.end_of_stream:
             return [HeadersReply(Side.REQUEST, mutation)]
         if self._headers.request_mode is BodyMode.FULL_DUPLEX_STREAMED:
             if self._trailers:  # Envoy, which keeps pieces for retries, would send them again with the trailers
                 return [HeadersReply(Side.REQUEST, mutation, body)]
             return [HeadersReply(Side.REQUEST, mutation), *_pieces(Side.REQUEST, body, end_of_stream=True)]
-        return [BodyReply(Side.REQUEST, mutation, body if self._changed else None), *trailers]
+        reply = BodyReply(Side.REQUEST, mutation, body if self._changed else None)
+        return [reply, TrailersReply(Side.REQUEST)] if self._trailers else [reply]
 
     def _refuse(self, event: Refused) -> list[Command]:
         headers = {**event.headers, **self._request_ids(), **dict(error_headers(event.error))}
