@@ -6,14 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.extproc.commands import (
-    Abort,
-    Finish,
-)
+from gateway.extproc.commands import Abort, Finish
 from gateway.extproc.events import (
     Answered,
     BodyMode,
     Closed,
+    Decoded,
     Refused,
     RequestBody,
     RequestHeaders,
@@ -23,20 +21,15 @@ from gateway.extproc.events import (
     ResponseTrailers,
 )
 from gateway.extproc.exchange import TRANSITIONS, State
-from gateway.openai.errors import LimitExceededError
+from gateway.openai.errors import BadRequestError, LimitExceededError
 from ratelimit.limits import RPM
-from tests.support.exchanges import (
-    BODY,
-    NOBODY,
-    POST,
-    ROUTED,
-    exchange,
-    headers,
-)
+from tests.support.exchanges import BODY, NOBODY, POST, ROUTED, exchange, headers
 
 EVENTS = [
-    headers(), NOBODY, headers(BodyMode.FULL_DUPLEX_STREAMED), RequestHeaders({}), RequestHeaders(POST, True),
+    headers(), NOBODY, headers(BodyMode.FULL_DUPLEX_STREAMED), headers(content_encoding="gzip"),
+    RequestHeaders({}), RequestHeaders(POST, True),
     RequestBody(BODY, True), RequestBody(b"\xff"), RequestTrailers(),
+    Decoded(BODY), Decoded(BadRequestError("x")),
     ResponseHeaders({":status": "x"}), ResponseHeaders({":status": "200"}, True),
     ResponseHeaders({":status": "200", "content-type": "text/event-stream"}),
     ResponseBody(b"data: {"), ResponseBody(b"", True), ResponseTrailers(),
