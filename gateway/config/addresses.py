@@ -128,10 +128,11 @@ def redis_url(url: str) -> str:
         message = f"must have a port of 1 to {MAX_PORT}, and @/?# in a password percent-encoded"
         raise ValueError(message)
     _check_redis_place(parts.scheme, parts.hostname or "", parts.path)
-    if parts.fragment or parse_qs(parts.query, keep_blank_values=True).keys() - {"db"}:
+    options = parse_qs(parts.query, keep_blank_values=True)
+    if parts.fragment or options.keys() - {"db"}:
         message = "must have no options but db"
         raise ValueError(message)
-    if not all(value.isdecimal() for value in parse_qs(parts.query, keep_blank_values=True).get("db", ())):
+    if not all(value.isdecimal() for value in options.get("db", ())):
         message = "must have a whole number as database"
         raise ValueError(message)
     return url

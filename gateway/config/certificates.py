@@ -15,9 +15,8 @@ def certificate_problems(tls: TlsSettings) -> Iterator[str]:
     """Yield a line for each thing that is wrong with the files of `envoy.tls`; nothing where there are none."""
     if not (tls.cert and tls.key):
         return
-    unreadable = {f"envoy.tls.{key}": why for key in ("cert", "key") if (why := _why_unreadable(getattr(tls, key)))}
-    for key, why in unreadable.items():
-        yield f"{key} = {getattr(tls, key.rpartition('.')[2])}, {why}"
+    unreadable = [f"envoy.tls.{name} = {file}, {why}" for name, file in tls if (why := _why_unreadable(file))]
+    yield from unreadable
     if unreadable:
         return
     try:

@@ -27,24 +27,10 @@ Finding = tuple[str, object, str]
 
 _CLOSE_TO_A_WORD = 0.8
 """Similarity, of difflib, from which a value of `anonymous` counts as a misspelt word: `Deny`, `denny`, `alow`."""
-_LIKE_WORDS = frozenset(
-    {
-        "denied",
-        "refuse",
-        "reject",
-        "forbid",
-        "block",
-        "permit",
-        "none",
-        "null",
-        "true",
-        "false",
-        "yes",
-        "no",
-        "on",
-        "off",
-    }
-)
+_LIKE_WORDS = frozenset({
+    "denied", "refuse", "reject", "forbid", "block", "permit", "none", "null", "true", "false", "yes", "no", "on",
+    "off",
+})  # fmt: skip
 """Other words for the same, which nobody means as a user's name."""
 
 
@@ -95,17 +81,16 @@ def _distinct_ports(settings: Settings, wrong: Callable[[str], bool]) -> Iterato
     what others may ask.
     """
     listen, envoy = settings.listen, settings.envoy
-    faces = [(f"listen.{name}", getattr(listen, name)) for name in ("grpc", "http", "admin")]
-    others = [(f"listen.workers[{index}]", address) for index, address in enumerate(listen.workers)]
-    others += [("envoy.listen", envoy.listen), ("envoy.admin", envoy.admin)]
+    faces = {f"listen.{name}": getattr(listen, name) for name in ("grpc", "http", "admin")}
+    workers = {f"listen.workers[{index}]": address for index, address in enumerate(listen.workers)}
+    envoys = {"envoy.listen": envoy.listen, "envoy.admin": envoy.admin}
     before: list[tuple[str, str]] = []
-    for key, address in [*faces, *others]:
+    for key, address in (faces | workers | envoys).items():
         if wrong(key):
             continue
         for owner, taken in before:
-            is_face = owner.count(".") == 1 and owner.startswith("listen.") and "[" not in owner
             same_port = split_address(address)[1] == split_address(taken)[1]
-            if (is_face and key.startswith("listen.") and same_port) or overlap(address, taken):
+            if (owner in faces and key not in envoys and same_port) or overlap(address, taken):
                 yield key, address, f"must have a port of its own, {owner} has it"
                 break
         before.append((key, address))

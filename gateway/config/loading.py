@@ -102,19 +102,26 @@ def _settings_in(path: Path, environ: Mapping[str, str], strategies: Collection[
     if not isinstance(data, dict):
         raise ConfigurationError((f"{path}: must be a mapping of keys",))
     source.add_environment(data, environ)
-    settings = _validated(data, strategies, problems)
-    if settings.models_file:
-        settings = settings.model_copy(update={"models_file": str(path.parent / settings.models_file)})
-    if settings.envoy.eds_file:  # absolute, because Envoy has another working directory
-        eds_file = path.absolute().parent / settings.envoy.eds_file
-        if eds_file.is_dir() or eds_file in (path.absolute(), Path(settings.models_file).absolute()):
-            problems.add_value("envoy.eds_file", str(eds_file), "must be a file of its own, which the gateway writes")
-        settings = settings.model_copy(update={"envoy": settings.envoy.model_copy(update={"eds_file": str(eds_file)})})
-    tls = {name: str(path.absolute().parent / file) for name, file in settings.envoy.tls if file}
-    if tls:
-        envoy = settings.envoy.model_copy(update={"tls": settings.envoy.tls.model_copy(update=tls)})
-        settings = settings.model_copy(update={"envoy": envoy})
+    settings = _with_paths(_validated(data, strategies, problems), path)
+    eds_file = Path(settings.envoy.eds_file)
+    if settings.envoy.eds_file and (
+        eds_file.is_dir() or eds_file in (path.absolute(), Path(settings.models_file).absolute())
+    ):
+        problems.add_value("envoy.eds_file", str(eds_file), "must be a file of its own, which the gateway writes")
     return settings, problems
+
+
+def _with_paths(settings: Settings, path: Path) -> Settings:
+    """Return the settings of the file at `path`, with relative paths started at its folder.
+
+    Those for Envoy, which has another working directory, are absolute.
+    """
+    folder, envoy = path.absolute().parent, settings.envoy
+    tls = {name: str(folder / file) for name, file in envoy.tls if file}
+    eds_file = str(folder / envoy.eds_file) if envoy.eds_file else ""
+    envoy = envoy.model_copy(update={"eds_file": eds_file, "tls": envoy.tls.model_copy(update=tls)})
+    models_file = str(path.parent / settings.models_file) if settings.models_file else ""
+    return settings.model_copy(update={"envoy": envoy, "models_file": models_file})
 
 
 def _expanded(path: Path, data: Any, environ: Mapping[str, str], problems: Problems, key: str = "") -> Any:

@@ -53,9 +53,7 @@ WhenAway = Annotated[
 
 AskStreamUsage = Annotated[
     Literal["auto", "always", "never"],
-    BeforeValidator(
-        lambda value: {True: "always", False: "never"}.get(value, value) if isinstance(value, bool) else value
-    ),
+    BeforeValidator(lambda value: {True: "always", False: "never"}[value] if isinstance(value, bool) else value),
 ]
 
 MAX_BODY_LIMIT_BYTES = 32 * 1024 * 1024
@@ -220,9 +218,9 @@ class EnvoySettings(Section):
     fail_open: bool = False
     """Whether requests are served, without limits and routing, while no gateway answers; `false`: they get 503.  Must
     be `false` with `identity: api_key`."""
-    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000), _NO_FLAG] = 20_000
     """How many connections of clients Envoy keeps at once; further ones are closed."""
-    memory_bytes: Annotated[int, Field(ge=128 * 1024 * 1024, le=2**50)] = 2 * 1024**3
+    memory_bytes: Annotated[int, Field(ge=128 * 1024 * 1024, le=2**50), _NO_FLAG] = 2 * 1024**3
     """The most heap that Envoy takes, mostly for bodies that it gathers.  Near it, requests that hold most are reset
     and new ones get 503."""
 

@@ -1,11 +1,14 @@
 """Files become settings, or an error with everything that is wrong."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gateway.config.loading import ConfigurationError, load, load_models, load_with_models
+from gateway.config.schema import sections
 from gateway.config.settings import EndpointSettings, ModelSettings, Settings
 from tests.support.configuration import STRATEGIES, loaded, problems_of, written
 
@@ -61,6 +64,22 @@ def test_a_key_near_nothing_gets_the_list_of_known_ones(tmp_path):
     (problem,) = problems_of(tmp_path, "redis: {zzz: 1}")
 
     assert problem == "redis.zzz is unknown, known keys: cluster, timeout_s, url, when_away"
+
+
+def keys_with_numbers() -> Iterator[str]:
+    for path, section in sections():
+        for name, key in section["properties"].items():
+            if {"integer", "number"} & {each.get("type") for each in (key, *key.get("anyOf", ()))}:
+                yield f"{path}.{name}".lstrip(".")
+
+
+@pytest.mark.parametrize("key", list(keys_with_numbers()))
+def test_true_is_not_the_number_1(tmp_path, key):
+    value: object = True
+    for step in reversed(key.split(".")):
+        value = {step.removesuffix("[]"): [value] if step.endswith("[]") else value}
+
+    assert f"{key.replace('[]', '[0]')} = true, must be a number" in problems_of(tmp_path, yaml.safe_dump(value))
 
 
 NO_ADDRESS = "listen.http = nope, must be ip:port or localhost:port with a port of 1 to 65535, IPv6 in brackets"
