@@ -3,12 +3,14 @@
 
 import asyncio
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from forebay.cli.options import FILE_PATH, engine_urls_of
+from forebay.cli.options import ENGINE_URLS, FILE_PATH
 
 if TYPE_CHECKING:
     from forebay.local.engine_url import EngineUrl
@@ -17,14 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=FILE_PATH, default=Path("forebay.yaml"))
-@click.option(
-    "--engine-url",
-    "engine_urls",
-    multiple=True,
-    callback=engine_urls_of,
-    metavar="URL[,URL]",
-    help="Engines of yours, http://host:port each; repeatable.  They are asked which models they serve.",
-)
+@ENGINE_URLS
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 def init(file: Path, engine_urls: tuple["EngineUrl", ...], force: bool) -> None:
     """Write a configuration to start from, with an explanation of each key."""
@@ -41,7 +36,13 @@ def init(file: Path, engine_urls: tuple["EngineUrl", ...], force: bool) -> None:
         raise click.ClickException(f"{file} exists; --force replaces it") from None
     except OSError as error:
         raise click.ClickException(f"{file}: cannot be written: {error.strerror}") from error
-    click.echo(f"{file}: written.  Run it: forebay up --config {file}")
+    click.echo(f"{file}: written.  Run it: {_own_command()} up --config {file}")
+
+
+def _own_command() -> str:
+    """Return how this program is called: `forebay` where the shell finds it, else by the path that was typed."""
+    typed = sys.argv[0]
+    return typed if Path(typed).name == "forebay" and not shutil.which("forebay") else "forebay"
 
 
 @click.command()

@@ -15,7 +15,7 @@ DIRECTORY_PATH = click.Path(path_type=Path, file_okay=False)
 """The path of a directory, which need not exist."""
 
 
-def engine_urls_of(
+def _engine_urls_of(
     _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
 ) -> tuple["EngineUrl", ...]:
     """Return the URLs of a repeatable option whose values may be lists with commas, each once."""
@@ -30,3 +30,26 @@ def engine_urls_of(
     if values and not urls:
         raise click.BadParameter("names no URL")
     return tuple(dict.fromkeys(urls))
+
+
+ENGINE_URLS = click.option(
+    "--engine-url",
+    "engine_urls",
+    multiple=True,
+    callback=_engine_urls_of,
+    metavar="URL[,URL]",
+    help="Engines of yours, http://host:port each; repeatable.  They are asked which models they serve.",
+)
+"""The option that names engines by their URLs."""
+
+
+def gpu_of(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return the name or file of a GPU profile, which must be one that the simulator can read, or empty."""
+    from simulator.calibration.gpu_file import load_gpu
+
+    try:
+        if value:
+            load_gpu(value)
+    except (ValueError, OSError) as error:
+        raise click.BadParameter(str(error)) from error
+    return value

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forebay.cli.options import FILE_PATH, engine_urls_of
+from forebay.cli.options import ENGINE_URLS, FILE_PATH, gpu_of
 
 if TYPE_CHECKING:
     from forebay.local.engine_url import EngineUrl
@@ -18,17 +18,15 @@ MOST_WORKERS = 128
 
 @click.command()
 @click.option("--engines", type=click.IntRange(min=0), help="Number of simulated engines; 3 where no others are named.")
-@click.option(
-    "--engine-url",
-    "engine_urls",
-    multiple=True,
-    callback=engine_urls_of,
-    metavar="URL[,URL]",
-    help="Engines of yours, http://host:port each; repeatable.  Their models are asked for.",
-)
+@ENGINE_URLS
 @click.option("--models", type=FILE_PATH, help="A models file with engines of yours; it is watched and never written.")
 @click.option("--workers", type=click.IntRange(1, MOST_WORKERS), default=1, help="Number of gateway processes.")
-@click.option("--gpu", default="", help="GPU profile of the simulated engines, by name or file; an H100's when empty.")
+@click.option(
+    "--gpu",
+    default="",
+    callback=gpu_of,
+    help="GPU profile of the simulated engines, by name or file; an H100's when empty.",
+)
 @click.option("--strategy", default="", help="Default routing strategy.")
 @click.option(
     "--data", type=click.Path(path_type=Path), default=Path(".forebay"), help="Directory of users, logs, addresses."

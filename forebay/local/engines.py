@@ -50,5 +50,4 @@ def _engine_spec(name: str, address: str, gpu: str, logs: Path) -> ProcessSpec:
     argv = [sys.executable, "-m", "forebay", "engine", "--model", MODEL, "--name", name, "--host", host]
     argv += ["--port", str(port), "--port-is-held", *(["--gpu", gpu] if gpu else [])]
     ready = partial(answers_ok, address, "/health")
-    advice = "--gpu must be the name of a GPU profile that the simulator has, or a file with one." if gpu else ""
-    return ProcessSpec("engine", name, argv, address, ready, log=logs / f"{name}.log", advice=advice)
+    return ProcessSpec("engine", name, argv, address, ready, log=logs / f"{name}.log")

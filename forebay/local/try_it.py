@@ -27,9 +27,6 @@ def try_it(settings: Settings, variables: Mapping[str, str]) -> str:
         identity = '-H "authorization: Bearer $KEY"'
     unchecked = " -k" if gateway.startswith("https:") else ""  # the certificate is seldom one for loopback
     lines.append(f"curl{unchecked} {gateway}/v1/chat/completions {identity} {_JSON} \\")
-    lines.append(f"  -d {shlex.quote(_CHAT % _json_text(variables['MODEL']))}")
-    return "\n".join(["Try it:", *(f"  {line}" for line in lines)])
-
-
-def _json_text(text: str) -> str:
-    return orjson.dumps(text).decode()
+    lines.append(f"  -d {shlex.quote(_CHAT % orjson.dumps(variables['MODEL']).decode())}")
+    title = "Try it:" if variables["ENGINES"] else "Try it, once a model has an engine (503 until then):"
+    return "\n".join([title, *(f"  {line}" for line in lines)])

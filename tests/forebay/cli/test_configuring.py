@@ -1,6 +1,9 @@
 """The commands about the configuration file: what they print, with every problem on a line."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import orjson
 import pytest
@@ -115,6 +118,16 @@ def test_init_writes_a_file_that_is_ok_and_never_replaces_one_without_force(tmp_
     assert (0, f"{file}: ok") == (checked.exit_code, checked.output.splitlines()[0])
     assert (1, f"Error: {file} exists; --force replaces it\n", "mine: 1") == (again.exit_code, again.output, kept)
     assert (0, text) == (forced.exit_code, file.read_text())
+
+
+@pytest.mark.parametrize("on_path", [False, True])
+def test_init_names_the_next_command_as_it_can_be_typed(tmp_path, on_path):
+    command = Path(sys.executable).parent / "forebay"
+    environment = {"PATH": str(command.parent) if on_path else str(tmp_path)}
+    argv = [command, "init", "mine.yaml"]
+    said = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert f"mine.yaml: written.  Run it: {'forebay' if on_path else command} up --config mine.yaml\n" == said
 
 
 @pytest.mark.parametrize("at", ["missing/f.yaml", "file/f.yaml"])

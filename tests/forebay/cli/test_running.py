@@ -29,6 +29,18 @@ def test_up_passes_its_options_on(replaced, record, calls):
     ] == calls
 
 
+def test_up_refuses_a_gpu_that_there_is_not_before_anything_starts(replaced, record, calls, tmp_path):
+    replaced("forebay.local.up", run=record)
+    (tmp_path / "no-profile").write_text("a: 1")
+
+    for gpu in ("nope", str(tmp_path / "no-profile")):
+        result = run("up", "--gpu", gpu)
+
+        assert (2, []) == (result.exit_code, calls)
+        assert "Error: Invalid value for '--gpu': " in result.output
+        assert gpu in result.output
+
+
 def test_gateway_runs_the_service(replaced, record, calls):
     replaced("forebay.local.service", run=record)
 

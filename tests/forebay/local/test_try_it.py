@@ -8,7 +8,7 @@ import pytest
 from forebay.local.try_it import try_it
 from gateway.config.settings import Settings
 
-VARIABLES = {"ADMIN": "http://admin", "GATEWAY": "http://gateway", "MODEL": 'it\'s "m"'}
+VARIABLES = {"ADMIN": "http://admin", "GATEWAY": "http://gateway", "MODEL": 'it\'s "m"', "ENGINES": "http://e"}
 
 
 def calls(tmp_path: Path, settings: Settings) -> list[list[str]]:
@@ -30,6 +30,13 @@ def test_a_user_is_made_and_named_in_the_header(tmp_path: Path):
     assert "http://admin/CreateUser" == create[0]
     assert ["http://gateway/v1/chat/completions", "-H", "user: lgy"] == chat[:3]
     assert '{"model":"it\'s \\"m\\"",' in chat[-1]
+
+
+def test_without_an_engine_it_says_that_the_request_is_answered_only_later():
+    title, commands = try_it(Settings(), VARIABLES | {"ENGINES": ""}).split("\n", 1)
+
+    assert "Try it, once a model has an engine (503 until then):" == title
+    assert try_it(Settings(), VARIABLES) == f"Try it:\n{commands}"
 
 
 @pytest.mark.parametrize("admin_token", ["", "tok"])
