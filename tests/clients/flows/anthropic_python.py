@@ -1,7 +1,7 @@
 """The core flow of Anthropic's client for Python."""
 
 import anthropic
-from common import EMPTY_KEY, KEY, LONG, MODEL, PATIENT, PROMPT, ROOT, SCHEMA, WRONG_KEY, printed, read_some
+from common import EMPTY_KEY, KEY, LONG, MODEL, PATIENT, PROMPT, ROOT, SCHEMA, WRONG_KEY, printed, read_some, status_of
 
 TOOLS = [{"name": "get_weather", "description": "Weather", "input_schema": SCHEMA}]
 
@@ -36,20 +36,6 @@ def used_a_tool():
     return {"name": used.name, "arguments": used.input, "text": final.content[0].text}
 
 
-def refused_for_ever():
-    try:
-        message(client=a_client(EMPTY_KEY))
-    except anthropic.RateLimitError as error:
-        return error.status_code
-
-
-def wrong_key():
-    try:
-        message(client=a_client(WRONG_KEY))
-    except anthropic.AuthenticationError as error:
-        return error.status_code
-
-
 def error_type():
     try:
         message("unknown-model")
@@ -63,7 +49,8 @@ def cancelled():
 
 
 printed(
-    chat=chatted, stream=streamed, tool=used_a_tool, wrong_key=wrong_key, cancelled=cancelled,
-    retried=lambda: [message(PATIENT).content[0].text for _ in range(3)], refused_for_ever=refused_for_ever,
-    error_type=error_type,
+    chat=chatted, stream=streamed, tool=used_a_tool, cancelled=cancelled,
+    retried=lambda: [message(PATIENT).content[0].text for _ in range(3)], error_type=error_type,
+    refused_for_ever=lambda: status_of(anthropic.RateLimitError, lambda: message(client=a_client(EMPTY_KEY))),
+    wrong_key=lambda: status_of(anthropic.AuthenticationError, lambda: message(client=a_client(WRONG_KEY))),
 )  # fmt: skip

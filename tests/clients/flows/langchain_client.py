@@ -1,7 +1,7 @@
 """The core flow of langchain-openai."""
 
 import openai
-from common import EMPTY_KEY, KEY, LONG, MODEL, PATIENT, ROOT, WEATHER, WRONG_KEY, printed, read_some
+from common import EMPTY_KEY, KEY, LONG, MODEL, PATIENT, ROOT, WEATHER, WRONG_KEY, printed, read_some, status_of
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 
@@ -25,20 +25,6 @@ def used_a_tool():
     return {"name": call["name"], "arguments": call["args"], "text": final.content}
 
 
-def refused_for_ever():
-    try:
-        a_chat(key=EMPTY_KEY).invoke(PROMPT)
-    except openai.RateLimitError as error:
-        return error.status_code
-
-
-def wrong_key():
-    try:
-        a_chat(key=WRONG_KEY).invoke(PROMPT)
-    except openai.AuthenticationError as error:
-        return error.status_code
-
-
 def cancelled():
     stream = a_chat(max_tokens=LONG).stream(PROMPT)
     read = read_some(stream)
@@ -51,6 +37,8 @@ def streamed():
 
 
 printed(
-    chat=chatted, stream=streamed, tool=used_a_tool, wrong_key=wrong_key, cancelled=cancelled,
-    retried=lambda: [a_chat(PATIENT).invoke(PROMPT).content for _ in range(3)], refused_for_ever=refused_for_ever,
+    chat=chatted, stream=streamed, tool=used_a_tool, cancelled=cancelled,
+    retried=lambda: [a_chat(PATIENT).invoke(PROMPT).content for _ in range(3)],
+    refused_for_ever=lambda: status_of(openai.RateLimitError, lambda: a_chat(key=EMPTY_KEY).invoke(PROMPT)),
+    wrong_key=lambda: status_of(openai.AuthenticationError, lambda: a_chat(key=WRONG_KEY).invoke(PROMPT)),
 )  # fmt: skip
