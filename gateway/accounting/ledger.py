@@ -35,7 +35,7 @@ class OpenRequest:
     reservation: Reservation | None = None  # None = no user, so no limits
     opened_s: float = 0.0
     stream_closed_s: float | None = None
-    seen: ObservedEnd | None = None  # what passed through the gateway of an answer whose end Envoy is to explain
+    seen: ObservedEnd | None = None  # the part of its end that passed through the gateway, until Envoy tells the rest
 
 
 class Tickets(Protocol):
@@ -101,9 +101,9 @@ class Ledger:
             self._metrics.count_tokens(model, "reserved", opened.estimate.tokens)
 
     def stream_closed(self, exchange_id: str, seen: ObservedEnd | None = None) -> None:
-        """Release a request whose ext_proc stream closed before its end is known: the access log tells it, or the rest.
+        """Release a request whose ext_proc stream closed before all of its end is known; the access log tells the rest.
 
-        `seen` is what the gateway saw of the answer.
+        `seen` is the part of the end that passed through the gateway.
         """
         opened = self._open.get(exchange_id)
         if opened is None or opened.stream_closed_s is not None:
@@ -261,7 +261,7 @@ class Ledger:
 
 
 def _known_end(opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> KnownEnd:
-    """Return what calibration is told: reported counts, and the size of a stream without."""
+    """Return the end as calibration takes it: with the counts that were reported, and the size of the stream."""
     usage, estimate = end.usage, opened.estimate
     output_tokens = usage.completion_tokens if usage is not None else None
     if estimate.bounds.maximum == 0:  # the operation has no output

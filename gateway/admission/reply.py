@@ -44,7 +44,6 @@ class Replies:
         if route.session:
             response["x-session-id"] = header_safe(route.session)
         destination = {DESTINATION: decision.destinations, "model": route.model}
-        request = destination | _search(decision) if route.search else destination
         metadata = {
             LB_NAMESPACE: destination,
             RESPONSE_NAMESPACE: response,
@@ -55,7 +54,9 @@ class Replies:
         shown = {"x-request-id": request_id, "request-id": request_id, "target-pod": decision.pod.name}
         if not self._hide_pod_address:
             shown["target-pod-ip"] = decision.pod.address
-        sent = {**request, **UNCOMPRESSED}
+        sent = {**destination, **UNCOMPRESSED}
+        if route.search:
+            sent |= _search(decision)
         if len(given_id) > MAX_REQUEST_ID_CHARACTERS:
             sent["x-request-id"] = request_id
         return Routed(exchange_id, sent, shown, metadata, self._fleet.names, self._withheld)

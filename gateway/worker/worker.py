@@ -268,7 +268,7 @@ class Worker:
 
 
 def _addresses(settings: Settings) -> dict[str, str]:
-    """Return where this machine reaches what, for people who look for it."""
+    """Return the addresses of this machine, each with its use, for people who open the wrong one."""
     listen, envoy = settings.listen, settings.envoy
     return {
         f"{envoy.scheme}://{reachable_address(envoy.listen)}": "requests of users, through Envoy",
