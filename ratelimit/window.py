@@ -35,9 +35,8 @@ nothing."""
 
 
 class Reading(NamedTuple):
-    """The amounts that count at `now_s`, and for each unit the seconds until none does any more."""
+    """The amounts that count at a moment, and for each unit the seconds until none does any more."""
 
-    now_s: float
     used: Amounts
     reset_s: tuple[float, ...]
 
@@ -128,20 +127,25 @@ class Window:
     def read(self, now_s: float) -> Reading:
         """Return what counts now."""
         now_s = max(now_s, self.last_s)
-        used = self._sums
-        for _, held in self._left(now_s):
-            used = used.minus(held)
+        used = self._used(now_s)
         reset_s = [self._reset_s(unit, now_s) if used[unit] else 0.0 for unit in range(len(NOTHING))]
-        return Reading(now_s, used, tuple(reset_s))
+        return Reading(used, tuple(reset_s))
 
     def obstacles(self, limits: Limits, amounts: Amounts, now_s: float) -> list[Obstacle]:
         """Return the limits that are in the way of a charge, in the order of `limits`."""
-        reading = self.read(now_s)
+        now_s = max(now_s, self.last_s)
+        used = self._used(now_s)
         found = []
         for kind, limit in limits.items():
-            if limit is not None and not fits(limit, kind.of(reading.used), kind.of(amounts)):
-                found.append(Obstacle(kind, limit, self._wait_s(kind, limit, kind.of(amounts), reading.now_s)))
+            if limit is not None and not fits(limit, kind.of(used), kind.of(amounts)):
+                found.append(Obstacle(kind, limit, self._wait_s(kind, limit, kind.of(amounts), now_s)))
         return found
+
+    def _used(self, now_s: float) -> Amounts:
+        used = self._sums
+        for _, held in self._left(now_s):
+            used = used.minus(held)
+        return used
 
     def _left(self, now_s: float) -> Iterator[tuple[int, Amounts]]:
         """Yield the slots that have left the window, and what they hold."""
