@@ -12,7 +12,7 @@ from gateway.envoy.messages import Json, extension, message
 _NAME = "envoy.filters.http.cors"
 _TYPES = "envoy.extensions.filters.http.cors.v3"
 _MAX_AGE_S = 7200
-"""How long a browser may remember a preflight; Chromium's own limit."""
+"""Seconds for which a browser may remember a preflight; Chromium's own limit."""
 
 
 def cors_filter(settings: Settings) -> list[Json]:

@@ -22,6 +22,6 @@ def refuse_nominated(connection: str) -> None:
     A proxy removes what it names (RFC 9110 section 7.6.1): so a client behind one could take off the user that the
     proxy set, and be nobody in particular.
     """
-    for name in connection.lower().split(","):
-        if name.strip() in CONTROL_HEADERS:
-            raise BadRequestError(f"connection = {name.strip()}, must not name a header that says who asks or for what")
+    for name in map(str.strip, connection.lower().split(",")):
+        if name in CONTROL_HEADERS:
+            raise BadRequestError(f"connection = {name}, must not name a header that says who asks or for what")

@@ -13,7 +13,7 @@ from ratelimit.limits import MODEL_KINDS, USER_KINDS, WINDOW_S, LimitKind, Quota
 MS_PER_S = 1000
 
 REMEMBERED = 8192
-"""How many durations and policies are kept as text (chosen: a window has 6,000 hundredths of a second)."""
+"""Durations and policies that are kept as text (chosen: a window has 6,000 hundredths of a second)."""
 
 OPENAI_NAMES = ("limit", "remaining", "reset")
 """The parts of `x-ratelimit-<part>-<unit>`."""

@@ -18,7 +18,7 @@ _SCANNER = JSONDecoder(parse_int=str, parse_float=str, strict=False)
 """Finds the end of a value.  Numbers stay text: Python refuses to convert integers of more than 4,300 digits."""
 
 MAX_MENTIONS = 1000
-"""How often a body may mention the member's name in quotes; chosen: each mention costs about 1 us."""
+"""Mentions of the member's name in quotes that a body may have; chosen: each mention costs about 1 us."""
 
 MAX_VALUE = 64 * 1024
 """Characters of a value that is changed; chosen: finding the end of a value costs up to 80 ms per MB."""

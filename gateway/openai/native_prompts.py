@@ -1,7 +1,7 @@
 """The prompts of paths that vLLM and SGLang serve beside OpenAI's and Anthropic's.
 
 Lives here: which fields hold a prompt there.  Not here: reading such a field (prompt).
-Where a body has none of the fields that are known here, the engine judges it.
+The engine judges a body that has none of the fields that are known here.
 """
 
 from collections.abc import Callable
