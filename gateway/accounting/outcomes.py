@@ -8,11 +8,9 @@ from enum import Enum
 from typing import NamedTuple
 
 from gateway.openai.engine_errors import NOT_IMPLEMENTED, EngineError
+from gateway.openai.errors import FIRST_ERROR, FIRST_SERVER_ERROR
 from gateway.openai.usage import TokenUsage
 
-FIRST_ERROR_STATUS = 400
-FIRST_SERVER_ERROR_STATUS = 500
-"""HTTP status codes from which an answer is an error, and an error of the server (RFC 9110, section 15)."""
 _REQUEST_TIMEOUT = 408
 """Envoy's status when the rest of a request does not arrive."""
 
@@ -100,11 +98,11 @@ def verdict(end: ObservedEnd) -> Verdict:
         return UNREPORTED
     if not end.accepted:
         return _unsent(status, client_left=end.client_left)
-    if end.error is not None and status < FIRST_ERROR_STATUS:
+    if end.error is not None and status < FIRST_ERROR:
         return _OF_EVENT[end.error]
     if end.broken or end.timed_out:
         return _given_up(status, broken=end.broken)
-    if status >= FIRST_ERROR_STATUS:
+    if status >= FIRST_ERROR:
         return _error(status, from_pod=end.from_pod)
     return CUT if end.client_left or status == 0 else OK
 
@@ -112,16 +110,16 @@ def verdict(end: ObservedEnd) -> Verdict:
 def _unsent(status: int, *, client_left: bool) -> Verdict:
     if client_left:
         return UNSENT_CUT
-    return UNSENT_CALLER if FIRST_ERROR_STATUS <= status < FIRST_SERVER_ERROR_STATUS else UNSENT
+    return UNSENT_CALLER if FIRST_ERROR <= status < FIRST_SERVER_ERROR else UNSENT
 
 
 def _given_up(status: int, *, broken: bool) -> Verdict:
-    if status < FIRST_ERROR_STATUS:
+    if status < FIRST_ERROR:
         return BROKE_OFF if broken else STALLED
     return CALLER_ERROR if status == _REQUEST_TIMEOUT else UNANSWERED
 
 
 def _error(status: int, *, from_pod: bool) -> Verdict:
-    if status < FIRST_SERVER_ERROR_STATUS:
+    if status < FIRST_SERVER_ERROR:
         return CALLER_ERROR
     return POD_ERROR if from_pod and status != NOT_IMPLEMENTED else BLAMELESS_ERROR

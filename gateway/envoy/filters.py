@@ -14,6 +14,7 @@ from gateway.envoy.messages import Json, duration, extension
 from gateway.envoy.names import (
     ERROR_NAMESPACE,
     EXCHANGE_NAMESPACE,
+    JSON_TYPES,
     LB_NAMESPACE,
     RESPONSE_NAMESPACE,
     UPSTREAM_ADDRESS_ATTRIBUTE,
@@ -22,12 +23,9 @@ from gateway.envoy.names import (
 from gateway.openai.usage import CACHE_READ, CACHE_WRITTEN
 
 _SPARE_S = 10.0
-"""How long the gateway may take to answer, beyond the time that a request may wait there: bursts queue for seconds."""
+"""Seconds that the gateway may take beyond the time that a request may wait there: bursts queue for seconds."""
 _MAX_EVENT_BYTES = 1024 * 1024
 """Larger events of a stream are not searched for usage; tool calls and log probabilities make events of 100 KB."""
-_JSON_TYPES = r"(?i)(application|text)/(.*\+)?json(\s*;.*)?"
-"""Media types of JSON; gateway.extproc.response knows the same.  That of streams Envoy knows in capitals too."""
-
 Path: TypeAlias = tuple[str, ...]
 
 _USAGE_MEMBERS: Mapping[Path, tuple[str, ...]] = {
@@ -128,7 +126,7 @@ def _json_to_metadata() -> Json:
         "envoy.filters.http.json_to_metadata",
         "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata",
         response_rules={
-            "allow_content_types_regex": {"regex": _JSON_TYPES},
+            "allow_content_types_regex": {"regex": rf"(?i){JSON_TYPES}(\s*;.*)?"},
             "allow_empty_content_type": True,
             "rules": [*_usage_rules(), is_object, *map(_error_rule, _ERROR_IN_JSON)],
         },

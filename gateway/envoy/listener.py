@@ -13,13 +13,12 @@ from gateway.envoy.headers import ROOMY_HEADERS, ROOMY_HEADERS_KB, response_head
 from gateway.envoy.index import index_routes
 from gateway.envoy.messages import Json, bind_address, duration, extension
 from gateway.envoy.replies import local_replies
+from gateway.openai.json_answer import MAX_ANSWER_BYTES
 
 _HEADERS_TIMEOUT_S = 10.0
 """Longest time from the first byte of a request to the end of its headers; it ends connections of slow senders."""
 _DEFAULT_HOST = "forebay"
 """The host of requests in HTTP/1.0 that name none; all hosts are served alike."""
-_ANSWER_BYTES = 16 * 1024 * 1024
-"""json_to_metadata buffers a whole JSON answer: 6 MB of embeddings are common, a batch of 256 x 4,096 has 14 MB."""
 
 
 def listener(settings: Settings) -> Json:
@@ -52,7 +51,7 @@ def _buffer_bytes(settings: Settings) -> int:
     It is twice the body limit, because Envoy stops reading when it refuses: a client that still sends gets a reset and
     never sees the 413.  A body of up to twice the limit is read, and the gateway refuses it.
     """
-    return max(2 * settings.body_limit_bytes, _ANSWER_BYTES)
+    return max(2 * settings.body_limit_bytes, MAX_ANSWER_BYTES)
 
 
 def _connection_manager(settings: Settings) -> Json:

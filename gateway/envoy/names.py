@@ -26,6 +26,8 @@ MAX_HEADERS_BYTES = 60 << 10
 with 431.  Envoy itself has room for more (gateway.envoy.headers), because it counts those that the gateway sets too,
 and would answer 503 to a request that was charged."""
 
+JSON_TYPES = r"(application|text)/(.+\+)?json"
+"""The media types of JSON as a regular expression, in lower case and without parameters (RFC 6839)."""
 COMPRESSION = "content-encoding"
 """The response header that names the compression of an answer, whose size then says nothing of its tokens."""
 FOR_PROXIES = "proxy-authorization"

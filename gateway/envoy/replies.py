@@ -7,12 +7,8 @@ same mappers and must not be changed by them.
 from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension
 from gateway.envoy.names import REFUSAL_DETAILS
-from gateway.openai.errors import anthropic_error
+from gateway.openai.errors import FIRST_ERROR, FIRST_SERVER_ERROR, anthropic_error
 from gateway.openai.operations import ANTHROPIC_TARGETS
-
-_FIRST_ERROR = 400
-"""Lower statuses are no errors: Envoy answers GET / itself."""
-_FIRST_SERVER_ERROR = 500
 
 
 def local_replies(settings: Settings) -> Json:
@@ -27,8 +23,8 @@ def local_replies(settings: Settings) -> Json:
     }
     errors = [
         *(("EQ", status, code, message) for status, (code, message) in known.items()),
-        ("GE", _FIRST_SERVER_ERROR, "internal_error", "the request could not be served"),
-        ("GE", _FIRST_ERROR, "invalid_request", "the request is malformed"),
+        ("GE", FIRST_SERVER_ERROR, "internal_error", "the request could not be served"),
+        ("GE", FIRST_ERROR, "invalid_request", "the request is malformed"),  # Envoy answers GET / itself, with 200
     ]
     compat = settings.compat == "v0.2.1"
     mappers = [mapper for error in errors for mapper in (_anthropic(*error), _openai(*error, compat=compat))]
@@ -49,7 +45,7 @@ def _gateway_refusals() -> Json:
 
 
 def _openai(comparison: str, status: int, code: str, message: str, *, compat: bool) -> Json:
-    kind = "api_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error"
+    kind = "api_error" if status >= FIRST_SERVER_ERROR else "invalid_request_error"
     error: Json = {"message": message, "type": kind, "code": code, "param": None}
     if compat:
         error = {"code": "%RESPONSE_CODE%", "message": message}  # a lone operator of a number stays a number

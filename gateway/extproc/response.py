@@ -6,7 +6,7 @@ Lives here: the usage of streams and JSON bodies, hiding the usage chunk, respon
 import re
 from collections.abc import Mapping
 
-from gateway.envoy.names import COMPRESSION, DESTINATION, FOR_PROXIES
+from gateway.envoy.names import COMPRESSION, DESTINATION, FOR_PROXIES, JSON_TYPES
 from gateway.extproc.commands import Finish, Mutation
 from gateway.extproc.events import ResponseHeaders, Routed
 from gateway.openai.control_headers import CONTROL_HEADERS
@@ -24,8 +24,7 @@ _RESERVED_PREFIXES = ("target-pod", "x-forebay-", DESTINATION, FOR_PROXIES)
 
 STATUS_DIGITS = 3
 
-_JSON = re.compile(r"(application|text)/(.+\+)?json")
-"""Media types of JSON, in lower case (RFC 6839); filters of gateway.envoy know the same."""
+_JSON = re.compile(JSON_TYPES)
 
 
 def headers_to_remove(headers: Mapping[str, str], set_by_us: Mapping[str, str]) -> list[str]:

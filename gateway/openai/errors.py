@@ -6,6 +6,7 @@ Raise the narrowest class where the error is found; the exchange asks this modul
 import math
 import re
 from collections.abc import Mapping
+from typing import Final
 
 import orjson
 
@@ -26,7 +27,9 @@ _ANTHROPIC_TYPES = {
     529: "overloaded_error",
 }
 """Types of errors by status (Anthropic API, errors)."""
-_FIRST_SERVER_ERROR = 500
+FIRST_ERROR: Final = 400
+FIRST_SERVER_ERROR: Final = 500
+"""HTTP statuses from which an answer is an error, and an error of the server (RFC 9110, section 15)."""
 
 
 class RefusalError(Exception):
@@ -250,7 +253,7 @@ def anthropic_error_body(error: RefusalError, status: int, request_id: str) -> b
 
 def anthropic_error(status: int, message: str, request_id: str | None) -> dict[str, object]:
     """Return an error in Anthropic's shape, whose type follows from the status."""
-    default = "api_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error"
+    default = "api_error" if status >= FIRST_SERVER_ERROR else "invalid_request_error"
     kind = _ANTHROPIC_TYPES.get(status, default)
     return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 from gateway.accounting.ledger import Ledger
-from gateway.accounting.outcomes import FIRST_ERROR_STATUS, ObservedEnd
+from gateway.accounting.outcomes import ObservedEnd
 from gateway.admission.admit import Admission
 from gateway.config.settings import Settings
 from gateway.extproc import wire
@@ -17,7 +17,7 @@ from gateway.extproc.commands import Abort, Admit, Answer, Command, Decode, Fini
 from gateway.extproc.events import Closed, Decoded, Event, Identified, Refused, Routed
 from gateway.extproc.exchange import UNKNOWN_END, Exchange, State
 from gateway.openai.codings import decode_body
-from gateway.openai.errors import RefusalError
+from gateway.openai.errors import FIRST_ERROR, RefusalError
 from gateway.serving.framing import Unfinished
 
 _FOR_ADMISSION = (Admit, Refuse, Answer)
@@ -145,7 +145,7 @@ async def _decoded(command: Decode) -> Decoded:
 
 def _is_error(finish: Finish) -> bool:
     """Return whether only Envoy's access log tells if the status is a pod's, and if any pod was sent the request."""
-    return finish.status is not None and finish.status >= FIRST_ERROR_STATUS
+    return finish.status is not None and finish.status >= FIRST_ERROR
 
 
 def _has_usage(finish: Finish) -> bool:
