@@ -136,9 +136,12 @@ class Estimator:
 
     def likely_prompt_tokens(self, size: PromptSize) -> int:
         """Return the expected tokens of a prompt, with what a chat template adds to text."""
-        media_tokens = size.media_tokens * self._media.value
-        template_tokens = self._prompt.coefficients[0] if size.text_bytes else 0.0
-        return round(self.text_tokens(size) + template_tokens + media_tokens)
+        tokens = self.text_tokens(size)
+        if size.text_bytes:
+            tokens += self._prompt.coefficients[0]
+        if size.media_tokens:
+            tokens += size.media_tokens * self._media.value
+        return round(tokens)
 
     def prompt_tokens(self, size: PromptSize) -> int:
         """Return what to reserve for a prompt: the expected tokens, and a margin for those that have more."""
