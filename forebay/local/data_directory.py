@@ -1,6 +1,6 @@
 """The directory of `forebay up`: for one run at a time, and what is said when it cannot be used.
 
-Lives here: making, locking and clearing it.  Not here: what is in it (records, configuration).
+Lives here: making, locking and clearing it, who may read its files.  Not here: what is in it (records, configuration).
 """
 
 import contextlib
@@ -8,13 +8,13 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from forebay.local.records import make_private
-
+_OWNER_ONLY = 0o700
 _NO_DIRECTORY = frozenset({errno.EEXIST, errno.ENOTDIR})
 _OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 """Errors of a write, which do not say which file was written."""
@@ -42,6 +42,19 @@ def data_directory(data: Path) -> Iterator[Path]:
             raise
         why = "it is not a directory" if error.errno in _NO_DIRECTORY else str(error.strerror).lower()
         raise DataError(f"--data = {data}, cannot be written: {why}") from error
+
+
+def make_private(directory: Path) -> None:
+    """Make the directory if needed and keep others out of it: what is in it may hold tokens, users and their prompts.
+
+    All files that this process and those it starts make from now on are their owner's alone as well, so that one in a
+    directory which is shared on purpose (sticky, or another user's) is no less private.
+    """
+    os.umask(~_OWNER_ONLY & 0o777)
+    directory.mkdir(parents=True, exist_ok=True)
+    status = directory.stat()
+    if status.st_uid == os.geteuid() and not status.st_mode & stat.S_ISVTX:
+        directory.chmod(_OWNER_ONLY)
 
 
 @contextlib.contextmanager

@@ -1,33 +1,17 @@
-"""The directory of `forebay up`, and the files in it that are for other programs: DIR/env and DIR/run.json.
+"""The files that `forebay up` writes for other programs: DIR/env and DIR/run.json.
 
-Lives here: their format (docs/contracts.md section 9), who may read them, replacing them atomically.  Not here: the
-values.
+Lives here: their format (docs/contracts.md section 9), and replacing them atomically.  Not here: the values, who may
+read them (forebay.local.data_directory).
 """
 
 import os
 import shlex
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import orjson
 
 from forebay.local.supervision.process import ProcessSpec
-
-_OWNER_ONLY = 0o700
-
-
-def make_private(directory: Path) -> None:
-    """Make the directory if needed and keep others out of it: what is in it may hold tokens, users and their prompts.
-
-    All files that this process and those it starts make from now on are their owner's alone as well, so that one in a
-    directory which is shared on purpose (sticky, or another user's) is no less private.
-    """
-    os.umask(~_OWNER_ONLY & 0o777)
-    directory.mkdir(parents=True, exist_ok=True)
-    status = directory.stat()
-    if status.st_uid == os.geteuid() and not status.st_mode & stat.S_ISVTX:
-        directory.chmod(_OWNER_ONLY)
 
 
 def shell_assignments(values: Mapping[str, str]) -> str:

@@ -5,11 +5,38 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from forebay.local.data_directory import DataError, data_directory
+from forebay.local.data_directory import DataError, data_directory, make_private
+from forebay.local.records import write_atomically
+
+
+@pytest.fixture
+def _same_umask() -> Iterator[None]:
+    umask = os.umask(0)
+    yield
+    os.umask(umask)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, 0o700), (0o755, 0o700), (0o2775, 0o700), (0o1777, 0o1777)])
+@pytest.mark.usefixtures("_same_umask")
+def test_a_directory_and_its_files_are_their_owners_alone_but_a_shared_one_stays_shared(
+    tmp_path: Path, before: int | None, after: int
+):
+    directory = tmp_path / "data"
+    if before is not None:
+        directory.mkdir()
+        directory.chmod(before)
+
+    make_private(directory)
+    (directory / "file").write_text("secret")
+    write_atomically(directory / "env", b"secret")
+
+    assert after == directory.stat().st_mode & 0o1777
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in directory.iterdir()}
 
 
 def test_it_is_made_and_cleared_of_the_last_run(tmp_path: Path):

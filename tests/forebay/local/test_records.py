@@ -1,40 +1,12 @@
 """The files for other programs: DIR/env and DIR/run.json."""
 
-import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
-import pytest
 
-from forebay.local.records import make_private, shell_assignments, write_atomically, write_processes
+from forebay.local.records import shell_assignments, write_atomically, write_processes
 from forebay.local.supervision.process import ProcessSpec
-
-
-@pytest.fixture
-def _same_umask() -> Iterator[None]:
-    umask = os.umask(0)
-    yield
-    os.umask(umask)
-
-
-@pytest.mark.parametrize(("before", "after"), [(None, 0o700), (0o755, 0o700), (0o2775, 0o700), (0o1777, 0o1777)])
-@pytest.mark.usefixtures("_same_umask")
-def test_a_directory_and_its_files_are_their_owners_alone_but_a_shared_one_stays_shared(
-    tmp_path: Path, before: int | None, after: int
-):
-    directory = tmp_path / "data"
-    if before is not None:
-        directory.mkdir()
-        directory.chmod(before)
-
-    make_private(directory)
-    (directory / "file").write_text("secret")
-    write_atomically(directory / "env", b"secret")
-
-    assert after == directory.stat().st_mode & 0o1777
-    assert {0o600} == {path.stat().st_mode & 0o777 for path in directory.iterdir()}
 
 
 async def ready() -> bool:
