@@ -3,7 +3,7 @@
 Lives here: parsing and refusing bodies as vLLM does.  Not here: responses (responses, errors), HTTP (serving).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -168,7 +168,7 @@ def chat_request(value: object, profile: Profile) -> GenerationRequest:
     offer, last = _offer(body), body.messages[-1] if body.messages else Message(role="user")
     functions = offer.called(chat_text([last.model_dump()]), after_result=last.role == "tool")
     return _openai_request(
-        body, lambda: (_chat_prompt(body.messages, body.tools),), maximum, profile, functions=functions,
+        body, (_chat_prompt(body.messages, body.tools),), maximum, profile, functions=functions,
         finish="tool_calls" if functions and not offer.is_named else "stop", logprobs=_chat_logprobs(body),
     )  # fmt: skip
 
@@ -180,7 +180,7 @@ def completion_request(value: object, profile: Profile) -> GenerationRequest:
         if getattr(body, name):
             raise NotSupportedError(f"`{name}`", name)
     _check_logprobs(body.logprobs, "logprobs")
-    return _openai_request(body, lambda: encoded_texts(body.prompt), body.max_tokens, profile, logprobs=body.logprobs)
+    return _openai_request(body, encoded_texts(body.prompt), body.max_tokens, profile, logprobs=body.logprobs)
 
 
 def encoded_texts(texts: Texts) -> tuple[bytes, ...]:
@@ -252,11 +252,7 @@ def generation_request(
 
 
 def _openai_request(
-    body: GenerationBody,
-    prompts: Callable[[], tuple[bytes, ...]],
-    maximum: int | None,
-    profile: Profile,
-    **generated: Any,
+    body: GenerationBody, prompts: tuple[bytes, ...], maximum: int | None, profile: Profile, **generated: Any
 ) -> GenerationRequest:
     """Return the checked request of a chat or a completion."""
     served_model(body, profile)  # refused before anything else, as vLLM does
@@ -265,9 +261,8 @@ def _openai_request(
     if body.prompt_logprobs is not None:
         raise NotSupportedError("`prompt_logprobs`", "prompt_logprobs")
     options = body.stream_options or StreamOptions()
-    _check_sampling(maximum, "max_tokens", body.temperature, 1 if body.n is None else body.n, profile)
     return generation_request(
-        body, prompts(), maximum, profile,
+        body, prompts, maximum, profile,
         temperature=body.temperature, n=1 if body.n is None else body.n,
         stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()), stream=bool(body.stream),
         seed=body.seed or 0, form=structured.form_of(body.model_extra or {}), usage_chunk=bool(options.include_usage),
