@@ -30,6 +30,13 @@ def work(uncached: float = 100, prompt: int = 200, output: int = 50) -> Work:
     return Work(prompt, uncached, output, None)
 
 
+def sent_at_once(*works: Work) -> Load:
+    load = Load(known())
+    for each in works:
+        load.start(each, 0.0)
+    return load
+
+
 def test_what_is_in_flight_is_counted_from_start_to_end() -> None:
     load, first, second = Load(), work(), work(uncached=30, prompt=40, output=5)
 
@@ -54,9 +61,8 @@ def test_a_prompt_waits_for_those_before_it_less_what_is_done() -> None:
 
 
 def test_a_prompt_that_ended_early_makes_those_behind_it_early() -> None:
-    load, first = Load(known()), work(uncached=1000)
-    load.start(first, 0.0)
-    load.start(work(), 0.0)
+    first = work(uncached=1000)
+    load = sent_at_once(first, work())
 
     load.end(first, 0.5)  # 1.01 was believed
 
@@ -64,32 +70,29 @@ def test_a_prompt_that_ended_early_makes_those_behind_it_early() -> None:
 
 
 def test_an_answer_proves_that_the_prompts_before_it_are_computed() -> None:
-    load, works = Load(known()), [work(uncached=1000), work(uncached=1000), work()]
-    for each in works:
-        load.start(each, 0.0)
+    second = work(uncached=1000)
+    load = sent_at_once(work(uncached=1000), second, work())
 
-    load.end(works[1], 0.5)
-    load.answered(works[1], 0.0, 0.5)
+    load.end(second, 0.5)
+    load.answered(second, 0.0, 0.5)
 
     assert load.prefill_done_at_s == pytest.approx(0.5 + 0.11)
 
 
 def test_a_prompt_that_was_given_up_takes_only_its_own_time_with_it() -> None:
-    load, works = Load(known()), [work(uncached=1000) for _ in range(3)]
-    for each in works:
-        load.start(each, 0.0)
+    third = work(uncached=1000)
+    load = sent_at_once(work(uncached=1000), work(uncached=1000), third)
 
-    load.end(works[2], 0.1)
-    load.gave_up(works[2], 0.2)
+    load.end(third, 0.1)
+    load.gave_up(third, 0.2)
 
     assert load.prefill_done_at_s == pytest.approx(2 * 1.01)
     assert load.prefill_backlog_s(0.2) == pytest.approx(2 * 1.01 - 0.2)
 
 
 def test_what_was_drained_of_a_prompts_backlog_stays_drained_when_it_is_given_up() -> None:
-    load, first, second = Load(known()), work(uncached=1000), work(uncached=1000)
-    load.start(first, 0.0)
-    load.start(second, 0.0)
+    first = work(uncached=1000)
+    load = sent_at_once(first, work(uncached=1000))
 
     load.end(first, 0.6)
     load.gave_up(first, 0.6)
@@ -98,10 +101,10 @@ def test_what_was_drained_of_a_prompts_backlog_stays_drained_when_it_is_given_up
 
 
 def test_a_backlog_that_an_idle_moment_ended_is_not_taken_back_from_later_requests() -> None:
-    load, first, second = Load(known()), work(uncached=1000), work(uncached=1000)
-    load.start(first, 0.0)
+    first = work(uncached=1000)
+    load = sent_at_once(first)
     load.end(first, 0.1)
-    load.start(second, 0.1)
+    load.start(work(uncached=1000), 0.1)
     load.gave_up(first, 0.15)
 
     assert load.prefill_backlog_s(0.1) == pytest.approx(1.01)
