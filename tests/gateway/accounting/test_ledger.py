@@ -11,6 +11,7 @@ from gateway.accounting.outcomes import ObservedEnd
 from gateway.extproc.events import Routed
 from gateway.openai.usage import TokenUsage
 from ratelimit.limits import RPM, TPM, Amounts, Reservation, User
+from routing.pods.engine_totals import FinishedTotals
 from tests.support.shop import AwayLimiter, Shop
 from tests.support.standstill import stand_still
 
@@ -191,3 +192,23 @@ async def test_a_pod_whose_request_another_one_answered_has_failed():
     shop.ledger.ended(exchange, ObservedEnd(200, TokenUsage(7, 9), upstream=address))
 
     assert {chosen: 1} == {pod.endpoint.id: pod.failures for pod in shop.fleet.pods() if pod.failures}
+
+
+async def test_streams_without_usage_are_charged_what_engines_count_and_refused_requests_are_not_counted():
+    shop = Shop(users={"lgy": User("lgy", None, None)})
+
+    async def charge_of(end: ObservedEnd) -> int:
+        before = await tokens_of(shop)
+        assert isinstance(await shop.admit({"stream": True}, user="lgy"), Routed)
+        shop.ledger.ended(shop.last_id, end)
+        return await tokens_of(shop) - before
+
+    for finished in range(30):
+        for pod in shop.fleet.pods():
+            totals = FinishedTotals(finished, 40 * finished, 20 * finished, is_whole=True)
+            shop.calibration.counted(pod.endpoint.id, totals, shop.now_s)
+        shop.now_s += 1
+        assert 0 == await charge_of(ObservedEnd(400))
+        charged = await charge_of(ObservedEnd(200, response_bytes=9000))
+
+    assert 60 == pytest.approx(charged, abs=2)
