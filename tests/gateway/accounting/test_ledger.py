@@ -196,17 +196,17 @@ async def test_a_pod_whose_request_another_one_answered_has_failed():
 
 async def test_streams_without_usage_are_charged_what_engines_count_and_refused_requests_are_not_counted():
     shop = Shop(users={"lgy": User("lgy", None, None)})
+    endpoint = next(shop.fleet.pods()).endpoint
 
     async def charge_of(end: ObservedEnd) -> int:
         before = await tokens_of(shop)
-        assert isinstance(await shop.admit({"stream": True}, user="lgy"), Routed)
+        assert isinstance(await shop.admit({"stream": True}, frozenset({endpoint.address}), user="lgy"), Routed)
         shop.ledger.ended(shop.last_id, end)
         return await tokens_of(shop) - before
 
     for finished in range(30):
-        for pod in shop.fleet.pods():
-            totals = FinishedTotals(finished, 40 * finished, 20 * finished, is_whole=True)
-            shop.calibration.counted(pod.endpoint.id, totals, shop.now_s)
+        totals = FinishedTotals(finished, 40 * finished, 20 * finished, is_whole=True)
+        shop.calibration.counted(endpoint.id, totals, shop.now_s)
         shop.now_s += 1
         assert 0 == await charge_of(ObservedEnd(400))
         charged = await charge_of(ObservedEnd(200, response_bytes=9000))
