@@ -8,6 +8,7 @@ import errno
 import random
 import socket
 import time
+from itertools import chain
 
 import click
 
@@ -54,8 +55,8 @@ class Ports:
 
     def take(self, preferred: int = 0) -> str:
         """Hold a loopback port, the preferred one when it is free, and return `127.0.0.1:port`."""
-        ports = [preferred] if preferred else []
-        for port in [*ports, *random.sample(_CHOICE, len(_CHOICE))]:
+        start = random.randrange(len(_CHOICE))  # noqa: S311  # no secret
+        for port in chain([preferred] if preferred else [], _CHOICE[start:], _CHOICE[:start]):
             address = f"{LOOPBACK}:{port}"
             try:
                 self._held[address] = _held_socket(address)
