@@ -30,7 +30,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
     Raises BadRequestError.
     """
-    if _count(body, b'[{",') > MAX_CONTAINERS:
+    if len(body) > MAX_CONTAINERS and _count(body, b'[{",') > MAX_CONTAINERS:
         _check_counts(body)
     try:
         fields = orjson.loads(body)
