@@ -113,7 +113,7 @@ def key_calls(users: Users, keys: Keys) -> APIRouter:
         """Revoke a key; every worker refuses it within a second."""
         key = await keys.revoke(body.user, body.id)
         if key is None:
-            return problem(HTTPStatus.NOT_FOUND, f"Key: {body.id} does not exist", "key_not_found", param="id")
+            return _missing_key(body.id, "id")
         return KeyAnswer(message=f"Revoked Key: {key.id}", key=_record(key))
 
     @router.get("/users/{name:path}/keys", response_model=KeyList, response_model_exclude_unset=True)
@@ -123,10 +123,16 @@ def key_calls(users: Users, keys: Keys) -> APIRouter:
             return missing_user(name)
         records = [_record(key) for key in await keys.list(name)]
         start = next((place for place, record in enumerate(records, start=1) if record.id == after), 0)
+        if after and not start:  # revoked meanwhile: beginning anew would show keys twice
+            return _missing_key(after, "after")
         page = records[start : start + limit]
         return KeyList(keys=page, next=page[-1].id) if records[start + limit :] else KeyList(keys=page)
 
     return router
+
+
+def _missing_key(key_id: str, param: str) -> Response:
+    return problem(HTTPStatus.NOT_FOUND, f"Key: {key_id} does not exist", "key_not_found", param=param)
 
 
 def _record(key: Key) -> KeyRecord:

@@ -236,6 +236,16 @@ async def test_users_and_keys_come_in_pages_each_once_and_in_order(limit: int, s
     assert (sizes, 5) == ([len(page) for page in keys], len({key["id"] for page in keys for key in page}))
 
 
+async def test_the_page_after_a_key_that_is_no_longer_there_is_not_the_first_again():
+    admin = an_admin()
+    admin.users.stored["u"] = User("u")
+    await admin.call("/CreateKey", {"user": "u"})
+
+    answer = await admin.client.get("/users/u/keys", params={"after": "gone"})
+
+    assert (404, "after") == (answer.status_code, answer.json()["error"]["param"])
+
+
 @pytest.mark.parametrize("limit", ["0", "-1", "1001", "x", "1.5", ""])
 @pytest.mark.parametrize("path", ["/users", "/users/u/keys"])
 async def test_a_page_has_1_to_1000_items(path: str, limit: str):
