@@ -13,6 +13,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from gateway.accounting.outcomes import ObservedEnd
 from gateway.envoy.names import COMPRESSION, ERROR_NAMESPACE, EXCHANGE_KEY, EXCHANGE_NAMESPACE, USAGE_NAMESPACE
+from gateway.openai.codings import is_coded
 from gateway.openai.engine_errors import EngineError, error_in_event
 from gateway.openai.usage import parse_usage
 from gateway.pb import access_log_pb2 as data
@@ -112,7 +113,7 @@ def _observed_end(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
     lifted = Struct.FromString(metadata[ERROR_NAMESPACE]) if ERROR_NAMESPACE in metadata else None
     error = _reported_error(lifted) if lifted is not None else None
     flags = common.response_flags if common.HasField("response_flags") else None
-    compressed = COMPRESSION in response.response_headers
+    compressed = is_coded(response.response_headers.get(COMPRESSION, ""))
     response_bytes = None if compressed else response.response_body_bytes
     if error is not None and lifted is not None and response_bytes is not None:
         response_bytes = _bytes_beside_error(response_bytes, lifted)

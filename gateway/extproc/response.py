@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from gateway.envoy.names import COMPRESSION, DESTINATION, FOR_PROXIES, JSON_TYPES
 from gateway.extproc.commands import Finish, Mutation
 from gateway.extproc.events import ResponseHeaders, Routed
+from gateway.openai.codings import is_coded
 from gateway.openai.control_headers import CONTROL_HEADERS
 from gateway.openai.engine_errors import error_in_answer
 from gateway.openai.errors import header_safe
@@ -50,7 +51,7 @@ class ResponseReader:
         self._event = event
         status = event.headers.get(":status", "")
         self._status = int(status) if len(status) == STATUS_DIGITS and status.isdecimal() else None
-        self._compressed = event.headers.get(COMPRESSION, "identity").lower() != "identity"
+        self._compressed = is_coded(event.headers.get(COMPRESSION, ""))
         media_type = event.headers.get("content-type", "").partition(";")[0].strip().lower()
         is_json = not media_type or _JSON.fullmatch(media_type) is not None
         self._sse = SseUsageParser() if media_type == "text/event-stream" and not self._compressed else None

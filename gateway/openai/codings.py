@@ -1,4 +1,4 @@
-"""Content codings of request bodies (RFC 9110 section 8.4), decoded so that limits and routing see the text.
+"""Content codings (RFC 9110 section 8.4): request bodies are decoded so that limits and routing see the text.
 
 Lives here: gzip, deflate and zstd, and how much may come out.  Not here: when a body is decoded (gateway.extproc).
 Engines decode nothing, so they get the decoded body.
@@ -66,8 +66,7 @@ def decode_body(content_encoding: str, body: bytes, limit_bytes: int) -> bytes:
     250 ms per MB, so this belongs into a thread; it runs without Python's lock.
     Raises UnsupportedCodingError, BadRequestError for a body that is not coded so, and BodyTooLargeError.
     """
-    codings = [coding for item in content_encoding.split(",") if (coding := item.strip().lower())]
-    applied = [coding for coding in codings if coding != "identity"]
+    applied = _applied(content_encoding)
     unknown = [coding for coding in applied if coding not in _CODINGS]
     if unknown or len(applied) > MAX_CODINGS:
         named = header_safe(", ".join(unknown or applied)[:50])
@@ -76,6 +75,15 @@ def decode_body(content_encoding: str, body: bytes, limit_bytes: int) -> bytes:
     for coding in reversed(applied):
         body = _decoded(coding, body, limit_bytes)
     return body
+
+
+def is_coded(content_encoding: str) -> bool:
+    """Return whether the header `content-encoding`, empty where there is none, names a coding that changes the body."""
+    return content_encoding != "" and bool(_applied(content_encoding))
+
+
+def _applied(content_encoding: str) -> list[str]:
+    return [coding for item in content_encoding.split(",") if (coding := item.strip().lower()) not in ("", "identity")]
 
 
 def _decoded(coding: str, body: bytes, limit_bytes: int) -> bytes:

@@ -40,6 +40,19 @@ def test_an_entry_tells_usage_pod_and_times():
     assert [("0-1", end)] == decode(message.SerializeToString()).ends
 
 
+@pytest.mark.parametrize(
+    ("coding", "size"), [("", 533), ("identity", 533), ("Identity", 533), ("gzip", None), ("identity, BR", None)]
+)
+def test_the_size_of_an_answer_is_known_unless_a_coding_changed_it(coding: str, size: int | None):
+    message = service.StreamAccessLogsMessage()
+    an_entry(message, "0-1")
+    message.http_logs.log_entry[0].response.response_headers["content-encoding"] = coding
+
+    ((_, end),) = decode(message.SerializeToString()).ends
+
+    assert (size is None, size) == (end.compressed, end.response_bytes)
+
+
 def test_usage_that_is_no_number_is_unknown():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1")

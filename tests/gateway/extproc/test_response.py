@@ -50,6 +50,19 @@ def test_a_malformed_status_is_unknown(status: str):
     assert reader.finish(complete=True).status is None
 
 
+@pytest.mark.parametrize(
+    ("coding", "is_read"),
+    [("", True), ("identity", True), ("Identity", True), ("gzip", False), ("identity, BR", False)],
+)
+def test_an_answer_is_read_unless_a_coding_changed_it(coding: str, is_read: bool):
+    reader = a_reader(content_type="application/json", content_encoding=coding)
+    reader.feed(b'{"usage":{"prompt_tokens":1}}', end=True)
+
+    end = reader.finish(complete=True)
+
+    assert (is_read, not is_read) == (end.usage is not None, end.compressed)
+
+
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
 def test_the_end_names_the_pod_that_served(kind: str):
     assert "10.0.0.2:80" == a_reader("10.0.0.2:80", content_type=kind).finish(complete=True).upstream
