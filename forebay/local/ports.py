@@ -7,6 +7,7 @@ listening (each process listens on its own), who listens on a port (forebay.loca
 import errno
 import random
 import socket
+import sys
 import time
 from itertools import chain
 
@@ -39,13 +40,14 @@ class Ports:
 
     def __init__(self) -> None:
         self._held: dict[str, socket.socket] = {}
+        self._claims: dict[str, socket.socket] = {}
 
     def hold(self, setting: str, address: str) -> str:
         """Hold an address and return it.  Raises AddressError, which names the setting and who listens there."""
         deadline = time.monotonic() + _ENDING_S
         while True:
             try:
-                self._held[address] = _held_socket(address)
+                self._hold(address)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
                     raise AddressError(f"{setting} = {address}, {_reason(address, error)}") from error
@@ -59,21 +61,53 @@ class Ports:
         for port in chain([preferred] if preferred else [], _CHOICE[start:], _CHOICE[:start]):
             address = f"{LOOPBACK}:{port}"
             try:
-                self._held[address] = _held_socket(address)
+                self._hold(address)
             except OSError:
                 continue
             return address
         raise AddressError(f"no port of {_CHOICE.start} to {_CHOICE.stop - 1} is free on {LOOPBACK}")
 
+    def _hold(self, address: str) -> None:
+        """Raises OSError when somebody listens there, holds it or has claimed it."""
+        if address not in self._claims and _is_claimed(address):
+            raise OSError(errno.EADDRINUSE, "another supervisor has claimed it")
+        self._held[address] = _held_socket(address)
+
     def release(self, address: str) -> None:
-        """Let go of an address, for a process that cannot listen beside the holder."""
+        """Let go of an address, for a process that cannot listen beside the holder, but claim it.
+
+        While that process is started again nobody listens there.  Without the claim another supervisor could take the
+        address in that moment, and the two would serve each other's users.
+        """
+        if address not in self._claims and sys.platform == "linux":
+            self._claims[address] = _claim(address)
         self._held.pop(address).close()
 
     def close(self) -> None:
         """Let go of all addresses."""
-        for holder in self._held.values():
-            holder.close()
-        self._held.clear()
+        for holders in (self._held, self._claims):
+            for holder in holders.values():
+                holder.close()
+            holders.clear()
+
+
+def _claim(address: str) -> socket.socket:
+    """Claim a port among supervisors, until this process ends: an abstract socket, which leaves no file behind."""
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    claim.bind(_claim_name(address))
+    return claim
+
+
+def _is_claimed(address: str) -> bool:
+    if sys.platform != "linux":
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        return probe.connect_ex(_claim_name(address)) == 0
+
+
+def _claim_name(address: str) -> str:
+    """Return a name in Linux's abstract namespace."""
+    return f"\0forebay-port-{split_address(address)[1]}"
 
 
 def _held_socket(address: str) -> socket.socket:

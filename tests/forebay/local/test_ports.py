@@ -101,6 +101,21 @@ def test_a_port_that_was_let_go_is_free(ports: Ports):
     listening("127.0.0.1", int(address.rpartition(":")[2])).close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
+def test_a_port_that_was_let_go_stays_with_its_supervisor_when_nobody_listens(ports: Ports, others: Ports):
+    address = ports.take()
+    port = int(address.rpartition(":")[2])
+    for _ in range(2):  # as often as its process is started
+        ports.release(address)
+        assert address != others.take(port)
+        with pytest.raises(AddressError, match=f"b = 0.0.0.0:{port}, is in use"):
+            others.hold("b", f"0.0.0.0:{port}")
+        assert address == ports.hold("a", address)
+
+    ports.close()
+    assert address == others.take(port)
+
+
 def test_the_kernel_never_gives_a_held_port_to_others(ports: Ports):
     held = set()
     for port in range(*ephemeral_ports(), 16):
