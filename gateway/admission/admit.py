@@ -212,11 +212,10 @@ class Admission:
             self._metrics.count_fallback(plan.strategy, decision.fallback)
 
 
-def exchange_ids(worker: str, first: int) -> Callable[[], str]:
-    """Return a source of ids `<worker>-<number in hexadecimal>`.
+def exchange_ids(index: int, replica: str) -> Callable[[], str]:
+    """Return a source of ids `<index>-<replica>-<number in hexadecimal>`.
 
-    Workers on other hosts have the same index, and a worker that is started again keeps its own: a `first` number drawn
-    at random keeps their ids apart.
+    Envoy's access log finds a gateway's worker by its index, and any worker the owner by the replica's name.
     """
-    numbers = count(first)
-    return lambda: f"{worker}-{next(numbers):x}"
+    prefix, numbers = f"{index}-{replica}-", count(1)
+    return lambda: f"{prefix}{next(numbers):x}"

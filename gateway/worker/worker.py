@@ -65,8 +65,8 @@ GC_THRESHOLDS = (100_000, 20, 20)
 FIRST_FLEET_S = 10.0
 """The longest that a worker waits at start for the first result of discovery, in seconds (chosen)."""
 
-ID_BITS = 48
-"""Random bits in a worker's first exchange id, so that the id ranges of workers never overlap (chosen)."""
+REPLICA_BITS = 48
+"""Random bits in a replica's name: of 1,000 replicas that ever lived, two share one in one of 10^9 cases (chosen)."""
 
 
 class Worker:
@@ -75,6 +75,8 @@ class Worker:
     def __init__(self, settings: Settings, place: Place) -> None:
         self.settings = settings
         self.place = place
+        self.replica = f"{random.getrandbits(REPLICA_BITS):0{REPLICA_BITS // 4}x}"
+        """The worker's name among its siblings on all hosts, those that ran in its place before it among them."""
         self.metrics = Metrics(STRATEGIES, place.metrics_dir)
         self.fleet = Fleet(
             settings.routing,
@@ -82,7 +84,7 @@ class Worker:
             health_fail_open=settings.health.fail_open,
         )
         redis = settings.redis
-        self.redis_limiter = _redis_limiter(settings)
+        self.redis_limiter = _redis_limiter(settings, self.replica)
         self.limiter = LocalFallback(self.redis_limiter, redis.when_away)
         self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
@@ -143,7 +145,7 @@ class Worker:
             ledger=self.ledger,
             metrics=self.metrics,
             clock=time.monotonic,
-            next_id=exchange_ids(str(self.place.index), random.getrandbits(ID_BITS)),
+            next_id=exchange_ids(self.place.index, self.replica),
             shadow=settings.routing.shadow,
         )
 
@@ -277,9 +279,9 @@ def _addresses(settings: Settings) -> dict[str, str]:
     }
 
 
-def _redis_limiter(settings: Settings) -> RedisLimiter:
+def _redis_limiter(settings: Settings, replica: str) -> RedisLimiter:
     redis, compat = settings.redis, settings.compat == "v0.2.1"
-    return RedisLimiter(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster, compat=compat)
+    return RedisLimiter(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster, compat=compat, replica=replica)
 
 
 def tune_garbage_collection() -> None:

@@ -95,7 +95,8 @@ class RedisLimiter:
 
     `clock` (seconds) replaces Redis's time in tests.  On a `cluster` the window of a model's requests per second is on
     another node than the user's: it is charged first, and given back when the user is refused.  With `compat`, zeros in
-    records that AIBrix v0.2.1 could have written are read as it reads them.
+    records that AIBrix v0.2.1 could have written are read as it reads them.  `replica` is a name that no other replica
+    has; empty: one is drawn.
     """
 
     def __init__(
@@ -106,13 +107,14 @@ class RedisLimiter:
         *,
         cluster: bool = False,
         compat: bool = False,
+        replica: str = "",
     ) -> None:
         self._calls = (ClusterCalls if cluster else BatchedCalls)(url, LIMITER_SCRIPTS, timeout_s)
         self._cluster = cluster
         self._reserve_script, self._usage_script = (RESERVE_COMPAT, USAGE_COMPAT) if compat else (RESERVE, USAGE)
         self._clock = clock
         self._ahead_s = 0.0  # Redis's clock minus our monotonic one
-        self._replica = f"@{uuid.uuid4().hex[:12]}"
+        self._replica = f"@{replica or uuid.uuid4().hex[:12]}"
         self._permits = Permits()
         self.share = (0, 1)
         """This replica's index, from 0, and how many replicas live, as last heard."""

@@ -52,6 +52,7 @@ class AwayLimiter:
         raise LimiterUnavailableError(user)
 
 
+REPLICA = "0123456789ab"
 UNIX_S = 1_800_000_000.0
 
 
@@ -91,7 +92,7 @@ class Shop:
             ledger=self.ledger,
             metrics=self.metrics,
             clock=self.clock,
-            next_id=exchange_ids("0", 1),
+            next_id=exchange_ids(0, REPLICA),
             shadow=self.settings.routing.shadow,
         )
 

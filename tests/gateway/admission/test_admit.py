@@ -236,9 +236,9 @@ async def test_a_choice_among_pods_that_all_fail_their_checks_is_counted_as_a_fa
     assert 1 == shop.sample('forebay_fallbacks_total{reason="none-healthy",strategy="forebay"}')
 
 
-def test_exchange_ids_count_from_where_the_worker_was_told():
-    next_id = exchange_ids("3", 0xABC)
-    assert ["3-abc", "3-abd"] == [next_id(), next_id()]
+def test_exchange_ids_name_the_worker_by_index_and_by_replica():
+    next_id = exchange_ids(3, "0123456789ab")
+    assert ["3-0123456789ab-1", "3-0123456789ab-2"] == [next_id(), next_id()]
 
 
 async def test_what_no_pod_can_answer_in_time_is_refused_until_one_can_and_charges_nothing():
