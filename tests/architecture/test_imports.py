@@ -24,6 +24,7 @@ PURE = (
     "gateway.openai",
     "gateway.fleet.decisions",
     "gateway.fleet.pod",
+    "gateway.sharing.messages",
     "gateway.discovery.probing.engine_metrics",
     "simulator.core",
     "simulator.core.profile",
@@ -34,7 +35,7 @@ PURE = (
 IMPORTERS: dict[str, tuple[str, ...]] = {
     "grpc": ("gateway.serving.grpc", "gateway.worker.worker"),
     "gateway.pb": ("gateway.pb", "gateway.extproc.wire", "gateway.accounting.access_log", "gateway.serving"),
-    "redis": ("ratelimit", "gateway.worker.worker", "forebay.local"),
+    "redis": ("ratelimit", "gateway.sharing", "gateway.worker.worker", "forebay.local"),
     "envoy": ("forebay.local.envoy",),
     "simulator": ("simulator", "forebay"),
     "zmq": ("simulator.serving.kv_events",),

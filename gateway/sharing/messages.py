@@ -1,0 +1,131 @@
+"""The messages by which replicas tell each other what they do, and their form on the wire (MessagePack).
+
+Lives here: values, their bounds, encoding and decoding.  Not here: what a replica tells (gateway.fleet.outbox), what it
+makes of what others tell (gateway.fleet.siblings, gateway.admission.queue), sending (publisher).
+
+Loads are sums of the sender, so that the next message corrects what a lost one leaves behind.  What fades by itself
+(seconds of prefill, processed tokens, counters) is told as its growth since the sender's last message.  Times are
+differences, never clock readings: the clocks of replicas may differ by hours.
+"""
+
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+FORMAT = 1
+"""The number of this format.  Replicas ignore messages of another one, so that versions may run beside each other."""
+
+MAX_PODS = 20_000
+"""Pods, and events of one kind, in a message at most (chosen: several times the pods of a large fleet)."""
+MAX_USERS = 1_000
+"""Users of one model in a message at most, and models (chosen: a message is one of 50 ms)."""
+MAX_BLOCKS = 32_768
+"""Blocks of a prompt that are told at most: those of 32 MiB of text (chosen: twice the longest that engines take)."""
+MAX_NUMBER = 10**12
+"""Numbers in a message at most: seconds, tokens or requests, all far above what a pod can have (chosen)."""
+
+Name = Annotated[str, Meta(max_length=4096)]  # of a pod, model or user, which are bounded elsewhere
+Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
+Amount = Annotated[float, Meta(ge=0, le=MAX_NUMBER)]
+Change = Annotated[float, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+Users = Annotated[dict[Name, Amount], Meta(max_length=MAX_USERS)]
+UserChanges = Annotated[dict[Name, Change], Meta(max_length=MAX_USERS)]
+
+
+class PodLoad(NamedTuple):
+    """The load that the sender alone put on a pod."""
+
+    pod: Name  # its id
+    in_flight: Count
+    prefill_tokens: Count
+    output_tokens: Count
+    resident_tokens: Count
+    prefill_s: Change = 0.0  # predicted seconds of prefill sent since the last message, less those given up
+    processed_tokens: Amount = 0.0  # weighted tokens of requests that ended since the last message
+    wait_s: Amount | None = None  # the pod's predicted wait, if an answer has shortened it since the last message
+
+
+class Prompt(NamedTuple):
+    """A prompt that the sender sent to a pod, which caches it."""
+
+    pod: Name
+    blocks: Annotated[bytes, Meta(max_length=8 * MAX_BLOCKS)]  # 8 bytes each, the chain of routing.prefix.blocks
+    block_tokens: Amount  # 0 = not known
+    withdrawn: bool = False  # it was told before, and the pod did not compute it after all
+
+
+class Sample(NamedTuple):
+    """A request that ended, from which a pod's speed is learned; see `routing.pods.load.Load.learn`."""
+
+    pod: Name
+    uncached_tokens: Amount
+    output_tokens: Count
+    duration_s: Amount
+    wait_s: Amount
+    cost: Amount
+
+
+class Proof(NamedTuple):
+    """A pod failed a request, or answered one after it had failed others."""
+
+    pod: Name
+    failures: Count  # in a row; 0 = it answered
+    ejected_s: Amount = 0.0  # seconds until it gets a request again
+
+
+class Waiting(NamedTuple):
+    """The requests of one model that wait at the sender."""
+
+    model: Name
+    work_s: Users  # by user: seconds of prefill
+
+
+class Share(msgspec.Struct, frozen=True, array_like=True):
+    """One message: what changed since the sender's last one, or everything.
+
+    In a message with everything, `PodLoad.prefill_s` is the pod's prefill backlog, `PodLoad.wait_s` its predicted wait,
+    `charged` the counters themselves, and `prompts` the latest that the sender knows, whoever sent them.
+    """
+
+    replica: Annotated[str, Meta(min_length=1, max_length=64)]  # the sender's name
+    serial: Count  # of the sender's messages, without gaps; of one with everything that of the last before it
+    prefix_key: Annotated[int, Meta(ge=0)] = 0  # digest of the key of block hashes; with another key they mean nothing
+    everything: bool = False  # loads and waiting requests that are not mentioned are zero
+    loads: Annotated[list[PodLoad], Meta(max_length=MAX_PODS)] = []
+    prompts: Annotated[list[Prompt], Meta(max_length=MAX_PODS)] = []
+    samples: Annotated[list[Sample], Meta(max_length=MAX_PODS)] = []
+    proofs: Annotated[list[Proof], Meta(max_length=MAX_PODS)] = []
+    charged: Annotated[dict[Name, UserChanges], Meta(max_length=MAX_USERS)] = {}  # model -> user -> `FairQueue` counter
+    served: Users = {}  # user -> weighted tokens, for `vtc-basic`
+    waiting: Annotated[list[Waiting], Meta(max_length=MAX_USERS)] = []  # models where it changed; no users = none wait
+
+
+class _Envelope(NamedTuple):
+    format: int
+    share: msgspec.Raw
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_ENVELOPES = msgspec.msgpack.Decoder(_Envelope)
+_SHARES = msgspec.msgpack.Decoder(Share)
+
+
+class ForeignMessageError(ValueError):
+    """The bytes are no message of this format."""
+
+
+def encode(share: Share) -> bytes:
+    """Return the message as it is published."""
+    return _ENCODER.encode((FORMAT, share))
+
+
+def decode(message: bytes) -> Share:
+    """Return the message.  Raises ForeignMessageError for garbage, numbers out of bounds, and another format."""
+    try:
+        envelope = _ENVELOPES.decode(message)
+        if envelope.format != FORMAT:
+            raise ForeignMessageError(f"format {envelope.format}, this version speaks {FORMAT}")
+        return _SHARES.decode(envelope.share)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ForeignMessageError(str(error)) from error
