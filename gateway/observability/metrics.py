@@ -50,6 +50,9 @@ _LIMITER_BUCKETS = (0.0003, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1
 _WAIT_BUCKETS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Seconds, up to the longest times to first token that operators promise."""
 
+_SHARING_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+"""Seconds, from an idle local Redis to half a replica's lease."""
+
 
 class Metrics:
     """The metrics of one process.  `shared` is PROMETHEUS_MULTIPROC_DIR's value, None for a single process."""
@@ -85,6 +88,16 @@ class Metrics:
             "wait_seconds", "Time in the admission queue, of requests that had to wait.", _WAIT_BUCKETS
         )
         self._waiting = self._gauge("requests_waiting", "Requests in the admission queue.", "livesum", "model")
+        self._shared_messages = self._counter("sharing_messages", "Messages among replicas.", "direction")
+        self._shared_bytes = self._counter("sharing_bytes", "Their bytes.", "direction")
+        self._refused_messages = self._counter(
+            "sharing_refused_messages", "Messages that are not ours, or of another format.", "kind"
+        )
+        self._sharing_delay = self._histogram(
+            "sharing_delay_seconds", "Time of a message through Redis.", _SHARING_BUCKETS
+        )
+        self._replicas: Gauge | None = None
+        self._sharing_up: Gauge | None = None
         self._redis_up: Gauge | None = None
         self._loop_lag: Gauge | None = None
         self._endpoints = self._gauge("endpoints", "Endpoints by state.", "livemax", "model", "state")
@@ -178,6 +191,27 @@ class Metrics:
         if self._redis_up is None:
             self._redis_up = self._gauge("redis_up", "Whether Redis answers.", "livemin")
         self._redis_up.set(up)
+
+    def set_sharing(self, replicas: int, up: bool) -> None:
+        """Set how many replicas there are as this one sees it, itself included, and whether it hears itself."""
+        if self._replicas is None or self._sharing_up is None:  # made late for the reason of `redis_up`
+            self._replicas = self._gauge("replicas", "Replicas that share, by the one that sees fewest.", "livemin")
+            self._sharing_up = self._gauge("sharing_up", "Whether replicas hear each other.", "livemin")
+        self._replicas.set(replicas)
+        self._sharing_up.set(up)
+
+    def count_shared(self, direction: Literal["sent", "received"], size: int) -> None:
+        """Count a message among replicas of `size` bytes."""
+        self._shared_messages.add((direction,))
+        self._shared_bytes.add((direction,), size)
+
+    def count_refused_message(self, kind: str) -> None:
+        """Count a message that was ignored; `kind` is one of our constants."""
+        self._refused_messages.add((kind,))
+
+    def observe_sharing_delay(self, seconds: float) -> None:
+        """Record how long a message took through Redis back to its sender."""
+        self._sharing_delay.add(seconds)
 
     def set_endpoints(self, counts: Mapping[tuple[str, str], int]) -> None:
         """Set the number of endpoints by (model, state); pairs that are missing from `counts` become 0."""

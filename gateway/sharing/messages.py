@@ -8,7 +8,7 @@ Loads are sums of the sender, so that the next message corrects what a lost one 
 differences, never clock readings: the clocks of replicas may differ by hours.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -101,31 +101,54 @@ class Share(msgspec.Struct, frozen=True, array_like=True):
     waiting: Annotated[list[Waiting], Meta(max_length=MAX_USERS)] = []  # models where it changed; no users = none wait
 
 
+class Letter(NamedTuple):
+    """A message to one replica, on the channel of its own."""
+
+    kind: Annotated[str, Meta(max_length=64)]
+    sender: Annotated[str, Meta(min_length=1, max_length=64)]
+    body: bytes  # what it holds is known to those who send and take letters of this kind
+
+
 class _Envelope(NamedTuple):
     format: int
-    share: msgspec.Raw
+    content: msgspec.Raw
 
 
 _ENCODER = msgspec.msgpack.Encoder()
 _ENVELOPES = msgspec.msgpack.Decoder(_Envelope)
 _SHARES = msgspec.msgpack.Decoder(Share)
+_LETTERS = msgspec.msgpack.Decoder(Letter)
+Content = TypeVar("Content")
 
 
 class ForeignMessageError(ValueError):
-    """The bytes are no message of this format."""
+    """The bytes are no message of ours; `kind` is why: "garbage", "format", or what the text explains."""
+
+    def __init__(self, kind: str, why: str) -> None:
+        super().__init__(why)
+        self.kind = kind
 
 
-def encode(share: Share) -> bytes:
+def encode(content: Share | Letter) -> bytes:
     """Return the message as it is published."""
-    return _ENCODER.encode((FORMAT, share))
+    return _ENCODER.encode((FORMAT, content))
 
 
 def decode(message: bytes) -> Share:
     """Return the message.  Raises ForeignMessageError for garbage, numbers out of bounds, and another format."""
+    return _content(message, _SHARES)
+
+
+def decode_letter(message: bytes) -> Letter:
+    """Return the letter.  Raises ForeignMessageError as `decode` does."""
+    return _content(message, _LETTERS)
+
+
+def _content(message: bytes, decoder: msgspec.msgpack.Decoder[Content]) -> Content:
     try:
         envelope = _ENVELOPES.decode(message)
         if envelope.format != FORMAT:
-            raise ForeignMessageError(f"format {envelope.format}, this version speaks {FORMAT}")
-        return _SHARES.decode(envelope.share)
+            raise ForeignMessageError("format", f"format {envelope.format}, this version speaks {FORMAT}")
+        return decoder.decode(envelope.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ForeignMessageError(str(error)) from error
+        raise ForeignMessageError("garbage", str(error)) from error

@@ -1,0 +1,224 @@
+"""Replicas on a real Redis: what one tells the others know, whatever happens to messages, replicas and Redis."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.config.settings import RedisSettings
+from gateway.sharing.channels import Post
+from gateway.sharing.replicas import LEASE_S
+from tests.support.polling import until
+from tests.support.redis import RedisServer, redis_server
+from tests.support.sharing import Replica, all_know_each_other
+
+
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+@pytest.fixture
+def redis(shared_server: RedisServer) -> RedisSettings:
+    return RedisSettings(url=shared_server.url)
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """A server of the test's own."""
+    with redis_server() as running:
+        yield running
+
+
+async def started(stack: AsyncExitStack, *names: str, redis: RedisSettings) -> list[Replica]:
+    return [await stack.enter_async_context(Replica(name, redis).running()) for name in names]
+
+
+async def test_what_one_tells_all_others_know(redis):
+    async with AsyncExitStack() as stack:
+        a, b, c = await started(stack, "a", "b", "c", redis=redis)
+        await all_know_each_other(a, b, c)
+        a.notes.put("p", 3)
+        b.notes.put("p", 1)
+
+        await until(lambda: c.notes.others == {"a": {"p": 3}, "b": {"p": 1}})
+        await until(lambda: b.notes.others["a"] == {"p": 3})
+
+
+async def test_a_latecomer_is_told_everything(redis):
+    async with AsyncExitStack() as stack:
+        (a,) = await started(stack, "a", redis=redis)
+        a.notes.put("p", 3)
+        await until(lambda: a.sharing.page()["messages"] >= 2)
+        (b,) = await started(stack, "b", redis=redis)
+
+        await until(lambda: b.notes.others == {"a": {"p": 3}})
+
+
+async def test_a_killed_replica_is_forgotten_within_3_s(redis):
+    async with AsyncExitStack() as stack:
+        a, _ = await started(stack, "a", "b", redis=redis)
+        async with Replica("c", redis).running() as c:
+            c.notes.put("p", 3)
+            await until(lambda: a.notes.others.get("c") == {"p": 3})
+        ended_s = time.monotonic()
+        with capture_logs() as logs:
+            await until(lambda: a.knows("b"))
+
+        assert LEASE_S - 0.6 < time.monotonic() - ended_s
+        assert ["c"] == [entry["sibling"] for entry in logs if entry["event"] == "replica_lost"][:1]
+        assert not a.sharing.replicas.is_alive("c")
+        assert a.sharing.replicas.is_alive("b")
+
+
+async def test_a_message_that_was_lost_is_made_good(redis):
+    async with AsyncExitStack() as stack:
+        a, b = await started(stack, "a", "b", redis=redis)
+        await all_know_each_other(a, b)
+        a.notes.put("p", 3)
+        a.notes.take(0.0)  # the change is gone without having been told
+        a.sharing._serial += 1
+
+        await until(lambda: b.notes.others == {"a": {"p": 3}})
+
+
+async def test_a_replica_that_nobody_hears_works_on_alone_and_rejoins(server):
+    redis = RedisSettings(url=server.url, timeout_s=0.5)
+    async with AsyncExitStack() as stack:
+        a, b = await started(stack, "a", "b", redis=redis)
+        a.notes.put("p", 3)
+        await all_know_each_other(a, b)
+        with capture_logs() as logs:
+            server.kill()
+            await until(lambda: a.knows() and b.knows() and not a.figure("forebay_sharing_up"))
+            assert 1 == a.figure("forebay_replicas")
+            a.notes.put("p", 4)
+            a.notes.put("q", 1)
+            server.start()
+            await all_know_each_other(a, b)
+            await until(lambda: b.notes.others == {"a": {"p": 4, "q": 1}})
+            await until(lambda: {1} == {replica.figure("forebay_sharing_up") for replica in (a, b)})
+
+        told = [entry["event"] for entry in logs]
+        assert [2, 2] == [told.count(event) for event in ("sharing_is_away", "sharing_is_back")]
+        assert all(entry["why"] for entry in logs if entry["event"] == "sharing_is_away")
+        assert 2 == a.figure("forebay_replicas")
+
+
+async def test_a_short_restart_of_redis_loses_nobody(server):
+    redis = RedisSettings(url=server.url)
+    async with AsyncExitStack() as stack:
+        a, b = await started(stack, "a", "b", redis=redis)
+        await all_know_each_other(a, b)
+        server.kill()
+        a.notes.put("p", 3)
+        server.start()
+
+        await until(lambda: b.notes.others == {"a": {"p": 3}})
+
+
+async def test_what_is_not_ours_is_ignored_with_one_line_for_each_kind(redis, shared_server):
+    foreign = {
+        "garbage": b"\xc1 not MessagePack",
+        "format": msgspec.msgpack.encode((2, {"of": "the future"})),
+    }
+    async with AsyncExitStack() as stack:
+        a, b = await started(stack, "a", "b", redis=redis)
+        await all_know_each_other(a, b)
+        with capture_logs() as logs, shared_server.client() as stranger:
+            for message in (*foreign.values(), *foreign.values()):
+                stranger.publish(a.channels.of_all, message)
+                stranger.publish(a.channels.of("a"), message)
+            stranger.publish(a.channels.of("a"), msgspec.msgpack.encode((1, ("unheard of", "b", b""))))
+            a.notes.put("p", 3)
+            await until(lambda: b.notes.others == {"a": {"p": 3}})
+            await until(lambda: a.figure('forebay_sharing_refused_messages_total{kind="letter"}') == 1)
+
+        assert [4, 4] == [a.figure(f'forebay_sharing_refused_messages_total{{kind="{kind}"}}') for kind in foreign]
+        assert {"garbage": 2, "format": 2, "letter": 1} == Counter(
+            entry["kind"] for entry in logs if entry["event"] == "message_ignored"
+        )
+
+
+async def test_letters_reach_the_one_they_are_for(redis):
+    got: list[tuple[str, bytes]] = []
+    async with AsyncExitStack() as stack:
+        (a,) = await started(stack, "a", redis=redis)
+        reader = Replica("b", redis, greeting=lambda sender, body: got.append((sender, body)))
+        b = await stack.enter_async_context(reader.running())
+        await all_know_each_other(a, b)
+
+        post = Post("greeting", a.channels, a.sharing.replicas)
+        assert post.alive("b")
+        await post.send("b", b"hello")
+        await until(lambda: got == [("a", b"hello")])
+
+
+async def test_a_letter_is_not_sent_while_redis_is_away(server):
+    async with Replica("a", RedisSettings(url=server.url, timeout_s=0.2)).running() as a:
+        server.kill()
+        with pytest.raises(OSError, match=r"redis\.sock"):
+            await Post("greeting", a.channels, a.sharing.replicas).send("b", b"hello")
+
+
+async def test_gateways_on_other_databases_do_not_meet(shared_server):
+    async with AsyncExitStack() as stack:
+        (a,) = await started(stack, "a", redis=RedisSettings(url=shared_server.url))
+        (b,) = await started(stack, "b", redis=RedisSettings(url=f"{shared_server.url}?db=1"))
+        (c,) = await started(stack, "c", redis=RedisSettings(url=f"{shared_server.url}?db=1"))
+        await all_know_each_other(b, c)
+
+        assert a.knows()
+
+
+async def test_clocks_an_hour_apart_change_nothing(redis):
+    async with AsyncExitStack() as stack:
+        (a,) = await started(stack, "a", redis=redis)
+        ahead = Replica("b", redis, clock=lambda: time.monotonic() + 3600.0)
+        b = await stack.enter_async_context(ahead.running())
+        a.notes.put("p", 3)
+        b.notes.put("p", 2)
+
+        await until(lambda: (a.notes.others, b.notes.others) == ({"b": {"p": 2}}, {"a": {"p": 3}}))
+
+
+async def test_one_that_stood_still_believes_nothing_that_it_knew_and_rejoins(redis):
+    ahead_s = [0.0]
+    async with AsyncExitStack() as stack:
+        (a,) = await started(stack, "a", redis=redis)
+        stopped = Replica("b", redis, clock=lambda: time.monotonic() + ahead_s[0])
+        b = await stack.enter_async_context(stopped.running())
+        a.notes.put("p", 3)
+        await until(lambda: b.notes.others == {"a": {"p": 3}})
+        with capture_logs() as logs:
+            ahead_s[0] = 5.0
+            await until(lambda: any(entry["event"] == "replica_lost" for entry in logs))
+            await until(lambda: b.notes.others == {"a": {"p": 3}})
+
+        assert ["a"] == [entry["sibling"] for entry in logs if entry["event"] == "replica_lost"]
+
+
+async def test_sharing_costs_messages_only_when_something_changed(redis):
+    async with Replica("a", redis, interval_s=0.005).running() as a:
+        await until(lambda: a.sharing.page()["messages"] >= 3)
+
+        assert a.figure("forebay_sharing_delay_seconds_count") >= 1
+        assert a.figure('forebay_sharing_messages_total{direction="sent"}') <= 5
+
+
+async def test_what_is_urgent_does_not_wait_for_the_interval(redis):
+    async with AsyncExitStack() as stack:
+        a = Replica("a", redis, interval_s=3600.0)
+        a.notes.is_urgent = True
+        await stack.enter_async_context(a.running())
+        (b,) = await started(stack, "b", redis=redis)
+        await until(lambda: "a" in b.notes.others)
+        a.notes.is_urgent = False
+        a.notes.put("p", 1)
+
+        await until(lambda: b.notes.others["a"] == {"p": 1})
