@@ -1,6 +1,6 @@
-"""The base of most strategies: each candidate gets a score, the lowest wins, ties are broken at random.
+"""The base of most strategies: each candidate gets a score, and the lowest wins.
 
-Lives here: choosing and ranking by scores.  Not here: the scores (strategies).
+Lives here: choosing and ranking by scores.  Not here: the scores (strategies), which of equals is taken (ties).
 """
 
 from collections.abc import Sequence
@@ -8,11 +8,12 @@ from math import inf
 from typing import ClassVar
 
 from routing.strategy import Finished, Tools
-from routing.types import Candidates, Decision, Rng, RouteRequest, Scored, Signal
+from routing.ties import Ties
+from routing.types import Candidates, Decision, RouteRequest, Scored, Signal
 
 
 class Scoring:
-    """Chooses the candidate with the lowest score.  Random ties keep bursts from herding onto one pod."""
+    """Chooses the candidate with the lowest score."""
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[Signal]] = frozenset()
@@ -25,6 +26,7 @@ class Scoring:
 
     def __init__(self, tools: Tools) -> None:
         self._rng = tools.rng
+        self._ties = tools.ties or Ties(tools.rng)
         self._wanted = 1 + tools.fallbacks
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:
@@ -38,7 +40,7 @@ class Scoring:
     def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:
         """Return the candidate with the lowest score; the fallbacks are the next lowest."""
         scored = self.score(request, candidates, now_s)
-        ranked = lowest(scored.scores, self._wanted, self._rng)
+        ranked = lowest(scored.scores, self._wanted, self._ties, now_s)
         reason = self.reason(request, scored, ranked[0])
         if scored.fallback:
             reason = f"{reason}, fallback={scored.fallback}"
@@ -57,8 +59,8 @@ class Scoring:
         """Learn nothing: the counts are on the pods."""
 
 
-def lowest(scores: Sequence[float], wanted: int, rng: Rng) -> list[int]:
-    """Return the positions of the lowest scores in order, ties in random order.  O(scores) for each position."""
+def lowest(scores: Sequence[float], wanted: int, ties: Ties, now_s: float) -> list[int]:
+    """Return the positions of the lowest scores in order, equals as `ties` says.  O(scores) for each position."""
     if len(scores) == 1:  # many models have one pod
         return [0]
     remaining = list(scores)
@@ -69,7 +71,7 @@ def lowest(scores: Sequence[float], wanted: int, rng: Rng) -> list[int]:
             chosen = remaining.index(least)
         else:
             tied = [index for index, score in enumerate(remaining) if score == least and index not in ranked]
-            chosen = tied[int(rng.random() * len(tied))]
+            chosen = ties.choose(tied, len(scores), now_s)
         ranked.append(chosen)
         remaining[chosen] = inf
     return ranked

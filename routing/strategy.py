@@ -7,6 +7,7 @@ counts of requests in flight (gateway.fleet.fleet).
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple, Protocol
 
+from routing.ties import Ties
 from routing.types import Candidates, Decision, PodId, Rng, RouteRequest, Scored, Signal
 
 
@@ -65,6 +66,8 @@ class Tools(NamedTuple):
     """Maximum number of fallbacks in a decision."""
     output_weight: float = 2.0
     """Number of input tokens that an output token counts as."""
+    ties: Ties | None = None
+    """Breaks ties; None = by `rng` alone."""
 
 
 StrategyFactory = Callable[[Tools], Strategy]

@@ -21,6 +21,7 @@ from routing.pods.load import Work
 from routing.pods.speed import Speed
 from routing.prefix.index import PrefixIndex
 from routing.strategy import Finished, Strategy, Tools
+from routing.ties import Ties
 from routing.types import Decision, Endpoint, NoCandidateError, NoCandidateReason, PodId, Rng, RouteRequest, Slo
 
 CACHE_TOKENS = 250_000
@@ -67,7 +68,8 @@ class Fleet:
     ) -> None:
         self._settings = settings
         self._health_fail_open = health_fail_open
-        self._tools = Tools(rng, settings.fallbacks, settings.output_weight)
+        self.ties = Ties(rng)
+        self._tools = Tools(rng, settings.fallbacks, settings.output_weight, self.ties)
         self._build = build
         self._index = PrefixIndex()
         self._speeds: dict[object, Speed] = {}  # shared by pods of one GPU type, engine and base model

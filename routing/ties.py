@@ -1,0 +1,51 @@
+"""Ties: which of several equally good pods a replica takes, so that the choices of all replicas complement each other.
+
+Lives here: the choice.  Not here: which pods are equally good (scoring), which replicas there are (gateway.sharing).
+
+A burst arrives at several replicas faster than they can tell each other anything.  If each chose at random, or each the
+first pod, some pods would get many requests of it and others none.  So replicas walk through the candidates in orders
+that complement each other: they are pairs that start at the same place and go in opposite directions, and the pairs'
+starting places divide the candidates evenly.  While a pair has as many requests as there are pods it meets no pod
+twice, however unevenly the burst is divided between the two.  So of 32 requests on 16 idle pods every pod gets 2 when
+four replicas have 8 each, and no pod more than 3 however they are divided.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from routing.types import Rng
+
+EPOCH_S = 1.0
+"""Seconds after which all replicas start at another place, so that requests that come one by one use all pods (chosen:
+far longer than a burst)."""
+GOLDEN = 0.6180339887498949
+"""Multiples of it, modulo 1, divide a range ever more evenly (the golden ratio, less 1): where epochs start."""
+
+
+class Ties:
+    """Breaks ties, at random while no sibling is known."""
+
+    def __init__(self, rng: Rng) -> None:
+        self._rng = rng
+        self._rank, self._replicas, self._ahead_s = 0, 1, 0.0
+        self._epoch = 0
+
+    def among(self, rank: int, replicas: int, ahead_s: float) -> None:
+        """Take the place `rank` among so many replicas, whose common clock is `ahead_s` ahead of `choose`'s."""
+        self._rank, self._replicas, self._ahead_s = rank, replicas, ahead_s
+
+    def choose(self, tied: Sequence[int], candidates: int, now_s: float) -> int:
+        """Return one of the positions in `tied`, which are in ascending order and below `candidates`."""
+        if self._replicas == 1:
+            return tied[int(self._rng.random() * len(tied))]
+        pairs = (self._replicas + 1) // 2
+        start = int((self._start(len(tied) == candidates, now_s) + self._rank // 2 / pairs) * candidates) % candidates
+        next_up = bisect_left(tied, start)
+        return tied[next_up - 1 if self._rank % 2 else next_up % len(tied)]
+
+    def _start(self, all_tied: bool, now_s: float) -> float:
+        """Return where the first pair starts, in [0, 1).  It stays during a burst: then not all candidates are tied."""
+        epoch = int((now_s + self._ahead_s) / EPOCH_S)
+        if all_tied or epoch > self._epoch + 1:
+            self._epoch = epoch
+        return self._epoch * GOLDEN % 1.0
