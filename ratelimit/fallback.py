@@ -156,13 +156,15 @@ class LocalFallback:
             return _decided(self._check_alone, charge)
         return Question(self._checked, charge, self._primary.check(charge))
 
-    async def settle(self, reservation: Reservation, used: Amounts) -> None:
+    async def settle(
+        self, reservation: Reservation, used: Amounts, changes: Mapping[str, Amounts] | None = None
+    ) -> None:
         """See `Limiter.settle`; while the shared limiter is away the settlement is kept for it."""
         if reservation.slot == UNCOUNTED_SLOT:
             return
         if not self._away:
             try:
-                await self._primary.settle(reservation, used)
+                await self._primary.settle(reservation, used, changes)
             except NotSentError:
                 self._leave()
             except LimiterUnavailableError:
@@ -221,6 +223,7 @@ class LocalFallback:
             self._enter(verdict.reservation, verdict.reservation.amounts)
             if verdict.reservation.holds_permit:
                 self._primary.take_permit(charge.user)
+            verdict = verdict._replace(reservation=verdict.reservation._replace(is_shared=False))
         elif isinstance(verdict, Refused) and verdict.retry_after_s is None:
             empty = MemoryLimiter({charge.user: whole}.get, self._primary.now_s)
             if isinstance(empty.decide(charge, takes=False), Admitted):  # only the share is too small for it

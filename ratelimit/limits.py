@@ -209,7 +209,7 @@ class Reservation(NamedTuple):
     """The amounts held for a running request, in the slot of the window where it was admitted.
 
     `model` is set when it is held in the user's window for that model too; `holds_permit` when the request holds one of
-    the user's permits (`concurrency`), which `Limiter.release` gives back.
+    the user's permits (`concurrency`), which `Limiter.release` gives back; `is_shared` unless it is known here alone.
     """
 
     user: str
@@ -217,6 +217,7 @@ class Reservation(NamedTuple):
     amounts: Amounts
     model: str = ""
     holds_permit: bool = False
+    is_shared: bool = True
 
 
 UNCOUNTED_SLOT = -1
@@ -302,12 +303,16 @@ class Limiter(Protocol):
         """
         ...
 
-    async def settle(self, reservation: Reservation, used: Amounts) -> None:
+    async def settle(
+        self, reservation: Reservation, used: Amounts, changes: Mapping[str, Amounts] | None = None
+    ) -> None:
         """Replace the reserved amounts by what was really used, in the slot of the reservation.
 
         Called exactly once per reservation, or once with the sums of several of one user, slot and model; a
         reservation that has left the window changes nothing.  `used` still has the request itself, unless that is given
         back too (docs/contracts.md section 1, upstream errors: one request and no tokens).
+        Where any replica may learn of a request's end, `changes` has the difference for each request by its id: a
+        shared limiter applies that of an id once, whoever brings it.
         Raises LimiterUnavailableError.
         """
         ...

@@ -3,7 +3,7 @@
 Lives here: windows and permits by user, and forgetting them.  Not here: the arithmetic (window).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from ratelimit.limits import (
     CONCURRENCY,
@@ -49,7 +49,12 @@ class MemoryLimiter:
         """See `Limiter.check`.  Decided when this returns."""
         return known(self.decide(charge, takes=False))
 
-    async def settle(self, reservation: Reservation, used: Amounts) -> None:
+    async def settle(
+        self,
+        reservation: Reservation,
+        used: Amounts,
+        changes: Mapping[str, Amounts] | None = None,  # noqa: ARG002 - nobody shares this limiter
+    ) -> None:
         """See `Limiter.settle`."""
         for model in {"", reservation.model}:
             window = self._windows.get((reservation.user, model))

@@ -1,7 +1,7 @@
 """Envoy's access-log messages as values.
 
-Lives here: decoding StreamAccessLogsMessage.  Not here: settling requests by them (ledger), which entries Envoy sends
-(gateway.envoy.access_logs).
+Lives here: decoding and encoding StreamAccessLogsMessage.  Not here: whose an entry is (deliveries), settling requests
+by them (ledger), which entries Envoy sends (gateway.envoy.access_logs).
 """
 
 from collections.abc import Sequence, Set
@@ -11,6 +11,7 @@ import orjson
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct, Value
 
+from gateway.accounting.carried import RESERVED_KEY, carried_reservation
 from gateway.accounting.outcomes import ObservedEnd
 from gateway.envoy.names import COMPRESSION, ERROR_NAMESPACE, EXCHANGE_KEY, EXCHANGE_NAMESPACE, USAGE_NAMESPACE
 from gateway.openai.codings import is_coded
@@ -18,6 +19,7 @@ from gateway.openai.engine_errors import EngineError, error_in_event
 from gateway.openai.usage import parse_usage
 from gateway.pb import access_log_pb2 as data
 from gateway.pb import access_log_service_pb2 as service
+from ratelimit.limits import Reservation
 
 _BROKEN = (
     "upstream_connection_failure",
@@ -41,10 +43,26 @@ _ATTEMPT_FAILED = ("upstream_connection_failure", "upstream_connection_terminati
 """Response flags of an attempt that the engine failed (gateway.envoy.access_logs filters by the same)."""
 
 
+class Entry(NamedTuple):
+    """The entry of a request's end, which is read only by whoever settles it."""
+
+    exchange_id: str
+    metadata: Struct  # what the request carried (carried)
+    message: data.HTTPAccessLogEntry
+
+    def end(self) -> ObservedEnd:
+        """Return how the request ended."""
+        return _observed_end(self.message)
+
+    def reservation(self) -> Reservation | None:
+        """Return the reservation that the request carried, if any."""
+        return carried_reservation(self.metadata.fields[RESERVED_KEY].string_value)
+
+
 class AccessLogBatch(NamedTuple):
     """The content of one batch of entries."""
 
-    ends: Sequence[tuple[str, ObservedEnd]]  # exchange id and end
+    entries: Sequence[Entry]
     failed: Set[str]  # `ip:port` of engines that failed an attempt; a retry may still have been answered
 
 
@@ -53,19 +71,27 @@ def decode(message: bytes) -> AccessLogBatch:
 
     Raises ValueError when the bytes are no such message.
     """
-    ends, failed = [], set()
+    entries, failed = [], set()
     try:
         for entry in service.StreamAccessLogsMessage.FromString(message).http_logs.log_entry:
             common = entry.common_properties
             metadata = common.metadata.filter_metadata
             if EXCHANGE_NAMESPACE in metadata:
-                exchange_id = Struct.FromString(metadata[EXCHANGE_NAMESPACE]).fields[EXCHANGE_KEY].string_value
-                ends.append((exchange_id, _observed_end(entry)))
+                carried = Struct.FromString(metadata[EXCHANGE_NAMESPACE])
+                entries.append(Entry(carried.fields[EXCHANGE_KEY].string_value, carried, entry))
             elif _has_flag(common.response_flags, _ATTEMPT_FAILED):
                 failed.add(_upstream_address(common))
     except DecodeError as error:
         raise ValueError("not a StreamAccessLogsMessage") from error
-    return AccessLogBatch(ends, failed - {""})
+    return AccessLogBatch(entries, failed - {""})
+
+
+def encode(entries: Sequence[Entry]) -> bytes:
+    """Serialise entries for another worker, as Envoy does: a format that every version reads."""
+    message = service.StreamAccessLogsMessage()
+    message.http_logs.log_entry.extend(entry.message for entry in entries)
+    message.DiscardUnknownFields()  # what Envoy tells of the request beside what is read here
+    return message.SerializeToString()
 
 
 def _integers(metadata: Struct) -> dict[str, int]:

@@ -71,8 +71,8 @@ class Ledger:
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
         self._closed: dict[str, OpenRequest] = {}  # those of `_open` whose stream has closed, oldest first
-        self._unsettled: dict[tuple[str, int, str], tuple[Reservation, Amounts]] = {}
-        """By user, slot of the window and model: their reservations in one, and what they used."""
+        self._unsettled: dict[tuple[str, int, str], tuple[Reservation, Amounts, dict[str, Amounts]]] = {}
+        """By user, slot of the window and model: their reservations in one, what they used, and each one's change."""
         self._settling: set[asyncio.Task[None]] = set()
         self._waiting = 0  # requests that wait for a pod
         self._idle = asyncio.Event()
@@ -127,7 +127,7 @@ class Ledger:
         settlement = settlement_for(opened.estimate, opened.prompt, end, opened.estimator)
         self._learn(opened, end, settlement)
         if opened.reservation is not None:
-            self._settle_soon(opened.reservation, Amounts(settlement.requests, settlement.tokens))
+            self._settle_soon(opened.id, opened.reservation, Amounts(settlement.requests, settlement.tokens))
         self._count(opened, settlement)
         self._check_idle()
 
@@ -224,28 +224,31 @@ class Ledger:
         elif estimate.streams and end.response_bytes is not None:
             estimator.streams.learn(estimate.shape, estimate.stream_size(end.response_bytes), output_tokens)
 
-    def _settle_soon(self, reservation: Reservation, used: Amounts) -> None:
+    def _settle_soon(self, exchange_id: str, reservation: Reservation, used: Amounts) -> None:
         """Settle in the next turn of the loop, so that a batch of access-log entries takes one call per key."""
         if not self._unsettled:
             asyncio.get_running_loop().call_soon(self._settle_all)
         key = (reservation.user, reservation.slot, reservation.model)
+        change = used.minus(reservation.amounts)
         others = self._unsettled.get(key)
-        if others is not None:
-            held, so_far = others
-            reservation = held._replace(amounts=held.amounts.plus(reservation.amounts))
-            used = so_far.plus(used)
-        self._unsettled[key] = (reservation, used)
+        if others is None:
+            self._unsettled[key] = (reservation, used, {exchange_id: change})
+            return
+        held, so_far, changes = others
+        changes[exchange_id] = change
+        reservation = held._replace(amounts=held.amounts.plus(reservation.amounts))
+        self._unsettled[key] = (reservation, so_far.plus(used), changes)
 
     def _settle_all(self) -> None:
         unsettled, self._unsettled = self._unsettled, {}
-        for held, used in unsettled.values():
-            task = asyncio.ensure_future(self._settle(held, used))
+        for held, used, changes in unsettled.values():
+            task = asyncio.ensure_future(self._settle(held, used, changes))
             self._settling.add(task)
             task.add_done_callback(self._on_settled)
 
-    async def _settle(self, reservation: Reservation, used: Amounts) -> None:
+    async def _settle(self, reservation: Reservation, used: Amounts, changes: dict[str, Amounts]) -> None:
         try:
-            await self._limiter.settle(reservation, used)
+            await self._limiter.settle(reservation, used, changes)
         except LimiterUnavailableError:
             self._metrics.count_error("settle")  # the reservation stays charged until it leaves the window
         finally:

@@ -11,6 +11,7 @@ from gateway.accounting.estimates import ONE_ANSWER, Estimator, OutputBounds, Pr
 from gateway.accounting.outcomes import OK, Charged, ObservedEnd, PodProof, verdict
 from gateway.accounting.stream_sizes import StreamShape, StreamSize
 from gateway.openai.usage import TokenUsage
+from ratelimit.limits import NOTHING, Amounts
 
 _EVENTS_AROUND_AN_ERROR = 2
 """Events of a stream that are no output: the one that names the role, and the error itself."""
@@ -80,6 +81,23 @@ def settlement_for(estimate: Estimate, prompt: PromptSize, end: ObservedEnd, est
     if output_tokens is None:
         output_tokens = _output_tokens(estimate, end, estimator, cut=is_cut)
     return Settlement(outcome, prompt_tokens + output_tokens, prompt_tokens, output_tokens, pod)
+
+
+def used_as_reported(reserved: Amounts, end: ObservedEnd) -> Amounts:
+    """Return what a request used of which only its reservation and its end are known.
+
+    The reserved tokens stand where no usage was reported; where none were reserved, none are charged.
+    """
+    outcome, charged, _ = verdict(end)
+    if charged is Charged.NOTHING:
+        return NOTHING
+    if charged is Charged.REQUEST:
+        return reserved._replace(tokens=0)
+    usage = end.usage
+    if usage is None or usage.total_tokens is None or not reserved.tokens:
+        return reserved
+    is_cut = outcome != OK.outcome
+    return reserved if is_cut and _counts_no_output_yet(usage) else reserved._replace(tokens=usage.total_tokens)
 
 
 def _counts_no_output_yet(usage: TokenUsage) -> bool:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
+from gateway.accounting.carried import carried
 from gateway.accounting.ledger import Ledger, OpenRequest
 from gateway.admission.identity import Identity
 from gateway.admission.inquiries import Inquiries, is_dry_run
@@ -200,7 +201,8 @@ class Admission:
                 estimate = estimate._replace(reserved_tokens=reservation.amounts.tokens)
         self._ledger.open(OpenRequest(exchange_id, ticket, plan.size, estimate, plan.estimator, reservation))
         quotas = limit_headers(admitted.quotas) if admitted is not None else {}
-        return self._replies.routed(exchange_id, plan.route, ticket.decision, command.headers, quotas)
+        exchange = carried(exchange_id, reservation)
+        return self._replies.routed(exchange, plan.route, ticket.decision, command.headers, quotas)
 
     def _count_decision(self, plan: Plan, ticket: Ticket) -> None:
         decision = ticket.decision

@@ -33,13 +33,17 @@ class Replies:
 
     def routed(
         self,
-        exchange_id: str,
+        exchange: Mapping[str, str],
         route: RouteRequest,
         decision: Decision,
         headers: Mapping[str, str],
         limit_headers: Mapping[str, str],
     ) -> Routed:
-        """Return the reply; `headers` are the request's, `limit_headers` what the client is told about its limits."""
+        """Return the reply.
+
+        `exchange` is what the request carries, `headers` are its own, `limit_headers` tell the client of its limits.
+        """
+        exchange_id = exchange[EXCHANGE_KEY]
         response = {"routing-strategy": decision.strategy, "x-forebay-decision": decision.reason, **limit_headers}
         if route.session:
             response["x-session-id"] = header_safe(route.session)
@@ -47,7 +51,7 @@ class Replies:
         metadata = {
             LB_NAMESPACE: destination,
             RESPONSE_NAMESPACE: response,
-            EXCHANGE_NAMESPACE: {EXCHANGE_KEY: exchange_id},
+            EXCHANGE_NAMESPACE: exchange,
         }
         given_id = headers.get("x-request-id", "")
         request_id = given_id[:MAX_REQUEST_ID_CHARACTERS] or exchange_id

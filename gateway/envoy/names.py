@@ -12,7 +12,7 @@ LB_NAMESPACE = "envoy.lb"
 RESPONSE_NAMESPACE = "forebay.response"
 """Namespace of the dynamic metadata that becomes response headers; its keys are their names."""
 EXCHANGE_NAMESPACE = "forebay"
-"""Namespace of EXCHANGE_KEY."""
+"""Namespace of what a request carries to its access-log entry (gateway.accounting.carried): EXCHANGE_KEY and more."""
 EXCHANGE_KEY = "exchange"
 """Key of the exchange's id, `<worker's index>-<replica>-<number>`, by which its access-log entry finds the worker and
 the request."""

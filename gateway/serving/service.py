@@ -10,6 +10,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from gateway.accounting import access_log
+from gateway.accounting.deliveries import Deliveries
 from gateway.accounting.ledger import Ledger
 from gateway.admission.admit import Admission
 from gateway.config.settings import Settings
@@ -42,6 +43,7 @@ class Service:
         settings: Settings,
         admission: Admission,
         ledger: Ledger,
+        deliveries: Deliveries,
         *,
         ready: Callable[[], bool],
         on_attempt_failed: Callable[[str], None],
@@ -51,6 +53,7 @@ class Service:
         self._settings = settings
         self._admission = admission
         self._ledger = ledger
+        self._deliveries = deliveries
         self._on_attempt_failed = on_attempt_failed
         self._ready = ready
         self._on_error = on_error
@@ -60,15 +63,14 @@ class Service:
         return ExtProcStream(self._settings, self._admission, self._ledger, self.unfinished)
 
     def settle_access_log(self, message: bytes) -> None:
-        """Settle the requests of a batch of access-log entries.  Raises ProtocolError."""
+        """Settle the requests of a batch of access-log entries, or have them settled.  Raises ProtocolError."""
         try:
             batch = access_log.decode(message)
         except ValueError as error:
             raise ProtocolError(str(error)) from error
         for address in batch.failed:
             self._on_attempt_failed(address)
-        for exchange_id, end in batch.ends:
-            self._ledger.ended(exchange_id, end)
+        self._deliveries.take(batch.entries)
 
     def report_failure(self, method: str, error: Exception) -> None:
         """Log and count an unexpected exception that ended a call."""

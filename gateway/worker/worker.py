@@ -9,13 +9,15 @@ import gc
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 import structlog
+from starlette.types import ASGIApp
 
 from gateway.accounting.calibration import Calibration
+from gateway.accounting.deliveries import Deliveries, NoPost
 from gateway.accounting.ledger import Ledger
 from gateway.admin.app import CALLS, create_admin_app
 from gateway.admission.admit import Admission, exchange_ids
@@ -97,10 +99,14 @@ class Worker:
         )
         self.catalogue = Catalogue(self.fleet, time.time)
         self.readiness = Readiness(self.fleet, self.ledger)
+        self.deliveries = Deliveries(
+            self.replica, self.ledger, self.limiter, NoPost(), clock=time.monotonic, on_error=self.metrics.count_error
+        )
         self.service = Service(
             settings,
             self._admission(settings),
             self.ledger,
+            self.deliveries,
             ready=self.readiness,
             on_attempt_failed=lambda address: self.fleet.record_failed_attempt(address, time.monotonic()),
             on_error=self.metrics.count_error,
@@ -118,18 +124,21 @@ class Worker:
             settings.admin_token,
             on_loopback=is_loopback(split_address(settings.listen.http)[0]),
         )
-        self.admin = create_admin_app(
+        self.admin = self._admin(addresses)
+
+    def _admin(self, addresses: Mapping[str, str]) -> ASGIApp:
+        return create_admin_app(
             self.users,
             self.keys,
             self.limiter,
             self.catalogue.cards,
             operations=[
                 index_route("the admin REST", CALLS | MONITORING, addresses),
-                *monitoring_routes(page, metrics.CONTENT_TYPE, reasons),
+                *monitoring_routes(self.metrics.render, metrics.CONTENT_TYPE, self.readiness.reasons),
             ],
             unavailable=(UserStoreUnavailableError, LimiterUnavailableError),
-            token=settings.admin_token,
-            any_host=settings.admin_open,
+            token=self.settings.admin_token,
+            any_host=self.settings.admin_open,
         )
 
     def _admission(self, settings: Settings) -> Admission:
@@ -187,6 +196,7 @@ class Worker:
                 "scrape": poller.run,
                 "models": lists.run,
                 "ledger": self.ledger.run,
+                "deliveries": self.deliveries.run,
                 "limiter": self.redis_limiter.run,
                 "metrics": self.metrics.run,
                 "report": self._report,

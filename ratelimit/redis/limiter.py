@@ -180,11 +180,15 @@ class RedisLimiter:
     async def _checked(self, charge: Charge, reply: asyncio.Future[Reply]) -> Verdict:
         return self._verdict(charge, await reply, taken=False)
 
-    async def settle(self, reservation: Reservation, used: Amounts) -> None:
+    async def settle(
+        self, reservation: Reservation, used: Amounts, changes: Mapping[str, Amounts] | None = None
+    ) -> None:
         """See `Limiter.settle`."""
         user, model = reservation.user, reservation.model
         keys = (window_key(user), window_key(user, model)) if model else (window_key(user),)
-        await self._calls.call(SETTLE, keys, _corrections(reservation.slot, reservation.amounts, used))
+        corrections = _corrections(reservation.slot, changes or {"": used.minus(reservation.amounts)})
+        if len(corrections) > 1:
+            await self._calls.call(SETTLE, keys, corrections)
 
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`.  Nobody waits for the answer: if it is lost, the next renewal corrects the number."""
@@ -245,7 +249,7 @@ class RedisLimiter:
         finally:
             if not isinstance(verdict, Admitted):
                 with contextlib.suppress(LimiterUnavailableError):  # its charge leaves within a second
-                    given_back = _corrections(slot, charge.amounts, NOTHING)
+                    given_back = _corrections(slot, {"": NOTHING.minus(charge.amounts)})
                     await self._calls.call(SETTLE, (model_key(charge.model),), given_back)
         return verdict
 
@@ -341,16 +345,16 @@ def _wait_s(verdict: Refused) -> float:
 
 def _clamped(amounts: Amounts) -> Amounts:
     """Return amounts that Lua holds exactly."""
-    return Amounts(*[min(amount, MAX_LIMIT) for amount in amounts])
+    return Amounts(*[max(-MAX_LIMIT, min(amount, MAX_LIMIT)) for amount in amounts])
 
 
-def _corrections(slot: int, reserved: Amounts, used: Amounts) -> list[Argument]:
-    """Return what lua/settle.lua takes: the slot, the name of each unit that changes, and what is to be added."""
+def _corrections(slot: int, changes: Mapping[str, Amounts]) -> list[Argument]:
+    """Return what lua/settle.lua takes: the slot, and of each request that changes anything its id and the amounts."""
     arguments: list[Argument] = [slot]
-    for unit, held, real in zip(UNITS, reserved, used, strict=True):
-        if held != real:
-            arguments.append(unit)
-            arguments.append((real if real < MAX_LIMIT else MAX_LIMIT) - (held if held < MAX_LIMIT else MAX_LIMIT))
+    for request, change in changes.items():
+        if change != NOTHING:
+            arguments.append(request)
+            arguments += _clamped(change)
     return arguments
 
 

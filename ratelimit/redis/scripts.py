@@ -35,6 +35,7 @@ CONSTANTS = {
     "SLOT_PAIRS": ", ".join(f"{field}, stored[{i}]" for i, field in enumerate(_SLOT_FIELDS, start=1)),
     "USER_LIMITS": _limits(USER_KINDS),
     "MODEL_LIMITS": _limits(MODEL_KINDS),
+    "UNIT_NAMES": "{ " + ", ".join(f"'{unit}'" for unit in UNITS) + " }",
     "REQUESTS": str(UNITS.index("requests") + 1),
     "MINUTE": _span(MINUTE),
     "SECOND": _span(SECOND),

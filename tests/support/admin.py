@@ -1,6 +1,7 @@
 """The admin interface on doubles: users in memory, usage as told."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import httpx
@@ -92,7 +93,9 @@ class ToldLimiter:
             raise LimiterUnavailableError
         return self.verdicts.get(charge) or UnknownUser(charge.user)
 
-    async def settle(self, reservation: Reservation, used: Amounts) -> None:
+    async def settle(
+        self, reservation: Reservation, used: Amounts, changes: Mapping[str, Amounts] | None = None
+    ) -> None:
         raise NotImplementedError
 
     async def usage(self, user: str) -> Usage | None:

@@ -1,12 +1,13 @@
 """An admission with everything behind it in memory: a clock to turn, users to set, a fleet of three pods."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from gateway.accounting.calibration import Calibration
+from gateway.accounting.deliveries import Deliveries, NoPost, Post
 from gateway.accounting.ledger import Ledger
 from gateway.admission.admit import Admission, exchange_ids
 from gateway.admission.identity import Identity
@@ -39,7 +40,9 @@ class AwayLimiter:
     def reserve(self, charge: Charge) -> Awaitable[Verdict]:
         return failed(LimiterUnavailableError(charge.user))
 
-    async def settle(self, reservation: Reservation, used: Amounts) -> None:
+    async def settle(
+        self, reservation: Reservation, used: Amounts, changes: Mapping[str, Amounts] | None = None
+    ) -> None:
         raise LimiterUnavailableError(reservation.user)
 
     def release(self, reservation: Reservation) -> None:
@@ -161,12 +164,21 @@ def routed(outcome: Refused | Routed | Answered) -> Routed:
     return outcome
 
 
+def deliveries(shop: Shop, post: Post | None = None) -> Deliveries:
+    """Return what takes the shop's access-log entries."""
+    assert shop.limiter is not None
+    return Deliveries(
+        REPLICA, shop.ledger, shop.limiter, post or NoPost(), clock=shop.clock, on_error=shop.metrics.count_error
+    )
+
+
 def a_service(shop: Shop, *, ready: bool = True) -> Service:
     """Return the gRPC services over the shop's admission."""
     return Service(
         shop.settings,
         shop.admission,
         shop.ledger,
+        deliveries(shop),
         ready=lambda: ready,
         on_attempt_failed=lambda address: shop.fleet.record_failed_attempt(address, shop.now_s),
         on_error=shop.metrics.count_error,

@@ -32,12 +32,16 @@ def failed(message: service.StreamAccessLogsMessage) -> Set[str]:
     return decode(message.SerializeToString()).failed
 
 
+def ends(message: service.StreamAccessLogsMessage) -> list[tuple[str, ObservedEnd]]:
+    return [(entry.exchange_id, entry.end()) for entry in decode(message.SerializeToString()).entries]
+
+
 def test_an_entry_tells_usage_pod_and_times():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1", prompt_tokens=7, completion_tokens=9)
 
     end = ObservedEnd(200, TokenUsage(7, 9), response_bytes=533, duration_s=2.5, upstream="10.0.0.1:8000")
-    assert [("0-1", end)] == decode(message.SerializeToString()).ends
+    assert [("0-1", end)] == ends(message)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +52,7 @@ def test_the_size_of_an_answer_is_known_unless_a_coding_changed_it(coding: str, 
     an_entry(message, "0-1")
     message.http_logs.log_entry[0].response.response_headers["content-encoding"] = coding
 
-    ((_, end),) = decode(message.SerializeToString()).ends
+    ((_, end),) = ends(message)
 
     assert (size is None, size) == (end.compressed, end.response_bytes)
 
@@ -57,7 +61,7 @@ def test_usage_that_is_no_number_is_unknown():
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1")
     put(message.http_logs.log_entry[0], "usage", prompt_tokens=None, completion_tokens="9")
-    ((_, end),) = decode(message.SerializeToString()).ends
+    ((_, end),) = ends(message)
     assert end.usage is None
 
 
@@ -66,7 +70,7 @@ def test_a_number_of_tokens_that_cannot_be_is_unknown_and_costs_no_other_entry(t
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1", total_tokens=tokens)
     an_entry(message, "0-2", total_tokens=3)
-    assert [None, TokenUsage(reported_total=3)] == [end.usage for _, end in decode(message.SerializeToString()).ends]
+    assert [None, TokenUsage(reported_total=3)] == [end.usage for _, end in ends(message)]
 
 
 @pytest.mark.parametrize("field", ["time_to_first_upstream_tx_byte", "time_to_last_upstream_rx_byte"])
@@ -74,7 +78,7 @@ def test_a_time_that_envoy_did_not_tell_is_unknown(field: str):
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-1")
     message.http_logs.log_entry[0].common_properties.ClearField(field)
-    ((_, end),) = decode(message.SerializeToString()).ends
+    ((_, end),) = ends(message)
     assert end.duration_s is None
 
 
@@ -82,7 +86,7 @@ def test_requests_that_were_not_ours_are_passed_over():
     message = service.StreamAccessLogsMessage()
     an_entry(message, None)
     an_entry(message, "0-2")
-    assert (["0-2"], set()) == ([exchange for exchange, _ in decode(message.SerializeToString()).ends], failed(message))
+    assert (["0-2"], set()) == ([exchange for exchange, _ in ends(message)], failed(message))
 
 
 def test_a_client_that_left_and_an_error_inside_a_stream_are_seen():
@@ -90,7 +94,7 @@ def test_a_client_that_left_and_an_error_inside_a_stream_are_seen():
     an_entry(message, "0-3")
     put(message.http_logs.log_entry[0], "engine_error", error="the engine died")
     message.http_logs.log_entry[0].common_properties.response_flags.downstream_connection_termination = True
-    ((_, end),) = decode(message.SerializeToString()).ends
+    ((_, end),) = ends(message)
     assert (EngineError.UNSAID, True, None) == (end.error, end.client_left, end.usage)
 
 
@@ -102,7 +106,7 @@ def test_an_answer_that_is_not_whole_is_the_pods_failure_whatever_its_status(fla
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-4")
     setattr(message.http_logs.log_entry[0].common_properties.response_flags, flag, True)
-    ((_, end),) = decode(message.SerializeToString()).ends
+    ((_, end),) = ends(message)
     assert (200, True, False, False) == (end.status, end.broken, end.timed_out, end.client_left)
 
 
@@ -122,7 +126,7 @@ def test_an_entry_tells_whether_a_pod_was_sent_the_request_and_whether_it_answer
     an_entry(message, "0-5")
     message.http_logs.log_entry[0].common_properties.upstream_wire_bytes_sent = sent_bytes
     message.http_logs.log_entry[0].response.response_code_details = details
-    ((_, end),) = decode(message.SerializeToString()).ends
+    ((_, end),) = ends(message)
     assert (accepted, from_pod) == (end.accepted, end.from_pod)
 
 
@@ -154,7 +158,7 @@ def test_members_of_an_error_that_envoy_found_are_put_together(lifted: dict[str,
     message = service.StreamAccessLogsMessage()
     an_entry(message, "0-6")
     put(message.http_logs.log_entry[0], "engine_error", **lifted)
-    ((_, end),) = decode(message.SerializeToString()).ends
+    ((_, end),) = ends(message)
     assert error == end.error
 
 
@@ -198,5 +202,5 @@ def test_the_bytes_of_an_error_are_no_output(lifted: dict[str, Any], response_by
     an_entry(message, "0-7")
     message.http_logs.log_entry[0].response.response_body_bytes = 100
     put(message.http_logs.log_entry[0], "engine_error", **lifted)
-    ((_, end),) = decode(message.SerializeToString()).ends
+    ((_, end),) = ends(message)
     assert response_bytes == end.response_bytes

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from collections.abc import Mapping
 
 import pytest
 import uvloop
@@ -153,9 +154,11 @@ async def test_settlements_of_one_moment_are_one_call_with_the_same_sum(monkeypa
     assert shop.limiter is not None
     settle = shop.limiter.settle
 
-    async def counted(reservation: Reservation, used: Amounts) -> None:
+    async def counted(reservation: Reservation, used: Amounts, changes: Mapping[str, Amounts] | None = None) -> None:
+        assert changes is not None
+        assert exchanges == list(changes)
         calls.append(used)
-        await settle(reservation, used)
+        await settle(reservation, used, changes)
 
     monkeypatch.setattr(shop.limiter, "settle", counted)
     for exchange in exchanges:

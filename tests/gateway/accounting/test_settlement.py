@@ -6,10 +6,11 @@ import pytest
 
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.outcomes import ObservedEnd, PodProof
-from gateway.accounting.settlement import Estimate, Settlement, settlement_for
+from gateway.accounting.settlement import Estimate, Settlement, settlement_for, used_as_reported
 from gateway.config.settings import LimitSettings
 from gateway.openai.engine_errors import EngineError
 from gateway.openai.usage import TokenUsage
+from ratelimit.limits import Amounts
 
 ESTIMATE = Estimate(prompt_tokens=10, output_tokens=256, streams=True)
 WHOLE = Estimate(prompt_tokens=10, output_tokens=256, streams=False)
@@ -87,3 +88,29 @@ def test_a_prompt_that_nobody_counted_is_charged_as_it_likely_was_and_not_as_it_
     settlement = settlement_for(reserved, size, ObservedEnd(status=200, client_left=True, output_chunks=5), ESTIMATOR)
 
     assert (25 + 16, 25 + 7 + 5) == (reserved.prompt_tokens, settlement.tokens)
+
+
+@pytest.mark.parametrize(
+    ("end", "requests", "tokens"),
+    [
+        (ObservedEnd(200, TokenUsage(7, 9)), 1, 16),
+        (ObservedEnd(200, TokenUsage(7, 900)), 1, 907),
+        (ObservedEnd(200, TokenUsage(7, 9), client_left=True), 1, 16),
+        (ObservedEnd(200, error=EngineError.ENGINE, usage=TokenUsage(7, 9)), 1, 16),
+        (ObservedEnd(200), 1, 266),
+        (ObservedEnd(200, TokenUsage(7)), 1, 266),
+        (ObservedEnd(200, TokenUsage(7, 1), client_left=True), 1, 266),  # no count of the output yet
+        (ObservedEnd(0, client_left=True), 1, 266),
+        (ObservedEnd(500), 1, 0),
+        (ObservedEnd(400), 1, 0),
+        (ObservedEnd(503, accepted=False), 0, 0),
+    ],
+)
+def test_a_request_of_which_only_the_reservation_is_known_is_charged_what_was_reported(
+    end: ObservedEnd, requests: int, tokens: int
+):
+    assert Amounts(requests, tokens) == used_as_reported(Amounts(1, 266), end)
+
+
+def test_where_no_tokens_were_reserved_a_reported_usage_is_not_of_this_request():
+    assert Amounts(1, 0) == used_as_reported(Amounts(1, 0), ObservedEnd(200, TokenUsage(7, 9)))

@@ -74,7 +74,9 @@ async def test_users_of_every_node_are_limited_exactly_by_several_replicas(clust
         assert (4, 40) == (await used(limiter, name))[1:]
     for verdict in verdicts:
         if isinstance(verdict, Admitted):
-            await limiter.settle(verdict.reservation, Amounts(1, 1))
+            end = {f"0-a-{id(verdict)}": Amounts(0, -9)}
+            for replica in (limiter, other):
+                await replica.settle(verdict.reservation, Amounts(1, 1), end)
     assert (4, 4) == (await used(other, NAMES[0]))[1:]
     await other.aclose()
 

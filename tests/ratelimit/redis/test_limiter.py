@@ -17,6 +17,7 @@ from ratelimit.limits import (
 )
 from ratelimit.redis.limiter import model_key, user_key, window_key
 from ratelimit.redis.permits import LEASE_S
+from ratelimit.window import KEEP_S
 from tests.support.limiters import Clock, a_charge, a_redis_limiter, admit, put_user, refuse, used
 from tests.support.redis import RedisServer
 
@@ -153,6 +154,32 @@ async def test_an_absurd_charge_fits_no_limit_and_breaks_no_sum(server):
         await limiter.settle(verdict.reservation, Amounts(1, 12))
 
         assert (User("unlimited"), 1, 12) == await used(limiter, "unlimited")
+
+
+async def test_a_request_is_settled_once_whoever_brings_its_end(server):
+    put_user(server, User("u", models={"m": Rates()}))
+    async with a_redis_limiter(server) as owner, a_redis_limiter(server) as other:
+        one, two = [(await admit(owner, "u", 100, "m")).reservation for _ in range(2)]
+        both = one._replace(amounts=Amounts(2, 200))
+
+        await other.settle(one, Amounts(1, 30), {"0-a-1": Amounts(0, -70)})
+        await owner.settle(both, Amounts(2, 80), {"0-a-1": Amounts(0, -70), "0-a-2": Amounts(0, -50)})
+        await other.settle(two, Amounts(1, 50), {"0-a-2": Amounts(0, -50)})
+
+        assert (2, 80) == (await used(owner, "u"))[1:]
+        with server.client() as client:
+            assert (80, 2) == tuple(map(int, client.hmget(window_key("u", "m"), "tokens", "requests")))
+            marks = client.keys("*:settled:*")
+            assert {f"{window_key('u')}:settled:0-a-{number}".encode() for number in (1, 2)} == set(marks)
+            assert all(0 < client.ttl(mark) <= KEEP_S for mark in marks)
+
+
+async def test_a_request_that_used_what_was_reserved_costs_no_call(mortal_server):
+    put_user(mortal_server, User("u"))
+    async with a_redis_limiter(mortal_server) as limiter:
+        verdict = await admit(limiter, "u", 100)
+        mortal_server.kill()
+        await limiter.settle(verdict.reservation, Amounts(1, 100), {"0-a-1": Amounts(0, 0)})
 
 
 async def test_a_redis_without_memory_changes_nothing_half(server):

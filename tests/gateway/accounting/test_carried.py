@@ -1,0 +1,43 @@
+"""The reservation that a request carries to its access-log entry."""
+
+import pytest
+
+from gateway.accounting.carried import carried, carried_reservation
+from ratelimit.limits import UNCOUNTED_SLOT, Amounts, Reservation
+
+ID = "0-0123456789ab-1"
+
+
+@pytest.mark.parametrize("user", ["lgy", "two words", "0 1 2", "\u00fc-{x}", "a/b=c"])
+@pytest.mark.parametrize("model", ["", "m", "org/model name"])
+def test_a_reservation_is_read_as_it_was_written(user: str, model: str):
+    reservation = Reservation(user, 1_800_000_000, Amounts(1, 266), model)
+
+    fields = carried(ID, reservation)
+
+    assert ID == fields["exchange"]
+    assert reservation == carried_reservation(fields["reserved"])
+
+
+def test_a_permit_is_not_carried_because_it_ends_with_the_lease_of_its_replica():
+    held = Reservation("u", 1, Amounts(1, 2), holds_permit=True)
+    assert held._replace(holds_permit=False) == carried_reservation(carried(ID, held)["reserved"])
+
+
+@pytest.mark.parametrize(
+    "reservation",
+    [None, Reservation("u", UNCOUNTED_SLOT, Amounts(1, 2)), Reservation("u", 1, Amounts(1, 2), is_shared=False)],
+)
+def test_nothing_is_carried_that_nobody_else_could_settle(reservation: Reservation | None):
+    assert {"exchange": ID} == carried(ID, reservation)
+
+
+FOREIGN = (
+    "", "1 1 1", "1 1 1 0 ", "1 1 1 1 m", "1 1 1 2 m", "1 1 1 u", "1 1 -1 0 u", "1 1 x 0 u", "1 1 1.5 0 u", "1  1 0 u",
+    f"1 1 {2**53 + 1} 0 u", f"1 1 1 {'9' * 5000} u", "\u00b2 1 1 0 u", "\u0661 1 1 0 u",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_what_another_version_wrote_is_ignored(text: str):
+    assert carried_reservation(text) is None
