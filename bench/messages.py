@@ -2,24 +2,31 @@
 
 Lives here: the family of shapes, and the measurement from the message's bytes to the routing of its prompt.  Not here:
 tables (report), what a body may hold (gateway.openai.json_body).
+`python -m bench.messages` measures in a process with a worker's allocator.
 """
 
 import gc
+import json
+import os
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from bench.processes import python_module
 from gateway.extproc import wire
 from gateway.openai.errors import RefusalError
 from gateway.openai.json_body import MAX_CONTAINERS, MAX_STRINGS
+from gateway.openai.members import MAX_QUOTES
 from gateway.openai.operations import Operation
-from gateway.openai.prompt import MAX_MESSAGES, MAX_PARTS
+from gateway.openai.prompt import MAX_DOCUMENTS, MAX_MESSAGES, MAX_PARTS
 from gateway.openai.request import parse_request
 from gateway.openai.stream_usage import with_stream_usage
 from gateway.pb import ext_proc_pb2 as pb
 from gateway.serving.framing import Deframer, Unfinished, frame
+from gateway.worker.launch import MALLOC
 from gateway.worker.worker import GC_THRESHOLDS
 from routing.prefix.blocks import block_hashes
 
@@ -30,6 +37,10 @@ CHUNK_BYTES = 64 * 1024
 _CHAT, _COMPLETION, _FORM = Operation.CHAT, Operation.COMPLETIONS, Operation.TRANSCRIPTIONS
 _TURN = b'{"model":"m","stream":true,"messages":[{"role":"user","content":'
 _MESSAGE = b'{"role":"user","content":"a"}'
+_CALL = b'{"role":"user","content":"a","tool_calls":[{"type":"base64","data":"a"}]}'
+_OBJECT = _TURN + b'[{"type":"x","x":'
+_URL = b"data:image/png;base64,AAAAAAAAAAAAAAAA "
+_OPTIONS = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"a"}],"stream_options":{},"x":['
 _AUDIO = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
 
 SHAPES: dict[str, tuple[Operation, bytes, bytes, int, bytes]] = {
@@ -38,7 +49,19 @@ SHAPES: dict[str, tuple[Operation, bytes, bytes, int, bytes]] = {
     "one text of other letters": (_CHAT, _TURN + b'"', "\u4e16".encode(), 0, b'"}]}'),
     "quotes in a text": (_CHAT, _TURN + b'"', rb"\"", 0, b'"}]}'),
     "a text in an object": (_CHAT, _TURN + b'[{"type":"x","x":"', b"a ", 0, b'"}]}]}'),
-    "numbers beside a picture": (_CHAT, _TURN + b'[{"type":"x","x":["base64"', b",1", 2**17, b"]}]}]}"),
+    "numbers beside a picture": (_CHAT, _OBJECT + b'["base64"', b",1", 2**17, b"]}]}]}"),
+    "data URLs": (_CHAT, _OBJECT + b'"', _URL, 0, b'"}]}]}'),
+    "marks of data URLs": (_CHAT, _OBJECT + b'"', b";base64,", 0, b'"}]}]}'),
+    "small base64 in objects": (_CHAT, _OBJECT + b"[", b'{"data":"' + b"A" * 256 + b'"},', 20_000, b"{}]}]}]}"),
+    "base64 in calls of tools": (
+        _CHAT, b'{"model":"m","messages":[', _CALL + b",", MAX_MESSAGES - 1, _MESSAGE + b"]"
+    ),
+    "base64 in documents": (
+        Operation.RERANK, b'{"model":"m","query":"q","documents":[', b'{"type":"base64","data":"a"},',
+        MAX_DOCUMENTS - 1, b"{}]"
+    ),
+    "options beside quotes": (_CHAT, _OPTIONS + b'"', rb"aaaaaa\"", 0, b'"]}'),
+    "options beside texts": (_CHAT, _OPTIONS, b'"a",', MAX_QUOTES // 2 - 40, b'"a"]'),
     "brackets in a text": (_CHAT, _TURN + b'"', b"[{,", 0, b'"}]}'),
     "lists of one id": (_COMPLETION, b'{"model":"m","prompt":[', b"[1],", 0, b"[1]]}"),
     "token ids": (_COMPLETION, b'{"model":"m","prompt":[', b"1,", 0, b"1]}"),
@@ -68,6 +91,13 @@ class MessageSample:
 def measure_messages(progress: Callable[[str], None]) -> tuple[MessageSample, ...]:
     """Measure; takes some 10 s."""
     progress("the worst message")
+    environment = {**os.environ, **MALLOC}
+    done = subprocess.run(python_module("bench.messages"), env=environment, check=True, capture_output=True)
+    return tuple(MessageSample(*sample) for sample in json.loads(done.stdout))
+
+
+def samples() -> tuple[MessageSample, ...]:
+    """Measure in this process."""
     thresholds = gc.get_threshold()
     gc.collect()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -106,3 +136,7 @@ def _handled_ms(operation: Operation, chunks: list[bytes]) -> float:
         with_stream_usage(body.data, request)
         block_hashes(request.prompt_text(), request.model)
     return (time.thread_time() - started) * 1000
+
+
+if __name__ == "__main__":
+    print(json.dumps([(sample.shape, sample.megabytes, sample.ms) for sample in samples()]))

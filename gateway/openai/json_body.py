@@ -3,7 +3,7 @@
 Lives here: the most that a body may hold.  Not here: what its fields mean (request, prompt).
 
 Building a list or an object takes a hundred times as long as reading its two bytes, so that a few megabytes of `[1],`
-would stop all other requests for seconds.  Counting commas, quotes and brackets takes 1 ms per MB.
+would stop all other requests for seconds.  Counting commas, quotes and brackets takes 1 to 3 ms per MB.
 """
 
 from typing import Any, Final
@@ -23,6 +23,7 @@ FEW_VALUES: Final = 2**18
 """As many commas are allowed in any body; of more there may be one in BYTES_PER_VALUE bytes."""
 BYTES_PER_VALUE: Final = 3
 """Real token ids have four digits and a comma; those of a vocabulary of bytes three digits (chosen)."""
+_PIECE_BYTES: Final = 2**16
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -30,8 +31,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
     Raises BadRequestError.
     """
-    if len(body) > MAX_CONTAINERS and _count(body, b'[{",') > MAX_CONTAINERS:
-        _check_counts(body)
+    if len(body) > MAX_CONTAINERS and (marks := _count(body, b'[{",')) > MAX_CONTAINERS:
+        _check_counts(body, marks)
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -42,14 +43,22 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return fields
 
 
-def _check_counts(body: bytes) -> None:
-    """Refuse a body that holds too much.  What stands inside strings counts only if all of it together is too much."""
+def _check_counts(body: bytes, marks: int) -> None:
+    """Refuse a body that holds too much.  What stands inside strings counts only if all of it together is too much.
+
+    `marks` is the number of brackets, quotes and commas.
+    """
     most = min(MAX_VALUES, max(FEW_VALUES, len(body) // BYTES_PER_VALUE))
     quotes = body.count(b'"')  # of which the first of each string follows no backslash
-    are_few_strings = quotes <= 2 * MAX_STRINGS or quotes - body.count(rb"\"") <= MAX_STRINGS
-    if are_few_strings and _count(body, b"[{") <= MAX_CONTAINERS and body.count(b",") <= most:
-        return
-    bare = body.replace(rb"\\", b"").replace(rb"\"", b"")  # of which every quote begins or ends a string
+    if quotes <= 2 * MAX_STRINGS or quotes - body.count(rb"\"") <= MAX_STRINGS:
+        if marks - quotes <= MAX_CONTAINERS:
+            return
+        containers = _count(body, b"[{")
+        if containers <= MAX_CONTAINERS and marks - quotes - containers <= most:
+            return
+    bare = body  # of which every quote begins or ends a string
+    if b"\\" in body:  # far quicker to tell than to replace nothing
+        bare = body.replace(rb"\\", b"").replace(rb"\"", b"")
     _check("strings", bare.count(b'"') // 2, MAX_STRINGS)
     outside = b"".join(bare.split(b'"')[::2])
     _check("objects and lists", _count(outside, b"[{"), MAX_CONTAINERS)
@@ -62,5 +71,9 @@ def _check(what: str, number: int, most: int) -> None:
 
 
 def _count(text: bytes, marks: bytes) -> int:
-    """Return how many bytes of the text are among `marks`."""
-    return len(text) - len(text.translate(None, marks))
+    """Return how many bytes of the text are among `marks`.
+
+    In pieces, whose copies stay in the processor's cache: fresh memory for a copy of 16 MB takes longer than the rest.
+    """
+    starts = range(0, len(text), _PIECE_BYTES)
+    return len(text) - sum([len(text[at : at + _PIECE_BYTES].translate(None, marks)) for at in starts])

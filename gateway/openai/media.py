@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.openai.fields import as_json
+from gateway.openai.fields import as_json, check_length
 
 IMAGE_TOKENS: Final = 1000
 """Tokens of a picture until a model has told (chosen: 1,024 x 1,024 pixels take 765 to 1,400 in common models)."""
@@ -36,6 +36,7 @@ _TYPES: Mapping[str, int] = {
     "redacted_thinking": SEALED_TOKENS,
 }
 """Types of objects that carry data instead of text, by OpenAI's, Anthropic's and vLLM's names."""
+_BY_MEDIA_TYPE: Mapping[str, int] = {"image": IMAGE_TOKENS, "audio": AUDIO_TOKENS, "video": VIDEO_TOKENS}
 _TEXT_SOURCES = frozenset({"text", "content"})
 """Types of the `source` of an Anthropic document that is text."""
 _SEALED: Mapping[str, int] = {
@@ -66,11 +67,18 @@ MIN_DATA: Final = 16
 """Characters of data in a data URL at least."""
 MAX_MEDIA_TYPE: Final = 128
 """Characters between `data:` and `;base64,` at most (RFC 6838 allows 127 for each half of a media type)."""
-MAX_STEPS: Final = 8192
-"""Values and data URLs that are examined per request, besides one for each BYTES_PER_STEP; a list or object that has
-more counts as text, and so does the rest (chosen: each takes 0.1 to 1 us)."""
-BYTES_PER_STEP: Final = 256
-"""Bytes of an object's JSON that allow one step more (chosen: some 4 ms per MB)."""
+MAX_STEPS: Final = 4096
+"""Steps per request, besides one for each BYTES_PER_STEP: each value takes one.  A list or object that has more counts
+as text, and so does what is left when there are none (chosen: a step is some 0.5 us)."""
+SEARCH_STEPS: Final = 2
+"""Steps for the search of an object's JSON, and for a string that is tried for base64."""
+DIGEST_STEPS: Final = 3
+"""Steps for a digest, and for a mark of a data URL."""
+BYTES_PER_STEP: Final = 512
+"""Bytes of an object's JSON that allow one step more, so that no large medium is left (chosen: some 1 ms per MB)."""
+
+MAX_MEDIA: Final = 2048
+"""Media at most in a field that holds nothing else (chosen: each costs 2 us)."""
 
 _DIGEST_BYTES: Final = 16
 """Bytes of a digest (chosen: no accidental match, and its 32 hexadecimal characters are few beside any prompt)."""
@@ -91,11 +99,32 @@ class MediaCount:
         """
         whole = as_json(part, field)
         self._steps += len(whole) // BYTES_PER_STEP
+        if self._steps <= 0:
+            return whole.decode()
+        if isinstance(part, dict) and (tokens := _tokens(part)):
+            return self._digest(whole, tokens)
+        if len(whole) <= MAX_SEARCHED and not self._may_hold_media(whole):
+            return whole.decode()
         digests = self._digests
-        lean = self._lean(part) if len(whole) > MAX_SEARCHED or _may_hold_media(whole) else part
+        lean = self._lean(part)
         if isinstance(lean, str):
             return lean
         return (whole if self._digests == digests else orjson.dumps(lean)).decode()
+
+    def without_data_urls(self, text: str) -> str:
+        """Return a text in which nothing but data URLs is replaced by digests."""
+        self._steps += len(text) // BYTES_PER_STEP
+        return self._lean_text(text)
+
+    def digests(self, value: Any, field: str, tokens: int) -> list[str]:
+        """Return the digests of a field's media of so many tokens each: one, a list, or a list of lists of them."""
+        items = [each for item in _listed(value) for each in _listed(item) if each is not None]
+        check_length(items, field, MAX_MEDIA)
+        return [self._digest(as_json(item, field), tokens) for item in items]
+
+    def _may_hold_media(self, as_json: bytes) -> bool:
+        self._steps -= SEARCH_STEPS
+        return b"base64" in as_json or b'signature"' in as_json or _HINTS.search(as_json) is not None
 
     def _lean(self, value: Any) -> Any:
         """Return a copy of a value with media replaced by their digests."""
@@ -103,11 +132,12 @@ class MediaCount:
             return self._lean_text(value)
         if not isinstance(value, (dict, list)) or len(value) >= self._steps:  # a tuple: a union would be built anew
             return value
-        self._steps -= 1 + len(value)
+        self._steps -= 1
+        if isinstance(value, dict) and (tokens := _tokens(value)):
+            return self._digest(orjson.dumps(value), tokens)
+        self._steps -= len(value)
         if isinstance(value, list):
             return [self._lean(each) for each in value]
-        if tokens := _tokens(value):
-            return self._digest(orjson.dumps(value), tokens)
         return {key: self._lean_member(value, key, each) for key, each in value.items()}
 
     def _lean_member(self, holder: dict[str, Any], key: str, value: Any) -> Any:
@@ -115,10 +145,18 @@ class MediaCount:
             return self._lean(value)
         if key in _SEALED and value:
             return self._digest(value.encode(), _SEALED[key])
-        if key in _DATA_KEYS and _is_base64(holder, value):
-            said = [holder[name] for name in _MEDIA_TYPE_KEYS if isinstance(holder.get(name), str)]
-            return self._digest(value.encode(), _tokens_of_media_type("".join(said[:1])))
+        if key in _DATA_KEYS and self._is_base64(holder, value):
+            return self._digest(value.encode(), _tokens_of_media_type(_media_type(holder)))
         return self._lean_text(value)
+
+    def _is_base64(self, holder: dict[str, Any], text: str) -> bool:
+        kind = holder.get("type")
+        if kind in ("base64", "text"):
+            return bool(kind == "base64")
+        if len(text) < MIN_RAW:
+            return False
+        self._steps -= SEARCH_STEPS
+        return _BASE64.fullmatch(text, 0, MIN_RAW) is not None
 
     def _lean_text(self, text: str) -> str:
         """Return a text of a nested object with the data URLs in it replaced."""
@@ -128,7 +166,7 @@ class MediaCount:
         pieces = []
         done = 0
         while at >= 0 and self._steps > 0:
-            self._steps -= 1
+            self._steps -= DIGEST_STEPS
             start = text.rfind("data:", max(done, at - MAX_MEDIA_TYPE), at)
             run = _BASE64.match(text, at + len(_MARK))
             end = run.end() if run is not None else at + len(_MARK)
@@ -142,11 +180,8 @@ class MediaCount:
     def _digest(self, data: bytes, tokens: int) -> str:
         self.tokens += tokens
         self._digests += 1
+        self._steps -= DIGEST_STEPS
         return blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def _may_hold_media(as_json: bytes) -> bool:
-    return b"base64" in as_json or b'signature"' in as_json or _HINTS.search(as_json) is not None
 
 
 def _tokens(part: dict[str, Any]) -> int:
@@ -161,16 +196,18 @@ def _tokens(part: dict[str, Any]) -> int:
     return tokens or IMAGE_TOKENS
 
 
-def _is_base64(holder: dict[str, Any], text: str) -> bool:
-    kind = holder.get("type")
-    if kind in ("base64", "text"):
-        return bool(kind == "base64")
-    return len(text) >= MIN_RAW and _BASE64.fullmatch(text, 0, MIN_RAW) is not None
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _media_type(holder: dict[str, Any]) -> str:
+    for key in _MEDIA_TYPE_KEYS:
+        said = holder.get(key)
+        if isinstance(said, str):
+            return said
+    return ""
 
 
 def _tokens_of_media_type(media_type: str) -> int:
     """Return the stated tokens by the beginning of a media type; what says nothing of itself is a file."""
-    for beginning, tokens in (("image/", IMAGE_TOKENS), ("audio/", AUDIO_TOKENS), ("video/", VIDEO_TOKENS)):
-        if media_type.startswith(beginning):
-            return tokens
-    return FILE_TOKENS
+    return _BY_MEDIA_TYPE.get(media_type.partition("/")[0], FILE_TOKENS)

@@ -5,10 +5,17 @@ The engine judges a body that has none of the fields that are known here.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.openai.fields import Body
-from gateway.openai.media import IMAGE_TOKENS
+from gateway.openai.media import AUDIO_TOKENS, IMAGE_TOKENS, VIDEO_TOKENS, MediaCount
 from gateway.openai.prompt import Prompt, chat_prompt, completion_prompt, read_input
+
+_MEDIA = {
+    "image_data": IMAGE_TOKENS, "video_data": VIDEO_TOKENS, "audio_data": AUDIO_TOKENS,  # SGLang's
+    "images": IMAGE_TOKENS,  # Cohere's
+}  # fmt: skip
+"""Fields of media beside a prompt, and the stated tokens of one."""
 
 
 def no_prompt(_body: Body) -> Prompt:
@@ -17,14 +24,21 @@ def no_prompt(_body: Body) -> Prompt:
 
 
 def fields_prompt(*names: str) -> Callable[[Body], Prompt]:
-    """Return a reader of the first of these fields that a body has: a string, parts, token ids, or a list of those."""
+    """Return a reader of the first of these fields that a body has: a string, parts, token ids, or a list of those.
+
+    The digests of media beside it come first.
+    """
 
     def read(body: Body) -> Prompt:
-        for name in names:
-            value = body.get(name)
-            if value is not None:
-                return read_input(value, name)
-        return Prompt()
+        name = next((name for name in names if body.get(name) is not None), None)
+        prompt = Prompt() if name is None else read_input(body[name], name)
+        media = MediaCount()
+        fields = [(field, tokens) for field, tokens in _MEDIA.items() if body.get(field) is not None]
+        digests = [digest for field, tokens in fields for digest in media.digests(body[field], field, tokens)]
+        if not digests:
+            return prompt
+        text = "\n".join([*digests, prompt.text] if prompt.text else digests)
+        return replace(prompt, text=text, media_tokens=prompt.media_tokens + media.tokens)
 
     return read
 

@@ -16,20 +16,24 @@ from gateway.openai.errors import BadRequestError
 from gateway.openai.fields import Body, as_json, check_length, field_error, required_text
 from gateway.openai.media import AUDIO_TOKENS, FILE_TOKENS, MediaCount
 
-_SCORE_FIELDS = ("query", "queries", "text_1", "data_1", "documents", "items", "text_2", "data_2")
-"""The fields of both sides of rerank and score, by all names that vLLM accepts; the query, which repeats, is first."""
-
 MAX_PROMPTS = 2048
-"""Prompts of a batch at most: as many inputs as OpenAI's embeddings take."""
+"""Prompts of a batch at most, and queries: as many inputs as OpenAI's embeddings take."""
 MAX_MESSAGES = 4096
 """Messages of a conversation, or items of a Responses `input`, at most: each costs some 1 us (chosen; the longest
 contexts of models hold a million tokens)."""
 MAX_PARTS = 2048
 """Content parts of a whole request at most: each costs some 1 us, with a picture 2 us (chosen)."""
 MAX_DOCUMENTS = 10_000
-"""Items at most on each side of rerank and score (Cohere's API has the same limit of documents)."""
+"""Documents of rerank and score at most (Cohere's API has the same limit)."""
 MAX_TOOLS = 4096
 """Tools of a request at most (chosen; OpenAI takes 128)."""
+
+_SCORE_SIDES = (
+    (("query", "queries", "text_1", "data_1"), MAX_PROMPTS),
+    (("documents", "items", "text_2", "data_2"), MAX_DOCUMENTS),
+)
+"""Both sides of rerank and score, the query, which repeats, first: the names that vLLM accepts, of which it reads the
+first that is there, and the most items."""
 
 _TOKEN_IDS = array("I")
 """The encoding of token ids: 4 bytes each, so that a prefix of the ids is a prefix of the bytes."""
@@ -66,7 +70,7 @@ def chat_prompt(body: Body) -> Prompt:
     """Read the prompt of chat, `tools` and `messages`; Anthropic's Messages have `system` as well."""
     media = MediaCount()
     pieces = [
-        *_tools(body),
+        *_tools(body, media),
         *_content(body.get("system"), "system", media),
         *_messages(body.get("messages"), "messages", media),
     ]
@@ -79,7 +83,8 @@ def batch_chat_prompt(body: Body) -> Prompt:
     if not isinstance(conversations, list) or not conversations:
         raise field_error("messages", conversations, "must be a non-empty list of lists")
     check_length(conversations, "messages", MAX_PROMPTS)
-    pieces, media = [*_tools(body)], MediaCount()
+    media = MediaCount()
+    pieces = _tools(body, media)
     for index, messages in enumerate(conversations):
         pieces += _messages(messages, f"messages[{index}]", media)
         check_length(pieces, "messages", MAX_MESSAGES + MAX_PARTS)
@@ -90,9 +95,9 @@ def responses_prompt(body: Body) -> Prompt:
     """Read the prompt of Responses: `tools`, `instructions`, and `input` as a string or a list of items."""
     value = body.get("input")
     media = MediaCount()
-    pieces = [*_tools(body), *_content(body.get("instructions"), "instructions", media)]
+    pieces = [*_tools(body, media), *_content(body.get("instructions"), "instructions", media)]
     if isinstance(value, str):
-        return Prompt("\n".join([*pieces, "user", value]))
+        return Prompt("\n".join([*pieces, "user", value]), media_tokens=media.tokens)
     if not isinstance(value, list) or not value:
         raise field_error("input", value, "must be a string or a non-empty list")
     check_length(value, "input", MAX_MESSAGES)
@@ -135,10 +140,14 @@ def rerank_prompt(body: Body) -> Prompt:
 
 def score_prompt(body: Body) -> Prompt:
     """Read the prompt of score: two sides under one of several pairs of names; engines check that both are there."""
-    sides = [_side(value, name) for name in _SCORE_FIELDS if (value := body.get(name)) is not None]
+    media, sides = MediaCount(), []
+    for names, most in _SCORE_SIDES:
+        name = next((name for name in names if body.get(name) is not None), None)
+        if name is not None:
+            sides.append(_side(body[name], name, media, most))
     text = "\n".join([side.text for side in sides if side.text])
     token_ids = b"".join([side.token_ids for side in sides])
-    return Prompt(text, token_ids, media_tokens=sum(side.media_tokens for side in sides))
+    return Prompt(text, token_ids, media_tokens=media.tokens)
 
 
 def text_prompt(body: Body) -> Prompt:
@@ -154,17 +163,16 @@ def optional_text_prompt(body: Body) -> Prompt:
 def read_input(value: object, field: str) -> Prompt:
     """Read a string, a content part, token ids, or a list of any of those."""
     if isinstance(value, dict) or (isinstance(value, list) and (not value or isinstance(value[0], dict))):
-        return _side(value, field)
+        media = MediaCount()
+        return replace(_side(value, field, media), media_tokens=media.tokens)
     return _batch(value, field)
 
 
-def _side(value: object, field: str) -> Prompt:
+def _side(value: object, field: str, media: MediaCount, most: int = MAX_DOCUMENTS) -> Prompt:
     """Read one side of a score: a text or part, a list of those, or token ids."""
     if isinstance(value, list) and value and isinstance(value[0], int | list):
-        return _batch(value, field, MAX_DOCUMENTS)
-    media = MediaCount()
-    pieces = _content([value] if isinstance(value, dict) else value, field, media, MAX_DOCUMENTS)
-    return Prompt("\n".join(pieces), media_tokens=media.tokens)
+        return _batch(value, field, most)
+    return Prompt("\n".join(_content([value] if isinstance(value, dict) else value, field, media, most)))
 
 
 def _messages(messages: object, field: str, media: MediaCount) -> list[str]:
@@ -200,11 +208,14 @@ def _item(item: object, media: MediaCount) -> list[str]:
     return [_part(item, "input", media)]
 
 
-def _tools(body: Body) -> tuple[str, ...]:
+def _tools(body: Body, media: MediaCount) -> list[str]:
+    """Return the JSON of the tools; a key such as `image_url` in it is the name of an argument and no picture."""
     tools = body.get("tools")
+    if tools is None:
+        return []
     if isinstance(tools, list):
         check_length(tools, "tools", MAX_TOOLS)
-    return () if tools is None else (as_json(tools, "tools").decode(),)
+    return [media.without_data_urls(as_json(tools, "tools").decode())]
 
 
 def _content(content: object, field: str, media: MediaCount, most: int = MAX_PARTS) -> list[str]:

@@ -67,8 +67,12 @@ class Deframer:
             self._unfinished.add(len(data))
             if len(self._buffer) < self._needed:
                 return
-            data = bytes(self._buffer)
+            exact = len(self._buffer) == self._needed > PREFIX_BYTES  # one large message: it is copied only once
+            data = bytes(memoryview(self._buffer)[PREFIX_BYTES:] if exact else self._buffer)
             self.close()
+            if exact:
+                yield data
+                return
         start, size, needed = 0, len(data), PREFIX_BYTES
         while size - start >= PREFIX_BYTES:
             needed = PREFIX_BYTES + _length(data, start)

@@ -12,8 +12,10 @@ import pytest
 from gateway.openai.errors import BadRequestError
 from gateway.openai.media import (
     AUDIO_TOKENS,
+    DIGEST_STEPS,
     FILE_TOKENS,
     IMAGE_TOKENS,
+    MAX_MEDIA,
     MAX_SEARCHED,
     MAX_STEPS,
     SEALED_TOKENS,
@@ -21,7 +23,7 @@ from gateway.openai.media import (
     MediaCount,
 )
 from gateway.openai.operations import Operation
-from gateway.openai.prompt import Prompt
+from gateway.openai.prompt import MAX_PARTS, Prompt
 from gateway.openai.request import parse_request
 
 BASE64 = b64encode(bytes(range(256)) * 400).decode()
@@ -168,6 +170,28 @@ CASES: dict[str, tuple[Prompt, int]] = {
         prompt_of(Operation.SCORE, text_1="q", text_2={"content": [{"type": "image_url", "image_url": {"url": URL}}]}),
         IMAGE_TOKENS,
     ),
+    "tools": (
+        prompt_of(
+            Operation.CHAT,
+            tools=[{"type": "function", "function": {"name": "f", "parameters": {"default": URL}}}],
+            messages=[{"role": "user", "content": "hi"}],
+        ),
+        IMAGE_TOKENS,
+    ),
+    "responses tools beside a text": (
+        prompt_of(Operation.RESPONSES, tools=[{"type": "x", "icon": URL}], input="hi"),
+        IMAGE_TOKENS,
+    ),
+    "generate": (prompt_of(Operation.GENERATE, text="hi", image_data=BASE64), IMAGE_TOKENS),
+    "generate many": (prompt_of(Operation.GENERATE, text="hi", image_data=[URL, None, BASE64]), 2 * IMAGE_TOKENS),
+    "generate a batch": (
+        prompt_of(Operation.GENERATE, text=["a", "b"], image_data=[[URL], [URL, {"url": URL}]]),
+        3 * IMAGE_TOKENS,
+    ),
+    "generate from ids": (prompt_of(Operation.GENERATE, input_ids=[1], audio_data=BASE64), AUDIO_TOKENS),
+    "generate from embeddings": (prompt_of(Operation.GENERATE, video_data=BASE64), VIDEO_TOKENS),
+    "encode": (prompt_of(Operation.ENCODE, text="hi", image_data=[BASE64]), IMAGE_TOKENS),
+    "embed images": (prompt_of(Operation.EMBED, images=[URL]), IMAGE_TOKENS),
     "completion embeds": (prompt_of(Operation.COMPLETIONS, prompt_embeds=BASE64), FILE_TOKENS),
     "completion embeds beside text": (prompt_of(Operation.COMPLETIONS, prompt="a", prompt_embeds=BASE64), FILE_TOKENS),
 }
@@ -234,11 +258,11 @@ def test_what_nests_deeper_than_json_is_written_is_refused():
 
 
 def test_a_request_is_examined_up_to_a_bound_and_the_rest_is_text():
-    pictures = [[{"image_url": "u"}] * 10] * (MAX_STEPS // 20)
+    pictures = [[{"image_url": "u"}] * 10] * (MAX_STEPS // 20)  # each takes one step more than its digest
     media = MediaCount()
     text = media.text(pictures, "input")
     seen = media.tokens // IMAGE_TOKENS
-    assert MAX_STEPS // 4 < seen < MAX_STEPS // 2
+    assert MAX_STEPS // (DIGEST_STEPS + 3) < seen < MAX_STEPS // (DIGEST_STEPS + 1)
     assert 10 * len(pictures) - seen == text.count("image_url")
 
 
@@ -258,6 +282,28 @@ def test_an_object_of_any_shape_takes_little_more_than_writing_it(part: dict[str
 
     # Each took 15 to 40 ms more; the slack is for what the examined values take.
     assert seconds(lambda: MediaCount().text(part, "input")) < 2 * seconds(lambda: orjson.dumps(part)) + 0.008
+
+
+@pytest.mark.parametrize("read", [
+    lambda items: {"messages": [{"role": "user", "tool_calls": [item]} for item in items]},
+    lambda items: {"messages": [{"role": "user", "content": [item]} for item in items[:MAX_PARTS]]},
+])  # fmt: skip
+@pytest.mark.parametrize("item", [{"type": "base64", "data": "a"}, {"data": BASE64[:300]}, {"a": ";base64,"}])
+def test_a_large_medium_is_found_however_many_small_ones_stand_before_it(read: Any, item: dict[str, Any]):
+    prompt = prompt_of(Operation.CHAT, **read([*[item] * (MAX_PARTS - 1), {"picture": URL}]))
+    assert BASE64[1000:1100] not in prompt.text
+
+
+def test_the_arguments_of_a_tool_are_no_media_whatever_their_names():
+    tools = [{"name": "f", "parameters": {"properties": {"image_url": {"type": "string"}, "data": {"type": "image"}}}}]
+    prompt = prompt_of(Operation.CHAT, tools=tools, messages=[{"role": "user", "content": "hi"}])
+    assert 0 == prompt.media_tokens
+    assert prompt.text.startswith(orjson.dumps(tools).decode())
+
+
+def test_media_beside_a_prompt_have_a_maximum():
+    with pytest.raises(BadRequestError, match=f"must have at most {MAX_MEDIA}"):
+        prompt_of(Operation.GENERATE, text="hi", image_data=[["a"] * MAX_MEDIA, "a"])
 
 
 @pytest.mark.parametrize("size", [100, MAX_SEARCHED + 1])

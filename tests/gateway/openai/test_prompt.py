@@ -225,6 +225,7 @@ def test_rerank_text_begins_with_the_query():
 def test_score_takes_both_sides_by_any_of_their_names():
     assert "a\nb\nc" == score_prompt({"text_1": "a", "text_2": ["b", "c"]}).text
     assert "a\nb" == score_prompt({"queries": "a", "documents": ["b"]}).text
+    assert "a\nb" == score_prompt({"items": "b", "text_2": "not read", "query": "a", "data_1": "not read"}).text
 
 
 def test_images_have_one_string_and_audio_may_have_none():
@@ -270,6 +271,7 @@ LISTS = [
     pytest.param(
         rerank_prompt, "documents", MAX_DOCUMENTS, lambda n: {"query": "a", "documents": ["a"] * n}, id="documents"
     ),
+    pytest.param(score_prompt, "queries", MAX_PROMPTS, lambda n: {"queries": [{}] * n, "items": "a"}, id="queries"),
     pytest.param(score_prompt, "text_2", MAX_DOCUMENTS, lambda n: {"text_1": "a", "text_2": ["a"] * n}, id="texts"),
 ]
 

@@ -130,7 +130,7 @@ def test_a_response_that_goes_on_from_an_earlier_one_needs_that(earlier, needed)
         (Operation.GENERATE, {"input_embeds": [[0.5]]}, b"", 0, 1),
         (Operation.GENERATE_TOKENS, {"token_ids": [1, 2]}, b"", 2, 1),
         (Operation.EMBED, {"inputs": [{"content": [{"type": "text", "text": "a"}]}]}, None, 0, 1),
-        (Operation.EMBED, {"images": ["data:"]}, b"", 0, 1),
+        (Operation.EMBED, {"images": ["data:"]}, None, 0, 1),
         (Operation.POOLING, {"messages": MESSAGES}, b"user\nhi", 0, 1),
         (Operation.POOLING, {"data": {"any": "thing"}}, b"", 0, 1),
         (Operation.SCORE, {"query": [1, 2], "items": [[3], [4, 5]]}, b"", 5, 1),
