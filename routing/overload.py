@@ -4,7 +4,9 @@ Lives here: the rule.  Not here: a pod's backlog and speed (routing.pods), the o
 
 Both halves of the SLO bound what a pod is sent.  TTFT: prompts that were sent wait for each other.  ITL: prefill may
 take only a share of the pod's time (`PodView.prefill_share`), and what was sent beyond that share is its backlog
-(`PodView.prefill_backlog_s`).
+(`PodView.prefill_backlog_s`).  What others have on a pod (`PodView.foreign`) counts for the wait, the batch and the
+KV cache, and never keeps a pod from a single request of ours: an engine's gauges may be wrong, and it may be that only
+a request puts them right.
 """
 
 from collections.abc import Sequence
@@ -53,8 +55,8 @@ def wait_until_open_s(pod: PodView, request: RouteRequest, slo: Slo, now_s: floa
     prefill_s = pod.speed.prefill_s(request.uncached_tokens(pod))
     excess_s = backlog_s + prefill_s - min(MAX_BACKLOG_S, MAX_BACKLOG_SHARE * slo.ttft_s) if backlog_s else 0.0
     max_wait_s = min(MAX_PREFILL_WAIT_S, max(0.0, MAX_TTFT_SHARE * slo.ttft_s - prefill_s))
-    late_s = pod.prefill_done_at_s - now_s - max_wait_s
-    full_s = FULL_RETRY_S if _is_full(pod, request) else 0.0
+    late_s = _prefill_wait_s(pod, request, now_s) - max_wait_s
+    full_s = FULL_RETRY_S if _is_full(pod, request, now_s) else 0.0
     wait_s = max(min(excess_s, backlog_s) / pod.prefill_share, late_s, full_s)
     return wait_s if wait_s > MIN_WAIT_S else 0.0
 
@@ -68,10 +70,12 @@ def open_pods(pods: Sequence[Pod], request: RouteRequest, slo: Slo, now_s: float
     """Return the pods that are open now.
 
     A best-effort prompt fills a pod for seconds, so it is only sent while another pod stays open for requests with a
-    promise.  Raises NoCandidateError: `overloaded`, with the seconds until enough pods are open.
+    promise.  When none is open, those that have no request of ours are: only what others have there closes them.
+    Raises NoCandidateError: `overloaded`, with the seconds until enough pods are open.
     """
     waits_s = [wait_until_open_s(pod, request, slo, now_s) for pod in pods]
     ready = [pod for pod, wait_s in zip(pods, waits_s, strict=True) if not wait_s]
+    ready = ready or [pod for pod in pods if not pod.in_flight and pod.foreign.requests]
     needed = 2 if len(pods) > 1 and is_best_effort(pods, request, slo) else 1
     if len(ready) < needed:
         raise NoCandidateError(NoCandidateReason.OVERLOADED, sorted(waits_s)[needed - 1])
@@ -89,20 +93,32 @@ def estimate_wait(pods: Sequence[PodView], request: RouteRequest, slo: Slo, now_
     opens_s, ttft_s = min(
         (
             opens_s := wait_until_open_s(pod, request, slo, now_s),
-            max(0.0, pod.prefill_done_at_s - now_s - opens_s) + prefill_s,
+            max(0.0, _prefill_wait_s(pod, request, now_s) - opens_s) + prefill_s,
         )
         for pod, prefill_s in zip(pods, prefills_s, strict=True)
     )
     return WaitEstimate(opens_s, ttft_s, min(prefills_s), sum(pod.prefill_share for pod in pods))
 
 
-def _is_full(pod: PodView, request: RouteRequest) -> bool:
+def _prefill_wait_s(pod: PodView, request: RouteRequest, now_s: float) -> float:
+    """Return the seconds until the prompts on the pod are computed, ours and others'."""
+    foreign = pod.foreign
+    others_s = foreign.wait_s(pod.speed, request.prompt_tokens) if foreign.is_waiting(now_s) else 0.0
+    return max(0.0, pod.prefill_done_at_s - now_s) + others_s
+
+
+def _is_full(pod: PodView, request: RouteRequest, now_s: float) -> bool:
     """Whether the pod's batch or KV cache is full.
 
     The batch is full when one more request would put tokens further apart than the ITL SLO.  The cache is full when the
-    prompts in flight, their expected outputs, and those of this request exceed it.
+    prompts in flight, their expected outputs, what others have in it, and this request exceed it.
     """
-    if 0 < pod.in_flight > pod.max_in_flight - 1:
+    batch, sent = float(pod.in_flight), pod.prefill_tokens + pod.output_tokens
+    foreign = pod.foreign
+    if foreign.requests and foreign.is_fresh(now_s):
+        batch += foreign.running
+        sent += foreign.tokens
+    if 0 < batch > pod.max_in_flight - 1:
         return True
-    capacity, sent = pod.cache_tokens, pod.prefill_tokens + pod.output_tokens
+    capacity = pod.cache_tokens
     return capacity is not None and sent > 0 and sent + request.uncached_tokens(pod) + request.output_tokens > capacity

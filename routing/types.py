@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeVar
 
+from routing.pods.foreign import Foreign
 from routing.pods.speed import Speed
 from routing.prefix.index import NO_MATCH, Cache, Match
 from routing.selectors import Selector
@@ -75,6 +76,11 @@ class PodView(Protocol):
     @property
     def in_flight(self) -> int:
         """Requests that the gateway sent to the pod and that have not ended."""
+        ...
+
+    @property
+    def foreign(self) -> Foreign:
+        """The load that others than the replicas of this gateway put there."""
         ...
 
     @property
@@ -161,6 +167,7 @@ class RouteRequest(NamedTuple):
     user: str = ""
     prompt_tokens: int = 0  # estimated
     output_tokens: int = 0  # expected
+    sequences: int = 1  # as engines count it: its prompts times the answers to each
     session: str = ""
     first_block_missing_tokens: float = 0.0  # tokens by which the first block is shorter than the others
     subset: frozenset[str] | None = None  # addresses (`ip:port` or `ip`) that the proxy allows; None = all
@@ -201,6 +208,7 @@ class Scored(NamedTuple):
     scores: Sequence[float]
     parts: Sequence[tuple[float, ...]] = ()  # parts of each pod's score, in the order of `Strategy.part_names`
     fallback: str = ""  # see Decision
+    foreign: int = 0  # pods with foreign load, where the score counts it
 
 
 class Decision(NamedTuple):

@@ -37,6 +37,9 @@ MAX_FILTER_CHARACTERS = 4096
 """Characters of `external-filter` at most (chosen: 64 requirements of 63 characters)."""
 MAX_SHOWN_CHARACTERS = 256
 """Characters of a model's name that an error repeats, since any text of the body may be one."""
+MAX_SEQUENCES = 256
+"""Sequences that a request counts as at most (chosen: a batch; one that asks for absurdly many, which its engine
+refuses, must not pass for the load of other clients)."""
 RETRY_NOT_READY_S = 5.0
 """`retry-after` when a model has no ready pod, in seconds: an engine takes at least that to restart (chosen)."""
 
@@ -99,6 +102,7 @@ class Planner:
             user=user or "",
             prompt_tokens=estimate.prompt_tokens,
             output_tokens=estimate.output_tokens,
+            sequences=min(request.choices, MAX_SEQUENCES),
             session=_session(headers, strategy),
             subset=command.subset,
             selector=_selector(headers.get("external-filter")),

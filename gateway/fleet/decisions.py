@@ -9,6 +9,7 @@ from math import inf
 from typing import NamedTuple
 
 from gateway.fleet.pod import Pod
+from routing.pods.foreign import Foreign
 from routing.strategy import Strategy
 from routing.types import Decision, RouteRequest, Scored, Signal
 
@@ -78,7 +79,20 @@ def pod_page(pod: Pod, now_s: float) -> dict[str, object]:
             "budget": cache.budget,
             "reuse_chance": cache.index.reuse.chance(now_s - cache.oldest_s(now_s)),
         },
+        "foreign": _foreign_page(pod.foreign, now_s),
         "signals": {signal.value: pod.signal(signal, now_s) for signal in Signal},
+    }
+
+
+def _foreign_page(foreign: Foreign, now_s: float) -> dict[str, float]:
+    """Return the requests and tokens of others that count now, and what tells how long theirs take."""
+    known = foreign.is_fresh(now_s)
+    return {
+        "running": foreign.running if known else 0.0,
+        "waiting": foreign.waiting if known else 0.0,
+        "tokens": foreign.tokens if known and foreign.requests else 0.0,
+        "mean_tokens": foreign.mean_tokens,
+        "interval_s": foreign.interval_s,
     }
 
 

@@ -195,7 +195,7 @@ class Fleet:
                 cache.budget = int((pod.cache_tokens or CACHE_TOKENS) / request.block_tokens)
             uncached = request.uncached_tokens(pod)
             record = cache.insert(request.blocks, request.match.blocks(cache.slot), now_s)
-        work = Work(request.prompt_tokens, uncached, request.output_tokens, record)
+        work = Work(request.prompt_tokens, uncached, request.output_tokens, record, sequences=request.sequences)
         pod.start(work, now_s)
         if request.model != pod.endpoint.models[0]:
             pod.adapters.start(request.model)

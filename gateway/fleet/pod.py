@@ -10,6 +10,7 @@ from math import inf
 
 from gateway.discovery.probing.readings import NOTHING, Readings
 from routing.pods.adapters import Adapters
+from routing.pods.foreign import Reported
 from routing.pods.load import Load
 from routing.pods.speed import Speed
 from routing.prefix.index import Cache
@@ -104,10 +105,21 @@ class Pod(Load):
             self.adapters.clear()
             self.forget_totals()
         self.adapters.observe(readings.adapters)
-        self.observe(readings.totals, now_s, fresh_until_s)
         self._readings = readings
         self._signals = {signal: value for signal, value in readings.signals.items() if 0 <= value < inf}
         self._fresh_until_s = fresh_until_s
+        self._observe_foreign(now_s)
+        self.observe(readings.totals, now_s, fresh_until_s)
+
+    def _observe_foreign(self, now_s: float) -> None:
+        """Find what others have here; of running and waiting requests one may be unknown, then there are more."""
+        running, waiting = self._signals.get(Signal.RUNNING), self._signals.get(Signal.WAITING)
+        if running is None and waiting is None:
+            self.foreign.forget()
+            return
+        in_cache = self._signals.get(Signal.KV_USAGE, 0.0) * (self.cache_tokens or 0.0)
+        reported = Reported(running or 0.0, waiting or 0.0, max(0.0, in_cache - self.resident_tokens))
+        self.foreign.observe(reported, self._readings.totals, self.sequences, now_s, self._fresh_until_s)
 
     def record_outcome(self, failed: bool, sent_s: float, now_s: float) -> None:
         """Record the outcome of a request.

@@ -81,6 +81,7 @@ def _pod(page: Mapping[str, Any], number: int, block_tokens: float) -> Pod:
     pod.recall(page["busy_s"], page["processed"], page["latency_s"])
     signals = {Signal(name): value for name, value in page["signals"].items() if value is not None}
     pod.apply_readings(Readings(signals, adapters=AdapterUse(frozenset(page["warm"]))), now_s=0.0, fresh_until_s=0.0)
+    pod.foreign.recall(page["foreign"])
     pod.full_share_at_s = RAMP_S * (1 - 1 / page["ramp"])
     return pod
 

@@ -9,6 +9,7 @@ Sums over the window decay exponentially with the time constant WINDOW_S.
 from math import exp, inf
 
 from routing.pods.engine_totals import NO_TOTALS, EngineTotals
+from routing.pods.foreign import Foreign
 from routing.pods.pace import Pace
 from routing.pods.speed import Speed
 from routing.prefix.index import Record
@@ -43,16 +44,26 @@ class Work:
     """The load that one request puts on its pod."""
 
     __slots__ = (
-        "backlog_s", "output_tokens", "prefill_done_at_s", "prefill_s", "prefill_sent_s", "prompt_tokens", "record",
-        "started_s", "uncached_tokens", "wait_s",
+        "backlog_s", "extra_sequences", "output_tokens", "prefill_done_at_s", "prefill_s", "prefill_sent_s",
+        "prompt_tokens", "record", "started_s", "uncached_tokens", "wait_is_known", "wait_s",
     )  # fmt: skip
 
-    def __init__(self, prompt_tokens: int, uncached_tokens: float, output_tokens: int, record: Record | None) -> None:
+    def __init__(
+        self,
+        prompt_tokens: int,
+        uncached_tokens: float,
+        output_tokens: int,
+        record: Record | None,
+        *,
+        sequences: int = 1,
+    ) -> None:
         self.prompt_tokens = prompt_tokens
         self.uncached_tokens = uncached_tokens
         self.output_tokens = output_tokens  # expected
         self.record = record  # the entry in the model of the pod's prefix cache
-        self.wait_s = 0.0  # predicted wait for earlier prompts, when it was sent
+        self.extra_sequences = sequences - 1  # by which engines count more than this one request
+        self.wait_s = 0.0  # predicted wait for earlier prompts of ours, when it was sent
+        self.wait_is_known = True  # whether it waited for no others
         self.prefill_done_at_s = 0.0  # predicted end of its prefill
         self.prefill_s = 0.0  # predicted duration of its prefill
         self.prefill_sent_s = 0.0  # of all prompts that the pod was ever sent, up to and with this one
@@ -63,14 +74,17 @@ class Load:
     """The accounting of one pod.  `routing.types.PodView` is the part that strategies read."""
 
     __slots__ = (
-        "_busy_s", "_busy_seen_s", "_in_flight_at_scrape", "_itl_fresh_until_s", "_itl_target_s", "_kind",
+        "_batch_at_scrape", "_busy_s", "_busy_seen_s", "_itl_fresh_until_s", "_itl_target_s", "_kind",
         "_latency", "_own", "_pace", "_prefill_backlog_at_s", "_prefill_backlog_s", "_prefill_sent_s",
-        "_processed", "_processed_s", "_totals", "_totals_s", "in_flight", "max_in_flight", "output_tokens",
-        "prefill_done_at_s", "prefill_share", "prefill_tokens", "resident_tokens", "speed",
+        "_processed", "_processed_s", "_totals", "_totals_s", "extra_sequences", "foreign", "in_flight",
+        "max_in_flight", "output_tokens", "prefill_done_at_s", "prefill_share", "prefill_tokens", "resident_tokens",
+        "speed",
     )  # fmt: skip
 
     def __init__(self, kind: Speed | None = None) -> None:
         self.in_flight = 0
+        self.extra_sequences = 0  # by which engines count more sequences than requests in flight
+        self.foreign = Foreign()
         self.prefill_tokens = 0.0  # uncached prompt tokens of the requests in flight
         self.output_tokens = 0  # expected output tokens of the requests in flight
         self.resident_tokens = 0  # prompt and expected output tokens of the requests in flight
@@ -88,7 +102,7 @@ class Load:
         self._processed = self._processed_s = 0.0
         self._latency = (0.0, 0.0)  # seconds and weighted tokens of finished requests
         self._totals, self._totals_s = NO_TOTALS, -inf
-        self._in_flight_at_scrape = 0
+        self._batch_at_scrape = 0.0
         self._itl_fresh_until_s = -inf  # until then the engine's own ITL is used
 
     def set_itl_slo(self, itl_s: float) -> None:
@@ -101,12 +115,14 @@ class Load:
         if not self.in_flight:
             self._mark_busy(now_s)
         self.in_flight += 1
+        self.extra_sequences += work.extra_sequences
         self.prefill_tokens += work.uncached_tokens
         self.output_tokens += work.output_tokens
         self.resident_tokens += work.prompt_tokens + work.output_tokens
         work.started_s = now_s
         work.prefill_s = prefill_s = self.speed.prefill_s(work.uncached_tokens)
         work.wait_s = max(0.0, self.prefill_done_at_s - now_s)
+        work.wait_is_known = not self.foreign.is_waiting(now_s)
         work.prefill_done_at_s = self.prefill_done_at_s = now_s + work.wait_s + prefill_s
         self._prefill_sent_s += prefill_s
         work.prefill_sent_s = self._prefill_sent_s
@@ -120,7 +136,9 @@ class Load:
         """
         if self.in_flight == 1:
             self._mark_busy(now_s)
+        self.foreign.before_fewer(self.sequences, now_s)
         self.in_flight -= 1
+        self.extra_sequences -= work.extra_sequences
         if self.in_flight:
             self.prefill_tokens -= work.uncached_tokens
             self.output_tokens -= work.output_tokens
@@ -154,7 +172,7 @@ class Load:
         decay = 1 - 1 / LATENCY_DECAY_REQUESTS
         seconds, tokens = self._latency
         self._latency = (seconds * decay + duration_s, tokens * decay + cost)
-        if work is not None:
+        if work is not None and work.wait_is_known and not self.foreign.is_waiting(now_s):
             sample = (work.uncached_tokens, outputs, duration_s, work.wait_s)
             self._kind.learn(*sample)
             self._own.learn(*sample)
@@ -168,7 +186,7 @@ class Load:
         elapsed_s = now_s - self._totals_s
         if elapsed_s < MIN_SCRAPE_GAP_S:
             return
-        increase = totals.since(self._totals)
+        increase, batch = totals.since(self._totals), self.in_flight + self.foreign.running
         self._totals, self._totals_s = totals, now_s
         itl_s, computed = increase.mean_itl_s, increase.computed_tokens
         if itl_s is not None:
@@ -177,9 +195,9 @@ class Load:
                 self._adjust_prefill_share(itl_s, min(1.0, elapsed_s / RESPONSE_TIME_S), now_s)
             if computed is not None:  # else the part of prefill in the ITL is unknown
                 prefill_share = min(MAX_MEASURED_SHARE, computed * self.speed.token_s / elapsed_s)
-                self._pace.learn((self.in_flight + self._in_flight_at_scrape) / 2, itl_s * (1 - prefill_share))
+                self._pace.learn((batch + self._batch_at_scrape) / 2, itl_s * (1 - prefill_share))
                 self.max_in_flight = self._pace.max_batch_for_itl(self._itl_target_s)
-        self._in_flight_at_scrape = self.in_flight
+        self._batch_at_scrape = batch
         if increase.ttft_count and increase.ttft_sum_s and computed and computed > 0:
             busy_s = min(increase.ttft_sum_s, elapsed_s)
             self._kind.measure(increase.ttft_count, computed, busy_s)
@@ -188,6 +206,11 @@ class Load:
     def forget_totals(self) -> None:
         """Forget the totals: the engine has restarted and counts from 0."""
         self._totals, self._totals_s = NO_TOTALS, -inf
+
+    @property
+    def sequences(self) -> int:
+        """Our requests in flight as the engine counts them."""
+        return self.in_flight + self.extra_sequences
 
     def busy_s(self, now_s: float) -> float:
         """Return the seconds in the window during which at least one request was in flight."""

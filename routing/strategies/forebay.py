@@ -1,6 +1,6 @@
 """forebay, the default: the predicted TTFT plus the delay of other requests, in seconds.
 
-    score = wait + PREFILL_WEIGHT x prefill + eviction_cost + decode_slowdown
+    score = wait + PREFILL_WEIGHT x prefill + eviction_cost + decode_slowdown + foreign
 
 Lives here: the score.  Not here: what pods have cached (routing.prefix.index), their speed (routing.pods.speed), the
 requests sent to them (routing.pods.load).
@@ -8,9 +8,10 @@ requests sent to them (routing.pods.load).
 *wait*: until earlier prompts are computed and the LoRA adapter is loaded.  *prefill*: of the uncached tokens; it counts
 twice, because it also takes the pod's time and cache from other requests.  *eviction_cost*: the seconds to recompute
 what this prompt evicts, times the chance that it is reused.  *decode_slowdown*: the request makes the next tokens of
-each request in flight later, by a share of the time per token.  A hot prefix is computed on a second pod when waiting
-costs more than that, without a threshold.  Before any speed is known the score is tokens x (in flight + 1): those not
-cached, and ADAPTER_TOKENS for an adapter that is not loaded.
+each request in flight later, by a share of the time per token.  *foreign*: the wait for prompts of others, and the
+slowdown of those that run.  A hot prefix is computed on a second pod when waiting costs more than that, without a
+threshold.  Before any speed is known the score is tokens x (in flight + foreign + 1): those not cached, and
+ADAPTER_TOKENS for an adapter that is not loaded.
 """
 
 from collections.abc import Sequence
@@ -42,10 +43,10 @@ REASON = "wait %d + prefill %d + eviction cost %d + decode slowdown %d ms, %d of
 
 
 class Forebay(Scoring):
-    """Scores by predicted seconds; reads only the gateway's own accounting and learned speeds."""
+    """Scores by predicted seconds: the gateway's own accounting, learned speeds, and what others have on the pods."""
 
     name: ClassVar[str] = "forebay"
-    parts: ClassVar[tuple[str, ...]] = ("wait", "prefill", "eviction_cost", "decode_slowdown")
+    parts: ClassVar[tuple[str, ...]] = ("wait", "prefill", "eviction_cost", "decode_slowdown", "foreign")
 
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
@@ -57,10 +58,10 @@ class Forebay(Scoring):
         pods = candidates if len(candidates) <= MAX_SCORED else self._sample(request, candidates)
         default_speed = _slowest_speed(pods)
         if default_speed is None:
-            return Scored(pods, [_tokens_in_turn(request, pod) for pod in pods], fallback="speed-unknown")
+            return _scored_by_turns(request, pods, now_s)
         prompt, block_tokens, matches = request.prompt_tokens, request.block_tokens, request.match.pods_by_length
         prompt_and_missing = prompt + request.first_block_missing_tokens
-        scores, parts = [], []
+        scores, parts, foreign_pods = [], [], 0
         for pod in pods:  # `request.uncached_tokens` inlined: a call per pod would cost as much as what it computes
             speed = pod.speed if pod.speed.known else default_speed
             uncached = float(prompt)
@@ -77,18 +78,27 @@ class Forebay(Scoring):
             eviction_cost_s = 0.0
             if block_tokens and (lost := cache.eviction_cost(ceil(uncached / block_tokens), now_s)):
                 eviction_cost_s = lost * block_tokens * speed.token_s
-            score = wait_s + prefill_s + eviction_cost_s + decode_slowdown_s
-            parts.append((wait_s, prefill_s, eviction_cost_s, decode_slowdown_s))
+            foreign, foreign_s = pod.foreign, 0.0
+            if foreign.requests and foreign.is_fresh(now_s):
+                foreign_pods += 1
+                slowdown_s = DECODE_SLOWDOWN * speed.output_s * foreign.running
+                foreign_s = foreign.wait_s(speed, prompt) + slowdown_s
+            score = wait_s + prefill_s + eviction_cost_s + decode_slowdown_s + foreign_s
+            parts.append((wait_s, prefill_s, eviction_cost_s, decode_slowdown_s, foreign_s))
             scores.append(score if now_s >= pod.full_share_at_s else score * pod.slow_start_factor(now_s))
-        return Scored(pods, scores, parts)
+        return Scored(pods, scores, parts, foreign=foreign_pods)
 
     def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:
-        """Return the parts of the score in milliseconds and the cached tokens."""
+        """Return the parts of the score in milliseconds and the cached tokens, and where others have requests."""
         cached = max(0.0, request.prompt_tokens - request.uncached_tokens(scored.pods[chosen]))
-        if not scored.parts:
-            return f"{int(cached)} of {request.prompt_tokens} tokens held, {scored.pods[chosen].in_flight} in flight"
-        parts_ms = (part_s * 1000 for part_s in scored.parts[chosen])
-        return REASON % (*parts_ms, cached, request.prompt_tokens)
+        if scored.parts:
+            *parts_s, _foreign_s = scored.parts[chosen]
+            reason = REASON % (*[part_s * 1000 for part_s in parts_s], cached, request.prompt_tokens)
+        else:
+            reason = f"{int(cached)} of {request.prompt_tokens} tokens held, {scored.pods[chosen].in_flight} in flight"
+        if scored.foreign:
+            reason += f", foreign load on {scored.foreign} of {len(scored.pods)} pods"
+        return reason
 
     def _sample(self, request: RouteRequest, candidates: Candidates) -> Sequence[PodView]:
         """Return the candidates with the longest cached prefixes and a random sample of all."""
@@ -108,9 +118,15 @@ class Forebay(Scoring):
         return tuple(chosen.values())
 
 
-def _tokens_in_turn(request: RouteRequest, pod: PodView) -> float:
-    loading = 0.0 if pod.is_loaded(request.model) else ADAPTER_TOKENS
-    return (request.uncached_tokens(pod) + loading) * (pod.in_flight + 1)
+def _scored_by_turns(request: RouteRequest, pods: Sequence[PodView], now_s: float) -> Scored:
+    """Return scores without speeds: the tokens to compute, once for each request on the pod and for this one."""
+    scores, foreign_pods = [], 0
+    for pod in pods:
+        others = pod.foreign.requests if pod.foreign.is_fresh(now_s) else 0.0
+        foreign_pods += others > 0
+        loading = 0.0 if pod.is_loaded(request.model) else ADAPTER_TOKENS
+        scores.append((request.uncached_tokens(pod) + loading) * (pod.in_flight + others + 1))
+    return Scored(pods, scores, fallback="speed-unknown", foreign=foreign_pods)
 
 
 def _slowest_speed(pods: Sequence[PodView]) -> Speed | None:

@@ -16,7 +16,7 @@ from routing.overload import (
     wait_until_open_s,
 )
 from routing.pods.load import Work
-from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo
+from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Signal, Slo
 from tests.support.choosing import REQUEST
 from tests.support.pods import pods_with
 
@@ -145,3 +145,58 @@ def test_a_best_effort_prompt_needs_a_second_open_pod_where_there_is_one() -> No
     with pytest.raises(NoCandidateError) as refused:
         open_pods([idle, busy], long, SLO, 0.0)
     assert refused.value.retry_after_s == pytest.approx(0.8)
+
+
+def loaded_by_others(pod: Pod, *, usage: float = 0.0, cache_tokens: float | None = None, **signals: float) -> None:
+    """The engine reports requests that are not ours."""
+    reported = {Signal(name): value for name, value in signals.items()} | {Signal.KV_USAGE: usage}
+    pod.apply_readings(Readings(reported, cache_tokens), 0.0, fresh_until_s=9.0)
+
+
+def test_a_pod_where_prompts_of_others_wait_is_closed() -> None:
+    (pod,) = pods()
+    loaded_by_others(pod, waiting=10.0)
+    assert closed(pod) == 0  # 10 of 0.11 s
+
+    loaded_by_others(pod, waiting=60.0)
+    assert closed(pod) == pytest.approx(6.6 - MAX_PREFILL_WAIT_S)
+    pod.prefill_done_at_s = 1.0
+    assert closed(pod) == pytest.approx(7.6 - MAX_PREFILL_WAIT_S)
+    assert estimate_wait([pod], REQUEST, SLO, 0.0).ttft_s == pytest.approx(MAX_PREFILL_WAIT_S + 0.11)
+    pod.apply_readings(Readings(), 10.0, fresh_until_s=19.0)  # it tells nothing any more
+    assert closed(pod) == 0
+
+
+def test_the_batch_and_the_cache_are_shared_with_others() -> None:
+    batch, cache = pods(2)
+    batch.max_in_flight = 8.5
+    loaded_by_others(batch, running=7.0)
+    assert closed(batch) == 0
+    loaded_by_others(batch, running=8.0)
+    assert closed(batch) == FULL_RETRY_S
+
+    loaded_by_others(cache, running=5.0, usage=0.85, cache_tokens=10_000)
+    assert closed(cache) == 0
+    loaded_by_others(cache, running=5.0, usage=0.95, cache_tokens=10_000)
+    assert closed(cache) == FULL_RETRY_S
+
+
+def test_what_is_in_the_cache_is_ours_where_all_requests_are() -> None:
+    (pod,) = pods()
+    pod.start(Work(500, 500, 10, None), -5.0)
+    loaded_by_others(pod, running=1.0, usage=0.95, cache_tokens=10_000)
+
+    assert closed(pod) == 0
+
+
+def test_where_others_close_all_pods_each_takes_one_request_of_ours() -> None:
+    both = pods(2)
+    for pod in both:
+        loaded_by_others(pod, waiting=60.0)
+    assert open_pods(both, REQUEST, SLO, 0.0) == both
+
+    both[0].start(Work(10, 10, 10, None), 0.0)
+    assert open_pods(both, REQUEST, SLO, 0.0) == [both[1]]
+    both[1].start(Work(10, 10, 10, None), 0.0)
+    with pytest.raises(NoCandidateError):
+        open_pods(both, REQUEST, SLO, 0.0)

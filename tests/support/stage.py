@@ -117,12 +117,14 @@ class Cast:
             yield
 
     @contextlib.contextmanager
-    def behind_the_back(self, **streams: int) -> Iterator[None]:
+    def behind_the_back(self, prompt: int = 10, **streams: int) -> Iterator[None]:
         """Keep streams open on engines that the gateway knows nothing about."""
-        body = self.stack.body(model=self.model, max_tokens=LONG, stream=True)
-        with contextlib.ExitStack() as opened, httpx.Client(trust_env=False) as client:
+        limits = httpx.Limits(max_connections=None)
+        with contextlib.ExitStack() as opened, httpx.Client(trust_env=False, limits=limits) as client:
             for pod, count in streams.items():
                 for _ in range(count):
+                    messages = [{"role": "user", "content": words(prompt)}]
+                    body = self.stack.body(model=self.model, messages=messages, max_tokens=LONG, stream=True)
                     url = f"http://{self.engines[pod]}/v1/chat/completions"
                     opened.enter_context(client.stream("POST", url, json=body))
             yield

@@ -53,7 +53,16 @@ def test_a_replayed_decision_has_the_same_scores(tmp_path: Path) -> None:
 
     lines = explain(tmp_path, entry, pods).output.splitlines()
 
-    assert lines[0].split() == ["pod", "score", "wait", "prefill", "eviction_cost", "decode_slowdown", "held"]
+    assert lines[0].split() == [
+        "pod",
+        "score",
+        "wait",
+        "prefill",
+        "eviction_cost",
+        "decode_slowdown",
+        "foreign",
+        "held",
+    ]
     assert [line.split()[:2] for line in lines[1:-1]] == [
         [row["pod"], f"{row['score']:.6g}"] for row in entry["candidates"]
     ]

@@ -2,11 +2,12 @@
 
 import pytest
 
+from gateway.admission.plan import MAX_SEQUENCES
 from gateway.discovery.description import ModelPolicy
 from gateway.extproc.events import Refused
 from gateway.openai.operations import Operation
 from tests.support.pods import MODEL, a_description, an_endpoint
-from tests.support.shop import Shop, refused, routed
+from tests.support.shop import CHAT, Shop, refused, routed
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,14 @@ async def test_an_unknown_model_in_picker_mode_is_unavailable():
 
 async def test_a_subset_that_holds_nobody_is_unavailable():
     assert (503, "no_ready_pod", None) == refused(await Shop().admit(None, frozenset({"1.1.1.1:1"})))
+
+
+@pytest.mark.parametrize(("n", "sequences"), [(None, 1), (3, 3), (1_000_000, MAX_SEQUENCES)])
+async def test_several_answers_are_several_sequences_for_an_engine(n: int | None, sequences: int):
+    shop = Shop()
+    ticket_pod = routed(await shop.admit(CHAT | {"n": n})).response_headers["target-pod"]
+
+    assert sequences == next(pod.sequences for pod in shop.fleet.pods() if pod.endpoint.name == ticket_pod)
 
 
 async def test_names_that_clients_make_up_are_not_remembered():

@@ -23,7 +23,7 @@ def test_a_decision_shows_every_candidate_with_its_score_its_parts_and_what_it_h
     assert (best["pod"], best["held"], other["held"]) == (held, 900, 0)
     assert (
         best["score"]
-        == sum(best[part] for part in ("wait", "prefill", "eviction_cost", "decode_slowdown"))
+        == sum(best[part] for part in ("wait", "prefill", "eviction_cost", "decode_slowdown", "foreign"))
         < other["score"]
     )
     assert first["request"] == {

@@ -1,7 +1,11 @@
 """One pod's state: discovery's description and what the gateway adds."""
 
+from pathlib import Path
+
 import pytest
 
+from gateway.discovery.probing.engine_metrics import parse
+from gateway.discovery.probing.readings import Readings
 from gateway.fleet.pod import MAX_EJECTION_S, MIN_EJECTION_S, OUTCOME_DELAY_S, PodState, pod_identity
 from routing.pods.load import Work
 from routing.types import PodView, Signal
@@ -110,3 +114,76 @@ def test_another_id_address_or_start_makes_another_pod(change: dict[str, object]
 
 def test_other_labels_and_models_do_not_make_another_pod() -> None:
     assert pod_identity(an_endpoint(labels={"a": "b"}, models=("x",), ready=False)) == pod_identity(an_endpoint())
+
+
+RECORDINGS = Path(__file__).parents[1] / "discovery" / "probing" / "recordings"
+SGLANG = b"""# TYPE sglang:num_running_reqs gauge
+sglang:num_running_reqs{model_name="m"} 2.0
+sglang:num_queue_reqs{model_name="m"} 4.0
+"""
+
+
+def work(sequences: int = 1) -> Work:
+    return Work(1, 1, 1, None, sequences=sequences)
+
+
+@pytest.mark.parametrize(
+    ("engine", "page"),
+    [("vllm", (RECORDINGS / "metrics_running2_waiting4.prom").read_bytes()), ("sglang", SGLANG)],
+)
+def test_what_an_engine_reports_beyond_our_requests_is_foreign(engine: str, page: bytes) -> None:
+    pod, readings = a_pod(in_flight=3), parse(page, engine)
+
+    pod.apply_readings(readings, 10.0, 13.0)
+    assert (pod.foreign.requests, pod.foreign.running, pod.foreign.waiting) == (3.0, 1.0, 2.0)
+    pod.start(work(), 11.0)  # the engine did not report it yet
+    assert pod.foreign.requests == 3.0
+
+    pod.in_flight = 6
+    pod.apply_readings(readings, 12.0, 15.0)
+    assert pod.foreign.requests == 0.0
+
+
+@pytest.mark.parametrize("signal", [Signal.RUNNING, Signal.WAITING])
+def test_of_two_gauges_one_is_enough_for_a_lower_bound(signal: Signal) -> None:
+    pod = a_pod()
+    pod.apply_readings(Readings({signal: 5.0}), 10.0, 13.0)
+    assert pod.foreign.requests == 5.0
+
+    pod.apply_readings(Readings({Signal.KV_USAGE: 0.9}), 12.0, 15.0)
+    assert pod.foreign.requests == 0.0
+
+
+def test_the_answers_to_one_request_are_not_foreign() -> None:
+    pod, several = a_pod(), work(sequences=8)
+    pod.start(several, 9.0)
+    pod.apply_readings(Readings({Signal.RUNNING: 8.0}), 10.0, 13.0)
+    assert pod.foreign.requests == 0.0
+
+    pod.end(several, 10.5)
+    pod.apply_readings(Readings({Signal.RUNNING: 8.0}), 11.0, 14.0)
+    assert pod.foreign.requests == 0.0  # the engine may not have noticed
+    pod.apply_readings(Readings({Signal.RUNNING: 8.0}), 20.0, 23.0)
+    assert pod.foreign.requests == 8.0
+
+
+def test_requests_that_waited_for_others_teach_no_speed() -> None:
+    pod, before, during = a_pod(), work(), work()
+    pod.start(before, 9.0)
+    pod.apply_readings(Readings({Signal.RUNNING: 9.0, Signal.WAITING: 60.0}), 10.0, 13.0)
+    pod.start(during, 10.0)
+    pod.learn(before, 1.5, 10, 20, 10.5)
+    pod.apply_readings(Readings({Signal.RUNNING: 2.0, Signal.WAITING: 0.0}), 12.0, 15.0)
+    pod.learn(during, 4.0, 10, 20, 14.0)
+    assert pod.speed.requests == 0
+
+    pod.learn(before, 1.5, 10, 20, 14.0)
+    assert pod.speed.requests == 1
+
+
+def test_a_restarted_engine_has_no_foreign_load() -> None:
+    pod = a_pod()
+    pod.apply_readings(Readings({Signal.WAITING: 5.0}, started_s=1.0), 10.0, 13.0)
+    pod.apply_readings(Readings({Signal.WAITING: 0.0}, started_s=2.0), 12.0, 15.0)
+
+    assert pod.foreign.requests == 0.0

@@ -5,10 +5,11 @@ import random
 import orjson
 import pytest
 
+from gateway.discovery.probing.readings import Readings
 from gateway.fleet.decisions import pod_page
 from gateway.fleet.replay import IncompleteRecordError, replay
 from gateway.observability.http import Json
-from routing.types import RouteRequest
+from routing.types import RouteRequest, Signal
 from tests.support.pods import MODEL, a_fleet, an_endpoint
 
 
@@ -21,6 +22,24 @@ def test_a_decision_is_made_again_from_its_record() -> None:
     decision, rows = replay(entry, pages, "least-request", random.Random(1))
 
     assert decision.strategy == ticket.decision.strategy
+    assert {row["pod"]: row["score"] for row in rows} == {row["pod"]: row["score"] for row in entry["candidates"]}
+
+
+@pytest.mark.parametrize("speeds_are_known", [False, True])
+def test_what_others_had_on_a_pod_counts_again(*, speeds_are_known: bool) -> None:
+    fleet = a_fleet(*(an_endpoint(name) for name in "abc"))
+    for pod in fleet.pods():
+        pod.speed.known = speeds_are_known
+    for name in "ab":
+        fleet.apply_readings(name, Readings({Signal.RUNNING: 3.0, Signal.WAITING: 5.0}), 0.0, 9.0)
+    pages = orjson.loads(Json([pod_page(pod, 0.0) for pod in fleet.pods()]).body)
+    fleet.route(RouteRequest(MODEL, prompt_tokens=900), "forebay", 0.0)
+    entry = orjson.loads(Json(fleet.decisions.page()[0]).body)
+
+    decision, rows = replay(entry, pages, "forebay", random.Random(1))
+
+    assert (decision.pod.id, decision.reason) == ("c", entry["reason"])
+    assert decision.reason.partition(", fallback")[0].endswith("foreign load on 2 of 3 pods")
     assert {row["pod"]: row["score"] for row in rows} == {row["pod"]: row["score"] for row in entry["candidates"]}
 
 

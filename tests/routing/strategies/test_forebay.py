@@ -2,15 +2,18 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.pod import RAMP_S, Pod
 from routing.pods.adapters import AdapterUse
+from routing.pods.load import Work
 from routing.strategies.forebay import MAX_BY_PREFIX, MAX_SCORED, RANDOM_SAMPLE
 from routing.strategy import Tools
 from routing.table import build
+from routing.types import Signal
 from tests.support.choosing import REQUEST, asking_for, decided, picked
 from tests.support.pods import an_endpoint, pods_with
 
@@ -84,6 +87,44 @@ def test_the_reason_gives_the_parts_and_what_is_held() -> None:
 
     assert decision.reason == "wait 20 + prefill 120 + eviction cost 0 + decode slowdown 9 ms, 500 of 1000 tokens held"
     assert decision.fallback == ""
+
+
+def loaded_by_others(pods: list[Pod], running: float, waiting: float) -> None:
+    """All pods but the last have this foreign load, and signals until 9 s."""
+    for pod in pods[:-1]:
+        pod.apply_readings(Readings({Signal.RUNNING: running, Signal.WAITING: waiting}), 0.0, fresh_until_s=9.0)
+
+
+@pytest.mark.parametrize("made", [known, pods_with])
+@pytest.mark.parametrize(("running", "waiting"), [(8, 60), (0, 60), (30, 0)])
+def test_requests_avoid_pods_that_others_load(made: Callable[..., list[Pod]], running: float, waiting: float) -> None:
+    pods = made(0, 0, 0)
+    loaded_by_others(pods, running, waiting)
+
+    decision = decided("forebay", pods)
+    assert decision.pod.id == "p2"
+    assert "foreign load on 2 of 3 pods" in decision.reason
+    pods[2].start(Work(2000, 2000, 10, None), 0.0)
+    assert decided("forebay", pods).pod.id == ("p2" if waiting or made is pods_with else "p0")
+
+
+@pytest.mark.parametrize("made", [known, pods_with])
+def test_foreign_load_counts_no_longer_than_signals_do(made: Callable[..., list[Pod]]) -> None:
+    pods = made(0, 0, 0)
+    loaded_by_others(pods, 8, 60)
+
+    assert picked("forebay", pods, now_s=9.0) == {"p2"}
+    assert picked("forebay", pods, now_s=9.1) == {"p0", "p1", "p2"}
+    assert "foreign" not in decided("forebay", pods, now_s=9.1).reason
+
+
+@pytest.mark.parametrize("strategy", ["least-request", "vtc-basic"])
+def test_other_strategies_go_by_our_own_counts(strategy: str) -> None:
+    pods = pods_with(0, 0, 0)
+    unloaded = picked(strategy, pods)
+    loaded_by_others(pods, 8, 60)
+
+    assert picked(strategy, pods) == unloaded
 
 
 def test_before_any_speed_is_known_uncached_tokens_times_load_decide_and_it_says_so() -> None:
