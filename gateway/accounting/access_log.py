@@ -21,26 +21,20 @@ from gateway.pb import access_log_pb2 as data
 from gateway.pb import access_log_service_pb2 as service
 from ratelimit.limits import Reservation
 
-_BROKEN = (
-    "upstream_connection_failure",
-    "upstream_connection_termination",
-    "upstream_remote_reset",
-    "upstream_protocol_error",  # a chunked answer that ends before its last chunk: an engine that died in a stream
-)
+_ATTEMPT_FAILED = frozenset({
+    "upstream_connection_failure", "upstream_connection_termination", "upstream_remote_reset",
+})  # fmt: skip
+"""Response flags of an attempt that the engine failed (gateway.envoy.access_logs filters by the same)."""
+_BROKEN = _ATTEMPT_FAILED | {"upstream_protocol_error"}  # a chunked answer that ends before its last chunk
 """Response flags of a request whose connection to the pod broke, before the answer or in it."""
-_TIMED_OUT = (
-    "upstream_request_timeout",
-    "stream_idle_timeout",
-    "duration_timeout",
-    "upstream_max_stream_duration_reached",
-)
+_TIMED_OUT = frozenset({
+    "upstream_request_timeout", "stream_idle_timeout", "duration_timeout", "upstream_max_stream_duration_reached",
+})  # fmt: skip
 """Response flags of a request that Envoy gave up, before the answer or in it."""
-_CLIENT_LEFT = ("downstream_connection_termination", "downstream_remote_reset")
+_CLIENT_LEFT = frozenset({"downstream_connection_termination", "downstream_remote_reset"})
 """Response flags of a client that did not wait for the end."""
 _FROM_POD = frozenset({"via_upstream", ""})
 """The response code's details where the status is a pod's; empty where Envoy does not tell."""
-_ATTEMPT_FAILED = ("upstream_connection_failure", "upstream_connection_termination", "upstream_remote_reset")
-"""Response flags of an attempt that the engine failed (gateway.envoy.access_logs filters by the same)."""
 
 
 class Entry(NamedTuple):
@@ -79,7 +73,7 @@ def decode(message: bytes) -> AccessLogBatch:
             if EXCHANGE_NAMESPACE in metadata:
                 carried = Struct.FromString(metadata[EXCHANGE_NAMESPACE])
                 entries.append(Entry(carried.fields[EXCHANGE_KEY].string_value, carried, entry))
-            elif _has_flag(common.response_flags, _ATTEMPT_FAILED):
+            elif _flags(common) & _ATTEMPT_FAILED:
                 failed.add(_upstream_address(common))
     except DecodeError as error:
         raise ValueError("not a StreamAccessLogsMessage") from error
@@ -96,10 +90,11 @@ def encode(entries: Sequence[Entry]) -> bytes:
 
 def _integers(metadata: Struct) -> dict[str, int]:
     """Return the fields that are integers; null, text, fractions and infinity are unknown and left out, not zero."""
+    fields = metadata.fields
     return {
         key: int(number)
-        for key, value in metadata.fields.items()
-        if (number := value.number_value).is_integer() and (number or value.HasField("number_value"))
+        for key in fields  # whose `items` are a generator in Python
+        if (number := fields[key].number_value).is_integer() and (number or fields[key].HasField("number_value"))
     }
 
 
@@ -138,7 +133,7 @@ def _observed_end(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
     numbers = _integers(Struct.FromString(metadata[USAGE_NAMESPACE])) if USAGE_NAMESPACE in metadata else {}
     lifted = Struct.FromString(metadata[ERROR_NAMESPACE]) if ERROR_NAMESPACE in metadata else None
     error = _reported_error(lifted) if lifted is not None else None
-    flags = common.response_flags if common.HasField("response_flags") else None
+    flags = _flags(common)
     compressed = is_coded(response.response_headers.get(COMPRESSION, ""))
     response_bytes = None if compressed else response.response_body_bytes
     if error is not None and lifted is not None and response_bytes is not None:
@@ -148,9 +143,9 @@ def _observed_end(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
         status=response.response_code.value,
         usage=parse_usage(numbers) if numbers else None,
         error=error,
-        client_left=_has_flag(flags, _CLIENT_LEFT),
-        broken=_has_flag(flags, _BROKEN),
-        timed_out=_has_flag(flags, _TIMED_OUT),
+        client_left=not flags.isdisjoint(_CLIENT_LEFT),
+        broken=not flags.isdisjoint(_BROKEN),
+        timed_out=not flags.isdisjoint(_TIMED_OUT),
         accepted=from_pod or common.upstream_wire_bytes_sent > 0,  # Envoy adds up the bytes of all attempts
         from_pod=from_pod,
         compressed=compressed,
@@ -160,8 +155,9 @@ def _observed_end(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
     )
 
 
-def _has_flag(flags: data.ResponseFlags | None, names: Sequence[str]) -> bool:
-    return flags is not None and any(getattr(flags, name) for name in names)
+def _flags(common: data.AccessLogCommon) -> frozenset[str]:
+    """Return the names of the response flags that are set; most requests have none."""
+    return frozenset([field.name for field, _ in common.response_flags.ListFields()])
 
 
 def _upstream_duration_s(common: data.AccessLogCommon) -> float | None:

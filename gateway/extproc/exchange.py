@@ -171,10 +171,11 @@ class Exchange:
         if "connection" in headers:  # Envoy's own HTTP/1 removes it, with what it names, before we see it
             refuse_nominated(headers["connection"])
         self._operation = operation = find_operation(headers.get(":method", ""), headers.get(":path", ""))
-        if operation.body is None:
+        body_format = operation.body
+        if body_format is None:
             self.state = State.ADMITTING
             return [Answer(operation, headers)]
-        if event.end_of_stream and not operation.body.is_stored:
+        if event.end_of_stream and not body_format.is_stored:
             raise BadRequestError("body is empty")
         if event.request_mode in UNROUTABLE_MODES and not event.end_of_stream:
             mode = BodyMode(event.request_mode).name

@@ -118,6 +118,9 @@ class ExtProcStream:
     def _finish(self, finish: Finish) -> None:
         if self._exchange_id is None:
             return
+        if finish == UNKNOWN_END and not self._sees_responses:
+            self._ledger.stream_closed(self._exchange_id)
+            return
         # A complete answer without a status had one, in headers that were not shown.
         seen = ObservedEnd(
             status=finish.status if finish.complete else finish.status or 0,
@@ -128,11 +131,10 @@ class ExtProcStream:
             output_chunks=finish.output_chunks,
             upstream=finish.upstream or "",
         )
-        saw_answer = self._sees_responses or finish != UNKNOWN_END
         if finish.complete and not _is_error(finish) and (self._sees_responses or _has_usage(finish)):
             self._ledger.ended(self._exchange_id, seen)
         else:
-            self._ledger.stream_closed(self._exchange_id, seen if saw_answer else None)
+            self._ledger.stream_closed(self._exchange_id, seen)
 
 
 async def _decoded(command: Decode) -> Decoded:
