@@ -6,6 +6,7 @@ Lives here: asking again, what is said when an engine comes, changes or goes, th
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,10 @@ class EngineWatch:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            await self._round()
+            try:
+                await self._round()
+            except Exception:  # noqa: BLE001 - supervision point
+                self._print_line(f"engines could not be asked, which is tried again:\n{traceback.format_exc()}")
 
     async def _round(self) -> None:
         before = dict(self._engines)

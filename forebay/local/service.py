@@ -16,7 +16,7 @@ from forebay.local.supervision.console import completed_before, print_line, stop
 from forebay.local.supervision.process import ProcessSpec, raise_open_file_limit
 from forebay.local.supervision.supervisor import StartError, Supervisor
 from forebay.local.workers import worker_specs
-from gateway.config.loading import load, load_with_models
+from gateway.config.loading import load_with_models
 from gateway.config.settings import Settings
 from routing.table import STRATEGIES
 
@@ -27,8 +27,7 @@ def run(config_file: Path, workers: int) -> None:
     Raises ConfigurationError for a bad file, AddressError for an address that cannot be had, and SystemExit(1) when a
     worker does not start.
     """
-    load_with_models(config_file, os.environ, STRATEGIES)  # or each worker would say what is wrong with the models
-    settings = load(config_file, os.environ, STRATEGIES)
+    settings = load_with_models(config_file, os.environ, STRATEGIES)  # or each worker would say what is wrong there
     raise_open_file_limit()
     with contextlib.closing(Ports()) as ports, tempfile.TemporaryDirectory(prefix="forebay-") as run_dir:
         private = _hold_addresses(settings, ports, workers)

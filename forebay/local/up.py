@@ -156,7 +156,7 @@ class _Stack:
         models = load_with_models(self._config_file, os.environ, STRATEGIES).models
         described = [f"http://{endpoint.address}" for model in models for endpoint in model.endpoints]
         engines = dict.fromkeys(map(str, self._urls) if self._urls else described)
-        model = models[0].name if models else ""
+        model = next((model.name for model in models if model.endpoints), models[0].name if models else "")
         addresses = self._addresses.shell_variables(self._settings.envoy.scheme)
         return addresses | {"ENGINES": " ".join(engines), "MODEL": model}
 

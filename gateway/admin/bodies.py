@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import parse_qsl
 
 import orjson
 from fastapi import Query
@@ -13,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.observability.http import problem
 from ratelimit.accounts.names import checked_name
 from ratelimit.limits import (
     MAX_LIMIT,
@@ -167,13 +169,19 @@ def _too_large() -> HTTPException:
 
 
 class JsonRoute(APIRoute):
-    """A route that refuses a body without the content type of JSON."""
+    """A route that refuses a body without the content type of JSON, and a query with names that it does not have."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap FastAPI's handler with the checks of content type and size."""
+        """Wrap FastAPI's handler with the checks of content type and size, or of the query."""
         handle = super().get_route_handler()
+        known = sorted(parameter.alias for parameter in self.dependant.query_params)
+
+        async def handle_query(request: Request) -> Response:
+            wrong = _wrong_query(request.scope["query_string"], known)
+            return await handle(request) if wrong is None else wrong
+
         if self.body_field is None:
-            return handle
+            return handle_query if known else handle
 
         async def handle_json(request: Request) -> Response:
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -182,3 +190,16 @@ class JsonRoute(APIRoute):
             return await handle(_CappedRequest(request.scope, request.receive))
 
         return handle_json
+
+
+def _wrong_query(query: bytes, known: Sequence[str]) -> Response | None:
+    """Return the answer to a query string that is not UTF-8 or has other names than these; None = it is right."""
+    try:
+        names = [name for name, _ in parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")]
+    except UnicodeDecodeError:
+        return problem(HTTPStatus.BAD_REQUEST, "the query is not UTF-8 in percent-encoding", "invalid_query")
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is None:
+        return None
+    message = f"{unknown[:MAX_NAME_BYTES]} is unknown in the query, known names: {', '.join(known)}"
+    return problem(HTTPStatus.BAD_REQUEST, message, "invalid_query", param=unknown[:MAX_NAME_BYTES])

@@ -165,7 +165,7 @@ def _subset(request: pb.ProcessingRequest) -> frozenset[str] | None:
         texts = [item.string_value for item in value.list_value.values]
     else:
         texts = [value.string_value]
-    return frozenset("".join(address.split()) for text in texts for address in text.split(",")) - {""}
+    return frozenset(address.strip() for text in texts for address in text.split(",")) - {""}
 
 
 def _upstream(request: pb.ProcessingRequest) -> str | None:

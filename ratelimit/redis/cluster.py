@@ -63,7 +63,7 @@ class ClusterCalls:
     def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> asyncio.Future[Reply]:
         """Queue a call, see `BatchedCalls.call`.  Precondition: all keys are of one slot."""
         if not self.up:
-            raise NotSentError("a node is away")
+            raise NotSentError(self.away_because)
         reply = asyncio.ensure_future(self._call(script, keys, arguments))
         reply.add_done_callback(_see_failure)
         return reply

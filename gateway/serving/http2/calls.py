@@ -17,6 +17,9 @@ from gateway.serving.status import INTERNAL, INVALID_ARGUMENT, NOT_FOUND, OK, UN
 MAX_STATUS_CHARACTERS = 500
 """Characters of a status message, which may quote the client: a header block of ours must fit one frame (chosen)."""
 
+QUEUED_MESSAGE_BYTES = 128
+"""Bytes that a message counts beside its own while it waits: empty ones take memory and time too (chosen)."""
+
 
 class _Call:
     """The base of all gRPC calls: decodes messages, maps errors to statuses, and sends nothing after the end."""
@@ -92,7 +95,7 @@ class _Process(_Call):
         super().__init__(service, connection, stream)
         self._ext_proc = service.ext_proc_stream()
         self._queue: deque[bytes] = deque()  # messages that wait for the decision
-        self._queued_bytes = 0
+        self._queued_bytes = 0  # with QUEUED_MESSAGE_BYTES for each
         self._decision: asyncio.Task[list[bytes]] | None = None
         self._client_done = False  # the client sent END_STREAM
 
@@ -128,9 +131,10 @@ class _Process(_Call):
             self._finish(OK)
 
     def _enqueue(self, message: bytes) -> None:
+        size = len(message) + QUEUED_MESSAGE_BYTES
         self._queue.append(message)
-        self._queued_bytes += len(message)
-        self._service.unfinished.add(len(message))
+        self._queued_bytes += size
+        self._service.unfinished.add(size)
         if self._queued_bytes > MAX_MESSAGE_BYTES:
             raise ProtocolError(f"queued messages = {self._queued_bytes} bytes, must be at most {MAX_MESSAGE_BYTES}")
 
@@ -149,8 +153,9 @@ class _Process(_Call):
         """Handle the queued messages after a decision, up to one that needs the next decision."""
         while self._queue and self._stream is not None and self._decision is None:
             message = self._queue.popleft()
-            self._queued_bytes -= len(message)
-            self._service.unfinished.add(-len(message))
+            size = len(message) + QUEUED_MESSAGE_BYTES
+            self._queued_bytes -= size
+            self._service.unfinished.add(-size)
             self._on_message(message)
         if self._decision is None and (self._client_done or self._ext_proc.ended):
             self._finish(OK)

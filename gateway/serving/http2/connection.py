@@ -18,6 +18,7 @@ from gateway.serving.http2.frames import (
     EMPTY_TABLE,
     END_HEADERS,
     END_STREAM,
+    ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
     FRAME_HEADER,
     FRAME_HEADER_BYTES,
@@ -35,7 +36,6 @@ from gateway.serving.http2.frames import (
     MIN_MAX_FRAME_SIZE,
     NO_ERROR,
     NOT_GRPC,
-    PADDED,
     PING,
     PREFACE,
     PROTOCOL_ERROR,
@@ -52,6 +52,7 @@ from gateway.serving.http2.frames import (
     literal,
     rst_stream,
     settings,
+    unpadded,
     window_update,
 )
 
@@ -61,6 +62,9 @@ MAX_FRAME_BYTES = 256 * 1024
 """The largest frame accepted (chosen): a body of 16 MB comes in 64 frames, which limits copying of incomplete ones."""
 WINDOW_UPDATE_BYTES = 2**30
 """Bytes received before a WINDOW_UPDATE gives them back: half of the window, so that it never closes."""
+
+WIDENED_PER_ID = 16
+"""How often SETTINGS may let streams go on for each stream id used (chosen: clients change the window a few times)."""
 
 
 class Call(Protocol):
@@ -121,6 +125,7 @@ class Connection:
         self._most_credit = 0  # no stream has more
         self._waiting: OrderedDict[int, Stream] = OrderedDict()  # with unsent data, held up by this window only
         self._narrow: dict[int, Stream] = {}  # those that their own window holds up
+        self._widened = 0  # how often SETTINGS have let one of those go on
         self._max_frame_size = MIN_MAX_FRAME_SIZE
         self._received = 0
         self._table_update = b""  # prefix of the next header block that is sent
@@ -230,13 +235,12 @@ class Connection:
             self.out.append(window_update(stream_id, stream.received))
             stream.received = 0
         stream.remote_open = not flags & END_STREAM
-        stream.call.feed(_unpadded(payload) if flags & PADDED else payload)
+        stream.call.feed(unpadded(payload, flags))
         if flags & END_STREAM:
             self._on_client_done(stream)
 
     def _on_headers(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if flags & PADDED:
-            payload = _unpadded(payload)
+        payload = unpadded(payload, flags)
         if flags & HAS_PRIORITY:
             payload = payload[5:]
         if flags & END_HEADERS:
@@ -309,6 +313,9 @@ class Connection:
         self.out.append(frame(SETTINGS, ACK, 0, b""))
         if self._stream_window > before:  # after the ACK, from which on the client applies its new windows
             narrow, self._narrow = self._narrow, {}
+            self._widened += len(narrow)
+            if self._widened > WIDENED_PER_ID * self._last_stream:
+                raise Http2Error(ENHANCE_YOUR_CALM, "SETTINGS change the windows of many streams too often")
             for stream in narrow.values():
                 self._send_more(stream)
 
@@ -391,10 +398,3 @@ class Connection:
             self._forget(stream.id)
             block = stream.trailers if stream.started else GRPC_HEADERS + stream.trailers
             self._send_last(stream.id, block, remote_open=stream.remote_open)
-
-
-def _unpadded(payload: bytes) -> bytes:
-    padding = payload[0] if payload else 0
-    if not payload or padding >= len(payload):
-        raise Http2Error(PROTOCOL_ERROR, "padding is longer than its frame")
-    return payload[1 : len(payload) - padding]

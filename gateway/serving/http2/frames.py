@@ -31,7 +31,7 @@ PADDED: Final = 0x8
 HAS_PRIORITY: Final = 0x20
 """Flags (section 6)."""
 NO_ERROR, PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR = 0x0, 0x1, 0x3, 0x5, 0x6
-REFUSED_STREAM, CANCEL, COMPRESSION_ERROR = 0x7, 0x8, 0x9
+REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 0x7, 0x8, 0x9, 0xB
 """Error codes (section 7)."""
 HEADER_TABLE_SIZE, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 0x1, 0x3, 0x4, 0x5
 """Identifiers of settings (section 6.5.2)."""
@@ -110,3 +110,13 @@ def _length(size: int) -> bytes:
 
 GRPC_OK = literal(b"grpc-status", b"0")
 """The trailers of a call that succeeded, as nearly all do."""
+
+
+def unpadded(payload: bytes, flags: int) -> bytes:
+    """Return the payload of DATA or HEADERS without its padding (section 6.1).  Raises Http2Error."""
+    if not flags & PADDED:
+        return payload
+    padding = payload[0] if payload else 0
+    if not payload or padding >= len(payload):
+        raise Http2Error(PROTOCOL_ERROR, "padding is longer than its frame")
+    return payload[1 : len(payload) - padding]

@@ -21,6 +21,13 @@ of a worker twice a second)."""
 BACKLOG = 1024
 """Connections that the kernel queues until they are accepted (chosen: Envoys and probes open a handful)."""
 
+_HINT = b"This address speaks gRPC over HTTP/2, without TLS, to Envoy.\n"
+NOT_HTTP2 = (
+    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(_HINT), _HINT)
+)
+"""The answer to whoever does not begin as HTTP/2 does: nothing of ours is sent before that is known."""
+
 
 class _Client(asyncio.Protocol):
     """One client's socket and its connection."""
@@ -42,7 +49,6 @@ class _Client(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own, with the same interface
         self._clients.add(self)
         self._alarm = self._loop.call_later(PREFACE_S, self._look)
-        self._flush_soon()
 
     def _look(self) -> None:
         """Close a connection that does not speak HTTP/2, or that has had no use for long."""
@@ -60,7 +66,11 @@ class _Client(asyncio.Protocol):
         try:
             self.connection.receive(data)
         except Http2Error as error:
-            self.close(error.code, str(error))
+            if self.connection.greeted:
+                self.close(error.code, str(error))
+            else:
+                self._transport.write(NOT_HTTP2)
+                self._transport.close()
         else:
             self._flush_pending = pending
             if self.connection.out:

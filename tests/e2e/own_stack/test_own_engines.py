@@ -86,7 +86,7 @@ def test_a_models_file_is_watched_never_written_and_used_by_the_next_run(tmp_pat
         file.write_text(described(first))
         for port, other in ((first, second), (second, first)):
             with up(tmp_path / "data", "--models", str(file)) as stack:
-                assert f"http://127.0.0.1:{port}" == stack.variables["ENGINES"]
+                assert (f"http://127.0.0.1:{port}", "mine") == (stack.variables["ENGINES"], stack.variables["MODEL"])
                 until(lambda port=port: f"127.0.0.1:{port}" == chat(stack, "mine").headers["target-pod"])
 
                 file.write_text(described(other))
@@ -95,7 +95,8 @@ def test_a_models_file_is_watched_never_written_and_used_by_the_next_run(tmp_pat
 
 
 def described(port: int) -> str:
-    return yaml.safe_dump([{"name": "mine", "endpoints": [{"address": f"127.0.0.1:{port}"}]}])
+    models = [{"name": "without-engines"}, {"name": "mine", "endpoints": [{"address": f"127.0.0.1:{port}"}]}]
+    return yaml.safe_dump(models)
 
 
 def test_the_file_that_init_writes_runs_at_the_addresses_that_it_names(tmp_path: Path):

@@ -56,6 +56,25 @@ async def test_a_file_that_cannot_be_written_is_told_and_written_later(tmp_path:
         await until(file.exists)
 
 
+async def test_an_unexpected_failure_is_told_and_does_not_end_the_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lines: list[str] = []
+    answers = iter([None, ZeroDivisionError("a defect")])
+
+    async def ask(_url: EngineUrl, _known: Engine | None) -> Engine:
+        if error := next(answers, None):
+            raise error
+        return Engine("127.0.0.1:1", "vllm", {"m": ()})
+
+    monkeypatch.setattr(engine_watch, "ask_engine", ask)
+    file = tmp_path / "models.yaml"
+    async with EngineWatch([EngineUrl("a", 1)], file, lines.append).running():
+        await until(lambda: "ZeroDivisionError: a defect" in lines[-1])
+        file.unlink()  # a later round finds that and writes it again
+        await until(file.exists)
+
+
 def test_every_model_lists_the_engines_that_serve_it_and_no_address_is_listed_twice(tmp_path: Path):
     models = listed_models(
         {

@@ -2,11 +2,14 @@
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from forebay.local import service
 from forebay.local.supervision.probes import accepts, answers_ok
+from gateway.config import loading
 from tests.support.polling import until
 from tests.support.ports import free_address
 from tests.support.programs import program
@@ -41,6 +44,24 @@ async def test_what_is_wrong_with_the_models_is_said_at_once_and_not_by_each_wor
         await service.end()
 
     assert 2 == len(service.lines)
+
+
+def test_the_configuration_is_read_once_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file, _ = write_config(tmp_path)
+    read, reads = loading._settings_in, []
+
+    def counted(*arguments: Any) -> Any:
+        reads.append(arguments)
+        return read(*arguments)
+
+    def stop() -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(loading, "_settings_in", counted)
+    monkeypatch.setattr(service, "raise_open_file_limit", stop)
+    with pytest.raises(InterruptedError):
+        service.run(file, 1)
+    assert 1 == len(reads)
 
 
 async def test_a_worker_that_does_not_start_fails_the_command(tmp_path: Path):

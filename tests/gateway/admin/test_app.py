@@ -264,3 +264,19 @@ async def test_the_schema_says_how_the_token_is_sent_and_which_errors_there_are(
     for path in schema["paths"].values():
         for call in path.values():
             assert {"401", "403", "422", "503"} <= call["responses"].keys()
+
+
+@pytest.mark.parametrize("path", ["/users", "/users/lgy/keys"])
+@pytest.mark.parametrize("query", ["after=%FF", "after=a%C3", "limits=3", "limit=3&Limit=3", "=x", "after=a&x"])
+async def test_a_query_with_an_unknown_name_or_bytes_that_are_no_text_is_400(path: str, query: str):
+    admin = an_admin()
+    await admin.call("/CreateUser", LGY)
+
+    answer = await admin.client.get(f"{path}?{query}")
+
+    assert (400, "invalid_query") == (answer.status_code, answer.json()["error"]["code"])
+
+
+async def test_the_answer_to_an_unknown_name_in_a_query_names_it_and_the_known_ones():
+    error = (await an_admin().client.get("/users?offset=3")).json()["error"]
+    assert ("offset is unknown in the query, known names: after, limit", "offset") == (error["message"], error["param"])

@@ -66,10 +66,10 @@ def test_body_modes_are_read_and_absent_ones_are_unknown():
     [
         "10.0.0.1:80, 10.0.0.2",
         ["10.0.0.1:80", "10.0.0.2"],
-        " 10.0.0.1 :80 ,,\t10.0.0.2\n, ",
+        " 10.0.0.1:80 ,,\t10.0.0.2\n, ",
         ["", " 10.0.0.1:80\t", " ", "\n10.0.0.2", ","],
         ["10.0.0.1:80, 10.0.0.2 ,"],
-        ["10.0.0.1: 80", None, 7, "10.0.0.2"],
+        [" 10.0.0.1:80", None, 7, "10.0.0.2"],
     ],
 )
 def test_a_subset_hint_is_a_list_or_a_comma_separated_text(hint: str | list[str]):
@@ -77,6 +77,13 @@ def test_a_subset_hint_is_a_list_or_a_comma_separated_text(hint: str | list[str]
     metadata = request.metadata_context.filter_metadata["envoy.lb.subset_hint"]
     metadata.update({"x-gateway-destination-endpoint-subset": hint})
     assert frozenset({"10.0.0.1:80", "10.0.0.2"}) == decoded(request).subset
+
+
+def test_blanks_inside_an_address_make_it_another_that_no_pod_has():
+    request = headers_of([])
+    metadata = request.metadata_context.filter_metadata["envoy.lb.subset_hint"]
+    metadata.update({"x-gateway-destination-endpoint-subset": "10.0.0.1 :80, 10.0. 0.2"})
+    assert frozenset({"10.0.0.1 :80", "10.0. 0.2"}) == decoded(request).subset
 
 
 @pytest.mark.parametrize("hint", ["", " , ", [], ["", " "]])

@@ -10,9 +10,13 @@ from ratelimit.accounts.keys import KeyStore
 from ratelimit.accounts.users import UserStore
 from ratelimit.fallback import LocalFallback
 from ratelimit.limits import RPM, RPS, Admitted, Amounts, LimiterUnavailableError, Rates, Refused, User
+from ratelimit.redis.batching import NotSentError
+from ratelimit.redis.cluster import ClusterCalls
+from ratelimit.redis.connection import Script
 from ratelimit.redis.limiter import RedisLimiter, model_key, user_key, window_key
 from tests.support.limiters import a_charge, admit, refuse, used
 from tests.support.polling import until
+from tests.support.ports import free_address
 from tests.support.redis_cluster import RedisCluster, redis_cluster
 
 NAMES = [f"user-{number}" for number in range(30)]
@@ -42,6 +46,16 @@ async def store(cluster: RedisCluster) -> AsyncIterator[UserStore]:
     made = UserStore(cluster.url, 5.0, cluster=True)
     yield made
     await made.aclose()
+
+
+async def test_a_call_while_the_cluster_is_away_says_why():
+    calls = ClusterCalls(f"redis://{free_address()}", (), 0.05)
+    script = Script.of("return 1")
+    with pytest.raises(NotSentError):
+        await calls.call(script, ("k",), ())
+
+    with pytest.raises(NotSentError, match="no node answers"):
+        calls.call(script, ("k",), ())
 
 
 async def test_keys_of_any_user_are_made_known_and_revoked(cluster):

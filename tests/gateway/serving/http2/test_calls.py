@@ -228,11 +228,12 @@ async def test_nonsense_during_a_decision_is_refused_at_once_and_closes_after_it
     assert 1 == client.script.closed_after
 
 
-async def test_what_waits_for_a_decision_is_bounded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(calls, "MAX_MESSAGE_BYTES", 100)
+@pytest.mark.parametrize("sizes", [(60, 40), (0,) * 10])
+async def test_what_waits_for_a_decision_is_bounded(sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(calls, "MAX_MESSAGE_BYTES", sum(sizes) + len(sizes) * calls.QUEUED_MESSAGE_BYTES)
     client = Client()
-    assert client.asks(b"?1", bytes(60), bytes(40)).status is None
-    assert "3" == client.says(data(1, frame(b"x"))).status
+    assert client.asks(b"?1", *map(bytes, sizes)).status is None
+    assert "3" == client.says(data(1, frame(b""))).status
     await client.decided()
     assert 1 == client.script.closed_after
 

@@ -111,9 +111,14 @@ async def test_a_client_that_breaks_the_protocol_is_told_why_and_disconnected(ru
     assert (GOAWAY, b"PING is not 8 bytes") == (last.kind, last.payload[8:])
 
 
-async def test_a_client_that_does_not_speak_http2_is_disconnected(running: Running):
-    reader, _ = await running.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert GOAWAY == (await read_all(reader))[-1].kind
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.0\r\n\r\n", b"PRI * HTTP/1.1"])
+async def test_a_client_that_does_not_speak_http2_is_told_so_in_http1_and_disconnected(running: Running, said: bytes):
+    reader, _ = await running.connect(said)
+    answer = await asyncio.wait_for(reader.read(), ENOUGH_S)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert f"content-length: {len(body)}".encode() in head.splitlines()
+    assert b"gRPC over HTTP/2" in body
 
 
 async def test_a_client_that_stops_reading_is_not_read_until_it_resumes(running: Running):

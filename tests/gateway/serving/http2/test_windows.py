@@ -13,6 +13,7 @@ from gateway.serving.http2.frames import (
     ACK,
     DATA,
     DEFAULT_WINDOW,
+    ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
     INITIAL_WINDOW_SIZE,
     MAX_FRAME_SIZE,
@@ -149,6 +150,27 @@ def test_many_settings_do_not_walk_over_all_streams():
     client.sends(frame(SETTINGS, 0, 0, b"".join(windows)), *(frame(SETTINGS, 0, 0, window) for window in windows))
 
     assert 0 == streams.walks
+
+
+def widened(client: Client, times: int) -> list[bytes]:
+    """Close the windows of all streams and let one byte through, so often; the frames that do it."""
+    window = client.connection._stream_window
+    return [settings({INITIAL_WINDOW_SIZE: window + at}) for at in range(1, times + 1)]
+
+
+def test_settings_that_let_many_streams_go_on_again_and_again_are_refused():
+    client = Client(PREFACE + settings({INITIAL_WINDOW_SIZE: 0}))
+    client.sends(*(opened(stream, ECHO) + data(stream, bytes(99)) for stream in range(1, 200, 2)))
+
+    assert [1] * 100 == lengths(client.sends(*widened(client, 1)))
+    assert ENHANCE_YOUR_CALM == client.fails(*widened(client, 98))
+
+
+def test_a_few_streams_may_be_let_go_on_often():
+    client = Client(PREFACE + settings({INITIAL_WINDOW_SIZE: 0}))
+    client.sends(*(opened(stream, DEAF) for stream in range(1, 200, 2)), opened(201, ECHO), data(201, bytes(999)))
+
+    assert [1] * 900 == lengths(client.sends(*widened(client, 900)))
 
 
 def test_updates_of_the_connection_s_window_do_not_walk_over_all_streams():
