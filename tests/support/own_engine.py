@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import orjson
 
 PROBED = ("/health", "/metrics", "/v1/models")
-"""The paths that gateways ask every engine for; such requests are not kept."""
+"""The paths that gateways ask every engine for; such requests are not kept, and get an empty answer or `metrics`."""
 PAUSE_S = 0.002
 """After a piece of an answer, so that it travels alone."""
 
@@ -46,9 +46,10 @@ def usage_reply(prompt_tokens: int = 7, completion_tokens: int = 5, **headers: s
 
 @dataclass
 class OwnEngine:
-    """A running engine; `answer` may be replaced at any time."""
+    """A running engine; `answer` and its page of `metrics` may be replaced at any time."""
 
     address: str = ""
+    metrics: bytes = b""
     received: list[Received] = field(default_factory=list)
     answer: Callable[[Received], Reply] = lambda _: usage_reply()
 
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path in PROBED:
-            self._send(Reply(body=b""))
+            self._send(Reply(body=self.server.engine.metrics if self.path == "/metrics" else b""))
         else:
             self.do_POST()
 
