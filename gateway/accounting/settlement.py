@@ -10,11 +10,16 @@ from typing import NamedTuple
 from gateway.accounting.estimates import ONE_ANSWER, Estimator, OutputBounds, PromptSize
 from gateway.accounting.outcomes import OK, Charged, ObservedEnd, PodProof, verdict
 from gateway.accounting.stream_sizes import StreamShape, StreamSize
+from gateway.openai.operations import Operation
 from gateway.openai.usage import TokenUsage
 from ratelimit.limits import NOTHING, Amounts
 
 _EVENTS_AROUND_AN_ERROR = 2
 """Events of a stream that are no output: the one that names the role, and the error itself."""
+_REPEATED = 4
+_BESIDE_REPEATED = 4096
+"""A Responses stream that fails repeats instructions and tools, which are of the prompt, in three events, with escapes
+and with members of its own beside them: times the prompt's bytes, and further bytes, that are no output (chosen)."""
 
 
 class Settlement(NamedTuple):
@@ -65,7 +70,9 @@ def settlement_for(estimate: Estimate, prompt: PromptSize, end: ObservedEnd, est
     outcome, charged, pod = verdict(end)
     if charged is Charged.NOTHING:
         return Settlement(outcome, 0, 0, 0, pod, requests=0)
-    if charged is Charged.REQUEST or (charged is Charged.PRODUCED and not _has_output(estimate, end, estimator)):
+    if charged is Charged.REQUEST or (
+        charged is Charged.PRODUCED and not _has_output(estimate, prompt, end, estimator)
+    ):
         return Settlement(outcome, 0, 0, 0, pod)
     if end.usage is None and end.status is None:
         return Settlement(outcome, estimate.tokens, pod=pod)
@@ -105,7 +112,7 @@ def _counts_no_output_yet(usage: TokenUsage) -> bool:
     return usage.completion_tokens in (0, 1) and usage.reported_total is None
 
 
-def _has_output(estimate: Estimate, end: ObservedEnd, estimator: Estimator) -> bool:
+def _has_output(estimate: Estimate, prompt: PromptSize, end: ObservedEnd, estimator: Estimator) -> bool:
     """Return whether the answer had output before its error."""
     if end.usage is not None and end.usage.completion_tokens is not None:
         return end.usage.completion_tokens > 0
@@ -113,6 +120,9 @@ def _has_output(estimate: Estimate, end: ObservedEnd, estimator: Estimator) -> b
         return end.output_chunks > 0
     if not estimate.streams or end.response_bytes is None:
         return False
+    if estimate.shape.operation == Operation.RESPONSES.path:
+        beside = _REPEATED * prompt.text_bytes + _BESIDE_REPEATED
+        end = end._replace(response_bytes=max(0, end.response_bytes - beside))
     return _output_tokens(estimate, end, estimator, cut=True) > _EVENTS_AROUND_AN_ERROR
 
 

@@ -2,7 +2,8 @@
 
 Lives here: Envoy's filter that answers preflights, and what browsers let pages send and read.  Not here: the origins
 (gateway.config.settings).
-The filter stands first, so that a preflight needs no key and errors of the gateway can be read too.
+The filter stands first, so that a preflight needs no key and errors of the gateway can be read too.  It repeats the
+origin that it allows, so that every answer varies by it: a cache must not give a page what another was allowed.
 """
 
 from gateway.config.settings import Settings
@@ -15,9 +16,17 @@ _MAX_AGE_S = 7200
 """Seconds for which a browser may remember a preflight; Chromium's own limit."""
 
 
-def cors_filter(settings: Settings) -> list[Json]:
-    """Return the filter; nothing where no origin is allowed."""
-    return [extension(_NAME, f"{_TYPES}.Cors")] if settings.envoy.cors_origins else []
+def cors_filters(settings: Settings) -> list[Json]:
+    """Return the filter, and in front of it one that says what its answers vary by; nothing without allowed origins."""
+    if not settings.envoy.cors_origins:
+        return []
+    vary = {"header": {"key": "vary", "value": "origin"}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
+    varying = extension(
+        "envoy.filters.http.header_mutation",
+        "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+        mutations={"response_mutations": [{"append": vary}]},
+    )
+    return [varying, extension(_NAME, f"{_TYPES}.Cors")]
 
 
 def cors_policy(settings: Settings) -> Json:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from gateway.config.settings import Settings
 from gateway.envoy.access_logs import failure_logs
 from gateway.envoy.clusters import PROCESSOR
-from gateway.envoy.cors import cors_filter
+from gateway.envoy.cors import cors_filters
 from gateway.envoy.messages import Json, duration, extension
 from gateway.envoy.names import (
     ERROR_NAMESPACE,
@@ -59,7 +59,7 @@ def http_filters(settings: Settings) -> list[Json]:
         suppress_envoy_headers=True,
         upstream_log=failure_logs(settings),
     )
-    return [*cors_filter(settings), _ext_proc(settings), *usage, router]
+    return [*cors_filters(settings), _ext_proc(settings), *usage, router]
 
 
 def _ext_proc(settings: Settings) -> Json:

@@ -1,5 +1,6 @@
 """The charge for every way in which a request can end."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,8 +8,10 @@ import pytest
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.outcomes import ObservedEnd, PodProof
 from gateway.accounting.settlement import Estimate, Settlement, settlement_for, used_as_reported
+from gateway.accounting.stream_sizes import StreamShape
 from gateway.config.settings import LimitSettings
 from gateway.openai.engine_errors import EngineError
+from gateway.openai.operations import Operation
 from gateway.openai.usage import TokenUsage
 from ratelimit.limits import Amounts
 
@@ -79,6 +82,22 @@ def test_an_error_in_a_stream_is_charged_what_was_produced_before_it_and_else_no
     end = ObservedEnd(200, error=EngineError.UNSAID, **produced)
 
     assert tokens == settlement_for(ESTIMATE, PromptSize(0, 10), end, ESTIMATOR).tokens
+
+
+@pytest.mark.parametrize("text_bytes", [40, 100_000])
+@pytest.mark.parametrize("events", [0, 5000])
+def test_what_a_failed_responses_stream_repeats_of_the_request_is_no_output(text_bytes: int, events: int):
+    response = {"id": "resp_1", "object": "response", "instructions": "x" * text_bytes, "tools": [], "metadata": {}}
+    stream = "".join(
+        f"event: response.{name}\ndata: {json.dumps({'response': response})}\n\n"
+        for name in ("created", "in_progress", "failed")
+    )
+    end = ObservedEnd(200, error=EngineError.ENGINE, response_bytes=len(stream) + 215 * events)
+    estimate = ESTIMATE._replace(shape=StreamShape(Operation.RESPONSES.path))
+
+    settlement = settlement_for(estimate, PromptSize(text_bytes, 0), end, ESTIMATOR)
+
+    assert (events > 0) == (settlement.tokens > events)
 
 
 def test_a_prompt_that_nobody_counted_is_charged_as_it_likely_was_and_not_as_it_was_reserved():

@@ -42,11 +42,13 @@ async def test_a_page_of_an_allowed_origin_may_ask_and_read_refusals_too(tmp_pat
     assert {*CLIENT_HEADERS, "*"} == set(refused.headers["access-control-expose-headers"].split(", "))
     assert "access-control-allow-credentials" not in preflight.headers
     assert ("*" in origins) == (allowed(other) is not None)
+    assert ["origin"] * 3 == [answer.headers["vary"] for answer in (preflight, refused, other)]
 
 
 async def test_answers_of_engines_and_of_envoy_may_be_read_by_nobody_else_whatever_engines_say(tmp_path: Path):
     async def hello(exchange: Exchange) -> None:
-        await exchange.reply(b"{}", access_control_allow_origin="*", access_control_allow_credentials="true")
+        untrue = {"access_control_allow_origin": "*", "access_control_allow_credentials": "true"}
+        await exchange.reply(b"{}", **untrue, vary="accept-language")
 
     async with running_backend(hello) as engine:
         gateway = Processor(lambda seen: Answer(engine.address, "m"))
@@ -58,6 +60,8 @@ async def test_answers_of_engines_and_of_envoy_may_be_read_by_nobody_else_whatev
             away = await client.post("/", json={}, headers={"origin": ORIGIN})
 
     assert (200, ORIGIN) == (answered.status_code, allowed(answered))
+    assert ["accept-language", "origin"] == answered.headers["vary"].replace(" ", "").split(",")
+    assert "origin" == away.headers["vary"]
     assert "access-control-allow-credentials" not in answered.headers
     assert (200, None) == (stranger.status_code, allowed(stranger))
     assert (503, ORIGIN) == (away.status_code, allowed(away))
