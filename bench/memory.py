@@ -124,7 +124,7 @@ class _Gateway:
         self._now_s = number / RATE
         prompt = self._rng.randbytes(FIRST_BYTES + (PROMPT_BLOCKS - 1) * BLOCK_BYTES)
         size, tokens = PromptSize(len(prompt), 0), len(prompt) // 4
-        user, blocks = f"user {number % USERS}", block_hashes(prompt, "m")
+        user, blocks = f"user {number % USERS}", block_hashes(0, prompt, "m")
         outputs = self._estimator.output_tokens(ONE_ANSWER, user)
         request = RouteRequest("m", user, tokens, outputs, blocks=blocks, block_tokens=BLOCK_BYTES / 4)
         ticket = self._fleet.route(request, "forebay", self._now_s)

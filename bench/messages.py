@@ -134,7 +134,7 @@ def _handled_ms(operation: Operation, chunks: list[bytes]) -> float:
         content_type = "multipart/form-data; boundary=b" if operation is _FORM else ""
         request = parse_request(operation, content_type, body.data)
         with_stream_usage(body.data, request)
-        block_hashes(request.prompt_text(), request.model)
+        block_hashes(0, request.prompt_text(), request.model)
     return (time.thread_time() - started) * 1000
 
 

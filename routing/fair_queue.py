@@ -43,7 +43,8 @@ class FairQueue(Generic[T]):
 
     def __init__(self) -> None:
         self._queues: dict[str, _UserQueue[T]] = {}  # by user; none is empty
-        self._counters: dict[str, float] = {}  # by user, the least recently updated first
+        self.counters: dict[str, float] = {}
+        """Counters by user, the least recently updated first."""
         self._last_counter = 0.0  # of the last user who stopped waiting
         self._serial = 0
 
@@ -59,8 +60,8 @@ class FairQueue(Generic[T]):
         """Add an item.  O(items of the user)."""
         queue = self._queues.get(user)
         if queue is None:
-            others = [self._counters.get(other, 0.0) for other in self._queues]
-            self.charge(user, max(0.0, min(others, default=self._last_counter) - self._counters.get(user, 0.0)))
+            others = [self.counters.get(other, 0.0) for other in self._queues]
+            self.charge(user, max(0.0, min(others, default=self._last_counter) - self.counters.get(user, 0.0)))
             queue = self._queues[user] = _UserQueue()
         self._serial += 1
         insort(queue.entries, _Entry(now_s + AGING * work_s, self._serial, work_s, item))
@@ -71,7 +72,7 @@ class FairQueue(Generic[T]):
 
         O(waiting users) before the first.
         """
-        users = [(self._counters.get(user, 0.0), number, user) for number, user in enumerate(self._queues)]
+        users = [(self.counters.get(user, 0.0), number, user) for number, user in enumerate(self._queues)]
         heapify(users)
         while users:
             user = heappop(users)[2]
@@ -84,19 +85,19 @@ class FairQueue(Generic[T]):
         index = next(index for index, entry in enumerate(queue.entries) if entry.item is item)
         queue.work_s -= queue.entries.pop(index).work_s
         if not queue.entries:
-            self._last_counter = self._counters.get(user, 0.0)
+            self._last_counter = self.counters.get(user, 0.0)
             del self._queues[user]
 
     def charge(self, user: str, tokens: float) -> None:
         """Add service in weighted tokens to a user's counter; negative: an earlier charge was too high."""
-        self._counters[user] = self._counters.pop(user, 0.0) + tokens
-        if len(self._counters) > MAX_IDLE_USERS + len(self._queues):
-            del self._counters[next(name for name in self._counters if name not in self._queues)]
+        self.counters[user] = self.counters.pop(user, 0.0) + tokens
+        if len(self.counters) > MAX_IDLE_USERS + len(self._queues):
+            del self.counters[next(name for name in self.counters if name not in self._queues)]
 
     def page(self) -> dict[str, dict[str, float]]:
         """Return each waiting user with the number of waiting requests and the counter, for /debug/waiting."""
         return {
-            user: {"waiting": len(queue.entries), "counter": self._counters.get(user, 0.0)}
+            user: {"waiting": len(queue.entries), "counter": self.counters.get(user, 0.0)}
             for user, queue in self._queues.items()
         }
 

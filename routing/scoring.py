@@ -58,6 +58,9 @@ class Scoring:
     def observe(self, event: Finished) -> None:
         """Learn nothing: the counts are on the pods."""
 
+    def serve(self, user: str, tokens: float, now_s: float) -> None:
+        """Learn nothing."""
+
 
 def lowest(scores: Sequence[float], wanted: int, ties: Ties, now_s: float) -> list[int]:
     """Return the positions of the lowest scores in order, equals as `ties` says.  O(scores) for each position."""

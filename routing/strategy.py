@@ -57,6 +57,10 @@ class Strategy(Protocol):
         """Learn from a request's end.  Each strategy in use gets all events, also of requests that others routed."""
         ...
 
+    def serve(self, user: str, tokens: float, now_s: float) -> None:
+        """Learn of service in weighted tokens that a user got from other replicas."""
+        ...
+
 
 class Tools(NamedTuple):
     """The constructor arguments of strategies."""

@@ -17,7 +17,7 @@ from gateway.accounting.calibration import Calibration, KnownEnd
 from gateway.accounting.estimates import Estimator, PromptSize
 from gateway.accounting.outcomes import ObservedEnd, PodProof
 from gateway.accounting.settlement import Estimate, Settlement, settlement_for
-from gateway.fleet.fleet import Ticket
+from gateway.fleet.ticket import Ticket
 from gateway.observability.metrics import Metrics
 from ratelimit.limits import Amounts, Limiter, LimiterUnavailableError, Reservation
 from routing.strategy import Finished

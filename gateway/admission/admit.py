@@ -23,7 +23,8 @@ from gateway.admission.queue import AdmissionQueue
 from gateway.admission.reply import Replies
 from gateway.extproc.commands import Admit, Answer, Identify, Refuse
 from gateway.extproc.events import Answered, Identified, Refused, Routed
-from gateway.fleet.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet
+from gateway.fleet.ticket import Ticket
 from gateway.observability.metrics import NONE_HEALTHY, Metrics
 from gateway.openai.errors import ClientGoneError, LimiterAwayError, RefusalError
 from gateway.openai.limit_headers import limit_headers

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.admission.queue import AdmissionQueue, Outcome, QueuedRequest
-from gateway.fleet.fleet import Ticket
+from gateway.fleet.ticket import Ticket
 from gateway.openai.errors import ClientGoneError
 from routing.types import NoCandidateError, RouteRequest, Slo
 

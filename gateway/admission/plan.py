@@ -108,7 +108,7 @@ class Planner:
             selector=_selector(headers.get("external-filter")),
             slo=None if request.is_free else self._fleet.slo(model),
             search=request.needs_earlier,
-            blocks=block_hashes(prompt, model, request.cache_salt),
+            blocks=block_hashes(self._fleet.prefix_key, prompt, model, request.cache_salt),
             block_tokens=block_tokens,
             first_block_missing_tokens=FIRST_BLOCK_MISSING_SHARE * block_tokens,
         )

@@ -16,7 +16,10 @@ from math import inf
 from typing import Protocol, TypeGuard
 
 from gateway.config.settings import RoutingSettings
-from gateway.fleet.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet
+from gateway.fleet.outbox import Outbox
+from gateway.fleet.ticket import Ticket
+from gateway.sharing.messages import Share
 from routing.fair_queue import FairQueue
 from routing.overload import MARGIN
 from routing.strategy import Finished
@@ -122,8 +125,9 @@ class _ModelQueue:
 class AdmissionQueue:
     """One queue per model.  `timer` brings the queue back to requests that wait while nothing else happens."""
 
-    def __init__(self, fleet: Fleet, settings: RoutingSettings, timer: Timer) -> None:
+    def __init__(self, fleet: Fleet, settings: RoutingSettings, timer: Timer, outbox: Outbox | None = None) -> None:
         self._fleet = fleet
+        self._outbox = outbox or Outbox("")
         self._timer = timer
         self._longest_wait_s = settings.longest_wait_s
         self._output_weight = settings.output_weight
@@ -133,9 +137,7 @@ class AdmissionQueue:
         """Decide about the request at once, or let it wait."""
         model = queued.request.model
         queued.entered_s = now_s
-        queue = self._queues.get(model)
-        if queue is None:
-            queue = self._queues[model] = _ModelQueue()
+        queue = self._queue_of(model)
         if queue.first_rival(queued) is None:
             outcome = self._route(queue, queued, now_s)
             if not _must_wait(outcome):
@@ -171,6 +173,18 @@ class AdmissionQueue:
         for queue in self._queues.values():
             self._advance(queue, now_s)
 
+    def apply(self, share: Share, now_s: float) -> None:  # noqa: ARG002  as of the fleet
+        """Add the service that another replica gave to users to their counters; see `Fleet.apply`."""
+        for model, users in share.charged.items():
+            if self._fleet.slo(model) is None:
+                continue
+            order = self._queue_of(model).order
+            for user, tokens in users.items():
+                order.charge(user, max(0.0, tokens - order.counters.get(user, 0.0)) if share.everything else tokens)
+
+    def forget(self, replica: str, now_s: float) -> None:
+        """Forget a replica that is gone.  The service that it gave stays counted."""
+
     def page(self) -> dict[str, dict[str, object]]:
         """Return each model's queue, for /debug/waiting."""
         return {
@@ -186,7 +200,18 @@ class AdmissionQueue:
         """Replace the expected cost, which the user was charged when the request was routed."""
         queue = self._queues.get(request.model)
         if queue is not None and request.slo is not None:
-            queue.order.charge(request.user, cost - self._expected_cost(request))
+            self._charge(queue, request, cost - self._expected_cost(request))
+
+    def _charge(self, queue: _ModelQueue, request: RouteRequest, tokens: float) -> None:
+        queue.order.charge(request.user, tokens)
+        self._outbox.charge(request.model, request.user, tokens)
+
+    def _queue_of(self, model: str) -> _ModelQueue:
+        queue = self._queues.get(model)
+        if queue is None:
+            queue = self._queues[model] = _ModelQueue()
+            self._outbox.counters[model] = queue.order.counters
+        return queue
 
     def _wait(self, queue: _ModelQueue, queued: QueuedRequest, now_s: float) -> None:
         request, slo = queued.request, queued.slo
@@ -233,7 +258,7 @@ class AdmissionQueue:
             ticket = self._fleet.route(queued.request, queued.strategy, now_s, now_s - queued.entered_s)
         except NoCandidateError as error:
             return error
-        queue.order.charge(queued.request.user, self._expected_cost(queued.request))
+        self._charge(queue, queued.request, self._expected_cost(queued.request))
         return ticket
 
     def _expected_cost(self, request: RouteRequest) -> float:

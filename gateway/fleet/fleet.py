@@ -6,53 +6,34 @@ Not thread-safe: everything runs on one event loop, and nothing here awaits, so 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.decisions import DecisionLog
-from gateway.fleet.pod import Pod, PodIdentity, PodState, pod_identity
+from gateway.fleet.outbox import Outbox
+from gateway.fleet.pod import CACHE_TOKENS, Pod, PodIdentity, PodState, pod_identity
+from gateway.fleet.siblings import Siblings
+from gateway.fleet.strategies import Strategies, StrategyBuilder
+from gateway.fleet.ticket import Ticket
+from gateway.sharing.messages import Share
 from routing import filters, overload, table
-from routing.mixture import Mixture
 from routing.overload import WaitEstimate
-from routing.pods.load import Work
+from routing.pods.load import NONE_IN_FLIGHT, Work
 from routing.pods.speed import Speed
+from routing.prefix.blocks import key_digest
 from routing.prefix.index import PrefixIndex
-from routing.strategy import Finished, Strategy, Tools
+from routing.strategy import Finished, Tools
 from routing.ties import Ties
-from routing.types import Decision, Endpoint, NoCandidateError, NoCandidateReason, PodId, Rng, RouteRequest, Slo
-
-CACHE_TOKENS = 250_000
-"""Size of the KV cache assumed for a pod whose engine reports none, in tokens: that of an 8B model on a GPU with 48 GB
-(chosen)."""
+from routing.types import Endpoint, NoCandidateError, NoCandidateReason, PodId, Rng, RouteRequest, Slo
 
 MAX_SEARCHED = 32
 """Pods at most that are asked one after the other for an answer that one of them has (chosen: each costs its API server
 a millisecond, and a client one request of its limit)."""
 
 _NO_POLICY = ModelPolicy()
-
-StrategyBuilder = Callable[[str, Tools], Strategy]
-"""Builds a strategy by name, or raises UnknownStrategyError: `routing.table.build`, or one that knows more names."""
-
-
-class Ticket:
-    """A request in flight.  Whoever learns of its end first returns it to the fleet; only the fleet changes it."""
-
-    __slots__ = ("decision", "open", "pod", "request", "shadow", "waited_s", "work")
-
-    def __init__(
-        self, request: RouteRequest, decision: Decision, pod: Pod, work: Work, *, shadow: PodId, waited_s: float
-    ) -> None:
-        self.shadow = shadow  # the shadow strategy's choice; empty when there is no shadow strategy
-        self.request = request  # keeps at most one of its blocks
-        self.work = work
-        self.decision = decision
-        self.pod = pod  # the chosen pod, on which it is counted even if a fallback answers
-        self.waited_s = waited_s  # time in the admission queue
-        self.open = True
 
 
 class Fleet:
@@ -65,16 +46,19 @@ class Fleet:
         *,
         health_fail_open: bool = False,
         build: StrategyBuilder = table.build,
+        outbox: Outbox | None = None,
     ) -> None:
         self._settings = settings
         self._health_fail_open = health_fail_open
         self.ties = Ties(rng)
-        self._tools = Tools(rng, settings.fallbacks, settings.output_weight, self.ties)
-        self._build = build
+        self._strategies = Strategies(Tools(rng, settings.fallbacks, settings.output_weight, self.ties), build)
         self._index = PrefixIndex()
+        self._outbox = outbox or Outbox("")
+        self.prefix_key = 0
+        """The key of block hashes; set it by `set_prefix_key`."""
         self._speeds: dict[object, Speed] = {}  # shared by pods of one GPU type, engine and base model
         self._failing: set[Pod] = set()
-        self._strategies: dict[str, Strategy] = {}  # by name, built at first use
+        self._siblings = Siblings(self._outbox, self._index, self._failing)
         self._policies: Mapping[str, ModelPolicy] = {}
         self._pods: dict[PodId, Pod] = {}
         self._departed: dict[PodIdentity, Pod] = {}  # removed with requests in flight; kept until those end
@@ -86,7 +70,7 @@ class Fleet:
         self._slos: Mapping[str, Slo] = {}
         self._in_flight: Counter[str] = Counter()
         for name in filter(None, (settings.strategy, settings.shadow)):
-            self._strategy(name)  # raises at start for an unknown name
+            self._strategies.get(name)  # raises at start for an unknown name
 
     def replace(self, description: FleetDescription, now_s: float = -inf) -> None:
         """Make the fleet what `description` says.  Pods that stay keep their health and their requests in flight.
@@ -96,9 +80,14 @@ class Fleet:
         before = self._pods
         joined_s = now_s if before else -inf
         self._pods = {endpoint.id: self._pod(endpoint, joined_s) for endpoint in description.endpoints}
+        self._outbox.pods = self._pods
         for pod_id, pod in before.items():
             if self._pods.get(pod_id) is not pod:
-                self._remove(pod)
+                self._remove(pod, now_s)
+        for pod_id, pod in self._pods.items():
+            if before.get(pod_id) is not pod:
+                self._siblings.join_pod(pod, now_s)
+                self._outbox.load(pod)
         self._policies = description.models
         self.names = {endpoint.address: endpoint.name for endpoint in description.endpoints}
         self._serving = {model: [] for model in description.models} | filters.by_model(self._pods.values())
@@ -155,13 +144,13 @@ class Fleet:
         blocks = request.blocks
         if blocks:
             request = request.with_match(self._index.match(blocks))
-        chooser = self._strategy(strategy)
+        chooser = self._strategies.get(strategy)
         decision = chooser.pick(request, candidates, now_s)
         slo = request.slo
         if slo is not None and overload.needs_another_look(self._pods[decision.pod.id], request, slo, now_s):
             decision = chooser.pick(request, overload.open_pods(candidates, request, slo, now_s), now_s)
         shadow = self._settings.shadow
-        other = self._strategy(shadow).pick(request, candidates, now_s).pod.id if shadow else ""
+        other = self._strategies.get(shadow).pick(request, candidates, now_s).pod.id if shadow else ""
         pod = self._pods[decision.pod.id]
         if not pod.endpoint.ready:
             decision = decision._replace(reason=f"{decision.reason}, none healthy")
@@ -191,12 +180,13 @@ class Fleet:
         uncached = float(request.prompt_tokens)
         if request.blocks:
             cache = pod.cache
-            if request.block_tokens:
-                cache.budget = int((pod.cache_tokens or CACHE_TOKENS) / request.block_tokens)
+            pod.set_block_tokens(request.block_tokens)
             uncached = request.uncached_tokens(pod)
             record = cache.insert(request.blocks, request.match.blocks(cache.slot), now_s)
+            self._outbox.prompt(pod, record, request.block_tokens)
         work = Work(request.prompt_tokens, uncached, request.output_tokens, record, sequences=request.sequences)
         pod.start(work, now_s)
+        self._outbox.load(pod)
         if request.model != pod.endpoint.models[0]:
             pod.adapters.start(request.model)
         self._in_flight[request.model] += 1
@@ -213,6 +203,7 @@ class Fleet:
         self._in_flight[ticket.request.model] -= 1
         pod = ticket.pod
         pod.end(ticket.work, now_s)
+        self._outbox.load(pod)
         if pod.gone and not pod.in_flight:
             del self._departed[pod_identity(pod.endpoint)]
         return True
@@ -244,10 +235,14 @@ class Fleet:
         own = None if elsewhere else work
         if computed:
             pod.answered(own, cost, now_s)
+            self._outbox.load(pod)
         if computed and event.answered and event.output_tokens is not None and event.duration_s is not None:
-            pod.learn(own, event.duration_s, event.output_tokens, cost, now_s)
-        for strategy in self._strategies.values():
-            strategy.observe(event)
+            has_taught = pod.learn(own, event.duration_s, event.output_tokens, cost, now_s)
+            if has_taught and own is not None:
+                self._outbox.sample(pod, own, event.output_tokens, event.duration_s, cost)
+        if event.computed:
+            self._outbox.serve(event.request.user, cost)
+        self._strategies.observe(event)
         return cost if event.failed or event.output_tokens is not None else None
 
     def _end(self, ticket: Ticket, *, computed: bool, now_s: float) -> None:
@@ -258,7 +253,9 @@ class Fleet:
         if computed:
             return
         pod.gave_up(work, now_s)
+        self._outbox.load(pod)
         if work.record is not None:
+            self._outbox.withdrawal(pod, work.record)
             pod.cache.withdraw(work.record)
 
     def record_failed_attempt(self, address: str, now_s: float) -> None:
@@ -267,10 +264,28 @@ class Fleet:
             if pod.endpoint.address == address:
                 self._record_outcome(pod, True, now_s, now_s)
 
+    def apply(self, share: Share, now_s: float) -> None:
+        """Take over what another replica told; each message once, in order, and each heartbeat."""
+        self._siblings.apply(share, self._pods, now_s)
+        for user, tokens in share.served.items():
+            self._strategies.serve(user, tokens, now_s)
+
+    def forget(self, replica: str, now_s: float) -> None:
+        """Forget the load of a replica that is gone."""
+        self._siblings.forget(replica, self._pods, now_s)
+
+    def set_prefix_key(self, key: int) -> None:
+        """Hash blocks with this key, of 64 bits, from now on; what was hashed with another is forgotten."""
+        if key != self.prefix_key:
+            self.prefix_key = key
+            self._outbox.prefix_key = key_digest(key)
+            for pod in self._pods.values():
+                pod.cache.clear()
+
     def _record_outcome(self, pod: Pod, failed: bool, sent_s: float, now_s: float) -> None:
-        if failed or pod.failures:
-            pod.record_outcome(failed, sent_s, now_s)
+        if (failed or pod.failures) and pod.record_outcome(failed, sent_s, now_s):
             (self._failing.add if pod.failures else self._failing.discard)(pod)
+            self._outbox.proof(pod)
 
     @property
     def has_models(self) -> bool:
@@ -333,8 +348,10 @@ class Fleet:
         ttft_s = default.slo_ttft_s if policy.slo_ttft_s is None else policy.slo_ttft_s
         return Slo(ttft_s, policy.slo_itl_s or default.slo_itl_s) if ttft_s else None
 
-    def _remove(self, pod: Pod) -> None:
+    def _remove(self, pod: Pod, now_s: float) -> None:
         pod.gone = True
+        pod.count_elsewhere(pod.elsewhere, NONE_IN_FLIGHT, now_s)
+        self._outbox.load(pod)
         self._failing.discard(pod)
         self._index.leave(pod.cache)
         if pod.in_flight:
@@ -370,11 +387,3 @@ class Fleet:
             if not (self._health_fail_open and unhealthy):
                 raise
             return unhealthy
-
-    def _strategy(self, name: str) -> Strategy:
-        if name not in self._strategies:
-            if "," in name or ":" in name:  # not kept, because clients may name any number of mixtures
-                parts = [(self._strategy(part.name), part.weight) for part in table.mixture_parts(name)]
-                return Mixture(name, parts, self._tools)
-            self._strategies[name] = self._build(name, self._tools)
-        return self._strategies[name]

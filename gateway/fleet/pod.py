@@ -16,6 +16,12 @@ from routing.pods.speed import Speed
 from routing.prefix.index import Cache
 from routing.types import Endpoint, PodId, Signal
 
+CACHE_TOKENS = 250_000
+"""Size of the KV cache assumed for a pod whose engine reports none, in tokens: that of an 8B model on a GPU with 48 GB
+(chosen)."""
+MAX_BUDGET = 10**9
+"""The largest size of a cache in blocks, whatever is told of their size."""
+
 RAMP_S = 30.0
 """Seconds until a pod that joins a running fleet gets its full share, as engines compile and warm up (chosen)."""
 MAX_RAMP = 10.0
@@ -26,6 +32,8 @@ MAX_EJECTION_S = 30.0
 """Seconds for which a pod that failed a request is ejected: the first time, doubled after each further failure, and at
 most.  After that it gets one request at a time until it answers one (chosen: a restart takes longer than the first,
 and a pod that is back must not wait for minutes)."""
+MAX_DOUBLINGS = 5
+"""Doublings after which an ejection is MAX_EJECTION_S: a pod may fail for days."""
 OUTCOME_DELAY_S = 0.5
 """Seconds after a trial request's end during which an ejected pod gets no other, because its outcome comes later, with
 a flush of the access log (chosen: ten flushes)."""
@@ -121,17 +129,33 @@ class Pod(Load):
         reported = Reported(running or 0.0, waiting or 0.0, max(0.0, in_cache - self.resident_tokens))
         self.foreign.observe(reported, self._readings.totals, self.sequences, now_s, self._fresh_until_s)
 
-    def record_outcome(self, failed: bool, sent_s: float, now_s: float) -> None:
-        """Record the outcome of a request.
+    def record_outcome(self, failed: bool, sent_s: float, now_s: float) -> bool:
+        """Record the outcome of a request.  Return whether it counts, so that other replicas need to know it.
 
         A failure is ignored if the request was sent before the pod's ejection ended, or before it last answered:
         requests that ran together must not double the ejection one by one.
         """
         if not failed:
             self.failures, self._ready_s = 0, now_s
-        elif sent_s >= self._ready_s:
-            self.failures += 1
-            self._ready_s = now_s + min(MIN_EJECTION_S * 2 ** (self.failures - 1), MAX_EJECTION_S)
+            return True
+        if sent_s < self._ready_s:
+            return False
+        self.failures += 1
+        doubled = min(self.failures - 1, MAX_DOUBLINGS)
+        self._ready_s = now_s + min(MIN_EJECTION_S * 2**doubled, MAX_EJECTION_S)
+        return True
+
+    def record_proof(self, failures: int, ejected_s: float, now_s: float) -> None:
+        """Take over what another replica knows: the failures in a row, and for how long the pod is ejected yet."""
+        if failures:
+            self.failures = max(self.failures, failures)
+            self._ready_s = max(self._ready_s, now_s + min(ejected_s, MAX_EJECTION_S))
+        else:
+            self.failures, self._ready_s = 0, now_s
+
+    def ejected_s(self, now_s: float) -> float:
+        """Return the seconds until the pod's ejection ends."""
+        return max(0.0, self._ready_s - now_s) if self.failures else 0.0
 
     def is_ejected(self, now_s: float) -> bool:
         """Return whether the pod failed a request and may not be tried now."""
@@ -156,6 +180,11 @@ class Pod(Load):
     def cache_tokens(self) -> float | None:
         """The size of the KV cache in tokens as the engine reported it, which does not become stale."""
         return self._readings.cache_tokens
+
+    def set_block_tokens(self, block_tokens: float) -> None:
+        """Set the size of the blocks in which its cache is counted, in tokens; 0 = not known."""
+        if block_tokens:
+            self.cache.budget = int(min(MAX_BUDGET, (self.cache_tokens or CACHE_TOKENS) / block_tokens))
 
     def max_model_len(self, model: str) -> int | None:
         """Return how many tokens the model takes; for an adapter those of its base model.  None = not said."""

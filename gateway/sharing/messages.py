@@ -41,6 +41,7 @@ class PodLoad(NamedTuple):
     prefill_tokens: Count
     output_tokens: Count
     resident_tokens: Count
+    extra_sequences: Count = 0  # by which engines count more sequences than requests
     prefill_s: Change = 0.0  # predicted seconds of prefill sent since the last message, less those given up
     processed_tokens: Amount = 0.0  # weighted tokens of requests that ended since the last message
     wait_s: Amount | None = None  # the pod's predicted wait, if an answer has shortened it since the last message

@@ -8,6 +8,7 @@ import asyncio
 import gc
 import os
 import random
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -40,6 +41,7 @@ from gateway.discovery.static import Reload, log_reload
 from gateway.fleet.catalogue import Catalogue
 from gateway.fleet.decisions import pod_page
 from gateway.fleet.fleet import Fleet
+from gateway.fleet.outbox import Outbox
 from gateway.observability import metrics
 from gateway.observability.guard import pages_guarded
 from gateway.observability.http import MONITORING, create_http_app, index_route, monitoring_routes
@@ -80,18 +82,21 @@ class Worker:
         self.replica = f"{random.getrandbits(REPLICA_BITS):0{REPLICA_BITS // 4}x}"
         """The worker's name among its siblings on all hosts, those that ran in its place before it among them."""
         self.metrics = Metrics(STRATEGIES, place.metrics_dir)
+        self.outbox = Outbox(self.replica)
         self.fleet = Fleet(
             settings.routing,
             random.Random(),  # noqa: S311 - spreads load, guards nothing
             health_fail_open=settings.health.fail_open,
+            outbox=self.outbox,
         )
+        self.fleet.set_prefix_key(secrets.randbits(64))
         redis = settings.redis
         self.redis_limiter = _redis_limiter(settings, self.replica)
         self.limiter = LocalFallback(self.redis_limiter, redis.when_away)
         self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
         self.keyring = KeyRing(redis.url, redis.timeout_s, cluster=redis.cluster)
-        self.queue = AdmissionQueue(self.fleet, settings.routing, LoopTimer(time.monotonic))
+        self.queue = AdmissionQueue(self.fleet, settings.routing, LoopTimer(time.monotonic), self.outbox)
         self.calibration = Calibration(lambda: self.redis_limiter.share[1])
         grace_s = settings.limits.settle_grace_s
         self.ledger = Ledger(

@@ -1,12 +1,15 @@
-"""The gateway's own accounting of one pod: requests in flight, prefill backlog, tokens processed, latency.
+"""The gateways' own accounting of one pod: requests in flight, prefill backlog, tokens processed, latency.
 
 Lives here: the counts, all O(1) per event, and the control of the prefill share.  Not here: calling these methods
-(gateway.fleet.fleet), reading the counts (strategies, routing.overload).
+(gateway.fleet.fleet), reading the counts (strategies, routing.overload), telling them (gateway.fleet.outbox).
 
+Counts are totals over all replicas.  What others have in flight (`elsewhere`) is kept apart and in whole numbers, so
+that it can be replaced or taken away without a remainder.
 Sums over the window decay exponentially with the time constant WINDOW_S.
 """
 
 from math import exp, inf
+from typing import NamedTuple
 
 from routing.pods.engine_totals import NO_TOTALS, EngineTotals
 from routing.pods.foreign import Foreign
@@ -70,15 +73,28 @@ class Work:
         self.started_s = self.backlog_s = 0.0  # when it was sent, and the prefill backlog with it
 
 
+class InFlight(NamedTuple):
+    """Requests in flight and their tokens."""
+
+    requests: int = 0
+    prefill_tokens: int = 0
+    output_tokens: int = 0
+    resident_tokens: int = 0
+    extra_sequences: int = 0
+
+
+NONE_IN_FLIGHT = InFlight()
+
+
 class Load:
     """The accounting of one pod.  `routing.types.PodView` is the part that strategies read."""
 
     __slots__ = (
         "_batch_at_scrape", "_busy_s", "_busy_seen_s", "_itl_fresh_until_s", "_itl_target_s", "_kind",
         "_latency", "_own", "_pace", "_prefill_backlog_at_s", "_prefill_backlog_s", "_prefill_sent_s",
-        "_processed", "_processed_s", "_totals", "_totals_s", "extra_sequences", "foreign", "in_flight",
-        "max_in_flight", "output_tokens", "prefill_done_at_s", "prefill_share", "prefill_tokens", "resident_tokens",
-        "speed",
+        "_processed", "_processed_s", "_totals", "_totals_s", "_untold_prefill_s", "_untold_processed", "_wait_fell",
+        "elsewhere", "extra_sequences", "foreign", "in_flight", "max_in_flight", "output_tokens", "prefill_done_at_s",
+        "prefill_share", "prefill_tokens", "resident_tokens", "speed",
     )  # fmt: skip
 
     def __init__(self, kind: Speed | None = None) -> None:
@@ -89,6 +105,10 @@ class Load:
         self.output_tokens = 0  # expected output tokens of the requests in flight
         self.resident_tokens = 0  # prompt and expected output tokens of the requests in flight
         self.prefill_done_at_s = 0.0  # predicted end of the prefill of all prompts sent so far
+        self.elsewhere = NONE_IN_FLIGHT  # the part of these counts that other replicas have
+        self._untold_prefill_s = 0.0  # what was sent here, less what was given up, since `take_news`
+        self._untold_processed = 0.0
+        self._wait_fell = False
         self._kind = kind or Speed()
         self._own = Speed(self._kind)
         self.speed = self._kind  # until its own differs
@@ -125,6 +145,7 @@ class Load:
         work.wait_is_known = not self.foreign.is_waiting(now_s)
         work.prefill_done_at_s = self.prefill_done_at_s = now_s + work.wait_s + prefill_s
         self._prefill_sent_s += prefill_s
+        self._untold_prefill_s += prefill_s
         work.prefill_sent_s = self._prefill_sent_s
         work.backlog_s = self.prefill_backlog_s(now_s) + prefill_s
         self._set_prefill_backlog(work.backlog_s, now_s)
@@ -139,24 +160,26 @@ class Load:
         self.foreign.before_fewer(self.sequences, now_s)
         self.in_flight -= 1
         self.extra_sequences -= work.extra_sequences
-        if self.in_flight:
+        if self.in_flight > self.elsewhere.requests:
             self.prefill_tokens -= work.uncached_tokens
             self.output_tokens -= work.output_tokens
             self.resident_tokens -= work.prompt_tokens + work.output_tokens
-            self.prefill_done_at_s -= min(work.prefill_s, max(0.0, work.prefill_done_at_s - now_s))
         else:
-            self.prefill_tokens, self.output_tokens, self.resident_tokens, self.prefill_done_at_s = 0.0, 0, 0, now_s
-            self._set_prefill_backlog(0.0, now_s)
+            self._drop_remainders()
+        if self.in_flight:
+            self._shorten_wait(self.prefill_done_at_s - min(work.prefill_s, max(0.0, work.prefill_done_at_s - now_s)))
+        else:
+            self._become_idle(now_s)
 
     def answered(self, work: Work | None, cost: float, now_s: float) -> None:
         """Learn that the pod answered a request: its prefill is done, and so are those sent before it.
 
         `cost` is in weighted tokens; `work` is None when the request was counted on another pod, as for a fallback.
         """
-        self._processed = self.processed_tokens(now_s) + cost
-        self._processed_s = now_s
+        self._process(cost, now_s)
+        self._untold_processed += cost
         if work is not None:
-            self.prefill_done_at_s = min(self.prefill_done_at_s, now_s + self._prefill_sent_s - work.prefill_sent_s)
+            self._shorten_wait(now_s + self._prefill_sent_s - work.prefill_sent_s)
 
     def gave_up(self, work: Work, now_s: float) -> None:
         """Learn that the request ended before its prompt was computed: what is left of its prefill is no backlog."""
@@ -164,22 +187,44 @@ class Load:
             drained_s = self.prefill_share * (now_s - work.started_s)
             remaining_s = min(work.prefill_s, max(0.0, work.backlog_s - drained_s))
             self._set_prefill_backlog(max(0.0, self.prefill_backlog_s(now_s) - remaining_s), now_s)
+            self._untold_prefill_s -= remaining_s
 
-    def learn(self, work: Work | None, duration_s: float, outputs: int, cost: float, now_s: float) -> None:
-        """Learn from a request that was answered to its end; `work` and `cost` are as for `answered`."""
+    def learn(self, work: Work | None, duration_s: float, outputs: int, cost: float, now_s: float) -> bool:
+        """Learn from a request that was answered to its end; `work` and `cost` are as for `answered`.
+
+        Return whether the pod's speed was learned from it: not if the time that it waited for others is unknown.
+        """
         if duration_s <= 0:
-            return
+            return False
+        self.learn_latency(duration_s, cost)
+        if work is None or not work.wait_is_known or self.foreign.is_waiting(now_s):
+            return False
+        self.learn_speed(work.uncached_tokens, outputs, duration_s, work.wait_s, now_s)
+        return True
+
+    def learn_latency(self, duration_s: float, cost: float) -> None:
+        """Learn from the duration of a request and its weighted tokens."""
         decay = 1 - 1 / LATENCY_DECAY_REQUESTS
         seconds, tokens = self._latency
         self._latency = (seconds * decay + duration_s, tokens * decay + cost)
-        if work is not None and work.wait_is_known and not self.foreign.is_waiting(now_s):
-            sample = (work.uncached_tokens, outputs, duration_s, work.wait_s)
-            self._kind.learn(*sample)
-            self._own.learn(*sample)
-            if self._itl_target_s < inf and outputs >= MIN_OUTPUT_TOKENS and now_s > self._itl_fresh_until_s:
-                decode_s = duration_s - work.wait_s - self.speed.prefill_s(work.uncached_tokens)
-                self._adjust_prefill_share(decode_s / outputs, MAX_STEP, now_s)
-            self.speed = self._own if self._own.differs(self._kind) else self._kind
+
+    def learn_speed(
+        self,
+        uncached: float,
+        outputs: int,
+        duration_s: float,
+        wait_s: float,
+        now_s: float,
+        *,
+        is_selected: bool = False,
+    ) -> None:
+        """Learn from a request that was counted on this pod; for `is_selected` see `Speed.learn`."""
+        self._kind.learn(uncached, outputs, duration_s, wait_s, is_selected=is_selected)
+        self._own.learn(uncached, outputs, duration_s, wait_s, is_selected=is_selected)
+        if self._itl_target_s < inf and outputs >= MIN_OUTPUT_TOKENS and now_s > self._itl_fresh_until_s:
+            decode_s = duration_s - wait_s - self.speed.prefill_s(uncached)
+            self._adjust_prefill_share(decode_s / outputs, MAX_STEP, now_s)
+        self.speed = self._own if self._own.differs(self._kind) else self._kind
 
     def observe(self, totals: EngineTotals, now_s: float, fresh_until_s: float) -> None:
         """Learn from the increase of the engine's totals since the last scrape; they count all clients' requests."""
@@ -202,6 +247,69 @@ class Load:
             busy_s = min(increase.ttft_sum_s, elapsed_s)
             self._kind.measure(increase.ttft_count, computed, busy_s)
             self._own.measure(increase.ttft_count, computed, busy_s)
+
+    @property
+    def own(self) -> InFlight:
+        """The part of what is in flight that this replica sent."""
+        others = self.elsewhere
+        return InFlight(
+            self.in_flight - others.requests,
+            max(0, round(self.prefill_tokens - others.prefill_tokens)),
+            self.output_tokens - others.output_tokens,
+            self.resident_tokens - others.resident_tokens,
+            self.extra_sequences - others.extra_sequences,
+        )
+
+    def take_news(self, now_s: float) -> tuple[float, float, float | None]:
+        """Return what other replicas have to add to theirs since the last call.
+
+        Predicted seconds of prefill that were sent less those given up; weighted tokens processed; and the predicted
+        wait if it is shorter than the first of these explains, because prompts were done early or ended.
+        """
+        wait_s = max(0.0, self.prefill_done_at_s - now_s) if self._wait_fell else None
+        news = self._untold_prefill_s, self._untold_processed, wait_s
+        self._untold_prefill_s = self._untold_processed = 0.0
+        self._wait_fell = False
+        return news
+
+    def count_elsewhere(self, before: InFlight, after: InFlight, now_s: float) -> None:
+        """Replace what one other replica has in flight here, which was `before`."""
+        requests, prefill, output, resident, sequences = (now - then for now, then in zip(after, before, strict=True))
+        others = self.elsewhere
+        self.foreign.before_fewer(self.sequences, now_s)
+        was_busy = self.in_flight > 0
+        if was_busy != (self.in_flight + requests > 0):
+            self._mark_busy(now_s)
+        self.elsewhere = InFlight(
+            others.requests + requests, others.prefill_tokens + prefill,
+            others.output_tokens + output, others.resident_tokens + resident, others.extra_sequences + sequences,
+        )  # fmt: skip
+        self.in_flight += requests
+        self.prefill_tokens += prefill
+        self.output_tokens += output
+        self.resident_tokens += resident
+        self.extra_sequences += sequences
+        self.foreign.after_more(self.sequences, now_s)
+        if self.in_flight == self.elsewhere.requests:
+            self._drop_remainders()
+        if was_busy and not self.in_flight:
+            self._become_idle(now_s)
+
+    def sent_elsewhere(self, prefill_s: float, processed_tokens: float, wait_s: float | None, now_s: float) -> None:
+        """Add another replica's news; see `take_news`."""
+        self.prefill_done_at_s = max(now_s, max(now_s, self.prefill_done_at_s) + prefill_s)
+        self._prefill_sent_s += max(0.0, prefill_s)
+        self._set_prefill_backlog(max(0.0, self.prefill_backlog_s(now_s) + prefill_s), now_s)
+        if processed_tokens:
+            self._process(processed_tokens, now_s)
+        if wait_s is not None:  # the other does not know yet what was sent here in the meantime
+            known_s = now_s + wait_s + max(0.0, self._untold_prefill_s)
+            self.prefill_done_at_s = min(self.prefill_done_at_s, known_s)
+
+    def catch_up(self, backlog_s: float, wait_s: float, now_s: float) -> None:
+        """Take over a replica's prefill backlog and predicted wait, if this one, which is new, knows less of either."""
+        self.prefill_done_at_s = max(self.prefill_done_at_s, now_s + wait_s)
+        self._set_prefill_backlog(max(self.prefill_backlog_s(now_s), backlog_s), now_s)
 
     def forget_totals(self) -> None:
         """Forget the totals: the engine has restarted and counts from 0."""
@@ -234,6 +342,24 @@ class Load:
     def prefill_backlog_s(self, now_s: float) -> float:
         """See `PodView.prefill_backlog_s`."""
         return max(0.0, self._prefill_backlog_s - self.prefill_share * max(0.0, now_s - self._prefill_backlog_at_s))
+
+    def _process(self, cost: float, now_s: float) -> None:
+        self._processed = self.processed_tokens(now_s) + cost
+        self._processed_s = now_s
+
+    def _shorten_wait(self, prefill_done_at_s: float) -> None:
+        if prefill_done_at_s < self.prefill_done_at_s:
+            self.prefill_done_at_s = prefill_done_at_s
+            self._wait_fell = True
+
+    def _drop_remainders(self) -> None:
+        """Nothing of our own is in flight: the counts are what others have, without rounding errors."""
+        _, prefill_tokens, self.output_tokens, self.resident_tokens, self.extra_sequences = self.elsewhere
+        self.prefill_tokens = float(prefill_tokens)
+
+    def _become_idle(self, now_s: float) -> None:
+        self.prefill_done_at_s = now_s
+        self._set_prefill_backlog(0.0, now_s)
 
     def _set_prefill_backlog(self, prefill_backlog_s: float, now_s: float) -> None:
         self._prefill_backlog_s, self._prefill_backlog_at_s = prefill_backlog_s, now_s

@@ -61,11 +61,16 @@ class Speed:
         """Return how long the prefill of so many uncached tokens takes; 0 while the speed is not known."""
         return self.fixed_s + self.token_s * uncached if self.known else 0.0
 
-    def learn(self, uncached: float, outputs: float, duration_s: float, wait_s: float) -> None:
-        """Learn from a finished request; `wait_s` is the part of its duration that it waited for earlier prompts."""
+    def learn(
+        self, uncached: float, outputs: float, duration_s: float, wait_s: float, *, is_selected: bool = False
+    ) -> None:
+        """Learn from a finished request; `wait_s` is the part of its duration that it waited for earlier prompts.
+
+        `is_selected`: it is already one of many, so that it is not left out.
+        """
         self.requests += 1
         self.known = self.requests >= MIN_REQUESTS
-        if self.requests > LEARN_ALL_UNTIL and self.requests % LEARN_ONE_IN:
+        if self.requests > LEARN_ALL_UNTIL and self.requests % LEARN_ONE_IN and not is_selected:
             return
         self._add(uncached, outputs, duration_s - wait_s, wait_s, requests=1)
 

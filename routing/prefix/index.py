@@ -11,11 +11,14 @@ is more than one.
 
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from routing.prefix.reuse import Reuse
 
+MAX_SEARCHED = 256
+"""Records of a pod, from the latest, among which one is looked for by its blocks (chosen: some seconds of prompts)."""
 SLACK = 1024
 """Entries that a pod's records may have beyond twice its blocks before repeated ones are removed (chosen)."""
 
@@ -40,10 +43,11 @@ NO_MATCH = Match()
 class Record:
     """One request's chain of blocks on one pod, head first; eviction removes the tail first."""
 
-    __slots__ = ("blocks", "used_s")
+    __slots__ = ("blocks", "is_own", "used_s")
 
     def __init__(self, blocks: Sequence[int], used_s: float) -> None:
         self.blocks = array("q", blocks)
+        self.is_own = True  # False: another replica sent the request
         self.used_s = used_s
 
 
@@ -89,6 +93,18 @@ class Cache:
         while record.blocks:
             self._drop(record.blocks.pop())
 
+    def withdraw_equal(self, blocks: Sequence[int]) -> None:
+        """Undo another replica's latest insert of this chain, if it is one of the MAX_SEARCHED latest records."""
+        wanted = array("q", blocks)
+        for record in islice(reversed(self._records), MAX_SEARCHED):
+            if not record.is_own and record.blocks == wanted:
+                self.withdraw(record)
+                return
+
+    def latest(self) -> Iterator[Record]:
+        """Yield the records that still hold blocks, the latest first."""
+        return (record for record in reversed(self._records) if record.blocks)
+
     def clear(self) -> None:
         """Forget all blocks: the pod has restarted or is gone."""
         for record in self._records:
@@ -129,11 +145,11 @@ class Cache:
                 del self._repeated[block]
             return
         self.held -= 1
-        others = self._pods_of[block] ^ self.bit
+        others = self._pods_of.get(block, 0) & ~self.bit
         if others:
             self._pods_of[block] = others
         else:
-            del self._pods_of[block]
+            self._pods_of.pop(block, None)  # it is gone already if another replica told of a chain with a block twice
 
     def _compact(self) -> None:
         """Keep only the latest entry of each block, and only records that still have entries."""

@@ -44,10 +44,12 @@ class VtcBasic(Scoring):
 
     def observe(self, event: Finished) -> None:
         """Add the request's actual tokens to the user's counter; one that no pod computed was no service."""
-        if not event.computed:
-            return
-        user, now_s = event.request.user, event.now_s
-        tokens = _decayed(self._counters.pop(user, (0.0, now_s)), now_s) + event.cost(self._output_weight)
+        if event.computed:
+            self.serve(event.request.user, event.cost(self._output_weight), event.now_s)
+
+    def serve(self, user: str, tokens: float, now_s: float) -> None:
+        """Add weighted tokens to the user's counter."""
+        tokens += _decayed(self._counters.pop(user, (0.0, now_s)), now_s)
         self._counters[user] = (tokens, now_s)
         if tokens >= _decayed(self._largest, now_s):
             self._largest = (tokens, now_s)

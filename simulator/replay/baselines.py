@@ -34,6 +34,9 @@ class RoundRobin:
     def observe(self, event: Finished) -> None:
         """Learn nothing."""
 
+    def serve(self, user: str, tokens: float, now_s: float) -> None:
+        """Learn nothing."""
+
     def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:  # noqa: ARG002  the seam's signature
         """Return the next candidate, without fallbacks, because no connection fails in a replay."""
         turn = next(self._turns)

@@ -7,7 +7,8 @@ import pytest
 
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.probing.readings import Readings
-from gateway.fleet.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet
+from gateway.fleet.ticket import Ticket
 from routing.pods.adapters import AdapterUse
 from routing.selectors import parse_selector
 from routing.strategy import Finished
@@ -88,7 +89,7 @@ def scores(fleet: Fleet) -> dict[str, float]:
         request = RouteRequest(model, "u", 10_000, 500, blocks=PROMPT, block_tokens=100.0)
         request = request.with_match(fleet._index.match(PROMPT))
         for strategy in STRATEGIES.keys() - {"random", "power-of-two"}:  # chance decides, and n
-            scored = fleet._strategy(strategy).score(request, tuple(fleet._pods.values()), NOW_S)
+            scored = fleet._strategies.get(strategy).score(request, tuple(fleet._pods.values()), NOW_S)
             values |= {f"{strategy} {model} {number}": score for number, score in enumerate(scored.scores)}
     return values
 

@@ -133,5 +133,5 @@ def test_counters_of_users_who_are_gone_are_bounded(monkeypatch: pytest.MonkeyPa
     for number in range(50):
         queue.charge(f"u{number}", 1.0)
 
-    assert len(queue._counters) <= 12
-    assert "waits" in queue._counters
+    assert len(queue.counters) <= 12
+    assert "waits" in queue.counters

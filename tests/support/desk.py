@@ -5,7 +5,9 @@ from typing import Any
 
 from gateway.admission.queue import AdmissionQueue, Outcome, QueuedRequest
 from gateway.config.settings import RoutingSettings
-from gateway.fleet.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet
+from gateway.fleet.outbox import Outbox
+from gateway.fleet.ticket import Ticket
 from routing.overload import MAX_PREFILL_WAIT_S
 from routing.types import NoCandidateError, RouteRequest, Slo
 from tests.support.pods import MODEL, a_fleet, an_endpoint
@@ -23,7 +25,9 @@ class Desk:
         self.fleet: Fleet = a_fleet(*(an_endpoint(f"p{number}") for number in range(pods)), settings=self.settings)
         for pod in self.fleet.pods():
             pod.speed.fixed_s, pod.speed.token_s, pod.speed.known = 0.01, 1e-4, True
-        self.queue = AdmissionQueue(self.fleet, self.settings, self)
+        self.outbox = Outbox("x")
+        self.expected_cost = REQUEST.prompt_tokens + self.settings.output_weight * REQUEST.output_tokens
+        self.queue = AdmissionQueue(self.fleet, self.settings, self, self.outbox)
         self.heard: dict[str, Outcome] = {}
         self.timer_s: float | None = None
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from forebay.simulation.comparison import Gateway
 from gateway.config.settings import RoutingSettings
-from gateway.fleet.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet
+from gateway.fleet.ticket import Ticket
 from ratelimit.limits import User
 from simulator.core.engine import Engine
 from simulator.replay import baselines

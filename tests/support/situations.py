@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.probing.readings import Readings
-from gateway.fleet.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet
+from gateway.fleet.ticket import Ticket
 from routing.selectors import parse_selector
 from routing.strategy import Finished
 from routing.types import RouteRequest, Signal

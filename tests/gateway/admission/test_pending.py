@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.admission.pending import LoopTimer, PendingAdmission
-from gateway.fleet.fleet import Ticket
+from gateway.fleet.ticket import Ticket
 from gateway.openai.errors import ClientGoneError
 from routing.types import NoCandidateError
 from tests.support.desk import REQUEST, SLO, Desk

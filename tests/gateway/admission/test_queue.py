@@ -5,7 +5,8 @@ import pytest
 from gateway.admission.queue import LOOK_S
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import ModelPolicy
-from gateway.fleet.fleet import Ticket
+from gateway.fleet.ticket import Ticket
+from gateway.sharing.messages import Share
 from routing.overload import MARGIN, MAX_BACKLOG_S, MAX_PREFILL_WAIT_S
 from routing.selectors import parse_selector
 from routing.strategy import Finished
@@ -300,3 +301,32 @@ def test_best_effort_is_refused_after_the_longest_wait_in_words_of_its_own() -> 
 
     assert desk.fire() == pytest.approx(20.0)
     assert desk.refusal("long").why == NoCandidateReason.NO_IDLE_POD
+
+
+def test_service_that_other_replicas_gave_counts_in_the_order_of_users() -> None:
+    desk = Desk()
+    desk.fill(seconds=2.0)
+    desk.enter("served elsewhere", user="u")
+    desk.enter("not served", user="v")
+    desk.queue.apply(Share("y", 1, charged={MODEL: {"u": 500.0}, "unknown": {"u": 1.0}}), 0.0)
+    desk.queue.apply(Share("y", 1, everything=True, charged={MODEL: {"u": 400.0, "v": 100.0}}), 0.0)
+    users = desk.queue.page()[MODEL]["users"]
+    assert ({"u": {"waiting": 1, "counter": 500.0}, "v": {"waiting": 1, "counter": 100.0}}) == users
+
+    while desk.queue.waiting()[MODEL]:
+        desk.fire()
+    assert ["not served", "served elsewhere"] == list(desk.heard)
+
+
+def test_service_is_told_as_it_is_charged() -> None:
+    desk = Desk()
+    desk.outbox.siblings = 1
+    desk.enter("a")
+    share = desk.outbox.take(0.0)
+    assert share is not None
+    assert {MODEL: {"u": desk.expected_cost}} == share.charged
+
+    desk.queue.withdraw(desk.ticket("a"), 0.0)
+    share = desk.outbox.take(0.0)
+    assert share is not None
+    assert {MODEL: {"u": -desk.expected_cost}} == share.charged

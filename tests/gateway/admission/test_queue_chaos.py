@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.admission.queue import AdmissionQueue, QueuedRequest
 from gateway.discovery.description import ModelPolicy
-from gateway.fleet.fleet import Ticket
+from gateway.fleet.ticket import Ticket
 from routing.overload import MIN_WAIT_S
 from routing.selectors import Selector, parse_selector
 from routing.strategy import Finished

@@ -6,8 +6,9 @@ import pytest
 
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import ModelPolicy
-from gateway.fleet.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet
 from gateway.fleet.pod import PodState
+from gateway.fleet.ticket import Ticket
 from routing import table
 from routing.selectors import parse_selector
 from routing.strategies.random_choice import RandomChoice

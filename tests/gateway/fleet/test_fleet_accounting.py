@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from gateway.config.settings import RoutingSettings
-from gateway.fleet.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet
 from gateway.fleet.pod import PodIdentity, pod_identity
+from gateway.fleet.ticket import Ticket
 from routing.table import STRATEGIES
 from routing.types import Endpoint, NoCandidateError, RouteRequest
 from tests.support.pods import a_description, an_endpoint

@@ -4,7 +4,8 @@ from typing import Any
 
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.probing.readings import Readings
-from gateway.fleet.fleet import Fleet, Ticket
+from gateway.fleet.fleet import Fleet
+from gateway.fleet.ticket import Ticket
 from routing.strategy import Finished
 from routing.types import RouteRequest, Signal
 from tests.support.pods import MODEL, a_description, a_fleet, an_endpoint
@@ -131,7 +132,7 @@ def test_a_mixture_shares_its_parts_and_is_not_kept() -> None:
     decision = route(fleet, strategy="least-request:2,random").decision
 
     assert decision.strategy == "least-request:2,random"
-    assert set(fleet._strategies) == {"forebay", "least-request", "random"}
+    assert set(fleet._strategies._in_use) == {"forebay", "least-request", "random"}
 
 
 def test_a_shadow_strategy_chooses_and_decides_nothing() -> None:

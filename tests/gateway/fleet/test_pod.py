@@ -187,3 +187,19 @@ def test_a_restarted_engine_has_no_foreign_load() -> None:
     pod.apply_readings(Readings({Signal.WAITING: 0.0}, started_s=2.0), 12.0, 15.0)
 
     assert pod.foreign.requests == 0.0
+
+
+def test_a_pod_may_fail_for_days() -> None:
+    pod, now_s = a_pod(), 0.0
+    for _ in range(2000):
+        now_s += MAX_EJECTION_S
+        assert pod.record_outcome(True, now_s, now_s)
+
+    assert (2000, MAX_EJECTION_S) == (pod.failures, pod.ejected_s(now_s))
+
+
+def test_only_an_outcome_that_counts_is_passed_on() -> None:
+    pod = a_pod()
+    counts = [pod.record_outcome(failed, sent_s, 10.0) for failed, sent_s in ((True, 9.0), (True, 9.0), (False, 9.0))]
+
+    assert ([True, False, True], 0.0) == (counts, pod.ejected_s(10.0))

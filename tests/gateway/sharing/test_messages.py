@@ -21,7 +21,7 @@ from gateway.sharing.messages import (
     encode,
 )
 
-LOAD = PodLoad("ns/a", 3, 1200, 300, 4000, -0.25, 12.5, 0.5)
+LOAD = PodLoad("ns/a", 3, 1200, 300, 4000, 7, -0.25, 12.5, 0.5)
 SHARE = Share(
     "0123456789ab",
     7,

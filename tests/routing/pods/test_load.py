@@ -11,8 +11,10 @@ from routing.pods.load import (
     MIN_OUTPUT_TOKENS,
     MIN_PREFILL_SHARE,
     MIN_SCRAPE_GAP_S,
+    NONE_IN_FLIGHT,
     RESPONSE_TIME_S,
     WINDOW_S,
+    InFlight,
     Load,
     Work,
 )
@@ -298,3 +300,65 @@ def test_the_batch_that_keeps_an_itl_is_learned_from_scrapes_under_different_loa
     assert load.max_in_flight == pytest.approx((0.05 * ITL_TARGET_SHARE - 0.01) / 0.001)
     load.set_itl_slo(inf)
     assert load.max_in_flight == inf
+
+
+def test_what_others_have_counts_and_leaves_without_a_remainder() -> None:
+    load, own = Load(known()), work(uncached=0.1 + 0.2)
+    load.start(own, 0.0)
+    theirs = InFlight(2, 300, 20, 500)
+    load.count_elsewhere(NONE_IN_FLIGHT, theirs, 0.0)
+    assert (3, pytest.approx(300.3), 70, 750) == (
+        load.in_flight, load.prefill_tokens, load.output_tokens, load.resident_tokens,
+    )  # fmt: skip
+    assert InFlight(1, 0, 50, 250) == load.own
+
+    load.end(own, 1.0)
+    assert (2, 300.0, 20, 500) == (load.in_flight, load.prefill_tokens, load.output_tokens, load.resident_tokens)
+    assert NONE_IN_FLIGHT == load.own
+
+    load.count_elsewhere(theirs, NONE_IN_FLIGHT, 2.0)
+    assert (0, 0.0, 0, 0) == (load.in_flight, load.prefill_tokens, load.output_tokens, load.resident_tokens)
+    assert load.busy_s(2.0) == pytest.approx(2.0, rel=0.05)
+
+
+def test_prefill_that_others_sent_makes_ours_wait_until_the_pod_is_idle() -> None:
+    load = Load(known())
+    load.count_elsewhere(NONE_IN_FLIGHT, InFlight(1, 1000, 10, 1010), 1.0)
+    load.sent_elsewhere(1.01, 0.0, None, 1.0)
+    ours = work()
+    load.start(ours, 1.0)
+    assert (pytest.approx(1.01), pytest.approx(2.12)) == (ours.wait_s, load.prefill_done_at_s)
+    assert load.prefill_backlog_s(1.0) == pytest.approx(1.12)
+
+    load.sent_elsewhere(-1.01, 0.0, None, 1.0)  # given up
+    assert (pytest.approx(1.11), pytest.approx(0.11)) == (load.prefill_done_at_s, load.prefill_backlog_s(1.0))
+
+    load.end(ours, 1.0)
+    load.count_elsewhere(InFlight(1, 1000, 10, 1010), NONE_IN_FLIGHT, 1.0)
+    assert (1.0, 0.0) == (load.prefill_done_at_s, load.prefill_backlog_s(1.0))
+
+
+def test_an_answer_seen_elsewhere_shortens_the_wait_but_not_by_what_was_sent_meanwhile() -> None:
+    here, there = Load(known()), Load(known())
+    for load in (here, there):
+        load.count_elsewhere(NONE_IN_FLIGHT, InFlight(1, 0, 0, 0), 0.0)
+        load.sent_elsewhere(5.0, 0.0, None, 0.0)
+    answered = work()
+    there.start(answered, 0.0)
+    here.sent_elsewhere(*there.take_news(0.0), 0.0)
+    assert here.prefill_done_at_s == pytest.approx(5.11)
+
+    here.start(work(uncached=1000), 1.0)
+    there.answered(answered, 300.0, 1.0)
+    here.sent_elsewhere(*there.take_news(1.0), 1.0)
+    assert here.prefill_done_at_s == pytest.approx(1.0 + 1.01)
+    assert here.processed_tokens(1.0) == pytest.approx(300.0)
+    assert (0.0, 0.0, None) == there.take_news(1.0)
+
+
+def test_a_replica_that_is_new_catches_up_with_what_others_know() -> None:
+    load = Load(known())
+    load.catch_up(0.5, 2.0, 10.0)
+    load.catch_up(0.3, 1.0, 10.0)
+
+    assert (12.0, 0.5) == (load.prefill_done_at_s, load.prefill_backlog_s(10.0))

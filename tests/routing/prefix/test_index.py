@@ -175,3 +175,26 @@ def test_the_same_short_prompt_for_ever_leaves_few_records() -> None:
 
 def test_a_record_takes_eight_bytes_a_block() -> None:
     assert insert(PrefixIndex().join(10), [1, 2]).blocks == array("q", [1, 2])  # type: ignore[attr-defined]  # a Record
+
+
+def test_an_insert_of_another_replica_is_withdrawn_by_its_blocks() -> None:
+    cache = PrefixIndex().join(100)
+    own, theirs = cache.insert([1, 2], 0, 0.0), cache.insert([1, 2], 2, 0.0)
+    theirs.is_own = False
+    cache.withdraw_equal([1])
+    assert 4 == cache.entries
+
+    for _ in range(2):  # the second time there is none
+        cache.withdraw_equal([1, 2])
+    assert ([1, 2], []) == (list(own.blocks), list(theirs.blocks))
+    assert [own] == list(cache.latest())
+
+
+def test_a_chain_with_a_block_twice_harms_nothing() -> None:
+    index = PrefixIndex()
+    cache = index.join(3)
+    for _ in range(3):
+        insert(cache, [7, 7, 8, 7])
+    cache.clear()
+
+    assert (0, 0, 0) == (cache.held, cache.entries, index.blocks)
