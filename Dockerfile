@@ -14,6 +14,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
 COPY forebay forebay
 COPY gateway gateway
+COPY kube kube
 COPY ratelimit ratelimit
 COPY routing routing
 COPY simulator simulator

@@ -1,7 +1,7 @@
 # Needs make and Python >= 3.11; everything else is installed into .venv.  `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-clients test-vllm test-compiled compiled check bench fmt docs lock clean
+.PHONY: help up test test-clients test-vllm test-kubernetes test-compiled compiled check bench fmt docs lock clean
 .DELETE_ON_ERROR:
 
 ARGS ?=
@@ -45,6 +45,11 @@ test-clients: .venv/.dev $(PYTHON_CLIENTS:%=.clients/%/.python) $(NODE_CLIENTS:%
 test-vllm: .venv/.dev .vllm/.installed ## run the tests of engine and gateway on a real vLLM (CPU; Linux, 6 GB, libnuma)
 	@FOREBAY_VLLM=.vllm $(BIN)/python -m pytest tests/contract/engine $(ARGS)
 
+# The real API server of Kubernetes, built once (tests/kubernetes/build.py), in a network namespace.
+test-kubernetes: .venv/.dev ## run the tests of Kubernetes on its real API server (Linux; Go, or KUBEBUILDER_ASSETS)
+	@programs=$$($(BIN)/python tests/kubernetes/build.py) && FOREBAY_KUBERNETES="$$programs" \
+	  tests/kubernetes/enter.sh $(BIN)/python -m pytest tests/kubernetes tests/contract/kube $(ARGS)
+
 # The request path, the contracts and one end-to-end file; COMPILED_TESTS=... names others.
 COMPILED_TESTS := tests/contract tests/gateway/accounting tests/gateway/admission tests/gateway/extproc \
   tests/gateway/fleet tests/gateway/observability tests/gateway/openai tests/gateway/serving tests/ratelimit tests/routing \
@@ -79,7 +84,7 @@ docs: .venv/.dev ## write docs/config.md from the settings and docs/architecture
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 LOCK := $(RESOLVE) pyproject.toml
 lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade for new versions
-	@$(BIN)/$(LOCK) --extra dev --extra up --extra simulate --extra compile --output-file requirements-dev.lock $(ARGS)
+	@$(BIN)/$(LOCK) --extra dev --extra up --extra simulate --extra kubernetes --extra compile --output-file requirements-dev.lock $(ARGS)
 	@$(BIN)/$(LOCK) --extra build --extra up --extra engine --constraint requirements-dev.lock --output-file requirements-build.lock
 	@$(BIN)/$(LOCK) --extra build --extra compile --constraint requirements-dev.lock --output-file requirements-compile.lock
 	@awk '/^[a-z]/ { is_uv = /^uv==/ } is_uv' requirements-dev.lock > requirements-uv.lock
@@ -143,7 +148,7 @@ clean: ## remove what make made, but not .forebay with its users and logs
 	@touch $@
 
 # Apart from compiling, because it writes the protobuf messages once more; what follows may run beside tests.
-$(SITE)/.sources: deploy/compile.py $(shell find forebay gateway routing ratelimit simulator proto -name '*.py' ! -name '*_pb2.py' -o -name '*.lua' -o -name '*.proto') .venv/.compile
+$(SITE)/.sources: deploy/compile.py $(shell find forebay gateway kube routing ratelimit simulator proto -name '*.py' ! -name '*_pb2.py' -o -name '*.lua' -o -name '*.proto') .venv/.compile
 	@rm -rf build && mkdir -p build
 	@deploy/install.sh --no-deps --no-build-isolation --target $(SITE) .
 	@touch $@

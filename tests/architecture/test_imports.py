@@ -26,6 +26,10 @@ PURE = (
     "gateway.fleet.pod",
     "gateway.sharing.messages",
     "gateway.discovery.probing.engine_metrics",
+    "kube.conditions",
+    "kube.errors",
+    "kube.objects",
+    "kube.store",
     "simulator.core",
     "simulator.core.profile",
     "simulator.openai.tokens",
@@ -40,6 +44,8 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "simulator": ("simulator", "forebay"),
     "zmq": ("simulator.serving.kv_events",),
     "msgpack": ("simulator.serving.kv_events",),
+    "lightkube": ("kube.client",),
+    "httpx2": ("kube.client",),
     "httpx": ("simulator.calibration.benchmark", "simulator.calibration.calibrate"),
     "matplotlib": ("simulator.replay.plots",),
 }
@@ -83,7 +89,7 @@ def test_only_the_named_modules_import(target: str):
 
 
 def test_the_leaves_know_nobody():
-    leaves = ("gateway.pb", "ratelimit", "routing")
+    leaves = ("gateway.pb", "kube", "ratelimit", "routing")
     reached = {leaf: graph().find_upstream_modules(leaf, as_package=True) for leaf in leaves}
 
     assert {} == {

@@ -1,0 +1,149 @@
+"""A set of objects that follows the API server: list once, then watch, again and again.
+
+Lives here: when to list, when to watch, how long to wait after a failure.  Not here: the calls (client), the set
+(store), what is done about a change (queue, discovery).  The set is never emptied because the server is away: it stays
+as last told, and a watch goes on where the last one ended.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from random import Random
+from typing import Generic, TypeVar
+
+import structlog
+
+from kube.backoff import Backoff
+from kube.client import Client, Selection
+from kube.errors import ApiError, Expired, Unreachable
+from kube.objects import Event, Key, Kind, Object
+from kube.store import Store
+
+T = TypeVar("T", bound=Object)
+
+RECONNECT = Backoff(first_s=0.2, cap_s=10.0)
+"""Chosen: a server that comes back is noticed within 10 s, and while it is away it is asked 6 to 12 times a minute."""
+SHORT_WATCH_S = 1.0
+"""A watch that ends sooner without a word is a failure, or it would be repeated without a pause (client-go: 1 s)."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How an informer paces itself, in seconds."""
+
+    backoff: Backoff = RECONNECT
+    """After failures in a row."""
+    resync_s: float = 300.0
+    """How often all keys are told although nothing changed, so that no mistake of a reader lasts."""
+    gather_s: float = 0.05
+    """The least time between two tellings: a storm of events costs a reader 20 rounds per second."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """The calls of an informer so far, and what came of them."""
+
+    lists: int = 0
+    watches: int = 0
+    events: int = 0
+    failures: int = 0
+
+
+class Informer(Generic[T]):
+    """The objects of a kind that fit a selection, kept up to date by `run`."""
+
+    def __init__(
+        self, client: Client, kind: Kind[T], selection: Selection, rng: Random, pace: Pace | None = None
+    ) -> None:
+        self._client = client
+        self._kind = kind
+        self._selection = selection
+        self._rng = rng
+        self._pace = pace or Pace()
+        self._store = Store[T]()
+        self._changed: set[Key] = set()
+        self._wake = asyncio.Event()
+        self._failures = 0  # in a row
+        self.counts = Counts()
+        self.is_current = False  # whether the last call went well: the set may be old otherwise
+
+    @property
+    def objects(self) -> Mapping[Key, T]:
+        """Return the set as last told, a view that follows; empty until the first list."""
+        return self._store.objects
+
+    async def run(self) -> None:
+        """Follow the server, for ever."""
+        while True:
+            try:
+                await self._follow()
+            except ApiError as error:
+                await self._fail(error)
+
+    async def changes(self) -> AsyncIterator[frozenset[Key]]:
+        """Yield the keys of what changed since the last yield, for ever; for one reader.
+
+        The first yield follows the first list, even of nothing.  A key names what is new, changed or gone: look at
+        `objects`.  Changes while the reader works are told together.
+        """
+        await self._wake.wait()
+        while True:
+            keys, self._changed = frozenset(self._changed), set()
+            self._wake.clear()
+            yield keys
+            await asyncio.sleep(self._pace.gather_s)
+            try:
+                async with asyncio.timeout(self._pace.resync_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._changed |= self.objects.keys()
+
+    async def _follow(self) -> None:
+        """List unless it is known where to go on, then watch until the server ends the watch, as it does in time."""
+        if not self._store.version:
+            self.counts.lists += 1
+            keys = self._store.replace(*await self._client.list(self._kind, self._selection))
+            self._reached()
+            self._tell(keys)
+        self.counts.watches += 1
+        loop = asyncio.get_running_loop()
+        began_s, events_before = loop.time(), self.counts.events
+        async with aclosing(self._client.watch(self._kind, self._store.version, self._selection)) as told:
+            async for events in told:
+                self._reached()
+                self._take(events)
+        if self.counts.events == events_before and loop.time() - began_s < SHORT_WATCH_S:
+            raise Unreachable("the watch ended at once")
+        self._failures = 0
+
+    def _take(self, events: Sequence[Event[T]]) -> None:
+        if events:
+            self._failures = 0
+            self.counts.events += len(events)
+        if keys := self._store.take(events):
+            self._tell(keys)
+
+    def _tell(self, keys: set[Key]) -> None:
+        self._changed |= keys
+        self._wake.set()
+
+    def _reached(self) -> None:
+        if not self.is_current:
+            log.info("kube_followed", kind=self._kind.name, objects=len(self.objects))
+        self.is_current = True
+
+    async def _fail(self, error: ApiError) -> None:
+        """Wait; but list at once where the version is known no more, unless that goes on and on."""
+        self.counts.failures += 1
+        self._failures += 1
+        if isinstance(error, Expired):
+            self._store.version = ""
+            if self._failures == 1:
+                return
+        if self.is_current:
+            log.warning("kube_not_followed", kind=self._kind.name, why=str(error), serving="the last set")
+        self.is_current = False
+        await asyncio.sleep(max(self._pace.backoff.wait_s(self._failures, self._rng), error.retry_after_s))

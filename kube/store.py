@@ -1,0 +1,47 @@
+"""The set of objects of a kind as last told, and what changes in it.
+
+Lives here: the set and its version, without I/O.  Not here: who tells (informer).
+"""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from kube.objects import Event, Key, Object
+
+T = TypeVar("T", bound=Object)
+
+
+class Store(Generic[T]):
+    """The objects by key, and the version of the set, "" when it has to be listed."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Key, T] = {}
+        self.objects: Mapping[Key, T] = MappingProxyType(self._objects)  # a view: it follows
+        self.version = ""
+
+    def replace(self, objects: Iterable[T], version: str) -> set[Key]:
+        """Take the whole set as listed; return the keys of what differs, what is gone among them."""
+        before = dict(self._objects)
+        self._objects.clear()
+        self._objects.update((one.metadata.key, one) for one in objects)
+        self.version = version
+        return {key for key in before.keys() | self._objects.keys() if self._is_changed(key, before)}
+
+    def _is_changed(self, key: Key, before: Mapping[Key, T]) -> bool:
+        old, new = before.get(key), self._objects.get(key)
+        return old is None or new is None or old.metadata.resource_version != new.metadata.resource_version
+
+    def take(self, events: Iterable[Event[T]]) -> set[Key]:
+        """Take what a watch tells; return the keys of what changed.  An object that did not fit stays as it was."""
+        changed = set()
+        for event in events:
+            self.version = event.version
+            if event.object is not None:
+                key = event.object.metadata.key
+                changed.add(key)
+                if event.type == "DELETED":
+                    self._objects.pop(key, None)
+                else:
+                    self._objects[key] = event.object
+        return changed

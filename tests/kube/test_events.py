@@ -1,0 +1,45 @@
+"""Events that cannot be written.  What the server keeps is in tests/contract/kube."""
+
+from random import Random
+
+import pytest
+import structlog
+
+from kube import events
+from kube.events import EVENTS, About, Recorder
+from kube.objects import Metadata
+from tests.support.kubernetes.hands import Hands
+from tests.support.kubernetes.maps import CONFIG_MAPS
+from tests.support.kubernetes.script import talking
+
+ABOUT = About(CONFIG_MAPS, Metadata("a", "n", uid="u1"))
+
+
+async def test_an_event_that_cannot_be_written_is_logged_and_tried_anew():
+    async with talking([]) as (client, double):
+        recorder = Recorder(client, "forebay.io/routes", "pod-1", clocks=Hands().clocks(), rng=Random(1))
+        with structlog.testing.capture_logs() as logs:
+            await recorder.tell(ABOUT, "Routed", "two pods")
+            await recorder.tell(ABOUT, "Routed", "two pods")
+
+    assert ["POST", "POST"] == [request.method for request in double.asked]
+    assert {"/apis/events.k8s.io/v1/namespaces/n/events?fieldManager=forebay-test"} == {r.target for r in double.asked}
+    assert [("kube_event_lost", "n/a", "Routed")] * 2 == [(e["event"], e["about"], e["reason"]) for e in logs]
+
+
+async def test_an_event_of_a_cluster_wide_object_is_in_the_default_namespace():
+    async with talking([]) as (client, double):
+        recorder = Recorder(client, "forebay.io/routes", "pod-1", clocks=Hands().clocks(), rng=Random(1))
+        await recorder.tell(About(EVENTS, Metadata("node-a", uid="u2")), "Seen", "")
+
+    assert "/namespaces/default/" in double.asked[0].target
+
+
+async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(events, "REMEMBERED", 2)
+    async with talking([]) as (client, _):
+        recorder = Recorder(client, "forebay.io/routes", "pod-1", clocks=Hands().clocks(), rng=Random(1))
+        for number in range(5):
+            recorder._remember((f"u{number}", "Normal", "Routed"), ABOUT)
+
+        assert 2 == len(recorder._told)

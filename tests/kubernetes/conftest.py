@@ -1,0 +1,32 @@
+"""A real API server, which `make test-kubernetes` builds; without it these tests are skipped."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from kube.client import Client, connection
+from tests.support.kubernetes.control_plane import START_DEADLINE_S, ControlPlane, control_plane
+
+PROGRAMS = os.environ.get("FOREBAY_KUBERNETES", "")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests time for a server that starts, or skip them."""
+    mark = pytest.mark.timeout(3 * START_DEADLINE_S) if PROGRAMS else pytest.mark.skip(reason="make test-kubernetes")
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(mark)
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with control_plane(tmp_path_factory.mktemp("plane"), Path(PROGRAMS)) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(plane: ControlPlane) -> AsyncIterator[Client]:
+    async with Client(connection(plane.kubeconfig), "forebay-test") as made:
+        yield made

@@ -1,0 +1,164 @@
+"""A real kube-apiserver with etcd, in a folder and on loopback ports of their own.
+
+Lives here: the two processes, their restarts and the way in.  Not here: building them (tests/kubernetes/build.py).
+"""
+
+import json
+import signal
+import ssl
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.support.ports import free_port
+
+START_DEADLINE_S = 120.0
+TOKEN = "admin-token"  # of a server that only this machine reaches
+
+
+class Program:
+    """A process with a log; it is killed when the process of the test dies, whatever happens to that."""
+
+    def __init__(self, folder: Path, *command: str | Path) -> None:
+        self._log = folder / f"{Path(command[0]).name}.log"
+        argv = ["setpriv", "--pdeathsig", "KILL", "--", *command]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def check(self) -> None:
+        """Fail with the end of the log where the process has ended."""
+        assert self._process.poll() is None, self._log.read_text()[-4000:]
+
+    def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
+        self._process.send_signal(how)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class ControlPlane:
+    """One API server that can be killed and started again with all that it knew."""
+
+    def __init__(self, folder: Path, programs: Path) -> None:
+        self.folder = folder
+        self._programs = programs
+        self._etcd_url = f"http://127.0.0.1:{free_port()}"
+        self._peer_url = f"http://127.0.0.1:{free_port()}"
+        self._port = free_port()
+        self.url = f"https://127.0.0.1:{self._port}"
+        self.kubeconfig = folder / "kubeconfig"
+        self._etcd: Program | None = None
+        self._server: Program | None = None
+
+    def start(self) -> None:
+        """Start with a copy of what etcd has after a first start; return once the server is ready."""
+        state = self._programs / "state"
+        if not state.exists():
+            _make_state(state, self._programs)
+        # The log of etcd is 128 MB, nearly all of them zeros.
+        subprocess.run(["cp", "--recursive", "--sparse=always", state, self.folder / "etcd"], check=True)
+        self.start_with_what_is_there()
+
+    def start_with_what_is_there(self) -> None:
+        """Start with the data in the folder, if any; return once the server is ready."""
+        _make_keys(self.folder)
+        (self.folder / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\n')
+        self.kubeconfig.write_text(json.dumps(self._kubeconfig()))
+        self._etcd = Program(
+            self.folder, self._programs / "etcd", "--data-dir=etcd", "--unsafe-no-fsync", "--log-level=warn",
+            f"--listen-client-urls={self._etcd_url}", f"--advertise-client-urls={self._etcd_url}",
+            f"--listen-peer-urls={self._peer_url}", f"--initial-advertise-peer-urls={self._peer_url}",
+            f"--initial-cluster=default={self._peer_url}",
+        )  # fmt: skip
+        self.start_server()
+        self.wait()
+
+    def start_server(self) -> None:
+        """Start the API server.  It dies with the thread that calls this."""
+        self._server = Program(
+            self.folder, self._programs / "kube-apiserver", f"--etcd-servers={self._etcd_url}",
+            "--bind-address=127.0.0.1", "--advertise-address=10.244.0.1", f"--secure-port={self._port}",
+            "--cert-dir=.", "--token-auth-file=tokens.csv", "--authorization-mode=RBAC",
+            "--service-cluster-ip-range=10.96.0.0/16", "--endpoint-reconciler-type=none",
+            "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+            "--service-account-key-file=accounts.pub", "--service-account-signing-key-file=accounts.key",
+            "--disable-admission-plugins=ServiceAccount", "--allow-privileged=true",
+        )  # fmt: skip
+
+    def wait(self) -> None:
+        """Return once the API server is ready."""
+        assert self._server is not None
+        deadline_s = time.monotonic() + START_DEADLINE_S
+        while not self._is_ready():
+            self._server.check()
+            assert time.monotonic() < deadline_s, "the API server does not become ready"
+            time.sleep(0.1)
+
+    def kill_server(self) -> None:
+        """kill -9 of the API server; etcd goes on."""
+        assert self._server is not None
+        self._server.stop()
+
+    def stop(self) -> None:
+        for program in (self._server, self._etcd):
+            if program is not None:
+                program.stop(signal.SIGTERM)
+
+    def _is_ready(self) -> bool:
+        with suppress(OSError):
+            context = ssl.create_default_context(cafile=self.folder / "apiserver.crt")
+            request = urllib.request.Request(f"{self.url}/readyz", headers={"authorization": f"Bearer {TOKEN}"})  # noqa: S310 - https
+            with urllib.request.urlopen(request, context=context, timeout=10) as answer:  # noqa: S310 - the same
+                return bool(answer.status == 200)
+        return False
+
+    def _kubeconfig(self) -> Mapping[str, Any]:
+        cluster = {"server": self.url, "certificate-authority": str(self.folder / "apiserver.crt")}
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": "test", "user": {"token": TOKEN}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        }
+
+
+def _make_keys(folder: Path) -> None:
+    """Make the key that signs tokens of service accounts."""
+    key, public = folder / "accounts.key", folder / "accounts.pub"
+    for arguments in (
+        ["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key],
+        ["ec", "-in", key, "-pubout", "-out", public],
+    ):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
+def _make_state(state: Path, programs: Path) -> None:
+    """Keep what etcd has after the first start of a server: a later start has less to do."""
+    with TemporaryDirectory(dir=programs) as scratch:
+        plane = ControlPlane(Path(scratch), programs)
+        try:
+            plane.start_with_what_is_there()
+        finally:
+            plane.stop()
+        with suppress(OSError):  # another process was faster
+            (Path(scratch) / "etcd").rename(state)
+
+
+@contextmanager
+def control_plane(folder: Path, programs: Path) -> Iterator[ControlPlane]:
+    """Run one for the length of a block."""
+    plane = ControlPlane(folder, programs)
+    try:
+        plane.start()
+        yield plane
+    finally:
+        plane.stop()
