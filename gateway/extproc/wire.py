@@ -63,19 +63,15 @@ CLEAR_ROUTE_CACHE: Final = b"\x28\x01"
 HeadersResponse.response and BodyResponse.response 1; CommonResponse.header_mutation 2 and, with their values, status 1
 and clear_route_cache 5."""
 STRUCT_FIELD: Final = b"\x0a"
+ENTRY_KEY: Final = b"\x0a"
 ENTRY_VALUE: Final = b"\x12"
 TEXT_VALUE: Final = b"\x1a"
 STRUCT_VALUE: Final = b"\x2a"
 DYNAMIC_METADATA: Final = b"\x42"
-"""Tags of fields: Struct.fields 1, a map entry's value 2, Value.string_value 3 and .struct_value 5,
+"""Tags of fields: Struct.fields 1, a map entry's key 1 and value 2, Value.string_value 3 and .struct_value 5,
 ProcessingResponse.dynamic_metadata 8."""
 SHORT_LENGTHS: Final = [_varint(size) for size in range(1024)]
 """Encoded lengths, so that nearly none is computed: a response's metadata has some 600 bytes."""
-SHORT_ENTRY: Final = 124
-"""Bytes of key and text below which an entry with its 4 bytes of tags and lengths has a length of one byte (< 128)."""
-SHORT_ENTRIES: Final = [STRUCT_FIELD + bytes((size + 4,)) for size in range(SHORT_ENTRY)]
-SHORT_VALUES: Final = [ENTRY_VALUE + bytes((size + 2,)) + TEXT_VALUE + bytes((size,)) for size in range(SHORT_ENTRY)]
-"""Tags and lengths in front of a short entry, by bytes of key and text, and in front of its text, by bytes of text."""
 CACHE_SIZE = 8192
 """Serialised pieces kept per cache (chosen: limits and strategies recur, but each id comes once and evicts others)."""
 MAX_CACHED_CHARACTERS: Final = 256
@@ -246,13 +242,11 @@ def _metadata(namespaces: Mapping[str, Mapping[str, str]]) -> bytes:
 
     It is assembled as bytes, at a fifth of the cost of filling messages: one response has some fifteen texts.
     """
-    entries: list[bytes] = []
+    parts: list[bytes] = []
     for namespace, texts in namespaces.items():
         struct = _struct(texts)
-        value = STRUCT_VALUE + _length(struct) + struct
-        entry = _entry_key(namespace) + ENTRY_VALUE + _length(value) + value
-        entries += (STRUCT_FIELD, _length(entry), entry)
-    struct = b"".join(entries)
+        parts += (_before_value(namespace, STRUCT_VALUE, len(struct)), struct)
+    struct = b"".join(parts)
     return DYNAMIC_METADATA + _length(struct) + struct
 
 
@@ -260,21 +254,18 @@ def _struct(texts: Mapping[str, str]) -> bytes:
     """Return a serialised Struct with one string field per text."""
     parts: list[bytes] = []
     for key, text in texts.items():
-        name, raw = _entry_key(key), text.encode()
-        size = len(raw)
-        if len(name) + size < SHORT_ENTRY:
-            parts += (SHORT_ENTRIES[len(name) + size], name, SHORT_VALUES[size], raw)
-        else:
-            value = TEXT_VALUE + _length(raw) + raw
-            entry = name + ENTRY_VALUE + _length(value) + value
-            parts += (STRUCT_FIELD, _length(entry), entry)
+        raw = text.encode()
+        parts += (_before_value(key, TEXT_VALUE, len(raw)), raw)
     return b"".join(parts)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
-def _entry_key(key: str) -> bytes:
+def _before_value(key: str, tag: bytes, size: int) -> bytes:
+    """Return what stands before a value of so many bytes in a Struct: all of its entry but the value."""
     raw = key.encode()
-    return b"\x0a" + _length(raw) + raw
+    tagged = tag + _varint(size)
+    entry = ENTRY_KEY + _length(raw) + raw + ENTRY_VALUE + _varint(len(tagged) + size) + tagged
+    return STRUCT_FIELD + _varint(len(entry) + size) + entry
 
 
 def _length(data: bytes) -> bytes:

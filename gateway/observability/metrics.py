@@ -12,7 +12,7 @@ Not thread-safe: one event loop per process uses it.
 
 import asyncio
 from bisect import bisect_left
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -258,10 +258,10 @@ class _BufferedCounter:
     def __init__(self, metric: Counter | Gauge) -> None:
         self._metric = metric
         self._children: dict[tuple[str, ...], Counter | Gauge] = {}
-        self._pending: dict[tuple[str, ...], float] = {}
+        self._pending: defaultdict[tuple[str, ...], float] = defaultdict(float)
 
     def add(self, labels: tuple[str, ...], amount: float = 1) -> None:
-        self._pending[labels] = self._pending.get(labels, 0) + amount
+        self._pending[labels] += amount
 
     def flush(self) -> None:
         for labels, amount in self._pending.items():

@@ -54,19 +54,22 @@ def limit_headers(quotas: Quotas) -> dict[str, str]:
     one with less remaining; the IETF's name both.
     """
     headers, policies, states = {}, [], []
-    for shown in SHOWN:
-        own, of_model = quotas.get(shown.own), quotas.get(shown.of_model) if shown.of_model else None
+    for limit, remaining, reset, update, own_kind, model_kind in SHOWN:
+        own = quotas.get(own_kind)
         if own is None:
             continue
-        if shown.own.always_shown or own.limit is not None:
-            headers[shown.update] = str(own.used)
-        tighter = _tighter(own, of_model)
+        if own_kind.always_shown or own.limit is not None:
+            headers[update] = str(own.used)
+        counted, tighter = [(own_kind, own)], own
+        if model_kind is not None and (of_model := quotas.get(model_kind)) is not None:
+            counted.append((model_kind, of_model))
+            tighter = _tighter(own, of_model)
         if tighter.limit is not None:
-            headers[shown.limit] = str(tighter.limit)
-            headers[shown.remaining] = str(tighter.remaining)
-            headers[shown.reset] = duration(tighter.reset_s)
-        for kind, quota in ((shown.own, own), (shown.of_model, of_model)):
-            if kind is not None and quota is not None and quota.limit is not None:
+            headers[limit] = str(tighter.limit)
+            headers[remaining] = str(tighter.remaining)
+            headers[reset] = duration(tighter.reset_s)
+        for kind, quota in counted:
+            if quota.limit is not None:
                 policy = _policy_name(kind)
                 policies.append(_policy(policy, quota.limit))
                 states.append(f"{policy};r={quota.remaining};t={math.ceil(quota.reset_s)}")
@@ -86,8 +89,8 @@ def _policy(policy: str, limit: int) -> str:
     return f"{policy};q={limit};w={WINDOW_S}"
 
 
-def _tighter(own: Quota, of_model: Quota | None) -> Quota:
-    if of_model is None or of_model.remaining is None:
+def _tighter(own: Quota, of_model: Quota) -> Quota:
+    if of_model.remaining is None:
         return own
     return of_model if own.remaining is None or of_model.remaining < own.remaining else own
 
