@@ -116,6 +116,7 @@ def write_configuration(
             **base.section("envoy"),
             "listen": addresses.users,
             "admin": addresses.envoy_admin,
+            "gateways": [],
             "eds_file": str(directory / "envoy" / "endpoints.json"),
             "tls": base.settings.envoy.tls.model_dump(),  # absolute, where the base's are relative to its folder
         },

@@ -8,8 +8,7 @@ interval later, the access-log entry brings the usage.  If no entry comes, the e
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,20 +73,22 @@ class Ledger:
         self._unsettled: dict[tuple[str, int, str], tuple[Reservation, Amounts, dict[str, Amounts]]] = {}
         """By user, slot of the window and model: their reservations in one, what they used, and each one's change."""
         self._settling: set[asyncio.Task[None]] = set()
-        self._waiting = 0  # requests that wait for a pod
+        self.begun = 0
+        """Requests that have come so far, whatever becomes of them."""
+        self._undecided = 0  # requests that have come and are neither open nor refused
         self._idle = asyncio.Event()
         self._idle.set()
 
-    @contextmanager
-    def awaiting(self) -> Iterator[None]:
-        """Keep `drain` waiting while a request waits for a pod, because it may be opened then."""
-        self._waiting += 1
+    def begin(self) -> None:
+        """Note that a request has come, which `drain` waits for until it is open or `decided`."""
+        self.begun += 1
+        self._undecided += 1
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._waiting -= 1
-            self._check_idle()
+
+    def decided(self) -> None:
+        """Note that a request which has begun is open by now, or never will be."""
+        self._undecided -= 1
+        self._check_idle()
 
     def open(self, opened: OpenRequest) -> None:
         """Add a request that was just counted in flight."""
@@ -150,7 +151,7 @@ class Ledger:
             self.expire()
 
     async def drain(self, limit_s: float) -> bool:
-        """Wait until no request waits or is open and all are settled; return False if `limit_s` pass before that."""
+        """Wait until all requests are decided, ended and settled; return False if `limit_s` pass before that."""
         try:
             async with asyncio.timeout(limit_s):
                 await self._idle.wait()
@@ -259,7 +260,7 @@ class Ledger:
         self._check_idle()
 
     def _check_idle(self) -> None:
-        if not (self._waiting or self._open or self._unsettled or self._settling):
+        if not (self._undecided or self._open or self._unsettled or self._settling):
             self._idle.set()
 
 

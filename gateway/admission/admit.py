@@ -150,16 +150,15 @@ class Admission:
         """Charge at once, so that no request waits that its limits refuse; give the charge back if it waits in vain."""
         self._pending[id(command)] = pending
         try:
-            with self._ledger.awaiting():
-                admitted = await self._charge_waiting(plan, pending)
-                try:
-                    ticket = await self._ticket(plan, pending)
-                except RefusalError:
-                    if admitted is not None:
-                        await self._give_back(admitted.reservation)
-                    raise
-                self._metrics.observe_wait(ticket.waited_s)
-                return self._open(command, plan, ticket, admitted)
+            admitted = await self._charge_waiting(plan, pending)
+            try:
+                ticket = await self._ticket(plan, pending)
+            except RefusalError:
+                if admitted is not None:
+                    await self._give_back(admitted.reservation)
+                raise
+            self._metrics.observe_wait(ticket.waited_s)
+            return self._open(command, plan, ticket, admitted)
         finally:
             del self._pending[id(command)]
 

@@ -4,6 +4,7 @@ Lives here: parsing and checking.  Not here: name resolution, sockets.
 """
 
 import re
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +16,8 @@ _HOST_OF = {"localhost": "127.0.0.1"}
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 """A serialised origin (RFC 6454 section 6.2)."""
+_NAME = re.compile(r"(?!(.*\.)?[0-9]+\Z)[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9.])?")
+"""A host name; its last label is no number, or it would be an IPv4 address (RFC 1123 section 2.1)."""
 _PATH = re.compile(r"/[!-~]*")
 _CREDENTIALS = re.compile(r"://.*@", re.DOTALL)
 """To the last `@`, because a password that was not percent-encoded may contain any of `@/?#`."""
@@ -61,7 +64,7 @@ def listen_address(address: str) -> str:
 
     Envoy takes no other name for its own listeners or for the gateway's.
     """
-    return _written_alike(address, "localhost")
+    return _written_alike(address, "ip:port or localhost:port", lambda host: host == "localhost")
 
 
 def endpoint_address(address: str) -> str:
@@ -69,16 +72,23 @@ def endpoint_address(address: str) -> str:
 
     Envoy's `override_host` compares IP addresses as text, so a host name or another spelling would never match.
     """
-    return _written_alike(address)
+    return _written_alike(address, "ip:port", lambda host: False)  # noqa: ARG005 - no name is allowed
 
 
-def _written_alike(address: str, *names: str) -> str:
+def gateway_address(address: str) -> str:
+    """Return the address, written as Envoy writes it, if it is `host:port`, else raise ValueError.
+
+    Envoy resolves a name, which may stand for several gateways.
+    """
+    return _written_alike(address, "host:port", lambda host: bool(_NAME.fullmatch(host)))
+
+
+def _written_alike(address: str, allowed: str, is_allowed: Callable[[str], bool]) -> str:
     try:
         host, port = split_address(address)
     except ValueError:
         host, port = "", 0
-    if port == 0 or not (is_ip(host) or host in names):
-        allowed = " or ".join(["ip:port", *(f"{name}:port" for name in names)])
+    if port == 0 or not (is_ip(host) or is_allowed(host)):
         message = f"must be {allowed} with a port of 1 to {MAX_PORT}, IPv6 in brackets"
         raise ValueError(message)
     return f"{_spelt_as_by_envoy(host)}:{port}"

@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.config.addresses import MAX_PORT, endpoint_address, http_path, listen_address, redis_url, web_origin
+from gateway.config.addresses import (
+    MAX_PORT,
+    endpoint_address,
+    gateway_address,
+    http_path,
+    listen_address,
+    redis_url,
+    web_origin,
+)
 from ratelimit.limits import MAX_LIMIT, MAX_NAME_BYTES
 
 LONGEST_S = 7 * 24 * 3600.0
@@ -42,6 +50,7 @@ PromisedSeconds = Annotated[float, Field(ge=0, le=LONGEST_S), _NO_FLAG]
 Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS), _NO_FLAG]
 ModelName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
 ListenAddress = Annotated[str, AfterValidator(listen_address)]
+GatewayAddress = Annotated[str, AfterValidator(gateway_address)]
 EndpointAddress = Annotated[str, AfterValidator(endpoint_address)]
 RedisUrl = Annotated[str, AfterValidator(redis_url)]
 HttpPath = Annotated[str, AfterValidator(http_path)]
@@ -205,6 +214,10 @@ class EnvoySettings(Section):
     tls: TlsSettings = TlsSettings()
     admin: ListenAddress = "127.0.0.1:19001"
     """The address of Envoy's own administration, which asks for no password: keep it on loopback."""
+    gateways: tuple[GatewayAddress, ...] = ()
+    """The gateways that this Envoy asks, each `host:port`: their `listen.grpc`, or the `listen.workers` of all of them.
+    A name may stand for many.  One that is not well or that drains gets no new request.  Empty: this configuration's
+    own."""
     eds_file: str = ""
     """A file with the endpoints, which the gateway rewrites when they change and Envoy watches (EDS).  A relative path
     starts at the folder of this file.  Empty: the endpoints are fixed in Envoy's configuration."""

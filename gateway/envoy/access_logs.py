@@ -5,7 +5,7 @@ Lives here: which entries go to which worker, and how soon.  Not here: what is r
 """
 
 from gateway.config.settings import Settings
-from gateway.envoy.clusters import PROCESSOR, worker_cluster
+from gateway.envoy.clusters import PROCESSOR, own_workers, worker_cluster
 from gateway.envoy.messages import Json, duration, extension
 from gateway.envoy.names import COMPRESSION, EXCHANGE_KEY, EXCHANGE_NAMESPACE
 
@@ -20,16 +20,22 @@ _FAILURES = ["UF", "UC", "UR"]
 
 
 def usage_logs(settings: Settings) -> list[Json]:
-    """Return the logs of ended requests: one for each worker, since only the worker of the exchange can settle it."""
-    workers = range(len(settings.listen.workers))
+    """Return the logs of ended requests: one for each worker that is known, else one that any of them gets.
+
+    A worker passes on the entries of others, which costs more than getting its own.
+    """
+    workers = range(len(own_workers(settings)))
     if not workers:
         return [_usage_log(PROCESSOR, {"present_match": True})]
     return [_usage_log(worker_cluster(i), {"string_match": {"prefix": f"{i}-"}}) for i in workers]
 
 
 def failure_logs(settings: Settings) -> list[Json]:
-    """Return the logs of failed attempts, which every worker gets at once: a retry may be answered much later."""
-    workers = [worker_cluster(i) for i in range(len(settings.listen.workers))]
+    """Return the logs of failed attempts, which come at once: a retry may be answered much later.
+
+    Every worker gets them that is known; from any other the replicas hear of them.
+    """
+    workers = [worker_cluster(i) for i in range(len(own_workers(settings)))]
     chosen = {"response_flag_filter": {"flags": _FAILURES}}
     return [_log(cluster, "failures", _FAILURE_FLUSH_S, chosen) for cluster in workers or [PROCESSOR]]
 

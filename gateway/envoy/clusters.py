@@ -6,6 +6,7 @@ gateway says so in the metadata `envoy.lb`), the endpoints (endpoints), retries 
 
 from collections.abc import Sequence
 
+from gateway.config.addresses import is_ip
 from gateway.config.settings import Settings
 from gateway.discovery.description import FleetDescription
 from gateway.envoy.endpoints import ENGINES, load_assignment
@@ -14,7 +15,7 @@ from gateway.envoy.messages import Json, connect_address, duration, extension, m
 from gateway.envoy.names import DESTINATION, LB_NAMESPACE
 
 PROCESSOR = "processor"
-"""The cluster of all workers."""
+"""The cluster of all workers, of one gateway or of several."""
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _POLICIES = "envoy.load_balancing_policies"
 _POLICY_TYPES = "envoy.extensions.load_balancing_policies"
@@ -37,10 +38,14 @@ _PROCESSOR_CHECK_S = 0.5
 def clusters(settings: Settings, fleet: FleetDescription) -> list[Json]:
     """Return all clusters of the configuration."""
     workers = [
-        _grpc_cluster(worker_cluster(index), [address], settings)
-        for index, address in enumerate(settings.listen.workers)
+        _grpc_cluster(worker_cluster(index), [address], settings) for index, address in enumerate(own_workers(settings))
     ]
     return [_engines(settings, fleet), _processor(settings), *workers]
+
+
+def own_workers(settings: Settings) -> tuple[str, ...]:
+    """Return the addresses of the workers, if Envoy knows each by its index; empty where there are several gateways."""
+    return () if settings.envoy.gateways else settings.listen.workers
 
 
 def worker_cluster(index: int) -> str:
@@ -113,7 +118,7 @@ def _engine_http() -> Json:
 
 
 def _processor(settings: Settings) -> Json:
-    addresses = settings.listen.workers or (settings.listen.grpc,)
+    addresses = settings.envoy.gateways or settings.listen.workers or (settings.listen.grpc,)
     check = {
         "timeout": "1s",
         "interval": duration(_PROCESSOR_CHECK_S),
@@ -133,11 +138,14 @@ def _processor(settings: Settings) -> Json:
 
 
 def _grpc_cluster(name: str, addresses: Sequence[str], settings: Settings) -> Json:
-    endpoints = [{"endpoint": {"address": connect_address(address)}} for address in addresses]
+    sockets = [connect_address(address) for address in addresses]
+    has_names = not all(is_ip(each["socket_address"]["address"]) for each in sockets)
+    endpoints = [{"endpoint": {"address": each}} for each in sockets]
     http2 = {"http2_protocol_options": {"max_concurrent_streams": _PROCESSOR_STREAMS}}
+    resolved = {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}
     return {
         "name": name,
-        "type": "STATIC",
+        **(resolved if has_names else {"type": "STATIC"}),
         "connect_timeout": duration(settings.timeouts.connect_s),
         "circuit_breakers": _UNLIMITED,
         "typed_extension_protocol_options": {HTTP_OPTIONS: message(HTTP_OPTIONS, explicit_http_config=http2)},

@@ -42,6 +42,7 @@ class ExtProcStream:
         self._gathered = 0  # bytes of the body that are counted as unfinished
         self._exchange_id: str | None = None  # the key of the request in the ledger, once it is admitted
         self._undecided: Admit | None = None  # what admission is deciding now
+        ledger.begin()
 
     @property
     def ended(self) -> bool:
@@ -68,6 +69,8 @@ class ExtProcStream:
 
     def close(self) -> None:
         """End the exchange, because the stream is over for whatever reason."""
+        if self._exchange_id is None:
+            self._ledger.decided()
         for command in self._exchange.step(Closed()):
             if isinstance(command, Finish):
                 self._finish(command)
@@ -102,6 +105,7 @@ class ExtProcStream:
         self._undecided = None  # frees the prompt, because the stream lives as long as the answer
         if isinstance(decision, Routed):
             self._exchange_id = decision.exchange_id
+            self._ledger.decided()
         return self._perform(self._exchange.step(decision))
 
     def _perform(self, commands: Sequence[Command]) -> list[bytes]:

@@ -57,6 +57,8 @@ class GrpcHandlers:
         try:
             async for message in messages:
                 self._service.settle_access_log(message)
+                if self._service.is_stopping:
+                    break
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except Exception as error:  # noqa: BLE001 - supervision point
@@ -103,6 +105,7 @@ class GrpcServer:
     """grpc.aio with the same `start` and `stop` as Http2Server."""
 
     def __init__(self, service: Service) -> None:
+        self._service = service
         handlers = GrpcHandlers(service)
         self._server = aio.server(options=SERVER_OPTIONS)
         self._server.add_generic_rpc_handlers(
@@ -121,6 +124,7 @@ class GrpcServer:
 
     async def stop(self, grace_s: float) -> None:
         """Accept no new calls; those that run have `grace_s` to end."""
+        self._service.is_stopping = True
         await self._server.stop(grace_s)
 
 

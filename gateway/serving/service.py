@@ -50,6 +50,9 @@ class Service:
         on_error: Callable[[str], None],
     ) -> None:
         self.unfinished = Unfinished()
+        self.is_stopping = False
+        """Whether the server is about to close.  An access-log stream then ends after its next batch, before another is
+        due, and Envoy opens one elsewhere: so none is lost on its way."""
         self._settings = settings
         self._admission = admission
         self._ledger = ledger

@@ -11,7 +11,7 @@ from gateway.accounting.ledger import Ledger
 from gateway.fleet.fleet import Fleet
 
 LAME_DUCK_S = 1.0
-"""Seconds for which requests are still served after NOT_SERVING: twice the interval of Envoy's health check."""
+"""Seconds for which new requests are awaited at least after NOT_SERVING: twice the interval of Envoy's health check."""
 LAME_DUCK_SHARE = 0.25
 """The largest share of the drain limit for that, so that a short limit is left to running requests (chosen)."""
 
@@ -37,9 +37,17 @@ class Readiness:
     async def drain(self, limit_s: float) -> bool:
         """Stop being ready, then wait until no request runs; return False when some still run after `limit_s`."""
         self._draining = True
-        lame_duck_s = min(LAME_DUCK_S, LAME_DUCK_SHARE * limit_s)
-        await asyncio.sleep(lame_duck_s)
-        return await self._ledger.drain(limit_s - lame_duck_s)
+        ends_s = asyncio.get_running_loop().time() + limit_s
+        await self._no_more_come(min(LAME_DUCK_S, LAME_DUCK_SHARE * limit_s), ends_s)
+        return await self._ledger.drain(max(0.0, ends_s - asyncio.get_running_loop().time()))
+
+    async def _no_more_come(self, lame_duck_s: float, ends_s: float) -> None:
+        """Wait until proxies have noticed: for `lame_duck_s`, and on while requests still came in its second half."""
+        begun = -1
+        await asyncio.sleep(lame_duck_s / 2)
+        while begun != self._ledger.begun and asyncio.get_running_loop().time() < ends_s:
+            begun = self._ledger.begun
+            await asyncio.sleep(lame_duck_s / 2)
 
     def endpoints(self) -> list[dict[str, object]]:
         """Return every pod with its state and its requests in flight, for /debug/endpoints."""

@@ -56,11 +56,18 @@ async def running_envoy(settings: Settings, directory: Path, **bootstrap: object
 
 @contextlib.asynccontextmanager
 async def stack(
-    directory: Path, processors: Sequence[Processor], models: dict[str, dict[str, str]], **fields: object
-) -> AsyncIterator[httpx.AsyncClient]:
-    """Stand-in gateways started, Envoy before them, and a client of it; all ended with the block."""
+    directory: Path, processors: Sequence[Processor], models: dict[str, dict[str, str]], *, gateways: str = "",
+    **fields: object,
+) -> AsyncIterator[httpx.AsyncClient]:  # fmt: skip
+    """Stand-in gateways started, Envoy before them, and a client of it; all ended with the block.
+
+    They are workers of one gateway, or with `gateways` gateways on the hosts that it formats of an address.
+    """
     async with contextlib.AsyncExitStack() as parts:
         workers = [(await parts.enter_async_context(running(processor))).address for processor in processors]
+        if gateways:
+            ports = [address.rpartition(":")[2] for address in workers]
+            fields["envoy"] = {"gateways": [gateways.format(port) for port in ports]}
         settings = settings_for(workers, models, **fields)  # type: ignore[arg-type]  # passed on as it came
         url = await parts.enter_async_context(running_envoy(settings, directory))
         yield await parts.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=30))

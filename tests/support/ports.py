@@ -1,5 +1,6 @@
 """Ports for tests: bound once to 0, so that the kernel names one that is free."""
 
+import contextlib
 import random
 import socket
 
@@ -17,16 +18,21 @@ def free_address() -> str:
 
 
 def free_pair() -> int:
-    """The second of two loopback ports in a row that were free a moment ago.
+    """The second of two loopback ports in a row that were free a moment ago."""
+    return free_ports(2)[1]
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports in a row that were free a moment ago.
 
     They are below Linux's ephemeral ports, any of which may at any time be that of somebody's connection.
     """
-    for port in random.sample(range(20_001, 32_768), 1000):
-        with socket.socket() as first, socket.socket() as second:
+    for first in random.sample(range(20_000, 32_768 - count), 1000):
+        with contextlib.ExitStack() as probes:
             try:
-                first.bind(("127.0.0.1", port - 1))
-                second.bind(("127.0.0.1", port))
+                for port in range(first, first + count):
+                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
-    raise OSError("no two free ports in a row")
+            return list(range(first, first + count))
+    raise OSError(f"no {count} free ports in a row")

@@ -10,7 +10,7 @@ import grpc
 
 messages: Any = grpc.protos("tests/support/processor.proto")
 FULL_DUPLEX_STREAMED = 4
-SERVING = 1
+SERVING, NOT_SERVING = 1, 2
 
 
 @dataclass
@@ -46,6 +46,7 @@ class Processor:
         self.seen: list[ObservedEnd] = []
         self.logged: list[Any] = []
         self.address = ""
+        self.status = SERVING
         self._server = grpc.aio.server(
             options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         )
@@ -79,7 +80,7 @@ class Processor:
         return [grpc.method_handlers_generic_handler(service, handlers) for service, handlers in methods.items()]
 
     async def _check(self, request: bytes, context: object) -> Any:
-        return messages.HealthCheckResponse(status=SERVING)
+        return messages.HealthCheckResponse(status=self.status)
 
     async def _log(self, stream: AsyncIterator[Any], context: object) -> None:
         async for batch in stream:

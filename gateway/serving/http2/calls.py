@@ -172,6 +172,8 @@ class _AccessLogs(_Call):
 
     def _on_message(self, message: bytes) -> None:
         self._service.settle_access_log(message)
+        if self._service.is_stopping:
+            self.end()
 
 
 class _Check(_Call):

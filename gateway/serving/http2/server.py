@@ -133,10 +133,11 @@ class Http2Server:
 
     async def stop(self, grace_s: float) -> None:
         """Accept no new calls; those that run have `grace_s` to end."""
+        self._service.is_stopping = True
         for server in self._servers:
             server.close()
         for client in self._clients:
             client.connection.start_shutdown()
-        await asyncio.sleep(grace_s)  # always all of it, because access-log streams never end by themselves
+        await asyncio.sleep(grace_s)  # always all of it: an access-log stream ends with its next batch
         for client in list(self._clients):
             client.close()

@@ -98,14 +98,15 @@ def test_a_base_is_kept_except_addresses_and_models(tmp_path):
     base = tmp_path / "base.yaml"
     base.write_text(
         "transport: grpc\nresponse_mode: ext_proc\nmodels: []\n"
-        "envoy: {body_mode: full_duplex_streamed, listen: '1.2.3.4:5'}\n"
+        "envoy: {body_mode: full_duplex_streamed, listen: '1.2.3.4:5', gateways: ['1.2.3.4:6']}\n"
     )
     where = addresses()
 
     settings = load(write(tmp_path, where, base=base), {}, STRATEGIES)
 
-    assert ("grpc", "full_duplex_streamed", where.users) == (
+    assert ("grpc", "full_duplex_streamed", where.users, ()) == (
         settings.transport,
         settings.envoy.body_mode,
         settings.envoy.listen,
+        settings.envoy.gateways,
     )

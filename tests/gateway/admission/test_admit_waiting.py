@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from gateway.accounting.outcomes import ObservedEnd
 from gateway.config.settings import RoutingSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.events import Refused, Routed
@@ -83,22 +82,6 @@ async def test_nobody_waits_who_may_not_send():
 
     assert (429, "rpm", None) == refused(await shop.admit(user="lgy"))
     assert {MODEL: 0} == shop.queue.waiting()
-
-
-async def test_a_worker_that_is_told_to_end_waits_for_those_that_wait():
-    shop = a_busy_shop()
-    task = await waiting(shop)
-    draining = asyncio.create_task(shop.ledger.drain(5))
-    await asyncio.sleep(0.01)
-    assert not draining.done()
-
-    pass_time(shop, 1.0)
-    routed(await task)
-    await asyncio.sleep(0)
-    assert not draining.done()
-    shop.ledger.ended(shop.last_id, ObservedEnd(200))
-
-    assert await draining
 
 
 async def test_an_anonymous_request_waits_like_others():

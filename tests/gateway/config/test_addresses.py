@@ -4,6 +4,7 @@ import pytest
 
 from gateway.config.addresses import (
     endpoint_address,
+    gateway_address,
     http_path,
     is_loopback,
     listen_address,
@@ -49,6 +50,20 @@ def test_a_listener_has_an_ip_or_localhost_because_envoy_resolves_nothing():
     for address in ("gateway:80", "localhost:0", "0.0.0.0:65536", "127.1:80", "::1:80"):
         with pytest.raises(ValueError, match="must be ip:port or localhost:port with a port of 1 to 65535"):
             listen_address(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["10.0.0.1:50052", "[fd00::2]:50052", "gateway:1", "gateway-0.forebay.svc.cluster.local.:50052", "1and1.de:1"],
+)
+def test_a_gateway_has_an_ip_or_a_name(address: str):
+    assert address == gateway_address(address)
+
+
+@pytest.mark.parametrize("address", ["gateway", "gateway:0", "256.1.1.1:80", "a_b:1", "-a:1", "[fe80::1%lo]:1", ":1"])
+def test_what_envoy_cannot_resolve_is_no_gateway(address: str):
+    with pytest.raises(ValueError, match="must be host:port with a port of 1 to 65535"):
+        gateway_address(address)
 
 
 @pytest.mark.parametrize(

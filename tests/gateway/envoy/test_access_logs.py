@@ -35,6 +35,18 @@ async def test_the_access_log_entry_reaches_the_worker_that_holds_the_exchange(t
         assert [f"{index}-{n + 1}" for n in range(len(processor.seen))] == exchanges_logged(processor)
 
 
+async def test_of_several_gateways_any_gets_the_entries_whoever_holds_the_exchange(tmp_path: Path):
+    async with running_backend(hello) as engine:
+        both = [Processor(lambda seen: Answer(engine.address, "m", {"forebay": {"exchange": "0-a-1"}})) for _ in "ab"]
+        async with stack(tmp_path, both, {"m": {"pod-a": engine.address}}, gateways="127.0.0.1:{}") as client:
+            while not all(gateway.seen for gateway in both):
+                await client.post("/")
+            sent = sum(len(gateway.seen) for gateway in both)
+            await until(lambda: sent == sum(len(gateway.logged) for gateway in both))
+
+    assert {"0-a-1"} == {exchange for gateway in both for exchange in exchanges_logged(gateway)}
+
+
 def exchanges_logged(processor: Processor) -> list[str]:
     return [entry.common_properties.metadata.filter_metadata["forebay"]["exchange"] for entry in processor.logged]
 

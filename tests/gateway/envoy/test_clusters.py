@@ -3,11 +3,13 @@
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.support.backend import Exchange, running_backend
 from tests.support.envoy import stack
 from tests.support.polling import until
 from tests.support.ports import free_address
-from tests.support.processor import Answer, ObservedEnd, Processor
+from tests.support.processor import NOT_SERVING, Answer, ObservedEnd, Processor
 
 
 async def hello(exchange: Exchange) -> None:
@@ -90,3 +92,27 @@ async def test_a_killed_worker_is_passed_over_and_taken_back(tmp_path: Path):
 
             await until(taken_back)
             await again.stop()
+
+
+@pytest.mark.parametrize("gateways", ["127.0.0.1:{}", "LOCALHOST:{}"])
+async def test_a_gateway_that_drains_gets_no_new_request_of_the_envoy_in_front_of_several(
+    tmp_path: Path, gateways: str
+):
+    async with running_backend(hello) as engine:
+        both = [Processor(lambda seen: Answer(engine.address, "m")) for _ in range(2)]
+        async with stack(tmp_path, both, {"m": {"pod-a": engine.address}}, gateways=gateways) as client:
+
+            async def each_is_asked() -> bool:
+                assert 200 == (await client.post("/")).status_code
+                return all(gateway.seen for gateway in both)
+
+            await until(each_is_asked)
+            both[0].status = NOT_SERVING
+
+            async def only_the_other_is_asked() -> bool:
+                before = [len(gateway.seen) for gateway in both]
+                for _ in range(20):
+                    assert 200 == (await client.post("/")).status_code
+                return [before[0], before[1] + 20] == [len(gateway.seen) for gateway in both]
+
+            await until(only_the_other_is_asked)

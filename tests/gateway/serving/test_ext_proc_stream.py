@@ -1,10 +1,12 @@
 """One ext_proc stream, without a transport: bytes in, bytes out, counts back to zero."""
 
+import asyncio
 import gc
 
 import orjson
 import pytest
 
+from gateway.accounting.outcomes import ObservedEnd
 from gateway.config.settings import Settings
 from gateway.pb import ext_proc_pb2 as pb
 from gateway.serving import framing
@@ -35,8 +37,8 @@ def response_headers(status: str) -> bytes:
     return request.SerializeToString()
 
 
-def a_stream(mode: str = "metadata", asks: str = "auto") -> tuple[Shop, ExtProcStream]:
-    settings = Settings.model_validate({"response_mode": mode, "ask_stream_usage": asks})
+def a_stream(mode: str = "metadata", asks: str = "auto", **further: object) -> tuple[Shop, ExtProcStream]:
+    settings = Settings.model_validate({"response_mode": mode, "ask_stream_usage": asks, **further})
     shop = Shop(settings, users={"lgy": User("lgy", 100, 10_000)})
     return shop, ExtProcStream(shop.settings, shop.admission, shop.ledger, Unfinished())
 
@@ -172,3 +174,45 @@ async def test_bodies_that_have_not_arrived_whole_are_bounded_over_all_streams(m
     assert 60 == unfinished.held
     first.close()
     assert 0 == unfinished.held
+
+
+async def drained(shop: Shop) -> bool:
+    return await shop.ledger.drain(0.01)
+
+
+async def test_a_drain_waits_for_a_request_whose_body_is_still_to_come():
+    shop, stream = a_stream()
+    await stream.feed(request_headers())
+    assert not await drained(shop)
+
+    await stream.feed(request_body())
+    assert not await drained(shop)
+    shop.ledger.ended(next(iter(shop.ledger._open)), ObservedEnd(200))
+
+    assert await drained(shop)
+    stream.close()
+    assert (await drained(shop), 1) == (True, shop.ledger.begun)
+
+
+async def test_a_drain_waits_for_a_request_that_waits_for_a_pod():
+    shop, stream = a_stream(routing={"slo_ttft_s": 4.0})
+    for pod in shop.fleet.pods():
+        pod.speed.known, pod.prefill_done_at_s = True, shop.now_s + 2.5
+    await stream.feed(request_headers())
+    decision = asyncio.create_task(stream.feed(request_body()))
+    assert not await drained(shop)
+
+    shop.now_s += 1.0
+    shop.queue.advance(shop.now_s)
+    assert await decision
+    stream.close()
+    assert not await drained(shop)
+    expire(shop)
+    assert await drained(shop)
+
+
+async def test_a_drain_does_not_wait_for_a_stream_that_is_over():
+    shop, stream = a_stream()
+    await stream.feed(request_headers())
+    stream.close()
+    assert await drained(shop)

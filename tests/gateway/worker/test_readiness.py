@@ -36,6 +36,19 @@ async def test_a_draining_worker_is_not_ready_and_waits_for_running_requests():
     assert await draining
 
 
+async def test_a_drain_goes_on_while_requests_still_come():
+    shop = Shop()
+    readiness = Readiness(shop.fleet, shop.ledger)
+    draining = asyncio.create_task(readiness.drain(4))
+    for _ in range(15):
+        await asyncio.sleep(0.1)
+        shop.ledger.begin()
+        shop.ledger.decided()
+        assert not draining.done()
+
+    assert await draining
+
+
 async def test_requests_that_outlast_the_drain_limit_are_left():
     shop = Shop()
     await shop.admit()

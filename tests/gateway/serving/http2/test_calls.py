@@ -75,7 +75,7 @@ class Services:
         self.failures: list[str] = []
         self.logged: list[bytes] = []
         self.health_watches: list[str] = []
-        self.unfinished = Unfinished()
+        self.unfinished, self.is_stopping = Unfinished(), False
 
     def ext_proc_stream(self) -> Script:
         return self.script
