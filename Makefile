@@ -66,7 +66,7 @@ check: .venv/.dev ## check lint, format, types, import rules and architecture
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q tests/architecture
 
-bench: .venv/.installed $(if $(CAN_COMPILE),$(SITE)/.done) ## run the benchmark, print its tables and write docs/performance.md
+bench: .venv/.dev $(if $(CAN_COMPILE),$(SITE)/.done) ## run the benchmark, print its tables and write docs/performance.md
 	@$(if $(CAN_COMPILE),,echo 'no C compiler or no Python headers: the compiled request path is not measured' >&2)
 	@exec $(BIN)/python -m bench $(if $(CAN_COMPILE),--compiled $(SITE)) $(ARGS)
 

@@ -7,6 +7,7 @@ import click
 import uvloop
 
 from bench import machine
+from bench.following import measure_following
 from bench.limiter import measure_limiter
 from bench.measure import measure, started
 from bench.memory import measure_memory
@@ -50,6 +51,7 @@ def main(
         uvloop.run(measure_scraping(progress)),
         measure_memory(progress),
         measure_messages(progress),
+        uvloop.run(measure_following(progress)),
     )
     click.echo(tables(samples, limited, routing))
     if write:

@@ -85,11 +85,11 @@ def fill_index(blocks: int) -> list[int]:
     """Return the bytes by which an index of so many blocks grows the process."""
     index = PrefixIndex()
     caches = [index.join(blocks // CACHES) for _ in range(CACHES)]
-    before = _resident()
+    before = resident()
     for number in range(blocks // BLOCKS_PER_PROMPT):
         prompt = [hash((number, at)) & _MASK for at in range(BLOCKS_PER_PROMPT)]
         caches[number % CACHES].insert(prompt, 0, 0.0)
-    return [_resident() - before]
+    return [resident() - before]
 
 
 def serve_unique_prompts(requests: tuple[int, ...]) -> list[int]:
@@ -98,7 +98,7 @@ def serve_unique_prompts(requests: tuple[int, ...]) -> list[int]:
     for number in range(max(requests)):
         gateway.serve(number)
         if number + 1 in requests:
-            sizes.append(_resident())
+            sizes.append(resident())
     return sizes
 
 
@@ -137,7 +137,8 @@ class _Gateway:
             self._ledger.ended(done, ObservedEnd(status=200, usage=TokenUsage(tokens, 100), duration_s=OPEN / RATE))
 
 
-def _resident() -> int:
+def resident() -> int:
+    """Return the bytes of memory of this process."""
     with open("/proc/self/statm") as file:  # noqa: PTH123 - a path object would be made for one line
         return int(file.read().split()[1]) * resource.getpagesize()
 

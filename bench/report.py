@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 
+from bench.following import RATE, FollowFigures
 from bench.limiter import CONCURRENCY, LimiterFigures, LimiterSample
 from bench.measure import Sample
 from bench.memory import INDEXED_BLOCKS, MemoryFigures
@@ -25,12 +26,14 @@ class RoutingFigures:
     scraping: ScrapeFigures
     memory: MemoryFigures
     messages: Sequence[MessageSample]
+    following: FollowFigures
 
 
 Row = Sequence[str]
 ABSENT = "-"
 """The cell of a figure that was not measured."""
 
+FOLLOWING_HEADER = ("pods", "sent", "kept", "list, CPU ms", "event, CPU us", f"at {RATE}/s", "share of a core")
 CPU_TARGETS = {COMPILED: "<= 0.65", FOREBAY: "<= 0.9"}
 """Gateway CPU per 200-byte request over the empty processor's, by variant.  All of Forebay's work on its own HTTP/2
 server must cost less than grpc.aio does without any work (decision 0010)."""
@@ -142,6 +145,19 @@ def scraping_rows(scraping: ScrapeFigures) -> Iterator[Row]:
     yield (page, number(scraping.scrape_us), number(ENDPOINTS), interval, f"{scraping.core:.0%}")
 
 
+def following_rows(following: FollowFigures) -> Iterator[Row]:
+    """Yield the cost of a set of pods that follows the API server of Kubernetes."""
+    yield (
+        number(following.pods),
+        f"{following.pod_bytes / 1000:.0f} KB",
+        f"{following.kept_bytes / 1000:.1f} KB",
+        number(following.list_cpu_s * 1000),
+        number(following.storm_us),
+        number(following.paced_us),
+        f"{following.core:.1%}",
+    )
+
+
 def target_rows(figures: Figures, limiter: LimiterFigures) -> Iterator[Row]:
     """Yield the targets of the request path, each a ratio of medians."""
     for variant in (COMPILED, FOREBAY):
@@ -198,6 +214,8 @@ def tables(samples: Sequence[Sample], limited: Sequence[LimiterSample], routing:
             table(("body", *(f"{size} MB" for size in MEGABYTES)), message_rows(routing.messages)),
             "## Engine metrics",
             table(("page", "CPU us", "endpoints", "interval", "share of a core"), scraping_rows(routing.scraping)),
+            f"## Following pods of Kubernetes: bytes of each, the first list, events all at once and {RATE} per second",
+            table(FOLLOWING_HEADER, following_rows(routing.following)),
         ]
     return "\n\n".join(parts)
 

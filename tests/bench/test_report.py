@@ -1,5 +1,6 @@
 """The arithmetic of the benchmark: medians, their ratios, their targets, and a dash for what was not measured."""
 
+from bench.following import FollowFigures
 from bench.limiter import COALESCED, PLAIN, LimiterFigures, LimiterSample
 from bench.measure import Sample
 from bench.memory import MemoryFigures
@@ -9,6 +10,7 @@ from bench.report import (
     Figures,
     RoutingFigures,
     document,
+    following_rows,
     latency_rows,
     message_rows,
     picking_rows,
@@ -106,7 +108,8 @@ def test_the_cost_of_a_decision_is_shown_by_pods_and_prompt():
     picking = PickFigures(samples, hash_share=0.6)
     messages = [MessageSample(shape, size, ms * size) for shape, ms in (("a", 2.0), ("b", 3.0)) for size in MEGABYTES]
     memory = MemoryFigures(index=800_000_000, minute=50_000_000, hour=51_000_000)
-    routing = RoutingFigures(picking, ScrapeFigures(52_000, 250.0, interval_s=2.0), memory, messages)
+    following = FollowFigures(5_000, 8_138, 0.6, 0.34, 3_384, paced_us=425.0, storm_us=54.0)
+    routing = RoutingFigures(picking, ScrapeFigures(52_000, 250.0, interval_s=2.0), memory, messages, following)
     figures = Figures([a_sample(SMALL, EMPTY, 200.0)])
 
     assert ("100", *["3 + 50"] * len(TOKENS)) in list(picking_rows(picking))
@@ -115,4 +118,5 @@ def test_the_cost_of_a_decision_is_shown_by_pods_and_prompt():
     ]
     assert [("a", "2.0", "32.0"), ("b", "3.0", "48.0")] == list(message_rows(messages))
     assert [("52 KB", "250", "1,000", "2 s", "12%")] == list(scraping_rows(routing.scraping))
+    assert [("5,000", "8 KB", "3.4 KB", "340", "54", "425", "4.2%")] == list(following_rows(following))
     assert "Engine metrics" in tables([], [], routing)
