@@ -111,6 +111,17 @@ class RedisSettings(Section):
     accepted."""
 
 
+class SharingSettings(Section):
+    """Workers and replicas on one Redis tell each other of load, cached prompts, speeds, failures, waiting requests."""
+
+    enabled: bool = True
+    """Whether this gateway shares.  `false`: each worker counts, learns and queues for itself; limits of users are
+    shared all the same."""
+    interval_s: Annotated[float, Field(ge=0.005, le=0.5), _NO_FLAG] = 0.05
+    """The time in which changes are gathered before they are told.  A shorter interval costs CPU in every worker, a
+    longer one lets workers see each other's load later."""
+
+
 class RoutingSettings(Section):
     """How the pod for a request is chosen."""
 
@@ -294,6 +305,7 @@ class Settings(Section):
 
     listen: ListenSettings = ListenSettings()
     redis: RedisSettings = RedisSettings()
+    sharing: SharingSettings = SharingSettings()
     routing: RoutingSettings = RoutingSettings()
     limits: LimitSettings = LimitSettings()
     timeouts: TimeoutSettings = TimeoutSettings()

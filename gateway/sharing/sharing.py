@@ -8,6 +8,7 @@ of which something was missed is asked for everything it has.  While Redis is aw
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
@@ -74,8 +75,17 @@ class Inbox(Protocol):
         ...
 
 
+OnKey = Callable[[int], None]
+"""Takes the key of block hashes that all replicas use, of 64 bits."""
+OnPlace = Callable[[int, int, float], None]
+"""Takes this replica's rank, from 0, among how many, and how many seconds Redis's clock is ahead of its own."""
+
+
 class Sharing:
-    """Sharing of the replica that `replicas` is named for.  `tell`, `hear` and `agree` run as tasks."""
+    """Sharing of the replica that `replicas` is named for.  `tell`, `hear` and `agree` run as tasks.
+
+    `secret` becomes the key of all replicas' block hashes if there is none yet.
+    """
 
     def __init__(
         self,
@@ -84,6 +94,9 @@ class Sharing:
         outbox: Outbox,
         inboxes: Sequence[Inbox],
         *,
+        secret: bytes,
+        on_key: OnKey,
+        on_place: OnPlace,
         letters: Mapping[str, LetterHandler],
         metrics: Metrics,
         clock: Callable[[], float],
@@ -93,10 +106,14 @@ class Sharing:
         self._channels = channels
         self._outbox = outbox
         self._inboxes = inboxes
+        self._secret = secret
+        self._on_key = on_key
+        self._on_place = on_place
         self._letters: dict[str, LetterHandler] = {**letters, ASK: self._on_ask, EVERYTHING: self._on_everything}
         self._metrics = metrics
         self._clock = clock
         self._interval_s = interval_s
+        self._ahead_s = 0.0  # Redis's clock minus ours
         self._serial = 0
         self._told_s = -inf  # when the last message was sent
         self._is_due = True  # one should be sent, even if nothing changed
@@ -113,12 +130,17 @@ class Sharing:
             now_s = self._clock()
             self._forget(self.replicas.expire(now_s), now_s)
             self._report(now_s)
+            if self._outbox.is_urgent:
+                self._urgent_s = now_s
             if self._told is None or self._told.done():  # while Redis is slow, changes gather
                 self._see_failure()
                 self._tell(now_s)
-            if self._outbox.is_urgent:
-                self._urgent_s = now_s
-            await asyncio.sleep(SOON_S if now_s - self._urgent_s < URGENCY_S else self._interval_s)
+            await asyncio.sleep(self._pause_s(now_s))
+
+    def _pause_s(self, now_s: float) -> float:
+        if len(self.replicas) == 1:
+            return HEARTBEAT_S
+        return SOON_S if now_s - self._urgent_s < URGENCY_S else self._interval_s
 
     async def hear(self) -> None:
         """Hear the others, for ever; cancel to stop."""
@@ -130,6 +152,26 @@ class Sharing:
             except (RedisError, OSError) as error:
                 self._why = str(error) or type(error).__name__
             await asyncio.sleep(RETRY_S)
+
+    async def agree(self) -> None:
+        """Keep to what all replicas agree on, for ever; cancel to stop."""
+        while True:
+            try:
+                await self.agree_once()
+            except LimiterUnavailableError as error:
+                self._why = str(error)
+                await asyncio.sleep(HEARTBEAT_S)
+            else:
+                await asyncio.sleep(AGREE_S)
+
+    async def agree_once(self) -> None:
+        """Learn the key of block hashes and Redis's clock.  Raises LimiterUnavailableError."""
+        asked_s = self._clock()
+        self._secret, redis_s = await self._channels.agree(self._secret)
+        self._ahead_s = redis_s - (asked_s + self._clock()) / 2
+        digest = hashlib.sha256(self._secret).digest()  # whatever somebody wrote there becomes a key
+        self._on_key(int.from_bytes(digest[:8]))
+        self._set_place()
 
     def page(self) -> dict[str, object]:
         """Return what is known of the replicas, for /debug/replicas."""
@@ -197,6 +239,7 @@ class Sharing:
         if heard.has_joined:
             log.info("replica_joined", sibling=share.replica, replicas=len(self.replicas))
             self._is_due = True  # the new one should know of us at once
+            self._set_place()
         if heard.is_new:
             for inbox in self._inboxes:
                 inbox.apply(share, now_s)
@@ -232,6 +275,11 @@ class Sharing:
             log.warning("replica_lost", sibling=name, replicas=len(self.replicas), unheard_s=LEASE_S)
             for inbox in self._inboxes:
                 inbox.forget(name, now_s)
+        if lost:
+            self._set_place()
+
+    def _set_place(self) -> None:
+        self._on_place(self.replicas.rank, len(self.replicas), self._ahead_s)
 
     def _report(self, now_s: float) -> None:
         """Log and count when this replica stops or begins to hear itself."""

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
@@ -58,6 +59,7 @@ async def serve(worker: Worker) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listen = worker.settings.listen
+    structlog.contextvars.bind_contextvars(replica=worker.replica)
     async with worker.running():
         server = (GrpcServer if worker.settings.transport == "grpc" else Http2Server)(worker.service)
         applications: dict[str, ASGIApp] = {listen.http: worker.http, listen.admin: worker.admin}

@@ -18,7 +18,7 @@ import structlog
 from starlette.types import ASGIApp
 
 from gateway.accounting.calibration import Calibration
-from gateway.accounting.deliveries import Deliveries, NoPost
+from gateway.accounting.deliveries import Deliveries
 from gateway.accounting.ledger import Ledger
 from gateway.admin.app import CALLS, create_admin_app
 from gateway.admission.admit import Admission, exchange_ids
@@ -47,6 +47,9 @@ from gateway.observability.guard import pages_guarded
 from gateway.observability.http import MONITORING, create_http_app, index_route, monitoring_routes
 from gateway.observability.metrics import Metrics
 from gateway.serving.service import Service
+from gateway.sharing.channels import Channels, Post
+from gateway.sharing.replicas import Replicas
+from gateway.sharing.sharing import Sharing
 from gateway.worker.launch import Place
 from gateway.worker.readiness import Readiness
 from ratelimit.accounts.keyring import KeyRing
@@ -71,6 +74,10 @@ FIRST_FLEET_S = 10.0
 
 REPLICA_BITS = 48
 """Random bits in a replica's name: of 1,000 replicas that ever lived, two share one in one of 10^9 cases (chosen)."""
+
+
+ENTRIES = "entries"
+"""The kind of letters with access-log entries."""
 
 
 class Worker:
@@ -102,11 +109,19 @@ class Worker:
         self.ledger = Ledger(
             self.queue, self.limiter, self.metrics, grace_s, time.monotonic, calibration=self.calibration
         )
+        self.channels = Channels(redis, self.replica, self.metrics)
+        self.replicas = Replicas(self.replica)
         self.catalogue = Catalogue(self.fleet, time.time)
         self.readiness = Readiness(self.fleet, self.ledger)
         self.deliveries = Deliveries(
-            self.replica, self.ledger, self.limiter, NoPost(), clock=time.monotonic, on_error=self.metrics.count_error
+            self.replica,
+            self.ledger,
+            self.limiter,
+            Post(ENTRIES, self.channels, self.replicas),
+            clock=time.monotonic,
+            on_error=self.metrics.count_error,
         )
+        self.sharing = self._sharing(settings)
         self.service = Service(
             settings,
             self._admission(settings),
@@ -116,20 +131,24 @@ class Worker:
             on_attempt_failed=lambda address: self.fleet.record_failed_attempt(address, time.monotonic()),
             on_error=self.metrics.count_error,
         )
+        addresses = _addresses(settings)
+        self.http = self._http(addresses)
+        self.admin = self._admin(addresses)
+
+    def _http(self, addresses: Mapping[str, str]) -> ASGIApp:
         page, reasons = self.metrics.render, self.readiness.reasons
         debug = {
             "endpoints": self.readiness.endpoints,
             "decisions": self.fleet.decisions.page,
             "waiting": self.queue.page,
+            "replicas": self.sharing.page,
             "fleet": lambda: [pod_page(pod, time.monotonic()) for pod in self.fleet.pods()],
         }
-        addresses = _addresses(settings)
-        self.http = pages_guarded(
+        return pages_guarded(
             create_http_app(page, metrics.CONTENT_TYPE, reasons, debug, addresses),
-            settings.admin_token,
-            on_loopback=is_loopback(split_address(settings.listen.http)[0]),
+            self.settings.admin_token,
+            on_loopback=is_loopback(split_address(self.settings.listen.http)[0]),
         )
-        self.admin = self._admin(addresses)
 
     def _admin(self, addresses: Mapping[str, str]) -> ASGIApp:
         return create_admin_app(
@@ -163,6 +182,21 @@ class Worker:
             shadow=settings.routing.shadow,
         )
 
+    def _sharing(self, settings: Settings) -> Sharing:
+        return Sharing(
+            self.replicas,
+            self.channels,
+            self.outbox,
+            (self.fleet,),
+            secret=secrets.token_hex().encode(),
+            on_key=self.fleet.set_prefix_key,
+            on_place=self.fleet.ties.among,
+            letters={ENTRIES: lambda _sender, body: self.deliveries.receive(body)},
+            metrics=self.metrics,
+            clock=time.monotonic,
+            interval_s=settings.sharing.interval_s,
+        )
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the background tasks while the block runs.
@@ -176,6 +210,7 @@ class Worker:
             stack.push_async_callback(self.users.aclose)
             stack.push_async_callback(self.keys.aclose)
             stack.push_async_callback(self.keyring.aclose)
+            stack.push_async_callback(self.channels.aclose)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             checker = HealthChecker(
                 self.settings.health,
@@ -208,6 +243,8 @@ class Worker:
             }
             if self.settings.identity == "api_key":
                 work["keys"] = self.keyring.run
+            if self.settings.sharing.enabled:
+                work |= {"tell": self.sharing.tell, "hear": self.sharing.hear, "agree": self.sharing.agree}
             running = [tasks.create_task(self._supervised(name, job), name=name) for name, job in work.items()]
             try:
                 async with asyncio.timeout(FIRST_FLEET_S):

@@ -21,11 +21,16 @@ class Notebook:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.is_urgent = False
+        self.waits = False
+        """Whether requests wait, so that changes are urgent."""
         self.own: dict[str, int] = {}
         self.others: dict[str, dict[str, int]] = {}
         self.applied = 0
         self._changed: set[str] = set()
+
+    @property
+    def is_urgent(self) -> bool:
+        return self.waits and bool(self._changed)
 
     def put(self, pod: str, in_flight: int) -> None:
         self.own[pod] = in_flight
@@ -64,9 +69,25 @@ class Replica:
         self.metrics = Metrics(())
         self.channels = Channels(redis, name, self.metrics)
         self.sharing = Sharing(
-            Replicas(name), self.channels, self.notes, (self.notes,),
-            letters=letters, metrics=self.metrics, clock=clock, interval_s=interval_s,
-        )  # fmt: skip
+            Replicas(name),
+            self.channels,
+            self.notes,
+            (self.notes,),
+            secret=name.encode(),
+            on_key=self._on_key,
+            on_place=self._on_place,
+            letters=letters,
+            metrics=self.metrics,
+            clock=clock,
+            interval_s=interval_s,
+        )
+        self.place = (0, 1, 0.0)
+
+    def _on_key(self, key: int) -> None:
+        self.key = key
+
+    def _on_place(self, rank: int, replicas: int, ahead_s: float) -> None:
+        self.place = (rank, replicas, ahead_s)
 
     def knows(self, *names: str) -> bool:
         """Whether these are its siblings, no more and no fewer."""
@@ -79,7 +100,7 @@ class Replica:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Replica"]:
-        tasks = [asyncio.create_task(job()) for job in (self.sharing.tell, self.sharing.hear)]
+        tasks = [asyncio.create_task(job()) for job in (self.sharing.tell, self.sharing.hear, self.sharing.agree)]
         try:
             yield self
         finally:

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.config.settings import RedisSettings
-from gateway.sharing.channels import Post
+from gateway.sharing.channels import PREFIX_KEY, Post
 from gateway.sharing.replicas import LEASE_S
 from tests.support.polling import until
 from tests.support.redis import RedisServer, redis_server
@@ -203,6 +203,30 @@ async def test_one_that_stood_still_believes_nothing_that_it_knew_and_rejoins(re
         assert ["a"] == [entry["sibling"] for entry in logs if entry["event"] == "replica_lost"]
 
 
+async def test_all_agree_on_a_key_an_order_and_a_clock(redis, shared_server):
+    shared_server.flush()
+    ahead = Replica("b", redis, clock=lambda: time.monotonic() + 3600.0)
+    async with AsyncExitStack() as stack:
+        (a,) = await started(stack, "a", redis=redis)
+        b = await stack.enter_async_context(ahead.running())
+        await until(lambda: [(0, 2), (1, 2)] == [replica.place[:2] for replica in (a, b)])
+        await until(lambda: 0.0 not in (a.place[2], b.place[2]))
+
+        assert a.key == b.key
+        assert abs(time.time() - (time.monotonic() + a.place[2])) < 1.0
+        assert abs(a.place[2] - b.place[2] - 3600.0) < 1.0
+
+
+async def test_garbage_under_the_key_is_a_key_like_any_other(redis, shared_server):
+    with shared_server.client() as stranger:
+        stranger.set(PREFIX_KEY, b"garbage")
+    async with AsyncExitStack() as stack:
+        a, b = await started(stack, "a", "b", redis=redis)
+        await until(lambda: 0.0 not in (a.place[2], b.place[2]))
+
+        assert a.key == b.key
+
+
 async def test_sharing_costs_messages_only_when_something_changed(redis):
     async with Replica("a", redis, interval_s=0.005).running() as a:
         await until(lambda: a.sharing.page()["messages"] >= 3)
@@ -214,11 +238,11 @@ async def test_sharing_costs_messages_only_when_something_changed(redis):
 async def test_what_is_urgent_does_not_wait_for_the_interval(redis):
     async with AsyncExitStack() as stack:
         a = Replica("a", redis, interval_s=3600.0)
-        a.notes.is_urgent = True
+        a.notes.waits = True
         await stack.enter_async_context(a.running())
         (b,) = await started(stack, "b", redis=redis)
-        await until(lambda: "a" in b.notes.others)
-        a.notes.is_urgent = False
+        a.notes.put("p", 0)
+        await until(lambda: b.notes.others.get("a") == {"p": 0})
         a.notes.put("p", 1)
 
         await until(lambda: b.notes.others["a"] == {"p": 1})

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.config.settings import EndpointSettings, HealthSettings, ModelSettings, RedisSettings, Settings
+from gateway.config.settings import (
+    EndpointSettings,
+    HealthSettings,
+    ModelSettings,
+    RedisSettings,
+    Settings,
+    SharingSettings,
+)
 from gateway.worker.launch import Place
 from gateway.worker.worker import Worker
 from ratelimit.limits import LimiterUnavailableError
@@ -88,3 +95,16 @@ async def test_redis_going_away_is_logged_once(monkeypatch: pytest.MonkeyPatch):
             await asyncio.sleep(0.02)
     (told,) = (entry for entry in logs if entry["event"] == "redis_is_away")
     assert "nonexistent" in told["why"]
+
+
+async def test_workers_on_one_redis_hear_each_other_and_one_that_does_not_share_is_not_heard():
+    with redis_server() as server:
+        settings = Settings(models=(MODEL,), redis=RedisSettings(url=server.url), health=SLOW_CHECKS)
+        alone = settings.model_copy(update={"sharing": SharingSettings(enabled=False)})
+        a, b, c = (Worker(each, PLACE) for each in (settings, settings, alone))
+        async with a.running(), b.running(), c.running():
+            await until(lambda: (2, 2, 1) == tuple(len(worker.replicas) for worker in (a, b, c)))
+            await until(lambda: {a.fleet.prefix_key} == {b.fleet.prefix_key})
+
+            assert {a.replicas.rank, b.replicas.rank} == {0, 1}
+            assert a.fleet.prefix_key != c.fleet.prefix_key
