@@ -107,6 +107,11 @@ async def test_answers_without_usage_or_that_are_not_json_pass(tmp_path: Path):
             {"prompt_tokens": 5},
             id="an event of 200 KB",
         ),
+        pytest.param(
+            b'data: {"choices":[{}]}\n\ndata: {"usage":{"prompt_tokens":5}}\n',
+            {},
+            id="a last event without its blank line is none to Envoy (docs/limits.md)",
+        ),
     ],
 )
 async def test_usage_of_a_stream_is_in_the_access_log(tmp_path: Path, stream: bytes, usage: dict[str, int]):

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.extproc.events import ResponseHeaders, Routed
 from gateway.extproc.response import ResponseReader, headers_to_remove
+from gateway.openai.usage import TokenUsage
 
 ROUTED = Routed(
     "0-1", {}, {"target-pod": "a", "target-pod-ip": "10.0.0.1:80"}, {}, {"10.0.0.1:80": "a", "10.0.0.2:80": "b"}
@@ -83,3 +84,13 @@ def test_the_end_names_the_pod_that_served(kind: str):
 )
 def test_twins_of_control_headers_and_passwords_for_proxies_end_here(name: str):
     assert [name] == headers_to_remove({name: "theirs", "x_other": "kept", "user": "kept"}, {})
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n", b"\n\n"])
+@pytest.mark.parametrize("hide_usage", [False, True])
+def test_a_last_event_with_the_usage_is_read_and_hidden_also_without_its_blank_line(end: bytes, hide_usage: bool):
+    first, usage = b'data: {"choices":[{}]}\n\n', b'data: {"choices":[],"usage":{"prompt_tokens":5}}' + end
+    reader = a_reader(content_type="text/event-stream", hide_usage=hide_usage)
+
+    assert first + (b"" if hide_usage else usage) == reader.feed(first + usage, end=True)
+    assert TokenUsage(5) == reader.finish(complete=True).usage
