@@ -163,9 +163,16 @@ class Client:
         query = {"fieldManager": self.manager}
         return _decode(kind, await self._call("PATCH", kind.path(namespace, name), query, fields, MERGE))
 
-    async def delete(self, kind: Kind[Any], name: str, namespace: str = "", uid: str = "") -> None:
-        """Delete the object; with `uid` only this one.  Raises NotFound, or Conflict where the uid is another's."""
-        options = {"preconditions": {"uid": uid}} if uid else {}
+    async def delete(
+        self, kind: Kind[Any], name: str, namespace: str = "", uid: str = "", *, grace_s: int | None = None
+    ) -> None:
+        """Delete the object; with `uid` only this one.  Raises NotFound, or Conflict where the uid is another's.
+
+        `grace_s` is how long a pod may take to end; None leaves that to the pod.
+        """
+        options: dict[str, Any] = {"preconditions": {"uid": uid}} if uid else {}
+        if grace_s is not None:
+            options["gracePeriodSeconds"] = grace_s
         await self._call("DELETE", kind.path(namespace, name), body=options)
 
     async def _call(

@@ -18,7 +18,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 MODULE = Path(__file__).resolve().parent / "tools"
-PROGRAMS = {"etcd": "./etcd", "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"}
+COMMANDS = "k8s.io/kubernetes/cmd"
+PROGRAMS = {"etcd": "./etcd"} | {name: f"{COMMANDS}/{name}" for name in ("kube-apiserver", "kube-controller-manager")}
 """Name -> package, in the order of building."""
 KUBERNETES = "v1.36.3"
 """The version in go.mod, which the programs do not know by themselves."""
@@ -96,7 +97,7 @@ def main() -> None:
         except subprocess.CalledProcessError as error:
             sys.exit(f"make: {' '.join(error.cmd)} failed with status {error.returncode}")
     else:
-        sys.exit("make: needs Go, to build kube-apiserver and etcd, or KUBEBUILDER_ASSETS with both")
+        sys.exit("make: needs Go, to build kube-apiserver and what belongs to it, or KUBEBUILDER_ASSETS with them")
     sys.stdout.write(f"{directory}\n")
 
 

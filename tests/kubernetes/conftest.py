@@ -13,10 +13,10 @@ PROGRAMS = os.environ.get("FOREBAY_KUBERNETES", "")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests time for a server that starts, or skip them."""
+    """Give tests of a real server time for its start, or skip them."""
     mark = pytest.mark.timeout(3 * START_DEADLINE_S) if PROGRAMS else pytest.mark.skip(reason="make test-kubernetes")
     for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
+        if item.path.is_relative_to(Path(__file__).parent) and "plane" in getattr(item, "fixturenames", ()):
             item.add_marker(mark)
 
 

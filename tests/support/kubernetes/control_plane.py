@@ -7,6 +7,7 @@ import json
 import signal
 import ssl
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.support.ports import free_port
+from tests.support.source_tree import ROOT
 
 START_DEADLINE_S = 120.0
 TOKEN = "admin-token"  # of a server that only this machine reaches
@@ -24,11 +26,13 @@ TOKEN = "admin-token"  # of a server that only this machine reaches
 class Program:
     """A process with a log; it is killed when the process of the test dies, whatever happens to that."""
 
-    def __init__(self, folder: Path, *command: str | Path) -> None:
+    def __init__(self, folder: Path, *command: str | Path, where: Path | None = None) -> None:
         self._log = folder / f"{Path(command[0]).name}.log"
         argv = ["setpriv", "--pdeathsig", "KILL", "--", *command]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                argv, cwd=where or folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def check(self) -> None:
         """Fail with the end of the log where the process has ended."""
@@ -56,6 +60,8 @@ class ControlPlane:
         self.kubeconfig = folder / "kubeconfig"
         self._etcd: Program | None = None
         self._server: Program | None = None
+        self._controllers: Program | None = None
+        self._nodes: list[Program] = []
 
     def start(self) -> None:
         """Start with a copy of what etcd has after a first start; return once the server is ready."""
@@ -101,13 +107,28 @@ class ControlPlane:
             assert time.monotonic() < deadline_s, "the API server does not become ready"
             time.sleep(0.1)
 
+    def start_controllers(self) -> None:
+        """Start the controllers of Kubernetes itself: Deployments make pods, owners take theirs with them."""
+        self._controllers = Program(
+            self.folder, self._programs / "kube-controller-manager", f"--kubeconfig={self.kubeconfig}",
+            "--leader-elect=false", "--bind-address=127.0.0.1", f"--secure-port={free_port()}", "--cert-dir=.",
+            "--service-account-private-key-file=accounts.key", "--root-ca-file=apiserver.crt", "--controllers=*",
+            "--node-monitor-grace-period=20s",
+        )  # fmt: skip
+
+    def start_node(self, *options: str) -> None:
+        """Start a node; see tests/support/kubernetes/node/node.py for its options."""
+        module = "tests.support.kubernetes.node.node"
+        argv = [sys.executable, "-m", module, "--kubeconfig", self.kubeconfig, "--logs", self.folder, *options]
+        self._nodes.append(Program(self.folder, *argv, where=ROOT))
+
     def kill_server(self) -> None:
         """kill -9 of the API server; etcd goes on."""
         assert self._server is not None
         self._server.stop()
 
     def stop(self) -> None:
-        for program in (self._server, self._etcd):
+        for program in (*self._nodes, self._controllers, self._server, self._etcd):
             if program is not None:
                 program.stop(signal.SIGTERM)
 

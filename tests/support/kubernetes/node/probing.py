@@ -1,0 +1,79 @@
+"""Probes of a container, as a kubelet runs them, but sooner until it is ready.
+
+Until then it is looked at every 0.2 s, because a process starts faster than an image; at most one failure counts per
+`periodSeconds`, so that thresholds keep their meaning.  A gRPC probe only connects.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+
+import httpx
+
+from tests.support.kubernetes.node.container import Container
+from tests.support.kubernetes.node.objects import Json
+
+EAGER_S = 0.2
+
+
+async def probe(container: Container, kind: str, host: str, http: httpx.AsyncClient) -> None:
+    """Run one kind of probe, for ever; a startup probe until it succeeds."""
+    spec: Json = container.spec[kind]
+    period_s, limit = spec.get("periodSeconds", 10), spec.get("failureThreshold", 3)
+    good = bad = 0
+    due_s = 0.0
+    await asyncio.sleep(spec.get("initialDelaySeconds", 0))
+    while True:
+        if kind != "startupProbe" and not container.is_started:
+            await asyncio.sleep(EAGER_S / 2)
+            continue
+        if await succeeds(spec, container, host, http):
+            good, bad = good + 1, 0
+        elif time.monotonic() >= due_s:
+            good, bad, due_s = 0, bad + 1, time.monotonic() + period_s
+        if kind == "readinessProbe":
+            container.be_ready(ready=good >= spec.get("successThreshold", 1) or (container.is_ready and bad < limit))
+        elif kind == "startupProbe" and good:
+            container.be_ready(ready="readinessProbe" not in container.spec)
+            return
+        elif bad >= limit:
+            container.signal(signal.SIGKILL)
+            bad = 0
+        await asyncio.sleep(period_s if container.is_ready or kind == "livenessProbe" else min(period_s, EAGER_S))
+
+
+async def succeeds(spec: Json, container: Container, host: str, http: httpx.AsyncClient) -> bool:
+    """Whether one look finds the container well."""
+    limit_s = spec.get("timeoutSeconds", 1)
+    with contextlib.suppress(OSError, httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout(limit_s):
+            if "exec" in spec:
+                return await _exits_well(spec["exec"]["command"], container)
+            target = spec.get("httpGet") or spec.get("tcpSocket") or spec["grpc"]
+            address = target.get("host") or host, port_of(target["port"], container.spec)
+            if "httpGet" not in spec:
+                _, writer = await asyncio.open_connection(*address)
+                writer.close()
+                return True
+            path = "/" + target.get("path", "").lstrip("/")
+            answer = await http.get(f"http://{address[0]}:{address[1]}{path}", timeout=limit_s)
+            return answer.status_code < 400
+    return False
+
+
+def port_of(port: int | str, spec: Json) -> int:
+    """The number of a port that a probe gives by number or by name."""
+    if isinstance(port, int):
+        return port
+    return int(next(one["containerPort"] for one in spec["ports"] if one.get("name") == port))
+
+
+async def _exits_well(argv: list[str], container: Container) -> bool:
+    quiet = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*argv, env=container.environment, stdout=quiet, stderr=quiet)
+    try:
+        return await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
