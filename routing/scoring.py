@@ -11,6 +11,9 @@ from routing.strategy import Finished, Tools
 from routing.ties import Ties
 from routing.types import Candidates, Decision, RouteRequest, Scored, Signal
 
+ROUNDING = 1.001
+"""Factor on a difference of scores that makes up for errors of floating-point numbers."""
+
 
 class Scoring:
     """Chooses the candidate with the lowest score."""
@@ -40,12 +43,19 @@ class Scoring:
     def pick(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Decision:
         """Return the candidate with the lowest score; the fallbacks are the next lowest."""
         scored = self.score(request, candidates, now_s)
-        ranked = lowest(scored.scores, self._wanted, self._ties, now_s)
+        scores = scored.scores
+        if self._ties.is_burst(now_s):
+            scores = blurred(scored, self.one_more(request, scored, scores.index(min(scores))))
+        ranked = lowest(scores, self._wanted, self._ties, now_s)
         reason = self.reason(request, scored, ranked[0])
         if scored.fallback:
             reason = f"{reason}, fallback={scored.fallback}"
         primary, *fallbacks = [scored.pods[index].endpoint for index in ranked]
         return Decision(primary, reason, self.name, tuple(fallbacks), scored.fallback, scored)
+
+    def one_more(self, request: RouteRequest, scored: Scored, best: int) -> float:  # noqa: ARG002  the seam's signature
+        """Return what one more request like this one adds to the score of the pod at `best`; 0 = not known."""
+        return 0.0
 
     def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:  # noqa: ARG002  the seam's signature
         """Return the reason of the choice, a few words of printable ASCII."""
@@ -78,6 +88,23 @@ def lowest(scores: Sequence[float], wanted: int, ties: Ties, now_s: float) -> li
         ranked.append(chosen)
         remaining[chosen] = inf
     return ranked
+
+
+def blurred(scored: Scored, one_more: float) -> Sequence[float]:
+    """Return the scores as they count in a burst: those that `one_more` request could make equal are equal.
+
+    Of a burst over several replicas each hears only a part in time.  If it took that part for the whole, it would send
+    what is left to the few pods that others happen not to have told of yet, and so would its siblings.  So what may be
+    one request of a sibling does not count, and pods with the fewest requests of our own come first.
+    """
+    if not one_more:
+        return scored.scores
+    least = min(scored.scores)
+    limit = least + one_more * ROUNDING
+    return [
+        least - one_more / (1 + pod.own_in_flight) if score <= limit else score
+        for pod, score in zip(scored.pods, scored.scores, strict=True)
+    ]
 
 
 def normalised(scores: Sequence[float]) -> list[float]:

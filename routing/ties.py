@@ -1,6 +1,7 @@
 """Ties: which of several equally good pods a replica takes, so that the choices of all replicas complement each other.
 
-Lives here: the choice.  Not here: which pods are equally good (scoring), which replicas there are (gateway.sharing).
+Lives here: the choice, and whether a burst is under way.  Not here: which pods are equally good (scoring), which
+replicas there are (gateway.sharing).
 
 A burst arrives at several replicas faster than they can tell each other anything.  If each chose at random, or each the
 first pod, some pods would get many requests of it and others none.  So replicas walk through the candidates in orders
@@ -12,6 +13,7 @@ four replicas have 8 each, and no pod more than 3 however they are divided.
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from math import inf
 
 from routing.types import Rng
 
@@ -21,6 +23,12 @@ far longer than a burst)."""
 GOLDEN = 0.6180339887498949
 """Multiples of it, modulo 1, divide a range ever more evenly (the golden ratio, less 1): where epochs start."""
 
+PAUSE_S = 0.05
+"""A request that follows the one before within so many seconds belongs to a burst (the interval at which replicas
+tell what they do)."""
+LONG_PAUSE_S = 0.25
+"""So does one that is the third within this time (chosen: on a busy machine a burst takes so long to arrive)."""
+
 
 class Ties:
     """Breaks ties, at random while no sibling is known."""
@@ -29,10 +37,20 @@ class Ties:
         self._rng = rng
         self._rank, self._replicas, self._ahead_s = 0, 1, 0.0
         self._epoch = 0
+        self._last_s = self._last_but_one_s = -inf  # times of the latest requests
 
     def among(self, rank: int, replicas: int, ahead_s: float) -> None:
         """Take the place `rank` among so many replicas, whose common clock is `ahead_s` ahead of `choose`'s."""
         self._rank, self._replicas, self._ahead_s = rank, replicas, ahead_s
+
+    def is_burst(self, now_s: float) -> bool:
+        """Return whether the request of `now_s` belongs to a burst, of which siblings get their part; note its time."""
+        if self._replicas == 1:
+            return False
+        found = now_s - self._last_s < PAUSE_S or now_s - self._last_but_one_s < LONG_PAUSE_S
+        if now_s > self._last_s:
+            self._last_s, self._last_but_one_s = now_s, self._last_s
+        return found
 
     def choose(self, tied: Sequence[int], candidates: int, now_s: float) -> int:
         """Return one of the positions in `tied`, which are in ascending order and below `candidates`."""

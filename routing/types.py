@@ -79,6 +79,11 @@ class PodView(Protocol):
         ...
 
     @property
+    def own_in_flight(self) -> int:
+        """Those of them that this replica sent."""
+        ...
+
+    @property
     def foreign(self) -> Foreign:
         """The load that others than the replicas of this gateway put there."""
         ...

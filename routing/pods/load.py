@@ -316,6 +316,11 @@ class Load:
         self._totals, self._totals_s = NO_TOTALS, -inf
 
     @property
+    def own_in_flight(self) -> int:
+        """Requests in flight that this replica sent."""
+        return self.in_flight - self.elsewhere.requests
+
+    @property
     def sequences(self) -> int:
         """Our requests in flight as the engine counts them."""
         return self.in_flight + self.extra_sequences

@@ -88,6 +88,13 @@ class Forebay(Scoring):
             scores.append(score if now_s >= pod.full_share_at_s else score * pod.slow_start_factor(now_s))
         return Scored(pods, scores, parts, foreign=foreign_pods)
 
+    def one_more(self, request: RouteRequest, scored: Scored, best: int) -> float:
+        """Return the seconds by which this request delays another one, or its tokens while speeds are unknown."""
+        pod = scored.pods[best]
+        if not scored.parts:
+            return request.uncached_tokens(pod)
+        return scored.parts[best][1] / PREFILL_WEIGHT + DECODE_SLOWDOWN * pod.speed.output_s
+
     def reason(self, request: RouteRequest, scored: Scored, chosen: int) -> str:
         """Return the parts of the score in milliseconds and the cached tokens, and where others have requests."""
         cached = max(0.0, request.prompt_tokens - request.uncached_tokens(scored.pods[chosen]))

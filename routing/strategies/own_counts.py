@@ -21,6 +21,9 @@ class LeastRequest(Scoring):
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:  # noqa: ARG002, D102  the base says it
         return Scored(candidates, list(map(_IN_FLIGHT, candidates)))
 
+    def one_more(self, request: RouteRequest, scored: Scored, best: int) -> float:  # noqa: ARG002, D102  the base says it
+        return 1.0
+
 
 class LeastLoad(Scoring):
     """Chooses the pod with the fewest tokens in flight: those to be computed plus those resident in the KV cache."""

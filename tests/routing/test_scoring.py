@@ -6,8 +6,11 @@ from math import inf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.scoring import lowest, normalised
+from routing.pods.load import InFlight
+from routing.scoring import blurred, lowest, normalised
 from routing.ties import Ties
+from routing.types import Scored
+from tests.support.pods import pods_with
 
 
 @settings(deadline=None)
@@ -27,6 +30,16 @@ def test_equals_come_in_random_order() -> None:
 
 def test_infinite_scores_are_chosen_when_there_is_nothing_else() -> None:
     assert sorted(lowest([inf, 1.0, inf], 3, Ties(random.Random(1)), 0.0)) == [0, 1, 2]
+
+
+def test_in_a_burst_what_one_request_makes_equal_is_equal_and_fewest_of_our_own_come_first() -> None:
+    pods = pods_with(0, 1, 1, 2)
+    pods[1].elsewhere = InFlight(1)
+    scored = Scored(pods, [pod.in_flight for pod in pods])
+
+    first, sibling, own, beyond = blurred(scored, 1.0)
+    assert first == sibling < own < beyond == 2
+    assert blurred(scored, 0.0) == [0, 1, 1, 2]
 
 
 def test_scores_become_shares_of_the_way_from_the_lowest_to_the_highest() -> None:

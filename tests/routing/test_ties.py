@@ -1,23 +1,28 @@
 """Ties over replicas: what four fleets choose that know nothing of each other's picks."""
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from heapq import heapify, heappop, heappush
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.fleet.fleet import Fleet
-from routing.pods.load import Work
+from gateway.sharing.messages import Share
+from routing.pods.load import NONE_IN_FLIGHT, InFlight, Work
 from routing.ties import EPOCH_S, Ties
 from routing.types import RouteRequest
 from tests.support.pods import MODEL, a_fleet, an_endpoint
+from tests.support.replicas import Replica, acquainted
 
 PODS, REQUESTS, REPLICAS = 16, 32, 4
 KNOWN, UNKNOWN = "forebay with known speeds", "forebay with unknown speeds"
 REQUEST = RouteRequest(MODEL, prompt_tokens=500, output_tokens=50)
+TELLS = Share("", 0)
+"""Stands for a replica's turn to tell what it did."""
 
 
 def replicas(count: int = REPLICAS, *, known: bool = False, ahead_s: float = 0.0) -> list[Fleet]:
@@ -27,9 +32,13 @@ def replicas(count: int = REPLICAS, *, known: bool = False, ahead_s: float = 0.0
         fleet = a_fleet(*[an_endpoint(f"p{number:02}") for number in range(PODS)], seed=rank)
         fleet.ties.among(rank, count, ahead_s)
         fleets.append(fleet)
-        for pod in fleet.pods():
-            pod.speed.fixed_s, pod.speed.token_s, pod.speed.output_s, pod.speed.known = 0.01, 1e-4, 0.01, known
+        set_speeds(fleet, known=known)
     return fleets
+
+
+def set_speeds(fleet: Fleet, *, known: bool) -> None:
+    for pod in fleet.pods():
+        pod.speed.fixed_s, pod.speed.token_s, pod.speed.output_s, pod.speed.known = 0.01, 1e-4, 0.01, known
 
 
 def burst(fleets: Sequence[Fleet], shares: Sequence[int], strategy: str, now_s: float = 5.0) -> Counter[str]:
@@ -54,7 +63,7 @@ def test_a_burst_that_is_divided_evenly_gives_every_pod_the_same(strategy: str) 
 @settings(deadline=None, max_examples=30)
 def test_no_pod_gets_more_than_3_however_a_burst_is_divided(strategy: str, cuts: list[int], now_s: float) -> None:
     ends = [0, *sorted(cuts), REQUESTS]
-    shares = [end - start for start, end in pairwise(ends)]
+    shares = [end - start for start, end in itertools.pairwise(ends)]
 
     sent = burst(replicas(known=strategy == KNOWN), shares, strategy.partition(" ")[0], now_s)
 
@@ -110,6 +119,64 @@ def test_an_order_changes_though_pods_are_never_all_idle() -> None:
         used.add(ticket.pod.endpoint.id)
 
     assert len(used) == PODS - 1
+
+
+def late_burst(strategy: str, spread_s: float, seed: int) -> int:
+    """The most requests on a pod of a burst that takes `spread_s` to arrive, of which replicas hear in the meantime.
+
+    Requests come to replicas in any order; each tells every 50 ms what it sent, which takes up to 30 ms to be heard.
+    """
+    rng = random.Random(seed)
+    told = [Replica(f"{rank:012x}", *[f"p{number:02}" for number in range(PODS)]) for rank in range(REPLICAS)]
+    acquainted(*told)
+    for rank, replica in enumerate(told):
+        replica.fleet.ties.among(rank, REPLICAS, 0.0)
+        set_speeds(replica.fleet, known=strategy == KNOWN)
+    start_s, count, sent = 100 + rng.random(), itertools.count(), Counter[str]()
+    events = [(start_s + rng.uniform(0, spread_s), next(count), number % REPLICAS, None) for number in range(REQUESTS)]
+    for rank in range(REPLICAS):
+        phase_s = start_s - rng.uniform(0, 0.05)
+        events += [(phase_s + turn * 0.05, next(count), rank, TELLS) for turn in range(int(spread_s / 0.05) + 2)]
+    heapify(events)
+    while events:
+        now_s, _, rank, share = heappop(events)
+        if share is None:
+            sent[told[rank].fleet.route(REQUEST, strategy.partition(" ")[0], now_s).decision.pod.id] += 1
+        elif share is not TELLS:
+            told[rank].hear(share, now_s)
+        elif (news := told[rank].take(now_s)) is not None:
+            for other in {*range(REPLICAS)} - {rank}:
+                heappush(events, (now_s + rng.uniform(0.001, 0.03), next(count), other, news))
+    return max(sent.values())
+
+
+@pytest.mark.parametrize("strategy", ["least-request", KNOWN, UNKNOWN])
+@pytest.mark.parametrize("spread_s", [0.03, 0.1, 0.3])
+def test_a_burst_of_which_only_a_part_is_heard_in_time_is_divided_as_well(strategy: str, spread_s: float) -> None:
+    most = Counter(late_burst(strategy, spread_s, seed) for seed in range(20))
+
+    assert most[2] + most[3] == 20
+    assert most[2] >= 15
+
+
+def test_a_burst_is_requests_that_follow_each_other_closely_and_a_replica_alone_has_no_part_of_one() -> None:
+    ties = Ties(random.Random(1))
+    assert [ties.is_burst(now_s) for now_s in (0.0, 0.0, 0.01)] == [False, False, False]
+
+    ties.among(1, 2, 0.0)
+    times_s = (10.0, 10.0, 10.04, 10.10, 10.40, 10.50, 10.60, 11.00)
+    assert [ties.is_burst(now_s) for now_s in times_s] == [False, True, True, True, False, False, True, False]
+
+
+def test_what_siblings_have_counts_in_full_when_requests_come_one_by_one() -> None:
+    fleet = replicas()[0]
+    idle = "p05"
+    for pod in fleet.pods():
+        if pod.endpoint.id != idle:
+            pod.count_elsewhere(NONE_IN_FLIGHT, InFlight(1), 0.0)
+
+    assert fleet.route(REQUEST, "least-request", 100.0).decision.pod.id == idle
+    assert fleet.route(REQUEST, "least-request", 100.01).decision.pod.id != idle
 
 
 def test_a_replica_alone_chooses_at_random() -> None:
