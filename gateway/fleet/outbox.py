@@ -12,8 +12,8 @@ from itertools import islice
 
 from gateway.fleet.pod import Pod
 from gateway.sharing.messages import (
+    BLOCK_SIZE,
     MAX_BLOCKS,
-    MAX_NUMBER,
     MAX_PODS,
     MAX_USERS,
     PodLoad,
@@ -32,9 +32,8 @@ from routing.types import PodId
 MAX_PENDING = 4096
 """Prompts, withdrawals or samples in a message at most: beyond these, others do without (chosen: far above a tenth of a
 second's requests, for a Redis that is slow)."""
-MAX_LATEST_BLOCKS = 32_768
-"""Blocks of the latest prompts in a message with everything (chosen: 256 KiB, which a replica takes in some 10 ms)."""
-_LARGEST = float(MAX_NUMBER)
+MAX_LATEST_BLOCKS = 16_384
+"""Blocks of the latest prompts in a message with everything (chosen: 128 KiB, which a replica takes in some 10 ms)."""
 
 
 class Outbox:
@@ -87,14 +86,12 @@ class Outbox:
     def prompt(self, pod: Pod, record: Record | None, block_tokens: float) -> None:
         """Note that a prompt was sent to a pod."""
         if self.siblings and record is not None and len(self._prompts) < MAX_PENDING:
-            blocks = record.blocks[:MAX_BLOCKS].tobytes()
-            self._prompts[record] = Prompt(pod.endpoint.id, blocks, block_tokens)
+            self._prompts[record] = Prompt(pod.endpoint.id, _packed(record), block_tokens)
 
     def withdrawal(self, pod: Pod, record: Record) -> None:
         """Note that a pod did not compute a prompt, before its record is withdrawn from the pod's cache."""
         if self.siblings and self._prompts.pop(record, None) is None and len(self._withdrawn) < MAX_PENDING:
-            blocks = record.blocks[:MAX_BLOCKS].tobytes()
-            self._withdrawn.append(Prompt(pod.endpoint.id, blocks, 0.0, withdrawn=True))
+            self._withdrawn.append(Prompt(pod.endpoint.id, _packed(record), 0.0, withdrawn=True))
 
     def sample(self, pod: Pod, work: Work, outputs: int, duration_s: float, cost: float) -> None:
         """Note a request from which pods learn.
@@ -145,19 +142,17 @@ class Outbox:
             or self._served or self._waiting_changed
         ):  # fmt: skip
             return None
-        prompts = [*self._prompts.values(), *self._withdrawn]
-        waiting = [self._waiting(model) for model in islice(self._waiting_changed, MAX_USERS)]
         share = Share(
             self.replica,
             0,
             self.prefix_key,
             loads=[_news(pod, now_s) for pod in islice(self._changed, MAX_PODS) if self._is_counted(pod)],
-            prompts=prompts,
+            prompts=[*self._prompts.values(), *self._withdrawn],
             samples=self._samples,
             proofs=[_proof(pod, now_s) for pod in islice(self._proven, MAX_PODS)],
             charged=self._charged,
             served=self._served,
-            waiting=waiting,
+            waiting=[self._waiting(model) for model in islice(self._waiting_changed, MAX_USERS)],
         )
         self._changed, self._prompts, self._withdrawn, self._samples = {}, {}, [], []
         self._proven, self._charged, self._served, self._waiting_changed = {}, {}, {}, {}
@@ -201,24 +196,22 @@ class Outbox:
                 left -= len(record.blocks)
                 if left < 0:
                     break
-                latest.append(Prompt(pod.endpoint.id, record.blocks.tobytes(), 0.0))
+                latest.append(Prompt(pod.endpoint.id, _packed(record), 0.0))
             prompts += reversed(latest)
         return prompts[:MAX_PODS]
 
 
-def _bounded(amount: float) -> float:
-    """Return the number as near to it as others accept: engines may report absurd ones, and Redis be slow."""
-    return max(-_LARGEST, min(amount, _LARGEST))
+def _packed(record: Record) -> bytes:
+    return record.blocks.tobytes()[: BLOCK_SIZE * MAX_BLOCKS]
 
 
 def _add(amounts: dict[str, float], user: str, amount: float) -> None:
     if user in amounts or len(amounts) < MAX_USERS:
-        amounts[user] = _bounded(amounts.get(user, 0.0) + amount)
+        amounts[user] = amounts.get(user, 0.0) + amount
 
 
 def _news(pod: Pod, now_s: float) -> PodLoad:
-    prefill_s, processed_tokens, wait_s = pod.take_news(now_s)
-    return PodLoad(pod.endpoint.id, *pod.own, _bounded(prefill_s), _bounded(processed_tokens), wait_s)
+    return PodLoad(pod.endpoint.id, *pod.own, *pod.take_news(now_s))
 
 
 def _whole(pod: Pod, now_s: float) -> PodLoad:

@@ -9,17 +9,13 @@ are not known here may come to be, so their loads are kept while they have any.
 
 from array import array
 from collections.abc import Mapping
-from sys import byteorder
 
 from gateway.fleet.outbox import Outbox
 from gateway.fleet.pod import Pod
-from gateway.sharing.messages import MAX_PODS, PodLoad, Prompt, Sample, Share
+from gateway.sharing.messages import BLOCK_SIZE, MAX_PODS, PodLoad, Prompt, Sample, Share
 from routing.pods.load import NONE_IN_FLIGHT, InFlight
 from routing.prefix.index import PrefixIndex
 from routing.types import PodId
-
-BLOCK_SIZE = 8
-"""Bytes of a block's hash."""
 
 Loads = dict[PodId, InFlight]
 
@@ -125,8 +121,4 @@ def _learn(sample: Sample, pod: Pod, now_s: float) -> None:
 
 
 def _unpacked(packed: bytes) -> "array[int]":
-    """Return the hashes of blocks, little-endian on the wire."""
-    blocks = array("q", packed[: len(packed) // BLOCK_SIZE * BLOCK_SIZE])
-    if byteorder == "big":
-        blocks.byteswap()
-    return blocks
+    return array("q", packed[: len(packed) // BLOCK_SIZE * BLOCK_SIZE])

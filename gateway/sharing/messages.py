@@ -22,8 +22,11 @@ MAX_USERS = 1_000
 """Users of one model in a message at most, and models (chosen: a message is one of 50 ms)."""
 MAX_BLOCKS = 32_768
 """Blocks of a prompt that are told at most: those of 32 MiB of text (chosen: twice the longest that engines take)."""
-MAX_NUMBER = 10**12
-"""Numbers in a message at most: seconds, tokens or requests, all far above what a pod can have (chosen)."""
+BLOCK_SIZE = 8
+"""Bytes of a block's hash, little-endian, as machines in use have it."""
+MAX_NUMBER = 10**15
+"""Numbers in a message at most: seconds, tokens or requests (chosen: far above what replicas count in seconds, even of
+engines that report absurd numbers, and a float is exact there)."""
 
 Name = Annotated[str, Meta(max_length=4096)]  # of a pod, model or user, which are bounded elsewhere
 Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
@@ -51,7 +54,7 @@ class Prompt(NamedTuple):
     """A prompt that the sender sent to a pod, which caches it."""
 
     pod: Name
-    blocks: Annotated[bytes, Meta(max_length=8 * MAX_BLOCKS)]  # 8 bytes each, the chain of routing.prefix.blocks
+    blocks: Annotated[bytes, Meta(max_length=BLOCK_SIZE * MAX_BLOCKS)]  # the chain of routing.prefix.blocks
     block_tokens: Amount  # 0 = not known
     withdrawn: bool = False  # it was told before, and the pod did not compute it after all
 

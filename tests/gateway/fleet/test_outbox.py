@@ -6,7 +6,7 @@ import pytest
 
 from gateway.fleet import outbox as rules
 from gateway.fleet.ticket import Ticket
-from gateway.sharing.messages import MAX_NUMBER, MAX_USERS, Share
+from gateway.sharing.messages import MAX_BLOCKS, MAX_USERS, Share
 from routing.pods.speed import LEARN_ALL_UNTIL, LEARN_ONE_IN
 from routing.prefix.blocks import key_digest
 from routing.strategy import Finished
@@ -190,12 +190,10 @@ def test_no_more_is_told_than_others_accept() -> None:
     replica = heard()
     for number in range(MAX_USERS + 5):
         replica.outbox.charge(MODEL, f"user {number}", 1.0)
-    replica.outbox.serve("u", MAX_NUMBER * 3.0)
-    replica.outbox.charge("other", "u", -MAX_NUMBER * 3.0)
-    route(replica, REQUEST._replace(blocks=tuple(range(40_000))))
+    route(replica, REQUEST._replace(blocks=tuple(range(40_000)), block_tokens=1.0))
 
     share = taken(replica)  # is decoded, and so within all bounds
-    assert (MAX_USERS, MAX_NUMBER) == (len(share.charged[MODEL]), share.served["u"])
+    assert (MAX_USERS, 8 * MAX_BLOCKS) == (len(share.charged[MODEL]), len(share.prompts[0].blocks))
 
 
 def test_what_was_before_the_first_sibling_is_not_told_as_news() -> None:
