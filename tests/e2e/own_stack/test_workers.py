@@ -3,9 +3,13 @@
 A thousand requests at once are in test_bursts.py.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.stack import Stack, running_stack
@@ -74,6 +78,48 @@ def test_an_update_binds_the_very_next_request_on_every_worker(four_workers: Sta
     assert {429} == {stack.chat(user, max_tokens=1).status_code for _ in range(10)}
     stack.admin("/DeleteUser", name=user)
     assert {401} == {stack.chat(user, max_tokens=1).status_code for _ in range(10)}
+
+
+def everywhere(stack: Stack, condition: Callable[[list[dict[str, Any]]], bool]) -> bool:
+    """Whether the pods are so at every worker: each look, by a new connection, is at one of them."""
+    url = stack.variables["HTTP"] + "/debug/fleet"
+    return all(condition(httpx.get(url, trust_env=False).json()) for _ in range(16))
+
+
+def test_least_request_counts_what_other_workers_have_sent(four_workers: Stack):
+    stack, user = four_workers, four_workers.user()
+    stack.settled()
+    pods: Counter[str] = Counter()
+    body, headers = stack.body(stream=True, max_tokens=4000), {"user": user, "routing-strategy": "least-request"}
+
+    with ExitStack() as opened:
+        for count in range(1, 10):
+            stream = stack.users.stream("POST", "/v1/chat/completions", json=body, headers=headers)
+            pods[opened.enter_context(stream).headers["target-pod"]] += 1
+            until(lambda wanted=count: everywhere(stack, lambda page: wanted == sum(pod["in_flight"] for pod in page)))
+
+    assert [3, 3, 3] == list(pods.values())
+    stack.settled()
+    until(lambda: everywhere(stack, lambda page: {0} == {pod["in_flight"] for pod in page}))
+
+
+def test_a_pod_that_failed_at_one_worker_is_avoided_by_all(four_workers: Stack):
+    stack, user = four_workers, four_workers.user()
+    broken = stack.engines[0].removeprefix("http://")
+    stack.fault("error", engine=0, times=None)
+
+    def is_ejected(page: list[dict[str, Any]]) -> bool:
+        (pod,) = [pod for pod in page if pod["address"] == broken]
+        return pod["failures"] >= 3 and pod["ejected"]  # for 4 s then
+
+    def all_know() -> bool:
+        stack.chat(user, max_tokens=1)
+        return everywhere(stack, is_ejected)
+
+    until(all_know, limit_s=30)
+    assert broken not in {stack.chat(user, max_tokens=1).headers["target-pod-ip"] for _ in range(8)}
+    stack.no_faults()
+    stack.settled()
 
 
 def test_streams_cut_on_all_leave_nothing_in_flight(four_workers: Stack):

@@ -16,7 +16,8 @@ from ratelimit.limits import LimiterUnavailableError
 from tests.support.redis import redis_server
 from tests.support.redis_cluster import redis_cluster
 
-NAMES = ("a", "b")
+ACL = "ACL SETUSER {} on >secret ~aibrix-users/* ~forebay:* {} +@all -@dangerous"
+"""As docs/operations.md says."""
 
 
 @pytest.fixture(scope="module", params=["server", "cluster"])
@@ -71,6 +72,41 @@ async def test_the_clock_is_that_of_redis(settings):
         _, now_s = await a.agree(b"")
 
         assert before - 0.001 <= now_s <= time.time() + 0.001
+
+
+async def test_one_that_does_not_read_is_cut_off_and_may_subscribe_anew():
+    with redis_server() as server:
+        server.own_client.config_set("client-output-buffer-limit", "pubsub 65536 0 0")
+        async with channels(RedisSettings(url=server.url), "a") as a:
+            async with a.subscribed() as deaf:
+                await heard_itself(a, deaf)
+                for _ in range(100):  # more than sockets and asyncio hold
+                    await a.write("a", "greeting", bytes(65_536))
+                with pytest.raises(RedisError):
+                    while await deaf.next(20.0):
+                        pass
+            async with a.subscribed() as again:
+                await heard_itself(a, again)
+
+
+async def heard_itself(channels: Channels, subscription: Subscription) -> None:
+    await channels.tell(Share("a", 1))
+    assert Message(False, encode(Share("a", 1))) == await heard(subscription)
+
+
+async def test_a_redis_user_needs_the_keys_and_the_channels():
+    with redis_server() as server:
+        server.own_client.execute_command(*ACL.format("forebay", "resetchannels &forebay:*").split())
+        server.own_client.execute_command(*ACL.format("deaf", "resetchannels").split())
+        url = server.url.removeprefix("unix://")
+        async with channels(RedisSettings(url=f"unix://forebay:secret@{url}"), "a") as a, a.subscribed() as at_a:
+            await heard_itself(a, at_a)
+            assert b"ours" == (await a.agree(b"ours"))[0]
+        async with channels(RedisSettings(url=f"unix://deaf:secret@{url}"), "a") as deaf, deaf.subscribed() as nothing:
+            with pytest.raises(LimiterUnavailableError, match="channel"):
+                await deaf.tell(Share("a", 1))
+            with pytest.raises(RedisError, match="permission"):
+                await nothing.next(20.0)
 
 
 async def test_a_redis_that_is_not_there_raises_at_once():

@@ -14,6 +14,7 @@ from gateway.sharing.channels import PREFIX_KEY, Post
 from gateway.sharing.replicas import LEASE_S
 from tests.support.polling import until
 from tests.support.redis import RedisServer, redis_server
+from tests.support.redis_cluster import redis_cluster
 from tests.support.sharing import Replica, all_know_each_other
 
 
@@ -120,6 +121,22 @@ async def test_a_short_restart_of_redis_loses_nobody(server):
         server.start()
 
         await until(lambda: b.notes.others == {"a": {"p": 3}})
+
+
+async def test_replicas_on_a_cluster_share_and_rejoin_when_a_node_was_away():
+    with redis_cluster() as cluster:
+        redis = RedisSettings(url=cluster.url, cluster=True, timeout_s=0.5)
+        async with AsyncExitStack() as stack:
+            a, b = await started(stack, "a", "b", redis=redis)
+            a.notes.put("p", 3)
+            await until(lambda: b.notes.others == {"a": {"p": 3}})
+            cluster.nodes[0].kill()  # the one that they hear
+            await until(lambda: a.knows() and b.knows())
+            a.notes.put("p", 4)
+            cluster.start(0)
+
+            await until(lambda: b.notes.others == {"a": {"p": 4}})
+            await all_know_each_other(a, b)
 
 
 async def test_what_is_not_ours_is_ignored_with_one_line_for_each_kind(redis, shared_server):
