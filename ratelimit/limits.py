@@ -9,6 +9,7 @@ arguments and replies of the Lua scripts, both limiters, errors, headers and met
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import add, sub
 from typing import NamedTuple, Protocol
 
 WINDOW_S = 60
@@ -36,11 +37,11 @@ class Amounts(NamedTuple):
 
     def plus(self, other: "Amounts") -> "Amounts":
         """Return the sum."""
-        return Amounts(*[mine + its for mine, its in zip(self, other, strict=True)])
+        return Amounts(*map(add, self, other))
 
     def minus(self, other: "Amounts") -> "Amounts":
         """Return the difference; it may be below zero."""
-        return Amounts(*[mine - its for mine, its in zip(self, other, strict=True)])
+        return Amounts(*map(sub, self, other))
 
 
 UNITS = Amounts._fields

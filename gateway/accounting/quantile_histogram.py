@@ -43,15 +43,15 @@ class DecayedQuantileHistogram:
 
     def add(self, value: int) -> None:
         """Add one observation."""
-        bucket = bisect_left(BOUNDS, value)
-        self._weights[bucket] += self._next_weight
-        self._total_weight += self._next_weight
+        bucket, weight = bisect_left(BOUNDS, value), self._next_weight
+        self._weights[bucket] += weight
+        self._total_weight += weight
         if bucket < self._bucket:
-            self._weight_below += self._next_weight
+            self._weight_below += weight
         self.count += 1
-        self._next_weight *= GROWTH
+        self._next_weight = weight * GROWTH
         self._find_bucket()
-        if self._next_weight > MAX_WEIGHT:
+        if weight > MAX_WEIGHT:
             self._scale_down()
 
     def _find_bucket(self) -> None:
