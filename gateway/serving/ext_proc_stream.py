@@ -29,7 +29,7 @@ class ProtocolError(Exception):
 
 
 class ExtProcStream:
-    """The state of one stream.  Call `step` for each message, await its replies before the next, then `close` once."""
+    """The state of one stream.  Call `step` for each message, await its replies before the next, then `close`."""
 
     def __init__(self, settings: Settings, admission: Admission, ledger: Ledger, unfinished: Unfinished) -> None:
         self._exchange = Exchange(
@@ -42,6 +42,7 @@ class ExtProcStream:
         self._gathered = 0  # bytes of the body that are counted as unfinished
         self._exchange_id: str | None = None  # the key of the request in the ledger, once it is admitted
         self._undecided: Admit | None = None  # what admission is deciding now
+        self._has_begun = True  # and is neither admitted nor over
         ledger.begin()
 
     @property
@@ -69,12 +70,17 @@ class ExtProcStream:
 
     def close(self) -> None:
         """End the exchange, because the stream is over for whatever reason."""
-        if self._exchange_id is None:
-            self._ledger.decided()
+        self._on_decided()
         for command in self._exchange.step(Closed()):
             if isinstance(command, Finish):
                 self._finish(command)
         self._count_gathered()
+
+    def _on_decided(self) -> None:
+        """Note, once, that the request is admitted or will never be."""
+        if self._has_begun:
+            self._has_begun = False
+            self._ledger.decided()
 
     def _count_gathered(self) -> None:
         before, self._gathered = self._gathered, self._exchange.gathered_bytes
@@ -105,7 +111,7 @@ class ExtProcStream:
         self._undecided = None  # frees the prompt, because the stream lives as long as the answer
         if isinstance(decision, Routed):
             self._exchange_id = decision.exchange_id
-            self._ledger.decided()
+            self._on_decided()
         return self._perform(self._exchange.step(decision))
 
     def _perform(self, commands: Sequence[Command]) -> list[bytes]:

@@ -215,4 +215,5 @@ async def test_a_drain_does_not_wait_for_a_stream_that_is_over():
     shop, stream = a_stream()
     await stream.feed(request_headers())
     stream.close()
+    stream.close()  # after a refusal both the call and the decision that made it close the stream
     assert await drained(shop)
