@@ -16,6 +16,7 @@ from gateway.sharing.messages import (
     MAX_BLOCKS,
     MAX_PODS,
     MAX_USERS,
+    Learned,
     PodLoad,
     Prompt,
     Proof,
@@ -171,7 +172,18 @@ class Outbox:
             proofs=[_proof(pod, now_s) for pod in islice(self.pods.values(), MAX_PODS) if pod.failures],
             charged={model: self._counters(model) for model in islice(self.counters, MAX_USERS)},
             waiting=[self._waiting(model) for model in islice(self.waiting, MAX_USERS)],
+            learned=self._learned()[:MAX_PODS],
         )
+
+    def _learned(self) -> list[Learned]:
+        """Return the speed of each kind of pods, and then of each pod that differs from its kind."""
+        kinds = {pod.kind: pod.endpoint.id for pod in self.pods.values() if pod.kind.requests}
+        different = {pod.speed: pod.endpoint.id for pod in self.pods.values() if pod.speed is not pod.kind}
+        return [
+            Learned(pod_id, is_own, *speed.learned())
+            for is_own, speeds in ((False, kinds), (True, different))
+            for speed, pod_id in speeds.items()
+        ]
 
     def _is_counted(self, pod: Pod) -> bool:
         """Whether the pod is the one that others know by its id, as far as is known here."""

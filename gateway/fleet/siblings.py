@@ -12,7 +12,8 @@ from collections.abc import Mapping
 
 from gateway.fleet.outbox import Outbox
 from gateway.fleet.pod import Pod
-from gateway.sharing.messages import BLOCK_SIZE, MAX_PODS, PodLoad, Prompt, Sample, Share
+from gateway.sharing.messages import BLOCK_SIZE, MAX_PODS, PodLoad, Prompt, Share
+from routing.pods import speed
 from routing.pods.load import NONE_IN_FLIGHT, InFlight
 from routing.prefix.index import PrefixIndex
 from routing.types import PodId
@@ -34,21 +35,13 @@ class Siblings:
         loads = self._loads.get(share.replica)
         if loads is None:
             loads = self._join(share.replica, now_s)
-        if share.everything:
-            mentioned = {load.pod for load in share.loads}
-            for pod_id in [pod_id for pod_id in loads if pod_id not in mentioned]:
-                _count(loads, pods, pod_id, NONE_IN_FLIGHT, now_s)
-        for load in share.loads:
-            _add_load(load, loads, pods, now_s, is_whole=share.everything)
+        _count_all(share, loads, pods, now_s)
         if share.prefix_key == self._outbox.prefix_key:
             for prompt in share.prompts:
                 pod = pods.get(prompt.pod)
                 if pod is not None:
                     self._cache(prompt, pod, now_s, is_news=not share.everything)
-        for sample in share.samples:
-            pod = pods.get(sample.pod)
-            if pod is not None:
-                _learn(sample, pod, now_s)
+        _learn(share, pods, now_s)
         for proof in share.proofs:
             pod = pods.get(proof.pod)
             if pod is not None:
@@ -86,6 +79,16 @@ class Siblings:
             cache.insert(blocks, matched, now_s).is_own = False
 
 
+def _count_all(share: Share, loads: Loads, pods: Mapping[PodId, Pod], now_s: float) -> None:
+    """Take over the loads of a message; with everything, the pods that it does not mention have none."""
+    if share.everything:
+        mentioned = {load.pod for load in share.loads}
+        for pod_id in [pod_id for pod_id in loads if pod_id not in mentioned]:
+            _count(loads, pods, pod_id, NONE_IN_FLIGHT, now_s)
+    for load in share.loads:
+        _add_load(load, loads, pods, now_s, is_whole=share.everything)
+
+
 def _add_load(load: PodLoad, loads: Loads, pods: Mapping[PodId, Pod], now_s: float, *, is_whole: bool) -> None:
     pod_id, requests, prefill, output, resident, sequences, prefill_s, processed, wait_s = load
     _count(loads, pods, pod_id, InFlight(requests, prefill, output, resident, sequences), now_s)
@@ -112,12 +115,16 @@ def _count(loads: Loads, pods: Mapping[PodId, Pod], pod_id: PodId, now: InFlight
         pod.count_elsewhere(before, now, now_s)
 
 
-def _learn(sample: Sample, pod: Pod, now_s: float) -> None:
-    if sample.duration_s > 0:
-        pod.learn_latency(sample.duration_s, sample.cost)
-        pod.learn_speed(
-            sample.uncached_tokens, sample.output_tokens, sample.duration_s, sample.wait_s, now_s, is_selected=True
-        )
+def _learn(share: Share, pods: Mapping[PodId, Pod], now_s: float) -> None:
+    for learned in share.learned:
+        pod = pods.get(learned.pod)
+        if pod is not None:
+            pod.take_over_speed(speed.Learned(*learned[2:]), is_own=learned.is_own)
+    for pod_id, uncached_tokens, output_tokens, duration_s, wait_s, cost in share.samples:
+        pod = pods.get(pod_id)
+        if pod is not None and duration_s > 0:
+            pod.learn_latency(duration_s, cost)
+            pod.learn_speed(uncached_tokens, output_tokens, duration_s, wait_s, now_s, is_selected=True)
 
 
 def _unpacked(packed: bytes) -> "array[int]":

@@ -31,7 +31,9 @@ engines that report absurd numbers, and a float is exact there)."""
 Name = Annotated[str, Meta(max_length=4096)]  # of a pod, model or user, which are bounded elsewhere
 Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 Amount = Annotated[float, Meta(ge=0, le=MAX_NUMBER)]
+Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
 Change = Annotated[float, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+Sums = tuple[Finite, Finite, Finite]
 Users = Annotated[dict[Name, Amount], Meta(max_length=MAX_USERS)]
 UserChanges = Annotated[dict[Name, Change], Meta(max_length=MAX_USERS)]
 
@@ -78,6 +80,18 @@ class Proof(NamedTuple):
     ejected_s: Amount = 0.0  # seconds until it gets a request again
 
 
+class Learned(NamedTuple):
+    """The speed of a pod, or of its kind, as the sender has learned it; see `routing.pods.speed.Speed`."""
+
+    pod: Name
+    is_own: bool  # False: the speed of all pods of its kind
+    requests: Count
+    squares: Sums
+    cross: Sums
+    sums: Sums
+    coefficients: Sums
+
+
 class Waiting(NamedTuple):
     """The requests of one model that wait at the sender."""
 
@@ -89,7 +103,8 @@ class Share(msgspec.Struct, frozen=True, array_like=True):
     """One message: what changed since the sender's last one, or everything.
 
     In a message with everything, `PodLoad.prefill_s` is the pod's prefill backlog, `PodLoad.wait_s` its predicted wait,
-    `charged` the counters themselves, and `prompts` the latest that the sender knows, whoever sent them.
+    `charged` the counters themselves, `prompts` the latest that the sender knows, whoever sent them, and `learned` the
+    speeds; in other messages there are none.
     """
 
     replica: Annotated[str, Meta(min_length=1, max_length=64)]  # the sender's name
@@ -103,6 +118,7 @@ class Share(msgspec.Struct, frozen=True, array_like=True):
     charged: Annotated[dict[Name, UserChanges], Meta(max_length=MAX_USERS)] = {}  # model -> user -> `FairQueue` counter
     served: Users = {}  # user -> weighted tokens, for `vtc-basic`
     waiting: Annotated[list[Waiting], Meta(max_length=MAX_USERS)] = []  # models where it changed; no users = none wait
+    learned: Annotated[list[Learned], Meta(max_length=MAX_PODS)] = []
 
 
 class Letter(NamedTuple):

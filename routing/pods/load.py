@@ -14,7 +14,7 @@ from typing import NamedTuple
 from routing.pods.engine_totals import NO_TOTALS, EngineTotals
 from routing.pods.foreign import Foreign
 from routing.pods.pace import Pace
-from routing.pods.speed import Speed
+from routing.pods.speed import Learned, Speed
 from routing.prefix.index import Record
 
 WINDOW_S = 60.0
@@ -224,7 +224,7 @@ class Load:
         if self._itl_target_s < inf and outputs >= MIN_OUTPUT_TOKENS and now_s > self._itl_fresh_until_s:
             decode_s = duration_s - wait_s - self.speed.prefill_s(uncached)
             self._adjust_prefill_share(decode_s / outputs, MAX_STEP, now_s)
-        self.speed = self._own if self._own.differs(self._kind) else self._kind
+        self._choose_speed()
 
     def observe(self, totals: EngineTotals, now_s: float, fresh_until_s: float) -> None:
         """Learn from the increase of the engine's totals since the last scrape; they count all clients' requests."""
@@ -306,6 +306,16 @@ class Load:
             known_s = now_s + wait_s + max(0.0, self._untold_prefill_s)
             self.prefill_done_at_s = min(self.prefill_done_at_s, known_s)
 
+    @property
+    def kind(self) -> Speed:
+        """The speed of all pods of its kind."""
+        return self._kind
+
+    def take_over_speed(self, learned: Learned, *, is_own: bool) -> None:
+        """Take over what another replica has learned of the pod's own speed, or of that of its kind."""
+        (self._own if is_own else self._kind).take_over(learned)
+        self._choose_speed()
+
     def catch_up(self, backlog_s: float, wait_s: float, now_s: float) -> None:
         """Take over a replica's prefill backlog and predicted wait, if this one, which is new, knows less of either."""
         self.prefill_done_at_s = max(self.prefill_done_at_s, now_s + wait_s)
@@ -347,6 +357,9 @@ class Load:
     def prefill_backlog_s(self, now_s: float) -> float:
         """See `PodView.prefill_backlog_s`."""
         return max(0.0, self._prefill_backlog_s - self.prefill_share * max(0.0, now_s - self._prefill_backlog_at_s))
+
+    def _choose_speed(self) -> None:
+        self.speed = self._own if self._own.differs(self._kind) else self._kind
 
     def _process(self, cost: float, now_s: float) -> None:
         self._processed = self.processed_tokens(now_s) + cost

@@ -9,6 +9,8 @@ same kind (GPU type, engine and model) are taken to be equal until they differ: 
 prior with the weight of KIND_WEIGHT requests, and PRIOR is the kind's prior with PRIOR_WEIGHT.
 """
 
+from typing import NamedTuple
+
 LEARN_ALL_UNTIL = 200
 LEARN_ONE_IN = 4
 """After so many requests only one in LEARN_ONE_IN is learned from, because learning costs 3 us (chosen)."""
@@ -34,6 +36,19 @@ MIN_COEFFICIENT_S = 1e-9
 """Lower bound of each coefficient: ratios of speeds must stay defined."""
 
 
+Sums = tuple[float, float, float]
+
+
+class Learned(NamedTuple):
+    """The state of a `Speed`."""
+
+    requests: int
+    squares: Sums
+    cross: Sums
+    sums: Sums
+    coefficients: Sums
+
+
 class Speed:
     """The speed of one pod, whose kind is `kind`; without one, the speed of a kind."""
 
@@ -56,6 +71,17 @@ class Speed:
     def coefficients(self) -> tuple[float, float, float]:
         """Seconds per request, uncached prompt token and output token."""
         return self.fixed_s, self.token_s, self.output_s
+
+    def learned(self) -> "Learned":
+        """Return all that was learned."""
+        return Learned(self.requests, self._squares, self._cross, self._sums, self.coefficients)
+
+    def take_over(self, learned: "Learned") -> None:
+        """Take over what another replica has learned, if it learned from more requests."""
+        if learned.requests > self.requests:
+            self.requests, self._squares, self._cross, self._sums, coefficients = learned
+            self.fixed_s, self.token_s, self.output_s = (max(MIN_COEFFICIENT_S, value) for value in coefficients)
+            self.known = self.requests >= MIN_REQUESTS
 
     def prefill_s(self, uncached: float) -> float:
         """Return how long the prefill of so many uncached tokens takes; 0 while the speed is not known."""

@@ -6,11 +6,11 @@ import pytest
 
 from gateway.fleet.pod import MAX_EJECTION_S
 from gateway.sharing.messages import PodLoad, Prompt, Proof, Sample, Share
-from routing.pods.speed import MIN_REQUESTS
+from routing.pods.speed import KIND_WEIGHT, MIN_REQUESTS
 from routing.prefix.blocks import key_digest
 from routing.types import RouteRequest
 from tests.support.pods import MODEL, a_description, an_endpoint
-from tests.support.replicas import Replica, acquainted, exchange
+from tests.support.replicas import Replica, acquainted, exchange, sent
 
 REQUEST = RouteRequest(MODEL, "u", 100, 10, blocks=(5, 6), block_tokens=40.0)
 KEY = key_digest(0)
@@ -121,6 +121,27 @@ def test_speed_is_learned_from_the_samples_of_others() -> None:
     pod = x.pod("a")
     assert pod.speed.known
     assert pod.latency_per_token_s == pytest.approx(2.0 / 1020.0)
+
+
+def test_a_newcomer_knows_at_once_what_others_have_learned_of_speeds() -> None:
+    """The speed of each kind, and of a pod that differs from its kind; it never forgets what it knows better."""
+    x, y = Replica("x", "a", "b"), Replica("y", "a", "b")
+    for name, duration_s in (("a", 1.0), ("b", 5.0)):
+        for number in range(int(KIND_WEIGHT) + 1):
+            tokens = 500.0 + 10 * number % 1000
+            x.pod(name).learn_speed(tokens, 10, duration_s * tokens / 1000, 0.0, 1.0)
+    assert x.pod("b").speed is not x.pod("b").kind
+
+    everything = sent(x.outbox.everything(1.0))
+    y.hear(everything, 1.0)
+    for name in "ab":
+        assert x.pod(name).speed.learned() == y.pod(name).speed.learned()
+    assert y.pod("b").speed.known
+
+    y.pod("a").learn_speed(500.0, 10, 3.0, 0.0, 1.0)
+    before = y.pod("a").speed.learned()
+    y.hear(everything, 1.0)
+    assert before == y.pod("a").speed.learned()
 
 
 def test_a_pod_that_failed_elsewhere_gets_nothing_until_it_has_answered_somewhere() -> None:

@@ -11,6 +11,7 @@ from gateway.sharing.messages import (
     MAX_NUMBER,
     MAX_USERS,
     ForeignMessageError,
+    Learned,
     PodLoad,
     Prompt,
     Proof,
@@ -33,6 +34,7 @@ SHARE = Share(
     proofs=[Proof("ns/a", 2, 1.5), Proof("ns/b", 0)],
     charged={"m": {"ann": 12.0, "": -3.0}},
     served={"ann": 5.0},
+    learned=[Learned("ns/a", True, 9, (1.0, 2.0, 3e25), (0.0, 1.0, 2.0), (-1.0, 5.0, 6.0), (0.1, 1e-9, 0.01))],
     waiting=[Waiting("m", {"ann": 1.5}), Waiting("other", {})],
 )
 
@@ -71,6 +73,7 @@ def test_numbers_out_of_bounds_are_refused(field: str, number: float):
         Share("a", 1, charged={"m": {"u": inf}}),
         Share("a", 1, served={"u": -1.0}),
         Share("a", 1, served=dict.fromkeys(map(str, range(MAX_USERS + 1)), 1.0)),
+        Share("a", 1, learned=[Learned("p", False, 1, (1.0, inf, 1.0), (1.0,) * 3, (1.0,) * 3, (1.0,) * 3)]),
         Share("a", 1, waiting=[Waiting("m", {"u": nan})]),
     ],
 )
