@@ -7,7 +7,7 @@ Redis keeps nothing of what is published.  In a cluster every node passes on wha
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -50,13 +50,8 @@ class Subscription:
 
     async def next(self, limit_s: float) -> Message | None:
         """Return the next message; None when there is none for `limit_s`.  Raises RedisError and OSError."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                while True:
-                    found = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=limit_s)
-                    if found is not None:
-                        return Message(found["channel"] == self._own, found["data"])
-        return None
+        found = await self._pubsub.get_message(timeout=limit_s)
+        return None if found is None else Message(found["channel"] == self._own, found["data"])
 
 
 class Channels:
@@ -71,6 +66,7 @@ class Channels:
         database = self._redis.connection_pool.connection_kwargs.get("db") or 0
         self._prefix = f"forebay:{database}:" if database else "forebay:"  # channels know no databases
         self._name = name
+        self._timeout_s = settings.timeout_s
         self._metrics = metrics
 
     @property
@@ -110,6 +106,8 @@ class Channels:
         own = self.of(self._name)
         async with self._redis.pubsub() as pubsub:
             await pubsub.subscribe(self.of_all, own)
+            for _ in pubsub.channels:
+                await pubsub.get_message(timeout=self._timeout_s)  # the confirmation
             yield Subscription(pubsub, own)
 
     async def aclose(self) -> None:

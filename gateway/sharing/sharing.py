@@ -38,6 +38,8 @@ RETRY_S = 0.2
 AGREE_S = 10.0
 """Between two looks at Redis's clock and at the key of block hashes, in seconds (chosen: clocks drift by 1 ms)."""
 
+SILENT = f"nothing was heard for {LEASE_S} s"
+"""The reason of an absence that nobody told."""
 ASK = "ask"
 EVERYTHING = "everything"
 """The kinds of our own letters: please tell everything, and everything."""
@@ -121,7 +123,7 @@ class Sharing:
         self._told: asyncio.Future[Reply] | None = None  # the last message, until Redis has taken it
         self._echo_s = clock()  # when one of ours came back to us
         self._is_up = True
-        self._why = ""
+        self._why = SILENT  # why it is away, or was last
         self._refused: set[str] = set()
 
     async def tell(self) -> None:
@@ -219,7 +221,7 @@ class Sharing:
             heard_s = now_s
             self._on_message(message, now_s)
             await asyncio.sleep(0)  # others get to run between two of many messages
-        self._why = f"nothing heard for {LEASE_S} s"
+        self._why = SILENT
 
     def _on_message(self, message: Message, now_s: float) -> None:
         self._metrics.count_shared("received", len(message.body))
