@@ -7,14 +7,16 @@ import click
 import uvloop
 
 from bench import machine
+from bench.bursts import measure_bursts
 from bench.following import measure_following
 from bench.limiter import measure_limiter
 from bench.measure import measure, started
 from bench.memory import measure_memory
 from bench.messages import measure_messages
 from bench.picking import measure_picking
-from bench.report import RoutingFigures, document, tables
+from bench.report import ReplicaFigures, RoutingFigures, document, tables
 from bench.scraping import measure_scraping
+from bench.sharing import measure_sharing
 from bench.variants import VARIANTS, variants
 from bench.workloads import WORKLOADS
 
@@ -53,9 +55,13 @@ def main(
         measure_messages(progress),
         uvloop.run(measure_following(progress)),
     )
-    click.echo(tables(samples, limited, routing))
+    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory:
+        sharing, bursts = measure_sharing(Path(directory), progress), measure_bursts(Path(directory), progress)
+        replicas = ReplicaFigures(sharing, bursts)
+    click.echo(tables(samples, limited, routing, replicas))
     if write:
-        DOCUMENT.write_text(document(samples, limited, routing, machine.facts(), rounds=rounds, seconds=seconds))
+        text = document(samples, limited, routing, replicas, machine.facts(), rounds=rounds, seconds=seconds)
+        DOCUMENT.write_text(text)
         progress(f"written: {DOCUMENT}")
 
 

@@ -1,17 +1,18 @@
 """The engine of the benchmark: canned OpenAI answers from a bare asyncio protocol, so that it takes little CPU.
 
-`python -m bench.backend PORT`.  A header of the request chooses the answer; everything else in it is ignored.
+`python -m bench.backend PORT...`.  A header of the request chooses the answer; everything else in it is ignored.
 """
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from typing import cast
 
 import httptools
 import orjson
 import uvloop
 
-from bench.workloads import ANSWER_HEADER, CHUNK_PACE_S, CHUNKS, MODEL, STREAM_S, Answer
+from bench.workloads import ANSWER_HEADER, CHUNK_PACE_S, CHUNKS, MODEL, SOON_S, STREAM_S, Answer
 
 _USAGE = {"prompt_tokens": 50, "completion_tokens": CHUNKS, "total_tokens": 50 + CHUNKS}
 _ANSWER_HEADER = ANSWER_HEADER.encode()
@@ -79,6 +80,8 @@ class Backend(asyncio.Protocol):
         match self._answer:
             case Answer.NOW:
                 self.transport.write(WHOLE)
+            case Answer.SOON:
+                self._timer = self._loop.call_later(SOON_S, self.transport.write, WHOLE)
             case Answer.SLOW:
                 self._timer = self._loop.call_later(STREAM_S, self.transport.write, WHOLE)
             case Answer.STREAM:
@@ -96,11 +99,12 @@ class Backend(asyncio.Protocol):
         self._timer = self._loop.call_at(due, self._stream, started, sent + 1)
 
 
-async def serve(port: int) -> None:
+async def serve(ports: Sequence[int]) -> None:
     """Answer until cancelled."""
-    server = await asyncio.get_running_loop().create_server(Backend, "127.0.0.1", port, backlog=1024)
-    await server.serve_forever()
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(Backend, "127.0.0.1", port, backlog=1024) for port in ports]
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1])))
+    uvloop.run(serve([int(port) for port in sys.argv[1:]]))

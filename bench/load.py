@@ -11,7 +11,7 @@ from typing import cast
 
 import httptools
 
-from bench.workloads import CONNECTIONS, RATE, SPREAD_S, STREAMS, Shape, Workload
+from bench.workloads import RATE, SPREAD_S, STREAMS, Shape, Workload
 
 ANSWER_TIMEOUT_S = 60.0
 """Seconds beyond a run's length after which a run fails instead of hanging (chosen: far longer than any answer)."""
@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._body = b""
+        self.pod = ""
         self._parser = httptools.HttpResponseParser(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -59,6 +60,11 @@ class Connection(asyncio.Protocol):
         """Fail the answer that is still awaited (asyncio)."""
         if not self._answered.done():
             self._answered.set_exception(BadAnswerError(f"connection closed before the answer ended: {exc}"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep the name of the pod that answers (httptools)."""
+        if name == b"target-pod":
+            self.pod = value.decode()
 
     def on_body(self, body: bytes) -> None:
         """Keep the last piece for an error message (httptools)."""
@@ -100,6 +106,12 @@ class Client:
         self._idle.append(connection)
         return monotonic() - sent
 
+    async def send_at_once(self, request: bytes, count: int) -> list[str]:
+        """Send the same request on so many idle connections, and return the names of the pods that answered."""
+        connections = self._idle[:count]
+        await asyncio.gather(*(connection.send(request) for connection in connections))
+        return [connection.pod for connection in connections]
+
     async def close(self) -> None:
         """Close every connection, answered or not."""
         for connection in self._all:
@@ -115,7 +127,7 @@ async def run(workload: Workload, port: int, seconds: float) -> Load:
         async with asyncio.timeout(seconds + ANSWER_TIMEOUT_S):
             match workload.shape:
                 case Shape.SATURATE:
-                    latencies = await _saturate(client, workload.request(), seconds)
+                    latencies = await _saturate(client, workload, seconds)
                 case Shape.STAGGER:
                     latencies = await _at_intervals(client, workload.request(), STREAMS, SPREAD_S / STREAMS)
                 case Shape.PACE:
@@ -125,8 +137,9 @@ async def run(workload: Workload, port: int, seconds: float) -> Load:
     return Load(len(latencies), monotonic() - started, latencies)
 
 
-async def _saturate(client: Client, request: bytes, seconds: float) -> list[float]:
-    await client.open(CONNECTIONS)
+async def _saturate(client: Client, workload: Workload, seconds: float) -> list[float]:
+    await client.open(workload.connections)
+    request = workload.request()
     end = monotonic() + seconds
     latencies: list[float] = []
 
@@ -135,7 +148,7 @@ async def _saturate(client: Client, request: bytes, seconds: float) -> list[floa
             latencies.append(await client.send(request))
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(CONNECTIONS):
+        for _ in range(workload.connections):
             group.create_task(send_again())
     return latencies
 

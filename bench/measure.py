@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bench.load import run
 from bench.processes import cpu_seconds, free_port, python_module, running
-from bench.variants import EXT_PROC_MODE, Running, Start
-from bench.workloads import SMALL, STREAM, Workload
+from bench.variants import EXT_PROC_MODE, TWO_WORKERS, Running, Start
+from bench.workloads import DOUBLE, SMALL, STREAM, Workload
 
 WARM_UP_S = 1.0
 """Length of the run of each variant that is not counted, in seconds (chosen)."""
@@ -62,9 +62,16 @@ def runs(
     """
     for number in range(rounds):
         for workload in workloads:
-            names = [name for name in stacks if workload is STREAM or not name.endswith(EXT_PROC_MODE)]
+            names = [name for name in stacks if _runs(name, workload)]
             for name in names if number % 2 == 0 else reversed(names):
                 yield number, workload, name
+
+
+def _runs(variant: str, workload: Workload) -> bool:
+    """Return whether the variant is measured with the workload."""
+    if TWO_WORKERS in variant or workload is DOUBLE:
+        return TWO_WORKERS in variant and workload is DOUBLE
+    return workload is STREAM or not variant.endswith(EXT_PROC_MODE)
 
 
 async def sample(workload: Workload, name: str, stack: Running, seconds: float) -> Sample:

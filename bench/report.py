@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 
+from bench.bursts import PODS as BURST_PODS
+from bench.bursts import REQUESTS, WORKERS, BurstFigures
 from bench.following import RATE, FollowFigures
 from bench.limiter import CONCURRENCY, LimiterFigures, LimiterSample
 from bench.measure import Sample
@@ -14,8 +16,21 @@ from bench.memory import INDEXED_BLOCKS, MemoryFigures
 from bench.messages import MEGABYTES, MessageSample
 from bench.picking import PODS, TOKENS, PickFigures
 from bench.scraping import ENDPOINTS, ScrapeFigures
-from bench.variants import ALONE, COMPILED, EMPTY, EXT_PROC_MODE, FOREBAY, GATEWAY, REDIS, ROLES
-from bench.workloads import CONNECTIONS, LATENCY, SLOW, SMALL, SPREAD_S, STREAM, STREAMS, WORKLOADS, Workload
+from bench.sharing import RATE as SHARING_RATE
+from bench.sharing import SharingFigures, SharingSample
+from bench.variants import (
+    ALONE,
+    COMPILED,
+    EMPTY,
+    EXT_PROC_MODE,
+    FOREBAY,
+    GATEWAY,
+    NOT_SHARING,
+    REDIS,
+    ROLES,
+    TWO_WORKERS,
+)
+from bench.workloads import CONNECTIONS, DOUBLE, LATENCY, SLOW, SMALL, SPREAD_S, STREAM, STREAMS, WORKLOADS, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +42,14 @@ class RoutingFigures:
     memory: MemoryFigures
     messages: Sequence[MessageSample]
     following: FollowFigures
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaFigures:
+    """The figures of several workers."""
+
+    sharing: SharingFigures
+    bursts: BurstFigures
 
 
 Row = Sequence[str]
@@ -181,6 +204,38 @@ def _request_targets(figures: Figures, variant: str) -> Iterator[Row]:
     yield ("the same stream / 200-byte prompt at full load", ABSENT, number(ratio(stream, small), 2))
 
 
+def replica_target_rows(figures: Figures, replicas: ReplicaFigures | None) -> Iterator[Row]:
+    """Yield the targets of several workers."""
+    for variant in (COMPILED, FOREBAY):
+        if variant + TWO_WORKERS in figures.variants(DOUBLE):
+            one = figures.cpu_us(SMALL, variant, GATEWAY)
+            two = figures.cpu_us(DOUBLE, variant + TWO_WORKERS, GATEWAY)
+            without = figures.cpu_us(DOUBLE, variant + TWO_WORKERS + NOT_SHARING, GATEWAY)
+            yield (
+                f"gateway CPU: {variant}, two workers with twice the load / one",
+                "<= 1.1",
+                number(ratio(two, one), 2),
+            )
+            yield ("the same two workers / two that do not share", ABSENT, number(ratio(two, without), 2))
+    if replicas is not None:
+        what = f"{REQUESTS} at once over {WORKERS} workers on {BURST_PODS} idle pods: most on any pod"
+        yield (what, "<= 3", number(max(replicas.bursts.most)))
+
+
+def sharing_rows(sharing: SharingFigures) -> Iterator[Row]:
+    """Yield the cost of sharing by pods and workers, and of idle workers."""
+    for sample in sharing.loaded:
+        yield (number(sample.pods), *_sharing_cells(sample))
+    for sample in sharing.idle:
+        yield ("idle", *_sharing_cells(sample))
+
+
+def _sharing_cells(sample: SharingSample) -> Row:
+    shares = (f"{max(0.0, core):.1%}" for core in (sample.core, sample.redis_core))
+    kilobytes = (number(count / 1000, 1) for count in (sample.sent_bytes_s, sample.received_bytes_s))
+    return (number(sample.workers), *shares, *kilobytes, *(number(age_ms) for age_ms in sample.age_ms))
+
+
 def table(header: Row, rows: Iterator[Row]) -> str:
     """Return a Markdown table, padded so that it reads well on a terminal too."""
     cells = [header, *rows]
@@ -190,10 +245,19 @@ def table(header: Row, rows: Iterator[Row]) -> str:
     return "\n".join(f"| {line} |" for line in (padded[0], rule, *padded[1:]))
 
 
-def tables(samples: Sequence[Sample], limited: Sequence[LimiterSample], routing: RoutingFigures | None = None) -> str:
+def tables(
+    samples: Sequence[Sample],
+    limited: Sequence[LimiterSample],
+    routing: RoutingFigures | None = None,
+    replicas: ReplicaFigures | None = None,
+) -> str:
     """Return all tables in Markdown."""
     figures, limiter = Figures(samples), LimiterFigures(limited)
-    targets = [*target_rows(figures, limiter), *(routing_target_rows(figures, routing) if routing else ())]
+    targets = [
+        *target_rows(figures, limiter),
+        *(routing_target_rows(figures, routing) if routing else ()),
+        *replica_target_rows(figures, replicas),
+    ]
     parts = ["## Targets", table(("ratio of medians", "target", "measured"), iter(targets))]
     for workload in WORKLOADS:
         if workload is not LATENCY and figures.variants(workload):
@@ -217,6 +281,18 @@ def tables(samples: Sequence[Sample], limited: Sequence[LimiterSample], routing:
             f"## Following pods of Kubernetes: bytes of each, the first list, events all at once and {RATE} per second",
             table(FOLLOWING_HEADER, following_rows(routing.following)),
         ]
+    if replicas:
+        header = (
+            "pods",
+            "workers",
+            "a worker's CPU",
+            "Redis's CPU",
+            "sent KB/s",
+            "received KB/s",
+            "age p50 ms",
+            "p99 ms",
+        )
+        parts += ["## Sharing among replicas", table(header, sharing_rows(replicas.sharing))]
     return "\n\n".join(parts)
 
 
@@ -224,6 +300,7 @@ def document(
     samples: Sequence[Sample],
     limited: Sequence[LimiterSample],
     routing: RoutingFigures | None,
+    replicas: ReplicaFigures | None,
     machine: Mapping[str, str],
     *,
     rounds: int,
@@ -252,5 +329,10 @@ itself in three ways: its two scripts through Forebay, the same with each call s
 "Forebay, compiled" is the request path as machine code (`make compiled`; the container image has it), "Forebay" the
 same sources interpreted by Python (`make up`). The limiter, decisions and metrics by themselves are interpreted.
 
-{tables(samples, limited, routing)}
+Sharing is measured by itself: one worker of so many, {SHARING_RATE:g} requests per second at each, without Envoy. Its
+CPU is what sharing adds to that of the same requests, as a share of a core, and so is that of Redis, over all workers;
+bytes are those of one worker. The age is that of what others know: from the moment at which a request begins or ends
+until it could be known elsewhere. Two workers of the whole gateway have twice the load of one.
+
+{tables(samples, limited, routing, replicas)}
 """

@@ -27,6 +27,7 @@ from gateway.config.settings import (
     ModelSettings,
     RedisSettings,
     Settings,
+    SharingSettings,
 )
 from gateway.discovery.models import describe
 from gateway.envoy.config import render
@@ -54,16 +55,21 @@ def _local(port: int) -> str:
     return f"127.0.0.1:{port}"
 
 
-def settings_for(backend: int, mode: Mode = "metadata", *, fail_open: bool = False) -> Settings:
-    """Return settings with free ports and the backend as the only endpoint of the only model."""
-    endpoint = EndpointSettings(address=_local(backend), name="bench-pod")
+def settings_for(
+    *backends: int, mode: Mode = "metadata", fail_open: bool = False, workers: int = 1, shares: bool = True
+) -> Settings:
+    """Return settings with free ports and the backends as the endpoints of the only model."""
+    endpoints = tuple(EndpointSettings(address=_local(port), name=f"pod-{n}") for n, port in enumerate(backends))
+    private = tuple(_local(free_port()) for _ in range(workers)) if workers > 1 else ()
+    grpc, http, admin = (_local(free_port()) for _ in range(3))
     return Settings(
-        listen=ListenSettings(grpc=_local(free_port()), http=_local(free_port()), admin=_local(free_port())),
+        listen=ListenSettings(grpc=grpc, http=http, admin=admin, workers=private),
         redis=RedisSettings(url=f"redis://{_local(free_port())}/0"),
         envoy=EnvoySettings(listen=_local(free_port()), admin=_local(free_port()), fail_open=fail_open),
+        sharing=SharingSettings(enabled=shares),
         response_mode=mode,
         log_level="warning",
-        models=(ModelSettings(name=MODEL, endpoints=(endpoint,)),),
+        models=(ModelSettings(name=MODEL, endpoints=endpoints),),
     )
 
 
@@ -94,7 +100,7 @@ def empty_processor(mode: Mode) -> Start:
 
     @contextlib.contextmanager
     def start(backend: int, directory: Path) -> Iterator[Running]:
-        settings = settings_for(backend, mode, fail_open=True)
+        settings = settings_for(backend, mode=mode, fail_open=True)
         port = port_of(settings.listen.grpc)
         with (
             running(GATEWAY, python_module("bench.processor", str(port)), port, directory) as processor,
@@ -105,29 +111,33 @@ def empty_processor(mode: Mode) -> Start:
     return start
 
 
-def forebay(mode: Mode, site: Path | None = None) -> Start:
-    """Return the start of Redis, one gateway worker and Envoy, with a user whose limits are never reached.
+def forebay(mode: Mode, site: Path | None = None, workers: int = 1, *, shares: bool = True) -> Start:
+    """Return the start of `serving` in front of the backend."""
+
+    def start(backend: int, directory: Path) -> AbstractContextManager[Running]:
+        return serving(settings_for(backend, mode=mode, workers=workers, shares=shares), directory, site)
+
+    return start
+
+
+@contextlib.contextmanager
+def serving(settings: Settings, directory: Path, site: Path | None = None) -> Iterator[Running]:
+    """Start Redis, the gateway and Envoy, with a user whose limits are never reached.
 
     `site` is the directory of compiled packages (`make compiled`).
     """
     env = {} if site is None else {"PYTHONPATH": str(site.resolve()), "PYTHONSAFEPATH": "1"}
-
-    @contextlib.contextmanager
-    def start(backend: int, directory: Path) -> Iterator[Running]:
-        settings = settings_for(backend, mode)
-        file = directory / "forebay.yaml"  # JSON is YAML
-        file.write_text(settings.model_dump_json())
-        redis_port = port_of(settings.redis.url.removesuffix("/0"))
-        gateway_argv = (str(Path(sys.executable).with_name("forebay")), "gateway", "--config", str(file))
-        with ExitStack() as stack:
-            redis = stack.enter_context(running(REDIS, redis_argv(redis_port), redis_port, directory))
-            gateway = stack.enter_context(running(GATEWAY, gateway_argv, port_of(settings.listen.grpc), directory, env))
-            envoy = stack.enter_context(_envoy(settings, render(settings, describe(settings.models)), directory))
-            user = {"name": USER, "rpm": 10**9, "tpm": 10**12}
-            httpx.post(f"http://{settings.listen.admin}/CreateUser", json=user, trust_env=False).raise_for_status()
-            yield Running(port_of(settings.envoy.listen), {GATEWAY: gateway, ENVOY: envoy, REDIS: redis})
-
-    return start
+    file = directory / "forebay.yaml"  # JSON is YAML
+    file.write_text(settings.model_dump_json())
+    redis_port = port_of(settings.redis.url.removesuffix("/0"))
+    gateway_argv = (str(Path(sys.executable).with_name("forebay")), "gateway", "--config", str(file))
+    with ExitStack() as stack:
+        redis = stack.enter_context(running(REDIS, redis_argv(redis_port), redis_port, directory))
+        gateway = stack.enter_context(running(GATEWAY, gateway_argv, port_of(settings.listen.grpc), directory, env))
+        envoy = stack.enter_context(_envoy(settings, render(settings, describe(settings.models)), directory))
+        user = {"name": USER, "rpm": 10**9, "tpm": 10**12}
+        httpx.post(f"http://{settings.listen.admin}/CreateUser", json=user, trust_env=False).raise_for_status()
+        yield Running(port_of(settings.envoy.listen), {GATEWAY: gateway, ENVOY: envoy, REDIS: redis})
 
 
 def redis_argv(port: int) -> tuple[str, ...]:
@@ -139,6 +149,10 @@ ALONE = "Envoy alone"
 EMPTY = "empty grpc.aio"
 FOREBAY = "Forebay"
 COMPILED = "Forebay, compiled"
+TWO_WORKERS = ", two workers"
+"""Suffix of variants with two workers, which have twice the load of one."""
+NOT_SHARING = ", not sharing"
+"""Suffix of those that do not tell each other anything."""
 EXT_PROC_MODE = ", ext_proc mode"
 """Suffix of variants in ext_proc mode.  They run streams only, since elsewhere the modes differ by two messages."""
 
@@ -147,11 +161,19 @@ VARIANTS: Mapping[str, Start] = {
     EMPTY: empty_processor("metadata"),
     EMPTY + EXT_PROC_MODE: empty_processor("ext_proc"),
     FOREBAY: forebay("metadata"),
+    FOREBAY + TWO_WORKERS: forebay("metadata", workers=2),
+    FOREBAY + TWO_WORKERS + NOT_SHARING: forebay("metadata", workers=2, shares=False),
     FOREBAY + EXT_PROC_MODE: forebay("ext_proc"),
 }
-"""Every variant but the compiled one, by name."""
+"""Every variant but the compiled ones, by name."""
 
 
 def variants(site: Path | None) -> dict[str, Start]:
-    """Return all variants, with the compiled one where there are compiled packages."""
-    return {**VARIANTS, **({COMPILED: forebay("metadata", site)} if site is not None else {})}
+    """Return all variants, with the compiled ones where there are compiled packages."""
+    if site is None:
+        return dict(VARIANTS)
+    return {
+        **VARIANTS,
+        COMPILED: forebay("metadata", site),
+        COMPILED + TWO_WORKERS: forebay("metadata", site, workers=2),
+    }

@@ -15,6 +15,8 @@ CHUNKS = 200
 CHUNK_PACE_S = 0.02
 """Seconds from one event to the next."""
 STREAM_S = CHUNKS * CHUNK_PACE_S
+SOON_S = 0.5
+"""Seconds that a request of a burst takes."""
 
 ANSWER_HEADER = "x-bench-answer"
 """The header by which a request chooses the backend's answer, so that the backend need not read the body."""
@@ -24,6 +26,7 @@ class Answer(StrEnum):
     """The answers of the backend."""
 
     NOW = "now"  # one JSON body at once
+    SOON = "soon"  # the same after SOON_S, so that requests of a burst run at the same time
     SLOW = "slow"  # the same after STREAM_S, for the cost of a stream without its chunks
     STREAM = "stream"  # CHUNKS server-sent events, one per CHUNK_PACE_S
 
@@ -51,6 +54,7 @@ class Workload:
     answer: Answer
     shape: Shape
     prompt_bytes: int
+    connections: int = CONNECTIONS
 
     def request(self) -> bytes:
         """Return the encoded HTTP request."""
@@ -78,4 +82,6 @@ LARGE = Workload("large", "30 KB prompt", Answer.NOW, Shape.SATURATE, 30 * 1024)
 SLOW = Workload("slow", f"not streamed, answered after {STREAM_S:g} s", Answer.SLOW, Shape.STAGGER, 200)
 STREAM = Workload("stream", f"{CHUNKS} chunks, one per {CHUNK_PACE_S * 1000:g} ms", Answer.STREAM, Shape.STAGGER, 200)
 LATENCY = Workload("latency", f"{RATE} requests per second", Answer.NOW, Shape.PACE, 200)
-WORKLOADS = (SMALL, LARGE, SLOW, STREAM, LATENCY)
+DOUBLE = Workload("double", "200-byte prompt, twice the load", Answer.NOW, Shape.SATURATE, 200, 2 * CONNECTIONS)
+BURST = Workload("burst", "requests that come at once", Answer.SOON, Shape.SATURATE, 200)
+WORKLOADS = (SMALL, DOUBLE, LARGE, SLOW, STREAM, LATENCY)

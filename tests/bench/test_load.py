@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bench import backend, load
+from bench import backend
 from bench.load import BadAnswerError, run
-from bench.workloads import LATENCY, RATE, SMALL, STREAM, STREAMS
+from bench.workloads import CONNECTIONS, LATENCY, RATE, SMALL, STREAM, STREAMS
 
 REFUSAL = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 8\r\n\r\ntoo many"
 
@@ -39,7 +39,7 @@ async def test_saturation_answers_on_every_connection():
     async with served(backend.Backend) as port:
         done = await run(SMALL, port, seconds=0.05)
 
-    assert load.CONNECTIONS <= done.answers == len(done.latencies)
+    assert CONNECTIONS <= done.answers == len(done.latencies)
 
 
 async def test_a_paced_run_sends_at_its_rate():

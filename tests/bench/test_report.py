@@ -1,5 +1,6 @@
 """The arithmetic of the benchmark: medians, their ratios, their targets, and a dash for what was not measured."""
 
+from bench.bursts import BurstFigures
 from bench.following import FollowFigures
 from bench.limiter import COALESCED, PLAIN, LimiterFigures, LimiterSample
 from bench.measure import Sample
@@ -8,20 +9,24 @@ from bench.messages import MEGABYTES, MessageSample
 from bench.picking import PODS, TOKENS, PickFigures, PickSample
 from bench.report import (
     Figures,
+    ReplicaFigures,
     RoutingFigures,
     document,
     following_rows,
     latency_rows,
     message_rows,
     picking_rows,
+    replica_target_rows,
     routing_target_rows,
     scraping_rows,
+    sharing_rows,
     tables,
     target_rows,
 )
 from bench.scraping import ScrapeFigures
-from bench.variants import ALONE, COMPILED, EMPTY, FOREBAY
-from bench.workloads import LATENCY, SLOW, SMALL, STREAM
+from bench.sharing import SharingFigures, SharingSample, beside
+from bench.variants import ALONE, COMPILED, EMPTY, FOREBAY, NOT_SHARING, TWO_WORKERS
+from bench.workloads import DOUBLE, LATENCY, SLOW, SMALL, STREAM
 
 LIMITED = [LimiterSample(COALESCED, 32, 30.0, 9.0), LimiterSample(PLAIN, 32, 50.0, 19.0)]
 
@@ -92,7 +97,7 @@ def test_a_table_lists_only_variants_that_ran():
 
 def test_the_document_names_the_machine():
     assert "an old laptop" in document(
-        [a_sample(SMALL, FOREBAY, 1.0)], [], None, {"processor": "an old laptop"}, rounds=3, seconds=2.0
+        [a_sample(SMALL, FOREBAY, 1.0)], [], None, None, {"processor": "an old laptop"}, rounds=3, seconds=2.0
     )
 
 
@@ -120,3 +125,27 @@ def test_the_cost_of_a_decision_is_shown_by_pods_and_prompt():
     assert [("52 KB", "250", "1,000", "2 s", "12%")] == list(scraping_rows(routing.scraping))
     assert [("5,000", "8 KB", "3.4 KB", "340", "54", "425", "4.2%")] == list(following_rows(following))
     assert "Engine metrics" in tables([], [], routing)
+
+
+def test_two_workers_are_compared_with_one_and_with_two_that_do_not_share():
+    samples = [
+        a_sample(SMALL, FOREBAY, 200.0),
+        a_sample(DOUBLE, FOREBAY + TWO_WORKERS, 210.0),
+        a_sample(DOUBLE, FOREBAY + TWO_WORKERS + NOT_SHARING, 200.0),
+    ]
+    sharing = SharingFigures((), ())
+
+    assert ["1.05", "1.05", "3"] == [
+        measured
+        for *_, measured in replica_target_rows(Figures(samples), ReplicaFigures(sharing, BurstFigures((2, 3))))
+    ]
+
+
+def test_what_sharing_costs_is_what_it_adds():
+    alone = SharingSample(10, 0, 200.0, 0.10, 0.0, 0.0, 0.0, ())
+    two = SharingSample(10, 2, 200.0, 0.125, 0.004, 17_700.0, 39_300.0, (0.02, 0.03, 0.04))
+    idle = SharingSample(10, 2, 0.0, 0.003, 0.0, 100.0, 200.0, ())
+    rows = list(sharing_rows(SharingFigures((beside(two, alone),), (idle,))))
+
+    assert ("10", "2", "2.5%", "0.4%", "17.7", "39.3", "30") == rows[0][:-1]
+    assert ("idle", "2", "0.3%", "0.0%", "0.1", "0.2", "-", "-") == rows[1]
