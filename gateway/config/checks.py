@@ -41,7 +41,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("listen.admin", "admin_token", "admin_open"), lambda: _admin_is_guarded(settings)),
         (("admin_token",), lambda: _token_can_be_sent(settings.admin_token)),
         ((), lambda: _distinct_ports(settings, wrong)),
-        (("models", "models_file"), lambda: _one_source_of_models(settings)),
+        (("models", "models_file", "kubernetes.enabled"), lambda: _one_source_of_models(settings)),
         (("anonymous",), lambda: _anonymous_is_meant(settings.anonymous_requests)),
         (("redis.url", "redis.cluster"), lambda: _cluster_has_one_database(settings.redis)),
         (("scrape.interval_s", "scrape.stale_after_s"), lambda: _metrics_outlive_an_interval(settings.scrape)),
@@ -99,6 +99,8 @@ def _distinct_ports(settings: Settings, wrong: Callable[[str], bool]) -> Iterato
 def _one_source_of_models(settings: Settings) -> Iterator[Finding]:
     if settings.models and settings.models_file:
         yield "models_file", settings.models_file, "must be empty when models are given here"
+    if settings.kubernetes.enabled and (settings.models or settings.models_file):
+        yield "kubernetes.enabled", True, "must be false when models or a models_file are given"
 
 
 def _anonymous_is_meant(anonymous: str) -> Iterator[Finding]:

@@ -281,6 +281,18 @@ class EndpointSettings(Section):
     """Its labels, which the request header `external-filter` selects by."""
 
 
+class KubernetesSettings(Section):
+    """Engines that are pods of a Kubernetes cluster, found by their labels, instead of `models`."""
+
+    enabled: bool = False
+    """Whether pods with the label `model.aibrix.ai/name` are the engines.  Needs the extra `kubernetes`."""
+    namespace: str = ""
+    """The namespace of the pods.  Empty: all namespaces."""
+    kubeconfig: str = ""
+    """The kubeconfig whose current context is the cluster.  Empty: that of the pod in which the gateway runs, by its
+    service account.  A relative path starts at the folder in which the gateway is started."""
+
+
 class ModelSettings(Section):
     """One model name and the engines that serve it."""
 
@@ -346,6 +358,7 @@ class Settings(Section):
     """How long running requests may take to finish after SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe events that are logged; logs go to standard error."""
+    kubernetes: KubernetesSettings = KubernetesSettings()
     models: tuple[ModelSettings, ...] = ()
     """The models and the engines that serve them; `[]` is an empty fleet."""
     models_file: str = ""

@@ -4,6 +4,7 @@ Lives here: the choice.  Not here: the sources themselves (static), what is made
 gateway, gateway.envoy.endpoints for Envoy).
 """
 
+import random
 from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,10 @@ def discovery_for(
     A models file is read with `environ` for its `${NAME}` references and checked against the names in `strategies`;
     `on_reload` is called after each attempt to read it again.
     """
+    if settings.kubernetes.enabled:
+        from gateway.discovery.kubernetes import KubernetesPods  # noqa: PLC0415 - its packages are an extra
+
+        return KubernetesPods(settings.kubernetes, strategies, random.Random())  # noqa: S311 - jitter
     if not settings.models_file:
         return StaticModels(settings.models)
     load = partial(load_models, environ=environ, strategies=strategies)

@@ -129,6 +129,15 @@ def test_models_come_from_one_place(tmp_path):
     )
 
 
+@pytest.mark.parametrize("other", ["models: [{name: m}]", "models_file: fleet.yaml"])
+def test_a_cluster_is_the_only_source_of_models(tmp_path, other):
+    (tmp_path / "fleet.yaml").write_text("[]")
+
+    assert problems_of(tmp_path, f"{{kubernetes: {{enabled: true}}, {other}}}") == (
+        "kubernetes.enabled = true, must be false when models or a models_file are given",
+    )
+
+
 def test_strategies_must_be_known_everywhere(tmp_path):
     assert problems_of(tmp_path, "{routing: {strategy: randm}, models: [{name: m, strategy: zz}]}") == (
         "routing.strategy = randm, must be one of forebay, least-request, random; did you mean random?",

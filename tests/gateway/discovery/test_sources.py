@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config.loading import ConfigurationError
-from gateway.config.settings import ModelSettings, Settings
+from gateway.config.settings import KubernetesSettings, ModelSettings, Settings
+from gateway.discovery.kubernetes import KubernetesPods
 from gateway.discovery.sources import discovery_for
 from gateway.discovery.static import ModelsFile, StaticModels
 from routing.table import STRATEGIES
@@ -40,3 +41,9 @@ async def test_a_models_file_is_read_with_the_given_environment_and_checked_for_
     file.write_text("- {name: m, strategy: no-such-strategy}\n")
     with pytest.raises(ConfigurationError, match="no-such-strategy"):
         await models_of(settings, {})
+
+
+def test_pods_of_a_cluster_have_a_discovery_of_their_own() -> None:
+    settings = Settings(kubernetes=KubernetesSettings(enabled=True))
+
+    assert isinstance(discovery_for(settings, {}, STRATEGIES, lambda _reload: None), KubernetesPods)

@@ -1,0 +1,109 @@
+"""The fleet that follows a cluster, told by a server that answers as written here; the real one: tests/kubernetes."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from lightkube.core.exceptions import ConfigError
+
+from gateway.config.settings import KubernetesSettings
+from gateway.discovery import kubernetes
+from gateway.discovery.description import FleetDescription
+from gateway.discovery.kubernetes import KubernetesPods
+from routing.table import STRATEGIES
+from tests.support.kubernetes.conversation import Answer, Double, Exchange, Request, answer, served
+from tests.support.polling import DEADLINE_S
+
+POD_PATH, NODE_PATH = "/api/v1/pods", "/api/v1/nodes"
+WORKLOAD_PATHS = ("/apis/apps/v1/deployments", "/apis/apps/v1/statefulsets")
+MODEL = "model.aibrix.ai/name"
+FORBIDDEN = answer('{"code": 403, "reason": "Forbidden", "message": "no"}', status=403)
+
+
+def an_object(name: str, version: int, namespace: str = "", **more: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace, "resourceVersion": str(version), "labels": {MODEL: "m"}}
+    return {"metadata": metadata, **more}
+
+
+def a_pod(name: str, version: int, ready: str = "True") -> dict[str, Any]:
+    status = {"podIP": f"10.0.0.{len(name)}", "phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}
+    return an_object(name, version, "n", spec={"nodeName": "node-1"}, status=status)
+
+
+def a_line(kind: str, item: dict[str, Any]) -> str:
+    return json.dumps({"type": kind, "object": item}) + "\n"
+
+
+def a_set(path: str, *items: dict[str, Any], then: Answer | None = None) -> list[Exchange]:
+    """The list of a kind at version 10, and what its watch tells."""
+    selector = "" if path == NODE_PATH else "labelSelector=model.aibrix.ai%2Fname&"
+    listed = answer(json.dumps({"metadata": {"resourceVersion": "10"}, "items": items}))
+    watch = f"{path}?{selector}watch=true&allowWatchBookmarks=true&resourceVersion=10&timeoutSeconds=300"
+    return [
+        (Request("GET", f"{path}?{selector}limit=500"), listed),
+        (Request("GET", watch), then or answer(is_open=True)),
+    ]
+
+
+def workloads() -> list[Exchange]:
+    return [exchange for path in WORKLOAD_PATHS for exchange in a_set(path)]
+
+
+@asynccontextmanager
+async def fleets(folder: Path, *exchanges: Exchange) -> AsyncIterator[AsyncIterator[FleetDescription]]:
+    """The fleets of such a cluster, one after the other."""
+    async with served(Double(exchanges)) as url:
+        kubeconfig = folder / "kubeconfig"
+        kubeconfig.write_text(
+            f"""{{current-context: c, clusters: [{{name: k, cluster: {{server: "{url}"}}}}], users: [],
+            contexts: [{{name: c, context: {{cluster: k}}}}]}}"""
+        )
+        settings = KubernetesSettings(enabled=True, kubeconfig=str(kubeconfig))
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            aclosing(KubernetesPods(settings, STRATEGIES, Random(1)).watch()) as described,
+        ):
+            yield described
+
+
+async def test_the_fleet_comes_with_the_lists_and_again_with_each_difference(tmp_path: Path):
+    same = a_pod("a", 11) | {"spec": {"nodeName": "node-1", "hostname": "x"}}
+    lines = (a_line("MODIFIED", same), a_line("MODIFIED", a_pod("a", 12, "False")), a_line("ADDED", a_pod("bb", 13)))
+    pods = a_set(POD_PATH, a_pod("a", 9), then=answer(*lines, is_open=True))
+    node = an_object("node-1", 3) | {"metadata": {"name": "node-1", "labels": {"forebay.io/pool": "p"}}}
+
+    async with fleets(tmp_path, *pods, *workloads(), *a_set(NODE_PATH, node)) as described:
+        seen = []
+        async for description in described:
+            seen.append({one.name: (one.ready, one.pool) for one in description.endpoints})
+            if len(description.endpoints) == 2:
+                break
+
+    assert {"a": (False, "p"), "bb": (True, "p")} == seen[-1]
+    assert len({json.dumps(one) for one in seen}) == len(seen)
+    assert ["m"] == list(description.models)
+
+
+async def test_an_empty_cluster_is_an_empty_fleet(tmp_path: Path):
+    async with fleets(tmp_path, *a_set(POD_PATH), *workloads(), *a_set(NODE_PATH)) as described:
+        assert FleetDescription() == await anext(described)
+
+
+async def test_nodes_that_may_not_be_read_do_not_hold_the_fleet_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kubernetes, "NODES_WAIT_S", 0.01)
+    nodes = [(a_set(NODE_PATH)[0][0], FORBIDDEN)]
+
+    async with fleets(tmp_path, *a_set(POD_PATH, a_pod("a", 9)), *workloads(), *nodes) as described:
+        (endpoint,) = (await anext(described)).endpoints
+
+    assert ("n/a", "") == (endpoint.id, endpoint.pool)
+
+
+async def test_without_a_kubeconfig_and_outside_of_a_pod_there_is_no_fleet():
+    with pytest.raises(ConfigError):
+        await anext(KubernetesPods(KubernetesSettings(enabled=True), STRATEGIES, Random(1)).watch())
