@@ -73,7 +73,7 @@ def plain_pair(redis: "Redis") -> Pair:
 
     async def pair() -> None:
         reply: Any = await redis.evalsha(RESERVE.sha, 2, *keys, "", "m", "@bench", 1, "", 1, 50, 1, 50)
-        await redis.evalsha(SETTLE.sha, 1, keys[1], reply[4], "tokens", -10)
+        await redis.evalsha(SETTLE.sha, 1, keys[1], reply[4], "", 0, -10)
 
     return pair
 
