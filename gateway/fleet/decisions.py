@@ -64,6 +64,7 @@ def pod_page(pod: Pod, now_s: float) -> dict[str, object]:
         "failures": pod.failures,
         "ejected": pod.is_ejected(now_s),
         "in_flight": pod.in_flight,
+        "in_flight_elsewhere": pod.elsewhere.requests,
         "max_in_flight": pod.max_in_flight if pod.max_in_flight < inf else None,
         "prefill_tokens": pod.prefill_tokens,
         "resident_tokens": pod.resident_tokens,

@@ -31,9 +31,9 @@ engines that report absurd numbers, and a float is exact there)."""
 Name = Annotated[str, Meta(max_length=4096)]  # of a pod, model or user, which are bounded elsewhere
 Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 Amount = Annotated[float, Meta(ge=0, le=MAX_NUMBER)]
-Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
 Change = Annotated[float, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
-Sums = tuple[Finite, Finite, Finite]
+Square = Annotated[float, Meta(ge=0, le=1e40)]  # of tokens over seconds, and sums of them
+Product = Annotated[float, Meta(ge=-1e40, le=1e40)]
 Users = Annotated[dict[Name, Amount], Meta(max_length=MAX_USERS)]
 UserChanges = Annotated[dict[Name, Change], Meta(max_length=MAX_USERS)]
 
@@ -86,10 +86,10 @@ class Learned(NamedTuple):
     pod: Name
     is_own: bool  # False: the speed of all pods of its kind
     requests: Count
-    squares: Sums
-    cross: Sums
-    sums: Sums
-    coefficients: Sums
+    squares: tuple[Square, Square, Square]
+    cross: tuple[Square, Square, Square]
+    sums: tuple[Product, Product, Product]
+    coefficients: tuple[Amount, Amount, Amount]
 
 
 class Waiting(NamedTuple):

@@ -1,14 +1,20 @@
 """Pods as others see them enter ours: load, prompts, samples and failures."""
 
 from array import array
+from contextlib import suppress
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
+from gateway.config.settings import RoutingSettings
 from gateway.fleet.pod import MAX_EJECTION_S
-from gateway.sharing.messages import PodLoad, Prompt, Proof, Sample, Share
+from gateway.sharing.messages import MAX_NUMBER, Learned, PodLoad, Prompt, Proof, Sample, Share, encode
 from routing.pods.speed import KIND_WEIGHT, MIN_REQUESTS
 from routing.prefix.blocks import key_digest
-from routing.types import RouteRequest
+from routing.strategy import Finished
+from routing.table import STRATEGIES
+from routing.types import NoCandidateError, RouteRequest
 from tests.support.pods import MODEL, a_description, an_endpoint
 from tests.support.replicas import Replica, acquainted, exchange, sent
 
@@ -156,6 +162,56 @@ def test_a_pod_that_failed_elsewhere_gets_nothing_until_it_has_answered_somewher
     x.hear(Share("y", 3, proofs=[Proof("a", 0)]), 3.0)
     assert not x.pod("a").is_ejected(3.0)
     assert not x.fleet._failing
+
+
+amounts = st.just(0.0) | st.floats(0, MAX_NUMBER)
+counts = st.integers(0, 3) | st.integers(0, MAX_NUMBER)
+changes = st.floats(-MAX_NUMBER, MAX_NUMBER)
+squares = st.tuples(*[st.just(0.0) | st.floats(0, 1e40)] * 3)
+products = st.tuples(*[st.floats(-1e40, 1e40)] * 3)
+pods = st.sampled_from(["a", "b", "ghost"])
+blocks = st.lists(st.integers(-2, 6), max_size=5).map(lambda hashes: array("q", hashes).tobytes()) | st.binary(
+    max_size=9
+)
+shares = st.builds(
+    Share, st.sampled_from("yz"), st.just(1), st.just(KEY), st.booleans(),
+    loads=st.lists(st.builds(PodLoad, pods, *[counts] * 5, changes, amounts, st.none() | amounts)),
+    prompts=st.lists(st.builds(Prompt, pods, blocks, amounts, st.booleans())),
+    samples=st.lists(st.builds(Sample, pods, amounts, counts, amounts, amounts, amounts)),
+    proofs=st.lists(st.builds(Proof, pods, counts, amounts)),
+    served=st.dictionaries(st.sampled_from("uv"), amounts),
+    learned=st.lists(
+        st.builds(
+            Learned, pods, st.booleans(), counts, squares, squares,
+            products, st.tuples(amounts, amounts, amounts),
+        )
+    ),
+)  # fmt: skip
+
+
+# Without shrinking, which takes minutes.
+@settings(max_examples=60, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@given(steps=st.lists(shares, min_size=1, max_size=4), strategy=st.sampled_from(sorted(STRATEGIES)))
+def test_whatever_others_tell_requests_go_on(steps: list[Share], strategy: str) -> None:
+    x, tickets = Replica("x", "a", "b", settings=RoutingSettings(slo_ttft_s=600_000)), []
+    slo = x.fleet.slo(MODEL)
+    for number, share in enumerate(steps):
+        x.hear(sent(share), float(number))
+        with suppress(NoCandidateError):
+            tickets.append(x.fleet.route(REQUEST._replace(slo=slo), strategy, float(number)))
+        encode(x.outbox.everything(float(number)))
+    for ticket in tickets:
+        x.fleet.release(ticket, 9.0)
+        x.fleet.finish(ticket, Finished(ticket.pod.endpoint.id, ticket.request, 9.0, False, 1.0, None, 100, 10))
+    for replica in "yz":
+        x.fleet.forget(replica, 10.0)
+
+    assert [(0, 0.0, 0, 0)] * 2 == [
+        (pod.in_flight, pod.prefill_tokens, pod.output_tokens, pod.resident_tokens) for pod in x.fleet.pods()
+    ]
+    for pod in x.fleet.pods():
+        pod.cache.clear()
+    assert 0 == x.fleet._index.blocks
 
 
 def test_unknown_pods_and_crooked_prompts_are_ignored() -> None:
