@@ -1,15 +1,15 @@
 # The image for production: `docker run forebay gateway --config /etc/forebay/forebay.yaml`.
-# It has no extras, so neither Envoy nor Redis; `forebay engine` runs without KV-cache events.
+# Of the extras it has `kubernetes` alone, so neither Envoy nor Redis; `forebay engine` runs without KV-cache events.
 # Set the addresses in `listen`: their default, loopback, cannot be reached from outside the container.
 
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
-COPY requirements.lock requirements-compile.lock ./
+COPY requirements-kubernetes.lock requirements-compile.lock ./
 # Two environments, so that the compilers of protobuf messages and request path are not in the image.
 RUN python -m venv /build && /build/bin/pip install --require-hashes -r requirements-compile.lock
-RUN python -m venv /opt/forebay && /opt/forebay/bin/pip install --require-hashes -r requirements.lock
+RUN python -m venv /opt/forebay && /opt/forebay/bin/pip install --require-hashes -r requirements-kubernetes.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
 COPY forebay forebay

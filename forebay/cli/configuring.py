@@ -120,6 +120,8 @@ def _summary(settings: "Settings") -> str:
 
     listen = settings.listen
     models = [f"{model.name} ({len(model.endpoints)} endpoints)" for model in settings.models]
+    if settings.kubernetes.enabled:
+        models = [f"pods of {settings.kubernetes.namespace or 'all namespaces'} in Kubernetes"]
     return "\n".join(
         [
             f"  models: {', '.join(models) or 'none'}",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.source_tree import python_files, read, tracked_files
 
-LOCK_FILES = tuple(Path(f"requirements{which}.lock") for which in ("", "-build", "-compile", "-dev"))
+LOCK_FILES = tuple(Path(f"requirements{which}.lock") for which in ("", "-build", "-compile", "-kubernetes", "-dev"))
 INSTALLER_LOCK = Path("requirements-uv.lock")
 
 MACHINE_PATH = re.compile(r"(?<![\w.~/-])/(?:work|root|home/\w+|Users/\w+|tmp/(?:wt|venv|bash))(?:/|\b)")

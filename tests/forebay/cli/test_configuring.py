@@ -56,6 +56,13 @@ def test_a_good_file_is_ok_and_summarised_without_secrets(tmp_path):
     assert "redis://***@cache:6379/0" in result.output
 
 
+@pytest.mark.parametrize(("namespace", "named"), [("", "all namespaces"), ("ai", "ai")])
+def test_the_summary_says_whose_pods_are_the_engines(tmp_path, namespace, named):
+    file = written(tmp_path, f"{{kubernetes: {{enabled: true, namespace: '{namespace}'}}}}")
+
+    assert f"  models: pods of {named} in Kubernetes" in run("check-config", str(file)).output
+
+
 @pytest.mark.parametrize(
     ("text", "senders"),
     [

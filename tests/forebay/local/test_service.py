@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from forebay.local import service
+from forebay.local import extras, service
 from forebay.local.supervision.probes import accepts, answers_ok
 from gateway.config import loading
 from tests.support.polling import until
@@ -78,3 +78,11 @@ async def test_endpoints_are_written_for_envoy(tmp_path: Path):
     async with program("tests.support.supervised", "gateway", str(file), "1") as service:
         await service.prints("ready")
         await until(lambda: "10.0.0.1" in eds.read_text())
+
+
+def test_pods_of_a_cluster_need_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file, _ = write_config(tmp_path, kubernetes={"enabled": True})
+    monkeypatch.setattr(extras, "find_spec", lambda _name: None)
+
+    with pytest.raises(extras.MissingExtraError, match="needs the extra kubernetes"):
+        service.run(file, 1)
