@@ -8,6 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from gateway.config.settings import RoutingSettings
+from gateway.fleet.decisions import pod_page
 from gateway.fleet.pod import MAX_EJECTION_S
 from gateway.sharing.messages import MAX_NUMBER, Learned, PodLoad, Prompt, Proof, Sample, Share, encode
 from routing.pods.speed import KIND_WEIGHT, MIN_REQUESTS
@@ -33,6 +34,9 @@ def test_the_next_pick_counts_what_others_have_in_flight() -> None:
 
     assert [3, 3] == [picks.count("a"), picks.count("b")]
     assert [3, 3] == [x.pod("a").in_flight, y.pod("b").in_flight]
+    pages = [pod_page(pod, 0.0) for replica in (x, y) for pod in replica.fleet.pods()]
+    assert [3, 3, 3, 3] == [page["in_flight"] for page in pages]
+    assert {x.pod(name).elsewhere.requests for name in "ab"} == {page["in_flight_elsewhere"] for page in pages[:2]}
 
 
 def test_load_goes_with_the_replica_that_had_it() -> None:
