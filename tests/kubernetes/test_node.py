@@ -136,3 +136,22 @@ async def test_pods_end_while_the_server_is_away_and_are_told_afterwards(plane: 
     await client.delete(DEPLOYMENTS, "away", "default")
     with pytest.raises(NotFound):
         await client.get(DEPLOYMENTS, "away", "default")
+
+
+async def test_pods_outlive_their_node_with_their_addresses(plane: ControlPlane, client: Client):
+    await client.apply(DEPLOYMENTS, a_deployment("stays", 2))
+    await until(have(client, "stays", 2))
+    before = {pod.metadata.uid: pod for pod in await pods_of(client, "stays")}
+
+    plane.kill_node()
+    processes = [Path(f"/proc/{process_of(pod)}") for pod in before.values()]
+    await until(lambda: not any(process.exists() for process in processes))
+    plane.start_node("--capacity", "nvidia.com/gpu=1")
+
+    async def are_back() -> bool:
+        pods = await pods_of(client, "stays")
+        return all(one.status.container_statuses[0]["restartCount"] == 1 and is_ready(one) for one in pods)
+
+    await until(are_back)
+    after = {pod.metadata.uid: pod for pod in await pods_of(client, "stays")}
+    assert {uid: pod.status.ip for uid, pod in before.items()} == {uid: pod.status.ip for uid, pod in after.items()}

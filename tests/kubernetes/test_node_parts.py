@@ -1,13 +1,22 @@
 """The parts of the node of tests that need no server: what fits, what runs, what is filled in."""
 
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.kubernetes.node.container import Container, command, environment, expand
 from tests.support.kubernetes.node.objects import Json, Pod, PodMetadata, PodSpec, PodStatus
-from tests.support.kubernetes.node.probing import port_of
+from tests.support.kubernetes.node.probing import port_of, probe
 from tests.support.kubernetes.node.scheduling import Offer, amount, misfit, waits
+from tests.support.polling import until
+from tests.support.ports import free_port
 
 OFFER = Offer("node-a", {"gpu": "h100"}, {"nvidia.com/gpu": "2", "cpu": "4"})
 
@@ -95,3 +104,91 @@ async def test_a_process_that_fails_is_started_again_and_one_that_is_done_is_not
     assert 2 == container.restarts
     assert "Completed" == states[-1]["state"]["terminated"]["reason"]
     assert 1 == states[-1]["lastState"]["terminated"]["exitCode"]
+
+
+SERVER = """
+import http.server, os, pathlib, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if pathlib.Path(sys.argv[2]).exists() else 503)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+class Probed:
+    """A container whose server is well while a file exists."""
+
+    def __init__(self, folder: Path, **probes: Json) -> None:
+        self.well = folder / "well"
+        port = free_port()
+        target = {"httpGet": {"path": "/", "port": port}, "periodSeconds": 0.05}
+        spec = {"name": "c", "image": "i", **{f"{kind}Probe": {**target, **more} for kind, more in probes.items()}}
+        argv = [sys.executable, "-c", SERVER, str(port), str(self.well)]
+        self.container = Container(spec, argv, dict(os.environ), folder / "log", lambda: None)
+        self._probes = [f"{kind}Probe" for kind in probes]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Container]:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            run = asyncio.create_task(self.container.run("Always", backoff_s=0.05))
+            tasks = [asyncio.create_task(probe(self.container, kind, "127.0.0.1", http)) for kind in self._probes]
+            yield self.container
+            for task in tasks:
+                task.cancel()
+            self.container.end(signal.SIGKILL)
+            await run
+
+
+async def test_a_container_is_ready_while_its_probe_says_so(tmp_path: Path):
+    probed = Probed(tmp_path, readiness={"failureThreshold": 2})
+    async with probed.running() as container:
+        await asyncio.sleep(0.3)
+        assert not container.is_ready
+
+        probed.well.touch()
+        await until(lambda: container.is_ready)
+        probed.well.unlink()
+        await until(lambda: not container.is_ready)
+        assert 0 == container.restarts
+
+
+async def test_a_container_that_is_not_alive_is_started_again(tmp_path: Path):
+    probed = Probed(tmp_path, liveness={"failureThreshold": 2, "initialDelaySeconds": 1})
+    probed.well.touch()
+    async with probed.running() as container:
+        await until(lambda: container.is_ready)
+        probed.well.unlink()
+
+        await until(lambda: container.restarts >= 1)
+
+
+async def test_a_container_has_started_when_its_startup_probe_says_so(tmp_path: Path):
+    probed = Probed(tmp_path, startup={"failureThreshold": 1000}, readiness={})
+    async with probed.running() as container:
+        await asyncio.sleep(0.3)
+        assert not container.is_started
+
+        probed.well.touch()
+        await until(lambda: container.is_started and container.is_ready)
+
+
+async def test_a_process_may_finish_before_it_is_killed(tmp_path: Path):
+    script = (
+        f"trap 'echo done > {tmp_path}/done; exit 0' TERM; echo began > {tmp_path}/began; while :; do sleep 0.05; done"
+    )
+    container = Container(
+        {"name": "c", "image": "i"}, ["sh", "-c", script], dict(os.environ), tmp_path / "log", lambda: None
+    )
+    run = asyncio.create_task(container.run("Always", backoff_s=0.05))
+    await until((tmp_path / "began").exists)
+
+    container.end(signal.SIGTERM)
+
+    assert 0 == await run
+    assert (tmp_path / "done").exists()

@@ -122,6 +122,10 @@ class ControlPlane:
         argv = [sys.executable, "-m", module, "--kubeconfig", self.kubeconfig, "--logs", self.folder, *options]
         self._nodes.append(Program(self.folder, *argv, where=ROOT))
 
+    def kill_node(self) -> None:
+        """kill -9 of the node that was started last, which its pods' processes do not outlive."""
+        self._nodes.pop().stop()
+
     def kill_server(self) -> None:
         """kill -9 of the API server; etcd goes on."""
         assert self._server is not None
