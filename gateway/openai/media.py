@@ -67,14 +67,14 @@ MIN_DATA: Final = 16
 """Characters of data in a data URL at least."""
 MAX_MEDIA_TYPE: Final = 128
 """Characters between `data:` and `;base64,` at most (RFC 6838 allows 127 for each half of a media type)."""
-MAX_STEPS: Final = 8192
+MAX_STEPS: Final = 6144
 """Steps per request, besides one for each BYTES_PER_STEP: each value takes one.  A list or object that has more counts
 as text, and so does what is left when there are none (chosen: a step is some 0.3 us)."""
 SEARCH_STEPS: Final = 4
 """Steps for the search of an object's JSON, and for a string that is tried for base64."""
 DIGEST_STEPS: Final = 6
 """Steps for a digest, and for a mark of a data URL."""
-BYTES_PER_STEP: Final = 256
+BYTES_PER_STEP: Final = 512
 """Bytes of an object's JSON that allow one step more, so that no large medium is left (chosen: some 1 ms per MB)."""
 
 MAX_MEDIA: Final = 2048

@@ -172,7 +172,9 @@ def _side(value: object, field: str, media: MediaCount, most: int = MAX_DOCUMENT
     """Read one side of a score: a text or part, a list of those, or token ids."""
     if isinstance(value, list) and value and isinstance(value[0], int | list):
         return _batch(value, field, most)
-    return Prompt("\n".join(_content([value] if isinstance(value, dict) else value, field, media, most)))
+    if isinstance(value, list | dict):
+        return Prompt("\n".join(_pieces([value] if isinstance(value, dict) else value, field, media, most)))
+    return Prompt("\n".join(_content(value, field, media)))
 
 
 def _messages(messages: object, field: str, media: MediaCount) -> list[str]:
@@ -205,7 +207,7 @@ def _item(item: object, media: MediaCount) -> list[str]:
     """Return the pieces of an item of a Responses `input`: a message, or a call, output or reasoning as its JSON."""
     if isinstance(item, dict) and "content" in item and "role" in item:
         return [str(item["role"]), *_content(item["content"], "input", media)]
-    return [_part(item, "input", media)]
+    return _pieces([item], "input", media, 1)
 
 
 def _tools(body: Body, media: MediaCount) -> list[str]:
@@ -218,7 +220,7 @@ def _tools(body: Body, media: MediaCount) -> list[str]:
     return [media.without_data_urls(as_json(tools, "tools").decode())]
 
 
-def _content(content: object, field: str, media: MediaCount, most: int = MAX_PARTS) -> list[str]:
+def _content(content: object, field: str, media: MediaCount) -> list[str]:
     """Return the pieces of a content, which is null, a string, or a list of parts."""
     if content is None:
         return []
@@ -226,9 +228,22 @@ def _content(content: object, field: str, media: MediaCount, most: int = MAX_PAR
         return [content]
     if not isinstance(content, list):
         raise field_error(field, content, "must be a string, a list of parts or null")
-    parts = list(_flattened(content))
+    return _pieces(list(_flattened(content)), field, media, MAX_PARTS)
+
+
+def _pieces(parts: list[Any], field: str, media: MediaCount, most: int) -> list[str]:
+    """Return the text of each part."""
     check_length(parts, field, most)
-    return [_part(part, field, media) for part in parts]
+    pieces: list[str] = []
+    for part in parts:
+        if isinstance(part, str):
+            pieces.append(part)
+        elif isinstance(part, dict):
+            text = part.get("text")
+            pieces.append(text if isinstance(text, str) else media.text(part, field))
+        else:
+            raise field_error(field, part, "must hold strings and objects")
+    return pieces
 
 
 def _check_parts(parts: int, field: str) -> None:
@@ -243,15 +258,6 @@ def _flattened(parts: list[Any]) -> Iterator[object]:
             yield from part["content"]
         else:
             yield part
-
-
-def _part(part: object, field: str, media: MediaCount) -> str:
-    if isinstance(part, str):
-        return part
-    if not isinstance(part, dict):
-        raise field_error(field, part, "must hold strings and objects")
-    text = part.get("text")
-    return text if isinstance(text, str) else media.text(part, field)
 
 
 def _batch(value: object, field: str, most: int = MAX_PROMPTS) -> Prompt:
