@@ -45,8 +45,8 @@ class Base(NamedTuple):
 
     @property
     def has_models(self) -> bool:
-        """Whether it describes engines."""
-        return bool(self.settings.models or self.settings.models_file)
+        """Whether it says where the engines are."""
+        return bool(self.settings.models or self.settings.models_file or self.settings.kubernetes.enabled)
 
     def section(self, name: str) -> dict[str, Any]:
         """Return a section of the file; one without a value stands for its defaults and is empty."""
@@ -122,6 +122,8 @@ def write_configuration(
         },
         "drain_s": base.content.get("drain_s") or _DRAIN_S,
     }
+    if base.settings.kubernetes.enabled:  # its path, too, is relative to the base's folder
+        config["kubernetes"] = base.settings.kubernetes.model_dump() | {"enabled": models_file is None}
     if models_file:
         config["models"] = []
     if models_file or base.settings.models_file:

@@ -114,14 +114,16 @@ def _settings_in(path: Path, environ: Mapping[str, str], strategies: Collection[
 def _with_paths(settings: Settings, path: Path) -> Settings:
     """Return the settings of the file at `path`, with relative paths started at its folder.
 
-    Those for Envoy, which has another working directory, are absolute.
+    Those for Envoy, which has another working directory, and of the kubeconfig are absolute.
     """
     folder, envoy = path.absolute().parent, settings.envoy
     tls = {name: str(folder / file) for name, file in envoy.tls if file}
     eds_file = str(folder / envoy.eds_file) if envoy.eds_file else ""
     envoy = envoy.model_copy(update={"eds_file": eds_file, "tls": envoy.tls.model_copy(update=tls)})
     models_file = str(path.parent / settings.models_file) if settings.models_file else ""
-    return settings.model_copy(update={"envoy": envoy, "models_file": models_file})
+    kubeconfig = str(folder / settings.kubernetes.kubeconfig) if settings.kubernetes.kubeconfig else ""
+    kubernetes = settings.kubernetes.model_copy(update={"kubeconfig": kubeconfig})
+    return settings.model_copy(update={"envoy": envoy, "kubernetes": kubernetes, "models_file": models_file})
 
 
 def _expanded(path: Path, data: Any, environ: Mapping[str, str], problems: Problems, key: str = "") -> Any:

@@ -290,7 +290,7 @@ class KubernetesSettings(Section):
     """The namespace of the pods.  Empty: all namespaces."""
     kubeconfig: str = ""
     """The kubeconfig whose current context is the cluster.  Empty: that of the pod in which the gateway runs, by its
-    service account.  A relative path starts at the folder in which the gateway is started."""
+    service account.  A relative path starts at the folder of this file."""
 
 
 class ModelSettings(Section):

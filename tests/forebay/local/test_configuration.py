@@ -110,3 +110,22 @@ def test_a_base_is_kept_except_addresses_and_models(tmp_path):
         settings.envoy.listen,
         settings.envoy.gateways,
     )
+
+
+def test_a_cluster_in_the_base_gives_the_engines_unless_others_are_asked_for(tmp_path: Path):
+    base = tmp_path / "base.yaml"
+    base.write_text("kubernetes: {enabled: true, kubeconfig: k/config}")
+    where, read = addresses(), Base.read(base)
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    kept = load(write_configuration(folder, where, "", read, None), {}, STRATEGIES)
+    replaced = load(write(folder, where, base=base), {}, STRATEGIES)
+
+    assert read.has_models
+    assert (True, str(tmp_path / "k/config"), "") == (
+        kept.kubernetes.enabled,
+        kept.kubernetes.kubeconfig,
+        kept.models_file,
+    )
+    assert (False, str(folder / "models.yaml")) == (replaced.kubernetes.enabled, replaced.models_file)
