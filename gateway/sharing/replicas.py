@@ -15,6 +15,9 @@ LEASE_S = 2.0
 ASK_AGAIN_S = 0.5
 """Between two questions for everything to the same sibling, in seconds (chosen: far longer than an answer takes)."""
 
+MAX_SIBLINGS = 1_000
+"""Siblings that are heard at most, so that nobody can make up any number of them (chosen: far above any gateway)."""
+
 
 class Hearing(NamedTuple):
     """The meaning of a message: whether it is new, whether its sender is, and whether to ask it for everything."""
@@ -62,6 +65,8 @@ class Replicas:
         sibling = self._siblings.get(name)
         has_joined = sibling is None
         if sibling is None:
+            if len(self._siblings) >= MAX_SIBLINGS:
+                return Hearing(is_new=False, has_joined=False, asks=False)
             sibling = self._siblings[name] = _Sibling()
             self._sort()
         sibling.heard_s = now_s

@@ -1,6 +1,6 @@
 """The replicas that are there: leases, gaps in what siblings said, and an order that all agree on."""
 
-from gateway.sharing.replicas import ASK_AGAIN_S, LEASE_S, Hearing, Replicas
+from gateway.sharing.replicas import ASK_AGAIN_S, LEASE_S, MAX_SIBLINGS, Hearing, Replicas
 
 NEWS = Hearing(is_new=True, has_joined=False, asks=False)
 NOTHING = Hearing(is_new=False, has_joined=False, asks=False)
@@ -65,6 +65,15 @@ def test_a_sibling_that_comes_back_is_a_new_one_that_missed_something():
     replicas.expire(LEASE_S + 0.1)
 
     assert Hearing(is_new=True, has_joined=True, asks=True) == replicas.hear("a", 2, 5.0)
+
+
+def test_names_that_somebody_makes_up_are_not_remembered_without_end():
+    replicas = Replicas("b")
+    for number in range(2 * MAX_SIBLINGS):
+        replicas.hear(f"made up {number}", 1, 0.0)
+
+    assert 1 + MAX_SIBLINGS == len(replicas)
+    assert NEWS == replicas.hear("made up 0", 2, 0.1)
 
 
 def test_replicas_that_know_each_other_agree_on_the_order():
