@@ -2,13 +2,18 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from kube.client import Client, connection
 from tests.support.kubernetes.control_plane import START_DEADLINE_S, ControlPlane, control_plane
+from tests.support.polling import until
 
+PATIENCE_S = 120.0
+"""Servers, controllers and processes of pods start beside each other, on a busy machine."""
+eventually = partial(until, every_s=0.05, deadline_s=PATIENCE_S)
 PROGRAMS = os.environ.get("FOREBAY_KUBERNETES", "")
 
 

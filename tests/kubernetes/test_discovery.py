@@ -17,14 +17,13 @@ from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.discovery.kubernetes import KubernetesPods
 from kube.client import Client
 from routing.table import STRATEGIES
+from tests.kubernetes.conftest import PATIENCE_S, eventually
 from tests.support.kubernetes.control_plane import ControlPlane, control_plane
 from tests.support.kubernetes.deployments import DEPLOYMENTS, a_deployment
 from tests.support.player import Player, mutation_of, set_headers
-from tests.support.polling import until
 from tests.support.redis import redis_server
 from tests.support.running_worker import RunningWorker, running_worker
 
-PATIENCE_S = 60
 MODEL = "model.aibrix.ai/name"
 
 
@@ -164,4 +163,4 @@ async def test_a_gateway_sends_requests_to_the_pods_of_a_model(plane: ControlPla
         assert address == await asyncio.to_thread(destination, worker, "engines")
 
         await client.apply(DEPLOYMENTS, a_model("engines", 0))
-        await until(lambda: asyncio.to_thread(lambda: destination(worker, "engines") == ""))
+        await eventually(lambda: asyncio.to_thread(lambda: destination(worker, "engines") == ""))

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 DEADLINE_S = 30.0
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], every_s: float = 0.02) -> None:
-    """Return once `condition` holds; TimeoutError after DEADLINE_S."""
-    async with asyncio.timeout(DEADLINE_S):
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]], every_s: float = 0.02, *, deadline_s: float = DEADLINE_S
+) -> None:
+    """Return once `condition` holds; TimeoutError after `deadline_s`."""
+    async with asyncio.timeout(deadline_s):
         while True:
             answer = condition()
             if await answer if inspect.isawaitable(answer) else answer:
