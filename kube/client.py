@@ -50,16 +50,14 @@ class Timeouts:
 
 
 class Selection(NamedTuple):
-    """Some objects of a kind: of one namespace (or all), with these labels and fields; selectors as kubectl's."""
+    """Some objects of a kind: of one namespace (or all), with these labels: a selector as kubectl's."""
 
     namespace: str = ""
     labels: str = ""
-    fields: str = ""
 
     def query(self) -> dict[str, str]:
         """Return what to ask for, beside the namespace."""
-        selectors = {"labelSelector": self.labels, "fieldSelector": self.fields}
-        return {name: selector for name, selector in selectors.items() if selector}
+        return {"labelSelector": self.labels} if self.labels else {}
 
 
 ALL = Selection()
