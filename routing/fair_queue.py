@@ -7,10 +7,14 @@ counter grows by the weighted tokens of the service that the user gets, and the 
 next.  The counter of a user who begins to wait is raised to the smallest counter of the waiting users, so that idle
 time earns no credit.  Among users who keep waiting, service differs by at most 2 max(w_p x longest input, w_q x tokens
 of a batch).
+
+Over several replicas, each of which has such a queue, the users who wait at any of them take turns.  Each replica keeps
+all counters, and learns from the others what they charge and who waits there.  The bound grows by LEAD_TOKENS and by
+what is served while a message travels.
 """
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop
 from typing import Generic, NamedTuple, TypeVar
 
@@ -20,6 +24,10 @@ none starves (chosen)."""
 MAX_IDLE_USERS = 10_000
 """Maximum number of counters of users who do not wait; the one updated longest ago is dropped first (chosen)."""
 
+LEAD_TOKENS = 4096.0
+"""Weighted tokens by which a user may be ahead of the first user of all replicas and still be served, so that replicas
+send at the same time and not one after the other, a message apart (chosen: some requests; less than a batch)."""
+
 T = TypeVar("T")
 
 
@@ -28,6 +36,7 @@ class _Entry(NamedTuple, Generic[T]):
     serial: int  # first come, first served among equal keys
     work_s: float
     item: T
+    is_told: bool
 
 
 class _UserQueue(Generic[T]):
@@ -36,36 +45,47 @@ class _UserQueue(Generic[T]):
     def __init__(self) -> None:
         self.entries: list[_Entry[T]] = []
         self.work_s = 0.0  # of all entries
+        self.told = 0  # entries that other replicas are told of
 
 
 class FairQueue(Generic[T]):
     """A queue of items, each of which belongs to a user and takes some seconds of work."""
 
     def __init__(self) -> None:
+        self.told_s: dict[str, float] = {}
+        """Seconds of work by user that other replicas are told of."""
         self._queues: dict[str, _UserQueue[T]] = {}  # by user; none is empty
+        self._elsewhere: dict[str, Mapping[str, float]] = {}  # replica -> user -> seconds of work; none is empty
         self.counters: dict[str, float] = {}
         """Counters by user, the least recently updated first."""
         self._last_counter = 0.0  # of the last user who stopped waiting
         self._serial = 0
 
     def __len__(self) -> int:
-        """Return the number of waiting items."""
+        """Return the number of items that wait here."""
         return sum(len(queue.entries) for queue in self._queues.values())
 
     def __bool__(self) -> bool:
-        """Whether any item waits."""
+        """Whether any item waits here."""
         return bool(self._queues)
 
-    def push(self, user: str, item: T, work_s: float, now_s: float) -> None:
-        """Add an item.  O(items of the user)."""
+    @property
+    def waits_elsewhere(self) -> bool:
+        """Whether any item waits at another replica."""
+        return bool(self._elsewhere)
+
+    def push(self, user: str, item: T, work_s: float, now_s: float, *, is_told: bool = True) -> None:
+        """Add an item; `is_told`: it counts for `told_s`.  O(items of the user + waiting users)."""
         queue = self._queues.get(user)
         if queue is None:
-            others = [self.counters.get(other, 0.0) for other in self._queues]
-            self.charge(user, max(0.0, min(others, default=self._last_counter) - self.counters.get(user, 0.0)))
+            self._begin(user)
             queue = self._queues[user] = _UserQueue()
         self._serial += 1
-        insort(queue.entries, _Entry(now_s + AGING * work_s, self._serial, work_s, item))
+        insort(queue.entries, _Entry(now_s + AGING * work_s, self._serial, work_s, item, is_told))
         queue.work_s += work_s
+        if is_told:
+            queue.told += 1
+            self.told_s[user] = self.told_s.get(user, 0.0) + work_s
 
     def __iter__(self) -> Iterator[tuple[str, T]]:
         """Yield users and items: all items of the next user in their order, then those of the user after that.
@@ -83,19 +103,57 @@ class FairQueue(Generic[T]):
         """Remove an item, which must be there.  O(items of the user)."""
         queue = self._queues[user]
         index = next(index for index, entry in enumerate(queue.entries) if entry.item is item)
-        queue.work_s -= queue.entries.pop(index).work_s
+        entry = queue.entries.pop(index)
+        queue.work_s -= entry.work_s
+        if entry.is_told:
+            queue.told -= 1
+            self.told_s[user] = max(0.0, self.told_s[user] - entry.work_s)
+            if not queue.told:
+                del self.told_s[user]
         if not queue.entries:
-            self._last_counter = self.counters.get(user, 0.0)
             del self._queues[user]
+            self._stop(user)
+
+    def wait_elsewhere(self, replica: str, work_s: Mapping[str, float]) -> None:
+        """Take over who waits at another replica, as seconds of work by user."""
+        before = self._elsewhere.get(replica, {})
+        for user in work_s:
+            self._begin(user)
+        if work_s:
+            self._elsewhere[replica] = work_s
+        else:
+            self._elsewhere.pop(replica, None)
+        for user in before:
+            self._stop(user)
+
+    def rivals(self) -> list[str]:
+        """Return the other replicas where a user waits who may be served now.  O(waiting users)."""
+        limit = self._limit()
+        return [
+            replica
+            for replica, users in self._elsewhere.items()
+            if any(self.counters.get(user, 0.0) <= limit for user in users)
+        ]
+
+    def may_be_served(self, user: str) -> bool:
+        """Return whether a user who waits here is not too far ahead of those who wait elsewhere."""
+        return self.counters.get(user, 0.0) <= self._limit()
 
     def charge(self, user: str, tokens: float) -> None:
         """Add service in weighted tokens to a user's counter; negative: an earlier charge was too high."""
         self.counters[user] = self.counters.pop(user, 0.0) + tokens
         if len(self.counters) > MAX_IDLE_USERS + len(self._queues):
-            del self.counters[next(name for name in self.counters if name not in self._queues)]
+            idle = next((name for name in self.counters if not self._waits(name)), None)
+            if idle is not None:
+                del self.counters[idle]
+
+    def charge_elsewhere(self, charges: Mapping[str, float], *, in_all: bool) -> None:
+        """Take over what another replica charged; `in_all`: its counters, of which those that are ahead count."""
+        for user, tokens in charges.items():
+            self.charge(user, max(0.0, tokens - self.counters.get(user, 0.0)) if in_all else tokens)
 
     def page(self) -> dict[str, dict[str, float]]:
-        """Return each waiting user with the number of waiting requests and the counter, for /debug/waiting."""
+        """Return each user who waits here with the number of requests and the counter, for /debug/waiting."""
         return {
             user: {"waiting": len(queue.entries), "counter": self.counters.get(user, 0.0)}
             for user, queue in self._queues.items()
@@ -104,8 +162,8 @@ class FairQueue(Generic[T]):
     def work_ahead_s(self, user: str, work_s: float, now_s: float) -> float:
         """Return the seconds of work ahead of an item that would be added now.
 
-        Users take turns, so another user's items count up to as much work as the user's own.  O(users + items of the
-        user).
+        Users take turns, so another user's items count up to as much work as the user's own; and so do replicas where
+        the same user waits.  O(waiting users + items of the user).
         """
         key, own_s = now_s + AGING * work_s, 0.0
         queue = self._queues.get(user)
@@ -113,5 +171,35 @@ class FairQueue(Generic[T]):
             if entry.key > key:
                 break
             own_s += entry.work_s
-        others = (other for other in self._queues.values() if other is not queue)
-        return own_s + sum(min(other.work_s, own_s + work_s) for other in others)
+        others_s = {other: waiting.work_s for other, waiting in self._queues.items() if other != user}
+        ahead_s = own_s
+        for users in self._elsewhere.values():
+            for other, elsewhere_s in users.items():
+                if other == user:
+                    ahead_s += min(elsewhere_s, own_s + work_s)
+                else:
+                    others_s[other] = others_s.get(other, 0.0) + elsewhere_s
+        return ahead_s + sum(min(other_s, own_s + work_s) for other_s in others_s.values())
+
+    def _begin(self, user: str) -> None:
+        """Raise the counter of a user who begins to wait, unless the user waits already, here or elsewhere."""
+        if not self._waits(user):
+            least = min(self._waiting_counters(), default=self._last_counter)
+            self.charge(user, max(0.0, least - self.counters.get(user, 0.0)))
+
+    def _stop(self, user: str) -> None:
+        """Remember the counter of a user who no longer waits anywhere."""
+        if not self._waits(user):
+            self._last_counter = self.counters.get(user, 0.0)
+
+    def _waits(self, user: str) -> bool:
+        return user in self._queues or any(user in users for users in self._elsewhere.values())
+
+    def _waiting_counters(self) -> Iterator[float]:
+        """Yield the counters of those who wait anywhere; of who waits at several replicas more than once."""
+        everywhere: Iterable[Iterable[str]] = (self._queues, *self._elsewhere.values())
+        return (self.counters.get(user, 0.0) for users in everywhere for user in users)
+
+    def _limit(self) -> float:
+        """Return the largest counter of a user who may be served."""
+        return min(self._waiting_counters(), default=0.0) + LEAD_TOKENS

@@ -10,8 +10,10 @@ a request puts them right.
 """
 
 from collections.abc import Sequence
+from math import inf
 from typing import NamedTuple, TypeVar
 
+from routing.turns import Turn
 from routing.types import NoCandidateError, NoCandidateReason, PodView, RouteRequest, Slo
 
 MAX_BACKLOG_S = 1.0
@@ -44,36 +46,40 @@ class WaitEstimate(NamedTuple):
     prefill_rate: float  # seconds of prefill that all pods together compute in a second
 
 
-def wait_until_open_s(pod: PodView, request: RouteRequest, slo: Slo, now_s: float) -> float:
+def wait_until_open_s(pod: PodView, request: RouteRequest, slo: Slo, now_s: float, before: float = 0) -> float:
     """Return in how many seconds the pod is open for the request; 0 = now.
 
     A pod is open when it has no backlog, or when the prompt fits into the backlog that is allowed, would not wait long,
     and fits into the KV cache: so short prompts are taken when long ones no longer are.  An idle pod takes every
-    prompt, and so does one whose speed is not known.
+    prompt, and so does one whose speed is not known.  `before`: so many requests like it may be on their way there.
     """
-    backlog_s = pod.prefill_backlog_s(now_s)
     prefill_s = pod.speed.prefill_s(request.uncached_tokens(pod))
+    before_s = before * prefill_s if before else 0.0
+    backlog_s = pod.prefill_backlog_s(now_s) + before_s
     excess_s = backlog_s + prefill_s - min(MAX_BACKLOG_S, MAX_BACKLOG_SHARE * slo.ttft_s) if backlog_s else 0.0
     max_wait_s = min(MAX_PREFILL_WAIT_S, max(0.0, MAX_TTFT_SHARE * slo.ttft_s - prefill_s))
-    late_s = _prefill_wait_s(pod, request, now_s) - max_wait_s
-    full_s = FULL_RETRY_S if _is_full(pod, request, now_s) else 0.0
+    late_s = _prefill_wait_s(pod, request, now_s) + before_s - max_wait_s
+    full_s = FULL_RETRY_S if _is_full(pod, request, now_s, before) else 0.0
     wait_s = max(min(excess_s, backlog_s) / pod.prefill_share, late_s, full_s)
     return wait_s if wait_s > MIN_WAIT_S else 0.0
 
 
-def needs_another_look(pod: PodView, request: RouteRequest, slo: Slo, now_s: float) -> bool:
+def needs_another_look(pod: PodView, request: RouteRequest, slo: Slo, now_s: float, turn: Turn | None = None) -> bool:
     """Return whether the pod that a strategy chose may not take the request without a look at the other pods."""
-    return bool(wait_until_open_s(pod, request, slo, now_s)) or is_best_effort((pod,), request, slo)
+    return bool(_wait_s(pod, request, slo, now_s, turn)) or is_best_effort((pod,), request, slo)
 
 
-def open_pods(pods: Sequence[Pod], request: RouteRequest, slo: Slo, now_s: float) -> Sequence[Pod]:
+def open_pods(
+    pods: Sequence[Pod], request: RouteRequest, slo: Slo, now_s: float, turn: Turn | None = None
+) -> Sequence[Pod]:
     """Return the pods that are open now.
 
     A best-effort prompt fills a pod for seconds, so it is only sent while another pod stays open for requests with a
     promise.  When none is open, those that have no request of ours are: only what others have there closes them.
+    `turn`: requests wait at other replicas too, so a pod must have room for those that stand before this one.
     Raises NoCandidateError: `overloaded`, with the seconds until enough pods are open.
     """
-    waits_s = [wait_until_open_s(pod, request, slo, now_s) for pod in pods]
+    waits_s = [_wait_s(pod, request, slo, now_s, turn) for pod in pods]
     ready = [pod for pod, wait_s in zip(pods, waits_s, strict=True) if not wait_s]
     ready = ready or [pod for pod in pods if not pod.in_flight and pod.foreign.requests]
     needed = 2 if len(pods) > 1 and is_best_effort(pods, request, slo) else 1
@@ -107,13 +113,25 @@ def _prefill_wait_s(pod: PodView, request: RouteRequest, now_s: float) -> float:
     return max(0.0, pod.prefill_done_at_s - now_s) + others_s
 
 
-def _is_full(pod: PodView, request: RouteRequest, now_s: float) -> bool:
-    """Whether the pod's batch or KV cache is full.
+def _wait_s(pod: PodView, request: RouteRequest, slo: Slo, now_s: float, turn: Turn | None) -> float:
+    """Return in how many seconds the pod is open for the request in its turn; 0 = now."""
+    wait_s = wait_until_open_s(pod, request, slo, now_s)
+    if wait_s or turn is None:
+        return wait_s
+    before, lasts_s = turn.place(pod, now_s)
+    if not before:
+        return 0.0
+    return min(lasts_s, wait_until_open_s(pod, request, slo, now_s, before) if before < inf else inf)
+
+
+def _is_full(pod: PodView, request: RouteRequest, now_s: float, before: float) -> bool:
+    """Whether the pod's batch or KV cache is full, with so many more requests like this one `before` it.
 
     The batch is full when one more request would put tokens further apart than the ITL SLO.  The cache is full when the
     prompts in flight, their expected outputs, what others have in it, and this request exceed it.
     """
-    batch, sent = float(pod.in_flight), pod.prefill_tokens + pod.output_tokens
+    batch, own = pod.in_flight + before, request.uncached_tokens(pod) + request.output_tokens
+    sent = pod.prefill_tokens + pod.output_tokens + before * own
     foreign = pod.foreign
     if foreign.requests and foreign.is_fresh(now_s):
         batch += foreign.running
@@ -121,4 +139,4 @@ def _is_full(pod: PodView, request: RouteRequest, now_s: float) -> bool:
     if 0 < batch > pod.max_in_flight - 1:
         return True
     capacity = pod.cache_tokens
-    return capacity is not None and sent > 0 and sent + request.uncached_tokens(pod) + request.output_tokens > capacity
+    return capacity is not None and sent > 0 and sent + own > capacity

@@ -89,6 +89,11 @@ class PodView(Protocol):
         ...
 
     @property
+    def sent(self) -> int:
+        """Requests that the gateway ever sent to the pod."""
+        ...
+
+    @property
     def prefill_tokens(self) -> float:
         """Uncached prompt tokens of the requests in flight."""
         ...

@@ -1,12 +1,16 @@
 """The admission queue: under overload requests wait here, and get a pod when one can start them soon enough.
 
 Lives here: which requests wait, which are sent, and which are refused because the promise cannot be kept.  Not here:
-the order of users and requests (routing.fair_queue), when a pod is open (routing.overload), answers to clients (admit).
+the order of users and requests (routing.fair_queue), when a pod is open (routing.overload), the line of replicas there
+(routing.turns), answers to clients (admit).
 
 A model without a promise (`Slo`) has no queue.  No request waits while a pod is open and no other request waits.
 A prompt so long that even an idle pod would break the promise is best effort: no promise is made to it, it waits up to
 `longest_wait_s`, and it is sent when no request with a promise waits for the same pods (see routing.overload).
 Tickets come from the queue and go back to it, because a request that ends may let the next one start.
+
+Over several replicas the queue is one: each tells the others who waits there and what its users are charged (`outbox`),
+takes over what they tell (`apply`), and while requests wait elsewhere sends only in its turn.
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -19,10 +23,11 @@ from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet
 from gateway.fleet.outbox import Outbox
 from gateway.fleet.ticket import Ticket
-from gateway.sharing.messages import Share
+from gateway.sharing.messages import Share, Waiting
 from routing.fair_queue import FairQueue
 from routing.overload import MARGIN
 from routing.strategy import Finished
+from routing.turns import Turn, Turns
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Slo
 
 LOOK_S = 0.5
@@ -66,20 +71,22 @@ class QueuedRequest:
 class _ModelQueue:
     """The queue of one model: the order of its requests with a promise, of those without, and their deadlines."""
 
-    def __init__(self) -> None:
+    def __init__(self, replica: str) -> None:
         self.order: FairQueue[QueuedRequest] = FairQueue()
         self.best_effort: FairQueue[QueuedRequest] = FairQueue()
+        self._turns = Turns(replica)
         self._deadlines: list[tuple[float, int, QueuedRequest]] = []  # a heap; requests that left are skipped later
         self._serial = count()
 
     def push(self, queued: QueuedRequest, work_s: float, now_s: float) -> None:
         queued.is_waiting = True
-        self._order_of(queued).push(queued.request.user, queued, work_s, now_s)
+        is_told = queued.pod_choice == ANYWHERE
+        self.order_of(queued).push(queued.request.user, queued, work_s, now_s, is_told=is_told)
         heappush(self._deadlines, (queued.deadline_s, next(self._serial), queued))
 
     def remove(self, queued: QueuedRequest) -> None:
         queued.is_waiting = False
-        self._order_of(queued).remove(queued.request.user, queued)
+        self.order_of(queued).remove(queued.request.user, queued)
         if not len(self):
             self._deadlines.clear()
 
@@ -93,7 +100,24 @@ class _ModelQueue:
         ahead_s = self.order.work_ahead_s(user, work_s, now_s)
         return ahead_s + self.best_effort.work_ahead_s(user, work_s, now_s) if queued.is_best_effort else ahead_s
 
-    def _order_of(self, queued: QueuedRequest) -> FairQueue[QueuedRequest]:
+    @property
+    def waits_elsewhere(self) -> bool:
+        """Whether requests of this model wait at another replica."""
+        return self.order.waits_elsewhere or self.best_effort.waits_elsewhere
+
+    def turn(self, queued: QueuedRequest) -> Turn | None:
+        """Return the turn in which the request may be sent; None = nothing waits elsewhere, so it is always its turn.
+
+        A request without a promise has none while requests with a promise wait elsewhere.
+        """
+        if not self.waits_elsewhere:
+            self._turns.clear()
+            return None
+        order = self.order if self.order.waits_elsewhere else self.order_of(queued)
+        takes_part = order is self.order_of(queued) and order.may_be_served(queued.request.user)
+        return Turn(self._turns, order.rivals(), takes_part)
+
+    def order_of(self, queued: QueuedRequest) -> FairQueue[QueuedRequest]:
         return self.best_effort if queued.is_best_effort else self.order
 
     def first_rival(self, queued: QueuedRequest) -> QueuedRequest | None:
@@ -123,7 +147,10 @@ class _ModelQueue:
 
 
 class AdmissionQueue:
-    """One queue per model.  `timer` brings the queue back to requests that wait while nothing else happens."""
+    """One queue per model.  `timer` brings the queue back to requests that wait while nothing else happens.
+
+    What other replicas must know is written into `outbox`; None = there are none.
+    """
 
     def __init__(self, fleet: Fleet, settings: RoutingSettings, timer: Timer, outbox: Outbox | None = None) -> None:
         self._fleet = fleet
@@ -138,7 +165,7 @@ class AdmissionQueue:
         model = queued.request.model
         queued.entered_s = now_s
         queue = self._queue_of(model)
-        if queue.first_rival(queued) is None:
+        if queue.first_rival(queued) is None and not queue.waits_elsewhere:
             outcome = self._route(queue, queued, now_s)
             if not _must_wait(outcome):
                 queued.on_outcome(outcome)
@@ -147,7 +174,7 @@ class AdmissionQueue:
 
     def leave(self, queued: QueuedRequest) -> None:
         """Forget a request that waits; its `on_outcome` is never called."""
-        self._queues[queued.request.model].remove(queued)
+        self._remove(self._queues[queued.request.model], queued)
 
     def release(self, ticket: Ticket, now_s: float) -> bool:
         """See `Fleet.release`; the room that it makes is given to requests that wait."""
@@ -168,22 +195,34 @@ class AdmissionQueue:
         if cost is not None:
             self._charge_actual_cost(event.request, cost)
 
+    def apply(self, share: Share, now_s: float) -> None:
+        """Take over what another replica tells: who waits there, and what its users were charged.
+
+        Models without a promise here are ignored.  What waits here may be sent now.
+        """
+        for model, charges in share.charged.items():
+            if self._fleet.slo(model) is not None:
+                self._queue_of(model).order.charge_elsewhere(charges, in_all=share.everything)
+        told = {waiting.model: waiting for waiting in share.waiting if self._fleet.slo(waiting.model) is not None}
+        if share.everything:
+            told = {model: Waiting(model, {}, {}) for model in self._queues} | told
+        for model, waiting in told.items():
+            queue = self._queue_of(model)
+            queue.order.wait_elsewhere(share.replica, waiting.work_s)
+            queue.best_effort.wait_elsewhere(share.replica, waiting.best_effort_s)
+        self._on_siblings(now_s)
+
+    def forget(self, replica: str, now_s: float) -> None:
+        """Forget what waits at a replica that is gone; its turns go to those that are left."""
+        for queue in self._queues.values():
+            queue.order.wait_elsewhere(replica, {})
+            queue.best_effort.wait_elsewhere(replica, {})
+        self._on_siblings(now_s)
+
     def advance(self, now_s: float) -> None:
         """Send the requests that can be sent, and refuse those that waited past their deadline."""
         for queue in self._queues.values():
             self._advance(queue, now_s)
-
-    def apply(self, share: Share, now_s: float) -> None:  # noqa: ARG002  as of the fleet
-        """Add the service that another replica gave to users to their counters; see `Fleet.apply`."""
-        for model, users in share.charged.items():
-            if self._fleet.slo(model) is None:
-                continue
-            order = self._queue_of(model).order
-            for user, tokens in users.items():
-                order.charge(user, max(0.0, tokens - order.counters.get(user, 0.0)) if share.everything else tokens)
-
-    def forget(self, replica: str, now_s: float) -> None:
-        """Forget a replica that is gone.  The service that it gave stays counted."""
 
     def page(self) -> dict[str, dict[str, object]]:
         """Return each model's queue, for /debug/waiting."""
@@ -196,22 +235,38 @@ class AdmissionQueue:
         """Return how many requests wait, by model."""
         return {model: len(queue) for model, queue in self._queues.items()}
 
-    def _charge_actual_cost(self, request: RouteRequest, cost: float) -> None:
-        """Replace the expected cost, which the user was charged when the request was routed."""
-        queue = self._queues.get(request.model)
-        if queue is not None and request.slo is not None:
-            self._charge(queue, request, cost - self._expected_cost(request))
+    def _on_siblings(self, now_s: float) -> None:
+        """Go on, because others wait or wait no more."""
+        self._outbox.has_waiting_siblings = any(queue.waits_elsewhere for queue in self._queues.values())
+        self.advance(now_s)
+
+    def _queue_of(self, model: str) -> _ModelQueue:
+        queue = self._queues.get(model)
+        if queue is None:
+            queue = self._queues[model] = _ModelQueue(self._outbox.replica)
+            self._outbox.counters[model] = queue.order.counters
+        return queue
+
+    def _remove(self, queue: _ModelQueue, queued: QueuedRequest) -> None:
+        queue.remove(queued)
+        self._tell_waiting(queue, queued)
+
+    def _tell_waiting(self, queue: _ModelQueue, queued: QueuedRequest) -> None:
+        """Tell the other replicas how much work of each user waits here, for any pod of the model.
+
+        They are not told of requests for certain pods: they would hold other pods for them in vain.
+        """
+        self._outbox.wait(queued.request.model, queue.order.told_s, queue.best_effort.told_s)
 
     def _charge(self, queue: _ModelQueue, request: RouteRequest, tokens: float) -> None:
         queue.order.charge(request.user, tokens)
         self._outbox.charge(request.model, request.user, tokens)
 
-    def _queue_of(self, model: str) -> _ModelQueue:
-        queue = self._queues.get(model)
-        if queue is None:
-            queue = self._queues[model] = _ModelQueue()
-            self._outbox.counters[model] = queue.order.counters
-        return queue
+    def _charge_actual_cost(self, request: RouteRequest, cost: float) -> None:
+        """Replace the expected cost, which the user was charged when the request was routed."""
+        queue = self._queues.get(request.model)
+        if queue is not None and request.slo is not None:
+            self._charge(queue, request, cost - self._expected_cost(request))
 
     def _wait(self, queue: _ModelQueue, queued: QueuedRequest, now_s: float) -> None:
         request, slo = queued.request, queued.slo
@@ -228,6 +283,7 @@ class AdmissionQueue:
             return
         queued.deadline_s = now_s + longest_s
         queue.push(queued, work_s, now_s)
+        self._tell_waiting(queue, queued)
         if queue.first_rival(queued) in {queued, None}:
             self._advance(queue, now_s)
 
@@ -240,7 +296,7 @@ class AdmissionQueue:
                 closed.add(queued.pod_choice)
                 opens_s = min(opens_s, outcome.retry_after_s)
             else:
-                queue.remove(queued)
+                self._remove(queue, queued)
                 queued.on_outcome(outcome)
         if closed:
             self._refuse_expired(queue, opens_s, now_s)
@@ -248,14 +304,15 @@ class AdmissionQueue:
     def _refuse_expired(self, queue: _ModelQueue, opens_s: float, now_s: float) -> None:
         """Refuse requests past their deadline, and set the timer for the next deadline or the next pod that opens."""
         for queued in queue.expired(now_s):
-            queue.remove(queued)
+            self._remove(queue, queued)
             queued.on_outcome(_overloaded(queued, opens_s))
         if len(queue):
             self._timer.set(min(now_s + min(opens_s, LOOK_S), queue.next_deadline_s), self.advance)
 
     def _route(self, queue: _ModelQueue, queued: QueuedRequest, now_s: float) -> Outcome:
         try:
-            ticket = self._fleet.route(queued.request, queued.strategy, now_s, now_s - queued.entered_s)
+            turn, waited_s = queue.turn(queued), now_s - queued.entered_s
+            ticket = self._fleet.route(queued.request, queued.strategy, now_s, waited_s, turn)
         except NoCandidateError as error:
             return error
         self._charge(queue, queued.request, self._expected_cost(queued.request))

@@ -27,6 +27,7 @@ from routing.prefix.blocks import key_digest
 from routing.prefix.index import PrefixIndex
 from routing.strategy import Finished, Tools
 from routing.ties import Ties
+from routing.turns import Turn
 from routing.types import Endpoint, NoCandidateError, NoCandidateReason, PodId, Rng, RouteRequest, Slo
 
 MAX_SEARCHED = 32
@@ -134,10 +135,13 @@ class Fleet:
         """Raise NoCandidateError if `route` would do so now, so that such a request is refused before it is charged."""
         self._candidates(request)
 
-    def route(self, request: RouteRequest, strategy: str, now_s: float, waited_s: float = 0.0) -> Ticket:
+    def route(
+        self, request: RouteRequest, strategy: str, now_s: float, waited_s: float = 0.0, turn: Turn | None = None
+    ) -> Ticket:
         """Choose a pod and count the request there, in one step.  The ticket must be released or withdrawn.
 
         `waited_s` is the time that the request spent in the admission queue; the decision's reason mentions it.
+        `turn`: requests wait at other replicas too, so it goes to an open pod whose turn it is.
         Raises NoCandidateError and UnknownStrategyError; then nothing is counted.
         """
         candidates = self._candidates_not_ejected(request, now_s)
@@ -147,8 +151,8 @@ class Fleet:
         chooser = self._strategies.get(strategy)
         decision = chooser.pick(request, candidates, now_s)
         slo = request.slo
-        if slo is not None and overload.needs_another_look(self._pods[decision.pod.id], request, slo, now_s):
-            decision = chooser.pick(request, overload.open_pods(candidates, request, slo, now_s), now_s)
+        if slo is not None and overload.needs_another_look(self._pods[decision.pod.id], request, slo, now_s, turn):
+            decision = chooser.pick(request, overload.open_pods(candidates, request, slo, now_s, turn), now_s)
         shadow = self._settings.shadow
         other = self._strategies.get(shadow).pick(request, candidates, now_s).pod.id if shadow else ""
         pod = self._pods[decision.pod.id]

@@ -50,7 +50,7 @@ class Outbox:
         """All pods; the fleet sets it."""
         self.counters: dict[str, dict[str, float]] = {}
         """The counters that order waiting users, by model and user; the admission queue enters its own."""
-        self.waiting: dict[str, dict[str, float]] = {}
+        self.waiting: dict[str, tuple[dict[str, float], dict[str, float]]] = {}
         """Seconds of work that wait here, by model and user."""
         self.has_waiting_siblings = False
         """Whether requests wait at another replica; the admission queue sets it."""
@@ -127,10 +127,10 @@ class Outbox:
         if self.siblings:
             _add(self._served, user, tokens)
 
-    def wait(self, model: str, work_s: dict[str, float]) -> None:
-        """Note the seconds of work that wait here, by user; empty = none wait any more."""
-        if work_s:
-            self.waiting[model] = work_s
+    def wait(self, model: str, work_s: dict[str, float], best_effort_s: dict[str, float]) -> None:
+        """Note the seconds of work that wait here, by user, with a promise and without; empty = none wait any more."""
+        if work_s or best_effort_s:
+            self.waiting[model] = (work_s, best_effort_s)
         elif self.waiting.pop(model, None) is None:
             return
         if self.siblings:
@@ -161,7 +161,7 @@ class Outbox:
 
     def everything(self, now_s: float) -> Share:
         """Return all that a replica needs which knows nothing of this one, as it was told with the last `take`."""
-        pods = [pod for pod in islice(self.pods.values(), MAX_PODS) if pod.in_flight]
+        pods = [pod for pod in islice(self.pods.values(), MAX_PODS) if pod.sent]
         return Share(
             self.replica,
             0,
@@ -190,7 +190,8 @@ class Outbox:
         return not pod.gone or pod.endpoint.id not in self.pods
 
     def _waiting(self, model: str) -> Waiting:
-        return Waiting(model, dict(islice(self.waiting.get(model, {}).items(), MAX_USERS)))
+        orders = self.waiting.get(model, ({}, {}))
+        return Waiting(model, *[dict(islice(users.items(), MAX_USERS)) for users in orders])
 
     def _counters(self, model: str) -> dict[str, float]:
         """Return the counters of the users that were charged last, less what the next message will tell."""

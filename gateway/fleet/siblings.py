@@ -90,15 +90,15 @@ def _count_all(share: Share, loads: Loads, pods: Mapping[PodId, Pod], now_s: flo
 
 
 def _add_load(load: PodLoad, loads: Loads, pods: Mapping[PodId, Pod], now_s: float, *, is_whole: bool) -> None:
-    pod_id, requests, prefill, output, resident, sequences, prefill_s, processed, wait_s = load
-    _count(loads, pods, pod_id, InFlight(requests, prefill, output, resident, sequences), now_s)
+    pod_id, requests, prefill, output, resident, sequences, sent, prefill_s, processed, share, wait_s = load
+    _count(loads, pods, pod_id, InFlight(requests, prefill, output, resident, sequences, sent), now_s)
     pod = pods.get(pod_id)
     if pod is None:
         return
     if is_whole:
         pod.catch_up(prefill_s, wait_s or 0.0, now_s)
     else:
-        pod.sent_elsewhere(prefill_s, processed, wait_s, now_s)
+        pod.sent_elsewhere(prefill_s, processed, share, wait_s, now_s)
 
 
 def _count(loads: Loads, pods: Mapping[PodId, Pod], pod_id: PodId, now: InFlight, now_s: float) -> None:

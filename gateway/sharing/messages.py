@@ -47,8 +47,10 @@ class PodLoad(NamedTuple):
     output_tokens: Count
     resident_tokens: Count
     extra_sequences: Count = 0  # by which engines count more sequences than requests
+    sent: Count = 0  # requests ever sent to the pod
     prefill_s: Change = 0.0  # predicted seconds of prefill sent since the last message, less those given up
     processed_tokens: Amount = 0.0  # weighted tokens of requests that ended since the last message
+    prefill_share: Amount | None = None  # share of the pod's time that prefill may take, if it changed
     wait_s: Amount | None = None  # the pod's predicted wait, if an answer has shortened it since the last message
 
 
@@ -97,6 +99,7 @@ class Waiting(NamedTuple):
 
     model: Name
     work_s: Users  # by user: seconds of prefill
+    best_effort_s: Users  # of requests without a promise, which wait for all others
 
 
 class Share(msgspec.Struct, frozen=True, array_like=True):

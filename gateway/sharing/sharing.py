@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from gateway.observability.metrics import Metrics
 from gateway.sharing.channels import Channels, Message, Subscription
 from gateway.sharing.messages import ForeignMessageError, Letter, Share, decode, decode_letter, encode
+from gateway.sharing.pace import Pace
 from gateway.sharing.replicas import LEASE_S, Replicas
 from ratelimit.limits import LimiterUnavailableError
 from ratelimit.redis.batching import Reply
@@ -29,10 +30,6 @@ log = structlog.get_logger("sharing")
 
 HEARTBEAT_S = 0.5
 """A replica that has nothing to tell says so this often, in seconds: a quarter of its lease."""
-SOON_S = 0.005
-"""The pause after which urgent changes are told, in seconds, with all that comes in it (chosen)."""
-URGENCY_S = 1.0
-"""After something urgent more of it is expected for so long, in seconds (chosen: who waits, waits longer)."""
 RETRY_S = 0.2
 """Between two attempts to subscribe, in seconds (chosen: well under a second)."""
 AGREE_S = 10.0
@@ -114,12 +111,11 @@ class Sharing:
         self._letters: dict[str, LetterHandler] = {**letters, ASK: self._on_ask, EVERYTHING: self._on_everything}
         self._metrics = metrics
         self._clock = clock
-        self._interval_s = interval_s
+        self._pace = Pace(interval_s)
         self._ahead_s = 0.0  # Redis's clock minus ours
         self._serial = 0
         self._told_s = -inf  # when the last message was sent
         self._is_due = True  # one should be sent, even if nothing changed
-        self._urgent_s = -inf
         self._told: asyncio.Future[Reply] | None = None  # the last message, until Redis has taken it
         self._echo_s = clock()  # when one of ours came back to us
         self._is_up = True
@@ -132,17 +128,12 @@ class Sharing:
             now_s = self._clock()
             self._forget(self.replicas.expire(now_s), now_s)
             self._report(now_s)
-            if self._outbox.is_urgent:
-                self._urgent_s = now_s
+            self._pace.look(now_s, is_urgent=self._outbox.is_urgent)
             if self._told is None or self._told.done():  # while Redis is slow, changes gather
                 self._see_failure()
-                self._tell(now_s)
-            await asyncio.sleep(self._pause_s(now_s))
-
-    def _pause_s(self, now_s: float) -> float:
-        if len(self.replicas) == 1:
-            return HEARTBEAT_S
-        return SOON_S if now_s - self._urgent_s < URGENCY_S else self._interval_s
+                if self._is_due or self._pace.next_s(now_s) <= now_s:
+                    self._tell(now_s)
+            await asyncio.sleep(self._pace.pause_s(now_s) if len(self.replicas) > 1 else HEARTBEAT_S)
 
     async def hear(self) -> None:
         """Hear the others, for ever; cancel to stop."""
@@ -194,6 +185,8 @@ class Sharing:
         self._is_due = False
         self._serial += 1
         self._told_s = now_s
+        if share is not None:
+            self._pace.told(now_s)
         share = replace(share, serial=self._serial) if share else Share(self.replicas.name, self._serial)
         try:
             self._told = self._channels.tell(share)

@@ -187,7 +187,7 @@ class Worker:
             self.replicas,
             self.channels,
             self.outbox,
-            (self.fleet,),
+            (self.fleet, self.queue),
             secret=secrets.token_hex().encode(),
             on_key=self.fleet.set_prefix_key,
             on_place=self.fleet.ties.among,

@@ -1,6 +1,6 @@
 """The gateways' own accounting of one pod: requests in flight, prefill backlog, tokens processed, latency.
 
-Lives here: the counts, all O(1) per event, and the control of the prefill share.  Not here: calling these methods
+Lives here: the counts, all O(1) per event.  Not here: the step of the prefill share, calling these methods
 (gateway.fleet.fleet), reading the counts (strategies, routing.overload), telling them (gateway.fleet.outbox).
 
 Counts are totals over all replicas.  What others have in flight (`elsewhere`) is kept apart and in whole numbers, so
@@ -14,23 +14,15 @@ from typing import NamedTuple
 from routing.pods.engine_totals import NO_TOTALS, EngineTotals
 from routing.pods.foreign import Foreign
 from routing.pods.pace import Pace
+from routing.pods.prefill_share import ITL_TARGET_SHARE, agreed_share, next_share
 from routing.pods.speed import Learned, Speed
 from routing.prefix.index import Record
 
 WINDOW_S = 60.0
 """Time constant of busy time and processed tokens, in seconds (chosen: the window of the limits; longer than most
 responses)."""
-ITL_TARGET_SHARE = 0.84
-"""Share of the ITL SLO that is the target of control (chosen: in simulation 0.84 keeps the SLO, 1 overshoots it)."""
 MAX_STEP = 0.1
 """Maximum change of the prefill share by one finished request (chosen: 0.05 to 0.2 behave alike in simulation)."""
-MIN_PREFILL_SHARE = 0.002
-"""Minimum prefill share: it must never become 0, because then nothing would raise it again (chosen)."""
-MAX_PREFILL_SHARE = 1.25
-"""Maximum prefill share.  Above 1 it makes up for a prefill speed that is underestimated (chosen: 2 overshoots)."""
-PROPORTIONAL_BELOW = 0.25
-"""Below this prefill share its changes are proportional to it: with short prompts and long outputs a share of some
-hundredths fills the batch, and steps of a tenth would alternate between none and too many (chosen)."""
 RESPONSE_TIME_S = 10.0
 """Seconds in which scraped totals change the prefill share by at most 1 (chosen: 5 to 20 behave alike)."""
 MIN_SCRAPE_GAP_S = 0.5
@@ -81,6 +73,7 @@ class InFlight(NamedTuple):
     output_tokens: int = 0
     resident_tokens: int = 0
     extra_sequences: int = 0
+    sent: int = 0  # requests ever sent, of which these are the rest
 
 
 NONE_IN_FLIGHT = InFlight()
@@ -92,9 +85,9 @@ class Load:
     __slots__ = (
         "_batch_at_scrape", "_busy_s", "_busy_seen_s", "_itl_fresh_until_s", "_itl_target_s", "_kind",
         "_latency", "_own", "_pace", "_prefill_backlog_at_s", "_prefill_backlog_s", "_prefill_sent_s",
-        "_processed", "_processed_s", "_totals", "_totals_s", "_untold_prefill_s", "_untold_processed", "_wait_fell",
-        "elsewhere", "extra_sequences", "foreign", "in_flight", "max_in_flight", "output_tokens", "prefill_done_at_s",
-        "prefill_share", "prefill_tokens", "resident_tokens", "speed",
+        "_processed", "_processed_s", "_share_changed", "_totals", "_totals_s", "_untold_prefill_s",
+        "_untold_processed", "_wait_fell", "elsewhere", "extra_sequences", "foreign", "in_flight", "max_in_flight",
+        "output_tokens", "prefill_done_at_s", "prefill_share", "prefill_tokens", "resident_tokens", "sent", "speed",
     )  # fmt: skip
 
     def __init__(self, kind: Speed | None = None) -> None:
@@ -104,11 +97,12 @@ class Load:
         self.prefill_tokens = 0.0  # uncached prompt tokens of the requests in flight
         self.output_tokens = 0  # expected output tokens of the requests in flight
         self.resident_tokens = 0  # prompt and expected output tokens of the requests in flight
+        self.sent = 0  # requests ever sent
         self.prefill_done_at_s = 0.0  # predicted end of the prefill of all prompts sent so far
         self.elsewhere = NONE_IN_FLIGHT  # the part of these counts that other replicas have
         self._untold_prefill_s = 0.0  # what was sent here, less what was given up, since `take_news`
         self._untold_processed = 0.0
-        self._wait_fell = False
+        self._wait_fell = self._share_changed = False
         self._kind = kind or Speed()
         self._own = Speed(self._kind)
         self.speed = self._kind  # until its own differs
@@ -135,6 +129,7 @@ class Load:
         if not self.in_flight:
             self._mark_busy(now_s)
         self.in_flight += 1
+        self.sent += 1
         self.extra_sequences += work.extra_sequences
         self.prefill_tokens += work.uncached_tokens
         self.output_tokens += work.output_tokens
@@ -258,36 +253,36 @@ class Load:
             self.output_tokens - others.output_tokens,
             self.resident_tokens - others.resident_tokens,
             self.extra_sequences - others.extra_sequences,
+            self.sent - others.sent,
         )
 
-    def take_news(self, now_s: float) -> tuple[float, float, float | None]:
+    def take_news(self, now_s: float) -> tuple[float, float, float | None, float | None]:
         """Return what other replicas have to add to theirs since the last call.
 
         Predicted seconds of prefill that were sent less those given up; weighted tokens processed; and the predicted
         wait if it is shorter than the first of these explains, because prompts were done early or ended.
         """
         wait_s = max(0.0, self.prefill_done_at_s - now_s) if self._wait_fell else None
-        news = self._untold_prefill_s, self._untold_processed, wait_s
+        share = self.prefill_share if self._share_changed else None
+        news = self._untold_prefill_s, self._untold_processed, share, wait_s
         self._untold_prefill_s = self._untold_processed = 0.0
-        self._wait_fell = False
+        self._wait_fell = self._share_changed = False
         return news
 
     def count_elsewhere(self, before: InFlight, after: InFlight, now_s: float) -> None:
         """Replace what one other replica has in flight here, which was `before`."""
-        requests, prefill, output, resident, sequences = (now - then for now, then in zip(after, before, strict=True))
-        others = self.elsewhere
         self.foreign.before_fewer(self.sequences, now_s)
+        change = [now - then for now, then in zip(after, before, strict=True)]
+        requests, prefill, output, resident, sequences, sent = change
         was_busy = self.in_flight > 0
         if was_busy != (self.in_flight + requests > 0):
             self._mark_busy(now_s)
-        self.elsewhere = InFlight(
-            others.requests + requests, others.prefill_tokens + prefill,
-            others.output_tokens + output, others.resident_tokens + resident, others.extra_sequences + sequences,
-        )  # fmt: skip
+        self.elsewhere = InFlight(*[part + more for part, more in zip(self.elsewhere, change, strict=True)])
         self.in_flight += requests
         self.prefill_tokens += prefill
         self.output_tokens += output
         self.resident_tokens += resident
+        self.sent += sent
         self.extra_sequences += sequences
         self.foreign.after_more(self.sequences, now_s)
         if self.in_flight == self.elsewhere.requests:
@@ -295,8 +290,12 @@ class Load:
         if was_busy and not self.in_flight:
             self._become_idle(now_s)
 
-    def sent_elsewhere(self, prefill_s: float, processed_tokens: float, wait_s: float | None, now_s: float) -> None:
+    def sent_elsewhere(
+        self, prefill_s: float, processed_tokens: float, share: float | None, wait_s: float | None, now_s: float
+    ) -> None:
         """Add another replica's news; see `take_news`."""
+        if share is not None:
+            self._set_prefill_share(agreed_share(self.prefill_share, share), now_s)
         self.prefill_done_at_s = max(now_s, max(now_s, self.prefill_done_at_s) + prefill_s)
         self._prefill_sent_s += max(0.0, prefill_s)
         self._set_prefill_backlog(max(0.0, self.prefill_backlog_s(now_s) + prefill_s), now_s)
@@ -372,7 +371,7 @@ class Load:
 
     def _drop_remainders(self) -> None:
         """Nothing of our own is in flight: the counts are what others have, without rounding errors."""
-        _, prefill_tokens, self.output_tokens, self.resident_tokens, self.extra_sequences = self.elsewhere
+        _, prefill_tokens, self.output_tokens, self.resident_tokens, self.extra_sequences, _ = self.elsewhere
         self.prefill_tokens = float(prefill_tokens)
 
     def _become_idle(self, now_s: float) -> None:
@@ -384,10 +383,12 @@ class Load:
 
     def _adjust_prefill_share(self, itl_s: float, max_step: float, now_s: float) -> None:
         """Lower the prefill share when the ITL is above the target, raise it when it is below."""
+        self._set_prefill_share(next_share(self.prefill_share, itl_s, self._itl_target_s, max_step), now_s)
+        self._share_changed = True
+
+    def _set_prefill_share(self, share: float, now_s: float) -> None:
         self._set_prefill_backlog(self.prefill_backlog_s(now_s), now_s)
-        headroom = max(-1.0, 1 - itl_s / self._itl_target_s)
-        step = max_step * headroom * min(1.0, self.prefill_share / PROPORTIONAL_BELOW)
-        self.prefill_share = min(MAX_PREFILL_SHARE, max(MIN_PREFILL_SHARE, self.prefill_share + step))
+        self.prefill_share = share
 
     def _mark_busy(self, now_s: float) -> None:
         self._busy_s = self.busy_s(now_s)

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from routing import fair_queue
-from routing.fair_queue import AGING, FairQueue
+from routing.fair_queue import AGING, LEAD_TOKENS, FairQueue
 
 
 def drained(queue: FairQueue[str], cost: float = 1.0) -> list[str]:
@@ -135,3 +135,114 @@ def test_counters_of_users_who_are_gone_are_bounded(monkeypatch: pytest.MonkeyPa
 
     assert len(queue.counters) <= 12
     assert "waits" in queue.counters
+
+
+def test_a_user_who_waits_elsewhere_comes_first_if_served_less() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.push("here", "h", 1.0, 0.0)
+    queue.wait_elsewhere("other", {"there": 1.0})
+    assert queue.may_be_served("here")
+
+    queue.charge("here", LEAD_TOKENS + 1)
+    assert (False, ["other"]) == (queue.may_be_served("here"), queue.rivals())
+    queue.charge_elsewhere({"there": 2.0}, in_all=False)
+    assert (True, ["other"]) == (queue.may_be_served("here"), queue.rivals())
+    queue.charge_elsewhere({"there": 2 * LEAD_TOKENS}, in_all=False)
+    assert (True, []) == (queue.may_be_served("here"), queue.rivals())
+
+
+def test_a_user_who_begins_to_wait_elsewhere_has_earned_no_credit_and_is_raised_once() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.push("busy", "b", 1.0, 0.0)
+    queue.charge("busy", 1000.0)
+    queue.wait_elsewhere("x", {"idle": 1.0})
+    queue.wait_elsewhere("y", {"idle": 1.0})
+    queue.push("idle", "i", 1.0, 0.0)
+
+    assert {"busy": {"waiting": 1, "counter": 1000.0}, "idle": {"waiting": 1, "counter": 1000.0}} == queue.page()
+
+
+def test_the_last_user_may_have_waited_elsewhere() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.wait_elsewhere("other", {"early": 1.0})
+    queue.charge_elsewhere({"early": 10.0}, in_all=False)
+    queue.wait_elsewhere("other", {})
+    queue.push("late", "l", 1.0, 0.0)
+
+    assert {"late": {"waiting": 1, "counter": 10.0}} == queue.page()
+    assert not queue.waits_elsewhere
+
+
+def test_of_all_counters_of_another_replica_those_that_are_ahead_count() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for user in "ab":
+        queue.charge(user, 10.0)
+        queue.push(user, user, 1.0, 0.0)
+    queue.charge_elsewhere({"a": 7.0, "b": 12.0}, in_all=True)
+
+    assert [10.0, 12.0] == [line["counter"] for line in queue.page().values()]
+
+
+def test_what_waits_elsewhere_is_ahead_by_turns_too() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.push("me", "short", 1.0, 0.0)
+    queue.push("other", "o", 1.0, 0.0)
+    queue.wait_elsewhere("x", {"me": 0.5, "other": 9.0, "third": 0.25})
+    queue.wait_elsewhere("y", {"me": 9.0})
+
+    assert queue.work_ahead_s("me", 2.0, 0.0) == pytest.approx(1.0 + 0.5 + 3.0 + 3.0 + 0.25)
+
+
+def test_others_are_told_of_work_as_long_as_it_waits() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.push("u", "long", 2.0, 0.0)
+    queue.push("u", "unknown", 0.0, 0.0)
+    queue.push("u", "choosy", 5.0, 0.0, is_told=False)
+    assert {"u": 2.0} == queue.told_s
+
+    queue.remove("u", "long")
+    assert {"u": 0.0} == queue.told_s
+    queue.remove("u", "unknown")
+    assert {} == queue.told_s
+
+
+def test_counters_of_users_who_wait_elsewhere_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair_queue, "MAX_IDLE_USERS", 3)
+    queue: FairQueue[str] = FairQueue()
+    queue.wait_elsewhere("other", {"a": 1.0, "b": 1.0})
+    for number in range(9):
+        queue.charge(f"u{number}", 1.0)
+
+    assert {"a", "b"} < queue.counters.keys()
+
+
+def test_over_replicas_that_tell_each_other_the_difference_of_service_is_bounded_too() -> None:
+    """Four queues; each serves in a random order, as far as it may, and tells the others after some more."""
+    rng, names = random.Random(1), "wxyz"
+    queues = {name: FairQueue[str]() for name in names}
+    costs, served = {}, dict.fromkeys("abc", 0.0)
+    for user, at in (("a", "wx"), ("b", "xyz"), ("c", "z")):
+        for number in range(600):
+            item = f"{user}{number}"
+            costs[item] = rng.uniform(1.0, 1000.0)
+            queues[rng.choice(at)].push(user, item, 1.0, float(number))
+    untold: list[tuple[str, str, float]] = []
+    for turn in range(1600):
+        if turn % 8 == 0:
+            for sender, user, cost in untold:
+                for name in set(names) - {sender}:
+                    queues[name].charge_elsewhere({user: cost}, in_all=False)
+            untold.clear()
+            for sender in names:
+                for name in set(names) - {sender}:
+                    queues[name].wait_elsewhere(sender, dict(queues[sender].told_s))
+        name = rng.choice(names)
+        user, item = next(iter(queues[name]), ("", ""))
+        if user and queues[name].may_be_served(user):
+            queues[name].remove(user, item)
+            queues[name].charge(user, costs[item])
+            untold.append((name, user, costs[item]))
+            served[user] += costs[item]
+            assert max(served.values()) - min(served.values()) <= 2 * 1000.0 + LEAD_TOKENS + 8 * 1000.0
+
+    assert min(served.values()) > 50 * 1000.0

@@ -12,10 +12,12 @@ from routing.overload import (
     MAX_PREFILL_WAIT_S,
     estimate_wait,
     is_best_effort,
+    needs_another_look,
     open_pods,
     wait_until_open_s,
 )
 from routing.pods.load import Work
+from routing.turns import FIRST, TURN_S, Turn, Turns
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest, Signal, Slo
 from tests.support.choosing import REQUEST
 from tests.support.pods import pods_with
@@ -200,3 +202,36 @@ def test_where_others_close_all_pods_each_takes_one_request_of_ours() -> None:
     both[1].start(Work(10, 10, 10, None), 0.0)
     with pytest.raises(NoCandidateError):
         open_pods(both, REQUEST, SLO, 0.0)
+
+
+def test_a_pod_must_have_room_for_those_that_stand_before() -> None:
+    pod = with_backlog(0.5)  # and 0.11 s for each request
+
+    assert [True, False] == [wait_until_open_s(pod, REQUEST, SLO, 0.0, before) == 0 for before in (3, 4)]
+    assert wait_until_open_s(pod, REQUEST, SLO, 0.0, 4) == pytest.approx(0.05)
+
+
+def test_an_idle_pod_is_open_for_the_first_in_line_and_for_all_whose_prompts_fit_beside() -> None:
+    (pod,), long = pods(), REQUEST._replace(prompt_tokens=9000)
+
+    assert [True, False] == [wait_until_open_s(pod, long, SLO, 0.0, before) == 0 for before in (0, 1)]
+
+
+def test_a_batch_must_have_room_for_those_that_stand_before() -> None:
+    (pod,) = pods_with(5)
+    pod.max_in_flight = 8
+
+    assert [0, FULL_RETRY_S] == [wait_until_open_s(pod, REQUEST, SLO, 0.0, before) for before in (2, 3)]
+
+
+def test_who_is_not_first_hears_when_the_line_moves() -> None:
+    (pod,), long = pods(), REQUEST._replace(prompt_tokens=9000)
+    turn = Turn(Turns("me"), ["other"], True)
+    while turn.place(pod, 0.0) == FIRST:
+        pod.sent += 1
+
+    with pytest.raises(NoCandidateError) as error:
+        open_pods((pod,), long, SLO, 0.0, turn)
+    assert error.value.retry_after_s == pytest.approx(TURN_S)
+    assert needs_another_look(pod, long, SLO, 0.0, turn)
+    assert [pod] == open_pods((pod,), long, SLO, TURN_S, turn)

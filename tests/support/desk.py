@@ -20,12 +20,13 @@ PREFILL_S = 0.11
 class Desk:
     """One pod of known speed, or more; `heard` has the outcome of each request."""
 
-    def __init__(self, pods: int = 1, **settings: Any) -> None:
+    def __init__(self, pods: int = 1, name: str = "x", **settings: Any) -> None:
         self.settings = RoutingSettings(**{"slo_ttft_s": SLO.ttft_s, "strategy": "least-request", **settings})
-        self.fleet: Fleet = a_fleet(*(an_endpoint(f"p{number}") for number in range(pods)), settings=self.settings)
+        self.outbox = Outbox(name)
+        endpoints = [an_endpoint(f"p{number}") for number in range(pods)]
+        self.fleet: Fleet = a_fleet(*endpoints, settings=self.settings, outbox=self.outbox)
         for pod in self.fleet.pods():
             pod.speed.fixed_s, pod.speed.token_s, pod.speed.known = 0.01, 1e-4, True
-        self.outbox = Outbox("x")
         self.expected_cost = REQUEST.prompt_tokens + self.settings.output_weight * REQUEST.output_tokens
         self.queue = AdmissionQueue(self.fleet, self.settings, self, self.outbox)
         self.heard: dict[str, Outcome] = {}

@@ -7,6 +7,7 @@ from typing import Any
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.fleet.fleet import Fleet
+from gateway.fleet.outbox import Outbox
 from gateway.fleet.pod import Pod
 from routing.prefix.index import PrefixIndex
 from routing.types import Endpoint, NoCandidateError, NoCandidateReason
@@ -38,9 +39,12 @@ def a_description(*endpoints: Endpoint, models: Iterable[str] = (), **policies: 
     return FleetDescription(dict.fromkeys(models, ModelPolicy()) | policies, endpoints)
 
 
-def a_fleet(*endpoints: Endpoint, seed: int = 1, settings: RoutingSettings | None = None, **described: Any) -> Fleet:
+def a_fleet(
+    *endpoints: Endpoint, seed: int = 1, settings: RoutingSettings | None = None, outbox: Outbox | None = None,
+    **described: Any,
+) -> Fleet:  # fmt: skip
     """A fleet that has been told of these endpoints."""
-    fleet = Fleet(settings or RoutingSettings(), random.Random(seed))
+    fleet = Fleet(settings or RoutingSettings(), random.Random(seed), outbox=outbox)
     fleet.replace(a_description(*endpoints, **described))
     return fleet
 

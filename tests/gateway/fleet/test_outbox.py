@@ -145,15 +145,17 @@ def test_everything_is_what_a_newcomer_needs() -> None:
     replica.outbox.counters[MODEL] = {"u": 10.0}
     route(replica)
     end(replica, route(replica), failed=True, computed=False)
-    replica.outbox.wait(MODEL, {"u": 1.5})
+    replica.outbox.wait(MODEL, {"u": 1.5}, {"v": 2.5})
     taken(replica)
     replica.outbox.charge(MODEL, "u", 3.0)  # not told yet: it follows with the next message
 
     share = sent(replica.outbox.everything(1.0))
-    assert (True, [(1, 100)]) == (share.everything, [(load.in_flight, load.prefill_tokens) for load in share.loads])
+    loads = sorted((load.in_flight, load.prefill_tokens, load.sent) for load in share.loads)
+    assert (True, [(0, 0, 1), (1, 100, 1)]) == (share.everything, loads)  # pods that were ever sent something
     assert [[5, 6]] == [list(array("q", prompt.blocks)) for prompt in share.prompts]
     assert [1] == [proof.failures for proof in share.proofs]
-    assert ({MODEL: {"u": 7.0}}, [(MODEL, {"u": 1.5})]) == (share.charged, [tuple(row) for row in share.waiting])
+    assert {MODEL: {"u": 7.0}} == share.charged
+    assert [(MODEL, {"u": 1.5}, {"v": 2.5})] == [tuple(row) for row in share.waiting]
 
 
 def test_everything_has_the_latest_prompts_of_each_pod_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,12 +180,12 @@ def test_it_is_urgent_while_requests_wait_anywhere() -> None:
     assert not outbox.is_urgent
 
     outbox.has_waiting_siblings = False
-    outbox.wait(MODEL, {"u": 1.0})
+    outbox.wait(MODEL, {"u": 1.0}, {})
     assert outbox.is_urgent
-    assert [(MODEL, {"u": 1.0})] == [tuple(row) for row in taken(replica).waiting]
-    outbox.wait(MODEL, {})
-    outbox.wait("other", {})  # nobody waited
-    assert [(MODEL, {})] == [tuple(row) for row in taken(replica).waiting]
+    assert [(MODEL, {"u": 1.0}, {})] == [tuple(row) for row in taken(replica).waiting]
+    outbox.wait(MODEL, {}, {})
+    outbox.wait("other", {}, {})  # nobody waited
+    assert [(MODEL, {}, {})] == [tuple(row) for row in taken(replica).waiting]
 
 
 def test_no_more_is_told_than_others_accept() -> None:

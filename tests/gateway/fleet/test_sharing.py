@@ -91,7 +91,7 @@ class Sharing(RuleBasedStateMachine):
         heard = self.heard[by, share.replica]
         if share.everything:
             heard.clear()
-        heard.update({load.pod: InFlight(*load[1:6]) for load in share.loads})
+        heard.update({load.pod: InFlight(*load[1:7]) for load in share.loads})
         self.replicas[by].hear(share, self.now_s)
 
     @rule(pair=others)
@@ -156,7 +156,8 @@ class Sharing(RuleBasedStateMachine):
                 assert pod.prefill_done_at_s <= self.now_s
                 pod.cache.clear()
             assert 0 == replica.fleet._index.blocks
-            assert not any(replica.fleet._siblings._loads.values())
+            told = [load for loads in replica.fleet._siblings._loads.values() for load in loads.values()]
+            assert all(NONE_IN_FLIGHT == load._replace(sent=0) for load in told)
 
 
 Sharing.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)

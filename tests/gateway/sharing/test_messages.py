@@ -22,7 +22,7 @@ from gateway.sharing.messages import (
     encode,
 )
 
-LOAD = PodLoad("ns/a", 3, 1200, 300, 4000, 7, -0.25, 12.5, 0.5)
+LOAD = PodLoad("ns/a", 3, 1200, 300, 4000, 7, 90, -0.25, 12.5, 0.75, 0.5)
 SHARE = Share(
     "0123456789ab",
     7,
@@ -35,7 +35,7 @@ SHARE = Share(
     charged={"m": {"ann": 12.0, "": -3.0}},
     served={"ann": 5.0},
     learned=[Learned("ns/a", True, 9, (1.0, 2.0, 3e25), (0.0, 1.0, 2.0), (-1.0, 5.0, 6.0), (0.1, 1e-9, 0.01))],
-    waiting=[Waiting("m", {"ann": 1.5}), Waiting("other", {})],
+    waiting=[Waiting("m", {"ann": 1.5}, {"bob": 9.0}), Waiting("other", {}, {})],
 )
 
 
@@ -74,7 +74,7 @@ def test_numbers_out_of_bounds_are_refused(field: str, number: float):
         Share("a", 1, served={"u": -1.0}),
         Share("a", 1, served=dict.fromkeys(map(str, range(MAX_USERS + 1)), 1.0)),
         Share("a", 1, learned=[Learned("p", False, 1, (1.0, inf, 1.0), (1.0,) * 3, (1.0,) * 3, (1.0,) * 3)]),
-        Share("a", 1, waiting=[Waiting("m", {"u": nan})]),
+        Share("a", 1, waiting=[Waiting("m", {"u": nan}, {})]),
     ],
 )
 def test_absurd_messages_are_refused(share: Share):

@@ -6,10 +6,7 @@ import pytest
 
 from routing.pods.engine_totals import EngineTotals
 from routing.pods.load import (
-    ITL_TARGET_SHARE,
-    MAX_PREFILL_SHARE,
     MIN_OUTPUT_TOKENS,
-    MIN_PREFILL_SHARE,
     MIN_SCRAPE_GAP_S,
     NONE_IN_FLIGHT,
     RESPONSE_TIME_S,
@@ -18,6 +15,7 @@ from routing.pods.load import (
     Load,
     Work,
 )
+from routing.pods.prefill_share import ITL_TARGET_SHARE, MAX_PREFILL_SHARE, MIN_PREFILL_SHARE
 from routing.pods.speed import PRIOR, Speed
 
 
@@ -310,11 +308,11 @@ def test_what_others_have_counts_and_leaves_without_a_remainder() -> None:
     assert (3, pytest.approx(300.3), 70, 750) == (
         load.in_flight, load.prefill_tokens, load.output_tokens, load.resident_tokens,
     )  # fmt: skip
-    assert InFlight(1, 0, 50, 250) == load.own
+    assert InFlight(1, 0, 50, 250, 0, 1) == load.own
 
     load.end(own, 1.0)
     assert (2, 300.0, 20, 500) == (load.in_flight, load.prefill_tokens, load.output_tokens, load.resident_tokens)
-    assert NONE_IN_FLIGHT == load.own
+    assert NONE_IN_FLIGHT._replace(sent=1) == load.own
 
     load.count_elsewhere(theirs, NONE_IN_FLIGHT, 2.0)
     assert (0, 0.0, 0, 0) == (load.in_flight, load.prefill_tokens, load.output_tokens, load.resident_tokens)
@@ -324,13 +322,13 @@ def test_what_others_have_counts_and_leaves_without_a_remainder() -> None:
 def test_prefill_that_others_sent_makes_ours_wait_until_the_pod_is_idle() -> None:
     load = Load(known())
     load.count_elsewhere(NONE_IN_FLIGHT, InFlight(1, 1000, 10, 1010), 1.0)
-    load.sent_elsewhere(1.01, 0.0, None, 1.0)
+    load.sent_elsewhere(1.01, 0.0, None, None, 1.0)
     ours = work()
     load.start(ours, 1.0)
     assert (pytest.approx(1.01), pytest.approx(2.12)) == (ours.wait_s, load.prefill_done_at_s)
     assert load.prefill_backlog_s(1.0) == pytest.approx(1.12)
 
-    load.sent_elsewhere(-1.01, 0.0, None, 1.0)  # given up
+    load.sent_elsewhere(-1.01, 0.0, None, None, 1.0)  # given up
     assert (pytest.approx(1.11), pytest.approx(0.11)) == (load.prefill_done_at_s, load.prefill_backlog_s(1.0))
 
     load.end(ours, 1.0)
@@ -342,7 +340,7 @@ def test_an_answer_seen_elsewhere_shortens_the_wait_but_not_by_what_was_sent_mea
     here, there = Load(known()), Load(known())
     for load in (here, there):
         load.count_elsewhere(NONE_IN_FLIGHT, InFlight(1, 0, 0, 0), 0.0)
-        load.sent_elsewhere(5.0, 0.0, None, 0.0)
+        load.sent_elsewhere(5.0, 0.0, None, None, 0.0)
     answered = work()
     there.start(answered, 0.0)
     here.sent_elsewhere(*there.take_news(0.0), 0.0)
@@ -353,7 +351,24 @@ def test_an_answer_seen_elsewhere_shortens_the_wait_but_not_by_what_was_sent_mea
     here.sent_elsewhere(*there.take_news(1.0), 1.0)
     assert here.prefill_done_at_s == pytest.approx(1.0 + 1.01)
     assert here.processed_tokens(1.0) == pytest.approx(300.0)
-    assert (0.0, 0.0, None) == there.take_news(1.0)
+    assert (0.0, 0.0, None, None) == there.take_news(1.0)
+
+
+def test_replicas_come_to_agree_on_the_prefill_share() -> None:
+    """Each adjusts it by what it sees of the same engine; alone their small differences would add up."""
+    slow, fast = Load(known()), Load(known())
+    for load in (slow, fast):
+        load.set_itl_slo(0.05)
+    slow.learn_speed(1000.0, 100, 20.0, 0.0, 1.0)  # far over the target
+    fast.learn_speed(1000.0, 100, 0.5, 0.0, 1.0)
+    before = (slow.prefill_share, fast.prefill_share)
+    for _ in range(2):
+        fast.sent_elsewhere(*slow.take_news(1.0), 1.0)
+        slow.sent_elsewhere(*fast.take_news(1.0), 1.0)
+
+    assert before[0] < slow.prefill_share < fast.prefill_share < before[1]
+    assert fast.prefill_share - slow.prefill_share < (before[1] - before[0]) / 2
+    assert slow.take_news(1.0)[2] is None  # what others told is not told on
 
 
 def test_a_replica_that_is_new_catches_up_with_what_others_know() -> None:
