@@ -30,13 +30,14 @@ from forebay.cli.options import DIRECTORY_PATH, FILE_PATH
 @click.option("--keep-slo", is_flag=True, help="Queue and refuse under every strategy to keep the SLO.")
 @click.option("--scrape-interval", "scrape_s", type=click.FloatRange(min=0), default=2.0, help="In seconds; 0 = never.")
 @click.option("--all-seeing", is_flag=True, help="Replay a second time with fresh engine metrics at every decision.")
+@click.option("--replicas", default="1", help="Numbers of gateway replicas, 1,4; several replay also without sharing.")
 @click.option("--seed", type=int, default=0, help="The same seed gives the same result.")
 @click.option("--assignments", type=FILE_PATH, help="Write the pod of each request to a file of JSON lines.")
 @click.option("--report", type=DIRECTORY_PATH, help="Write a page with plots to this directory.")
 def simulate(
     *, trace: Path, pods: int, gpu: str, strategies: tuple[str, ...], speedup: str, users: str, faults: tuple[str, ...],
-    slo_ttft: float, slo_itl: float, keep_slo: bool, scrape_s: float, all_seeing: bool, seed: int,
-    assignments: Path | None, report: Path | None,
+    slo_ttft: float, slo_itl: float, keep_slo: bool, scrape_s: float, all_seeing: bool, replicas: str,
+    seed: int, assignments: Path | None, report: Path | None,
 ) -> None:  # fmt: skip
     """Replay a trace on engine models, in virtual time."""
     from forebay.simulation.comparison import Options, run
@@ -49,7 +50,7 @@ def simulate(
             trace, pods, gpu, names, [float(factor) for factor in speedup.split(",")],
             users=users, seed=seed, slo=Slo(slo_ttft, slo_itl), assignments=assignments, report=report,
             outages=[parse_outage(fault) for fault in faults], keep_slo=keep_slo, scrape_s=scrape_s,
-            all_seeing=all_seeing,
+            all_seeing=all_seeing, replicas=[int(number) for number in replicas.split(",")],
         )  # fmt: skip
         run(options)
     except (ValueError, OSError) as error:

@@ -1,34 +1,36 @@
 """`forebay simulate`: replays a trace on engine models with the gateway's own fleet, queue and limits.
 
-Lives here: joining gateway and simulator, files, the progress bar.  Not here: engine models, traces, the table
-(simulator).
+Lives here: what is replayed, files, the progress bar.  Not here: the gateway in a replay (replicas), engine models,
+traces, the table (simulator).
 """
 
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from forebay.local.extras import require
-from gateway.admission.queue import AdmissionQueue, Outcome, QueuedRequest
+from forebay.simulation.replicas import Channel, Gateway, Replicas
 from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.fleet import Fleet
+from gateway.fleet.outbox import Outbox
 from routing.pods.engine_totals import EngineTotals
 from routing.strategies.forebay import Forebay
-from routing.types import Endpoint, NoCandidateError, PodId, RouteRequest, Signal
+from routing.types import Endpoint, PodId, Signal
 from simulator.calibration.gpu_file import load_gpu
 from simulator.core.engine import Engine
 from simulator.replay import assignments, baselines, report, traces
 from simulator.replay.admission import Admission, assign_users, parse_users
 from simulator.replay.outages import Outage
 from simulator.replay.replay import MODEL, Call, Replay, VirtualTime
-from simulator.replay.scraping import AllSeeing, Scraping
+from simulator.replay.scraping import AllSeeing, Scrape, Scraping
 from simulator.replay.summary import Slo, Summary, summarize
 
 
@@ -50,6 +52,7 @@ class Options:
     keep_slo: bool = False
     scrape_s: float = ScrapeSettings().interval_s  # 0 = engines are never scraped
     all_seeing: bool = False  # replay a second time, with all engines scraped before every decision
+    replicas: Sequence[int] = (1,)  # numbers of replicas to compare; several replay with and without sharing
 
 
 def run(options: Options) -> None:
@@ -60,13 +63,28 @@ def run(options: Options) -> None:
     if options.report:
         require("forebay simulate --report", "simulate", "matplotlib")
     comparison = Comparer(options).compare()
-    click.echo(report.table(comparison))
+    click.echo((report.short_table if max(options.replicas) > 1 else report.table)(comparison))
     if options.report:
         _write_report(comparison, options.report)
 
 
+class Variant(NamedTuple):
+    """A way in which the gateway runs in one replay."""
+
+    replicas: int = 1
+    is_sharing: bool = False
+    is_all_seeing: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its difference from one gateway as it is; begins with a comma unless it is empty."""
+        together = f", {self.replicas} replicas" if self.replicas > 1 else ""
+        alone = " alone" if together and not self.is_sharing else ""
+        return f"{together}{alone}{', all-seeing' if self.is_all_seeing else ''}"
+
+
 class Comparer:
-    """Replays the trace for each speedup and strategy."""
+    """Replays the trace for each speedup, strategy and variant."""
 
     def __init__(self, options: Options) -> None:
         for strategy in options.strategies:
@@ -77,6 +95,9 @@ class Comparer:
         for outage in options.outages:
             if outage.pod not in map(_pod_name, range(options.pods)):
                 raise ValueError(f"fault on {outage.pod!r}: pods are pod-0 to pod-{options.pods - 1}")
+        for replicas in options.replicas:
+            if replicas < 1:
+                raise ValueError(f"replicas = {replicas}, must be a positive number")
         self._options = options
         self._profile = load_gpu(options.gpu)
         self._users = parse_users(options.users)
@@ -96,28 +117,31 @@ class Comparer:
     def _summaries(self) -> Iterator[Summary]:
         for speedup in self._options.speedups:
             for strategy in self._options.strategies:
-                yield self._replay(strategy, speedup)
-                if self._options.all_seeing:
-                    yield self._replay(strategy, speedup, all_seeing=True)
+                for variant in self._variants:
+                    yield self._replay(strategy, speedup, variant)
 
-    def _replay(self, strategy: str, speedup: float, *, all_seeing: bool = False) -> Summary:
-        endpoints = [_endpoint(index) for index in range(self._options.pods)]
-        engines = {endpoint.id: Engine(self._profile) for endpoint in endpoints}
-        rng = random.Random(self._options.seed)  # noqa: S311 - spreads load, keeps no secret
-        slo = self._options.slo
-        routing = RoutingSettings(strategy=strategy, slo_ttft_s=slo.ttft_s, slo_itl_s=slo.itl_s)
-        fleet = Fleet(routing, rng, build=baselines.build)
-        fleet.replace(FleetDescription({MODEL: ModelPolicy()}, tuple(endpoints)))
-        scraping = self._scraping(fleet, engines, all_seeing=all_seeing)
-        admission = Admission(self._users, LimitSettings().output_tokens)
+    @property
+    def _variants(self) -> Sequence[Variant]:
+        eyes = (False, True) if self._options.all_seeing else (False,)
+        return [
+            Variant(replicas, is_sharing, is_all_seeing)
+            for replicas in self._options.replicas
+            for is_sharing in ((True, False) if replicas > 1 else (False,))
+            for is_all_seeing in eyes
+        ]
+
+    def _replay(self, strategy: str, speedup: float, variant: Variant) -> Summary:
+        engines = {_endpoint(index).id: Engine(self._profile) for index in range(self._options.pods)}
         time = VirtualTime()
-        router = Gateway(fleet, routing, time)
+        gateways = self._gateways(strategy, variant, time)
+        fleet = gateways[0].fleet
         promised = fleet.slo(MODEL) if self._options.keep_slo or strategy == Forebay.name else None
         replay = Replay(
-            trace=self._trace, engines=engines, router=router, time=time, strategy=strategy, admission=admission,
-            speedup=speedup, outages=self._options.outages, scraping=scraping, slo=promised,
+            trace=self._trace, engines=engines, router=Replicas(gateways), time=time, strategy=strategy,
+            admission=Admission(self._users, LimitSettings().output_tokens), speedup=speedup,
+            outages=self._options.outages, scraping=self._scraping(gateways, engines, variant), slo=promised,
         )  # fmt: skip
-        name = f"{strategy}, all-seeing" if all_seeing else strategy
+        name = f"{strategy}{variant.name}"
         label, requests = f"{name} {speedup:g}x", len(self._trace)
         with click.progressbar(length=requests, label=label, file=sys.stderr, update_min_steps=requests // 200) as bar:
             calls = replay.run(bar.update)
@@ -125,43 +149,46 @@ class Comparer:
         totals = {pod: engine.totals for pod, engine in engines.items()}
         return summarize(name, speedup, calls, totals, self._options.slo)
 
-    def _scraping(self, fleet: Fleet, engines: Mapping[PodId, Engine], *, all_seeing: bool) -> Scraping:
+    def _gateways(self, strategy: str, variant: Variant, time: VirtualTime) -> Sequence[Gateway]:
+        """Return the replicas, each with randomness of its own; the first has that of a single one."""
+        slo, seeds = self._options.slo, random.Random(self._options.seed)  # noqa: S311 - spreads load, keeps no secret
+        routing = RoutingSettings(strategy=strategy, slo_ttft_s=slo.ttft_s, slo_itl_s=slo.itl_s)
+        description = FleetDescription({MODEL: ModelPolicy()}, tuple(map(_endpoint, range(self._options.pods))))
+        channel = Channel(time) if variant.is_sharing else None
+        gateways = []
+        for number in range(variant.replicas):
+            outbox = Outbox(f"{number:012x}") if variant.is_sharing else None
+            rng = random.Random(seeds.random() if number else self._options.seed)  # noqa: S311 - the same
+            fleet = Fleet(routing, rng, build=baselines.build, outbox=outbox)
+            fleet.replace(description)
+            gateways.append(Gateway(fleet, routing, time, outbox, channel))
+        return gateways
+
+    def _scraping(self, gateways: Sequence[Gateway], engines: Mapping[PodId, Engine], variant: Variant) -> Scraping:
         """Scrape each new engine at once, as the gateway does."""
-
-        def ask(pod: PodId, now_s: float) -> None:
-            fleet.apply_readings(pod, _readings(engines[pod]), now_s, now_s + ScrapeSettings().stale_after_s)
-
-        for pod in engines:
-            ask(pod, 0.0)
-        return AllSeeing(engines, ask) if all_seeing else Scraping(engines, ask, self._options.scrape_s or inf)
+        scrapes = [_scrape(gateway.fleet, engines) for gateway in gateways]
+        for scrape in scrapes:
+            for pod in engines:
+                scrape(pod, 0.0)
+        if variant.is_all_seeing:
+            return AllSeeing(engines, scrapes)
+        return Scraping(engines, scrapes, self._options.scrape_s or inf)
 
     def _write_assignments(self, calls: Sequence[Call], name: str, speedup: float) -> None:
         options, file = self._options, self._options.assignments
         if file is None:
             return
-        if options.all_seeing or len(options.strategies) * len(options.speedups) > 1:  # one file per replay
-            file = file.with_stem(f"{file.stem}-{name.replace(', ', '-')}-{speedup:g}x")
+        if len(self._variants) * len(options.strategies) * len(options.speedups) > 1:  # one file per replay
+            file = file.with_stem(f"{file.stem}-{name.replace(', ', '-').replace(' ', '-')}-{speedup:g}x")
         with file.open("w") as lines:
             assignments.write(calls, lines)
 
 
-class Gateway:
-    """The gateway as a replay sees it; implements `simulator.replay.replay.Router`."""
+def _scrape(fleet: Fleet, engines: Mapping[PodId, Engine]) -> Scrape:
+    def scrape(pod: PodId, now_s: float) -> None:
+        fleet.apply_readings(pod, _readings(engines[pod]), now_s, now_s + ScrapeSettings().stale_after_s)
 
-    def __init__(self, fleet: Fleet, settings: RoutingSettings, time: VirtualTime) -> None:
-        self.queue = AdmissionQueue(fleet, settings, time)
-        self._fleet = fleet
-        self.release, self.finish, self.set_health = self.queue.release, self.queue.finish, fleet.set_health
-
-    def enter(self, request: RouteRequest, strategy: str, now_s: float, tell: Callable[[Outcome], None]) -> None:
-        """Route the request, through the queue when its model promises an SLO; without one nothing waits."""
-        if request.slo is not None:
-            self.queue.enter(QueuedRequest(request, request.slo, strategy, tell), now_s)
-            return
-        try:
-            tell(self._fleet.route(request, strategy, now_s))
-        except NoCandidateError as error:
-            tell(error)
+    return scrape
 
 
 def _readings(engine: Engine) -> Readings:

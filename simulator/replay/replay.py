@@ -3,7 +3,7 @@
 Lives here: the order of events.  Not here: routing (the router is a parameter; the gateway's fleet is one), the engines
 (core), limits (admission), the measures (summary).
 
-Time jumps from event to event: an arrival, the end of a pass on a pod, an outage, the router's timer.  At the same
+Time jumps from event to event: an arrival, the end of a pass on a pod, an outage, the router's timers.  At the same
 instant arrivals come first, so that a pod's next pass includes them.  The router sees what a gateway sees: its own
 counts, the ends of requests, health, and scraped metrics (scraping).  `slo` applies to all requests.
 """
@@ -69,25 +69,27 @@ class Router(Protocol[Ticket]):
 
 
 class VirtualTime:
-    """The time of a replay, and the one timer that its router may set; made before both."""
+    """The time of a replay, and the timers that its router may set; made before both."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self.timer_s = inf  # the earliest time that was asked for
-        self._callback: Callable[[float], None] | None = None
+        self._timers: dict[Callable[[float], None], float] = {}
+
+    @property
+    def timer_s(self) -> float:
+        """The time of the next timer; infinity = none is set."""
+        return min(self._timers.values(), default=inf)
 
     def set(self, at_s: float, callback: Callable[[float], None]) -> None:
-        """Have `callback` called with the time at `at_s`; of several times the earliest counts."""
+        """Have `callback` called with the time at `at_s`; of several times for the same one the earliest counts."""
         at_s = max(at_s, self.now_s + SOONEST_S)
-        if at_s < self.timer_s:
-            self.timer_s, self._callback = at_s, callback
+        self._timers[callback] = min(at_s, self._timers.get(callback, inf))
 
     def fire(self) -> None:
-        """Call back: the timer's time has come."""
-        callback, self.now_s = self._callback, self.timer_s
-        self.timer_s, self._callback = inf, None
-        if callback is not None:
-            callback(self.now_s)
+        """Call back: the next timer's time has come."""
+        callback = min(self._timers, key=self._timers.__getitem__)
+        self.now_s = self._timers.pop(callback)
+        callback(self.now_s)
 
 
 @dataclass(slots=True)
@@ -141,7 +143,7 @@ class Replay(Generic[Ticket]):
         self._strategy = strategy
         self._admission = admission
         self._speedup = speedup
-        self._scraping = scraping or Scraping(engines, lambda _pod, _now_s: None, inf)
+        self._scraping = scraping or Scraping(engines, (), inf)
         self._block_tokens = next(iter(engines.values())).profile.block_tokens
         self._order = count()
         self._events: list[tuple[float, int, PodId, Step | Outage]] = [  # a heap

@@ -3,13 +3,15 @@
 Lives here: rows, text and HTML.  Not here: the numbers (summary), drawing (plots).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from simulator.replay.summary import Distribution, Slo, Summary
 
 ABSENT = "-"
+SHORT = frozenset({"", "good", "token reuse", "TTFT mean, ms", "TTFT p50, ms", "TTFT p99, ms", "served", "load spread"})
+"""The labels of the figures in a short table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,20 @@ def rows(comparison: Comparison) -> list[list[str]]:
 
 def table(comparison: Comparison) -> str:
     """Return the table as text for a terminal."""
-    cells = rows(comparison)
+    return "\n".join([comparison.title, *_aligned(rows(comparison)), comparison.note])
+
+
+def short_table(comparison: Comparison) -> str:
+    """Return a table with a line for each replay and only the figures of SHORT, for many replays."""
+    columns = [row for row in rows(comparison) if row[0] in SHORT]
+    return "\n".join([comparison.title, *_aligned(list(zip(*columns, strict=True))), comparison.note])
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
     for label, *values in cells:
         aligned = (value.rjust(width) for value, width in zip(values, widths[1:], strict=True))
-        lines.append("  ".join([label.ljust(widths[0]), *aligned]))
-    return "\n".join([comparison.title, *lines, comparison.note])
+        yield "  ".join([label.ljust(widths[0]), *aligned])
 
 
 def page(comparison: Comparison, images: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from forebay.simulation.comparison import Gateway
+from forebay.simulation.replicas import Gateway
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet
 from gateway.fleet.ticket import Ticket

@@ -90,6 +90,30 @@ def test_strategies_see_engine_metrics_at_every_scrape(tmp_path: Path, interval_
     assert even is all({"pod-0", "pod-1"} == set(pods[turn : turn + 2]) for turn in range(0, 10, 2))
 
 
+def test_replicas_have_a_line_each_with_and_without_sharing(trace: Path, tmp_path: Path):
+    result = simulate("--trace", trace, "--pods", 2, "--replicas", "1,2", "--assignments", tmp_path / "out.jsonl")
+
+    assert 0 == result.exit_code, result.output
+    lines = [line.split("  ")[0] for line in result.output.splitlines()[-4:-1]]
+    assert ["forebay 1x", "forebay, 2 replicas 1x", "forebay, 2 replicas alone 1x"] == lines
+    files = [f"out-{line.replace(',', '').replace(' ', '-')}.jsonl" for line in lines]
+    assert sorted(files) == sorted(path.name for path in tmp_path.glob("out*"))
+
+
+def test_replicas_that_share_use_each_others_caches(tmp_path: Path):
+    """One prompt again and again: the first computes it, and whether the others find it depends on what was shared."""
+    trace, file = tmp_path / "trace.jsonl", tmp_path / "out.jsonl"
+    request = {"input_length": 6000, "output_length": 3, "hash_ids": list(range(12))}
+    trace.write_text("\n".join(json.dumps({"timestamp": 5000 * at} | request) for at in range(8)))
+    simulate("--trace", trace, "--pods", 4, "--replicas", "4", "--assignments", file)
+
+    def pods(name: str) -> set[str]:
+        return {json.loads(line)["pod"] for line in file.with_stem(f"out-forebay-{name}-1x").read_text().splitlines()}
+
+    assert 1 == len(pods("4-replicas"))
+    assert len(pods("4-replicas-alone")) > 1
+
+
 def test_users_have_their_limits(trace: Path):
     result = simulate("--trace", trace, "--users", "a:rpm=1,b", "--strategy", "random")
 
@@ -107,6 +131,8 @@ def test_users_have_their_limits(trace: Path):
         (["--fault", "crash:pod-9:1:1", "--pods", "2"], "fault on 'pod-9': pods are pod-0 to pod-1"),
         (["--speedup", "fast"], "could not convert string to float: 'fast'"),
         (["--speedup", "0"], "speedup = 0"),
+        (["--replicas", "1,0"], "replicas = 0, must be a positive number"),
+        (["--replicas", "few"], "invalid literal for int() with base 10: 'few'"),
         (["--trace", "nowhere"], "No such file"),
     ],
 )

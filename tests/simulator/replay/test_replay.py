@@ -179,7 +179,7 @@ def test_a_crash_of_an_idle_pod_costs_nothing_but_its_cache():
 
 def test_engines_are_scraped_in_turn_without_the_counts_of_the_pass_under_way():
     engines, heard = one_pod(), []
-    scraping = Scraping(engines, lambda pod, now_s: heard.append((now_s, engines[pod].totals.output_tokens)), 1.5)
+    scraping = Scraping(engines, [lambda pod, now_s: heard.append((now_s, engines[pod].totals.output_tokens))], 1.5)
     a_replay([a_request(0), a_request(5000)], engines, scraping=scraping).run()
 
     assert [(2.0, 2), (3.0, 2), (4.5, 2), (6.0, 3)] == heard

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from simulator.replay.fairness import ServiceDifference
-from simulator.replay.report import Ceilings, Comparison, page, rows, table
+from simulator.replay.report import Ceilings, Comparison, page, rows, short_table, table
 from simulator.replay.summary import Distribution, Slo, Summary
 
 
@@ -57,6 +57,14 @@ def test_the_table_is_aligned():
 
     assert "a <trace>" == lines[0]
     assert 1 == len({len(line) for line in lines[1:-1]})
+
+
+def test_a_short_table_has_a_line_for_each_replay():
+    heading, *lines = short_table(a_comparison(a_summary("a"), a_summary("a", speedup=4.0, good=7))).splitlines()[1:-1]
+
+    assert (True, True, False) == ("TTFT p99, ms" in heading, "good" in heading, "ITL" in heading)
+    assert [["a", "1x"], ["a", "4x"]] == [line.split()[:2] for line in lines]
+    assert "7" in lines[1].split()
 
 
 def test_the_page_shows_the_figures_and_the_plots_and_is_escaped():

@@ -5,7 +5,7 @@ from simulator.replay.scraping import AllSeeing, Scraping
 
 def scraping(interval_s: float = 2.0) -> tuple[Scraping, list[tuple[str, float]]]:
     asked: list[tuple[str, float]] = []
-    return Scraping(["a", "b"], lambda *turn: asked.append(turn), interval_s), asked
+    return Scraping(["a", "b"], [lambda *turn: asked.append(turn)], interval_s), asked
 
 
 def test_engines_are_scraped_one_after_the_other():
@@ -36,7 +36,7 @@ def test_without_an_interval_no_engine_is_scraped():
 
 def test_all_seeing_scrapes_all_engines_before_every_decision():
     asked: list[tuple[str, float]] = []
-    turns = AllSeeing(["a", "b"], lambda *turn: asked.append(turn))
+    turns = AllSeeing(["a", "b"], [lambda *turn: asked.append(turn)])
     turns.advance(5.0, ())
     turns.before_decision(5.0)
 

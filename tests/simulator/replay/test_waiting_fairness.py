@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from forebay.simulation.comparison import Gateway
+from forebay.simulation.replicas import Channel, Gateway, Replicas
 from gateway.admission import queue
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet
+from gateway.fleet.outbox import Outbox
 from routing.fair_queue import FairQueue
+from routing.types import RouteRequest
 from simulator.core.engine import Engine
 from simulator.core.gpus import GpuProfile
 from simulator.core.speed import LinearSpeed
@@ -29,8 +31,8 @@ WARM_S, SENT_S, WATCHED_S = 20.0, 40.0, 30.0
 class Fifo(FairQueue[queue.QueuedRequest]):
     """First come, first served, whoever it is."""
 
-    def push(self, user: str, item: queue.QueuedRequest, work_s: float, now_s: float) -> None:
-        super().push("", item, 0.0, now_s)
+    def push(self, user: str, item: queue.QueuedRequest, work_s: float, now_s: float, *, is_told: bool = True) -> None:
+        super().push("", item, 0.0, now_s, is_told=is_told)
 
     def remove(self, user: str, item: queue.QueuedRequest) -> None:
         super().remove("", item)
@@ -43,21 +45,38 @@ def requests(rng: random.Random, user: str, rate: float, start_s: float, duratio
     return made
 
 
-def replayed() -> Sequence[Call]:
+class ByUser(Replicas):
+    """Replicas of which the first gets all requests of `little`, and each as many of `much`."""
+
+    def enter(self, request: RouteRequest, strategy: str, now_s: float, tell: Callable[[queue.Outcome], None]) -> None:
+        if request.user == "little":
+            self._enter(self._gateways[0], request, strategy, now_s, tell)
+        else:
+            super().enter(request, strategy, now_s, tell)
+
+
+def replayed(replicas: int = 1) -> Sequence[Call]:
     """A slow start from which speeds are learned, then far more than the pod can do from either user."""
     rng = random.Random(1)
     trace = requests(rng, "little", 2.0, 0.0, WARM_S)
     trace += requests(rng, "much", 200.0, WARM_S, SENT_S) + requests(rng, "little", 20.0, WARM_S, SENT_S)
     settings = RoutingSettings(slo_ttft_s=1e5, longest_wait_s=3_590.0)  # nobody is refused
-    fleet = Fleet(settings, random.Random(1))
-    fleet.replace(a_description(an_endpoint("pod-0", models=(MODEL,))))
     time = VirtualTime()
-    gateway = Gateway(fleet, settings, time)
+    channel = Channel(time)
+    gateways = [a_gateway(f"{number:012x}", settings, time, channel) for number in range(replicas)]
     replay = Replay(
-        trace=sorted(trace, key=lambda request: request.timestamp), engines={"pod-0": Engine(PROFILE)}, router=gateway,
-        time=time, strategy="forebay", admission=Admission({}, output_tokens=60), slo=fleet.slo(MODEL),
+        trace=sorted(trace, key=lambda request: request.timestamp), engines={"pod-0": Engine(PROFILE)},
+        router=ByUser(gateways), time=time, strategy="forebay", admission=Admission({}, output_tokens=60),
+        slo=gateways[0].fleet.slo(MODEL),
     )  # fmt: skip
     return replay.run()
+
+
+def a_gateway(name: str, settings: RoutingSettings, time: VirtualTime, channel: Channel) -> Gateway:
+    outbox = Outbox(name)
+    fleet = Fleet(settings, random.Random(1), outbox=outbox)
+    fleet.replace(a_description(an_endpoint("pod-0", models=(MODEL,))))
+    return Gateway(fleet, settings, time, outbox, channel)
 
 
 def service(calls: Sequence[Call], user: str, now_s: float) -> float:
@@ -89,3 +108,11 @@ def test_users_who_keep_waiting_are_served_alike_and_first_come_first_served_wou
     record_property("difference", {"ours": fair, "fifo": unfair, "bound": BOUND})
     assert fair <= BOUND
     assert unfair > 2 * BOUND
+
+
+def test_users_are_served_alike_over_replicas_too(record_property: Callable[[str, object], None]) -> None:
+    """One user sends to one replica, the other ten times as much to all four: within twice the bound of one replica."""
+    difference = largest_difference(replayed(replicas=4))
+
+    record_property("difference", {"over 4 replicas": difference, "bound": 2 * BOUND})
+    assert difference <= 2 * BOUND
