@@ -1,8 +1,8 @@
 """Builds Kubernetes' own programs for tests and prints their directory: `python tests/kubernetes/build.py`.
 
 Each is built once, from the module in tools/, into `$FOREBAY_CACHE`, else `$XDG_CACHE_HOME/forebay`, else
-`~/.cache/forebay`, in a directory for these versions, this version of Go and these flags.  Where KUBEBUILDER_ASSETS
-names a directory with the programs, as setup-envtest makes it, they are taken from there.  Needs Go; some 5 minutes of
+`~/.cache/forebay`, in a directory for these versions, this version of Go and these flags.  What a
+directory KUBEBUILDER_ASSETS has of them, as setup-envtest makes it, is taken from there.  Needs Go; some 5 minutes of
 two processors and 2 GB of memory.
 """
 
@@ -43,13 +43,21 @@ def go(*arguments: str) -> str:
     return subprocess.run(command, cwd=MODULE, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def inputs() -> Iterator[bytes]:
-    """Yield all that the programs depend on."""
-    yield go("env", "GOVERSION", "GOOS", "GOARCH").encode()
+def inputs(assets: Path | None) -> Iterator[bytes]:
+    """Yield all that the programs depend on: those in `assets` as they are, others by what they are built of."""
+    if shutil.which("go"):
+        yield go("env", "GOVERSION", "GOOS", "GOARCH").encode()
     yield "\0".join(FLAGS).encode()
     for path in sorted(path for path in MODULE.rglob("*") if path.is_file()):
         yield path.relative_to(MODULE).as_posix().encode()
         yield path.read_bytes()
+    for program in found(assets):
+        yield f"{program} {program.stat().st_mtime_ns}".encode()
+
+
+def found(assets: Path | None) -> list[Path]:
+    """Return the programs that `assets` has."""
+    return [assets / name for name in PROGRAMS if (assets / name).exists()] if assets else []
 
 
 def cache(of: Iterable[bytes]) -> Path:
@@ -61,43 +69,31 @@ def cache(of: Iterable[bytes]) -> Path:
     return directory
 
 
-def built() -> Path:
-    """Build what is not there yet; return the directory.  A program is there when it is whole."""
-    directory = cache(inputs())
-    for name, package in PROGRAMS.items():
-        if not (directory / name).exists():
-            say(f"building {name}, once")
-            began_s = time.monotonic()
-            with tempfile.TemporaryDirectory(dir=directory) as scratch:
-                go("build", *FLAGS, "-o", f"{scratch}/{name}", package)
-                (Path(scratch) / name).replace(directory / name)
-            say(f"built {name} in {time.monotonic() - began_s:.0f} s")
-    return directory
-
-
-def linked(assets: Path) -> Path:
-    """Return a directory with links to the programs in `assets`, where tests keep what they make of them."""
-    programs = [assets / name for name in PROGRAMS]
-    if missing := [program.name for program in programs if not program.exists()]:
-        sys.exit(f"make: KUBEBUILDER_ASSETS={assets} lacks {', '.join(missing)}")
-    directory = cache(f"{program} {program.stat().st_mtime_ns}".encode() for program in programs)
-    for program in programs:
-        with contextlib.suppress(FileExistsError):
-            (directory / program.name).symlink_to(program)
-    return directory
+def build(name: str, directory: Path) -> None:
+    """Build a program; it is there when it is whole."""
+    say(f"building {name}, once")
+    began_s = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=directory) as scratch:
+        go("build", *FLAGS, "-o", f"{scratch}/{name}", PROGRAMS[name])
+        (Path(scratch) / name).replace(directory / name)
+    say(f"built {name} in {time.monotonic() - began_s:.0f} s")
 
 
 def main() -> None:
-    """Print the directory of the programs."""
-    if assets := os.environ.get("KUBEBUILDER_ASSETS"):
-        directory = linked(Path(assets).resolve())
-    elif shutil.which("go"):
-        try:
-            directory = built()
-        except subprocess.CalledProcessError as error:
-            sys.exit(f"make: {' '.join(error.cmd)} failed with status {error.returncode}")
-    else:
-        sys.exit("make: needs Go, to build kube-apiserver and what belongs to it, or KUBEBUILDER_ASSETS with them")
+    """Print the directory of the programs: links to those that there are already, and the others built."""
+    assets = Path(os.environ["KUBEBUILDER_ASSETS"]).resolve() if os.environ.get("KUBEBUILDER_ASSETS") else None
+    directory = cache(inputs(assets))
+    for program in found(assets):
+        with contextlib.suppress(FileExistsError):
+            (directory / program.name).symlink_to(program)
+    missing = [name for name in PROGRAMS if not (directory / name).exists()]
+    if missing and not shutil.which("go"):
+        sys.exit(f"make: needs Go, to build {', '.join(missing)}, or KUBEBUILDER_ASSETS with them")
+    try:
+        for name in missing:
+            build(name, directory)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"make: {' '.join(error.cmd)} failed with status {error.returncode}")
     sys.stdout.write(f"{directory}\n")
 
 
