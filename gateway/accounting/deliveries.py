@@ -36,18 +36,6 @@ class Post(Protocol):
         ...
 
 
-class NoPost:
-    """Reaches nobody, where replicas do not share: a request is settled by whoever gets its entry."""
-
-    def alive(self, replica: str) -> bool:  # noqa: ARG002 - the protocol's signature
-        """See `Post.alive`."""
-        return False
-
-    async def send(self, replica: str, payload: bytes) -> None:  # noqa: ARG002 - the protocol's signature
-        """See `Post.send`."""
-        raise OSError("replicas do not share")
-
-
 class Deliveries:
     """The entries that reach one worker, whose name is `replica`.
 

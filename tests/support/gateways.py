@@ -9,21 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import yaml
 
 from gateway.config.settings import Settings
 from tests.support.envoy import running_envoy
-from tests.support.outage import IN_FLIGHT, MODEL, RESERVED
+from tests.support.outage import IN_FLIGHT, MODEL, RESERVED, Outcome
 from tests.support.polling import until
 from tests.support.ports import free_ports
 from tests.support.programs import Program, program
 from tests.support.redis import RedisServer, redis_server
 
 WORKERS = 2
+"""The workers of each gateway."""
 
 
 class Part:
-    """A program that may be ended and started again at its addresses."""
+    """A program that can be ended and started again, at the same addresses."""
 
     def __init__(self, *command: str, ready: str) -> None:
         self._command = command
@@ -36,69 +38,23 @@ class Part:
         self.program = await self._scope.enter_async_context(program(*self._command))
         await self.program.prints(self._ready)
 
-    async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send the signal and wait for the end; the exit status."""
-        status = await self.program.end(number)
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send the signal and wait for the end; do nothing when it has ended."""
+        await self.program.end(number)
         await self._scope.aclose()
-        return status
 
     async def restart(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End it and start it again."""
         await self.end(number)
         await self.start()
 
-    def workers(self) -> list[int]:
-        """The ids of its child processes."""
+    def children(self) -> list[int]:
+        """The ids of its processes: a gateway's workers."""
         pid = self.program.process.pid
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-@dataclass
-class Replicas:
-    """All of it; `settings` are those of Envoy."""
-
-    settings: Settings
-    redis: RedisServer
-    engines: list[Part]
-    gateways: list[Part]
-    envoy: "EnvoyPart"
-    https: list[str]
-    admins: list[str]
-
-    @property
-    def port(self) -> int:
-        """The port that users send requests to."""
-        return int(self.settings.envoy.listen.rpartition(":")[2])
-
-    async def admin(self, call: str, **user: Any) -> httpx.Response:
-        """One call of the admin REST."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            return await client.post(f"http://{self.admins[0]}/{call}", json=user)
-
-    async def usage(self, user: str) -> tuple[int, int]:
-        """Requests and tokens in the user's window."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            page = (await client.get(f"http://{self.admins[0]}/users/{user}/usage")).json()
-        return page["requests"], page["tokens"]
-
-    async def gauge(self, name: str) -> float:
-        """The sum of a metric over its series and all gateways."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            pages = [(await client.get(f"http://{http}/metrics")).text for http in self.https]
-        lines = [line for page in pages for line in page.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
-        return sum(float(line.rpartition(" ")[2]) for line in lines)
-
-    async def settles(self) -> None:
-        """Wait until nothing is in flight and nothing is reserved at any worker."""
-
-        async def at_rest() -> bool:
-            return [0.0, 0.0] == [await self.gauge(IN_FLIGHT), await self.gauge(RESERVED)]
-
-        await until(at_rest, every_s=0.1)
-
-
 class EnvoyPart:
-    """Envoy, which may be restarted."""
+    """Envoy, which can be ended and started again."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self._settings = settings
@@ -109,55 +65,119 @@ class EnvoyPart:
         """Return when it listens."""
         await self._scope.enter_async_context(running_envoy(self._settings, self._folder))
 
+    async def restart(self) -> None:
+        await self.end()
+        await self.start()
+
     async def end(self) -> None:
-        """Stop it."""
         await self._scope.aclose()
 
 
+@dataclass
+class Gateways:
+    """All of it."""
+
+    settings: Settings  # of the first gateway and Envoy
+    redis: RedisServer
+    engines: list[Part]
+    gateways: list[Part]
+    envoy: EnvoyPart
+    https: list[str]
+
+    @property
+    def port(self) -> int:
+        """The port that users send requests to."""
+        return int(self.settings.envoy.listen.rpartition(":")[2])
+
+    async def create(self, name: str, **limits: int) -> None:
+        """Make a user."""
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            url = f"http://{self.settings.listen.admin}/CreateUser"
+            (await client.post(url, json={"name": name, **limits})).raise_for_status()
+
+    async def usage(self, user: str) -> tuple[int, int]:
+        """Requests and tokens in the user's window."""
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            page = (await client.get(f"http://{self.settings.listen.admin}/users/{user}/usage")).json()
+        return page["requests"], page["tokens"]
+
+    async def gauge(self, name: str, **labels: str) -> float:
+        """The sum of a metric's series with these labels, over all gateways."""
+        return sum([await self.gauge_of(index, name, **labels) for index in range(len(self.https))])
+
+    async def gauge_of(self, index: int, name: str, **labels: str) -> float:
+        """The same of one gateway."""
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            page = (await client.get(f"http://{self.https[index]}/metrics")).text
+        series = [line for line in page.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        return sum(float(line.rpartition(" ")[2]) for line in series if all(label in line for label in wanted))
+
+    async def set_speed(self, **speed: float) -> None:
+        """Make every engine this fast from now on."""
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            for endpoint in self.settings.models[0].endpoints:
+                (await client.post(f"http://{endpoint.address}/sim/speed", json=speed)).raise_for_status()
+
+    async def settles(self) -> None:
+        """Wait until nothing is in flight and nothing is reserved at any worker."""
+
+        async def at_rest() -> bool:
+            return [0.0, 0.0] == [await self.gauge(IN_FLIGHT), await self.gauge(RESERVED)]
+
+        await until(at_rest, every_s=0.1)
+
+
 @contextlib.asynccontextmanager
-async def running_replicas(folder: Path, *, with_workers: bool = False, **fields: Any) -> AsyncIterator[Replicas]:
+async def running_gateways(folder: Path, *, private: bool = False, **fields: Any) -> AsyncIterator[Gateways]:
     """All of it, ready; `fields` are further settings.
 
-    With `with_workers` Envoy knows each worker by an address of its own, else two share each gateway's `listen.grpc`.
+    `private`: Envoy knows the address of each worker; else the workers of a gateway share its `listen.grpc`.
     """
-    ports = [f"127.0.0.1:{port}" for port in free_ports(14)]
-    listens = [dict(zip(("grpc", "http", "admin"), ports[n : n + 3], strict=True)) for n in (0, 3)]
-    privates, engines, envoy = [ports[6:8], ports[8:10]], ports[10:12], ports[12:14]
-    gateways = [*privates[0], *privates[1]] if with_workers else [listen["grpc"] for listen in listens]
-    models = [{"name": MODEL, "endpoints": [{"address": address} for address in engines]}]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(14)]
+    listens: list[dict[str, Any]] = [
+        dict(zip(("grpc", "http", "admin"), addresses[at : at + 3], strict=True)) for at in (0, 3)
+    ]
+    workers = [addresses[6:8], addresses[8:10]]
+    if private:
+        for listen, own in zip(listens, workers, strict=True):
+            listen["workers"] = own
+    envoy = {
+        "listen": addresses[10],
+        "admin": addresses[11],
+        "gateways": [*workers[0], *workers[1]] if private else [listen["grpc"] for listen in listens],
+    }
+    endpoints = [{"address": address, "name": f"pod-{n}"} for n, address in enumerate(addresses[12:])]
     async with contextlib.AsyncExitStack() as parts:
         redis = parts.enter_context(redis_server())
-        common = {
-            "redis": {"url": redis.url},
-            "envoy": {"listen": envoy[0], "admin": envoy[1], "gateways": gateways},
-            "models": models,
-            **fields,
-        }
-        files = []
-        for number, (listen, private) in enumerate(zip(listens, privates, strict=True)):
-            file = folder / f"gateway-{number}.yaml"
-            file.write_text(
-                yaml.safe_dump({**common, "listen": {**listen, **({"workers": private} if with_workers else {})}})
-            )
-            files.append(file)
-        running = [
-            *(
-                Part("forebay", "engine", "--model", MODEL, "--port", address.rpartition(":")[2], ready="engine")
-                for address in engines
-            ),
-            *(
-                Part("forebay", "gateway", "--config", str(file), "--workers", str(WORKERS), ready="ready:")
-                for file in files
-            ),
+        common = {"redis": {"url": redis.url}, "envoy": envoy, "models": [{"name": MODEL, "endpoints": endpoints}]}
+        engines = [_engine(address) for address in addresses[12:]]
+        gateways = [
+            _gateway(folder / f"gateway-{n}.yaml", {**common, "listen": listen, **fields})
+            for n, listen in enumerate(listens)
         ]
-        for part in running:
+        for part in (*engines, *gateways):
             parts.push_async_callback(part.end)
-        await asyncio.gather(*(part.start() for part in running))
-        settings = Settings.model_validate(common)
-        envoy_part = EnvoyPart(settings, folder)
-        parts.push_async_callback(envoy_part.end)
-        await envoy_part.start()
-        yield Replicas(
-            settings, redis, running[:2], running[2:], envoy_part,
-            [listen["http"] for listen in listens], [listen["admin"] for listen in listens],
-        )  # fmt: skip
+        await asyncio.gather(*(part.start() for part in (*engines, *gateways)))
+        settings = Settings.model_validate({**common, "listen": listens[0], **fields})
+        front = EnvoyPart(settings, folder)
+        parts.push_async_callback(front.end)
+        await front.start()
+        yield Gateways(settings, redis, engines, gateways, front, [listen["http"] for listen in listens])
+
+
+def _engine(address: str) -> Part:
+    return Part("forebay", "engine", "--model", MODEL, "--port", address.rpartition(":")[2], ready="engine")
+
+
+def _gateway(file: Path, settings: dict[str, Any]) -> Part:
+    file.write_text(yaml.safe_dump(settings))
+    return Part("forebay", "gateway", "--config", str(file), "--workers", str(WORKERS), ready="ready:")
+
+
+def tokens(outcome: Outcome) -> int:
+    """The usage that the answer tells."""
+    body = outcome.body
+    if body.startswith(b"data:"):
+        body = body.split(b"data: ")[-2]
+    return int(orjson.loads(body)["usage"]["total_tokens"])

@@ -231,6 +231,14 @@ class Load:
         """Wait until every client has the outcome of a request sent after this moment."""
         await until(lambda: min(self._last_sent_s) > after_s)
 
+    async def recovers(self) -> None:
+        """Wait until every client in one round was answered with 200."""
+        failed = True
+        while failed:
+            round_s = time.monotonic()
+            await self.goes_round(round_s)
+            failed = {"200"} != labels([each for each in self.outcomes if each.sent_s > round_s]).keys()
+
     def since(self, moment_s: float) -> list[Outcome]:
         """Return the outcomes of requests that ended after this moment."""
         return [each for each in self.outcomes if each.ended_s > moment_s]

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from gateway.accounting.calibration import Calibration
-from gateway.accounting.deliveries import Deliveries, NoPost, Post
+from gateway.accounting.deliveries import Deliveries, Post
 from gateway.accounting.ledger import Ledger
 from gateway.admission.admit import Admission, exchange_ids
 from gateway.admission.identity import Identity
@@ -32,6 +32,16 @@ from routing.table import STRATEGIES
 from tests.support.pods import MODEL, a_fleet, an_endpoint
 
 CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+
+
+class NoPost:
+    """A worker without siblings."""
+
+    def alive(self, replica: str) -> bool:
+        return False
+
+    async def send(self, replica: str, payload: bytes) -> None:
+        raise OSError(replica)
 
 
 class AwayLimiter:

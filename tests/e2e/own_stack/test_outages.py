@@ -55,7 +55,7 @@ async def test_each_part_that_is_killed_under_load_comes_back_and_nothing_stays_
         for name in killed:
             killed_s = time.monotonic()
             await stack.kill(name)
-            await _all_is_well_again(load)
+            await load.recovers()
             outcomes = load.since(killed_s)
             assert labels(outcomes).keys() <= ALLOWED[name.partition("-")[0]], name
             assert recovered_after_s(outcomes, killed_s) < RESUMES_S, name
@@ -65,15 +65,6 @@ async def test_each_part_that_is_killed_under_load_comes_back_and_nothing_stays_
         assert all(alive(pid) for pid in stack.pids().values())
         assert 5 + workers == len(stack.pids())
         assert 100_000 == (await stack.admin("ReadUser", name="lgy")).json()["user"]["rpm"]
-
-
-async def _all_is_well_again(load: Load) -> None:
-    """Wait until every client in one round was answered with 200."""
-    failed = True
-    while failed:
-        round_s = time.monotonic()
-        await load.goes_round(round_s)
-        failed = {"200"} != labels([each for each in load.outcomes if each.sent_s > round_s]).keys()
 
 
 async def test_answers_outlive_their_worker_and_do_not_settle_the_requests_of_its_successor(tmp_path: Path):
