@@ -46,7 +46,7 @@ class Scoring:
         scores = scored.scores
         if self._ties.is_burst(now_s):
             scores = blurred(scored, self.one_more(request, scored, scores.index(min(scores))))
-        ranked = lowest(scores, self._wanted, self._ties, now_s)
+        ranked = lowest(scores, self._wanted, self._ties)
         reason = self.reason(request, scored, ranked[0])
         if scored.fallback:
             reason = f"{reason}, fallback={scored.fallback}"
@@ -72,7 +72,7 @@ class Scoring:
         """Learn nothing."""
 
 
-def lowest(scores: Sequence[float], wanted: int, ties: Ties, now_s: float) -> list[int]:
+def lowest(scores: Sequence[float], wanted: int, ties: Ties) -> list[int]:
     """Return the positions of the lowest scores in order, equals as `ties` says.  O(scores) for each position."""
     if len(scores) == 1:  # many models have one pod
         return [0]
@@ -84,7 +84,7 @@ def lowest(scores: Sequence[float], wanted: int, ties: Ties, now_s: float) -> li
             chosen = remaining.index(least)
         else:
             tied = [index for index, score in enumerate(remaining) if score == least and index not in ranked]
-            chosen = ties.choose(tied, len(scores), now_s)
+            chosen = ties.choose(tied, len(scores))
         ranked.append(chosen)
         remaining[chosen] = inf
     return ranked

@@ -17,9 +17,11 @@ from math import inf
 
 from routing.types import Rng
 
-EPOCH_S = 1.0
+EPOCH_S = 10.0
 """Seconds after which all replicas start at another place, so that requests that come one by one use all pods (chosen:
-far longer than a burst)."""
+a hundred times a burst and what clocks differ by, for in a burst that sees both places they do not complement)."""
+OVERLAP_S = 1.0
+"""Seconds by which a burst that began before may go on from the old place (chosen: longer than any)."""
 GOLDEN = 0.6180339887498949
 """Multiples of it, modulo 1, divide a range ever more evenly (the golden ratio, less 1): where epochs start."""
 
@@ -36,11 +38,11 @@ class Ties:
     def __init__(self, rng: Rng) -> None:
         self._rng = rng
         self._rank, self._replicas, self._ahead_s = 0, 1, 0.0
-        self._epoch = 0
+        self._start = 0.0  # where the first pair starts, in [0, 1)
         self._last_s = self._last_but_one_s = -inf  # times of the latest requests
 
     def among(self, rank: int, replicas: int, ahead_s: float) -> None:
-        """Take the place `rank` among so many replicas, whose common clock is `ahead_s` ahead of `choose`'s."""
+        """Take the place `rank` among so many replicas, whose common clock is `ahead_s` ahead of this one's."""
         self._rank, self._replicas, self._ahead_s = rank, replicas, ahead_s
 
     def is_burst(self, now_s: float) -> bool:
@@ -50,20 +52,16 @@ class Ties:
         found = now_s - self._last_s < PAUSE_S or now_s - self._last_but_one_s < LONG_PAUSE_S
         if now_s > self._last_s:
             self._last_s, self._last_but_one_s = now_s, self._last_s
+        epoch, age_s = divmod(now_s + self._ahead_s, EPOCH_S)
+        if not found or age_s > OVERLAP_S:
+            self._start = epoch * GOLDEN % 1.0
         return found
 
-    def choose(self, tied: Sequence[int], candidates: int, now_s: float) -> int:
+    def choose(self, tied: Sequence[int], candidates: int) -> int:
         """Return one of the positions in `tied`, which are in ascending order and below `candidates`."""
         if self._replicas == 1:
             return tied[int(self._rng.random() * len(tied))]
         pairs = (self._replicas + 1) // 2
-        start = int((self._start(len(tied) == candidates, now_s) + self._rank // 2 / pairs) * candidates) % candidates
+        start = int((self._start + self._rank // 2 / pairs) * candidates) % candidates
         next_up = bisect_left(tied, start)
         return tied[next_up - 1 if self._rank % 2 else next_up % len(tied)]
-
-    def _start(self, all_tied: bool, now_s: float) -> float:
-        """Return where the first pair starts, in [0, 1).  It stays during a burst: then not all candidates are tied."""
-        epoch = int((now_s + self._ahead_s) / EPOCH_S)
-        if all_tied or epoch > self._epoch + 1:
-            self._epoch = epoch
-        return self._epoch * GOLDEN % 1.0

@@ -16,20 +16,20 @@ from tests.support.pods import pods_with
 @settings(deadline=None)
 @given(scores=st.lists(st.integers(0, 5), min_size=1, max_size=30), wanted=st.integers(1, 6), seed=st.integers(0, 9))
 def test_the_lowest_come_in_order_each_once(scores: list[int], wanted: int, seed: int) -> None:
-    ranked = lowest(scores, wanted, Ties(random.Random(seed)), 0.0)
+    ranked = lowest(scores, wanted, Ties(random.Random(seed)))
 
     assert len(set(ranked)) == len(ranked) == min(wanted, len(scores))
     assert [scores[index] for index in ranked] == sorted(scores)[:wanted]
 
 
 def test_equals_come_in_random_order() -> None:
-    orders = {tuple(lowest([1, 0, 1, 1], 3, Ties(random.Random(seed)), 0.0)) for seed in range(100)}
+    orders = {tuple(lowest([1, 0, 1, 1], 3, Ties(random.Random(seed)))) for seed in range(100)}
 
     assert orders == {(1, a, b) for a in (0, 2, 3) for b in (0, 2, 3) if a != b}
 
 
 def test_infinite_scores_are_chosen_when_there_is_nothing_else() -> None:
-    assert sorted(lowest([inf, 1.0, inf], 3, Ties(random.Random(1)), 0.0)) == [0, 1, 2]
+    assert sorted(lowest([inf, 1.0, inf], 3, Ties(random.Random(1)))) == [0, 1, 2]
 
 
 def test_in_a_burst_what_one_request_makes_equal_is_equal_and_fewest_of_our_own_come_first() -> None:
