@@ -67,6 +67,10 @@ class Plan(NamedTuple):
         return Charge(self.route.user, Amounts(1, self.estimate.tokens), self.route.model, self.rps, certain)
 
 
+PROFILE = "config-profile"
+"""The header that names one of the model's profiles; one that the model does not have is as absent."""
+
+
 class Planner:
     """Makes plans.  It keeps one estimator per known model, which learns from requests that end."""
 
@@ -113,7 +117,8 @@ class Planner:
             first_block_missing_tokens=FIRST_BLOCK_MISSING_SHARE * block_tokens,
         )
         self._check(route)
-        return Plan(user, size, estimate, estimator, route, strategy, self._fleet.rps(route.model))
+        rps = self._fleet.rps(model, headers.get(PROFILE, ""))
+        return Plan(user, size, estimate, estimator, route, strategy, rps)
 
     def refusal(self, error: NoCandidateError, route: RouteRequest) -> RefusalError:
         """Return what the client is told when no pod may take its request (docs/contracts.md section 1).
@@ -153,7 +158,7 @@ class Planner:
 
     def _strategy(self, model: str, headers: Mapping[str, str]) -> str:
         try:
-            return self._fleet.strategy_for(model, headers.get("routing-strategy"))
+            return self._fleet.strategy_for(model, headers.get("routing-strategy"), headers.get(PROFILE, ""))
         except UnknownStrategyError as error:
             raise InvalidStrategyError(str(error)) from error
 

@@ -52,6 +52,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("routing.shadow",), lambda: _known_shadow(settings.routing.shadow, strategies)),
         ((), lambda: _known_model_strategies(models, strategies)),
         ((), lambda: _unique_models(models)),
+        ((), lambda: _unique_profiles(models)),
         ((), lambda: _unique_adapters(models)),
         ((), lambda: _unique_endpoints(models, wrong)),
     )
@@ -170,6 +171,10 @@ def _known_model_strategies(models: tuple[ModelSettings, ...], strategies: Colle
     for index, model in enumerate(models):
         if model.strategy:
             yield from _known_strategy(f"models[{index}].strategy", model.strategy, strategies)
+        for number, profile in enumerate(model.profiles):
+            if profile.strategy:
+                key = f"models[{index}].profiles[{number}].strategy"
+                yield from _known_strategy(key, profile.strategy, strategies)
 
 
 def _unique_models(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
@@ -177,6 +182,14 @@ def _unique_models(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
     for index, model in enumerate(models):
         if first.setdefault(model.name, index) != index:
             yield f"models[{index}].name", model.name, f"must be unique, models[{first[model.name]}] has it"
+
+
+def _unique_profiles(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
+    for index, model in enumerate(models):
+        names = [profile.name for profile in model.profiles]
+        for number, name in enumerate(names):
+            if names.index(name) != number:
+                yield f"models[{index}].profiles[{number}].name", name, "must be unique in its model"
 
 
 def _unique_adapters(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:

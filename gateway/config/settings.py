@@ -293,6 +293,17 @@ class KubernetesSettings(Section):
     service account.  A relative path starts at the folder of this file."""
 
 
+class ProfileSettings(Section):
+    """Another treatment of requests for the model, which the request header `config-profile` asks for."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """The name that clients send."""
+    strategy: str = ""
+    """The strategy.  Empty, or where the model's is locked: the model's."""
+    rps: Annotated[int | None, Field(ge=0, le=MAX_LIMIT), _NO_FLAG] = None
+    """The most requests in any second, those of other profiles counted.  Absent: the model's."""
+
+
 class ModelSettings(Section):
     """One model name and the engines that serve it."""
 
@@ -308,6 +319,8 @@ class ModelSettings(Section):
     """Whether the request header `routing-strategy` is ignored for this model."""
     rps: Annotated[int | None, Field(ge=0, le=MAX_LIMIT), _NO_FLAG] = None
     """The most requests in any second, of all users together and over all replicas.  Absent: unlimited; 0: none."""
+    profiles: tuple[ProfileSettings, ...] = ()
+    """Other treatments that clients may ask for."""
     endpoints: tuple[EndpointSettings, ...] = ()
     """The engines that serve the model.  A model without any is known and answers 503."""
 

@@ -20,6 +20,7 @@ class ModelPolicy:
     rps: int | None = None  # requests in any second, of all users together; None: unlimited
     slo_ttft_s: float | None = None  # None: the gateway's default; 0: nothing is promised
     slo_itl_s: float | None = None
+    profiles: Mapping[str, "ModelPolicy"] = field(default_factory=dict)  # in its place, by the header `config-profile`
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ it (gateway.config.checks).
 
 from dataclasses import replace
 
-from gateway.config.settings import EndpointSettings, ModelSettings
+from gateway.config.settings import EndpointSettings, ModelSettings, ProfileSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from routing.types import Endpoint
 
@@ -45,7 +45,14 @@ def _endpoint(model: str, settings: EndpointSettings) -> Endpoint:
 
 
 def _policy(model: ModelSettings) -> ModelPolicy:
-    return ModelPolicy(model.strategy, model.locked, model.rps, model.slo_ttft_s, model.slo_itl_s)
+    policy = ModelPolicy(model.strategy, model.locked, model.rps, model.slo_ttft_s, model.slo_itl_s)
+    return replace(policy, profiles={profile.name: _under(policy, profile) for profile in model.profiles})
+
+
+def _under(policy: ModelPolicy, profile: ProfileSettings) -> ModelPolicy:
+    """Return the model's policy under a profile: what that does not say is as without it."""
+    strategy = policy.strategy if policy.locked or not profile.strategy else profile.strategy
+    return replace(policy, strategy=strategy, rps=policy.rps if profile.rps is None else profile.rps)
 
 
 def _metrics(settings: EndpointSettings) -> str:

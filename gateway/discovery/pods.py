@@ -5,6 +5,7 @@ Lives here: what is read of pods, nodes and workloads, and what it means, withou
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -196,12 +197,17 @@ def policy_of(model: str, config: str, strategies: Collection[str]) -> ModelPoli
     except msgspec.MsgspecError as error:
         log.warning("model_config_ignored", model=model, why=str(error))
         return ModelPolicy()
-    profile = read.profiles.get(read.default_profile or "default", Profile())
-    strategy = read.locked_routing_strategy or profile.routing_strategy
+    policies = {name: _policy(model, read, profile, strategies) for name, profile in read.profiles.items()}
+    default = policies.get(read.default_profile or "default") or _policy(model, read, Profile(), strategies)
+    return replace(default, profiles=policies)
+
+
+def _policy(model: str, read: Profiles, profile: Profile, strategies: Collection[str]) -> ModelPolicy:
+    strategy, rps = read.locked_routing_strategy or profile.routing_strategy, profile.requests_per_second or None
     if strategy and not _is_known(strategy, strategies):
         log.warning("model_config_ignored", model=model, why=f"unknown strategy {strategy!r}")
-        return ModelPolicy(rps=profile.requests_per_second or None)
-    return ModelPolicy(strategy, bool(read.locked_routing_strategy), profile.requests_per_second or None)
+        return ModelPolicy(rps=rps)
+    return ModelPolicy(strategy, bool(read.locked_routing_strategy), rps)
 
 
 def _is_known(strategy: str, strategies: Collection[str]) -> bool:

@@ -114,18 +114,22 @@ class Fleet:
         if pod is not None:
             pod.apply_readings(readings, now_s, fresh_until_s)
 
-    def strategy_for(self, model: str, header: str | None) -> str:
+    def strategy_for(self, model: str, header: str | None, profile: str = "") -> str:
         """Return the strategy of a request: a locked policy's, else the header's, the policy's, the default.
 
         Raises UnknownStrategyError for a header that names none, unless a locked policy makes it irrelevant.
         """
-        policy = self._policies.get(model, _NO_POLICY)
+        policy = self._policy(model, profile)
         preferred = policy.strategy or self._settings.strategy
         return preferred if policy.locked else table.parse_header(header) or preferred
 
-    def rps(self, model: str) -> int | None:
+    def rps(self, model: str, profile: str = "") -> int | None:
         """Return the requests per second that the model's policy allows; None = unlimited."""
-        return self._policies.get(model, _NO_POLICY).rps
+        return self._policy(model, profile).rps
+
+    def _policy(self, model: str, profile: str) -> ModelPolicy:
+        policy = self._policies.get(model, _NO_POLICY)
+        return policy.profiles.get(profile, policy)
 
     def slo(self, model: str) -> Slo | None:
         """Return the SLO of the model's requests; None = none."""

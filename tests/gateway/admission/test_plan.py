@@ -41,6 +41,16 @@ async def test_a_body_that_names_no_model_follows_the_policy_of_the_only_one():
     assert "random" == outcome.response_headers["routing-strategy"]
 
 
+async def test_a_request_may_ask_for_a_profile_of_its_model():
+    shop = Shop()
+    profiles = {"fast": ModelPolicy("throughput")}
+    shop.fleet.replace(a_description(an_endpoint("a"), **{MODEL: ModelPolicy("random", profiles=profiles)}))
+
+    for profile, strategy in (("fast", "throughput"), ("absent", "random"), ("", "random")):
+        outcome = routed(await shop.admit(config_profile=profile))
+        assert strategy == outcome.response_headers["routing-strategy"]
+
+
 async def test_an_unknown_model_in_picker_mode_is_unavailable():
     assert (503, "no_ready_pod", None) == refused(await Shop().admit({"model": "other"}, frozenset({"10.0.0.1:1"})))
 

@@ -138,6 +138,15 @@ def test_a_cluster_is_the_only_source_of_models(tmp_path, other):
     )
 
 
+def test_profiles_have_known_strategies_and_names_of_their_own(tmp_path):
+    models = "[{name: m, profiles: [{name: good, strategy: random}, {name: bad, strategy: randm}, {name: good}]}]"
+
+    assert problems_of(tmp_path, f"{{models: {models}}}") == (
+        "models[0].profiles[1].strategy = randm, must be one of forebay, least-request, random; did you mean random?",
+        "models[0].profiles[2].name = good, must be unique in its model",
+    )
+
+
 def test_strategies_must_be_known_everywhere(tmp_path):
     assert problems_of(tmp_path, "{routing: {strategy: randm}, models: [{name: m, strategy: zz}]}") == (
         "routing.strategy = randm, must be one of forebay, least-request, random; did you mean random?",

@@ -38,7 +38,7 @@ def test_every_key_and_every_section_has_a_description():
 def test_every_key_has_a_default_or_is_required():
     required = [f"{path}.{name}" for path, section in sections() for name in section.get("required", ())]
 
-    assert ["models[].name", "models[].endpoints[].address"] == required
+    assert ["models[].name", "models[].profiles[].name", "models[].endpoints[].address"] == required
     assert required == [name for name, key in keys().items() if "default" not in key]
 
 

@@ -80,3 +80,16 @@ def test_an_adapter_has_its_base_models_policy() -> None:
         "x": ModelPolicy("random", locked=True),
         "y": ModelPolicy("random", locked=True),
     }
+
+
+def test_a_profile_changes_what_it_says_and_no_locked_strategy():
+    profiles = [{"name": "fast", "strategy": "throughput"}, {"name": "slow", "rps": 1}]
+    free = a_model("m", strategy="random", rps=9, profiles=profiles)
+    locked = a_model("n", strategy="random", locked=True, profiles=profiles)
+
+    policies = describe((free, locked)).models
+
+    assert {"fast": ModelPolicy("throughput", rps=9), "slow": ModelPolicy("random", rps=1)} == policies["m"].profiles
+    assert {"fast": ModelPolicy("random", locked=True), "slow": ModelPolicy("random", locked=True, rps=1)} == (
+        policies["n"].profiles
+    )

@@ -86,7 +86,7 @@ def test_a_cluster_and_yaml_say_the_same():
             "pod-template-hash": "5d8f",
         },
         owner=Owner("ReplicaSet", "d-5d8f", controller=True),
-        config='{"profiles": {"default": {"routingStrategy": "random", "requestsPerSecond": 7}}}',
+        config='{"profiles": {"default": {"routingStrategy": "random", "requestsPerSecond": 7}, "fast": {}}}',
     )
     listed = EndpointSettings(
         address="10.0.0.1:9000", name="pod-a", engine="sglang", metric_port=9100, gpu="L20", pool="local",
@@ -95,9 +95,11 @@ def test_a_cluster_and_yaml_say_the_same():
 
     by_cluster = Fleet(STRATEGIES).describe(a_cluster(pod))
     by_yaml = describe((ModelSettings(name="m", strategy="random", rps=7, endpoints=(listed,)),))
+    model, profiles = by_cluster.models["m"], by_cluster.models["m"].profiles
 
     of_the_cluster_only = {"id": "default/pod-a", "node": "node-1", "started_at": 1_800_000_000.0}
-    assert by_yaml.models == by_cluster.models
+    assert by_yaml.models == {"m": replace(model, profiles={})}
+    assert {"default": by_yaml.models["m"], "fast": ModelPolicy()} == profiles
     assert (replace(by_yaml.endpoints[0], **of_the_cluster_only),) == by_cluster.endpoints
 
 
@@ -238,7 +240,17 @@ def test_a_pod_that_did_not_change_keeps_its_endpoint_and_one_of_the_same_name_i
     ],
 )
 def test_the_annotation_is_the_models_policy(config: str, policy: ModelPolicy):
-    assert policy == policy_of("m", config, STRATEGIES)
+    assert policy == replace(policy_of("m", config, STRATEGIES), profiles={})
+
+
+def test_each_profile_is_a_policy_under_the_lock_of_all():
+    config = """{"lockedRoutingStrategy": "random", "profiles":
+        {"a": {"routingStrategy": "throughput", "requestsPerSecond": 5}, "b": {"routingStrategy": "no-such"}}}"""
+
+    policy = policy_of("m", config, STRATEGIES)
+
+    locked = ModelPolicy("random", locked=True)
+    assert replace(locked, profiles={"a": replace(locked, rps=5), "b": locked}) == policy
 
 
 @pytest.mark.parametrize(

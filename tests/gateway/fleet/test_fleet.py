@@ -244,6 +244,16 @@ def test_locked_policy_then_header_then_policy_then_default(
     assert fleet.strategy_for(MODEL, header) == strategy
 
 
+def test_a_profile_that_the_model_has_is_its_policy() -> None:
+    policy = ModelPolicy("random", rps=9, profiles={"fast": ModelPolicy("throughput", locked=True, rps=1)})
+    fleet = a_fleet(an_endpoint(), **{MODEL: policy})
+
+    assert [("random", 9), ("throughput", 1), ("random", 9)] == [
+        (fleet.strategy_for(MODEL, None, profile), fleet.rps(MODEL, profile)) for profile in ("", "fast", "absent")
+    ]
+    assert "throughput" == fleet.strategy_for(MODEL, "random", "fast")
+
+
 def test_a_header_that_names_no_strategy_is_refused_for_known_and_unknown_models() -> None:
     fleet = a_fleet(an_endpoint())
 
