@@ -179,7 +179,7 @@ blocks = st.lists(st.integers(-2, 6), max_size=5).map(lambda hashes: array("q", 
 )
 shares = st.builds(
     Share, st.sampled_from("yz"), st.just(1), st.just(KEY), st.booleans(),
-    loads=st.lists(st.builds(PodLoad, pods, *[counts] * 5, changes, amounts, st.none() | amounts)),
+    loads=st.lists(st.builds(PodLoad, pods, *[counts] * 6, changes, amounts, *[st.none() | amounts] * 2)),
     prompts=st.lists(st.builds(Prompt, pods, blocks, amounts, st.booleans())),
     samples=st.lists(st.builds(Sample, pods, amounts, counts, amounts, amounts, amounts)),
     proofs=st.lists(st.builds(Proof, pods, counts, amounts)),
