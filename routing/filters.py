@@ -13,9 +13,12 @@ Pod = TypeVar("Pod", bound=PodView)
 
 
 def by_model(pods: Iterable[Pod]) -> dict[str, list[Pod]]:
-    """Return the pods by model name, base models and adapters alike; an adapter has the pods that list it."""
+    """Return the pods by model name, base models and adapters alike; an adapter has the pods that list it.
+
+    They are in the order of their ids, in whichever order discovery found them, so that all replicas have the same.
+    """
     serving: dict[str, list[Pod]] = {}
-    for pod in pods:
+    for pod in sorted(pods, key=lambda pod: pod.endpoint.id):
         for model in pod.endpoint.models:
             serving.setdefault(model, []).append(pod)
     return serving

@@ -9,7 +9,13 @@ from tests.support.pods import MODEL, a_pod, refusal
 def test_a_model_has_the_pods_that_list_it_and_an_adapter_only_those_that_loaded_it() -> None:
     plain, loaded = a_pod("plain"), a_pod("loaded", models=(MODEL, "adapter"))
 
-    assert by_model([plain, loaded]) == {MODEL: [plain, loaded], "adapter": [loaded]}
+    assert by_model([plain, loaded]) == {MODEL: [loaded, plain], "adapter": [loaded]}
+
+
+def test_the_order_of_pods_is_the_same_in_whichever_order_they_are_found() -> None:
+    pods = [a_pod(name) for name in ("c", "a", "b")]
+
+    assert by_model(pods) == by_model(reversed(pods)) == {MODEL: sorted(pods, key=lambda pod: pod.endpoint.id)}
 
 
 def test_only_pods_that_are_ready_and_not_draining_are_routable() -> None:
