@@ -37,6 +37,9 @@ _FROM_POD = frozenset({"via_upstream", ""})
 """The response code's details where the status is a pod's; empty where Envoy does not tell."""
 
 
+_READ_NAMESPACES = frozenset({EXCHANGE_NAMESPACE, USAGE_NAMESPACE, ERROR_NAMESPACE})
+
+
 class Entry(NamedTuple):
     """The entry of a request's end, which is read only by whoever settles it."""
 
@@ -81,10 +84,17 @@ def decode(message: bytes) -> AccessLogBatch:
 
 
 def encode(entries: Sequence[Entry]) -> bytes:
-    """Serialise entries for another worker, as Envoy does: a format that every version reads."""
+    """Serialise entries for another worker, as Envoy does: a format that every version reads.
+
+    What nobody reads stays behind: half of the bytes, and what Envoy tells of the request beside.
+    """
     message = service.StreamAccessLogsMessage()
     message.http_logs.log_entry.extend(entry.message for entry in entries)
-    message.DiscardUnknownFields()  # what Envoy tells of the request beside what is read here
+    message.DiscardUnknownFields()
+    for entry in message.http_logs.log_entry:
+        metadata = entry.common_properties.metadata.filter_metadata
+        for namespace in set(metadata) - _READ_NAMESPACES:
+            del metadata[namespace]
     return message.SerializeToString()
 
 

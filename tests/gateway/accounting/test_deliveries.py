@@ -110,6 +110,7 @@ async def test_the_entries_of_one_batch_for_one_owner_are_one_message_without_wh
     batch = [await two.entry() for _ in range(3)]
     for (entry,) in batch:
         entry.message.MergeFromString(b"\x12\x0a\x52\x08a-secret")  # HTTPRequestProperties.path, which is not ours
+        put(entry.message, "forebay.response", header="a-secret")
 
     two.other.take([entry for entries in batch for entry in entries])
 
