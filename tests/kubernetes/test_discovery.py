@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.config.settings import KubernetesSettings
-from gateway.discovery.description import FleetDescription, ModelPolicy
+from gateway.discovery.description import FleetDescription
 from gateway.discovery.kubernetes import KubernetesPods
 from kube.client import Client
 from routing.table import STRATEGIES
@@ -86,7 +86,7 @@ async def test_the_fleet_follows_a_deployment_from_its_start_to_its_end(plane: C
             (one.deployment, one.gpu_type, one.pool, one.node, int(one.address.rpartition(":")[2]))
             for one in fleet.endpoints
         }
-        assert {"m": ModelPolicy("random")} == fleet.models
+        assert {"m": "random"} == {model: policy.strategy for model, policy in fleet.models.items()}
 
         await client.apply(DEPLOYMENTS, a_model("m", 3))
         await followed.until(ready("m", 3))
@@ -94,7 +94,7 @@ async def test_the_fleet_follows_a_deployment_from_its_start_to_its_end(plane: C
         fleet = await followed.until(
             lambda fleet: ready("m", 2)(fleet) and not first & {one.id for one in fleet.endpoints}
         )
-        assert {"m": ModelPolicy("throughput")} == fleet.models
+        assert "throughput" == fleet.models["m"].strategy
 
         await client.apply(DEPLOYMENTS, a_model("m", 0))
         fleet = await followed.until(lambda fleet: not fleet.endpoints)
