@@ -161,6 +161,8 @@ class Comparer:
             rng = random.Random(seeds.random() if number else self._options.seed)  # noqa: S311 - the same
             fleet = Fleet(routing, rng, build=baselines.build, outbox=outbox)
             fleet.replace(description)
+            if variant.is_sharing:
+                fleet.ties.among(number, variant.replicas, 0.0)
             gateways.append(Gateway(fleet, routing, time, outbox, channel))
         return gateways
 
