@@ -38,6 +38,16 @@ async def test_while_redis_is_there_it_decides(server):
         assert limiter.up
 
 
+async def test_what_is_admitted_here_alone_is_known_to_nobody_else(mortal_server):
+    put_user(mortal_server, User("u", rpm=5))
+    async with a_fallback(mortal_server) as limiter:
+        shared = await admit(limiter, "u", 1)
+        await leave(mortal_server, limiter)
+        alone = await admit(limiter, "u", 1)
+
+    assert (True, False) == (shared.reservation.is_shared, alone.reservation.is_shared)
+
+
 async def test_local_goes_on_from_the_limits_and_sums_last_seen(mortal_server):
     put_user(mortal_server, User("u", rpm=5, tpm=100))
     async with a_fallback(mortal_server) as limiter:

@@ -20,6 +20,15 @@ async def test_the_destination_is_the_same_in_header_and_metadata_with_two_fallb
     assert {"a", "b", "c"} == set(outcome.pods.values())
 
 
+async def test_what_a_request_carries_to_its_end_is_seen_by_no_client_and_no_engine():
+    outcome = routed(await Shop(users={"lgy": User("lgy")}).admit(user="lgy"))
+    carried = outcome.metadata["forebay"]
+    assert {"exchange", "reserved"} == carried.keys()
+    assert carried["reserved"].endswith(" lgy")
+    shown = {**outcome.request_headers, **outcome.response_headers}
+    assert not [name for name, value in shown.items() if carried["reserved"] in value or name in carried]
+
+
 async def test_the_client_is_told_pod_strategy_decision_and_ids():
     outcome = routed(await Shop().admit(x_request_id="r1", x_session_id="s\x01"))
     shown = outcome.response_headers
