@@ -10,6 +10,7 @@ import asyncio
 import random
 import subprocess
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ SETTLE_S = 1.0
 """The first part of a run, which is not counted."""
 FEW = 3
 """Fewer ages than these have no percentiles (chosen)."""
+TOLERANCE_S = 0.001
+"""Seconds between two readings of the clock for the same moment, at most (chosen)."""
 STEP_S = 0.002
 """Between two looks at which requests are due, in seconds."""
 
@@ -76,7 +79,7 @@ class Counts(Metrics):
     def reset(self) -> None:
         """Begin to count."""
         self.bytes = {"sent": 0, "received": 0}
-        self.told_s: list[float] = []
+        self.told: deque[tuple[float, list[float]]] = deque()  # when a message was sent, and the events that it tells
         self.ages_s: list[float] = []
 
     def count_shared(self, direction: str, size: int) -> None:
@@ -86,8 +89,9 @@ class Counts(Metrics):
     def observe_sharing_delay(self, seconds: float) -> None:
         """Take the ages."""
         now_s = time.monotonic()
-        self.ages_s += [now_s - event_s for event_s in self.told_s]
-        self.told_s = []
+        while self.told and self.told[0][0] <= now_s - seconds + TOLERANCE_S:
+            _, events_s = self.told.popleft()
+            self.ages_s += [now_s - event_s for event_s in events_s]
 
 
 class DatedOutbox:
@@ -105,7 +109,8 @@ class DatedOutbox:
 
     def take(self, now_s: float) -> Share | None:
         """See Outbox."""
-        self._counts.told_s, self._traffic.events_s = self._traffic.events_s, []
+        self._counts.told.append((now_s, self._traffic.events_s))
+        self._traffic.events_s = []
         return self._outbox.take(now_s)
 
     def everything(self, now_s: float) -> Share:

@@ -9,6 +9,7 @@ of which something was missed is asked for everything it has.  While Redis is aw
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
@@ -30,6 +31,8 @@ log = structlog.get_logger("sharing")
 
 HEARTBEAT_S = 0.5
 """A replica that has nothing to tell says so this often, in seconds: a quarter of its lease."""
+MAX_ON_WAY = 64
+"""Messages at most of which is remembered when they were sent, until they come back (chosen: those of 3 s)."""
 RETRY_S = 0.2
 """Between two attempts to subscribe, in seconds (chosen: well under a second)."""
 AGREE_S = 10.0
@@ -117,6 +120,7 @@ class Sharing:
         self._told_s = -inf  # when the last message was sent
         self._is_due = True  # one should be sent, even if nothing changed
         self._told: asyncio.Future[Reply] | None = None  # the last message, until Redis has taken it
+        self._on_way: deque[tuple[int, float]] = deque(maxlen=MAX_ON_WAY)  # ours: serial, when it was sent
         self._echo_s = clock()  # when one of ours came back to us
         self._is_up = True
         self._why = SILENT  # why it is away, or was last
@@ -188,6 +192,7 @@ class Sharing:
         if share is not None:
             self._pace.told(now_s)
         share = replace(share, serial=self._serial) if share else Share(self.replicas.name, self._serial)
+        self._on_way.append((self._serial, now_s))
         try:
             self._told = self._channels.tell(share)
         except LimiterUnavailableError as error:
@@ -244,8 +249,10 @@ class Sharing:
     def _on_echo(self, serial: int, now_s: float) -> None:
         """Note that our own message has come back: both ways to Redis are open."""
         self._echo_s = now_s
-        if serial == self._serial:
-            self._metrics.observe_sharing_delay(now_s - self._told_s)
+        while self._on_way and self._on_way[0][0] <= serial:
+            sent, sent_s = self._on_way.popleft()
+            if sent == serial:
+                self._metrics.observe_sharing_delay(now_s - sent_s)
 
     def _on_letter(self, letter: Letter) -> None:
         handler = self._letters.get(letter.kind)

@@ -263,3 +263,15 @@ async def test_what_is_urgent_does_not_wait_for_the_interval(redis):
         a.notes.put("p", 1)
 
         await until(lambda: b.notes.others["a"] == {"p": 1})
+
+
+async def test_the_delay_of_a_message_that_is_overtaken_by_its_successor_is_seen(redis):
+    async with Replica("a", redis).running() as a:
+        await until(lambda: a.figure("forebay_sharing_delay_seconds_count") >= 1)
+        seen = "forebay_sharing_delay_seconds_count"
+        unseen = a.sharing.page()["messages"] - a.figure(seen)
+        for _ in range(3):  # all are on their way before the first is back
+            a.sharing._is_due = True
+            a.sharing._tell(time.monotonic())
+
+        await until(lambda: a.sharing.page()["messages"] - a.figure(seen) <= unseen)
