@@ -97,6 +97,10 @@ def largest_difference(calls: Sequence[Call]) -> float:
     return max(leads) - min(leads)
 
 
+pytestmark = pytest.mark.timeout(400)
+"""A replay takes ten seconds, and several times that on a busy machine."""
+
+
 @pytest.mark.interpreted("a subclass of the queue")
 def test_users_who_keep_waiting_are_served_alike_and_first_come_first_served_would_not(
     monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
