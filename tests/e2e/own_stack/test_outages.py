@@ -71,14 +71,15 @@ async def test_answers_outlive_their_worker_and_do_not_settle_the_requests_of_it
     async with running_up(tmp_path / "up", "--engines", "1") as stack:
         await stack.set_speed(tokens_per_s=10)
         await stack.admin("CreateUser", name="lgy")
-        old = asyncio.create_task(ask(stack.port, request("lgy", max_tokens=40, stream=True)))
+        old = asyncio.create_task(ask(stack.port, request("lgy", max_tokens=300, stream=True)))
         await _in_flight(stack, 1)
         await stack.kill("gateway-1")
         await _in_flight(stack, 0)
-        new = asyncio.create_task(ask(stack.port, request("lgy", max_tokens=60, stream=True)))
+        new = asyncio.create_task(ask(stack.port, request("lgy", max_tokens=600, stream=True)))
         await _in_flight(stack, 1)
         assert not old.done()
 
+        await stack.set_speed(tokens_per_s=100)
         assert "200" == (await old).label
         await asyncio.sleep(0.5)  # ten times as long as its entry of the access log may take
         assert not new.done()
