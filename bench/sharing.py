@@ -97,7 +97,8 @@ class Counts(Metrics):
 class DatedOutbox:
     """An outbox that keeps the times of the events that a message tells."""
 
-    def __init__(self, outbox: Outbox, traffic: Traffic, counts: Counts) -> None:
+    def __init__(self, outbox: Outbox, traffic: Traffic, counts: Counts, news: asyncio.Event) -> None:
+        self.news = news
         self._outbox = outbox
         self._traffic = traffic
         self._counts = counts
@@ -151,9 +152,10 @@ def beside(sample: SharingSample, alone: SharingSample) -> SharingSample:
 
 async def _run(url: str, redis_pid: int, pods: int, workers: int, rate: float) -> SharingSample:
     """Measure one replica of so many; of 0 it does not share."""
-    fleet, outbox = a_replica("ffffffffffff", pods)
+    news = asyncio.Event()
+    fleet, outbox = a_replica("ffffffffffff", pods, news)
     traffic, counts = Traffic(fleet, "forebay", rate, time.monotonic(), random.Random(0)), Counts()
-    dated = DatedOutbox(outbox, traffic, counts)
+    dated = DatedOutbox(outbox, traffic, counts, news)
     async with _siblings(url, pods, workers - 1, rate) as start, _sharing(url, fleet, dated, counts, workers):
         start()
         await _serve(traffic, SETTLE_S)
@@ -180,6 +182,7 @@ async def _sharing(url: str, fleet: Fleet, outbox: DatedOutbox, counts: Counts, 
     sharing = Sharing(
         replicas, channels, outbox, (fleet,), secret=b"", on_key=lambda _: None, on_place=lambda *_: None, letters={},
         metrics=counts, clock=time.monotonic, interval_s=SharingSettings().interval_s,
+        news=outbox.news,
     )  # fmt: skip
     tasks = [asyncio.create_task(job()) for job in ((sharing.tell, sharing.hear) if workers else ())]
     try:

@@ -28,7 +28,7 @@ READ_BYTES = 1 << 20
 def messages_of(name: str, pods: int, rate: float, seconds: float, others: int) -> list[tuple[float, bytes]]:
     """Return when each message of a sibling is due, in seconds from the start, and its bytes."""
     rng = random.Random(name)
-    fleet, outbox = a_replica(name, pods)
+    fleet, outbox = a_replica(name, pods, asyncio.Event())
     outbox.set_siblings(others, 0.0)
     traffic = Traffic(fleet, "random", rate, 0.0, rng)
     interval_s = SharingSettings().interval_s if rate else HEARTBEAT_S

@@ -3,6 +3,7 @@
 Lives here: requests at a steady rate, in real or in virtual time.  Not here: sending and hearing (sharing, siblings).
 """
 
+import asyncio
 import random
 from collections import deque
 from math import inf
@@ -25,9 +26,9 @@ COMMON, USERS = 50, 50
 """Different beginnings of prompts, and users."""
 
 
-def a_replica(name: str, pods: int) -> tuple[Fleet, Outbox]:
-    """Return a fleet of so many pods that serve the model `m`, and the outbox in which it notes what it does."""
-    outbox = Outbox(name)
+def a_replica(name: str, pods: int, news: asyncio.Event) -> tuple[Fleet, Outbox]:
+    """Return a fleet of so many pods that serve the model `m`, and the outbox that sets `news`."""
+    outbox = Outbox(name, news.set)
     fleet = Fleet(RoutingSettings(), random.Random(name), outbox=outbox)
     fleet.set_prefix_key(1)
     endpoints = (Endpoint(f"p{n}", f"p{n}", f"10.0.{n >> 8}.{n & 255}:8000", ("m",)) for n in range(pods))

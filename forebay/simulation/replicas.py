@@ -14,13 +14,15 @@ from gateway.fleet.fleet import Fleet
 from gateway.fleet.outbox import Outbox
 from gateway.fleet.ticket import Ticket
 from gateway.sharing.messages import Share, decode, encode
-from gateway.sharing.pace import SOON_S, Pace
+from gateway.sharing.pace import Pace
 from routing.strategy import Finished
 from routing.types import NoCandidateError, PodId, RouteRequest
 from simulator.replay.replay import VirtualTime
 
 INTERVAL_S = 0.05
 """Seconds between a replica's messages at most times: the default of `sharing.interval_s`."""
+TURN_S = 0.0005
+"""Seconds of one turn of a replica's event loop, in which changes gather before they are told (chosen)."""
 DELAY_S = 0.002
 """Seconds from one replica to the others, by way of Redis (chosen: more than a round trip within a cluster)."""
 
@@ -115,7 +117,7 @@ class Gateway:
     def _plan_message(self, now_s: float) -> None:
         """Set the time of the next message, which is not sent if nothing has changed."""
         if self._channel is not None:
-            self._time.set(max(now_s + SOON_S, self._pace.next_s(now_s)), self._tell)
+            self._time.set(max(now_s + TURN_S, self._pace.next_s(now_s)), self._tell)
 
     def _tell(self, now_s: float) -> None:
         if self._outbox is not None and self._channel is not None:

@@ -118,8 +118,8 @@ class SharingSettings(Section):
     """Whether this gateway shares.  `false`: each worker counts, learns and queues for itself; limits of users are
     shared all the same."""
     interval_s: Annotated[float, Field(ge=0.005, le=0.5), _NO_FLAG] = 0.05
-    """The mean time between two messages while much changes; rare changes, and all while requests wait, are told within
-    5 ms.  A shorter interval costs CPU in every worker, a longer one lets workers see each other's load later."""
+    """The mean time between two messages while much changes; rare changes, and all while requests wait, are told at
+    once.  A shorter interval costs CPU in every worker, a longer one lets workers see each other's load later."""
 
 
 class RoutingSettings(Section):

@@ -7,7 +7,7 @@ The fleet and the admission queue write into it as they act; with no sibling to 
 read when a message is put together (loads, proofs, counters) is only noted as changed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 
 from gateway.fleet.pod import Pod
@@ -37,11 +37,16 @@ MAX_LATEST_BLOCKS = 16_384
 """Blocks of the latest prompts in a message with everything (chosen: 128 KiB, which a replica takes in some 10 ms)."""
 
 
-class Outbox:
-    """The news of the replica with this name."""
+def _nobody_waits() -> None:
+    """Nobody waits for news."""
 
-    def __init__(self, replica: str) -> None:
+
+class Outbox:
+    """The news of the replica with this name.  `on_news` is called when there is some that should be told at once."""
+
+    def __init__(self, replica: str, on_news: Callable[[], None] = _nobody_waits) -> None:
         self.replica = replica
+        self._on_news = on_news
         self.siblings = 0
         """Number of replicas that this one hears of, and so hear it."""
         self.prefix_key = key_digest(0)
@@ -82,6 +87,8 @@ class Outbox:
     def load(self, pod: Pod) -> None:
         """Note that the load of a pod changed."""
         if self.siblings:
+            if not self._changed:
+                self._on_news()
             self._changed[pod] = None
 
     def prompt(self, pod: Pod, record: Record | None, block_tokens: float) -> None:
@@ -112,6 +119,7 @@ class Outbox:
     def proof(self, pod: Pod) -> None:
         """Note that a pod failed, or works again."""
         if self.siblings:
+            self._on_news()
             self._proven[pod] = None
 
     def charge(self, model: str, user: str, tokens: float) -> None:
@@ -134,6 +142,7 @@ class Outbox:
         elif self.waiting.pop(model, None) is None:
             return
         if self.siblings:
+            self._on_news()
             self._waiting_changed[model] = None
 
     def take(self, now_s: float) -> Share | None:

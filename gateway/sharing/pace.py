@@ -1,18 +1,16 @@
-"""The pace of a replica's messages: soon after a change while that costs little, else one in an interval.
+"""The pace of a replica's messages: at once after a change while that costs little, else one in an interval.
 
 Lives here: the pace.  Not here: sending (sharing), which changes are urgent (gateway.fleet.outbox).
 
-Messages may come as soon as something changed while they are few, so that a small gateway is not blind for an interval;
+Messages are sent as soon as something changed while they are few, so that a small gateway is not blind for an interval;
 many are spaced (the generic cell rate algorithm, ITU-T I.371: a message each interval, BURST of them saved up).  While
 requests wait, each message decides who is next, and none is held back.
 """
 
 from math import inf
 
-SOON_S = 0.005
-"""Seconds in which changes are collected before they are told (chosen)."""
 EXPECTED_S = 1.0
-"""After a change, and after an urgent one, more are expected for so long, in seconds (chosen)."""
+"""After an urgent change more are expected for so long, in seconds (chosen)."""
 BURST = 10
 """Messages that may follow each other at once after a time of silence (chosen)."""
 
@@ -22,7 +20,6 @@ class Pace:
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
-        self._told_s = -inf
         self._full_s = -inf  # when a message has been paid for by the intervals before it
         self._urgent_s = -inf
 
@@ -33,13 +30,8 @@ class Pace:
 
     def told(self, now_s: float) -> None:
         """Note that a message with changes was sent."""
-        self._told_s = now_s
         self._full_s = max(self._full_s, now_s) + self._interval_s
 
     def next_s(self, now_s: float) -> float:
         """Return when the next message may be sent; a time in the past = now."""
         return -inf if now_s - self._urgent_s < EXPECTED_S else self._full_s - BURST * self._interval_s
-
-    def pause_s(self, now_s: float) -> float:
-        """Return in how many seconds to look for changes again."""
-        return SOON_S if now_s - self._told_s < EXPECTED_S else self._interval_s

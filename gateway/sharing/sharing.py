@@ -86,7 +86,7 @@ OnPlace = Callable[[int, int, float], None]
 class Sharing:
     """Sharing of the replica that `replicas` is named for.  `tell`, `hear` and `agree` run as tasks.
 
-    `secret` becomes the key of all replicas' block hashes if there is none yet.
+    `secret` becomes the key of all replicas' block hashes if there is none yet.  `news` is set by the outbox.
     """
 
     def __init__(
@@ -103,8 +103,11 @@ class Sharing:
         metrics: Metrics,
         clock: Callable[[], float],
         interval_s: float,
+        news: asyncio.Event,
     ) -> None:
         self.replicas = replicas
+        self._news = news
+        self._interval_s = interval_s
         self._channels = channels
         self._outbox = outbox
         self._inboxes = inboxes
@@ -137,7 +140,7 @@ class Sharing:
                 self._see_failure()
                 if self._is_due or self._pace.next_s(now_s) <= now_s:
                     self._tell(now_s)
-            await asyncio.sleep(self._pace.pause_s(now_s) if len(self.replicas) > 1 else HEARTBEAT_S)
+            await self._pause(now_s)
 
     async def hear(self) -> None:
         """Hear the others, for ever; cancel to stop."""
@@ -182,7 +185,22 @@ class Sharing:
             "siblings": self.replicas.page(self._clock()),
         }
 
+    async def _pause(self, now_s: float) -> None:
+        """Sleep until something may be told that should be told at once, but not for longer than an interval."""
+        longest_s = self._interval_s if len(self.replicas) > 1 else HEARTBEAT_S
+        if self._told is not None and not self._told.done():
+            await asyncio.wait((self._told,), timeout=longest_s)
+            return
+        held_s = self._pace.next_s(now_s) - now_s
+        if held_s > 0:
+            await asyncio.sleep(min(held_s, longest_s))
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
+                await self._news.wait()
+
     def _tell(self, now_s: float) -> None:
+        self._news.clear()
         share = self._outbox.take(now_s)
         if share is None and not self._is_due and now_s - self._told_s < HEARTBEAT_S:
             return

@@ -89,7 +89,8 @@ class Worker:
         self.replica = f"{random.getrandbits(REPLICA_BITS):0{REPLICA_BITS // 4}x}"
         """The worker's name among its siblings on all hosts, those that ran in its place before it among them."""
         self.metrics = Metrics(STRATEGIES, place.metrics_dir)
-        self.outbox = Outbox(self.replica)
+        self.news = asyncio.Event()
+        self.outbox = Outbox(self.replica, self.news.set)
         self.fleet = Fleet(
             settings.routing,
             random.Random(),  # noqa: S311 - spreads load, guards nothing
@@ -195,6 +196,7 @@ class Worker:
             metrics=self.metrics,
             clock=time.monotonic,
             interval_s=settings.sharing.interval_s,
+            news=self.news,
         )
 
     @asynccontextmanager

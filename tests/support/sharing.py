@@ -26,6 +26,7 @@ class Notebook:
         self.own: dict[str, int] = {}
         self.others: dict[str, dict[str, int]] = {}
         self.applied = 0
+        self.news = asyncio.Event()
         self._changed: set[str] = set()
 
     @property
@@ -35,6 +36,7 @@ class Notebook:
     def put(self, pod: str, in_flight: int) -> None:
         self.own[pod] = in_flight
         self._changed.add(pod)
+        self.news.set()
 
     def take(self, now_s: float) -> Share | None:
         changed, self._changed = self._changed, set()
@@ -80,6 +82,7 @@ class Replica:
             metrics=self.metrics,
             clock=clock,
             interval_s=interval_s,
+            news=self.notes.news,
         )
         self.place = (0, 1, 0.0)
 

@@ -3,12 +3,11 @@
 import random
 from collections.abc import Sequence
 
-from forebay.simulation.replicas import DELAY_S, Channel, Gateway, Replicas
+from forebay.simulation.replicas import DELAY_S, TURN_S, Channel, Gateway, Replicas
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet
 from gateway.fleet.outbox import Outbox
 from gateway.fleet.ticket import Ticket
-from gateway.sharing.pace import SOON_S
 from routing.strategy import Finished
 from routing.types import RouteRequest
 from simulator.replay.replay import MODEL, VirtualTime
@@ -67,7 +66,7 @@ def test_the_others_hear_of_a_request_after_a_message_took_its_way() -> None:
     stage.run_until(1.0)
     stage.time.now_s = 1.0
     stage.enter()
-    sent_s = 1.0 + SOON_S + DELAY_S
+    sent_s = 1.0 + TURN_S + DELAY_S
 
     stage.run_until(sent_s - DELAY_S / 2)
     assert [1, 0, 0] == stage.in_flight()

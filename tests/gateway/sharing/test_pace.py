@@ -1,6 +1,6 @@
 """The pace of messages: at once while they are few, spaced when they are many, and never held back while urgent."""
 
-from gateway.sharing.pace import BURST, EXPECTED_S, SOON_S, Pace
+from gateway.sharing.pace import BURST, EXPECTED_S, Pace
 
 INTERVAL_S = 0.05
 
@@ -29,11 +29,3 @@ def test_urgent_changes_are_never_held_back() -> None:
     pace.look(0.0, is_urgent=True)
 
     assert 100 == told(pace, EXPECTED_S / 2, every_s=0.005)
-
-
-def test_after_a_change_others_are_looked_for_soon_and_without_one_in_intervals() -> None:
-    pace = Pace(INTERVAL_S)
-    assert INTERVAL_S == pace.pause_s(0.0)
-
-    pace.told(0.0)
-    assert [SOON_S, INTERVAL_S] == [pace.pause_s(EXPECTED_S / 2), pace.pause_s(EXPECTED_S)]

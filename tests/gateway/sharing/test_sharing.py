@@ -275,3 +275,16 @@ async def test_the_delay_of_a_message_that_is_overtaken_by_its_successor_is_seen
             a.sharing._tell(time.monotonic())
 
         await until(lambda: a.sharing.page()["messages"] - a.figure(seen) <= unseen)
+
+
+async def test_a_change_is_told_at_once_while_changes_are_few(server):
+    async with AsyncExitStack() as stack:
+        redis = RedisSettings(url=server.url)
+        a, b = [await stack.enter_async_context(Replica(name, redis, interval_s=0.5).running()) for name in "ab"]
+        await all_know_each_other(a, b)
+        start_s = time.monotonic()
+        for count in range(1, 9):
+            a.notes.put("p", count)
+            await until(lambda: b.notes.others == {"a": {"p": count}})  # noqa: B023 - awaited here
+
+        assert time.monotonic() - start_s < 8 * 0.5 / 2  # looking for changes each interval takes twice that
