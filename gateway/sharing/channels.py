@@ -59,7 +59,11 @@ class Channels:
 
     def __init__(self, settings: RedisSettings, name: str, metrics: Metrics) -> None:
         self._redis = Redis.from_url(
-            settings.url, protocol=2, retry=Retry(NoBackoff(), 0), socket_connect_timeout=settings.timeout_s
+            settings.url,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            socket_connect_timeout=settings.timeout_s,
+            socket_timeout=settings.timeout_s,
         )
         kind = ClusterCalls if settings.cluster else BatchedCalls
         self._calls = kind(settings.url, (_PUBLISH, _AGREE), settings.timeout_s)
@@ -107,7 +111,8 @@ class Channels:
         async with self._redis.pubsub() as pubsub:
             await pubsub.subscribe(self.of_all, own)
             for _ in pubsub.channels:
-                await pubsub.get_message(timeout=self._timeout_s)  # the confirmation
+                if await pubsub.get_message(timeout=self._timeout_s) is None:  # it confirms a channel
+                    raise TimeoutError(f"no answer within {self._timeout_s} s")
             yield Subscription(pubsub, own)
 
     async def aclose(self) -> None:

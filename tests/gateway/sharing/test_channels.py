@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from redis.exceptions import RedisError
@@ -115,5 +116,21 @@ async def test_a_redis_that_is_not_there_raises_at_once():
         with pytest.raises(LimiterUnavailableError, match="nonexistent"):
             await a.tell(Share("a", 1))
         with pytest.raises(RedisError, match="nonexistent"):
+            async with asyncio.timeout(10), a.subscribed():
+                pass
+
+
+@pytest.mark.parametrize("reply", [b"", b"+OK\r\n"], ids=["nothing", "greetings only"])
+async def test_a_redis_that_falls_silent_while_it_is_subscribed_to_raises(tmp_path: Path, reply: bytes):
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while sent := await reader.read(65_536):
+            writer.write(reply * sent.count(b"SETINFO"))
+        writer.close()
+
+    async with (
+        await asyncio.start_unix_server(answer, tmp_path / "redis.sock"),
+        channels(RedisSettings(url=f"unix://{tmp_path}/redis.sock", timeout_s=0.2), "a") as a,
+    ):
+        with pytest.raises((RedisError, OSError), match=r"(?i)timeout|no answer"):
             async with asyncio.timeout(10), a.subscribed():
                 pass
