@@ -7,7 +7,7 @@ origin that it allows, so that every answer varies by it: a cache must not give 
 """
 
 from gateway.config.settings import Settings
-from gateway.envoy.headers import CLIENT_HEADERS
+from gateway.envoy.headers import CLIENT_HEADERS, header_filter
 from gateway.envoy.messages import Json, extension, message
 
 _NAME = "envoy.filters.http.cors"
@@ -21,12 +21,7 @@ def cors_filters(settings: Settings) -> list[Json]:
     if not settings.envoy.cors_origins:
         return []
     vary = {"header": {"key": "vary", "value": "origin"}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
-    varying = extension(
-        "envoy.filters.http.header_mutation",
-        "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-        mutations={"response_mutations": [{"append": vary}]},
-    )
-    return [varying, extension(_NAME, f"{_TYPES}.Cors")]
+    return [header_filter(response_mutations=[{"append": vary}]), extension(_NAME, f"{_TYPES}.Cors")]
 
 
 def cors_policy(settings: Settings) -> Json:

@@ -64,10 +64,15 @@ def strip_untrusted() -> Json:
     Nor do they say which pages of other origins may read answers: vLLM allows all unless it is told otherwise.
     """
     cors = {"remove_on_match": {"key_matcher": {"prefix": "access-control-"}}}
+    return header_filter(request_mutations=removals(), response_mutations=[*removals(), cors])
+
+
+def header_filter(**mutations: list[Json]) -> Json:
+    """Return the filter that makes these `request_mutations` and `response_mutations`."""
     return extension(
         "envoy.filters.http.header_mutation",
         "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-        mutations={"request_mutations": removals(), "response_mutations": [*removals(), cors]},
+        mutations=mutations,
     )
 
 
