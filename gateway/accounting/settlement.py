@@ -98,9 +98,10 @@ def used_as_reported(reserved: Amounts, end: ObservedEnd) -> Amounts:
     outcome, charged, _ = verdict(end)
     if charged is Charged.NOTHING:
         return NOTHING
-    if charged is Charged.REQUEST:
-        return reserved._replace(tokens=0)
     usage = end.usage
+    counts_no_output = charged is Charged.PRODUCED and usage is not None and usage.completion_tokens == 0
+    if charged is Charged.REQUEST or counts_no_output:
+        return reserved._replace(tokens=0)
     if usage is None or usage.total_tokens is None or not reserved.tokens:
         return reserved
     is_cut = outcome != OK.outcome

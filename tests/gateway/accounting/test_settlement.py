@@ -116,6 +116,8 @@ def test_a_prompt_that_nobody_counted_is_charged_as_it_likely_was_and_not_as_it_
         (ObservedEnd(200, TokenUsage(7, 900)), 1, 907),
         (ObservedEnd(200, TokenUsage(7, 9), client_left=True), 1, 16),
         (ObservedEnd(200, error=EngineError.ENGINE, usage=TokenUsage(7, 9)), 1, 16),
+        (ObservedEnd(200, error=EngineError.ENGINE, usage=TokenUsage(7, 0)), 1, 0),
+        (ObservedEnd(200, error=EngineError.ENGINE, usage=TokenUsage(7)), 1, 266),
         (ObservedEnd(200), 1, 266),
         (ObservedEnd(200, TokenUsage(7)), 1, 266),
         (ObservedEnd(200, TokenUsage(7, 1), client_left=True), 1, 266),  # no count of the output yet
