@@ -35,9 +35,8 @@ _CLIENT_LEFT = frozenset({"downstream_connection_termination", "downstream_remot
 """Response flags of a client that did not wait for the end."""
 _FROM_POD = frozenset({"via_upstream", ""})
 """The response code's details where the status is a pod's; empty where Envoy does not tell."""
-
-
 _READ_NAMESPACES = frozenset({EXCHANGE_NAMESPACE, USAGE_NAMESPACE, ERROR_NAMESPACE})
+"""The dynamic metadata of an entry that is read here."""
 
 
 class Entry(NamedTuple):

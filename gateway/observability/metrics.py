@@ -89,7 +89,7 @@ class Metrics:
         )
         self._waiting = self._gauge("requests_waiting", "Requests in the admission queue.", "livesum", "model")
         self._shared_messages = self._counter("sharing_messages", "Messages among replicas.", "direction")
-        self._shared_bytes = self._counter("sharing_bytes", "Their bytes.", "direction")
+        self._shared_bytes = self._counter("sharing_bytes", "Bytes of messages among replicas.", "direction")
         self._refused_messages = self._counter(
             "sharing_refused_messages", "Messages that are not ours, or of another format.", "kind"
         )

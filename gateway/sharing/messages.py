@@ -1,7 +1,7 @@
 """The messages by which replicas tell each other what they do, and their form on the wire (MessagePack).
 
 Lives here: values, their bounds, encoding and decoding.  Not here: what a replica tells (gateway.fleet.outbox), what it
-makes of what others tell (gateway.fleet.siblings, gateway.admission.queue), sending (publisher).
+makes of what others tell (gateway.fleet.siblings, gateway.admission.queue), sending (sharing).
 
 Loads are sums of the sender, so that the next message corrects what a lost one leaves behind.  What fades by itself
 (seconds of prefill, processed tokens, counters) is told as its growth since the sender's last message.  Times are

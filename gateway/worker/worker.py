@@ -74,8 +74,6 @@ FIRST_FLEET_S = 10.0
 
 REPLICA_BITS = 48
 """Random bits in a replica's name: of 1,000 replicas that ever lived, two share one in one of 10^9 cases (chosen)."""
-
-
 ENTRIES = "entries"
 """The kind of letters with access-log entries."""
 
