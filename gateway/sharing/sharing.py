@@ -86,7 +86,7 @@ OnPlace = Callable[[int, int, float], None]
 class Sharing:
     """Sharing of the replica that `replicas` is named for.  `tell`, `hear` and `agree` run as tasks.
 
-    `secret` becomes the key of all replicas' block hashes if there is none yet.  `news` is set by the outbox.
+    `secret` becomes the key of all replicas' block hashes if there is none yet.  `news` is set by the outbox too.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Sharing:
         while True:
             try:
                 async with self._channels.subscribed() as subscription:
-                    self._is_due = True  # the others should know at once that we hear
+                    self._tell_at_once()  # the others should know that we hear
                     await self._follow(subscription)
             except (RedisError, OSError) as error:
                 self._why = str(error) or type(error).__name__
@@ -198,6 +198,10 @@ class Sharing:
         with suppress(TimeoutError):
             async with asyncio.timeout(longest_s):
                 await self._news.wait()
+
+    def _tell_at_once(self) -> None:
+        self._is_due = True
+        self._news.set()
 
     def _tell(self, now_s: float) -> None:
         self._news.clear()
@@ -256,7 +260,7 @@ class Sharing:
         heard = self.replicas.hear(share.replica, share.serial, now_s, everything=share.everything)
         if heard.has_joined:
             log.info("replica_joined", sibling=share.replica, replicas=len(self.replicas))
-            self._is_due = True  # the new one should know of us at once
+            self._tell_at_once()  # the new one should know of us
             self._set_place()
         if heard.is_new:
             for inbox in self._inboxes:

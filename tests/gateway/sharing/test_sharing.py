@@ -61,6 +61,18 @@ async def test_a_latecomer_is_told_everything(redis):
         await until(lambda: b.notes.others == {"a": {"p": 3}})
 
 
+async def test_the_first_two_know_each_other_without_waiting_for_a_heartbeat(
+    redis: RedisSettings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("gateway.sharing.sharing.HEARTBEAT_S", 300.0)
+    async with AsyncExitStack() as stack:
+        (a,) = await started(stack, "a", redis=redis)
+        await until(lambda: a.sharing.page()["messages"] >= 2)  # the second says that it hears
+        (b,) = await started(stack, "b", redis=redis)
+
+        await all_know_each_other(a, b)
+
+
 async def test_a_killed_replica_is_forgotten_within_3_s(redis):
     async with AsyncExitStack() as stack:
         a, _ = await started(stack, "a", "b", redis=redis)
