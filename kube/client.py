@@ -223,10 +223,10 @@ def _event(kind: Kind[T], told: Told) -> Event[T]:
     if told.type == "ERROR":
         raise from_answer(0, bytes(told.object))
     if told.type == "BOOKMARK":
-        return Event(told.type, read_metadata(told.object).resource_version, None)
+        return Event(told.type, read_metadata(told.object).resource_version, "", None)
     fitting = next(_fitting(kind, (told.object,)), None)
-    version = (fitting.metadata if fitting else read_metadata(told.object)).resource_version
-    return Event(told.type, version, fitting)
+    metadata = fitting.metadata if fitting else read_metadata(told.object)
+    return Event(told.type, metadata.resource_version, metadata.key, fitting)
 
 
 @contextmanager

@@ -74,6 +74,7 @@ class Event(NamedTuple, Generic[T]):
 
     type: str
     version: str
+    key: Key  # "" for a BOOKMARK
     object: T | None  # None for a BOOKMARK, which only tells the version, and where the object does not fit its model
 
 

@@ -33,15 +33,18 @@ class Store(Generic[T]):
         return old is None or new is None or old.metadata.resource_version != new.metadata.resource_version
 
     def take(self, events: Iterable[Event[T]]) -> set[Key]:
-        """Take what a watch tells; return the keys of what changed.  An object that did not fit stays as it was."""
+        """Take what a watch tells; return the keys of what changed.
+
+        An object that does not fit any more stays as it was until it is gone.
+        """
         changed = set()
         for event in events:
             self.version = event.version
-            if event.object is not None:
-                key = event.object.metadata.key
-                changed.add(key)
-                if event.type == "DELETED":
-                    self._objects.pop(key, None)
-                else:
-                    self._objects[key] = event.object
+            if event.type == "DELETED":
+                self._objects.pop(event.key, None)
+            elif event.object is not None:
+                self._objects[event.key] = event.object
+            else:
+                continue
+            changed.add(event.key)
         return changed

@@ -126,7 +126,7 @@ async def test_an_object_that_does_not_fit_is_left_out_and_named():
             events = await told(client, "2")
 
     assert ["a"] == [one.metadata.name for one in objects]
-    assert [Event("MODIFIED", "3", None)] == events
+    assert [Event("MODIFIED", "3", "n/odd", None)] == events
     assert ["n/odd", "n/odd"] == [entry["key"] for entry in logs if entry["event"] == "kube_object_skipped"]
 
 

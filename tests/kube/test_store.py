@@ -9,7 +9,7 @@ def an_object(name: str, version: int = 1) -> Object:
 
 
 def an_event(kind: str, name: str, version: int) -> Event[Object]:
-    return Event(kind, str(version), an_object(name, version))
+    return Event(kind, str(version), name, an_object(name, version))
 
 
 def a_store(*objects: Object) -> Store[Object]:
@@ -41,8 +41,18 @@ def test_events_change_the_set_and_its_version():
 def test_a_bookmark_moves_the_version_only():
     store = a_store(an_object("a"))
 
-    assert set() == store.take([Event("BOOKMARK", "99", None)])
+    assert set() == store.take([Event("BOOKMARK", "99", "", None)])
     assert ("99", {"a": an_object("a")}) == (store.version, store.objects)
+
+
+def test_what_does_not_fit_stays_as_it_was_until_it_is_gone():
+    store = a_store(an_object("a"))
+
+    assert set() == store.take([Event("MODIFIED", "11", "a", None)])
+    assert {"a": an_object("a")} == store.objects
+
+    assert {"a"} == store.take([Event("DELETED", "12", "a", None)])
+    assert {} == store.objects
 
 
 def test_what_is_gone_twice_is_gone():
