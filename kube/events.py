@@ -67,6 +67,7 @@ class Recorder:
         key = (about.metadata.uid, kind, reason)
         try:
             if told := self._told.get(key):
+                self._told.move_to_end(key)
                 await self._repeat(told, about)
             else:
                 told = self._remember(key, about)

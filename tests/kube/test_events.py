@@ -35,6 +35,20 @@ async def test_an_event_of_a_cluster_wide_object_is_in_the_default_namespace():
     assert "/namespaces/default/" in double.asked[0].target
 
 
+async def test_what_is_told_again_and_again_is_not_forgotten_first(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(events, "REMEMBERED", 2)
+    async with talking([]) as (client, double):
+        recorder = Recorder(client, "forebay.io/routes", "pod-1", clocks=Hands().clocks(), rng=Random(1))
+        for uid in ("u1", "u2"):
+            recorder._remember((uid, "Normal", "Routed"), ABOUT)
+        await recorder.tell(ABOUT, "Routed", "two pods")
+        recorder._remember(("u3", "Normal", "Routed"), ABOUT)
+        await recorder.tell(ABOUT, "Routed", "two pods")
+
+        assert ["u3", "u1"] == [uid for uid, *_ in recorder._told]
+    assert [] == double.asked
+
+
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(events, "REMEMBERED", 2)
     async with talking([]) as (client, _):
