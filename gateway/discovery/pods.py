@@ -7,7 +7,7 @@ Lives here: what is read of pods, nodes and workloads, and what it means, withou
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import structlog
@@ -15,6 +15,7 @@ import structlog
 from gateway.config.addresses import MAX_PORT
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from kube.objects import Key, Kind, Metadata, Object
+from ratelimit.limits import MAX_LIMIT
 from routing.mixture import parse_mixture
 from routing.types import Endpoint
 
@@ -86,7 +87,7 @@ class Profile(msgspec.Struct, frozen=True, rename="camel"):
     """How requests for a model are treated, by one name; other members of it are others'."""
 
     routing_strategy: str = ""
-    requests_per_second: int = 0  # 0: unlimited
+    requests_per_second: Annotated[int, msgspec.Meta(ge=0, le=MAX_LIMIT)] = 0  # 0: unlimited
 
 
 class Profiles(msgspec.Struct, frozen=True, rename="camel"):
@@ -198,6 +199,8 @@ def policy_of(model: str, config: str, strategies: Collection[str]) -> ModelPoli
         log.warning("model_config_ignored", model=model, why=str(error))
         return ModelPolicy()
     policies = {name: _policy(model, read, profile, strategies) for name, profile in read.profiles.items()}
+    if read.default_profile and read.default_profile not in policies:
+        log.warning("model_config_ignored", model=model, why=f"no profile {read.default_profile!r}")
     default = policies.get(read.default_profile or "default") or _policy(model, read, Profile(), strategies)
     return replace(default, profiles=policies)
 

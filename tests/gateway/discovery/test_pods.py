@@ -254,7 +254,17 @@ def test_each_profile_is_a_policy_under_the_lock_of_all():
 
 
 @pytest.mark.parametrize(
-    "config", ["{", "[]", '{"profiles": 7}', '{"lockedRoutingStrategy": "pd"}', '{"lockedRoutingStrategy": "random:x"}']
+    "config",
+    [
+        "{",
+        "[]",
+        '{"profiles": 7}',
+        '{"lockedRoutingStrategy": "pd"}',
+        '{"lockedRoutingStrategy": "random:x"}',
+        '{"defaultProfile": "absent"}',
+        '{"profiles": {"default": {"requestsPerSecond": -1}}}',
+        '{"profiles": {"default": {"requestsPerSecond": 9007199254740993}}}',
+    ],
 )
 def test_an_annotation_that_cannot_be_used_is_logged_once_and_the_default_holds(config: str):
     fleet = Fleet(STRATEGIES)
