@@ -116,7 +116,7 @@ class Fleet:
     def __init__(self, strategies: Collection[str]) -> None:
         self._strategies = strategies
         self._known: dict[Key, _Entry] = {}
-        self._policies: dict[str, ModelPolicy] = {}  # by annotation
+        self._policies: dict[str, ModelPolicy] = {}  # by annotation, those in use
 
     def describe(self, cluster: Cluster) -> FleetDescription:
         """Return the fleet that the cluster is now."""
@@ -143,16 +143,16 @@ class Fleet:
         """Return the policy of every model; the newest pod's annotation counts, so that a rolling update takes hold."""
         newest: dict[str, tuple[str, str]] = {}
         for one in (*cluster.workloads.values(), *cluster.pods.values()):
-            made, config = one.metadata.creation_timestamp or "", one.metadata.annotations.get(CONFIG, "")
-            model = one.metadata.labels.get(MODEL, "")
-            if model and (made if config else "", config) >= newest.get(model, ("", "")):
-                newest[model] = (made if config else "", config)
-        return {model: self._policy(model, config) for model, (_, config) in newest.items()}
-
-    def _policy(self, model: str, config: str) -> ModelPolicy:
-        if config not in self._policies:
-            self._policies[config] = policy_of(model, config, self._strategies)
-        return self._policies[config]
+            model, config = one.metadata.labels.get(MODEL, ""), one.metadata.annotations.get(CONFIG, "")
+            since = ((one.metadata.creation_timestamp or "") if config else "", config)
+            if model and since >= newest.get(model, ("", "")):
+                newest[model] = since
+        models = {config: model for model, (_, config) in newest.items()}
+        self._policies = {
+            config: self._policies.get(config) or policy_of(model, config, self._strategies)
+            for config, model in models.items()
+        }
+        return {model: self._policies[config] for model, (_, config) in newest.items()}
 
 
 def endpoint_of(pod: Pod, node: Object | None, workload: Object | None) -> Endpoint | None:

@@ -276,6 +276,14 @@ def test_an_annotation_that_cannot_be_used_is_logged_once_and_the_default_holds(
     assert ["model_config_ignored"] == [entry["event"] for entry in logs]
 
 
+def test_an_annotation_that_no_pod_has_any_more_is_forgotten():
+    fleet = Fleet(STRATEGIES)
+    for rps in range(1, 4):
+        fleet.describe(a_cluster(a_pod(config=f'{{"profiles": {{"default": {{"requestsPerSecond": {rps}}}}}}}')))
+
+    assert [3] == [policy.rps for policy in fleet._policies.values()]
+
+
 def test_the_annotation_of_the_newest_pod_counts_before_the_workloads():
     random, throughput, least = (
         msgspec.json.encode({"lockedRoutingStrategy": name}).decode()
