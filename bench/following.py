@@ -11,7 +11,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -22,6 +21,7 @@ from lightkube.config.kubeconfig import KubeConfig
 
 from bench.memory import resident
 from bench.processes import python_module
+from bench.serving import served
 from kube.client import ALL, PAGE_ITEMS, Client, Selection
 from kube.informer import Informer
 from kube.objects import Kind, Object
@@ -171,8 +171,7 @@ def _chunk(pod: bytes) -> bytes:
 
 @contextlib.contextmanager
 def _server(pods: int, paced: int, storm: int) -> Iterator[str]:
-    """Yield the URL of a server in its own thread."""
-    loop, listening = asyncio.new_event_loop(), Future[str]()
+    """Yield the URL of a server that has so many pods and tells so many events."""
     pages = [_list(pods, page) for page in range(-(-pods // PAGE_ITEMS))]
     events = [_chunk(a_pod(at % pods, pods + at + 1)) for at in range(paced + storm)]
 
@@ -199,19 +198,8 @@ def _server(pods: int, paced: int, storm: int) -> Iterator[str]:
             writer.write(b"\r\n" + pages[int(target.partition("continue=")[2] or 0)])
         writer.close()
 
-    async def serve() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        host, port = server.sockets[0].getsockname()
-        listening.set_result(f"http://{host}:{port}")
-        async with server:
-            await server.serve_forever()
-
-    with ThreadPoolExecutor(1) as thread:
-        task = loop.create_task(serve())
-        thread.submit(loop.run_until_complete, task)
-        yield listening.result()
-        loop.call_soon_threadsafe(task.cancel)
-    loop.close()
+    with served(answer) as address:
+        yield f"http://{address}"
 
 
 if __name__ == "__main__":

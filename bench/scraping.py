@@ -4,14 +4,13 @@ Lives here: the measurement.  Not here: tables (report).
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from bench.serving import served
 from gateway.config.settings import ScrapeSettings
 from gateway.discovery.probing.scraping import HttpFetch, Poller
 from routing.types import Endpoint
@@ -55,7 +54,12 @@ async def measure_scraping(
         elif scrapes == (1 + ROUNDS) * endpoints:
             last.set()
 
-    with _engine(page) as address:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + page)
+        writer.close()
+
+    with served(answer, backlog=ENDPOINTS) as address:
         poller = Poller(settings, HttpFetch(settings.path), report, Random(1))
         poller.replace(Endpoint(f"p{number}", f"p{number}", address, ("m",)) for number in range(endpoints))
         task = asyncio.create_task(poller.run(), name="scrape")
@@ -65,28 +69,3 @@ async def measure_scraping(
         spent_s = time.thread_time() - spent_s
         task.cancel()
     return ScrapeFigures(len(page), spent_s / (ROUNDS * endpoints) * 1e6, settings.interval_s)
-
-
-@contextlib.contextmanager
-def _engine(page: bytes) -> Iterator[str]:
-    """Yield the address of a server in its own thread that answers every request with the page."""
-    loop, listening = asyncio.new_event_loop(), Future[str]()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + page)
-        writer.close()
-
-    async def serve() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=ENDPOINTS)
-        host, port = server.sockets[0].getsockname()
-        listening.set_result(f"{host}:{port}")
-        async with server:
-            await server.serve_forever()
-
-    with ThreadPoolExecutor(1) as thread:
-        task = loop.create_task(serve())
-        thread.submit(loop.run_until_complete, task)
-        yield listening.result()
-        loop.call_soon_threadsafe(task.cancel)
-    loop.close()
