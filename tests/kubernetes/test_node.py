@@ -2,13 +2,13 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from kube.client import Client, Selection, connection
+from kube.client import Client, Selection
 from kube.errors import NotFound
 from tests.kubernetes.conftest import eventually
 from tests.support.kubernetes.control_plane import ControlPlane, control_plane
@@ -22,12 +22,6 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         running.start_controllers()
         running.start_node("--capacity", "nvidia.com/gpu=1")
         yield running
-
-
-@pytest.fixture
-async def client(plane: ControlPlane) -> AsyncIterator[Client]:
-    async with Client(connection(plane.kubeconfig), "forebay-test") as made:
-        yield made
 
 
 async def pods_of(client: Client, app: str) -> list[Pod]:

@@ -23,7 +23,7 @@ import yaml
 from kube.backoff import Backoff
 from kube.client import Client, Selection, connection
 from kube.election import LEASES
-from kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from kube.errors import ApiError, Conflict, NotFound
 from kube.informer import Informer, Pace
 from kube.objects import body
 from kube.times import micro_timestamp, timestamp
@@ -177,8 +177,6 @@ class Node:
             await self._client.merge(LEASES, name, LEASE_NAMESPACE, {"spec": spec})
         except NotFound:
             await self._client.create(LEASES, body(LEASES, name, LEASE_NAMESPACE, spec=spec))
-        except AlreadyExists:
-            return
 
     def _status(self) -> Json:
         now = timestamp(time.time())
