@@ -22,9 +22,9 @@ from lightkube.config.kubeconfig import KubeConfig
 from bench.memory import resident
 from bench.processes import python_module
 from bench.serving import served
+from gateway.discovery.pods import PODS as POD_KIND
 from kube.client import ALL, PAGE_ITEMS, Client, Selection
 from kube.informer import Informer
-from kube.objects import Kind, Object
 
 PODS = 5_000
 """Pods in the set."""
@@ -32,38 +32,6 @@ RATE = 100
 """Events per second while they are paced."""
 PACED, STORM = 500, 10_000
 """Events that are paced, and events that come as fast as they are read."""
-
-
-class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """The node of a pod."""
-
-    node_name: str = ""
-
-
-class Condition(msgspec.Struct, frozen=True):
-    """A condition of a pod, such as Ready."""
-
-    type: str
-    status: str
-
-
-class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """Address and conditions of a pod."""
-
-    phase: str = ""
-    pod_i_p: str = msgspec.field(name="podIP", default="")
-    start_time: str = ""
-    conditions: tuple[Condition, ...] = ()
-
-
-class Pod(Object, frozen=True):
-    """The fields of a pod that a gateway wants."""
-
-    spec: PodSpec = PodSpec()
-    status: PodStatus = PodStatus()
-
-
-POD_KIND = Kind("", "v1", "Pod", "pods", Pod)
 
 
 @dataclass(frozen=True, slots=True)

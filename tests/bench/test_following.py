@@ -2,7 +2,8 @@
 
 import msgspec
 
-from bench.following import POD_KIND, a_pod, measure_following
+from bench.following import a_pod, measure_following
+from gateway.discovery.pods import PODS
 
 
 async def test_list_events_and_memory_are_measured():
@@ -13,8 +14,8 @@ async def test_list_events_and_memory_are_measured():
 
 
 def test_a_pod_is_as_large_as_a_real_one_and_little_of_it_is_kept():
-    pod = POD_KIND.decode(a_pod(7, 9))
+    pod = PODS.decode(a_pod(7, 9))
 
     assert 7_000 < len(a_pod(7, 9)) < 9_000
-    assert ("node-7", "10.0.0.7", "9") == (pod.spec.node_name, pod.status.pod_i_p, pod.metadata.resource_version)
+    assert ("node-7", "10.0.0.7", "9") == (pod.spec.node_name, pod.status.ip, pod.metadata.resource_version)
     assert len(msgspec.json.encode(pod)) < 1_000
