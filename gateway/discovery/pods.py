@@ -33,10 +33,9 @@ log = structlog.get_logger(__name__)
 
 
 class Resources(msgspec.Struct, frozen=True):
-    """The resources of a container that have a name of their own."""
+    """The resources of a container.  Kubernetes takes no request for GPUs without a limit, which is as high."""
 
     limits: dict[str, str | int | float] = {}
-    requests: dict[str, str | int | float] = {}
 
 
 class Container(msgspec.Struct, frozen=True):
@@ -227,7 +226,7 @@ def _asked_gpu(pod: Pod) -> str:
 
 def _asked_gpus(containers: Iterable[Container]) -> Iterator[str]:
     for container in containers:
-        for resource in {**container.resources.limits, **container.resources.requests}:
+        for resource in container.resources.limits:
             if resource.startswith(GPU_VENDORS):
                 yield resource.partition("/")[2]
 
