@@ -117,13 +117,17 @@ def _with_paths(settings: Settings, path: Path) -> Settings:
     Those for Envoy, which has another working directory, and of the kubeconfig are absolute.
     """
     folder, envoy = path.absolute().parent, settings.envoy
-    tls = {name: str(folder / file) for name, file in envoy.tls if file}
-    eds_file = str(folder / envoy.eds_file) if envoy.eds_file else ""
-    envoy = envoy.model_copy(update={"eds_file": eds_file, "tls": envoy.tls.model_copy(update=tls)})
-    models_file = str(path.parent / settings.models_file) if settings.models_file else ""
-    kubeconfig = str(folder / settings.kubernetes.kubeconfig) if settings.kubernetes.kubeconfig else ""
+    tls = envoy.tls.model_copy(update={name: _in(folder, file) for name, file in envoy.tls})
+    envoy = envoy.model_copy(update={"eds_file": _in(folder, envoy.eds_file), "tls": tls})
+    kubeconfig = _in(folder, settings.kubernetes.kubeconfig)
     kubernetes = settings.kubernetes.model_copy(update={"kubeconfig": kubeconfig})
+    models_file = _in(path.parent, settings.models_file)
     return settings.model_copy(update={"envoy": envoy, "kubernetes": kubernetes, "models_file": models_file})
+
+
+def _in(folder: Path, file: str) -> str:
+    """Return the path of a file that is named from the folder, empty where no file is named."""
+    return str(folder / file) if file else ""
 
 
 def _expanded(path: Path, data: Any, environ: Mapping[str, str], problems: Problems, key: str = "") -> Any:
