@@ -44,7 +44,7 @@ class Scoring:
         """Return the candidate with the lowest score; the fallbacks are the next lowest."""
         scored = self.score(request, candidates, now_s)
         scores = scored.scores
-        if self._ties.is_burst(now_s):
+        if self._ties.is_burst:
             scores = blurred(scored, self.one_more(request, scored, scores.index(min(scores))))
         ranked = lowest(scores, self._wanted, self._ties)
         reason = self.reason(request, scored, ranked[0])

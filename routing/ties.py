@@ -40,22 +40,24 @@ class Ties:
         self._rank, self._replicas, self._ahead_s = 0, 1, 0.0
         self._start = 0.0  # where the first pair starts, in [0, 1)
         self._last_s = self._last_but_one_s = -inf  # times of the latest requests
+        self.is_burst = False
+        """Whether the request that was noted last belongs to a burst, of which siblings get their part."""
 
     def among(self, rank: int, replicas: int, ahead_s: float) -> None:
         """Take the place `rank` among so many replicas, whose common clock is `ahead_s` ahead of this one's."""
         self._rank, self._replicas, self._ahead_s = rank, replicas, ahead_s
 
-    def is_burst(self, now_s: float) -> bool:
-        """Return whether the request of `now_s` belongs to a burst, of which siblings get their part; note its time."""
+    def note(self, now_s: float) -> None:
+        """Note that a request is routed now.  Once for each, however many strategies and pods are asked for it."""
         if self._replicas == 1:
-            return False
-        found = now_s - self._last_s < PAUSE_S or now_s - self._last_but_one_s < LONG_PAUSE_S
+            self.is_burst = False
+            return
+        self.is_burst = now_s - self._last_s < PAUSE_S or now_s - self._last_but_one_s < LONG_PAUSE_S
         if now_s > self._last_s:
             self._last_s, self._last_but_one_s = now_s, self._last_s
         epoch, age_s = divmod(now_s + self._ahead_s, EPOCH_S)
-        if not found or age_s > OVERLAP_S:
+        if not self.is_burst or age_s > OVERLAP_S:
             self._start = epoch * GOLDEN % 1.0
-        return found
 
     def choose(self, tied: Sequence[int], candidates: int) -> int:
         """Return one of the positions in `tied`, which are in ascending order and below `candidates`."""

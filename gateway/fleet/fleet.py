@@ -153,6 +153,7 @@ class Fleet:
         if blocks:
             request = request.with_match(self._index.match(blocks))
         chooser = self._strategies.get(strategy)
+        self.ties.note(now_s)
         decision = chooser.pick(request, candidates, now_s)
         slo = request.slo
         if slo is not None and overload.needs_another_look(self._pods[decision.pod.id], request, slo, now_s, turn):

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 from gateway.fleet.fleet import Fleet
 from gateway.sharing.messages import Share
+from routing.pods.engine_totals import NO_TOTALS
+from routing.pods.foreign import Reported
 from routing.pods.load import NONE_IN_FLIGHT, InFlight
 from routing.ties import EPOCH_S, OVERLAP_S, Ties
-from routing.types import RouteRequest
+from routing.types import RouteRequest, Slo
 from tests.support.pods import MODEL, a_fleet, an_endpoint
 from tests.support.replicas import Replica, acquainted
 
@@ -160,11 +163,35 @@ def test_a_burst_of_which_only_a_part_is_heard_in_time_is_divided_as_well(strate
 
 def test_a_burst_is_requests_that_follow_each_other_closely_and_a_replica_alone_has_no_part_of_one() -> None:
     ties = Ties(random.Random(1))
-    assert [ties.is_burst(now_s) for now_s in (0.0, 0.0, 0.01)] == [False, False, False]
+
+    def bursts(*times_s: float) -> list[bool]:
+        found = []
+        for now_s in times_s:
+            ties.note(now_s)
+            found.append(ties.is_burst)
+        return found
+
+    assert bursts(0.0, 0.0, 0.01) == [False, False, False]
 
     ties.among(1, 2, 0.0)
     times_s = (10.0, 10.0, 10.04, 10.10, 10.40, 10.50, 10.60, 11.00)
-    assert [ties.is_burst(now_s) for now_s in times_s] == [False, True, True, True, False, False, True, False]
+    assert bursts(*times_s) == [False, True, True, True, False, False, True, False]
+    ties.among(0, 1, 0.0)
+    assert bursts(11.00) == [False]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_request_for_which_pods_are_chosen_twice_is_no_burst(rank: int) -> None:
+    """The pod that the strategy likes best is closed, so that it chooses again, among those that are open."""
+    slo = Slo(ttft_s=1.0, itl_s=inf)
+    fleet = a_fleet(*[an_endpoint(name) for name in ("closed", "p1", "p2")])
+    fleet.ties.among(rank, 2, 0.0)
+    set_speeds(fleet, known=True)
+    for requests, pod in enumerate(fleet.pods()):
+        pod.count_elsewhere(NONE_IN_FLIGHT, InFlight(requests), 5.0)
+    next(fleet.pods()).foreign.observe(Reported(waiting=1000.0), NO_TOTALS, 0, 5.0, 9.0)
+
+    assert fleet.route(REQUEST._replace(slo=slo), "least-request", 5.0).decision.pod.id == "p1"
 
 
 def test_what_siblings_have_counts_in_full_when_requests_come_one_by_one() -> None:
