@@ -24,7 +24,7 @@ from gateway.sharing.messages import (
     Share,
     Waiting,
 )
-from routing.pods.load import Work
+from routing.pods.load import NONE_IN_FLIGHT, Work
 from routing.pods.speed import LEARN_ALL_UNTIL, LEARN_ONE_IN
 from routing.prefix.blocks import key_digest
 from routing.prefix.index import Record
@@ -233,7 +233,9 @@ def _add(amounts: dict[str, float], user: str, amount: float) -> None:
 
 
 def _news(pod: Pod, now_s: float) -> PodLoad:
-    return PodLoad(pod.endpoint.id, *pod.own, *pod.take_news(now_s))
+    """Return the load of a pod; of one that is gone and idle none, not even what it was sent: others may forget it."""
+    own = NONE_IN_FLIGHT if pod.gone and not pod.own_in_flight else pod.own
+    return PodLoad(pod.endpoint.id, *own, *pod.take_news(now_s))
 
 
 def _whole(pod: Pod, now_s: float) -> PodLoad:

@@ -80,6 +80,25 @@ def test_a_pod_that_left_here_keeps_only_our_own_requests() -> None:
     assert [] == list(x.fleet.pods())
 
 
+def test_nothing_is_left_of_a_pod_that_is_gone_everywhere() -> None:
+    """Else the loads of pods that once were would some day be all that are kept (`MAX_PODS`)."""
+    x, y = Replica("x", "a", "b"), Replica("y", "a", "b")
+    acquainted(x, y)
+    tickets = [x.fleet.route(REQUEST, "least-request", 0.0) for _ in range(2)]
+    exchange(x, y)
+    assert {"a", "b"} == y.fleet._siblings._loads["x"].keys()
+
+    for replica in (y, x):
+        replica.fleet.replace(a_description(), 1.0)
+        exchange(x, y)
+    assert {"a", "b"} == y.fleet._siblings._loads["x"].keys()
+
+    for ticket in tickets:
+        x.fleet.release(ticket, 2.0)
+    exchange(x, y)
+    assert {} == y.fleet._siblings._loads["x"]
+
+
 def test_a_prompt_that_a_sibling_sent_draws_the_next_one_to_the_same_pod() -> None:
     x, y = Replica("x", "a", "b"), Replica("y", "a", "b")
     acquainted(x, y)
