@@ -31,6 +31,8 @@ from routing.strategies.session_affinity import SessionAffinity
 from routing.table import UnknownStrategyError
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
 
+PROFILE = "config-profile"
+"""The header that names one of the model's profiles; one that the model does not have is as absent."""
 MAX_SESSION_CHARACTERS = 256
 """Characters of `x-session-id` at most; a longer one counts as absent (chosen: ids have some 40)."""
 MAX_FILTER_CHARACTERS = 4096
@@ -65,10 +67,6 @@ class Plan(NamedTuple):
         """The question to the limiter.  Of its tokens only those that were sent as ids are certain."""
         certain = Amounts(1, self.size.token_ids)
         return Charge(self.route.user, Amounts(1, self.estimate.tokens), self.route.model, self.rps, certain)
-
-
-PROFILE = "config-profile"
-"""The header that names one of the model's profiles; one that the model does not have is as absent."""
 
 
 class Planner:
