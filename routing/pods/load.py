@@ -9,6 +9,7 @@ Sums over the window decay exponentially with the time constant WINDOW_S.
 """
 
 from math import exp, inf
+from operator import add, sub
 from typing import NamedTuple
 
 from routing.pods.engine_totals import NO_TOTALS, EngineTotals
@@ -272,12 +273,12 @@ class Load:
     def count_elsewhere(self, before: InFlight, after: InFlight, now_s: float) -> None:
         """Replace what one other replica has in flight here, which was `before`."""
         self.foreign.before_fewer(self.sequences, now_s)
-        change = [now - then for now, then in zip(after, before, strict=True)]
+        change = tuple(map(sub, after, before))
         requests, prefill, output, resident, sequences, sent = change
         was_busy = self.in_flight > 0
         if was_busy != (self.in_flight + requests > 0):
             self._mark_busy(now_s)
-        self.elsewhere = InFlight(*[part + more for part, more in zip(self.elsewhere, change, strict=True)])
+        self.elsewhere = InFlight(*map(add, self.elsewhere, change))
         self.in_flight += requests
         self.prefill_tokens += prefill
         self.output_tokens += output
