@@ -87,12 +87,16 @@ class _ModelQueue:
     def remove(self, queued: QueuedRequest) -> None:
         queued.is_waiting = False
         self.order_of(queued).remove(queued.request.user, queued)
-        if not len(self):
+        if not self:
             self._deadlines.clear()
 
     def __len__(self) -> int:
         """Return how many requests wait."""
         return len(self.order) + len(self.best_effort)
+
+    def __bool__(self) -> bool:
+        """Whether any request waits."""
+        return bool(self.order or self.best_effort)
 
     def ahead_s(self, queued: QueuedRequest, work_s: float, now_s: float) -> float:
         """Return the seconds of work before a request that would join now."""
@@ -222,7 +226,8 @@ class AdmissionQueue:
     def advance(self, now_s: float) -> None:
         """Send the requests that can be sent, and refuse those that waited past their deadline."""
         for queue in self._queues.values():
-            self._advance(queue, now_s)
+            if queue:
+                self._advance(queue, now_s)
 
     def page(self) -> dict[str, dict[str, object]]:
         """Return each model's queue, for /debug/waiting."""
@@ -306,7 +311,7 @@ class AdmissionQueue:
         for queued in queue.expired(now_s):
             self._remove(queue, queued)
             queued.on_outcome(_overloaded(queued, opens_s))
-        if len(queue):
+        if queue:
             self._timer.set(min(now_s + min(opens_s, LOOK_S), queue.next_deadline_s), self.advance)
 
     def _route(self, queue: _ModelQueue, queued: QueuedRequest, now_s: float) -> Outcome:
