@@ -53,13 +53,14 @@ def wait_until_open_s(pod: PodView, request: RouteRequest, slo: Slo, now_s: floa
     and fits into the KV cache: so short prompts are taken when long ones no longer are.  An idle pod takes every
     prompt, and so does one whose speed is not known.  `before`: so many requests like it may be on their way there.
     """
-    prefill_s = pod.speed.prefill_s(request.uncached_tokens(pod))
+    uncached = request.uncached_tokens(pod)
+    prefill_s = pod.speed.prefill_s(uncached)
     before_s = before * prefill_s if before else 0.0
     backlog_s = pod.prefill_backlog_s(now_s) + before_s
     excess_s = backlog_s + prefill_s - min(MAX_BACKLOG_S, MAX_BACKLOG_SHARE * slo.ttft_s) if backlog_s else 0.0
     max_wait_s = min(MAX_PREFILL_WAIT_S, max(0.0, MAX_TTFT_SHARE * slo.ttft_s - prefill_s))
     late_s = _prefill_wait_s(pod, request, now_s) + before_s - max_wait_s
-    full_s = FULL_RETRY_S if _is_full(pod, request, now_s, before) else 0.0
+    full_s = FULL_RETRY_S if _is_full(pod, uncached + request.output_tokens, now_s, before) else 0.0
     wait_s = max(min(excess_s, backlog_s) / pod.prefill_share, late_s, full_s)
     return wait_s if wait_s > MIN_WAIT_S else 0.0
 
@@ -124,14 +125,14 @@ def _wait_s(pod: PodView, request: RouteRequest, slo: Slo, now_s: float, turn: T
     return min(lasts_s, wait_until_open_s(pod, request, slo, now_s, before) if before < inf else inf)
 
 
-def _is_full(pod: PodView, request: RouteRequest, now_s: float, before: float) -> bool:
-    """Whether the pod's batch or KV cache is full, with so many more requests like this one `before` it.
+def _is_full(pod: PodView, tokens: float, now_s: float, before: float) -> bool:
+    """Whether the pod's batch or KV cache is full for a request of so many tokens, behind so many others like it.
 
     The batch is full when one more request would put tokens further apart than the ITL SLO.  The cache is full when the
     prompts in flight, their expected outputs, what others have in it, and this request exceed it.
     """
-    batch, own = pod.in_flight + before, request.uncached_tokens(pod) + request.output_tokens
-    sent = pod.prefill_tokens + pod.output_tokens + before * own
+    batch = pod.in_flight + before
+    sent = pod.prefill_tokens + pod.output_tokens + before * tokens
     foreign = pod.foreign
     if foreign.requests and foreign.is_fresh(now_s):
         batch += foreign.running
@@ -139,4 +140,4 @@ def _is_full(pod: PodView, request: RouteRequest, now_s: float, before: float) -
     if 0 < batch > pod.max_in_flight - 1:
         return True
     capacity = pod.cache_tokens
-    return capacity is not None and sent > 0 and sent + own > capacity
+    return capacity is not None and sent > 0 and sent + tokens > capacity
