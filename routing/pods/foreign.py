@@ -110,7 +110,7 @@ class Foreign:
         self._count(ours, now_s)
 
     def forget(self) -> None:
-        """Forget what the engine reported: it has restarted."""
+        """Forget what the engine reported: it reports no gauges now, so nothing is known of others."""
         self.requests = self.running = self.waiting = self.interval_s = 0.0
         self._reported, self._totals = NOTHING, NO_TOTALS
 
