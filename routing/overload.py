@@ -76,13 +76,13 @@ def open_pods(
     """Return the pods that are open now.
 
     A best-effort prompt fills a pod for seconds, so it is only sent while another pod stays open for requests with a
-    promise.  When none is open, those that have no request of ours are: only what others have there closes them.
+    promise.  When none is open, those are that have no request of ours and that what others have there closes.
     `turn`: requests wait at other replicas too, so a pod must have room for those that stand before this one.
     Raises NoCandidateError: `overloaded`, with the seconds until enough pods are open.
     """
     waits_s = [_wait_s(pod, request, slo, now_s, turn) for pod in pods]
     ready = [pod for pod, wait_s in zip(pods, waits_s, strict=True) if not wait_s]
-    ready = ready or [pod for pod in pods if not pod.in_flight and pod.foreign.requests]
+    ready = ready or [pod for pod in pods if _is_closed_by_others(pod, request, slo, now_s)]
     needed = 2 if len(pods) > 1 and is_best_effort(pods, request, slo) else 1
     if len(ready) < needed:
         raise NoCandidateError(NoCandidateReason.OVERLOADED, sorted(waits_s)[needed - 1])
@@ -112,6 +112,10 @@ def _prefill_wait_s(pod: PodView, request: RouteRequest, now_s: float) -> float:
     foreign = pod.foreign
     others_s = foreign.wait_s(pod.speed, request.prompt_tokens) if foreign.is_waiting(now_s) else 0.0
     return max(0.0, pod.prefill_done_at_s - now_s) + others_s
+
+
+def _is_closed_by_others(pod: PodView, request: RouteRequest, slo: Slo, now_s: float) -> bool:
+    return not pod.in_flight and pod.foreign.requests > 0 and wait_until_open_s(pod, request, slo, now_s) > 0
 
 
 def _wait_s(pod: PodView, request: RouteRequest, slo: Slo, now_s: float, turn: Turn | None) -> float:

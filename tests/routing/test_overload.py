@@ -235,3 +235,13 @@ def test_who_is_not_first_hears_when_the_line_moves() -> None:
     assert error.value.retry_after_s == pytest.approx(TURN_S)
     assert needs_another_look(pod, long, SLO, 0.0, turn)
     assert [pod] == open_pods((pod,), long, SLO, TURN_S, turn)
+
+
+def test_a_pod_with_load_of_others_that_is_open_is_left_to_those_whose_turn_it_is() -> None:
+    (pod,) = pods()
+    loaded_by_others(pod, running=1.0)
+    turn = Turn(Turns("me"), ["other"], False)
+    assert closed(pod) == 0
+
+    with pytest.raises(NoCandidateError):
+        open_pods((pod,), REQUEST, SLO, 0.0, turn)
