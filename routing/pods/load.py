@@ -84,11 +84,11 @@ class Load:
     """The accounting of one pod.  `routing.types.PodView` is the part that strategies read."""
 
     __slots__ = (
-        "_batch_at_scrape", "_busy_s", "_busy_seen_s", "_itl_fresh_until_s", "_itl_target_s", "_kind",
-        "_latency", "_own", "_pace", "_prefill_backlog_at_s", "_prefill_backlog_s", "_prefill_sent_s",
-        "_processed", "_processed_s", "_share_changed", "_totals", "_totals_s", "_untold_prefill_s",
-        "_untold_processed", "_wait_fell", "elsewhere", "extra_sequences", "foreign", "in_flight", "max_in_flight",
-        "output_tokens", "prefill_done_at_s", "prefill_share", "prefill_tokens", "resident_tokens", "sent", "speed",
+        "_batch_at_scrape", "_busy_s", "_busy_seen_s", "_itl_fresh_until_s", "_itl_target_s", "_latency", "_own",
+        "_pace", "_prefill_backlog_at_s", "_prefill_backlog_s", "_prefill_sent_s", "_processed", "_processed_s",
+        "_share_changed", "_totals", "_totals_s", "_untold_prefill_s", "_untold_processed", "_wait_fell", "elsewhere",
+        "extra_sequences", "foreign", "in_flight", "kind", "max_in_flight", "output_tokens", "prefill_done_at_s",
+        "prefill_share", "prefill_tokens", "resident_tokens", "sent", "speed",
     )  # fmt: skip
 
     def __init__(self, kind: Speed | None = None) -> None:
@@ -104,9 +104,9 @@ class Load:
         self._untold_prefill_s = 0.0  # what was sent here, less what was given up, since `take_news`
         self._untold_processed = 0.0
         self._wait_fell = self._share_changed = False
-        self._kind = kind or Speed()
-        self._own = Speed(self._kind)
-        self.speed = self._kind  # until its own differs
+        self.kind = kind or Speed()  # the speed of all pods of its kind
+        self._own = Speed(self.kind)
+        self.speed = self.kind  # until its own differs
         self.prefill_share = 1.0  # share of its time that prefill may take
         self.max_in_flight = inf  # the most requests that keep the ITL SLO
         self._pace = Pace()
@@ -215,7 +215,7 @@ class Load:
         is_selected: bool = False,
     ) -> None:
         """Learn from a request that was counted on this pod; for `is_selected` see `Speed.learn`."""
-        self._kind.learn(uncached, outputs, duration_s, wait_s, is_selected=is_selected)
+        self.kind.learn(uncached, outputs, duration_s, wait_s, is_selected=is_selected)
         self._own.learn(uncached, outputs, duration_s, wait_s, is_selected=is_selected)
         if self._itl_target_s < inf and outputs >= MIN_OUTPUT_TOKENS and now_s > self._itl_fresh_until_s:
             decode_s = duration_s - wait_s - self.speed.prefill_s(uncached)
@@ -241,7 +241,7 @@ class Load:
         self._batch_at_scrape = batch
         if increase.ttft_count and increase.ttft_sum_s and computed and computed > 0:
             busy_s = min(increase.ttft_sum_s, elapsed_s)
-            self._kind.measure(increase.ttft_count, computed, busy_s)
+            self.kind.measure(increase.ttft_count, computed, busy_s)
             self._own.measure(increase.ttft_count, computed, busy_s)
 
     @property
@@ -306,14 +306,9 @@ class Load:
             known_s = now_s + wait_s + max(0.0, self._untold_prefill_s)
             self.prefill_done_at_s = min(self.prefill_done_at_s, known_s)
 
-    @property
-    def kind(self) -> Speed:
-        """The speed of all pods of its kind."""
-        return self._kind
-
     def take_over_speed(self, learned: Learned, *, is_own: bool) -> None:
         """Take over what another replica has learned of the pod's own speed, or of that of its kind."""
-        (self._own if is_own else self._kind).take_over(learned)
+        (self._own if is_own else self.kind).take_over(learned)
         self._choose_speed()
 
     def catch_up(self, backlog_s: float, wait_s: float, now_s: float) -> None:
@@ -359,7 +354,7 @@ class Load:
         return max(0.0, self._prefill_backlog_s - self.prefill_share * max(0.0, now_s - self._prefill_backlog_at_s))
 
     def _choose_speed(self) -> None:
-        self.speed = self._own if self._own.differs(self._kind) else self._kind
+        self.speed = self._own if self._own.differs(self.kind) else self.kind
 
     def _process(self, cost: float, now_s: float) -> None:
         self._processed = self.processed_tokens(now_s) + cost
