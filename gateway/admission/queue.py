@@ -126,6 +126,8 @@ class _ModelQueue:
 
     def first_rival(self, queued: QueuedRequest) -> QueuedRequest | None:
         """Return the first request with a promise, itself included, that waits for the same pods or for any."""
+        if not self.order:
+            return None
         rivals = {ANYWHERE, queued.pod_choice}
         return next((other for _, other in self.order if other.pod_choice in rivals), None)
 
