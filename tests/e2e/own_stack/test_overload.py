@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -24,11 +26,16 @@ BYTES = 20_000
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One slow engine, whose speed the gateway has learned."""
-    data = tmp_path_factory.mktemp("slow")
+    with slow_stack(tmp_path_factory.mktemp("slow")) as stack:
+        yield stack
+
+
+@contextmanager
+def slow_stack(data: Path, workers: int = 1) -> Iterator[Stack]:
+    """One slow engine behind so many workers, which have learned its speed."""
     gpu = data / "slow.yaml"
     gpu.write_text(GPU)
-    with running_stack(data, engines=1, config=SLO, gpu=str(gpu)) as stack:
+    with running_stack(data, engines=1, workers=workers, config=SLO, gpu=str(gpu)) as stack:
         user = stack.user()
         for number in range(16):
             assert 200 == ask(stack, user, size=1000 * number).status_code

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.own_stack.test_overload import GPU, SLO, ask
-from tests.support.stack import Stack, running_stack
+from tests.e2e.own_stack.test_overload import ask, slow_stack
+from tests.support.stack import Stack
 
 SIZE = 4000
 """Bytes of a prompt of 1,000 tokens, a tenth of a second of prefill."""
@@ -19,14 +19,7 @@ PAUSE_S = 0.1
 
 @pytest.fixture(scope="module")
 def four_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One slow engine behind four workers, which have learned its speed."""
-    data = tmp_path_factory.mktemp("four-slow")
-    gpu = data / "slow.yaml"
-    gpu.write_text(GPU)
-    with running_stack(data, engines=1, workers=4, config=SLO, gpu=str(gpu)) as stack:
-        user = stack.user()
-        for number in range(16):
-            assert 200 == ask(stack, user, size=1000 * number).status_code
+    with slow_stack(tmp_path_factory.mktemp("four-slow"), workers=4) as stack:
         yield stack
 
 
