@@ -14,7 +14,7 @@ import yaml
 
 from gateway.config.settings import Settings
 from tests.support.envoy import running_envoy
-from tests.support.outage import IN_FLIGHT, MODEL, RESERVED, Outcome
+from tests.support.outage import IN_FLIGHT, MODEL, RESERVED, Outcome, gauge_of, set_speed_of, usage_of
 from tests.support.polling import until
 from tests.support.ports import free_ports
 from tests.support.programs import Program, program
@@ -97,27 +97,19 @@ class Gateways:
 
     async def usage(self, user: str) -> tuple[int, int]:
         """Requests and tokens in the user's window."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            page = (await client.get(f"http://{self.settings.listen.admin}/users/{user}/usage")).json()
-        return page["requests"], page["tokens"]
+        return await usage_of(user, f"http://{self.settings.listen.admin}")
 
     async def gauge(self, name: str, **labels: str) -> float:
         """The sum of a metric's series with these labels, over all gateways."""
         return sum([await self.gauge_of(index, name, **labels) for index in range(len(self.https))])
 
     async def gauge_of(self, index: int, name: str, **labels: str) -> float:
-        """The same of one gateway."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            page = (await client.get(f"http://{self.https[index]}/metrics")).text
-        series = [line for line in page.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
-        wanted = [f'{label}="{value}"' for label, value in labels.items()]
-        return sum(float(line.rpartition(" ")[2]) for line in series if all(label in line for label in wanted))
+        """The same of one gateway; 0 when it has no such series, because nothing was counted."""
+        return await gauge_of(f"http://{self.https[index]}", name, **labels) or 0.0
 
     async def set_speed(self, **speed: float) -> None:
         """Make every engine this fast from now on."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            for endpoint in self.settings.models[0].endpoints:
-                (await client.post(f"http://{endpoint.address}/sim/speed", json=speed)).raise_for_status()
+        await set_speed_of([f"http://{each.address}" for each in self.settings.models[0].endpoints], **speed)
 
     async def settles(self) -> None:
         """Wait until nothing is in flight and nothing is reserved at any worker."""

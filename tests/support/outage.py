@@ -56,21 +56,14 @@ class Stack:
 
     async def usage(self, user: str) -> tuple[int, int]:
         """Requests and tokens in the user's window."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            page = (await client.get(f"{self.env['ADMIN']}/users/{user}/usage")).json()
-        return page["requests"], page["tokens"]
+        return await usage_of(user, self.env["ADMIN"])
 
     async def gauge(self, name: str, **labels: str) -> float | None:
         """The sum of the series of a metric with these labels; None when there is no page or no such series."""
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-                page = (await client.get(f"{self.env['HTTP']}/metrics")).text
+            return await gauge_of(self.env["HTTP"], name, **labels)
         except httpx.TransportError:
             return None
-        series = [line for line in page.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
-        wanted = [f'{label}="{value}"' for label, value in labels.items()]
-        values = [line.rsplit(" ", 1)[1] for line in series if all(label in line for label in wanted)]
-        return sum(map(float, values)) if values else None
 
     async def settles(self) -> None:
         """Wait until both gauges are exactly zero."""
@@ -82,9 +75,31 @@ class Stack:
 
     async def set_speed(self, **speed: float) -> None:
         """Make every engine this fast from now on."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            for url in self.env["ENGINES"].split():
-                (await client.post(f"{url}/sim/speed", json=speed)).raise_for_status()
+        await set_speed_of(self.env["ENGINES"].split(), **speed)
+
+
+async def usage_of(user: str, admin: str) -> tuple[int, int]:
+    """Requests and tokens in the user's window, as the admin REST at this URL says."""
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        page = (await client.get(f"{admin}/users/{user}/usage")).json()
+    return page["requests"], page["tokens"]
+
+
+async def gauge_of(http: str, name: str, **labels: str) -> float | None:
+    """The sum of the series of a metric with these labels on the page at this URL; None when there is none."""
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        page = (await client.get(f"{http}/metrics")).text
+    series = [line for line in page.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    values = [line.rsplit(" ", 1)[1] for line in series if all(label in line for label in wanted)]
+    return sum(map(float, values)) if values else None
+
+
+async def set_speed_of(engines: Sequence[str], **speed: float) -> None:
+    """Make the engines at these URLs this fast from now on."""
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        for url in engines:
+            (await client.post(f"{url}/sim/speed", json=speed)).raise_for_status()
 
 
 @contextlib.asynccontextmanager
