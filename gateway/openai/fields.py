@@ -42,6 +42,14 @@ def _shown(value: object) -> str:
             return "an object"
 
 
+def first_given(body: Body, fields: Sequence[str]) -> str | None:
+    """Return the first of these fields that the body has and that is not null; None = it has none of them."""
+    for field in fields:
+        if body.get(field) is not None:
+            return field
+    return None
+
+
 def as_json(value: object, field: str) -> bytes:
     """Return a value that was parsed from JSON as JSON.  Raises BadRequestError where it is nested too deep."""
     try:

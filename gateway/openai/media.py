@@ -122,9 +122,9 @@ class MediaCount:
         check_length(items, field, MAX_MEDIA)
         return [self._digest(as_json(item, field), tokens) for item in items]
 
-    def _may_hold_media(self, as_json: bytes) -> bool:
+    def _may_hold_media(self, whole: bytes) -> bool:
         self._steps -= SEARCH_STEPS
-        return b"base64" in as_json or b'signature"' in as_json or _HINTS.search(as_json) is not None
+        return b"base64" in whole or b'signature"' in whole or _HINTS.search(whole) is not None
 
     def _lean(self, value: Any) -> Any:
         """Return a copy of a value with media replaced by their digests."""

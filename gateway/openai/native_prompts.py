@@ -7,7 +7,7 @@ The engine judges a body that has none of the fields that are known here.
 from collections.abc import Callable
 from dataclasses import replace
 
-from gateway.openai.fields import Body
+from gateway.openai.fields import Body, first_given
 from gateway.openai.media import AUDIO_TOKENS, IMAGE_TOKENS, VIDEO_TOKENS, MediaCount
 from gateway.openai.prompt import Prompt, chat_prompt, completion_prompt, read_input
 
@@ -30,7 +30,7 @@ def fields_prompt(*names: str) -> Callable[[Body], Prompt]:
     """
 
     def read(body: Body) -> Prompt:
-        name = next((name for name in names if body.get(name) is not None), None)
+        name = first_given(body, names)
         prompt = Prompt() if name is None else read_input(body[name], name)
         media = MediaCount()
         fields = [(field, tokens) for field, tokens in _MEDIA.items() if body.get(field) is not None]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.openai.errors import BadRequestError
-from gateway.openai.fields import Body, as_json, check_length, field_error, required_text
+from gateway.openai.fields import Body, as_json, check_length, field_error, first_given, required_text
 from gateway.openai.media import AUDIO_TOKENS, FILE_TOKENS, MediaCount
 
 MAX_PROMPTS = 2048
@@ -142,7 +142,7 @@ def score_prompt(body: Body) -> Prompt:
     """Read the prompt of score: two sides under one of several pairs of names; engines check that both are there."""
     media, sides = MediaCount(), []
     for names, most in _SCORE_SIDES:
-        name = next((name for name in names if body.get(name) is not None), None)
+        name = first_given(body, names)
         if name is not None:
             sides.append(_side(body[name], name, media, most))
     text = "\n".join([side.text for side in sides if side.text])
