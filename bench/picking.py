@@ -13,6 +13,7 @@ from statistics import median
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.fleet.fleet import Fleet
+from gateway.fleet.outbox import Outbox
 from routing.prefix.blocks import block_hashes
 from routing.strategy import Finished
 from routing.types import Endpoint, RouteRequest
@@ -59,9 +60,9 @@ def measure_picking(progress: Callable[[str], None]) -> PickFigures:
     return PickFigures(tuple(samples), _hash_share())
 
 
-def a_fleet(pods: int, shadow: str = "") -> Fleet:
+def a_fleet(pods: int, shadow: str = "", seed: int | str = 1, outbox: Outbox | None = None) -> Fleet:
     """Return a fleet whose pods all serve the model `m`."""
-    fleet = Fleet(RoutingSettings(shadow=shadow), random.Random(1))
+    fleet = Fleet(RoutingSettings(shadow=shadow), random.Random(seed), outbox=outbox)
     endpoints = (Endpoint(f"p{n}", f"p{n}", f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}:8000", ("m",)) for n in range(pods))
     fleet.replace(FleetDescription({"m": ModelPolicy()}, tuple(endpoints)))
     return fleet

@@ -31,6 +31,8 @@ from gateway.sharing.messages import Share
 from gateway.sharing.replicas import Replicas
 from gateway.sharing.sharing import Sharing
 
+NAME = "ffffffffffff"
+"""The name of the replica that is measured; its siblings count from 0."""
 PODS = (10, 100, 1_000)
 WORKERS = (2, 8, 32)
 RATE = 200.0
@@ -53,7 +55,6 @@ class SharingSample:
 
     pods: int
     workers: int
-    rate: float
     core: float
     redis_core: float
     sent_bytes_s: float
@@ -97,8 +98,7 @@ class Counts(Metrics):
 class DatedOutbox:
     """An outbox that keeps the times of the events that a message tells."""
 
-    def __init__(self, outbox: Outbox, traffic: Traffic, counts: Counts, news: asyncio.Event) -> None:
-        self.news = news
+    def __init__(self, outbox: Outbox, traffic: Traffic, counts: Counts) -> None:
         self._outbox = outbox
         self._traffic = traffic
         self._counts = counts
@@ -153,10 +153,11 @@ def beside(sample: SharingSample, alone: SharingSample) -> SharingSample:
 async def _run(url: str, redis_pid: int, pods: int, workers: int, rate: float) -> SharingSample:
     """Measure one replica of so many; of 0 it does not share."""
     news = asyncio.Event()
-    fleet, outbox = a_replica("ffffffffffff", pods, news)
+    fleet, outbox = a_replica(NAME, pods, news)
     traffic, counts = Traffic(fleet, "forebay", rate, time.monotonic(), random.Random(0)), Counts()
-    dated = DatedOutbox(outbox, traffic, counts, news)
-    async with _siblings(url, pods, workers - 1, rate) as start, _sharing(url, fleet, dated, counts, workers):
+    dated = DatedOutbox(outbox, traffic, counts)
+    shared = _sharing(url, fleet, dated, news, counts, workers=workers)
+    async with _siblings(url, pods, workers - 1, rate) as start, shared:
         start()
         await _serve(traffic, SETTLE_S)
         counts.reset()
@@ -164,7 +165,7 @@ async def _run(url: str, redis_pid: int, pods: int, workers: int, rate: float) -
         await _serve(traffic, RUN_S)
         used, redis_used = time.process_time() - used, cpu_seconds(redis_pid) - redis_used
     sent, received = (counts.bytes[direction] / RUN_S for direction in ("sent", "received"))
-    return SharingSample(pods, workers, rate, used / RUN_S, redis_used / RUN_S, sent, received, tuple(counts.ages_s))
+    return SharingSample(pods, workers, used / RUN_S, redis_used / RUN_S, sent, received, tuple(counts.ages_s))
 
 
 async def _serve(traffic: Traffic, seconds: float) -> None:
@@ -175,14 +176,15 @@ async def _serve(traffic: Traffic, seconds: float) -> None:
 
 
 @asynccontextmanager
-async def _sharing(url: str, fleet: Fleet, outbox: DatedOutbox, counts: Counts, workers: int) -> AsyncIterator[None]:
+async def _sharing(
+    url: str, fleet: Fleet, outbox: DatedOutbox, news: asyncio.Event, counts: Counts, *, workers: int
+) -> AsyncIterator[None]:
     """Share for the length of the block, if there are any workers to share with."""
-    replicas = Replicas("ffffffffffff")
+    replicas = Replicas(NAME)
     channels = Channels(RedisSettings(url=url), replicas.name, counts)
     sharing = Sharing(
         replicas, channels, outbox, (fleet,), secret=b"", on_key=lambda _: None, on_place=lambda *_: None, letters={},
-        metrics=counts, clock=time.monotonic, interval_s=SharingSettings().interval_s,
-        news=outbox.news,
+        metrics=counts, clock=time.monotonic, interval_s=SharingSettings().interval_s, news=news,
     )  # fmt: skip
     tasks = [asyncio.create_task(job()) for job in ((sharing.tell, sharing.hear) if workers else ())]
     try:

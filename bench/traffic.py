@@ -8,13 +8,12 @@ import random
 from collections import deque
 from math import inf
 
-from gateway.config.settings import RoutingSettings
-from gateway.discovery.description import FleetDescription, ModelPolicy
+from bench.picking import a_fleet
 from gateway.fleet.fleet import Fleet
 from gateway.fleet.outbox import Outbox
 from gateway.fleet.ticket import Ticket
 from routing.strategy import Finished
-from routing.types import Endpoint, RouteRequest
+from routing.types import RouteRequest
 
 DURATION_S = 0.5
 """Seconds that a request runs."""
@@ -29,10 +28,8 @@ COMMON, USERS = 50, 50
 def a_replica(name: str, pods: int, news: asyncio.Event) -> tuple[Fleet, Outbox]:
     """Return a fleet of so many pods that serve the model `m`, and the outbox that sets `news`."""
     outbox = Outbox(name, news.set)
-    fleet = Fleet(RoutingSettings(), random.Random(name), outbox=outbox)
+    fleet = a_fleet(pods, seed=name, outbox=outbox)
     fleet.set_prefix_key(1)
-    endpoints = (Endpoint(f"p{n}", f"p{n}", f"10.0.{n >> 8}.{n & 255}:8000", ("m",)) for n in range(pods))
-    fleet.replace(FleetDescription({"m": ModelPolicy()}, tuple(endpoints)))
     return fleet, outbox
 
 
@@ -62,14 +59,7 @@ class Traffic:
         own = [self._rng.getrandbits(60) for _ in range(BLOCKS - COMMON_BLOCKS)]
         blocks = [common * COMMON_BLOCKS + n for n in range(COMMON_BLOCKS)] + own
         user = f"user-{self._rng.randrange(USERS)}"
-        request = RouteRequest(
-            "m",
-            user,
-            prompt_tokens=PROMPT_TOKENS,
-            output_tokens=OUTPUT_TOKENS,
-            blocks=blocks,
-            block_tokens=BLOCK_TOKENS,
-        )
+        request = RouteRequest("m", user, PROMPT_TOKENS, OUTPUT_TOKENS, blocks=blocks, block_tokens=BLOCK_TOKENS)
         self._open.append((now_s + DURATION_S, self._fleet.route(request, self._strategy, now_s)))
         self.events_s.append(now_s)
 

@@ -142,9 +142,9 @@ def test_two_workers_are_compared_with_one_and_with_two_that_do_not_share():
 
 
 def test_what_sharing_costs_is_what_it_adds():
-    alone = SharingSample(10, 0, 200.0, 0.10, 0.0, 0.0, 0.0, ())
-    two = SharingSample(10, 2, 200.0, 0.125, 0.004, 17_700.0, 39_300.0, (0.02, 0.03, 0.04))
-    idle = SharingSample(10, 2, 0.0, 0.003, 0.0, 100.0, 200.0, ())
+    alone = SharingSample(10, 0, 0.10, 0.0, 0.0, 0.0, ())
+    two = SharingSample(10, 2, 0.125, 0.004, 17_700.0, 39_300.0, (0.02, 0.03, 0.04))
+    idle = SharingSample(10, 2, 0.003, 0.0, 100.0, 200.0, ())
     rows = list(sharing_rows(SharingFigures((beside(two, alone),), (idle,))))
 
     assert ("10", "2", "2.5%", "0.4%", "17.7", "39.3", "30") == rows[0][:-1]
