@@ -156,13 +156,21 @@ NOT_SHARING = ", not sharing"
 EXT_PROC_MODE = ", ext_proc mode"
 """Suffix of variants in ext_proc mode.  They run streams only, since elsewhere the modes differ by two messages."""
 
+
+def by_workers(name: str, site: Path | None = None) -> dict[str, Start]:
+    """Return the variants of this name with one worker, with two, and with two that do not share."""
+    return {
+        name: forebay("metadata", site),
+        name + TWO_WORKERS: forebay("metadata", site, workers=2),
+        name + TWO_WORKERS + NOT_SHARING: forebay("metadata", site, workers=2, shares=False),
+    }
+
+
 VARIANTS: Mapping[str, Start] = {
     ALONE: envoy_alone,
     EMPTY: empty_processor("metadata"),
     EMPTY + EXT_PROC_MODE: empty_processor("ext_proc"),
-    FOREBAY: forebay("metadata"),
-    FOREBAY + TWO_WORKERS: forebay("metadata", workers=2),
-    FOREBAY + TWO_WORKERS + NOT_SHARING: forebay("metadata", workers=2, shares=False),
+    **by_workers(FOREBAY),
     FOREBAY + EXT_PROC_MODE: forebay("ext_proc"),
 }
 """Every variant but the compiled ones, by name."""
@@ -170,10 +178,4 @@ VARIANTS: Mapping[str, Start] = {
 
 def variants(site: Path | None) -> dict[str, Start]:
     """Return all variants, with the compiled ones where there are compiled packages."""
-    if site is None:
-        return dict(VARIANTS)
-    return {
-        **VARIANTS,
-        COMPILED: forebay("metadata", site),
-        COMPILED + TWO_WORKERS: forebay("metadata", site, workers=2),
-    }
+    return {**VARIANTS, **(by_workers(COMPILED, site) if site is not None else {})}
