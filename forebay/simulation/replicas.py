@@ -9,7 +9,7 @@ from functools import partial
 from itertools import cycle
 
 from gateway.admission.queue import AdmissionQueue, Outcome, QueuedRequest
-from gateway.config.settings import RoutingSettings
+from gateway.config.settings import RoutingSettings, SharingSettings
 from gateway.fleet.fleet import Fleet
 from gateway.fleet.outbox import Outbox
 from gateway.fleet.ticket import Ticket
@@ -19,8 +19,6 @@ from routing.strategy import Finished
 from routing.types import NoCandidateError, PodId, RouteRequest
 from simulator.replay.replay import VirtualTime
 
-INTERVAL_S = 0.05
-"""Seconds between a replica's messages at most times: the default of `sharing.interval_s`."""
 TURN_S = 0.0005
 """Seconds of one turn of a replica's event loop, in which changes gather before they are told (chosen)."""
 DELAY_S = 0.002
@@ -67,7 +65,7 @@ class Gateway:
         self._time = time
         self._outbox = outbox
         self._channel = channel
-        self._pace = Pace(INTERVAL_S)
+        self._pace = Pace(SharingSettings().interval_s)
         if channel is not None:
             channel.join(self)
 
