@@ -3,8 +3,9 @@
 Lives here: when something is sent, who is asked for everything, what is ignored.  Not here: what a replica tells and
 what it makes of what it hears (gateway.fleet, gateway.admission), who is there (replicas), Redis (channels).
 
-Nothing here is on the way of a request.  What changed is told every interval, and soon while requests wait; a replica
-of which something was missed is asked for everything it has.  While Redis is away each works alone.
+Nothing here is on the way of a request.  What changed is told at the pace of `pace`: at once while that is little or
+requests wait, else every interval.  A replica of which something was missed is asked for everything it has.  While
+Redis is away each works alone.
 """
 
 import asyncio
