@@ -1,7 +1,7 @@
 # Needs make and Python >= 3.11; everything else is installed into .venv.  `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-clients test-vllm test-kubernetes test-compiled compiled check bench fmt docs lock clean
+.PHONY: help up test test-clients test-vllm test-kubernetes test-compiled compiled check bench fmt docs manifests lock clean
 .DELETE_ON_ERROR:
 
 ARGS ?=
@@ -79,6 +79,16 @@ docs: .venv/.dev ## write docs/config.md from the settings and docs/architecture
 	@mv docs/config.md.new docs/config.md
 	@$(BIN)/python docs/draw_imports.py > docs/architecture.svg.new
 	@mv docs/architecture.svg.new docs/architecture.svg
+
+# What Envoy Gateway's configuration lacks, for each listener, from gateway/envoy and the gateway's own configuration.
+PATCHES := deploy/components
+manifests: .venv/.dev ## write the EnvoyPatchPolicies in deploy/
+	@for pair in http:metadata https:tls; do \
+	  file=$(PATCHES)/$${pair#*:}/envoy-patches.yaml; \
+	  { echo '# Written by `make manifests`, from gateway/envoy and deploy/base/forebay.yaml.'; \
+	    REDIS_PASSWORD=x ADMIN_TOKEN=x $(BIN)/forebay envoy-config --config deploy/base/forebay.yaml --envoy-gateway $${pair%:*}; \
+	  } > $$file.new && mv $$file.new $$file || exit; \
+	done
 
 # The dev lock has every package; the others, for a gateway, `make up` and compiling, take their versions from it.
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate

@@ -62,14 +62,24 @@ def check_config(file: Path) -> None:
 
 @click.command()
 @click.option("--config", "file", type=FILE_PATH, required=True, help="The configuration file.")
-def envoy_config(file: Path) -> None:
+@click.option(
+    "--envoy-gateway",
+    "listener",
+    type=click.Choice(["http", "https"]),
+    help="Print the EnvoyPatchPolicies of this listener of the Gateway in deploy/ instead.",
+)
+def envoy_config(file: Path, listener: str | None) -> None:
     """Print the Envoy configuration that belongs to a configuration file; write `envoy.eds_file` if it is missing."""
     import yaml
 
     from gateway.discovery.models import describe
     from gateway.envoy.config import render
+    from gateway.envoy.patches import LISTENERS, patch_policies
 
     settings = _load(file)
+    if listener:
+        click.echo(yaml.safe_dump_all(patch_policies(settings, LISTENERS[listener]), sort_keys=False), nl=False)
+        return
     _write_first_endpoints(settings)
     click.echo(yaml.safe_dump(render(settings, describe(settings.models)), sort_keys=False), nl=False)
 
@@ -130,6 +140,7 @@ def _summary(settings: "Settings") -> str:
             f"  listen: grpc {listen.grpc} ({settings.transport}), http {listen.http}, admin {listen.admin}",
             f"  response mode: {settings.response_mode}",
             f"  who may send: {_senders(settings)}",
+            f"  who may administer: {_administrators(settings)}",
         ]
     )
 
@@ -143,3 +154,12 @@ def _senders(settings: "Settings") -> str:
     treatments = {"allow": f"{anonymous} is served without limits", "deny": f"{anonymous} is refused (401)"}
     as_user = f"{anonymous} counts as the user {settings.anonymous_requests}"
     return f"{known}; {treatments.get(settings.anonymous_requests, as_user)}"
+
+
+def _administrators(settings: "Settings") -> str:
+    """Say who may use the admin REST."""
+    if settings.admin_token:
+        return "whoever has the admin_token"
+    if settings.admin_open:
+        return f"whoever reaches {settings.listen.admin}, without a token (admin_open: for closed test clusters)"
+    return "programs of this machine, without a token"

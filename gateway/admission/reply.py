@@ -6,12 +6,14 @@ Lives here: their names and values.  Not here: Envoy's messages (gateway.extproc
 from collections.abc import Mapping
 
 from gateway.admission.identity import Identity
+from gateway.config.settings import Settings
 from gateway.envoy.names import (
     DESTINATION,
     EXCHANGE_KEY,
     EXCHANGE_NAMESPACE,
     LB_NAMESPACE,
     MAX_REQUEST_ID_CHARACTERS,
+    PODS_NAMESPACE,
     RESPONSE_NAMESPACE,
 )
 from gateway.extproc.events import Routed
@@ -26,10 +28,12 @@ UNCOMPRESSED = {"accept-encoding": "identity"}
 class Replies:
     """Builds the replies of one worker."""
 
-    def __init__(self, fleet: Fleet, identity: Identity, *, hide_pod_address: bool) -> None:
+    def __init__(self, fleet: Fleet, identity: Identity, settings: Settings) -> None:
         self._fleet = fleet
         self._withheld = identity.withheld
-        self._hide_pod_address = hide_pod_address
+        self._hide_pod_address = settings.hide_pod_address
+        # On Kubernetes others describe the endpoints to Envoy, which then has no names of pods.
+        self._names_pods = settings.kubernetes.enabled and settings.response_mode == "metadata"
 
     def routed(
         self,
@@ -48,11 +52,16 @@ class Replies:
         if route.session:
             response["x-session-id"] = header_safe(route.session)
         destination = {DESTINATION: decision.destinations, "model": route.model}
-        metadata = {
+        metadata: dict[str, Mapping[str, str]] = {
             LB_NAMESPACE: destination,
             RESPONSE_NAMESPACE: response,
             EXCHANGE_NAMESPACE: exchange,
         }
+        if self._names_pods:
+            names = self._fleet.names
+            metadata[PODS_NAMESPACE] = {
+                address: names[address] for address in decision.destinations.split(",") if address in names
+            }
         given_id = headers.get("x-request-id", "")
         request_id = given_id[:MAX_REQUEST_ID_CHARACTERS] or exchange_id
         shown = {"x-request-id": request_id, "request-id": request_id, "target-pod": decision.pod.name}

@@ -9,11 +9,11 @@ from gateway.envoy.clusters import PROCESSOR, own_workers, worker_cluster
 from gateway.envoy.messages import Json, duration, extension
 from gateway.envoy.names import COMPRESSION, EXCHANGE_KEY, EXCHANGE_NAMESPACE
 
-_FLUSH_S = 0.05
+FLUSH_S = 0.05
 """Longest time that an entry waits to be sent in a batch; until then its request's usage is not settled."""
-_FAILURE_FLUSH_S = 0.005
+FAILURE_FLUSH_S = 0.005
 """The same for failed attempts, which are rare; until then the engine gets more requests."""
-_BUFFER_BYTES = 256 * 1024
+BUFFER_BYTES = 256 * 1024
 """Some 200 entries, so that up to 4,000 requests a second only the time decides (Envoy's 16 KiB are full after 14)."""
 _FAILURES = ["UF", "UC", "UR"]
 """Response flags of a failed attempt: no connection (UF), the connection ended (UC), the stream was reset (UR)."""
@@ -37,13 +37,13 @@ def failure_logs(settings: Settings) -> list[Json]:
     """
     workers = [worker_cluster(i) for i in range(len(own_workers(settings)))]
     chosen = {"response_flag_filter": {"flags": _FAILURES}}
-    return [_log(cluster, "failures", _FAILURE_FLUSH_S, chosen) for cluster in workers or [PROCESSOR]]
+    return [_log(cluster, "failures", FAILURE_FLUSH_S, chosen) for cluster in workers or [PROCESSOR]]
 
 
 def _usage_log(cluster: str, value: Json) -> Json:
     matcher = {"filter": EXCHANGE_NAMESPACE, "path": [{"key": EXCHANGE_KEY}], "value": value}
     chosen = {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
-    return _log(cluster, "usage", _FLUSH_S, chosen, additional_response_headers_to_log=[COMPRESSION])
+    return _log(cluster, "usage", FLUSH_S, chosen, additional_response_headers_to_log=[COMPRESSION])
 
 
 def _log(cluster: str, name: str, flush_s: float, chosen: Json, **fields: Json | list[str]) -> Json:
@@ -54,7 +54,7 @@ def _log(cluster: str, name: str, flush_s: float, chosen: Json, **fields: Json |
             "log_name": name,
             "transport_api_version": "V3",
             "buffer_flush_interval": duration(flush_s),
-            "buffer_size_bytes": _BUFFER_BYTES,
+            "buffer_size_bytes": BUFFER_BYTES,
             "grpc_service": {"envoy_grpc": {"cluster_name": cluster}},
         },
         **fields,

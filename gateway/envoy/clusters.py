@@ -101,10 +101,15 @@ def _policy(name: str, config: Json) -> Json:
     return {"policies": [{"typed_extension_config": {"name": f"{_POLICIES}.{name}", "typed_config": config}}]}
 
 
-def _engine_http() -> Json:
+def engine_filters() -> list[Json]:
+    """Return the filters between Envoy and an engine, the codec last."""
     codec = extension(
         "envoy.filters.http.upstream_codec", "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
     )
+    return [strip_untrusted(), codec]
+
+
+def _engine_http() -> Json:
     return message(
         HTTP_OPTIONS,
         common_http_protocol_options={
@@ -113,7 +118,7 @@ def _engine_http() -> Json:
             "max_response_headers_kb": ROOMY_HEADERS_KB,
         },
         explicit_http_config={"http_protocol_options": {}},
-        http_filters=[strip_untrusted(), codec],
+        http_filters=engine_filters(),
     )
 
 

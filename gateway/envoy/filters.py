@@ -16,6 +16,7 @@ from gateway.envoy.names import (
     EXCHANGE_NAMESPACE,
     JSON_TYPES,
     LB_NAMESPACE,
+    PODS_NAMESPACE,
     RESPONSE_NAMESPACE,
     UPSTREAM_ADDRESS_ATTRIBUTE,
     USAGE_NAMESPACE,
@@ -26,6 +27,10 @@ _SPARE_S = 10.0
 """Seconds that the gateway may take beyond the time that a request may wait there: bursts queue for seconds."""
 _MAX_EVENT_BYTES = 1024 * 1024
 """Larger events of a stream are not searched for usage; tool calls and log probabilities make events of 100 KB."""
+MUTATION_RULES: Json = {"allow_all_routing": True, "allow_envoy": True}
+"""The headers that the gateway may set, in addition to ordinary ones: `x-envoy-*` say when another pod is asked."""
+RECEIVED_NAMESPACES = [RESPONSE_NAMESPACE, LB_NAMESPACE, EXCHANGE_NAMESPACE, PODS_NAMESPACE]
+"""The dynamic metadata that the gateway may set."""
 Path: TypeAlias = tuple[str, ...]
 
 _USAGE_MEMBERS: Mapping[Path, tuple[str, ...]] = {
@@ -52,18 +57,21 @@ about 1 us per event in which it is missing, so that `type` and `detail` are lef
 
 def http_filters(settings: Settings) -> list[Json]:
     """Return the filters in their order: a response passes them backwards, so usage is read before ext_proc sees it."""
-    usage = [_sse_to_metadata(), _json_to_metadata()] if settings.response_mode == "metadata" else []
     router = extension(
         "envoy.filters.http.router",
         "envoy.extensions.filters.http.router.v3.Router",
         suppress_envoy_headers=True,
         upstream_log=failure_logs(settings),
     )
-    return [*cors_filters(settings), _ext_proc(settings), *usage, router]
+    return [*cors_filters(settings), _ext_proc(settings), *usage_filters(settings), router]
+
+
+def usage_filters(settings: Settings) -> list[Json]:
+    """Return the filters that read usage and errors in answers, where no answer passes through the gateway."""
+    return [_sse_to_metadata(), _json_to_metadata()] if settings.response_mode == "metadata" else []
 
 
 def _ext_proc(settings: Settings) -> Json:
-    receives = [RESPONSE_NAMESPACE, LB_NAMESPACE, EXCHANGE_NAMESPACE]
     return extension(
         "envoy.filters.http.ext_proc",
         "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
@@ -74,8 +82,8 @@ def _ext_proc(settings: Settings) -> Json:
         status_on_error={"code": "ServiceUnavailable"},
         **({"response_attributes": [UPSTREAM_ADDRESS_ATTRIBUTE]} if settings.response_mode == "ext_proc" else {}),
         allow_mode_override=False,
-        mutation_rules={"allow_all_routing": True, "allow_envoy": True},
-        metadata_options={"receiving_namespaces": {"untyped": receives}},
+        mutation_rules=MUTATION_RULES,
+        metadata_options={"receiving_namespaces": {"untyped": RECEIVED_NAMESPACES}},
     )
 
 

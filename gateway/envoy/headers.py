@@ -6,7 +6,14 @@ dynamic metadata in the request phase, so that no response phase is needed).
 
 from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension, set_header
-from gateway.envoy.names import DESTINATION, FOR_PROXIES, MAX_HEADERS, MAX_HEADERS_BYTES, RESPONSE_NAMESPACE
+from gateway.envoy.names import (
+    DESTINATION,
+    FOR_PROXIES,
+    MAX_HEADERS,
+    MAX_HEADERS_BYTES,
+    PODS_NAMESPACE,
+    RESPONSE_NAMESPACE,
+)
 from gateway.openai.limit_headers import LIMIT_HEADERS
 
 ROOMY_HEADERS = 10 * MAX_HEADERS
@@ -15,6 +22,9 @@ ROOMY_HEADERS_KB = MAX_HEADERS_BYTES // 1024 + 8
 20 on an answer: Envoy counts them too.  In number there is more room, because Envoy resets an HTTP/2 stream with more
 headers than that, where the gateway answers 431."""
 POD_METADATA = "%UPSTREAM_METADATA(forebay:pod)%"
+"""The name of the pod that answered, of an endpoint that we describe."""
+POD_BY_ADDRESS = f"%CEL(metadata.filter_metadata['{PODS_NAMESPACE}'][upstream.address])%"
+"""The same where others describe the endpoints; nothing for a pod that the gateway did not name."""
 _UNTRUSTED_NAMES = (DESTINATION,)
 _UNTRUSTED_PREFIXES = ("target-pod", "x-forebay-")
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")
@@ -76,11 +86,11 @@ def header_filter(**mutations: list[Json]) -> Json:
     )
 
 
-def response_headers(settings: Settings) -> list[Json]:
+def response_headers(settings: Settings, pod_name: str = POD_METADATA) -> list[Json]:
     """Return the headers that the route adds: request id, the gateway's own, and the pod that answered in the end."""
     ids = [set_header(name, "%REQ(x-request-id)%") for name in _REQUEST_ID_HEADERS]
     ours = [set_header(name, f"%DYNAMIC_METADATA({RESPONSE_NAMESPACE}:{name})%") for name in GATEWAY_HEADERS]
-    pod = [set_header("target-pod", POD_METADATA)]
+    pod = [set_header("target-pod", pod_name)]
     if not settings.hide_pod_address:
         pod.append(set_header("target-pod-ip", "%UPSTREAM_REMOTE_ADDRESS%"))
     return [*ids, *ours, *pod]

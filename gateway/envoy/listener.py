@@ -26,7 +26,7 @@ def listener(settings: Settings) -> Json:
     return {
         "name": "users",
         "address": bind_address(settings.envoy.listen),
-        "per_connection_buffer_limit_bytes": _buffer_bytes(settings),
+        "per_connection_buffer_limit_bytes": buffer_bytes(settings),
         "filter_chains": [{"filters": [_connection_manager(settings)], **_tls(settings)}],
     }
 
@@ -45,7 +45,7 @@ def _tls(settings: Settings) -> Json:
     return {"transport_socket": extension("envoy.transport_sockets.tls", context, common_tls_context=common)}
 
 
-def _buffer_bytes(settings: Settings) -> int:
+def buffer_bytes(settings: Settings) -> int:
     """Return how much of a request or an answer Envoy buffers; a longer request gets 413, a longer answer becomes 500.
 
     It is twice the body limit, because Envoy stops reading when it refuses: a client that still sends gets a reset and

@@ -16,6 +16,9 @@ EXCHANGE_NAMESPACE = "forebay"
 EXCHANGE_KEY = "exchange"
 """Key of the exchange's id, `<worker's index>-<replica>-<number>`, by which its access-log entry finds the worker and
 the request."""
+PODS_NAMESPACE = "forebay.pods"
+"""Namespace of the dynamic metadata with the names of the pods that a request may reach, by their addresses: where
+others describe the endpoints to Envoy, and so without names."""
 USAGE_NAMESPACE = "usage"
 """Namespace of the dynamic metadata that the usage filters read in answers."""
 ERROR_NAMESPACE = "engine_error"

@@ -19,7 +19,7 @@ from gateway.config.addresses import is_loopback
 from gateway.config.validation import shown
 from gateway.observability.http import Json, problem
 
-_PROBES = frozenset({"/healthz", "/readyz"})
+_PROBES = frozenset({"/healthz", "/readyz", "/readyz/gateway"})
 """Paths of listen.http for probes, which send the pod's address as `Host`; they tell nothing."""
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9.-]+?)\.?)(?::[0-9]*)?")
 

@@ -49,6 +49,9 @@ MONITORING = {
     "/metrics": "metrics for Prometheus",
 }
 """The paths of `monitoring_routes`, for people."""
+GATEWAY_READY = "/readyz/gateway"
+_PAGES = {GATEWAY_READY: "the same, whatever pods there are", "/debug/": "what it knows and decides"}
+"""The other paths of `listen.http`."""
 
 
 def index_route(what: str, paths: Mapping[str, str], elsewhere: Mapping[str, str]) -> Route:
@@ -78,16 +81,20 @@ def monitoring_routes(metrics_page: Callable[[], bytes], metrics_type: str, not_
     async def healthz(_request: Request) -> Response:
         return Json({"status": "ok"})
 
-    async def readyz(_request: Request) -> Response:
+    async def metrics(_request: Request) -> Response:
+        return Response(metrics_page(), headers={"content-type": metrics_type})
+
+    return [Route("/healthz", healthz), _ready_route("/readyz", not_ready), Route("/metrics", metrics)]
+
+
+def _ready_route(path: str, not_ready: NotReady) -> Route:
+    async def ready(_request: Request) -> Response:
         reasons = list(not_ready())
         if reasons:
             return Json({"status": "not ready", "reasons": reasons}, status_code=503)
         return Json({"status": "ready"})
 
-    async def metrics(_request: Request) -> Response:
-        return Response(metrics_page(), headers={"content-type": metrics_type})
-
-    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    return Route(path, ready)
 
 
 def create_http_app(
@@ -96,11 +103,13 @@ def create_http_app(
     not_ready: NotReady,
     debug: Mapping[str, DebugPage],
     elsewhere: Mapping[str, str] = MappingProxyType({}),
+    *,
+    own_not_ready: NotReady,
 ) -> Starlette:
     """Build the application of `listen.http`.  `debug` maps names to pages: `endpoints` is served as /debug/endpoints.
 
-    `elsewhere` is shown at / (index_route).  Pages are rendered on the event loop, so they see a consistent state and
-    must be quick.
+    `own_not_ready`, which disregards pods, is served as /readyz/gateway; `elsewhere` is shown at / (index_route).
+    Pages are rendered on the event loop, so they see a consistent state and must be quick.
     """
 
     async def debug_index(_request: Request) -> Response:
@@ -115,7 +124,8 @@ def create_http_app(
     return Starlette(
         routes=[
             *monitoring_routes(metrics_page, metrics_type, not_ready),
-            index_route("pages for operators", {**MONITORING, "/debug/": "what it knows and decides"}, elsewhere),
+            _ready_route(GATEWAY_READY, own_not_ready),
+            index_route("pages for operators", {**MONITORING, **_PAGES}, elsewhere),
             Route("/debug/", debug_index),
             Route("/debug/{name}", page),
         ]

@@ -30,9 +30,12 @@ class Readiness:
 
     def reasons(self) -> Sequence[str]:
         """Return why this worker is not ready; empty = it is."""
-        if self._draining:
-            return ("draining",)
-        return () if self._fleet.names else ("no pod is known",)  # pods that are gone and still answer do not count
+        no_pod = () if self._fleet.names else ("no pod is known",)  # pods that are gone and still answer do not count
+        return self.own_reasons() or no_pod
+
+    def own_reasons(self) -> Sequence[str]:
+        """Return why it would not be ready whatever pods there were; a worker answers as soon as it may know them."""
+        return ("draining",) if self._draining else ()
 
     async def drain(self, limit_s: float) -> bool:
         """Stop being ready, then wait until no request runs; return False when some still run after `limit_s`."""

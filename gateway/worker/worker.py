@@ -135,7 +135,7 @@ class Worker:
         self.admin = self._admin(addresses)
 
     def _http(self, addresses: Mapping[str, str]) -> ASGIApp:
-        page, reasons = self.metrics.render, self.readiness.reasons
+        page, ready = self.metrics.render, self.readiness
         debug = {
             "endpoints": self.readiness.endpoints,
             "decisions": self.fleet.decisions.page,
@@ -144,7 +144,9 @@ class Worker:
             "fleet": lambda: [pod_page(pod, time.monotonic()) for pod in self.fleet.pods()],
         }
         return pages_guarded(
-            create_http_app(page, metrics.CONTENT_TYPE, reasons, debug, addresses),
+            create_http_app(
+                page, metrics.CONTENT_TYPE, ready.reasons, debug, addresses, own_not_ready=ready.own_reasons
+            ),
             self.settings.admin_token,
             on_loopback=is_loopback(split_address(self.settings.listen.http)[0]),
         )
@@ -170,7 +172,7 @@ class Worker:
             identity=identity,
             planner=Planner(settings.limits, self.fleet),
             inquiries=Inquiries(identity, self.fleet, self.catalogue, self.limiter),
-            replies=Replies(self.fleet, identity, hide_pod_address=settings.hide_pod_address),
+            replies=Replies(self.fleet, identity, settings),
             fleet=self.fleet,
             queue=self.queue,
             limiter=self.limiter,

@@ -98,7 +98,7 @@ class Shop:
             identity=identity,
             planner=self.planner,
             inquiries=Inquiries(identity, self.fleet, Catalogue(self.fleet, lambda: UNIX_S), self.limiter),
-            replies=Replies(self.fleet, identity, hide_pod_address=self.settings.hide_pod_address),
+            replies=Replies(self.fleet, identity, self.settings),
             fleet=self.fleet,
             queue=self.queue,
             limiter=self.limiter,

@@ -75,10 +75,27 @@ def test_the_summary_says_whose_pods_are_the_engines(tmp_path, namespace, named)
 )
 def test_the_summary_says_who_may_send(tmp_path, text, senders):
     [line] = [
-        line for line in run("check-config", str(written(tmp_path, text))).output.splitlines() if "who may" in line
+        line for line in run("check-config", str(written(tmp_path, text))).output.splitlines() if "who may send" in line
     ]
 
     assert senders in line
+
+
+@pytest.mark.parametrize(
+    ("text", "administrators"),
+    [
+        ("", "programs of this machine, without a token"),
+        ("{listen: {admin: '0.0.0.0:8090'}, admin_token: t}", "whoever has the admin_token"),
+        (
+            "{listen: {admin: '0.0.0.0:8090'}, admin_open: true}",
+            "whoever reaches 0.0.0.0:8090, without a token (admin_open: for closed test clusters)",
+        ),
+    ],
+)
+def test_the_summary_says_who_may_administer(tmp_path, text, administrators):
+    output = run("check-config", str(written(tmp_path, text))).output
+
+    assert f"  who may administer: {administrators}" in output.splitlines()
 
 
 def test_a_bad_file_gets_every_problem_and_status_1(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.config.settings import RoutingSettings, Settings
+from gateway.config.settings import KubernetesSettings, RoutingSettings, Settings
 from gateway.extproc import wire
 from gateway.extproc.commands import HeadersReply, Mutation, Side
 from gateway.extproc.events import Refused
@@ -63,6 +63,12 @@ async def test_other_strategies_make_no_session():
 async def test_the_address_of_the_pod_can_be_kept_from_the_client():
     outcome = routed(await Shop(Settings(hide_pod_address=True)).admit())
     assert "target-pod-ip" not in outcome.response_headers
+
+
+async def test_where_others_describe_endpoints_envoy_is_told_the_names_of_the_pods():
+    outcome = routed(await Shop(Settings(kubernetes=KubernetesSettings(enabled=True))).admit())
+    assert outcome.pods == outcome.metadata["forebay.pods"]
+    assert "forebay.pods" not in routed(await Shop().admit()).metadata
 
 
 async def test_a_request_id_that_is_too_long_is_cut_for_client_and_engine():

@@ -74,7 +74,7 @@ async def asked(app: ASGIApp, path: str = "/users", **headers: str) -> httpx.Res
 
 
 def pages(token: str = "", *, on_loopback: bool = True) -> ASGIApp:
-    app = create_http_app(lambda: b"m 1\n", "text/plain", tuple, {"fleet": lambda: []})
+    app = create_http_app(lambda: b"m 1\n", "text/plain", tuple, {"fleet": lambda: []}, own_not_ready=tuple)
     return pages_guarded(app, token, on_loopback=on_loopback)
 
 

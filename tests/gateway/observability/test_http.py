@@ -15,9 +15,12 @@ class Pod:
     in_flight: int
 
 
-def a_client(not_ready: Callable[[], Sequence[str]] = tuple) -> httpx.AsyncClient:
+Reasons = Callable[[], Sequence[str]]
+
+
+def a_client(not_ready: Reasons = tuple, own_not_ready: Reasons = tuple) -> httpx.AsyncClient:
     debug = {"endpoints": lambda: [Pod("a", 2)], "settings": lambda: {"b": 1}}
-    app = create_http_app(lambda: b"m 1\n", "text/plain; version=0.0.4", not_ready, debug)
+    app = create_http_app(lambda: b"m 1\n", "text/plain; version=0.0.4", not_ready, debug, own_not_ready=own_not_ready)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
 
 
@@ -43,6 +46,15 @@ async def test_readiness_follows_the_reasons():
     assert (200, {"status": "ready"}) == (after.status_code, after.json())
 
 
+async def test_without_pods_the_gateway_itself_may_be_ready():
+    async def statuses(own: Reasons) -> list[int]:
+        client = a_client(lambda: ["no pods known"], own)
+        return [(await client.get(path)).status_code for path in ("/readyz", "/readyz/gateway")]
+
+    assert [503, 200] == await statuses(tuple)
+    assert [503, 503] == await statuses(lambda: ["draining"])
+
+
 async def test_a_process_that_is_not_ready_is_still_healthy():
     assert 200 == (await a_client(lambda: ["draining"]).get("/healthz")).status_code
 
@@ -61,7 +73,9 @@ async def test_pages_are_only_read(path):
 
 
 async def test_the_root_says_what_this_is_and_where_to_go_as_text_or_as_json():
-    app = create_http_app(lambda: b"", "text/plain", tuple, {}, {"http://127.0.0.1:10000": "requests of users"})
+    app = create_http_app(
+        lambda: b"", "text/plain", tuple, {}, {"http://127.0.0.1:10000": "requests of users"}, own_not_ready=tuple
+    )
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
 
     text = await client.get("/")
@@ -69,7 +83,8 @@ async def test_the_root_says_what_this_is_and_where_to_go_as_text_or_as_json():
 
     assert "text/plain; charset=utf-8" == text.headers["content-type"]
     assert "  http://127.0.0.1:10000  requests of users\n" in text.text
+    width = max(map(len, answer.json()["paths"]))
     for path, what in answer.json()["paths"].items():
-        assert f"  {path:<8}  {what}\n" in text.text
+        assert f"  {path:<{width}}  {what}\n" in text.text
         assert 404 != (await client.get(path)).status_code
     assert {"http://127.0.0.1:10000": "requests of users"} == answer.json()["elsewhere"]

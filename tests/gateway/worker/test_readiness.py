@@ -14,6 +14,7 @@ def test_a_worker_is_ready_once_a_pod_is_known():
     assert (True, ()) == ((ready := Readiness(shop.fleet, shop.ledger))(), ready.reasons())
     shop.fleet.replace(a_description())
     assert (False, ("no pod is known",)) == (ready(), ready.reasons())
+    assert () == ready.own_reasons()
 
 
 async def test_pods_that_are_gone_and_still_answer_do_not_make_a_worker_ready():
@@ -30,7 +31,7 @@ async def test_a_draining_worker_is_not_ready_and_waits_for_running_requests():
 
     draining = asyncio.create_task(readiness.drain(5))
     await asyncio.sleep(0)
-    assert ("draining",) == readiness.reasons()
+    assert ("draining",) == readiness.reasons() == readiness.own_reasons()
     shop.ledger.ended(shop.last_id, ObservedEnd(200, TokenUsage(1, 1)))
 
     assert await draining

@@ -1,0 +1,24 @@
+"""`make-secret` where there is no cluster; what it makes is tested on a real API server in tests/kubernetes."""
+
+import json
+from pathlib import Path
+
+from tests.support.command import run
+from tests.support.ports import free_address
+
+
+def test_where_no_server_answers_one_line_says_so(tmp_path: Path):
+    kubeconfig = tmp_path / "kubeconfig"
+    cluster = {"name": "c", "cluster": {"server": f"http://{free_address()}"}}
+    context = {"name": "x", "context": {"cluster": "c", "namespace": "n"}}
+    kubeconfig.write_text(json.dumps({"current-context": "x", "clusters": [cluster], "contexts": [context]}))
+
+    result = run("make-secret", "s", "password", "--kubeconfig", str(kubeconfig))
+
+    assert 1 == result.exit_code
+    assert result.output.startswith("Error: s was not made: ")
+    assert 1 == len(result.output.splitlines())
+
+
+def test_a_secret_needs_a_key():
+    assert 2 == run("make-secret", "s").exit_code
