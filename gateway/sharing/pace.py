@@ -29,8 +29,12 @@ class Pace:
             self._urgent_s = now_s
 
     def told(self, now_s: float) -> None:
-        """Note that a message with changes was sent."""
-        self._full_s = max(self._full_s, now_s) + self._interval_s
+        """Note that a message with changes was sent.
+
+        Urgent ones are sent unpaid, and no more than an interval is owed for them: else their sender would be silent
+        afterwards for an interval each, and its siblings would believe it gone.
+        """
+        self._full_s = min(max(self._full_s, now_s), now_s + BURST * self._interval_s) + self._interval_s
 
     def next_s(self, now_s: float) -> float:
         """Return when the next message may be sent; a time in the past = now."""

@@ -30,8 +30,13 @@ class Notebook:
         self._changed: set[str] = set()
 
     @property
+    def has_news(self) -> bool:
+        """Whether anything is yet to be told."""
+        return bool(self._changed)
+
+    @property
     def is_urgent(self) -> bool:
-        return self.waits and bool(self._changed)
+        return self.waits and self.has_news
 
     def put(self, pod: str, in_flight: int) -> None:
         self.own[pod] = in_flight

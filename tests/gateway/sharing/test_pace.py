@@ -29,3 +29,11 @@ def test_urgent_changes_are_never_held_back() -> None:
     pace.look(0.0, is_urgent=True)
 
     assert 100 == told(pace, EXPECTED_S / 2, every_s=0.005)
+
+
+def test_after_an_urgent_time_the_next_message_is_an_interval_away_however_many_there_were() -> None:
+    pace = Pace(INTERVAL_S)
+    pace.look(0.0, is_urgent=True)
+    told(pace, EXPECTED_S, every_s=0.001)
+
+    assert pace.next_s(EXPECTED_S) <= EXPECTED_S + INTERVAL_S

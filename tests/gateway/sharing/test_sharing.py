@@ -1,5 +1,6 @@
 """Replicas on a real Redis: what one tells the others know, whatever happens to messages, replicas and Redis."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 
 from gateway.config.settings import RedisSettings
 from gateway.sharing.channels import PREFIX_KEY, Post
+from gateway.sharing.pace import EXPECTED_S
 from gateway.sharing.replicas import LEASE_S
 from tests.support.polling import until
 from tests.support.redis import RedisServer, redis_server
@@ -275,6 +277,22 @@ async def test_what_is_urgent_does_not_wait_for_the_interval(redis):
         a.notes.put("p", 1)
 
         await until(lambda: b.notes.others["a"] == {"p": 1})
+
+
+async def test_after_an_urgent_time_the_others_are_told_as_before(redis):
+    async with AsyncExitStack() as stack:
+        a = await stack.enter_async_context(Replica("a", redis, interval_s=0.2).running())
+        (b,) = await started(stack, "b", redis=redis)
+        await all_know_each_other(a, b)
+        a.notes.waits = True
+        for number in range(300):  # a minute's messages
+            a.notes.put("p", number)
+            await until(lambda: not a.notes.has_news, every_s=0.001)
+        a.notes.waits = False
+        await asyncio.sleep(EXPECTED_S)
+        a.notes.put("q", 1)
+
+        await until(lambda: b.notes.others["a"] == {"p": 299, "q": 1}, deadline_s=20.0)
 
 
 async def test_the_delay_of_a_message_that_is_overtaken_by_its_successor_is_seen(redis):
