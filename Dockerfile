@@ -9,7 +9,8 @@ RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-de
 COPY requirements-kubernetes.lock requirements-compile.lock ./
 # Two environments, so that the compilers of protobuf messages and request path are not in the image.
 RUN python -m venv /build && /build/bin/pip install --require-hashes -r requirements-compile.lock
-RUN python -m venv /opt/forebay && /opt/forebay/bin/pip install --require-hashes -r requirements-kubernetes.lock
+RUN python -m venv --without-pip /opt/forebay \
+ && /build/bin/pip --python /opt/forebay/bin/python install --require-hashes -r requirements-kubernetes.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
 COPY forebay forebay
@@ -20,7 +21,7 @@ COPY routing routing
 COPY simulator simulator
 COPY deploy deploy
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
- && /opt/forebay/bin/pip install --no-deps --no-index /dist/*.whl \
+ && /build/bin/pip --python /opt/forebay/bin/python install --no-deps --no-index /dist/*.whl \
  && /build/bin/pip install --no-deps --no-index --target /dist/site /dist/*.whl \
  && /build/bin/python deploy/compile.py /dist/site \
  && cp -r /dist/site/. /opt/forebay/lib/python3.11/site-packages/

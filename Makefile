@@ -1,7 +1,7 @@
 # Needs make and Python >= 3.11; everything else is installed into .venv.  `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-clients test-vllm test-kubernetes test-compiled compiled check bench fmt docs manifests lock clean
+.PHONY: help up test test-clients test-vllm test-kubernetes test-image test-compiled compiled check bench fmt docs manifests lock clean
 .DELETE_ON_ERROR:
 
 ARGS ?=
@@ -49,6 +49,10 @@ test-vllm: .venv/.dev .vllm/.installed ## run the tests of engine and gateway on
 test-kubernetes: .venv/.dev ## run the tests of Kubernetes on its real API server (Linux; Go, or KUBEBUILDER_ASSETS)
 	@programs=$$($(BIN)/python tests/kubernetes/build.py) && FOREBAY_KUBERNETES="$$programs" \
 	  tests/kubernetes/enter.sh $(BIN)/python -m pytest tests/kubernetes tests/contract/kube $(ARGS)
+
+# What the Dockerfile says, without a container engine, in a folder; two minutes, most of them pip's.
+test-image: .venv/.dev ## run the steps that make the container image (fetches its packages)
+	@FOREBAY_IMAGE=yes $(BIN)/python -m pytest tests/deploy/test_image.py $(ARGS)
 
 # The request path, the contracts and one end-to-end file; COMPILED_TESTS=... names others.
 COMPILED_TESTS := tests/contract tests/gateway/accounting tests/gateway/admission tests/gateway/extproc \

@@ -75,7 +75,7 @@ def _ext_proc(settings: Settings) -> Json:
     return extension(
         "envoy.filters.http.ext_proc",
         "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
-        grpc_service={"envoy_grpc": {"cluster_name": PROCESSOR}, "retry_policy": _another_worker()},
+        grpc_service={"envoy_grpc": {"cluster_name": PROCESSOR}, "retry_policy": another_worker()},
         message_timeout=duration(settings.routing.longest_wait_s + _SPARE_S),
         processing_mode=_processing_mode(settings),
         failure_mode_allow=True,  # so that answers outlive their worker; a request without a decision finds no host
@@ -87,7 +87,7 @@ def _ext_proc(settings: Settings) -> Json:
     )
 
 
-def _another_worker() -> Json:
+def another_worker() -> Json:
     """Return the retry policy for a worker that just died: ask another one, if this one has sent nothing yet."""
     elsewhere = extension(
         "envoy.retry_host_predicates.previous_hosts",

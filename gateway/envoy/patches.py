@@ -14,7 +14,7 @@ from typing import NamedTuple
 from gateway.config.settings import Settings
 from gateway.envoy.access_logs import BUFFER_BYTES, FAILURE_FLUSH_S, FLUSH_S
 from gateway.envoy.clusters import engine_filters
-from gateway.envoy.filters import MUTATION_RULES, usage_filters
+from gateway.envoy.filters import MUTATION_RULES, another_worker, usage_filters
 from gateway.envoy.headers import POD_BY_ADDRESS, ROOMY_HEADERS, ROOMY_HEADERS_KB, response_headers
 from gateway.envoy.messages import Json, duration
 from gateway.envoy.replies import local_replies
@@ -86,6 +86,7 @@ def _of_listener(settings: Settings) -> Iterator[Json]:
         yield {"jsonPath": log, "path": "buffer_size_bytes", "value": BUFFER_BYTES}
     ext_proc = f'$..http_filters[?(@.name=="{_EXT_PROC}")].typed_config'
     yield {"jsonPath": ext_proc, "path": "mutation_rules", "value": MUTATION_RULES}  # there once there is a route
+    yield {"jsonPath": ext_proc, "path": "grpc_service/retry_policy", "value": another_worker()}
 
 
 def _of_routes(settings: Settings) -> Iterator[Json]:

@@ -3,15 +3,11 @@
 The same objects are sent to a real API server in tests/kubernetes.
 """
 
-import importlib.util
 import os
 import re
 import tomllib
-import typing
-from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 import yaml
 
@@ -24,6 +20,7 @@ from gateway.envoy.headers import strip_from_clients
 from gateway.envoy.names import DESTINATION, UPSTREAM_ADDRESS_ATTRIBUTE
 from gateway.envoy.patches import EXTENSION_POLICY, GATEWAY, LISTENERS, NAMESPACE, patch_policies
 from routing.table import STRATEGIES
+from tests.support.kubernetes.fields import wrong_fields
 from tests.support.manifests import COMPONENTS, OVERLAYS, Json, containers, kubectl, named, objects, rendered
 from tests.support.source_tree import ROOT
 
@@ -270,31 +267,6 @@ def test_kuberay_is_pinned():
     [source] = yaml.safe_load((COMPONENTS / "kuberay" / "kustomization.yaml").read_text())["resources"]
 
     assert re.search(r"\?ref=v\d+\.\d+\.\d+$", source)
-
-
-def unknown_fields(value: object, kind: object, path: str) -> Iterator[str]:
-    """The fields in `value` that Kubernetes' type, one of lightkube's models, does not have."""
-    if type(None) in typing.get_args(kind):  # Optional
-        kind = next(one for one in typing.get_args(kind) if one is not type(None))
-    if isinstance(value, list) and typing.get_origin(kind) is list:
-        for index, each in enumerate(value):
-            yield from unknown_fields(each, typing.get_args(kind)[0], f"{path}[{index}]")
-    elif isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
-        for name, each in value.items():
-            if name in types:
-                yield from unknown_fields(each, types[name], f"{path}.{name}")
-            else:
-                yield f"{path}.{name}"
-
-
-def wrong_fields(one: Json) -> list[str] | None:
-    """Return the unknown fields of an object; None for a kind that is not Kubernetes' own."""
-    group, _, version = one["apiVersion"].rpartition("/")
-    module = f"lightkube.models.{group.partition('.')[0] or 'core'}_{version}"
-    if importlib.util.find_spec(module) is None:
-        return None
-    return list(unknown_fields(one, getattr(importlib.import_module(module), one["kind"]), one["kind"]))
 
 
 @pytest.mark.parametrize("overlay", ALL, ids=lambda path: path.name)

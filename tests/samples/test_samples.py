@@ -1,0 +1,106 @@
+"""The samples: each is a model for discovery, has the names that its users print, and can be applied in both ways.
+
+The same objects are sent to a real API server in tests/kubernetes.
+"""
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from forebay.cli.running import engine
+from gateway.discovery.pods import Cluster, Fleet, Pod
+from routing.table import STRATEGIES
+from simulator.core.gpus import GPUS
+from tests.support.kubernetes.fields import wrong_fields
+from tests.support.manifests import Json, containers, named
+from tests.support.source_tree import ROOT
+
+SAMPLES = sorted(path for path in (ROOT / "samples").iterdir() if path.is_dir())
+every_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+
+
+def applied(sample: Path) -> tuple[Json, ...]:
+    """The objects that `kubectl apply -f` sends: of all files in the folder that end as YAML."""
+    return tuple(one for path in sorted(sample.glob("*.yaml")) for one in yaml.safe_load_all(path.read_text()))
+
+
+def deployments(sample: Path) -> list[Json]:
+    return [one for one in applied(sample) if one["kind"] == "Deployment"]
+
+
+@every_sample
+def test_both_ways_of_applying_a_sample_send_the_same_objects(sample: Path):
+    kustomization = yaml.safe_load((sample / "Kustomization").read_text())
+
+    assert {path.name for path in sample.glob("*.yaml")} == set(kustomization["resources"])
+    assert {"apiVersion", "kind", "resources"} == kustomization.keys()
+
+
+@every_sample
+def test_the_fields_of_samples_exist(sample: Path):
+    assert [] == [field for one in applied(sample) for field in wrong_fields(one) or []]
+
+
+@every_sample
+def test_a_model_has_a_service_of_its_name_that_selects_its_pods(sample: Path):
+    for one in deployments(sample):
+        model, pod = one["metadata"]["labels"]["model.aibrix.ai/name"], one["spec"]["template"]["metadata"]["labels"]
+        service = named(applied(sample), "Service", model)
+
+        assert service["spec"]["selector"].items() <= pod.items()
+        assert one["spec"]["selector"]["matchLabels"].items() <= pod.items()
+        assert int(one["metadata"]["labels"]["model.aibrix.ai/port"]) in {
+            port["port"] for port in service["spec"]["ports"]
+        }
+
+
+@every_sample
+def test_the_pods_of_a_sample_serve_its_model(sample: Path):
+    status = {"phase": "Running", "podIP": "10.244.0.9", "conditions": [{"type": "Ready", "status": "True"}]}
+    for one in deployments(sample):
+        template = one["spec"]["template"]
+        metadata = {"name": "p", "namespace": "default", "uid": "u", **template["metadata"]}
+        pod = msgspec.convert({"metadata": metadata, "spec": template["spec"], "status": status}, Pod)
+
+        fleet = Fleet(STRATEGIES).describe(Cluster({"default/p": pod}, {}, {}))
+
+        [endpoint] = fleet.endpoints
+        labels = metadata["labels"]
+        assert ("10.244.0.9:8000", {labels["model.aibrix.ai/name"]}) == (endpoint.address, set(endpoint.models))
+        assert labels.get("forebay.io/gpu", {"article": "nvidia-rtx-3090-24GB"}.get(sample.name, "")) == (
+            endpoint.gpu_type
+        )
+
+
+@every_sample
+def test_simulated_engines_take_their_arguments_in_the_image_of_this_version(sample: Path):
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for container in (each for one in deployments(sample) for each in containers(one) if "forebay" in each["image"]):
+        command, *arguments = container["args"]
+        taken = engine.make_context("engine", arguments).params
+
+        assert ("engine", f"forebay:{version}", "0.0.0.0") == (command, container["image"], taken["host"])
+        assert taken["port"] in {port["containerPort"] for port in container["ports"]}
+
+
+def test_the_heterogeneous_sample_has_the_names_that_its_text_prints():
+    sample = ROOT / "samples" / "heterogeneous"
+    [port] = named(applied(sample), "Service", "deepseek-coder-7b")["spec"]["ports"]
+    labels = {one["metadata"]["name"]: one["metadata"]["labels"] for one in deployments(sample)}
+
+    assert (8000, 8000, 30081) == (port["port"], port["targetPort"], port["nodePort"])
+    assert {"deepseek-coder-7b-v100", "deepseek-coder-7b-l20"} == labels.keys()
+    assert ["1", None] == [labels[name].get("model.aibrix.ai/min_replicas") for name in sorted(labels, reverse=True)]
+    gpus = [one["spec"]["template"]["metadata"]["labels"]["forebay.io/gpu"] for one in deployments(sample)]
+    assert ["L20", "V100"] == gpus
+    assert set(gpus) <= GPUS.keys()
+
+
+def test_the_route_of_the_article_is_the_users_own():
+    route = named(applied(ROOT / "samples" / "article"), "HTTPRoute", "qwen-coder-7b-instruct-router")
+
+    assert "labels" not in route["metadata"]
+    assert "aibrix-system" == route["metadata"]["namespace"]
