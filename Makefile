@@ -1,7 +1,7 @@
 # Needs make and Python >= 3.11; everything else is installed into .venv.  `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-clients test-vllm test-kubernetes test-image test-compiled compiled check bench fmt docs manifests lock clean
+.PHONY: help up test test-clients test-vllm test-kubernetes test-image test-compiled compiled check bench fmt docs manifests kind-up kind-down lock clean
 .DELETE_ON_ERROR:
 
 ARGS ?=
@@ -93,6 +93,23 @@ manifests: .venv/.dev ## write the EnvoyPatchPolicies in deploy/
 	    REDIS_PASSWORD=x ADMIN_TOKEN=x $(BIN)/forebay envoy-config --config deploy/base/forebay.yaml --envoy-gateway $${pair%:*}; \
 	  } > $$file.new && mv $$file.new $$file || exit; \
 	done
+
+# Not run by any test: they have no container engine.
+IMAGE := forebay:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+ENVOY_GATEWAY := v1.9.1
+kind-up: ## make a kind cluster with Envoy Gateway, Forebay and a simulated model (docker, kind, kubectl, helm)
+	kind get clusters | grep --quiet --line-regexp forebay || kind create cluster --config deploy/kind/cluster.yaml
+	docker build --tag $(IMAGE) .
+	kind load docker-image $(IMAGE) --name forebay
+	helm upgrade --install eg oci://docker.io/envoyproxy/gateway-helm --version $(ENVOY_GATEWAY) --kube-context kind-forebay \
+	  --namespace envoy-gateway-system --create-namespace --wait \
+	  --set config.envoyGateway.extensionApis.enableEnvoyPatchPolicy=true
+	kubectl --context kind-forebay apply -k deploy/overlays/dev
+	kubectl --context kind-forebay apply -k samples/simulated
+	kubectl --context kind-forebay -n aibrix-system rollout status deployment/aibrix-gateway-plugins --timeout 5m
+
+kind-down: ## remove that cluster
+	kind delete cluster --name forebay
 
 # The dev lock has every package; the others, for a gateway, `make up` and compiling, take their versions from it.
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
