@@ -16,6 +16,7 @@ COPY proto proto
 COPY forebay forebay
 COPY gateway gateway
 COPY kube kube
+COPY optimizer optimizer
 COPY ratelimit ratelimit
 COPY routing routing
 COPY simulator simulator

@@ -115,8 +115,8 @@ kind-down: ## remove that cluster
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 LOCK := $(RESOLVE) pyproject.toml
 lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade for new versions
-	@$(BIN)/$(LOCK) --extra dev --extra up --extra simulate --extra kubernetes --extra compile --output-file requirements-dev.lock $(ARGS)
-	@$(BIN)/$(LOCK) --extra build --extra up --extra engine --constraint requirements-dev.lock --output-file requirements-build.lock
+	@$(BIN)/$(LOCK) --extra dev --extra up --extra simulate --extra kubernetes --extra optimizer --extra compile --output-file requirements-dev.lock $(ARGS)
+	@$(BIN)/$(LOCK) --extra build --extra up --extra engine --extra optimizer --constraint requirements-dev.lock --output-file requirements-build.lock
 	@$(BIN)/$(LOCK) --extra build --extra compile --constraint requirements-dev.lock --output-file requirements-compile.lock
 	@awk '/^[a-z]/ { is_uv = /^uv==/ } is_uv' requirements-dev.lock > requirements-uv.lock
 	@$(BIN)/$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock
@@ -180,7 +180,7 @@ clean: ## remove what make made, but not .forebay with its users and logs
 	@touch $@
 
 # Apart from compiling, because it writes the protobuf messages once more; what follows may run beside tests.
-$(SITE)/.sources: deploy/compile.py $(shell find forebay gateway kube routing ratelimit simulator proto -name '*.py' ! -name '*_pb2.py' -o -name '*.lua' -o -name '*.proto') .venv/.compile
+$(SITE)/.sources: deploy/compile.py $(shell find forebay gateway kube optimizer routing ratelimit simulator proto -name '*.py' ! -name '*_pb2.py' -o -name '*.lua' -o -name '*.proto') .venv/.compile
 	@rm -rf build && mkdir -p build
 	@deploy/install.sh --no-deps --no-build-isolation --target $(SITE) .
 	@touch $@

@@ -10,6 +10,7 @@ import click
 
 from forebay.cli.configuring import check_config, config_docs, config_schema, envoy_config, init
 from forebay.cli.explaining import explain
+from forebay.cli.planning import plan
 from forebay.cli.running import engine, gateway, up
 from forebay.cli.securing import make_secret
 from forebay.cli.simulating import calibrate, simulate
@@ -52,7 +53,7 @@ def main() -> None:
 
 
 for _command in (
-    up, init, gateway, engine, simulate, explain, calibrate, check_config, envoy_config, config_docs, config_schema,
-    make_secret,
+    up, init, gateway, engine, simulate, plan, explain, calibrate,
+    check_config, envoy_config, config_docs, config_schema, make_secret,
 ):  # fmt: skip
     main.add_command(_command)

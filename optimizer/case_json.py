@@ -1,0 +1,159 @@
+"""Cases and plans as JSON (docs/contracts.md, section 10): what `forebay plan --json` reads and prints.
+
+Lives here: every problem of an input in one pass, each as `key = value, rule`.  Not here: files (forebay.cli).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+from optimizer.case import Case, GpuType
+from optimizer.plan import Plan
+
+MOST_COUNT = 10**12
+"""Counts of replicas above this are refused, as the plan has none (optimizer.case, MOST_REPLICAS)."""
+SHOWN = 60
+"""Characters of a value that a message shows."""
+
+CASE_KEYS = ("gpus", "rate", "headroom", "current", "time_limit_s")
+GPU_KEYS = ("cost", "throughput", "min", "max")
+
+
+class CaseError(ValueError):
+    """The input is no case; `problems` has one line for each thing that is wrong."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+def parse_case(text: str | bytes) -> Case:
+    """Return the case that a JSON text describes.  Raises CaseError with all problems."""
+    reader = _Reader()
+    try:
+        value = json.loads(text, object_pairs_hook=reader.unique)
+    except (ValueError, RecursionError) as error:
+        raise CaseError([f"no JSON: {error}"]) from error
+    case = reader.case(value)
+    if reader.problems:
+        raise CaseError(reader.problems)
+    return case
+
+
+def plan_page(case: Case, plan: Plan, solve_s: float) -> dict[str, Any]:
+    """Return the answer as JSON values."""
+    names = [gpu.name for gpu in case.types]
+    return {
+        "replicas": dict(zip(names, plan.replicas, strict=True)),
+        "cost": plan.cost,
+        "assignment": dict(zip(names, map(list, plan.shares), strict=True)),
+        "unserved": list(plan.unserved),
+        "unserved_rate": case.lost(plan.unserved),
+        "migration": plan.migration,
+        "gap": plan.gap,
+        "solver": plan.solver,
+        "solve_s": solve_s,
+        "verified": not plan.problems,
+        "problems": list(plan.problems),
+    }
+
+
+class _Reader:
+    """Reads values and collects problems; a value that is wrong becomes one that lets reading go on."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def unique(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Return an object; a key that is repeated is a problem, because one of its values would be lost."""
+        names = [name for name, _ in pairs]
+        self.problems += [
+            f"{name}: is there {names.count(name)} times" for name in dict.fromkeys(names) if names.count(name) > 1
+        ]
+        return dict(pairs)
+
+    def case(self, value: Any) -> Case:
+        """Return the case of a whole input."""
+        fields = self._object("the input", value, CASE_KEYS, required=("gpus", "rate"))
+        rates = self._numbers("rate", fields.get("rate", []))
+        gpus = self._object("gpus", fields.get("gpus", {}))
+        types = tuple(self._gpu(f"gpus.{name}", name, gpu, len(rates)) for name, gpu in gpus.items())
+        headroom = self._number("headroom", fields.get("headroom", 1.0), least=1.0)
+        limit_s = self._number("time_limit_s", fields.get("time_limit_s", 2.0), above=0.0)
+        return Case(types, rates, headroom, self._current(fields.get("current"), types), limit_s)
+
+    def _gpu(self, key: str, name: str, value: Any, buckets: int) -> GpuType:
+        fields = self._object(key, value, GPU_KEYS, required=("cost", "throughput"))
+        cost = self._number(f"{key}.cost", fields.get("cost", 0.0))
+        throughput = self._numbers(f"{key}.throughput", fields.get("throughput", [0.0] * buckets))
+        if isinstance(fields.get("throughput"), list) and len(throughput) != buckets:
+            self.problems.append(f"{key}.throughput has {len(throughput)} buckets, rate has {buckets}")
+        lowest = self._count(f"{key}.min", fields.get("min", 0))
+        highest = None if fields.get("max") is None else self._count(f"{key}.max", fields["max"])
+        if highest is not None and highest < lowest:
+            self.problems.append(f"{key}.max = {highest}, must be at least min = {lowest}")
+        return GpuType(name, cost, throughput, lowest, highest)
+
+    def _current(self, value: Any, types: Sequence[GpuType]) -> tuple[int, ...] | None:
+        """Return the replicas that run now; a type that is not named has none."""
+        if value is None:
+            return None
+        names = [gpu.name for gpu in types]
+        counts = {
+            name: self._count(f"current.{name}", n) for name, n in self._object("current", value, tuple(names)).items()
+        }
+        return tuple(counts.get(name, 0) for name in names)
+
+    def _object(
+        self, key: str, value: Any, known: Sequence[str] | None = None, required: Sequence[str] = ()
+    ) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            self.problems.append(f"{key} = {_shown(value)}, must be an object")
+            return {}
+        prefix = "" if key == "the input" else f"{key}."
+        if known is not None:
+            unknown = [name for name in value if name not in known]
+            self.problems += [
+                f"{prefix}{name}: unknown key, known are {', '.join(known) or 'none'}" for name in unknown
+            ]
+        self.problems += [f"{prefix}{name}: is missing" for name in required if name not in value]
+        return {name: inner for name, inner in value.items() if known is None or name in known}
+
+    def _numbers(self, key: str, value: Any) -> tuple[float, ...]:
+        if not isinstance(value, list):
+            self.problems.append(f"{key} = {_shown(value)}, must be a list of numbers")
+            return ()
+        return tuple(self._number(f"{key}[{index}]", each) for index, each in enumerate(value))
+
+    def _number(self, key: str, value: Any, least: float = 0.0, above: float | None = None) -> float:
+        number = _finite(value)
+        if number is not None and number >= least and (above is None or number > above):
+            return number
+        rule = f">= {least:g}" if above is None else f"> {above:g}"
+        self.problems.append(f"{key} = {_shown(value)}, must be a number {rule}")
+        return least if above is None else above + 1
+
+    def _count(self, key: str, value: Any) -> int:
+        number = _finite(value)
+        if number is not None and number == int(number) and 0 <= number <= MOST_COUNT:
+            return int(number)
+        self.problems.append(f"{key} = {_shown(value)}, must be a whole number from 0 to {MOST_COUNT}")
+        return 0
+
+
+def _finite(value: Any) -> float | None:
+    """Return the value as a float; None for what is no finite number, true and false among it."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if isfinite(number) else None
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value) if not isinstance(value, dict | list) else f"{type(value).__name__}"
+    text = {"dict": "an object", "list": "a list"}.get(text, text)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

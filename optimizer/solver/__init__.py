@@ -1,0 +1,1 @@
+"""Finds replicas and shares: by HiGHS exactly, greedily without it."""

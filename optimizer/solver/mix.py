@@ -1,0 +1,207 @@
+"""The integer program: whole replicas, fractional shares (docs/optimizer.md has it as formulas).
+
+Lives here: the model of the mix, and which requests must stay unserved.  Not here: the exact shares for the replicas
+that it finds (shares), HiGHS (linear).
+
+A bucket of next to no load could be served by zero replicas within the solver's tolerance, and a cheaper "optimum"
+than the true one would follow; so such a share may not exceed the number of replicas.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import floor, fsum
+
+from optimizer.case import Case, slack
+from optimizer.solver.draft import Draft
+from optimizer.solver.linear import Budget, Model
+
+TOLERANCE = 1e-9
+"""Most by which a row may be violated: HiGHS works in doubles, and 1e-10 is the least that it accepts."""
+TINY_LOAD = 1e-3
+"""Shares of smaller loads, in replicas, are bounded by the number of replicas; with larger ones the tolerance leaves
+less than 1e-6 of a share to zero replicas.  Rows for all would take twice the time (measured)."""
+PRICE_SCALE = 1000.0
+"""Price of the first draft as the solver sees it, whatever the currency (chosen: far from its tolerances)."""
+NEGLIGIBLE = 1e-7
+"""Types that cost less than this share of the whole price are decided after the others: the solver would take as many
+as it likes."""
+
+Box = Sequence[tuple[int, int]]
+"""Fewest and most replicas by type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Replicas by type, and a lower bound of the price of any plan."""
+
+    replicas: tuple[int, ...]
+    bound: float
+
+
+def least_unserved(case: Case, budget: Budget) -> tuple[float, ...]:
+    """Return the share of each bucket that stays unserved even with every type at its most."""
+    unserved = [0.0 if rate == 0 or bucket in case.carriers else 1.0 for bucket, rate in enumerate(case.rates)]
+    scarce = [
+        bucket for bucket, types in case.carriers.items() if all(case.types[g].highest is not None for g in types)
+    ]
+    if scarce:
+        model, shares, missing = Model(), {}, {}
+        heaviest = max(case.rates[bucket] for bucket in scarce)
+        for bucket in scarce:
+            shares.update({(g, bucket): model.column(upper=1.0) for g in case.carriers[bucket]})
+            missing[bucket] = model.column(cost=case.rates[bucket] / heaviest, upper=1.0)
+        serve_all(model, scarce, shares, missing)
+        for g, (_, most) in enumerate(case.bounds):
+            model.row(load_terms(case, shares, g), upper=float(most))
+        outcome = model.solve(budget, TOLERANCE)
+        for bucket, column in missing.items():
+            unserved[bucket] = min(1.0, outcome.values[column]) if outcome else 0.0
+    return tuple(share if share > TOLERANCE else 0.0 for share in unserved)
+
+
+def serve_all(
+    model: Model, buckets: Iterable[int], shares: Mapping[tuple[int, int], int], missing: Mapping[int, int]
+) -> None:
+    """Require that the shares of each bucket, and what is missing of it, add up to one."""
+    terms: dict[int, list[tuple[int, float]]] = {bucket: [] for bucket in buckets}
+    for (_, bucket), column in shares.items():
+        terms[bucket].append((column, 1.0))
+    for bucket, column in missing.items():
+        terms[bucket].append((column, 1.0))
+    for row in terms.values():
+        model.row(row, lower=1.0, upper=1.0)
+
+
+def load_terms(
+    case: Case, shares: Mapping[tuple[int, int], int], g: int, divided_by: float = 1.0
+) -> list[tuple[int, float]]:
+    """Return the terms of the load of a type."""
+    return [(column, case.loads[g][bucket] / divided_by) for (of, bucket), column in shares.items() if of == g]
+
+
+def best_mix(case: Case, box: Box, unserved: Sequence[float], first: Draft, budget: Budget) -> Mix | None:
+    """Return the cheapest replicas in a box that leave no more unserved than given, or the best found in time.
+
+    `first` is a draft to begin with.  None = nothing found.
+    """
+    bounds = _affordable(case, box, unserved, first)
+    if any(low > high for low, high in bounds):
+        return None
+    inside = all(low <= n <= high for n, (low, high) in zip(first.replicas, bounds, strict=True))
+    program = _Program(case, unserved, bounds, costs=[gpu.cost for gpu in case.types], price=case.price(first.replicas))
+    outcome = program.solve(first if inside else None, budget)
+    if outcome is None:
+        return None
+    replicas, bound = outcome
+    return Mix(_without_waste(case, box, unserved, replicas, budget), bound)
+
+
+def _without_waste(
+    case: Case, box: Box, unserved: Sequence[float], replicas: tuple[int, ...], budget: Budget
+) -> tuple[int, ...]:
+    """Return the replicas with the fewest of those types that cost next to nothing."""
+    cheap = [gpu.cost <= NEGLIGIBLE * case.price(replicas) for gpu in case.types]
+    if not any(is_cheap and n > low for is_cheap, n, (low, _) in zip(cheap, replicas, box, strict=True)):
+        return replicas
+    dearest = max(gpu.cost for gpu, is_cheap in zip(case.types, cheap, strict=True) if is_cheap) or 1.0
+    costs = [
+        gpu.cost / dearest + NEGLIGIBLE if is_cheap else 0.0 for gpu, is_cheap in zip(case.types, cheap, strict=True)
+    ]
+    fixed = [limits if is_cheap else (n, n) for is_cheap, n, limits in zip(cheap, replicas, box, strict=True)]
+    price = fsum(cost * n for cost, n in zip(costs, replicas, strict=True))
+    outcome = _Program(case, unserved, fixed, costs=costs, price=price, moving=False).solve(None, budget)
+    return outcome[0] if outcome else replicas
+
+
+def _affordable(case: Case, box: Box, unserved: Sequence[float], first: Draft) -> list[tuple[int, int]]:
+    """Return the box without replicas of which one type alone would cost more than the first draft."""
+    if any(left > must + TOLERANCE for left, must in zip(first.unserved, unserved, strict=True)):
+        return list(box)
+    price = case.price(first.replicas)
+    return [
+        (low, min(high, max(case.bounds[g][0], floor(price / gpu.cost * (1 + TOLERANCE)))) if gpu.cost > 0 else high)
+        for g, (gpu, (low, high)) in enumerate(zip(case.types, box, strict=True))
+    ]
+
+
+class _Program:
+    """The model with its columns."""
+
+    def __init__(
+        self,
+        case: Case,
+        unserved: Sequence[float],
+        bounds: Box,
+        *,
+        costs: Sequence[float],
+        price: float,
+        moving: bool = True,
+    ) -> None:
+        self._case, self._model = case, Model()
+        self._scale = PRICE_SCALE / price if price > 0 else 1.0
+        self._replicas = [
+            self._model.column(cost * self._scale, float(low), float(high), whole=True)
+            for cost, (low, high) in zip(costs, bounds, strict=True)
+        ]
+        self._shares = {
+            (g, bucket): self._model.column(upper=1.0)
+            for bucket, types in case.carriers.items()
+            for g in types
+            if bounds[g][1] > 0
+        }
+        self._leave_unserved(unserved)
+        self._carry_loads()
+        self._changes: list[tuple[int, int]] = []
+        if moving and case.current is not None:
+            self._price_changes(case.current)
+
+    def _leave_unserved(self, unserved: Sequence[float]) -> None:
+        """Serve every bucket, or lose no more requests in all than must be."""
+        rates, lost = self._case.rates, self._case.lost(unserved)
+        tied = [b for b in self._case.carriers if lost > 0 and self._is_capped(b)]
+        heaviest = max((rates[b] for b in tied), default=1.0)
+        self._missing = {
+            b: self._model.column(upper=1.0 if rates[b] > TINY_LOAD * heaviest else unserved[b]) for b in tied
+        }
+        serve_all(self._model, self._case.carriers, self._shares, self._missing)
+        if tied:
+            most = fsum(rates[b] / heaviest * unserved[b] for b in tied)
+            self._model.row([(self._missing[b], rates[b] / heaviest) for b in tied], upper=most * (1 + TOLERANCE))
+
+    def _is_capped(self, bucket: int) -> bool:
+        return all(self._case.types[g].highest is not None for g in self._case.carriers[bucket])
+
+    def _carry_loads(self) -> None:
+        for g, replicas in enumerate(self._replicas):
+            self._model.row([*load_terms(self._case, self._shares, g), (replicas, -1.0)], upper=0.0)
+        for (g, bucket), share in self._shares.items():
+            if self._case.loads[g][bucket] < TINY_LOAD:
+                self._model.row([(share, 1.0), (self._replicas[g], -1.0)], upper=0.0)
+
+    def _price_changes(self, current: Sequence[int]) -> None:
+        for g, replicas in enumerate(self._replicas):
+            price = self._case.migration_price(g) * self._scale
+            more, fewer = self._model.column(price), self._model.column(price)
+            self._model.row([(replicas, 1.0), (more, -1.0), (fewer, 1.0)], float(current[g]), float(current[g]))
+            self._changes.append((more, fewer))
+
+    def _values(self, draft: Draft) -> list[float]:
+        """Return a draft as a solution to begin with."""
+        values = [0.0] * len(self._model.costs)
+        for g, column in enumerate(self._replicas):
+            values[column] = draft.replicas[g]
+        for (g, bucket), column in self._shares.items():
+            values[column] = draft.shares[g][bucket]
+        for bucket, column in self._missing.items():
+            values[column] = draft.unserved[bucket]
+        for (more, fewer), since, to in zip(self._changes, self._case.current or (), draft.replicas, strict=False):
+            values[more], values[fewer] = max(0, to - since), max(0, since - to)
+        return values
+
+    def solve(self, first: Draft | None, budget: Budget) -> tuple[tuple[int, ...], float] | None:
+        """Return replicas and the lower bound of the price."""
+        tolerance = max([TOLERANCE, *(slack(self._model.upper[column]) for column in self._replicas)])
+        outcome = self._model.solve(budget, tolerance, self._values(first) if first else None)
+        if outcome is None:
+            return None
+        return tuple(round(outcome.values[column]) for column in self._replicas), outcome.bound / self._scale

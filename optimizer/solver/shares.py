@@ -1,0 +1,102 @@
+"""The shares for given replicas, solved once more without integers: as many requests as possible, loads as even.
+
+Lives here: whether replicas carry the traffic, and whether fewer would.  Not here: the integer program (mix).
+"""
+
+from collections.abc import Sequence
+
+from optimizer.case import Case, slack
+from optimizer.solver.draft import Draft, draft_of, loads_of
+from optimizer.solver.linear import Budget, Model
+from optimizer.solver.mix import TOLERANCE, load_terms, serve_all
+
+TIME_S = 10.0
+"""Limit of one linear program; they take some 10 ms."""
+TRIES = 20
+"""Times at most that one replica less is tried: where time ran out a plan may have many too many."""
+
+
+def split(case: Case, replicas: Sequence[int]) -> Draft | None:
+    """Return the shares by which these replicas serve the most, their highest utilisation lowest; None = not solved."""
+    awake = {bucket: [g for g in types if replicas[g]] for bucket, types in case.carriers.items()}
+    served = {bucket: 1.0 for bucket, types in awake.items() if types}
+    draft = _even(case, replicas, awake, served)
+    if draft is None or fits(case, draft):
+        return draft
+    most = _most(case, replicas, awake, list(served))
+    return None if most is None else _even(case, replicas, awake, most)
+
+
+def fits(case: Case, draft: Draft) -> bool:
+    """Whether the replicas carry their shares."""
+    loads = loads_of(case, draft.shares)
+    return all(load <= n + slack(n) for load, n in zip(loads, draft.replicas, strict=True))
+
+
+def _even(case: Case, replicas: Sequence[int], awake: dict[int, list[int]], served: dict[int, float]) -> Draft | None:
+    """Share so much of each bucket so that the highest utilisation is lowest."""
+    model = Model()
+    peak = model.column(cost=1.0)
+    shares = {(g, bucket): model.column(upper=1.0) for bucket in served for g in awake[bucket]}
+    for bucket, share in served.items():
+        model.row([(shares[g, bucket], 1.0) for g in awake[bucket]], lower=share, upper=share)
+    for g, count in enumerate(replicas):
+        if count:
+            model.row([*load_terms(case, shares, g, divided_by=count), (peak, -1.0)], upper=0.0)
+    outcome = model.solve(Budget(TIME_S), TOLERANCE / 10)
+    if outcome is None:
+        return None
+    parts = {key: max(0.0, outcome.values[column]) for key, column in shares.items()}
+    for bucket, share in served.items():
+        total = sum(parts[g, bucket] for g in awake[bucket])
+        for g in awake[bucket]:
+            parts[g, bucket] *= share / total if total else 0.0
+    return draft_of(case, parts, replicas)
+
+
+def _most(
+    case: Case, replicas: Sequence[int], awake: dict[int, list[int]], buckets: Sequence[int]
+) -> dict[int, float] | None:
+    """Return the share of each bucket that can be served at most, by bucket."""
+    model = Model()
+    heaviest = max(case.rates[bucket] for bucket in buckets)
+    shares = {(g, bucket): model.column(upper=1.0) for bucket in buckets for g in awake[bucket]}
+    missing = {bucket: model.column(case.rates[bucket] / heaviest, upper=1.0) for bucket in buckets}
+    serve_all(model, buckets, shares, missing)
+    for g, count in enumerate(replicas):
+        model.row(load_terms(case, shares, g), upper=float(count))
+    outcome = model.solve(Budget(TIME_S), max(TOLERANCE / 10, *map(slack, replicas)))
+    if outcome is None:
+        return None
+    return {bucket: min(1.0, max(0.0, 1.0 - outcome.values[column])) for bucket, column in missing.items()}
+
+
+def fitted(case: Case, replicas: Sequence[int], lost: float) -> Draft | None:
+    """Return the shares for these replicas; None when they carry less than all but `lost` requests per second."""
+    draft = split(case, replicas)
+    return draft if draft and is_enough(case, draft, lost) else None
+
+
+def is_enough(case: Case, draft: Draft, lost: float) -> bool:
+    """Whether the replicas carry their shares and lose no more requests per second than must be."""
+    least_rate = min(filter(None, case.rates), default=0.0)
+    return fits(case, draft) and case.lost(draft.unserved) <= lost + TOLERANCE * max(lost, least_rate)
+
+
+def lowered(case: Case, draft: Draft, bound: float) -> Draft:
+    """Return the draft without replicas that are not needed, as far as `bound` leaves it open whether there are any."""
+    lost, tries = case.lost(draft.unserved), 0
+    for g in sorted(range(len(case.types)), key=lambda g: -case.types[g].cost):
+        while draft.replicas[g] > case.bounds[g][0] and _is_open(case, draft, g, bound) and tries < TRIES:
+            tries += 1
+            less = fitted(case, [n - (g == of) for of, n in enumerate(draft.replicas)], lost)
+            if less is None:
+                break
+            draft = less
+    return draft
+
+
+def _is_open(case: Case, draft: Draft, g: int, bound: float) -> bool:
+    """Whether one replica less would not contradict the lower bound of the price."""
+    price = case.price(draft.replicas)
+    return price - case.types[g].cost >= bound - 2 * TOLERANCE * price

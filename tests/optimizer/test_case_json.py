@@ -1,0 +1,104 @@
+"""Cases and plans as JSON: every problem of an input at once, and answers with all keys of contracts section 10."""
+
+import json
+
+import pytest
+
+from optimizer.case import Case, GpuType
+from optimizer.case_json import CaseError, parse_case, plan_page
+from optimizer.plan import make_plan
+
+GPU = {"cost": 1.0, "throughput": [2.0, 0]}
+
+
+def parse(**changed: object) -> Case:
+    return parse_case(json.dumps({"gpus": {"a": GPU}, "rate": [1.0, 2]} | changed))
+
+
+def problems(text: str) -> tuple[str, ...]:
+    with pytest.raises(CaseError) as caught:
+        parse_case(text)
+    return caught.value.problems
+
+
+def problem(**changed: object) -> str:
+    [only] = problems(json.dumps({"gpus": {"a": GPU}, "rate": [1.0, 2]} | changed))
+    return only
+
+
+def test_all_but_gpus_and_rate_has_defaults():
+    assert Case((GpuType("a", 1.0, (2.0, 0.0)),), (1.0, 2.0), 1.0, None, 2.0) == parse()
+
+
+def test_every_field_is_read():
+    gpu = {"cost": 0, "throughput": [1, 1e-9], "min": 1, "max": 4}
+
+    case = parse(gpus={"a": gpu, "b": GPU | {"max": None}}, headroom=1.5, current={"b": 3}, time_limit_s=0.5)
+
+    assert GpuType("a", 0.0, (1.0, 1e-9), 1, 4) == case.types[0]
+    assert (1.5, (0, 3), 0.5, None) == (case.headroom, case.current, case.time_limit_s, case.types[1].highest)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"extra": 1}, "extra: unknown key, known are gpus, rate, headroom, current, time_limit_s"),
+        ({"gpus": {"a": GPU | {"price": 1}}}, "gpus.a.price: unknown key, known are cost, throughput, min, max"),
+        ({"gpus": {"a": {"throughput": [1, 1]}}}, "gpus.a.cost: is missing"),
+        ({"gpus": {"a": {"cost": 1}}}, "gpus.a.throughput: is missing"),
+        ({"gpus": []}, "gpus = a list, must be an object"),
+        ({"gpus": {"a": 3}}, "gpus.a = 3, must be an object"),
+        ({"gpus": {"a": GPU | {"throughput": [1.0]}}}, "gpus.a.throughput has 1 buckets, rate has 2"),
+        ({"gpus": {"a": GPU | {"throughput": 1.0}}}, "gpus.a.throughput = 1.0, must be a list of numbers"),
+        ({"gpus": {"a": GPU | {"cost": -1}}}, "gpus.a.cost = -1, must be a number >= 0"),
+        ({"gpus": {"a": GPU | {"cost": True}}}, "gpus.a.cost = true, must be a number >= 0"),
+        ({"gpus": {"a": GPU | {"min": 1.5}}}, "gpus.a.min = 1.5, must be a whole number from 0 to 1000000000000"),
+        ({"gpus": {"a": GPU | {"min": True}}}, "gpus.a.min = true, must be a whole number from 0 to 1000000000000"),
+        ({"gpus": {"a": GPU | {"min": 3, "max": 2}}}, "gpus.a.max = 2, must be at least min = 3"),
+        ({"rate": [1.0, "2"]}, 'rate[1] = "2", must be a number >= 0'),
+        ({"rate": [1.0, None]}, "rate[1] = null, must be a number >= 0"),
+        ({"rate": [1.0, float("nan")]}, "rate[1] = NaN, must be a number >= 0"),
+        ({"rate": [1.0, float("inf")]}, "rate[1] = Infinity, must be a number >= 0"),
+        ({"rate": [1.0, 10**400]}, f"rate[1] = 1{'0' * 59}..., must be a number >= 0"),
+        ({"headroom": 0.85}, "headroom = 0.85, must be a number >= 1"),
+        ({"time_limit_s": 0}, "time_limit_s = 0, must be a number > 0"),
+        ({"current": {"b": 1}}, "current.b: unknown key, known are a"),
+        ({"current": {"a": -1}}, "current.a = -1, must be a whole number from 0 to 1000000000000"),
+        ({"current": [1]}, "current = a list, must be an object"),
+    ],
+)  # fmt: skip
+def test_a_problem_names_key_value_and_rule(changed, expected):
+    assert expected == problem(**changed)
+
+
+def test_all_problems_come_in_one_pass():
+    found = problems('{"gpus": {"a": {"cost": "1"}, "b": 2}, "rate": [-1, true], "headroom": null, "x": 0}')
+
+    assert {"x", "rate[0]", "rate[1]", "gpus.a.throughput", "gpus.a.cost", "gpus.b", "headroom"} == {
+        line.partition(" ")[0].rstrip(":") for line in found
+    }
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, b"\xff", '{"a": 01}'])
+def test_what_is_no_json_is_one_problem(text):
+    [only] = problems(text)
+
+    assert only.startswith("no JSON: ")
+
+
+def test_a_repeated_key_is_a_problem_because_one_value_would_be_lost():
+    assert ("rate: is there 2 times",) == problems('{"gpus": {}, "rate": [1], "rate": [2]}')
+
+
+def test_the_answer_has_names_and_is_json():
+    case = parse(gpus={"a": GPU, "b": {"cost": 5, "throughput": [1, 1]}}, rate=[4, 3])
+
+    page = json.loads(json.dumps(plan_page(case, make_plan(case), 0.25)))
+
+    assert {"a": 2, "b": 3} == page["replicas"]
+    assert (17.0, {"a": [1.0, 0.0], "b": [0.0, 1.0]}, [0.0, 0.0]) == (
+        page["cost"],
+        page["assignment"],
+        page["unserved"],
+    )
+    assert (0.0, 0.25, True, []) == (page["gap"], page["solve_s"], page["verified"], page["problems"])
