@@ -8,11 +8,15 @@ next.  The counter of a user who begins to wait is raised to the smallest counte
 time earns no credit.  Among users who keep waiting, service differs by at most 2 max(w_p x longest input, w_q x tokens
 of a batch).
 
+Requests have priorities: those of a higher one go before all others, whoever sends them, and fairness is among those of
+one priority.  So a user has a counter, and a place in the queue, for each priority: `flow` names it.
+
 Over several replicas, each of which has such a queue, the users who wait at any of them take turns.  Each replica keeps
 all counters, and learns from the others what they charge and who waits there.  The bound grows by LEAD_TOKENS and by
 what is served while a message travels.
 """
 
+import re
 from bisect import insort
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop
@@ -29,6 +33,20 @@ LEAD_TOKENS = 4096.0
 send at the same time and not one after the other, a message apart (chosen: some requests; less than a batch)."""
 
 T = TypeVar("T")
+
+_FLOW = re.compile(r"(-?[0-9]{1,19}),", re.ASCII)
+"""The beginning of a flow whose priority is not 0.  No user's name has a comma (docs/contracts.md section 2)."""
+
+
+def flow(user: str, priority: int) -> str:
+    """Return the name under which a user's requests of one priority wait, which is how replicas tell of them too."""
+    return f"{priority},{user}" if priority else user
+
+
+def priority_of(user: str) -> int:
+    """Return the priority of a flow."""
+    found = _FLOW.match(user) if "," in user else None
+    return int(found[1]) if found else 0
 
 
 class _Entry(NamedTuple, Generic[T]):
@@ -49,7 +67,7 @@ class _UserQueue(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """A queue of items, each of which belongs to a user and takes some seconds of work."""
+    """A queue of items, each of which belongs to a user and takes some seconds of work; a user is a flow here."""
 
     def __init__(self) -> None:
         self.told_s: dict[str, float] = {}
@@ -58,7 +76,7 @@ class FairQueue(Generic[T]):
         self._elsewhere: dict[str, Mapping[str, float]] = {}  # replica -> user -> seconds of work; none is empty
         self.counters: dict[str, float] = {}
         """Counters by user, the least recently updated first."""
-        self._last_counter = 0.0  # of the last user who stopped waiting
+        self._last_counters: dict[int, float] = {}  # by priority: of the last user who stopped waiting
         self._serial = 0
 
     def __len__(self) -> int:
@@ -92,10 +110,12 @@ class FairQueue(Generic[T]):
 
         O(waiting users) before the first.
         """
-        users = [(self.counters.get(user, 0.0), number, user) for number, user in enumerate(self._queues)]
+        users = [
+            (-priority_of(user), self.counters.get(user, 0.0), number, user) for number, user in enumerate(self._queues)
+        ]
         heapify(users)
         while users:
-            user = heappop(users)[2]
+            user = heappop(users)[3]
             for entry in self._queues[user].entries:
                 yield user, entry.item
 
@@ -128,16 +148,17 @@ class FairQueue(Generic[T]):
 
     def rivals(self) -> list[str]:
         """Return the other replicas where a user waits who may be served now.  O(waiting users)."""
-        limit = self._limit()
+        priority, limit = self._limit()
         return [
             replica
             for replica, users in self._elsewhere.items()
-            if any(self.counters.get(user, 0.0) <= limit for user in users)
+            if any(priority_of(user) == priority and self.counters.get(user, 0.0) <= limit for user in users)
         ]
 
     def may_be_served(self, user: str) -> bool:
-        """Return whether a user who waits here is not too far ahead of those who wait elsewhere."""
-        return self.counters.get(user, 0.0) <= self._limit()
+        """Return whether no higher priority waits elsewhere, nor users of this one who were served far less."""
+        priority, limit = self._limit()
+        return priority_of(user) == priority and self.counters.get(user, 0.0) <= limit
 
     def charge(self, user: str, tokens: float) -> None:
         """Add service in weighted tokens to a user's counter; negative: an earlier charge was too high."""
@@ -163,7 +184,8 @@ class FairQueue(Generic[T]):
         """Return the seconds of work ahead of an item that would be added now.
 
         Users take turns, so another user's items count up to as much work as the user's own; and so do replicas where
-        the same user waits.  O(waiting users + items of the user).
+        the same user waits.  Of a higher priority all items count, of a lower one none.
+        O(waiting users + items of the user).
         """
         key, own_s = now_s + AGING * work_s, 0.0
         queue = self._queues.get(user)
@@ -179,27 +201,37 @@ class FairQueue(Generic[T]):
                     ahead_s += min(elsewhere_s, own_s + work_s)
                 else:
                     others_s[other] = others_s.get(other, 0.0) + elsewhere_s
-        return ahead_s + sum(min(other_s, own_s + work_s) for other_s in others_s.values())
+        priority = priority_of(user)
+        for other, other_s in others_s.items():
+            other_priority = priority_of(other)
+            if other_priority >= priority:
+                ahead_s += other_s if other_priority > priority else min(other_s, own_s + work_s)
+        return ahead_s
 
     def _begin(self, user: str) -> None:
         """Raise the counter of a user who begins to wait, unless the user waits already, here or elsewhere."""
         if not self._waits(user):
-            least = min(self._waiting_counters(), default=self._last_counter)
+            priority = priority_of(user)
+            least = min(self._waiting_counters(priority), default=self._last_counters.get(priority, 0.0))
             self.charge(user, max(0.0, least - self.counters.get(user, 0.0)))
 
     def _stop(self, user: str) -> None:
         """Remember the counter of a user who no longer waits anywhere."""
         if not self._waits(user):
-            self._last_counter = self.counters.get(user, 0.0)
+            self._last_counters[priority_of(user)] = self.counters.get(user, 0.0)
 
     def _waits(self, user: str) -> bool:
         return user in self._queues or any(user in users for users in self._elsewhere.values())
 
-    def _waiting_counters(self) -> Iterator[float]:
-        """Yield the counters of those who wait anywhere; of who waits at several replicas more than once."""
+    def _everywhere(self) -> Iterator[str]:
+        """Yield those who wait anywhere; who waits at several replicas comes more than once."""
         everywhere: Iterable[Iterable[str]] = (self._queues, *self._elsewhere.values())
-        return (self.counters.get(user, 0.0) for users in everywhere for user in users)
+        return (user for users in everywhere for user in users)
 
-    def _limit(self) -> float:
-        """Return the largest counter of a user who may be served."""
-        return min(self._waiting_counters(), default=0.0) + LEAD_TOKENS
+    def _waiting_counters(self, priority: int) -> Iterator[float]:
+        return (self.counters.get(user, 0.0) for user in self._everywhere() if priority_of(user) == priority)
+
+    def _limit(self) -> tuple[int, float]:
+        """Return the priority of users who may be served, and the largest counter of one."""
+        priority = max(map(priority_of, self._everywhere()), default=0)
+        return priority, min(self._waiting_counters(priority), default=0.0) + LEAD_TOKENS

@@ -183,6 +183,7 @@ class RouteRequest(NamedTuple):
     subset: frozenset[str] | None = None  # addresses (`ip:port` or `ip`) that the proxy allows; None = all
     selector: Selector | None = None  # labels that the client asks for; None = any
     slo: Slo | None = None  # None = the request neither waits nor is refused for load
+    priority: int = 0  # of requests that wait, those of a higher one go first
     search: bool = False  # one candidate has what is asked for, the others answer 404: all are named, to be tried
     blocks: Sequence[int] = ()
     """Chained hashes of the prompt's full blocks, in order; equal = the same prompt up to there.  Empty: unknown."""

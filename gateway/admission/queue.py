@@ -5,6 +5,7 @@ the order of users and requests (routing.fair_queue), when a pod is open (routin
 (routing.turns), answers to clients (admit).
 
 A model without a promise (`Slo`) has no queue.  No request waits while a pod is open and no other request waits.
+One of a higher priority goes before all that have a promise, so that under overload the others wait and are refused.
 A prompt so long that even an idle pod would break the promise is best effort: no promise is made to it, it waits up to
 `longest_wait_s`, and it is sent when no request with a promise waits for the same pods (see routing.overload).
 Tickets come from the queue and go back to it, because a request that ends may let the next one start.
@@ -24,7 +25,7 @@ from gateway.fleet.fleet import Fleet
 from gateway.fleet.outbox import Outbox
 from gateway.fleet.ticket import Ticket
 from gateway.sharing.messages import Share, Waiting
-from routing.fair_queue import FairQueue
+from routing.fair_queue import FairQueue, flow
 from routing.overload import MARGIN
 from routing.strategy import Finished
 from routing.turns import Turn, Turns
@@ -50,10 +51,13 @@ class Timer(Protocol):
 class QueuedRequest:
     """A request that may have to wait.  `on_outcome` is called once, unless the request leaves before."""
 
-    __slots__ = ("deadline_s", "entered_s", "is_best_effort", "is_waiting", "on_outcome", "request", "slo", "strategy")
+    __slots__ = (
+        "deadline_s", "entered_s", "flow", "is_best_effort", "is_waiting", "on_outcome", "request", "slo", "strategy",
+    )  # fmt: skip
 
     def __init__(self, request: RouteRequest, slo: Slo, strategy: str, on_outcome: Callable[[Outcome], None]) -> None:
         self.request = request
+        self.flow = flow(request.user, request.priority)
         self.slo = slo
         self.strategy = strategy
         self.on_outcome = on_outcome
@@ -81,12 +85,12 @@ class _ModelQueue:
     def push(self, queued: QueuedRequest, work_s: float, now_s: float) -> None:
         queued.is_waiting = True
         is_told = queued.pod_choice == ANYWHERE
-        self.order_of(queued).push(queued.request.user, queued, work_s, now_s, is_told=is_told)
+        self.order_of(queued).push(queued.flow, queued, work_s, now_s, is_told=is_told)
         heappush(self._deadlines, (queued.deadline_s, next(self._serial), queued))
 
     def remove(self, queued: QueuedRequest) -> None:
         queued.is_waiting = False
-        self.order_of(queued).remove(queued.request.user, queued)
+        self.order_of(queued).remove(queued.flow, queued)
         if not self:
             self._deadlines.clear()
 
@@ -100,9 +104,8 @@ class _ModelQueue:
 
     def ahead_s(self, queued: QueuedRequest, work_s: float, now_s: float) -> float:
         """Return the seconds of work before a request that would join now."""
-        user = queued.request.user
-        ahead_s = self.order.work_ahead_s(user, work_s, now_s)
-        return ahead_s + self.best_effort.work_ahead_s(user, work_s, now_s) if queued.is_best_effort else ahead_s
+        ahead_s = self.order.work_ahead_s(queued.flow, work_s, now_s)
+        return ahead_s + self.best_effort.work_ahead_s(queued.flow, work_s, now_s) if queued.is_best_effort else ahead_s
 
     @property
     def waits_elsewhere(self) -> bool:
@@ -118,7 +121,7 @@ class _ModelQueue:
             self._turns.clear()
             return None
         order = self.order if self.order.waits_elsewhere else self.order_of(queued)
-        takes_part = order is self.order_of(queued) and order.may_be_served(queued.request.user)
+        takes_part = order is self.order_of(queued) and order.may_be_served(queued.flow)
         return Turn(self._turns, order.rivals(), takes_part)
 
     def order_of(self, queued: QueuedRequest) -> FairQueue[QueuedRequest]:
@@ -266,8 +269,9 @@ class AdmissionQueue:
         self._outbox.wait(queued.request.model, queue.order.told_s, queue.best_effort.told_s)
 
     def _charge(self, queue: _ModelQueue, request: RouteRequest, tokens: float) -> None:
-        queue.order.charge(request.user, tokens)
-        self._outbox.charge(request.model, request.user, tokens)
+        user = flow(request.user, request.priority)
+        queue.order.charge(user, tokens)
+        self._outbox.charge(request.model, user, tokens)
 
     def _charge_actual_cost(self, request: RouteRequest, cost: float) -> None:
         """Replace the expected cost, which the user was charged when the request was routed."""

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from routing import fair_queue
-from routing.fair_queue import AGING, LEAD_TOKENS, FairQueue
+from routing.fair_queue import AGING, LEAD_TOKENS, FairQueue, flow, priority_of
 
 
 def drained(queue: FairQueue[str], cost: float = 1.0) -> list[str]:
@@ -246,3 +246,49 @@ def test_over_replicas_that_tell_each_other_the_difference_of_service_is_bounded
             assert max(served.values()) - min(served.values()) <= 2 * 1000.0 + LEAD_TOKENS + 8 * 1000.0
 
     assert min(served.values()) > 50 * 1000.0
+
+
+@pytest.mark.parametrize("priority", [-(2**63), -7, 0, 3, 10**6])
+@pytest.mark.parametrize("user", ["", "lgy", "-5", "fairness-id, 5,x"])
+def test_a_flow_says_its_priority(user: str, priority: int) -> None:
+    assert priority == priority_of(flow(user, priority))
+
+
+def test_a_higher_priority_goes_before_all_others_and_fairness_is_within_one() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.charge("b", 1000.0)
+    for priority in (-1, 0, 5):
+        for user in "ab":
+            for number in range(2):
+                queue.push(flow(user, priority), f"{priority}{user}{number}", 1.0, 0.0)
+
+    assert drained(queue) == [
+        *("5a0", "5b0", "5a1", "5b1"),
+        *("0a0", "0a1", "0b0", "0b1"),
+        *("-1a0", "-1b0", "-1a1", "-1b1"),
+    ]
+
+
+def test_work_of_a_higher_priority_is_ahead_whole_and_of_a_lower_one_not_at_all() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.push(flow("high", 1), "h", 10.0, 0.0)
+    queue.push("same", "s", 10.0, 0.0)
+    queue.push(flow("low", -1), "l", 10.0, 0.0)
+    queue.wait_elsewhere("r", {flow("far", 1): 5.0, flow("far", -1): 5.0})
+
+    ahead_s = {priority: queue.work_ahead_s(flow("new", priority), 1.0, 0.0) for priority in (2, 1, 0, -1, -2)}
+
+    assert ahead_s == {2: 0.0, 1: 2.0, 0: 16.0, -1: 27.0, -2: 40.0}
+
+
+def test_over_replicas_the_highest_priority_that_waits_anywhere_is_next() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.push("here", "h", 1.0, 0.0)
+    queue.wait_elsewhere("low", {flow("u", -1): 1.0})
+    assert queue.may_be_served("here")
+    assert queue.rivals() == []
+
+    queue.wait_elsewhere("high", {flow("u", 1): 1.0})
+    queue.charge(flow("u", 1), 10 * LEAD_TOKENS)  # what the user was served counts among equals only
+    assert not queue.may_be_served("here")
+    assert queue.rivals() == ["high"]
