@@ -209,7 +209,8 @@ class Ledger:
 
         Lengths of answers are learned from streams too whose tokens their bytes tell.
         """
-        estimator, estimate, user = opened.estimator, opened.estimate, opened.ticket.request.user
+        estimator, estimate = opened.estimator, opened.estimate
+        user = opened.reservation.user if opened.reservation is not None else ""
         if end.usage is not None and end.usage.prompt_tokens is not None:
             estimator.learn_prompt(opened.prompt, end.usage.prompt_tokens)
         if settlement.outcome != "ok":

@@ -28,6 +28,7 @@ from gateway.fleet.ticket import Ticket
 from gateway.observability.metrics import NONE_HEALTHY, Metrics
 from gateway.openai.errors import ClientGoneError, LimiterAwayError, RefusalError
 from gateway.openai.limit_headers import limit_headers
+from gateway.openai.rewrites import Rewrites
 from ratelimit.limits import NOTHING, Admitted, Limiter, LimiterUnavailableError, Reservation
 from routing.types import NoCandidateError
 
@@ -44,6 +45,7 @@ class Admission:
         identity: Identity,
         planner: Planner,
         inquiries: Inquiries,
+        rewrites: Rewrites,
         replies: Replies,
         fleet: Fleet,
         queue: AdmissionQueue,
@@ -54,6 +56,8 @@ class Admission:
         next_id: Callable[[], str],
         shadow: str = "",
     ) -> None:
+        self.rewrites = rewrites
+        """The rules by which models are rewritten before requests are admitted."""
         self._identity = identity
         self._planner = planner
         self._inquiries = inquiries

@@ -75,7 +75,7 @@ class Inquiries:
 
     async def dry_run(self, plan: Plan) -> Answered:
         """Say whether the limits would admit the request now, and if not, when.  Raises RefusalError."""
-        verdict: Admitted | OverLimit = await limiter_answer(plan.route.user, self._limiter.check(plan.charge))
+        verdict: Admitted | OverLimit = await limiter_answer(plan.user or "", self._limiter.check(plan.charge))
         shown = {} if plan.user is None else limit_headers(verdict.quotas)
         charged = plan.charge.within({kind: quota.limit for kind, quota in verdict.quotas.items()})
         return Answered(orjson.dumps(check_record(verdict, charged.tokens)), shown)

@@ -40,7 +40,7 @@ def charge(plan: Plan, limiter: Limiter) -> Awaitable[Admitted | None]:
 
 
 async def _charged(plan: Plan, question: Awaitable[Verdict]) -> Admitted | None:
-    verdict: Admitted | OverLimit = await limiter_answer(plan.route.user, question)
+    verdict: Admitted | OverLimit = await limiter_answer(plan.user or "", question)
     if isinstance(verdict, OverLimit):
         raise _over_limit(plan, verdict)
     return verdict if plan.user is not None else None
@@ -60,7 +60,7 @@ async def limiter_answer(user: str, question: Awaitable[T | UnknownUser | None])
 
 
 def _over_limit(plan: Plan, verdict: OverLimit) -> RefusalError:
-    message = verdict.kind.message(plan.route.user, plan.route.model, verdict.limit)
+    message = verdict.kind.message(plan.user or "", plan.route.model, verdict.limit)
     if verdict.retry_after_s is None and verdict.limit:  # of a limit of 0 the number says all
         message += f"; {_too_large(verdict.kind, plan.charge)}"
     error = LimitExceededError(verdict.kind, message, retry_after_s=verdict.retry_after_s)

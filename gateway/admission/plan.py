@@ -14,6 +14,7 @@ from gateway.accounting.stream_sizes import StreamShape
 from gateway.config.settings import LimitSettings
 from gateway.extproc.commands import Admit
 from gateway.fleet.fleet import Fleet
+from gateway.openai.control_headers import FAIRNESS_ID, OBJECTIVE
 from gateway.openai.errors import (
     BadRequestError,
     InvalidFilterError,
@@ -35,6 +36,10 @@ PROFILE = "config-profile"
 """The header that names one of the model's profiles; one that the model does not have is as absent."""
 MAX_SESSION_CHARACTERS = 256
 """Characters of `x-session-id` at most; a longer one counts as absent (chosen: ids have some 40)."""
+MAX_FAIRNESS_ID_CHARACTERS = 256
+"""Characters of FAIRNESS_ID at most; a longer one counts as absent (chosen, as for sessions)."""
+NO_USER = "fairness-id, "
+"""The beginning of who takes turns with users and is none: no user's name has a comma (docs/contracts.md section 2)."""
 MAX_FILTER_CHARACTERS = 4096
 """Characters of `external-filter` at most (chosen: 64 requirements of 63 characters)."""
 MAX_SHOWN_CHARACTERS = 256
@@ -66,15 +71,19 @@ class Plan(NamedTuple):
     def charge(self) -> Charge:
         """The question to the limiter.  Of its tokens only those that were sent as ids are certain."""
         certain = Amounts(1, self.size.token_ids)
-        return Charge(self.route.user, Amounts(1, self.estimate.tokens), self.route.model, self.rps, certain)
+        return Charge(self.user or "", Amounts(1, self.estimate.tokens), self.route.model, self.rps, certain)
 
 
 class Planner:
-    """Makes plans.  It keeps one estimator per known model, which learns from requests that end."""
+    """Makes plans.  It keeps one estimator per known model, which learns from requests that end.
 
-    def __init__(self, limits: LimitSettings, fleet: Fleet) -> None:
+    `trusts_headers`: requests may raise their own priority and say who takes turns (`picker.trust_headers`).
+    """
+
+    def __init__(self, limits: LimitSettings, fleet: Fleet, *, trusts_headers: bool) -> None:
         self._limits = limits
         self._fleet = fleet
+        self._trusts_headers = trusts_headers
         self._estimators: dict[str, Estimator] = {}
 
     def plan(self, command: Admit) -> Plan:
@@ -101,7 +110,7 @@ class Planner:
         block_tokens = BLOCK_BYTES * estimator.text_tokens(size) / max(1, len(prompt))
         route = RouteRequest(
             model=model,
-            user=user or "",
+            user=self._turn_taker(headers) if user is None else user,
             prompt_tokens=estimate.prompt_tokens,
             output_tokens=estimate.output_tokens,
             sequences=min(request.choices, MAX_SEQUENCES),
@@ -109,6 +118,7 @@ class Planner:
             subset=command.subset,
             selector=_selector(headers.get("external-filter")),
             slo=None if request.is_free else self._fleet.slo(model),
+            priority=self._priority(headers[OBJECTIVE]) if OBJECTIVE in headers else 0,
             search=request.needs_earlier,
             blocks=block_hashes(self._fleet.prefix_key, prompt, model, request.cache_salt),
             block_tokens=block_tokens,
@@ -145,6 +155,15 @@ class Planner:
             return named or "".join(existing)
         rule = f"must be named in the body or in the header model, one of: {', '.join(existing)}"
         raise BadRequestError(f"model = missing, {rule}", param="model")
+
+    def _turn_taker(self, headers: Mapping[str, str]) -> str:
+        """Return who takes turns with users where the request is nobody's; this is never a user's name."""
+        fairness_id = headers.get(FAIRNESS_ID, "") if self._trusts_headers else ""
+        return f"{NO_USER}{fairness_id}" if 0 < len(fairness_id) <= MAX_FAIRNESS_ID_CHARACTERS else ""
+
+    def _priority(self, objective: str) -> int:
+        priority = self._fleet.objectives.get(objective, 0)
+        return priority if self._trusts_headers else min(0, priority)
 
     def _estimator(self, model: str) -> Estimator:
         if model not in self._estimators:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
 
 from gateway.config.addresses import is_loopback, overlap, redis_database, split_address
+from gateway.config.picker import PickerSettings
 from gateway.config.problems import Problems
 from gateway.config.settings import (
     ANONYMOUS_WORDS,
@@ -42,6 +43,8 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("admin_token",), lambda: _token_can_be_sent(settings.admin_token)),
         ((), lambda: _distinct_ports(settings, wrong)),
         (("models", "models_file", "kubernetes.enabled"), lambda: _one_source_of_models(settings)),
+        (("picker", "kubernetes.enabled"), lambda: _one_source_of_objectives(settings)),
+        (("picker.objectives",), lambda: _unique_objectives(settings.picker)),
         (("anonymous",), lambda: _anonymous_is_meant(settings.anonymous_requests)),
         (("redis.url", "redis.cluster"), lambda: _cluster_has_one_database(settings.redis)),
         (("scrape.interval_s", "scrape.stale_after_s"), lambda: _metrics_outlive_an_interval(settings.scrape)),
@@ -102,6 +105,26 @@ def _one_source_of_models(settings: Settings) -> Iterator[Finding]:
         yield "models_file", settings.models_file, "must be empty when models are given here"
     if settings.kubernetes.enabled and (settings.models or settings.models_file):
         yield "kubernetes.enabled", True, "must be false when models or a models_file are given"
+
+
+def _one_source_of_objectives(settings: Settings) -> Iterator[Finding]:
+    picker = settings.picker
+    if not picker.service:
+        return
+    if picker.service.count("/") != 1 or not all(picker.service.split("/")):
+        yield "picker.service", picker.service, "must be namespace/name"
+    if not settings.kubernetes.enabled:
+        yield "picker.service", picker.service, "must be empty without kubernetes.enabled"
+    for name in ("objectives", "rewrites"):
+        if given := getattr(picker, name):
+            yield f"picker.{name}", len(given), "must be empty with picker.service, the cluster has them"
+
+
+def _unique_objectives(picker: PickerSettings) -> Iterator[Finding]:
+    names = [objective.name for objective in picker.objectives]
+    for index, name in enumerate(names):
+        if names.index(name) != index:
+            yield f"picker.objectives[{index}].name", name, f"must be unique, objectives[{names.index(name)}] has it"
 
 
 def _anonymous_is_meant(anonymous: str) -> Iterator[Finding]:

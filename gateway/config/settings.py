@@ -6,7 +6,7 @@ and `${NAME}` references (loading, source), rules between keys (checks).
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.config.addresses import (
     MAX_PORT,
@@ -17,7 +17,9 @@ from gateway.config.addresses import (
     redis_url,
     web_origin,
 )
-from ratelimit.limits import MAX_LIMIT, MAX_NAME_BYTES
+from gateway.config.picker import PickerSettings
+from gateway.config.section import NO_FLAG, ModelName, Section
+from ratelimit.limits import MAX_LIMIT
 
 LONGEST_S = 7 * 24 * 3600.0
 """Chosen: a week.  Envoy and the timers of asyncio overflow far above it, and nothing here waits so long."""
@@ -29,14 +31,6 @@ MOST_TOKENS = 100_000_000
 """Chosen: far above the context of any model, and far below what 32 bits hold."""
 
 
-def _no_flag(value: object) -> object:
-    """Refuse true and false, which pydantic would take for 1 and 0."""
-    if isinstance(value, bool):
-        message = "must be a number"
-        raise ValueError(message)
-    return value
-
-
 def _measurable(seconds: float) -> float:
     if seconds < SHORTEST_S:
         message = f"must be {SHORTEST_S} or more"
@@ -44,11 +38,9 @@ def _measurable(seconds: float) -> float:
     return seconds
 
 
-_NO_FLAG = BeforeValidator(_no_flag)
-Seconds = Annotated[float, Field(gt=0, le=LONGEST_S), AfterValidator(_measurable), _NO_FLAG]
-PromisedSeconds = Annotated[float, Field(ge=0, le=LONGEST_S), _NO_FLAG]
-Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS), _NO_FLAG]
-ModelName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_S), AfterValidator(_measurable), NO_FLAG]
+PromisedSeconds = Annotated[float, Field(ge=0, le=LONGEST_S), NO_FLAG]
+Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS), NO_FLAG]
 ListenAddress = Annotated[str, AfterValidator(listen_address)]
 GatewayAddress = Annotated[str, AfterValidator(gateway_address)]
 EndpointAddress = Annotated[str, AfterValidator(endpoint_address)]
@@ -71,12 +63,6 @@ MAX_BODY_LIMIT_BYTES = 32 * 1024 * 1024
 
 ANONYMOUS_WORDS = ("allow", "deny")
 """The values of `anonymous` that are not the name of a user."""
-
-
-class Section(BaseModel):
-    """A mapping in the file; unknown keys are errors, and attribute docstrings document the keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class ListenSettings(Section):
@@ -117,7 +103,7 @@ class SharingSettings(Section):
     enabled: bool = True
     """Whether this gateway shares.  `false`: each worker counts, learns and queues for itself; limits of users are
     shared all the same."""
-    interval_s: Annotated[float, Field(ge=0.005, le=0.5), _NO_FLAG] = 0.05
+    interval_s: Annotated[float, Field(ge=0.005, le=0.5), NO_FLAG] = 0.05
     """The mean time between two messages while much changes; rare changes, and all while requests wait, are told at
     once.  A shorter interval costs CPU in every worker, a longer one lets workers see each other's load later."""
 
@@ -128,20 +114,20 @@ class RoutingSettings(Section):
     strategy: str = "forebay"
     """The default strategy, or a mixture such as `throughput:2,random`.  A model's own `strategy` and the request
     header `routing-strategy` take precedence."""
-    fallbacks: Annotated[int, Field(ge=0, le=10), _NO_FLAG] = 2
+    fallbacks: Annotated[int, Field(ge=0, le=10), NO_FLAG] = 2
     """How many further pods are named after the chosen one; Envoy tries them in this order when a connection fails."""
     slo_ttft_s: PromisedSeconds = 0.0
     """The promised time to first token (TTFT).  When no pod can keep it and `slo_itl_s` both, requests wait in the
     gateway, where users take turns; a request that would wait too long is refused with 429.  0: nothing is promised."""
     slo_itl_s: Seconds = 0.05
     """The promised average time per token after the first (inter-token latency, ITL), if `slo_ttft_s` is not 0."""
-    longest_wait_s: Annotated[float, Field(ge=0, le=LONGEST_WAIT_S), _NO_FLAG] = 20.0
+    longest_wait_s: Annotated[float, Field(ge=0, le=LONGEST_WAIT_S), NO_FLAG] = 20.0
     """The longest time that a request waits in the gateway for a pod, whatever is promised.  Envoy's `message_timeout`
     must be longer, as it is in `forebay envoy-config`.  0: every request is sent or refused at once."""
     shadow: str = ""
     """A second strategy that is asked about every request and whose answers are only counted, in
     `forebay_shadow_decisions_total`.  Empty: none."""
-    output_weight: Annotated[float, Field(gt=0, le=1_000_000), _NO_FLAG] = 2.0
+    output_weight: Annotated[float, Field(gt=0, le=1_000_000), NO_FLAG] = 2.0
     """How many input tokens an output token counts as, where `throughput` and `vtc-basic` add up work."""
 
 
@@ -153,10 +139,10 @@ class LimitSettings(Section):
     named_output_tokens: Tokens = 4096
     """The most output tokens reserved for a request that names a maximum, until enough answers under such maxima have
     been seen.  A smaller value admits more at first, and lets usage exceed the limit."""
-    output_quantile: Annotated[float, Field(gt=0, lt=1), _NO_FLAG] = 0.9
+    output_quantile: Annotated[float, Field(gt=0, lt=1), NO_FLAG] = 0.9
     """The share of a user's earlier answers from a model that were no longer than what is reserved for the next one.  A
     larger value refuses earlier; a smaller one lets more answers outgrow their reservation."""
-    tokens_per_byte: Annotated[float, Field(gt=0, le=1), _NO_FLAG] = 0.25
+    tokens_per_byte: Annotated[float, Field(gt=0, le=1), NO_FLAG] = 0.25
     """The first estimate of prompt tokens per byte of text, until the model's own is learned.  English is near 0.25 in
     common vocabularies."""
     settle_grace_s: Seconds = 2.0
@@ -184,7 +170,7 @@ class HealthSettings(Section):
     """Time between two checks of one endpoint."""
     timeout_s: Seconds = 1.0
     """A check that is not answered in this time has failed."""
-    failures: Annotated[int, Field(ge=1, le=1000), _NO_FLAG] = 2
+    failures: Annotated[int, Field(ge=1, le=1000), NO_FLAG] = 2
     """Failures in a row that make an endpoint unhealthy; one success makes it healthy again."""
     fail_open: bool = True
     """Whether requests are sent all the same when every endpoint of a model is unhealthy, since the check may be what
@@ -242,9 +228,9 @@ class EnvoySettings(Section):
     fail_open: bool = False
     """Whether requests are served, without limits and routing, while no gateway answers; `false`: they get 503.  Must
     be `false` with `identity: api_key`."""
-    max_connections: Annotated[int, Field(ge=1, le=1_000_000), _NO_FLAG] = 20_000
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000), NO_FLAG] = 20_000
     """How many connections of clients Envoy keeps at once; further ones are closed."""
-    memory_bytes: Annotated[int, Field(ge=128 * 1024 * 1024, le=2**50), _NO_FLAG] = 2 * 1024**3
+    memory_bytes: Annotated[int, Field(ge=128 * 1024 * 1024, le=2**50), NO_FLAG] = 2 * 1024**3
     """The most heap that Envoy takes, mostly for bodies that it gathers.  Near it, requests that hold most are reset
     and new ones get 503."""
 
@@ -263,7 +249,7 @@ class EndpointSettings(Section):
     """The pod's name in headers and logs.  Empty: its address."""
     engine: Literal["vllm", "sglang", "trtllm", "other"] = "vllm"
     """The kind of engine, which decides the names of its metrics."""
-    metric_port: Annotated[int | None, Field(ge=1, le=MAX_PORT), _NO_FLAG] = None
+    metric_port: Annotated[int | None, Field(ge=1, le=MAX_PORT), NO_FLAG] = None
     """The port of its metrics, if it is not that of `address`."""
     metric_path: Annotated[str, AfterValidator(lambda path: path and http_path(path))] = ""
     """The path of its metrics, if it is not `scrape.path`."""
@@ -271,13 +257,13 @@ class EndpointSettings(Section):
     """The type of its GPU, for example `L20`."""
     pool: str = ""
     """The pool that it belongs to, for example `local` or `cloud`."""
-    pool_priority: Annotated[int, Field(ge=-1000, le=1000), _NO_FLAG] = 0
+    pool_priority: Annotated[int, Field(ge=-1000, le=1000), NO_FLAG] = 0
     """The rank of its pool; a lower one is preferred."""
     deployment: str = ""
     """The deployment that it belongs to; replica hints are given per deployment."""
     adapters: tuple[ModelName, ...] = ()
     """The LoRA adapters that it has loaded; each is a model name of its own, with the settings of its model."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default={})
     """Its labels, which the request header `external-filter` selects by."""
 
 
@@ -300,7 +286,7 @@ class ProfileSettings(Section):
     """The name that clients send."""
     strategy: str = ""
     """The strategy.  Empty, or where the model's is locked: the model's."""
-    rps: Annotated[int | None, Field(ge=0, le=MAX_LIMIT), _NO_FLAG] = None
+    rps: Annotated[int | None, Field(ge=0, le=MAX_LIMIT), NO_FLAG] = None
     """The most requests in any second, those of other profiles counted.  Absent: the model's."""
 
 
@@ -317,7 +303,7 @@ class ModelSettings(Section):
     """The model's promised inter-token latency.  Absent: `routing.slo_itl_s`."""
     locked: bool = False
     """Whether the request header `routing-strategy` is ignored for this model."""
-    rps: Annotated[int | None, Field(ge=0, le=MAX_LIMIT), _NO_FLAG] = None
+    rps: Annotated[int | None, Field(ge=0, le=MAX_LIMIT), NO_FLAG] = None
     """The most requests in any second, of all users together and over all replicas.  Absent: unlimited; 0: none."""
     profiles: tuple[ProfileSettings, ...] = ()
     """Other treatments that clients may ask for."""
@@ -354,7 +340,7 @@ class Settings(Section):
     """The treatment of requests without a user, or without a key: `allow` serves them without limits, `deny` answers
     401, and any other value is the user that they are counted as.  Absent: `deny` with `identity: api_key`, else
     `allow`."""
-    body_limit_bytes: Annotated[int, Field(ge=1024, le=MAX_BODY_LIMIT_BYTES), _NO_FLAG] = 16 * 1024 * 1024
+    body_limit_bytes: Annotated[int, Field(ge=1024, le=MAX_BODY_LIMIT_BYTES), NO_FLAG] = 16 * 1024 * 1024
     """The largest request body in bytes; a larger one is answered with 413."""
     admin_token: str = ""
     """The bearer token of the admin REST.  Empty: none is needed, and `listen.admin` must be loopback."""
@@ -372,6 +358,7 @@ class Settings(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe events that are logged; logs go to standard error."""
     kubernetes: KubernetesSettings = KubernetesSettings()
+    picker: PickerSettings = PickerSettings()
     models: tuple[ModelSettings, ...] = ()
     """The models and the engines that serve them; `[]` is an empty fleet."""
     models_file: str = ""
@@ -385,6 +372,12 @@ class Settings(Section):
         return self.ask_stream_usage == "always" or (
             self.ask_stream_usage == "auto" and self.response_mode == "ext_proc"
         )
+
+    @property
+    def trusts_picker_headers(self) -> bool:
+        """Whether requests may steer themselves: as `picker.trust_headers` says, or by its default for `identity`."""
+        trusts = self.picker.trust_headers
+        return self.identity == "header" if trusts is None else trusts
 
     @property
     def anonymous_requests(self) -> str:

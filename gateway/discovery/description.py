@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.openai.rewrites import Rewrite
 from routing.types import Endpoint
 
 
@@ -25,13 +26,15 @@ class ModelPolicy:
 
 @dataclass(frozen=True, slots=True)
 class FleetDescription:
-    """All models and all endpoints, each with an id and an address of its own.
+    """All models and all endpoints, each with an id and an address of its own, and what steers requests for them.
 
     A model without endpoints is known and answers 503.
     """
 
     models: Mapping[str, ModelPolicy] = field(default_factory=dict)
     endpoints: tuple[Endpoint, ...] = ()
+    objectives: Mapping[str, int] = field(default_factory=dict)  # name -> priority
+    rewrites: tuple[Rewrite, ...] = ()  # of rules for one model, or for any, the first counts
 
 
 class Discovery(Protocol):

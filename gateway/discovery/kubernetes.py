@@ -6,40 +6,27 @@ and outages (kube).  While the API server is away the last fleet stays.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.config.settings import KubernetesSettings
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.pods import MODEL, NODES, PODS, WORKLOADS, Cluster, Fleet
 from kube.client import Client, Selection, connection
 from kube.informer import Informer, Pace
+from kube.objects import Key, Object
+
+T = TypeVar("T", bound=Object)
 
 MANAGER = "forebay-gateway"
-NODES_WAIT_S = 2.0
-"""The longest that the first fleet waits for nodes (chosen): they only tell types of GPUs and pools, and an account may
-not be allowed to read them."""
+OPTIONAL_WAIT_S = 2.0
+"""The longest that the first fleet waits for optional sets (chosen): nodes only tell types of GPUs and pools, and an
+account may not be allowed to read them; kinds of an extension may not be installed."""
 PACE = Pace(gather_s=0.1)
 """A storm of events costs ten descriptions per second."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Followed:
-    """The sets that make a fleet."""
-
-    pods: Informer[Any]
-    nodes: Informer[Any]
-    workloads: tuple[Informer[Any], ...]
-
-    def all(self) -> tuple[Informer[Any], ...]:
-        return self.pods, self.nodes, *self.workloads
-
-    def cluster(self) -> Cluster:
-        workloads = {key: one for informer in self.workloads for key, one in informer.objects.items()}
-        return Cluster(self.pods.objects, self.nodes.objects, workloads)
 
 
 class KubernetesPods:
@@ -55,31 +42,54 @@ class KubernetesPods:
 
         Raises ConfigError where it is not known how to reach the API server.
         """
-        kubeconfig = Path(self._settings.kubeconfig) if self._settings.kubeconfig else None
-        fleet, before = Fleet(self._strategies), None
-        async with Client(connection(kubeconfig), MANAGER) as client:
-            followed = self._followed(client)
-            changed = asyncio.Event()
-            listed = {informer: asyncio.Event() for informer in followed.all()}
-            tasks = [asyncio.create_task(informer.run(), name="follow") for informer in listed]
-            tasks += [asyncio.create_task(_note(*pair, changed), name="note") for pair in listed.items()]
-            try:
-                await _unless_ended(_all_listed(followed, listed), tasks)
-                while True:
-                    changed.clear()
-                    if (description := fleet.describe(followed.cluster())) != before:
-                        before = description
-                        yield description
-                    await _unless_ended(changed.wait(), tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
+        fleet, labelled = Fleet(self._strategies), Selection(self._settings.namespace, labels=MODEL)
+        async with client_for(self._settings) as client:
+            pods = Informer(client, PODS, labelled, self._rng, PACE)
+            workloads = [Informer(client, kind, labelled, self._rng, PACE) for kind in WORKLOADS]
+            nodes = Informer(client, NODES, Selection(), self._rng, PACE)
 
-    def _followed(self, client: Client) -> _Followed:
-        models = Selection(self._settings.namespace, labels=MODEL)
-        workloads = tuple(Informer(client, kind, models, self._rng, PACE) for kind in WORKLOADS)
-        nodes = Informer(client, NODES, Selection(), self._rng, PACE)
-        return _Followed(Informer(client, PODS, models, self._rng, PACE), nodes, workloads)
+            def describe() -> FleetDescription:
+                return fleet.describe(Cluster(pods.objects, nodes.objects, joined(workloads)))
+
+            async with aclosing(descriptions(describe, (pods, *workloads), (nodes,))) as described:
+                async for description in described:
+                    yield description
+
+
+def client_for(settings: KubernetesSettings) -> Client:
+    """Return a client of the cluster.  Raises ConfigError where it is not known how to reach it."""
+    return Client(connection(Path(settings.kubeconfig) if settings.kubeconfig else None), MANAGER)
+
+
+def joined(informers: Iterable[Informer[T]]) -> dict[Key, T]:
+    """Return the objects of sets whose keys differ."""
+    return {key: one for informer in informers for key, one in informer.objects.items()}
+
+
+async def descriptions(
+    describe: Callable[[], FleetDescription], informers: Sequence[Informer[Any]], optional: Sequence[Informer[Any]]
+) -> AsyncGenerator[FleetDescription, None]:
+    """Follow the sets, and yield what `describe` makes of them after the first lists, and whenever it differs.
+
+    The `optional` sets are not awaited for long: perhaps the account may not list them, or they do not exist yet.
+    """
+    before: FleetDescription | None = None
+    changed = asyncio.Event()
+    listed = {informer: asyncio.Event() for informer in (*informers, *optional)}
+    tasks = [asyncio.create_task(informer.run(), name="follow") for informer in listed]
+    tasks += [asyncio.create_task(_note(*pair, changed), name="note") for pair in listed.items()]
+    try:
+        first, late = ([listed[one] for one in some] for some in (informers, optional))
+        await _unless_ended(_all_listed(first, late), tasks)
+        while True:
+            changed.clear()
+            if (description := describe()) != before:
+                before = description
+                yield description
+            await _unless_ended(changed.wait(), tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def _note(informer: Informer[Any], first: asyncio.Event, changed: asyncio.Event) -> None:
@@ -89,13 +99,14 @@ async def _note(informer: Informer[Any], first: asyncio.Event, changed: asyncio.
         changed.set()
 
 
-async def _all_listed(followed: _Followed, listed: Mapping[Informer[Any], asyncio.Event]) -> None:
-    """Wait for all sets, but not long for the nodes."""
-    for informer in (followed.pods, *followed.workloads):
-        await listed[informer].wait()
+async def _all_listed(listed: Sequence[asyncio.Event], optional: Sequence[asyncio.Event]) -> None:
+    """Wait for all sets, but not long for the optional ones."""
+    for event in listed:
+        await event.wait()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(NODES_WAIT_S):
-            await listed[followed.nodes].wait()
+        async with asyncio.timeout(OPTIONAL_WAIT_S):
+            for event in optional:
+                await event.wait()
 
 
 async def _unless_ended(work: Coroutine[Any, Any, Any], tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -1,4 +1,4 @@
-"""The fleet that `models` in the configuration describes: endpoints and policies.
+"""The fleet that `models` in the configuration describes: endpoints and policies; and what `picker` says of requests.
 
 Lives here: the translation, without I/O.  Not here: when the configuration is read (static), what contradicts itself in
 it (gateway.config.checks).
@@ -6,8 +6,10 @@ it (gateway.config.checks).
 
 from dataclasses import replace
 
+from gateway.config.picker import PickerSettings
 from gateway.config.settings import EndpointSettings, ModelSettings, ProfileSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
+from gateway.openai.rewrites import Rewrite, Target
 from routing.types import Endpoint
 
 
@@ -25,6 +27,18 @@ def describe(models: tuple[ModelSettings, ...]) -> FleetDescription:
             models_of_both = dict.fromkeys(earlier.models + endpoint.models)  # a set that keeps the order
             endpoints[endpoint.id] = replace(earlier, models=tuple(models_of_both))
     return FleetDescription(_policies(models), tuple(endpoints.values()))
+
+
+def steered(description: FleetDescription, picker: PickerSettings) -> FleetDescription:
+    """Return the description with the objectives and rewrites of the settings."""
+    return replace(
+        description,
+        objectives={objective.name: objective.priority for objective in picker.objectives},
+        rewrites=tuple(
+            Rewrite(rule.models, tuple(Target(target.model, target.weight) for target in rule.targets))
+            for rule in picker.rewrites
+        ),
+    )
 
 
 def _endpoint(model: str, settings: EndpointSettings) -> Endpoint:

@@ -4,7 +4,7 @@ Lives here: what is read of pods, nodes and workloads, and what it means, withou
 (kubernetes), what is made of the description (gateway.fleet).  The labels are those of docs/contracts.md, section 5.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, NamedTuple
@@ -97,16 +97,29 @@ class Profiles(msgspec.Struct, frozen=True, rename="camel"):
     profiles: dict[str, Profile] = {}
 
 
+class Pool(NamedTuple):
+    """Pods of a namespace with certain labels, each of which serves on all of these ports."""
+
+    namespace: str
+    labels: Mapping[str, str]
+    ports: tuple[int, ...]
+
+    def has(self, pod: Metadata) -> bool:
+        """Return whether the pod is one of the pool's."""
+        return pod.namespace == self.namespace and self.labels.items() <= pod.labels.items()
+
+
 class Cluster(NamedTuple):
     """The objects of a cluster that make a fleet; workloads by `namespace/name`."""
 
     pods: Mapping[Key, Pod]
     nodes: Mapping[Key, Object]
     workloads: Mapping[Key, Object]
+    pools: tuple[Pool, ...] | None = None  # None: pods with the label of a model are the fleet, else those of pools
 
 
-_Entry = tuple[Pod, Object | None, Object | None, Endpoint | None]
-"""A pod, its node and workload, and the endpoint that they make."""
+_Entry = tuple[Pod, Object | None, Object | None, tuple[int, ...] | None, Sequence[Endpoint]]
+"""A pod, its node, workload and ports, and the endpoints that they make."""
 
 
 class Fleet:
@@ -123,7 +136,7 @@ class Fleet:
         endpoints: dict[str, Endpoint] = {}
         for key, pod in cluster.pods.items():
             entry = known[key] = self._entry(key, pod, cluster)
-            if (endpoint := entry[-1]) is not None:
+            for endpoint in entry[-1]:
                 rival = endpoints.get(endpoint.address)
                 if rival is None or (rival.started_at or 0) <= (endpoint.started_at or 0):
                     endpoints[endpoint.address] = endpoint  # an address is handed on when its pod has ended
@@ -133,15 +146,20 @@ class Fleet:
     def _entry(self, key: Key, pod: Pod, cluster: Cluster) -> _Entry:
         node = cluster.nodes.get(pod.spec.node_name)
         workload = cluster.workloads.get(f"{pod.metadata.namespace}/{deployment_of(pod.metadata)}")
+        ports = None if cluster.pools is None else _ports(pod.metadata, cluster.pools)
         before = self._known.get(key)
-        if before is not None and before[0] is pod and before[1] is node and before[2] is workload:
+        if before is not None and before[0] is pod and before[1:4] == (node, workload, ports):
             return before
-        return pod, node, workload, endpoint_of(pod, node, workload)
+        endpoint = endpoint_of(pod, node, workload)
+        if endpoint is None or (ports is None and not endpoint.models):
+            return pod, node, workload, ports, ()
+        return pod, node, workload, ports, (endpoint,) if ports is None else _at_ports(endpoint, ports)
 
     def _models(self, cluster: Cluster) -> dict[str, ModelPolicy]:
         """Return the policy of every model; the newest pod's annotation counts, so that a rolling update takes hold."""
         newest: dict[str, tuple[str, str]] = {}
-        for one in (*cluster.workloads.values(), *cluster.pods.values()):
+        in_fleet = [pod for key, pod in cluster.pods.items() if cluster.pools is None or self._known[key][3]]
+        for one in (*cluster.workloads.values(), *in_fleet):
             model, config = one.metadata.labels.get(MODEL, ""), one.metadata.annotations.get(CONFIG, "")
             since = ((one.metadata.creation_timestamp or "") if config else "", config)
             if model and since >= newest.get(model, ("", "")):
@@ -155,10 +173,13 @@ class Fleet:
 
 
 def endpoint_of(pod: Pod, node: Object | None, workload: Object | None) -> Endpoint | None:
-    """Return the endpoint that the pod is; None where it is none: without address, over, or a worker of Ray's."""
+    """Return the endpoint that the pod is; None where it is none: without address, over, or a worker of Ray's.
+
+    Without the label of a model it has no models.
+    """
     meta, labels = pod.metadata, pod.metadata.labels
     is_over = pod.status.phase in {"Succeeded", "Failed"}
-    if not pod.status.ip or is_over or MODEL not in labels or labels.get(RAY_NODE) == "worker":
+    if not pod.status.ip or is_over or labels.get(RAY_NODE) == "worker":
         return None
     workload_labels, node_labels = (one.metadata.labels if one else {} for one in (workload, node))
     host = f"[{pod.status.ip}]" if ":" in pod.status.ip else pod.status.ip
@@ -167,7 +188,7 @@ def endpoint_of(pod: Pod, node: Object | None, workload: Object | None) -> Endpo
         id=meta.key,
         name=meta.name,
         address=f"{host}:{_port(labels.get(PORT)) or _port(workload_labels.get(PORT)) or DEFAULT_PORT}",
-        models=(labels[MODEL],),
+        models=(labels[MODEL],) if MODEL in labels else (),
         engine=engine if engine in ENGINES else "other",
         deployment=deployment_of(meta),
         gpu_type=labels.get(GPU) or node_labels.get(GPU) or node_labels.get(GPU_PRODUCT) or _asked_gpu(pod),
@@ -179,6 +200,23 @@ def endpoint_of(pod: Pod, node: Object | None, workload: Object | None) -> Endpo
         metrics=f"{host}:{metric_port}" if metric_port else "",
         labels=labels,
     )
+
+
+def _ports(pod: Metadata, pools: Iterable[Pool]) -> tuple[int, ...]:
+    """Return the ports of all pools that have the pod, each once."""
+    return tuple(dict.fromkeys(port for pool in pools if pool.has(pod) for port in pool.ports))
+
+
+def _at_ports(endpoint: Endpoint, ports: Sequence[int]) -> Sequence[Endpoint]:
+    """Return an endpoint for each port of the pod: an engine of its own, as with data parallelism."""
+    host = endpoint.address.rpartition(":")[0]
+    at = [replace(endpoint, address=f"{host}:{port}") for port in ports]
+    if len(ports) == 1:
+        return at
+    return [
+        replace(one, id=f"{one.id}:{port}", name=f"{one.name}-rank-{rank}", metrics="")
+        for rank, (one, port) in enumerate(zip(at, ports, strict=True))
+    ]
 
 
 def deployment_of(metadata: Metadata) -> str:

@@ -14,6 +14,7 @@ from gateway.envoy.names import (
     PODS_NAMESPACE,
     RESPONSE_NAMESPACE,
 )
+from gateway.openai.control_headers import PICKER_HEADERS
 from gateway.openai.limit_headers import LIMIT_HEADERS
 
 ROOMY_HEADERS = 10 * MAX_HEADERS
@@ -25,8 +26,7 @@ POD_METADATA = "%UPSTREAM_METADATA(forebay:pod)%"
 """The name of the pod that answered, of an endpoint that we describe."""
 POD_BY_ADDRESS = f"%CEL(metadata.filter_metadata['{PODS_NAMESPACE}'][upstream.address])%"
 """The same where others describe the endpoints; nothing for a pod that the gateway did not name."""
-_UNTRUSTED_NAMES = (DESTINATION,)
-_UNTRUSTED_PREFIXES = ("target-pod", "x-forebay-")
+_UNTRUSTED_PREFIXES = (DESTINATION, "target-pod", "x-forebay-")
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")
 GATEWAY_HEADERS = ("routing-strategy", "x-session-id", "x-forebay-decision", *LIMIT_HEADERS)
 """Response headers that the gateway decides; one that is missing in the metadata is not added."""
@@ -45,10 +45,7 @@ CLIENT_HEADERS = (
 
 def removals() -> list[Json]:
     """Return mutations that remove the headers that are trusted in neither direction (docs/contracts.md section 1)."""
-    return [
-        *({"remove": name} for name in _UNTRUSTED_NAMES),
-        *({"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in _UNTRUSTED_PREFIXES),
-    ]
+    return [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in _UNTRUSTED_PREFIXES]
 
 
 def strip_from_clients() -> Json:
@@ -73,8 +70,9 @@ def strip_untrusted() -> Json:
 
     Nor do they say which pages of other origins may read answers: vLLM allows all unless it is told otherwise.
     """
+    steering = [{"remove": name} for name in sorted(PICKER_HEADERS)]
     cors = {"remove_on_match": {"key_matcher": {"prefix": "access-control-"}}}
-    return header_filter(request_mutations=removals(), response_mutations=[*removals(), cors])
+    return header_filter(request_mutations=[*removals(), *steering], response_mutations=[*removals(), *steering, cors])
 
 
 def header_filter(**mutations: list[Json]) -> Json:

@@ -72,6 +72,13 @@ class TrailersReply:
     side: Side
 
 
+class WithCost(NamedTuple):
+    """The last reply of an answer, with the tokens that the request has cost as metadata for the proxy."""
+
+    reply: "Command"
+    tokens: int
+
+
 @dataclass(frozen=True, slots=True)
 class ImmediateReply:
     """Answer the client instead of a pod."""
@@ -141,5 +148,5 @@ class Finish(NamedTuple):
 
 Command = (
     HeadersReply | BodyReply | StreamedBodyReply | TrailersReply | ImmediateReply
-    | Abort | Identify | Decode | Admit | Answer | Refuse | Finish
+    | WithCost | Abort | Identify | Decode | Admit | Answer | Refuse | Finish
 )  # fmt: skip

@@ -27,6 +27,7 @@ from gateway.extproc.commands import (
     Side,
     StreamedBodyReply,
     TrailersReply,
+    WithCost,
 )
 from gateway.extproc.events import (
     Answered,
@@ -60,6 +61,7 @@ from gateway.openai.errors import (
 )
 from gateway.openai.operations import Operation, find_operation, forwarded_target, has_anthropic_errors
 from gateway.openai.request import parse_request
+from gateway.openai.rewrites import Rewrites, with_model
 from gateway.openai.stream_usage import with_stream_usage
 
 NO_HEADERS_YET = RequestHeaders({})
@@ -123,8 +125,11 @@ class Exchange:
     `step` raises nothing for input from outside: a refusal becomes Refuse, a broken protocol Abort.
     """
 
-    def __init__(self, body_limit_bytes: int, *, compat: bool = False, asks_usage: bool = True) -> None:
+    def __init__(
+        self, body_limit_bytes: int, rewrites: Rewrites, *, compat: bool = False, asks_usage: bool = True
+    ) -> None:
         self.state = State.START
+        self._rewrites = rewrites
         self._body_limit = body_limit_bytes
         self._compat = compat
         self._asks_usage = asks_usage  # of streams whose clients did not ask
@@ -137,6 +142,7 @@ class Exchange:
         self._body = b""  # what will be forwarded
         self._changed = False  # it differs from what was sent
         self._usage_added = False  # the body was changed to ask for a stream's usage
+        self._asked_model = ""  # by the client, where the body was changed to ask for another
         self._routed: Routed | None = None
         self._response: ResponseReader | None = None
 
@@ -228,7 +234,12 @@ class Exchange:
     def _admit(self, body: bytes) -> list[Command]:
         assert self._operation is not None  # noqa: S101 - _open, which always precedes, sets it
         headers = self._headers.headers
-        request = parse_request(self._operation, headers.get("content-type", ""), body)
+        content_type = headers.get("content-type", "")
+        request = parse_request(self._operation, content_type, body)
+        if request.model and (target := self._rewrites.target(request.model, headers)):
+            body = with_model(self._operation, content_type, body, target)
+            self._asked_model, self._changed = request.model, True
+            request = request._replace(model=target)
         changed = with_stream_usage(body, request) if self._asks_usage else None
         if changed is not None:
             self._usage_added = self._changed = True
@@ -289,7 +300,9 @@ class Exchange:
         self.state = State.RESPONDING
         if event.response_mode is not None:
             self._headers = self._headers._replace(response_mode=event.response_mode)
-        self._response = ResponseReader(event, hide_usage=self._usage_added)
+        passes = self._headers.response_mode is not BodyMode.NONE
+        asked_model = self._asked_model if passes else ""
+        self._response = ResponseReader(event, hide_usage=self._usage_added, model=asked_model)
         reply = HeadersReply(Side.RESPONSE, self._response.mutation(self._routed))
         return self._finish(reply) if event.end_of_stream else [reply]
 
@@ -317,7 +330,11 @@ class Exchange:
         return self._response
 
     def _finish(self, *replies: Command) -> list[Command]:
-        return [*replies, *self._end(self._reader().finish(complete=True))]
+        finish = self._reader().finish(complete=True)
+        cost = finish.usage.total_tokens if finish.usage is not None else None
+        if self._routed is None or cost is None:
+            return [*replies, *self._end(finish)]
+        return [*replies[:-1], WithCost(replies[-1], cost), *self._end(finish)]
 
     def _close(self, _event: Closed) -> list[Command]:
         if self._routed is None:

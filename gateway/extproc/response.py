@@ -1,6 +1,7 @@
 """A pod's answer on its way through external processing: what is learned from it, and what the client gets.
 
-Lives here: the usage of streams and JSON bodies, hiding the usage chunk, response headers.  Pure.
+Lives here: the usage of streams and JSON bodies, hiding the usage chunk, the model that clients see, response headers.
+Pure.
 """
 
 import re
@@ -10,17 +11,23 @@ from gateway.envoy.names import COMPRESSION, DESTINATION, FOR_PROXIES, JSON_TYPE
 from gateway.extproc.commands import Finish, Mutation
 from gateway.extproc.events import ResponseHeaders, Routed
 from gateway.openai.codings import is_coded
-from gateway.openai.control_headers import CONTROL_HEADERS
+from gateway.openai.control_headers import CONTROL_HEADERS, PICKER_HEADERS
 from gateway.openai.engine_errors import error_in_answer
 from gateway.openai.errors import header_safe
 from gateway.openai.json_answer import JsonAnswer
+from gateway.openai.rewrites import AnswerModel, EventModels
 from gateway.openai.stream_usage import UsageChunkFilter
 from gateway.openai.usage import SseUsageParser, parse_usage
 
-RESERVED = frozenset({"target-pod", "target-pod-ip", DESTINATION, FOR_PROXIES})
-"""Headers that only the gateway may set, in addition to every `x-forebay-*`, and one that ends at a proxy
-(docs/contracts.md section 1)."""
-_RESERVED_PREFIXES = ("target-pod", "x-forebay-", DESTINATION, FOR_PROXIES)
+RESERVED = (
+    frozenset(
+        {"target-pod", "target-pod-ip", DESTINATION, f"{DESTINATION}-subset", f"{DESTINATION}-served", FOR_PROXIES}
+    )
+    | PICKER_HEADERS
+)
+"""Headers that only the gateway may set, in addition to every `x-forebay-*`, and those that end at a proxy or at the
+gateway (docs/contracts.md section 1)."""
+_RESERVED_PREFIXES = ("target-pod", "x-forebay-", "x-gateway-", FOR_PROXIES)
 """The prefixes of all of them, so that each header of a request is tested once."""
 
 STATUS_DIGITS = 3
@@ -45,9 +52,13 @@ def _ends_here(name: str) -> bool:
 
 
 class ResponseReader:
-    """Reads one answer.  `hide_usage`: the gateway asked for the usage chunk and the client did not."""
+    """Reads one answer.
 
-    def __init__(self, event: ResponseHeaders, *, hide_usage: bool) -> None:
+    `hide_usage`: the gateway asked for the usage chunk and the client did not.  `model`: the one that the client asked
+    for, where the gateway asked for another; empty = the answer is left as it is.
+    """
+
+    def __init__(self, event: ResponseHeaders, *, hide_usage: bool, model: str = "") -> None:
         self._event = event
         status = event.headers.get(":status", "")
         self._status = int(status) if len(status) == STATUS_DIGITS and status.isdecimal() else None
@@ -56,7 +67,13 @@ class ResponseReader:
         is_json = not media_type or _JSON.fullmatch(media_type) is not None
         self._sse = SseUsageParser() if media_type == "text/event-stream" and not self._compressed else None
         self._json = JsonAnswer() if is_json and not self._compressed else None
-        self._filter = UsageChunkFilter() if self._sse is not None and hide_usage else None
+        self._filters: list[UsageChunkFilter | EventModels | AnswerModel] = []
+        if self._sse is not None and hide_usage:
+            self._filters.append(UsageChunkFilter())
+        if model and self._sse is not None:
+            self._filters.append(EventModels(model))
+        elif model and self._json is not None:
+            self._filters.append(AnswerModel(model))
 
     def mutation(self, routed: Routed | None) -> Mutation:
         """Return the changes to the response headers: those that the client gets, and reserved ones of an engine."""
@@ -71,7 +88,7 @@ class ResponseReader:
             if "target-pod-ip" in headers:
                 headers["target-pod-ip"] = header_safe(upstream)
         removed = headers_to_remove(self._event.headers, headers)
-        if self._filter is not None and "content-length" in self._event.headers:
+        if self._filters and "content-length" in self._event.headers:
             removed.append("content-length")
         return Mutation(headers, tuple(removed))
 
@@ -81,10 +98,9 @@ class ResponseReader:
             self._sse.feed(data)
         elif self._json is not None:
             self._json.feed(data)
-        if self._filter is None:
-            return data
-        visible = self._filter.feed(data)
-        return visible + self._filter.finish() if end else visible
+        for change in self._filters:
+            data = change.feed(data) + (change.finish() if end else b"")
+        return data
 
     def finish(self, *, complete: bool) -> Finish:
         """Return what was learned from the answer."""

@@ -7,9 +7,11 @@ Header values are written to `raw_value`: Envoy may take a reply's `value` for e
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from struct import pack
 from typing import Final
 
 from google.protobuf.message import DecodeError
+from google.protobuf.struct_pb2 import Struct, Value
 
 from gateway.envoy.names import DESTINATION, LB_NAMESPACE, REFUSAL_DETAILS, UPSTREAM_ADDRESS_ATTRIBUTE
 from gateway.extproc.commands import (
@@ -22,6 +24,7 @@ from gateway.extproc.commands import (
     Side,
     StreamedBodyReply,
     TrailersReply,
+    WithCost,
 )
 from gateway.extproc.events import (
     BodyMode,
@@ -39,6 +42,7 @@ from gateway.pb import ext_proc_pb2 as pb
 SUBSET_NAMESPACE = "envoy.lb.subset_hint"
 SUBSET_KEY = f"{DESTINATION}-subset"
 SERVED_KEY = f"{DESTINATION}-served"
+COST_KEY = "x-gateway-inference-request-cost"
 """Names of the endpoint-picker protocol (Gateway API Inference Extension, proposal 004)."""
 
 
@@ -79,6 +83,11 @@ MAX_CACHED_CHARACTERS: Final = 256
 CONTINUE_BYTES: Final = pb.ProcessingResponse(
     request_headers=pb.HeadersResponse(response=pb.CommonResponse())
 ).SerializeToString()
+_COST = Value(struct_value=Struct(fields={COST_KEY: Value(number_value=0.0)}))
+BEFORE_COST: Final = pb.ProcessingResponse(dynamic_metadata=Struct(fields={LB_NAMESPACE: _COST})).SerializeToString()[
+    : -len(pack("<d", 0.0))
+]
+"""A serialised ProcessingResponse with a cost as metadata and nothing else, up to the number itself."""
 OVERWRITE = core.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -186,6 +195,8 @@ def encode(command: Command) -> bytes:
         phase = REQUEST_HEADERS if command.side is Side.REQUEST else RESPONSE_HEADERS
         replacing = b"" if command.body is None else CONTINUE_AND_REPLACE
         return _mutated(phase, command.mutation, command.body, replacing)
+    if isinstance(command, WithCost):
+        return encode(command.reply) + BEFORE_COST + pack("<d", command.tokens)
     response = pb.ProcessingResponse()
     match command:
         case StreamedBodyReply(side, data, end_of_stream):

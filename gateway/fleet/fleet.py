@@ -61,6 +61,8 @@ class Fleet:
         self._failing: set[Pod] = set()
         self._siblings = Siblings(self._outbox, self._index, self._failing)
         self._policies: Mapping[str, ModelPolicy] = {}
+        self.objectives: Mapping[str, int] = {}
+        """The priority of requests by the name of their objective."""
         self._pods: dict[PodId, Pod] = {}
         self._departed: dict[PodIdentity, Pod] = {}  # removed with requests in flight; kept until those end
         self.names: Mapping[str, str] = {}
@@ -89,7 +91,7 @@ class Fleet:
             if before.get(pod_id) is not pod:
                 self._siblings.join_pod(pod, now_s)
                 self._outbox.load(pod)
-        self._policies = description.models
+        self._policies, self.objectives = description.models, description.objectives
         self.names = {endpoint.address: endpoint.name for endpoint in description.endpoints}
         self._serving = {model: [] for model in description.models} | filters.by_model(self._pods.values())
         self._routable.clear()

@@ -4,13 +4,21 @@ Lives here: their names, and refusing a request that says they are not meant for
 """
 
 from gateway.openai.errors import BadRequestError
+from gateway.openai.rewrites import MODEL_REWRITE
+
+OBJECTIVE = "x-gateway-inference-objective"
+"""The request header that names an objective, which gives the request a priority."""
+FAIRNESS_ID = "x-gateway-inference-fairness-id"
+"""The request header that says who takes turns with others, where the request is no user's."""
+PICKER_HEADERS = frozenset({OBJECTIVE, FAIRNESS_ID, MODEL_REWRITE})
+"""The headers of Gateway API Inference Extension (v1.3.0, pkg/epp/metadata) that steer us and that end here."""
 
 CONTROL_HEADERS = frozenset(
     {
         "user", "authorization", "x-api-key", "api-key", "proxy-authorization", "routing-strategy", "external-filter",
         "model", "x-session-id", "x-request-id", "request-id", "dry-run", "config-profile", "traceparent", "host",
         "origin", "content-type", "content-length", "content-encoding", "transfer-encoding", "accept",
-        "accept-encoding", "anthropic-version", "anthropic-beta",
+        "accept-encoding", "anthropic-version", "anthropic-beta", OBJECTIVE, FAIRNESS_ID, MODEL_REWRITE,
     }
 )  # fmt: skip
 """The names that we, or an engine on our behalf, go by (docs/contracts.md section 1)."""

@@ -45,7 +45,7 @@ def parse_form(content_type: str, body: bytes, file: str = "") -> dict[str, str 
     """
     fields: dict[str, str | bool] = {}
     names = set()
-    for part in _parts(_boundary(content_type), body):
+    for part in _parts(b"\r\n--" + _boundary(content_type), body):
         name, value = _field(part)
         names.add(name)
         if name in ("model", "prompt"):
@@ -55,6 +55,17 @@ def parse_form(content_type: str, body: bytes, file: str = "") -> dict[str, str 
     if file and file not in names:
         raise BadRequestError(f"{file} = missing, is required", param=file)
     return fields
+
+
+def replace_field(content_type: str, body: bytes, name: str, value: str) -> bytes:
+    """Return a form, which `parse_form` has read, with this value of the field of that name, repeated ones included."""
+    delimiter = b"\r\n--" + _boundary(content_type)
+    pieces = (b"\r\n" + body).split(delimiter)
+    for at, part in enumerate(_parts(delimiter, body), start=1):
+        if _field(part)[0] == name:
+            header, separator, _ = part.partition(b"\r\n\r\n")
+            pieces[at] = header + separator + value.encode("utf-8", "replace")
+    return delimiter.join(pieces)[len(b"\r\n") :]
 
 
 def _boundary(content_type: str) -> bytes:
@@ -80,12 +91,12 @@ def _parameter(header: str, name: str) -> str | None:
     return None
 
 
-def _parts(boundary: bytes, body: bytes) -> list[bytes]:
+def _parts(delimiter: bytes, body: bytes) -> list[bytes]:
     """Split the body at its delimiters; each part still begins with the rest of its delimiter's line.
 
     There is one delimiter more than parts: the closing one, which is followed by `--`.
     """
-    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary, MAX_PARTS + 1)
+    pieces = (b"\r\n" + body).split(delimiter, MAX_PARTS + 1)
     closing = next((at for at, piece in enumerate(pieces) if at and piece.startswith(b"--")), None)
     if closing is None:
         raise BadRequestError(f"body must be a form of at most {MAX_PARTS} parts that ends with the closing boundary")

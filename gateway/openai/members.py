@@ -1,7 +1,7 @@
 """Changing one member of a JSON object that is there as bytes: every other byte stays as it was.
 
 Lives here: finding the member, and putting the new value into its place.  Not here: what is changed and why
-(stream_usage).
+(stream_usage, rewrites).
 Parsing a body and writing it anew would change it: numbers lose digits (2^64 becomes 1.8e19), repeated keys disappear,
 escapes and white space change.  A parser that tells where values stand costs up to 250 ms per MB, so members are found
 by searches, which cost 2 to 5 ms per MB by the number of strings and escapes in it.
@@ -40,6 +40,15 @@ def insert_member(body: bytes, name: str, value: str) -> bytes:
     return _spliced(body, inside, inside, b'"%b":%b,' % (name.encode(), value.encode()))
 
 
+def find_member(body: bytes, name: str, depth: int = 1) -> tuple[int, int] | None:
+    """Return where a member's value begins and ends in `body`, a JSON object or its beginning; None = there is none.
+
+    The member is one of the object itself, or with a larger `depth` of an object so deep in it.
+    Raises MemberNotFoundError, also where the value is not complete.
+    """
+    return _find(body, b'"%b"' % name.encode(), depth)
+
+
 def replace_member(body: bytes, path: Sequence[str], value: str) -> bytes:
     """Return `body`, a JSON object, with `value`, which is JSON, as its member at `path`.
 
@@ -68,10 +77,11 @@ def _spliced(body: bytes, start: int, end: int, new: bytes) -> bytes:
     return b"".join((view[:start], new, view[end:]))
 
 
-def _find(body: bytes, key: bytes) -> tuple[int, int] | None:
+def _find(body: bytes, key: bytes, at_depth: int = 1) -> tuple[int, int] | None:
     """Return where the value of the last member of this key begins and ends; None = there is no such member.
 
     A mention of the key is one of the object itself if it stands outside of strings and inside of one bracket only.
+    `at_depth`: inside of so many brackets.
     """
     masked = body  # in which every quote begins or ends a string
     if backslashes := body.count(b"\\"):
@@ -92,7 +102,7 @@ def _find(body: bytes, key: bytes) -> tuple[int, int] | None:
         counted = at
         after = at + len(key)
         value = _after_gap(body, after)
-        if depth == 1 and not in_string and b":" in body[after:value]:
+        if depth == at_depth and not in_string and b":" in body[after:value]:
             found = value
     raise MemberNotFoundError(f"{key.decode()} is mentioned too often")
 

@@ -33,7 +33,10 @@ class ExtProcStream:
 
     def __init__(self, settings: Settings, admission: Admission, ledger: Ledger, unfinished: Unfinished) -> None:
         self._exchange = Exchange(
-            settings.body_limit_bytes, compat=settings.compat == "v0.2.1", asks_usage=settings.asks_stream_usage
+            settings.body_limit_bytes,
+            admission.rewrites,
+            compat=settings.compat == "v0.2.1",
+            asks_usage=settings.asks_stream_usage,
         )
         self._sees_responses = settings.response_mode == "ext_proc"
         self._admission = admission

@@ -30,6 +30,8 @@ from gateway.admission.queue import AdmissionQueue
 from gateway.admission.reply import Replies
 from gateway.config.addresses import is_loopback, reachable_address, split_address
 from gateway.config.settings import Settings
+from gateway.discovery.description import FleetDescription
+from gateway.discovery.naming import ModelNames
 from gateway.discovery.probing import model_lists
 from gateway.discovery.probing.health import HealthChecker, HttpProbe
 from gateway.discovery.probing.model_lists import ModelLists
@@ -46,6 +48,7 @@ from gateway.observability import metrics
 from gateway.observability.guard import pages_guarded
 from gateway.observability.http import MONITORING, create_http_app, index_route, monitoring_routes
 from gateway.observability.metrics import Metrics
+from gateway.openai.rewrites import Rewrites
 from gateway.serving.service import Service
 from gateway.sharing.channels import Channels, Post
 from gateway.sharing.replicas import Replicas
@@ -112,6 +115,10 @@ class Worker:
         self.replicas = Replicas(self.replica)
         self.catalogue = Catalogue(self.fleet, time.time)
         self.readiness = Readiness(self.fleet, self.ledger)
+        self.rewrites = Rewrites(
+            random.Random(),  # noqa: S311 - spreads load, guards nothing
+            trusts_header=settings.trusts_picker_headers,
+        )
         self.deliveries = Deliveries(
             self.replica,
             self.ledger,
@@ -121,6 +128,7 @@ class Worker:
             on_error=self.metrics.count_error,
         )
         self.sharing = self._sharing(settings)
+        self.names = ModelNames()
         self.service = Service(
             settings,
             self._admission(settings),
@@ -170,8 +178,9 @@ class Worker:
         identity = Identity(settings, self.keyring)
         return Admission(
             identity=identity,
-            planner=Planner(settings.limits, self.fleet),
+            planner=Planner(settings.limits, self.fleet, trusts_headers=settings.trusts_picker_headers),
             inquiries=Inquiries(identity, self.fleet, self.catalogue, self.limiter),
+            rewrites=self.rewrites,
             replies=Replies(self.fleet, identity, settings),
             fleet=self.fleet,
             queue=self.queue,
@@ -229,7 +238,7 @@ class Worker:
             )
             lists = ModelLists(
                 HttpFetch(model_lists.PATH),
-                self.fleet.set_model_lengths,
+                self._apply_list,
                 random.Random(),  # noqa: S311 - jitter
             )
             work: dict[str, Callable[[], Awaitable[None]]] = {
@@ -279,13 +288,23 @@ class Worker:
     async def _discover(self, rounds: Sequence[Rounds], discovered: asyncio.Event) -> None:
         discovery = discovery_for(self.settings, os.environ, STRATEGIES, self._on_reload)
         async for description in discovery.watch():
-            self.fleet.replace(description, time.monotonic())
-            self.metrics.add_models([card.name for card in self.catalogue.cards()])
+            self._replace(self.names.describe(description))
+            self.rewrites.replace(description.rewrites)
             self.calibration.forget({endpoint.id for endpoint in description.endpoints})
             for prober in rounds:
                 prober.replace(description.endpoints)
-            self._report_endpoints()
             discovered.set()
+
+    def _replace(self, description: FleetDescription) -> None:
+        self.fleet.replace(description, time.monotonic())
+        self.metrics.add_models([card.name for card in self.catalogue.cards()])
+        self._report_endpoints()
+
+    def _apply_list(self, pod: PodId, models: Mapping[str, int | None]) -> None:
+        """Apply an engine's list of its models, which names those of a pod that nothing else names."""
+        if (description := self.names.learn(pod, tuple(models))) is not None:
+            self._replace(description)
+        self.fleet.set_model_lengths(pod, {name: length for name, length in models.items() if length is not None})
 
     def _apply_readings(self, pod: PodId, readings: Readings, now_s: float, fresh_until_s: float) -> None:
         """Apply an engine's metrics where they are used: by routing, and by the estimates of tokens."""

@@ -1,5 +1,6 @@
 """An exchange to script: the messages of Envoy that begin one, and what its commands are recognised by."""
 
+from random import Random
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from gateway.extproc.events import (
     Routed,
 )
 from gateway.extproc.exchange import Exchange
+from gateway.openai.rewrites import Rewrite, Rewrites
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 BODY = orjson.dumps(CHAT)
@@ -35,8 +37,14 @@ NOBODY = Identified(None)
 TO_POD = Mutation(ROUTED.request_headers, (), ROUTED.metadata)
 
 
-def exchange(limit: int = 10_000_000) -> Exchange:
-    return Exchange(limit)
+def rewrites(*rules: Rewrite, trusts_header: bool = True) -> Rewrites:
+    made = Rewrites(Random(1), trusts_header=trusts_header)
+    made.replace(rules)
+    return made
+
+
+def exchange(limit: int = 10_000_000, *rules: Rewrite, **options: Any) -> Exchange:
+    return Exchange(limit, rewrites(*rules), **options)
 
 
 def headers(mode: BodyMode | None = BodyMode.BUFFERED, response: BodyMode | None = None, **more: str) -> RequestHeaders:

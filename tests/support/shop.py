@@ -1,5 +1,6 @@
 """An admission with everything behind it in memory: a clock to turn, users to set, a fleet of three pods."""
 
+import random
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from gateway.fleet.fleet import Fleet
 from gateway.observability.metrics import Metrics
 from gateway.openai.operations import Operation
 from gateway.openai.request import parse_request
+from gateway.openai.rewrites import Rewrites
 from gateway.serving.service import Service
 from ratelimit.limits import Amounts, Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
@@ -93,11 +95,13 @@ class Shop:
         grace_s = self.settings.limits.settle_grace_s
         self.ledger = Ledger(self.queue, self.limiter, self.metrics, grace_s, self.clock, calibration=self.calibration)
         identity = Identity(self.settings, self)
-        self.planner = Planner(self.settings.limits, self.fleet)
+        self.planner = Planner(self.settings.limits, self.fleet, trusts_headers=self.settings.trusts_picker_headers)
+        self.rewrites = Rewrites(random.Random(1), trusts_header=self.settings.trusts_picker_headers)
         self.admission = Admission(
             identity=identity,
             planner=self.planner,
             inquiries=Inquiries(identity, self.fleet, Catalogue(self.fleet, lambda: UNIX_S), self.limiter),
+            rewrites=self.rewrites,
             replies=Replies(self.fleet, identity, self.settings),
             fleet=self.fleet,
             queue=self.queue,

@@ -1,7 +1,7 @@
-"""The engines' own lists of models: ask every engine for it and report how many tokens its models take.
+"""The engines' own lists of models: ask every engine for it and report its models and how many tokens they take.
 
 Lives here: the question and reading its answer.  Not here: the HTTP request (http_get), whose turn it is (rounds), what
-the lengths are used for (gateway.fleet.fleet).
+the lengths are used for (gateway.fleet.fleet), and the names (gateway.discovery.naming).
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,27 +26,27 @@ Fetch = Callable[[str], Awaitable[bytes]]
 
 
 class ModelLists(Rounds):
-    """Asks the endpoints that it was given last, until cancelled.  `report` is Fleet.set_model_lengths."""
+    """Asks the endpoints that it was given last, until cancelled, and calls `report` with what `listed` returns."""
 
-    def __init__(self, fetch: Fetch, report: Callable[[PodId, Mapping[str, int]], None], rng: Random) -> None:
+    def __init__(self, fetch: Fetch, report: Callable[[PodId, Mapping[str, int | None]], None], rng: Random) -> None:
         super().__init__(Schedule(INTERVAL_S, rng, doublings=DOUBLINGS), TIMEOUT_S, "models")
         self._fetch = fetch
         self._report = report
 
     async def ask(self, target: Target) -> None:
         """Ask one endpoint."""
-        self._report(target.pod, lengths(await self._fetch(target.address)))
+        self._report(target.pod, listed(await self._fetch(target.address)))
 
 
-def lengths(page: bytes) -> Mapping[str, int]:
-    """Return `max_model_len` by model, without models that have none.  Raises ValueError or TypeError for no list."""
+def listed(page: bytes) -> Mapping[str, int | None]:
+    """Return `max_model_len` by model, None where it is not told.  Raises ValueError or TypeError for no list."""
     answer = orjson.loads(page)
     cards = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(cards, list):
         raise TypeError("not a list of models")
-    found = {}
+    found: dict[str, int | None] = {}
     for card in cards:
         name, length = (card.get("id"), card.get("max_model_len")) if isinstance(card, dict) else (None, None)
-        if isinstance(name, str) and isinstance(length, int) and length > 0:
-            found[name] = length
+        if isinstance(name, str) and name:
+            found[name] = length if isinstance(length, int) and length > 0 else None
     return found

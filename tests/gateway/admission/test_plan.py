@@ -1,11 +1,16 @@
 """The plan of a request: its charge and the pods it could go to, or its refusal."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from gateway.admission.plan import MAX_SEQUENCES
+from gateway.config.settings import Settings
 from gateway.discovery.description import ModelPolicy
 from gateway.extproc.events import Refused
 from gateway.openai.operations import Operation
+from ratelimit.limits import User
 from tests.support.pods import MODEL, a_description, an_endpoint
 from tests.support.shop import CHAT, Shop, refused, routed
 
@@ -102,3 +107,54 @@ async def test_prompts_of_different_cache_salts_share_no_blocks():
 
     assert [False, False, False] == [await held(cache_salt="one"), await held(cache_salt="two"), await held()]
     assert [True, True, True] == [await held(cache_salt="one"), await held(cache_salt="two"), await held()]
+
+
+OBJECTIVES = {"urgent": 10, "batch": -10}
+
+
+def a_shop(**settings: Any) -> Shop:
+    shop = Shop(Settings(**settings), users={"lgy": User("lgy")}, keys={"k": "lgy"})
+    shop.fleet.replace(replace(a_description(an_endpoint("a")), objectives=OBJECTIVES))
+    return shop
+
+
+@pytest.mark.parametrize(("objective", "priority"), [("urgent", 10), ("batch", -10), ("unknown", 0), ("", 0)])
+def test_an_objective_gives_a_request_its_priority(objective: str, priority: int):
+    shop = a_shop()
+    command = shop.command(x_gateway_inference_objective=objective)
+    assert (priority, 0) == (
+        shop.planner.plan(command).route.priority,
+        shop.planner.plan(shop.command()).route.priority,
+    )
+
+
+@pytest.mark.parametrize(("objective", "priority"), [("urgent", 0), ("batch", -10)])
+def test_clients_that_are_not_trusted_can_only_step_back(objective: str, priority: int):
+    for settings in ({"identity": "api_key"}, {"picker": {"trust_headers": False}}):
+        shop = a_shop(**settings)
+        command = shop.command(x_gateway_inference_objective=objective)
+        assert priority == shop.planner.plan(command).route.priority
+
+
+def test_a_fairness_id_takes_turns_where_identity_says_nothing_and_has_no_limits():
+    shop = a_shop()
+
+    plan = shop.planner.plan(shop.command(x_gateway_inference_fairness_id="lgy"))
+
+    assert ("fairness-id, lgy", None, "") == (plan.route.user, plan.user, plan.charge.user)
+    assert not plan.is_limited
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "user"),
+    [
+        ({}, {"user": "lgy", "x_gateway_inference_fairness_id": "f"}, "lgy"),
+        ({}, {"x_gateway_inference_fairness_id": ""}, ""),
+        ({}, {"x_gateway_inference_fairness_id": "f" * 257}, ""),
+        ({"picker": {"trust_headers": False}}, {"x_gateway_inference_fairness_id": "f"}, ""),
+        ({"identity": "api_key"}, {"x_gateway_inference_fairness_id": "f"}, ""),
+    ],
+)
+def test_a_fairness_id_is_no_user_elsewhere(settings: dict[str, Any], headers: dict[str, str], user: str):
+    shop = a_shop(**settings)
+    assert user == shop.planner.plan(shop.command(**headers)).route.user

@@ -9,7 +9,7 @@ from gateway.config.settings import EndpointSettings, ModelSettings, Settings
 KEYWORDS = {
     *("$schema", "$ref", "$defs", "title", "description", "default", "type", "enum", "anyOf", "items"),
     *("properties", "required", "additionalProperties", "minLength", "maxLength"),
-    *("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"),
+    *("minItems", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"),
 }
 """Those of JSON Schema draft 7; `$defs` is only where references lead, which draft 7 leaves open."""
 
@@ -38,7 +38,10 @@ def test_every_key_and_every_section_has_a_description():
 def test_every_key_has_a_default_or_is_required():
     required = [f"{path}.{name}" for path, section in sections() for name in section.get("required", ())]
 
-    assert ["models[].name", "models[].profiles[].name", "models[].endpoints[].address"] == required
+    assert {
+        "models[].name", "models[].profiles[].name", "models[].endpoints[].address", "picker.objectives[].name",
+        "picker.rewrites[].targets", "picker.rewrites[].targets[].model",
+    } == set(required)  # fmt: skip
     assert required == [name for name, key in keys().items() if "default" not in key]
 
 

@@ -95,7 +95,7 @@ async def test_an_empty_cluster_is_an_empty_fleet(tmp_path: Path):
 
 
 async def test_nodes_that_may_not_be_read_do_not_hold_the_fleet_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(kubernetes, "NODES_WAIT_S", 0.01)
+    monkeypatch.setattr(kubernetes, "OPTIONAL_WAIT_S", 0.01)
     nodes = [(a_set(NODE_PATH)[0][0], FORBIDDEN)]
 
     async with fleets(tmp_path, *a_set(POD_PATH, a_pod("a", 9)), *workloads(), *nodes) as described:

@@ -7,8 +7,10 @@ import pytest
 from gateway.config.loading import ConfigurationError
 from gateway.config.settings import KubernetesSettings, ModelSettings, Settings
 from gateway.discovery.kubernetes import KubernetesPods
+from gateway.discovery.pools import InferencePools
 from gateway.discovery.sources import discovery_for
 from gateway.discovery.static import ModelsFile, StaticModels
+from gateway.openai.rewrites import Rewrite, Target
 from routing.table import STRATEGIES
 
 
@@ -47,3 +49,18 @@ def test_pods_of_a_cluster_have_a_discovery_of_their_own() -> None:
     settings = Settings(kubernetes=KubernetesSettings(enabled=True))
 
     assert isinstance(discovery_for(settings, {}, STRATEGIES, lambda _reload: None), KubernetesPods)
+
+
+async def test_objectives_and_rewrites_of_the_configuration_go_with_every_fleet() -> None:
+    objectives, rewrites = ({"name": "o", "priority": 3},), ({"models": ("m",), "targets": ({"model": "v"},)},)
+    settings = Settings.model_validate({"picker": {"objectives": objectives, "rewrites": rewrites}})
+
+    fleets = [fleet async for fleet in discovery_for(settings, {}, STRATEGIES, lambda _reload: None).watch()]
+
+    assert [({"o": 3}, (Rewrite(("m",), (Target("v"),)),))] == [(one.objectives, one.rewrites) for one in fleets]
+
+
+def test_a_gateway_that_is_a_picker_follows_pools() -> None:
+    settings = Settings.model_validate({"kubernetes": {"enabled": True}, "picker": {"service": "n/forebay"}})
+
+    assert isinstance(discovery_for(settings, {}, STRATEGIES, lambda _reload: None), InferencePools)

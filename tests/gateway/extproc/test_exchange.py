@@ -15,6 +15,7 @@ from gateway.extproc.commands import (
     Side,
     StreamedBodyReply,
     TrailersReply,
+    WithCost,
 )
 from gateway.extproc.events import (
     Answered,
@@ -267,7 +268,7 @@ def test_an_answer_passes_with_added_headers_and_its_usage_is_read():
             >> ResponseHeaders({":status": "200", **theirs})
             << HeadersReply(Side.RESPONSE, Mutation(ROUTED.response_headers, ("x-forebay-spoof",)))
             >> ResponseBody(answer[:20]) << BodyReply(Side.RESPONSE)
-            >> ResponseBody(answer[20:], True) << BodyReply(Side.RESPONSE)
+            >> ResponseBody(answer[20:], True) << WithCost(BodyReply(Side.RESPONSE), 16)
             << Finish(200, usage, complete=True))  # fmt: skip
 
 
@@ -288,7 +289,7 @@ def test_the_usage_chunk_that_we_asked_for_is_hidden_from_the_client():
 
     shown = b"".join(
         data if reply.body is None else reply.body
-        for reply, data in zip([*replies, last], (content, usage, b"data: [DONE]\n\n"), strict=True)
+        for reply, data in zip([*replies, last.reply], (content, usage, b"data: [DONE]\n\n"), strict=True)
     )
     assert content + b"data: [DONE]\n\n" == shown
     assert TokenUsage(7, 1) == finish.usage
@@ -332,7 +333,7 @@ def test_a_response_body_passes_without_its_headers():
     usage = TokenUsage(7, 9, reported_total=16)
     answer = b'{"usage":{"prompt_tokens":7,"completion_tokens":9,"total_tokens":16}}'
     assert (Playbook(routed())
-            >> ResponseBody(answer, True) << BodyReply(Side.RESPONSE)
+            >> ResponseBody(answer, True) << WithCost(BodyReply(Side.RESPONSE), 16)
             << Finish(None, usage, complete=True))  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from gateway.extproc.commands import (
     StreamedBodyReply,
 )
 from gateway.extproc.events import BodyMode, Decoded, Refused, RequestBody, RequestHeaders
-from gateway.extproc.exchange import Exchange
 from gateway.openai.errors import BadRequestError, InvalidKeyError, LimiterAwayError, RefusalError
 from tests.support.exchanges import BODY, NOBODY, POST, ROUTED, STREAM, exchange, headers, refuses
 
@@ -98,7 +97,7 @@ def test_a_compressed_stream_is_asked_for_its_usage_too():
 
 
 def test_decoding_knows_its_limit_and_may_fail():
-    machine = Exchange(1000)
+    machine = exchange(1000)
     for event in (headers(content_encoding="gzip, br"), NOBODY):
         machine.step(event)
 
@@ -134,7 +133,7 @@ ERRORS = [
 def test_on_anthropics_paths_errors_have_anthropics_shape(
     path: str, error: RefusalError, status: int, kind: str, compat: bool
 ):
-    machine = Exchange(1000, compat=compat)
+    machine = exchange(1000, compat=compat)
     machine.step(begin("POST", path, end=False, mode=BodyMode.BUFFERED))
     [reply] = machine.step(Refused(error))
 

@@ -14,6 +14,7 @@ from gateway.extproc.commands import (
     Side,
     StreamedBodyReply,
     TrailersReply,
+    WithCost,
 )
 from gateway.extproc.events import (
     BodyMode,
@@ -186,3 +187,24 @@ def test_an_immediate_reply_has_status_headers_and_body():
 def test_a_command_for_admission_is_no_reply():
     with pytest.raises(TypeError):
         wire.encode(Finish())
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        BodyReply(Side.RESPONSE),
+        StreamedBodyReply(Side.RESPONSE, b"{}", True),
+        TrailersReply(Side.RESPONSE),
+        HeadersReply(Side.RESPONSE, Mutation({"a": "b"}, (), {"envoy.lb": {"other": "x"}})),
+    ],
+)
+@pytest.mark.parametrize("tokens", [0, 16, 2**40])
+def test_a_cost_is_a_number_beside_whatever_is_replied(reply, tokens):
+    plain = pb.ProcessingResponse.FromString(wire.encode(reply))
+    costly = pb.ProcessingResponse.FromString(wire.encode(WithCost(reply, tokens)))
+
+    told = costly.dynamic_metadata.fields["envoy.lb"].struct_value.fields
+    assert tokens == told["x-gateway-inference-request-cost"].number_value
+    costly.ClearField("dynamic_metadata")
+    plain.ClearField("dynamic_metadata")
+    assert plain == costly

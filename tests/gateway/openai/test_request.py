@@ -382,7 +382,10 @@ def test_any_values_are_understood_or_refused(operation, fields):
     assert request.choices >= 1
 
 
-@given(st.sampled_from([*NEEDED]), st.binary() | st.text().map(str.encode))
+@given(
+    st.sampled_from([*NEEDED]),
+    (st.binary() | st.text().map(str.encode)).filter(lambda body: body.strip() != b"{}"),  # which some engines take
+)
 def test_any_bytes_are_refused(operation, body):
     with pytest.raises(BadRequestError):
         parse_request(operation, "application/json", body)

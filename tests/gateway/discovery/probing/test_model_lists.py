@@ -6,34 +6,38 @@ from random import Random
 import orjson
 import pytest
 
-from gateway.discovery.probing.model_lists import ModelLists, lengths
+from gateway.discovery.probing.model_lists import ModelLists, listed
 from tests.support.pods import an_endpoint
 from tests.support.recordings import recorded_body
 
 
 def test_a_recorded_list_tells_how_much_its_model_takes():
-    assert {"tiny": 8192} == lengths(recorded_body("get_models.http"))
+    assert {"tiny": 8192} == listed(recorded_body("get_models.http"))
 
 
 @pytest.mark.parametrize(
     "cards",
-    [[], [{}], [None, 3, "x"], [{"id": "m"}], [{"id": 3, "max_model_len": 5}]]
-    + [[{"id": "m", "max_model_len": length}] for length in (None, 0, -1, "8192", 1.5, [8192])],
+    [[], [{}], [None, 3, "x"], [{"id": ""}], [{"id": 3, "max_model_len": 5}]],
 )
-def test_what_is_not_told_is_left_out(cards):
-    assert {"known": 1} == lengths(orjson.dumps({"data": [*cards, {"id": "known", "max_model_len": 1}]}))
+def test_what_names_no_model_is_left_out(cards):
+    assert {"known": 1} == listed(orjson.dumps({"data": [*cards, {"id": "known", "max_model_len": 1}]}))
+
+
+@pytest.mark.parametrize("length", [None, 0, -1, "8192", 1.5, [8192]])
+def test_a_length_that_is_not_told_is_unknown(length):
+    assert {"m": None, "n": None} == listed(orjson.dumps({"data": [{"id": "m", "max_model_len": length}, {"id": "n"}]}))
 
 
 @pytest.mark.parametrize("page", [b"", b"{}", b"[]", b"not json", b'{"data":{}}', b'{"error":"Unauthorized"}'])
 def test_another_answer_is_no_list(page):
     with pytest.raises((ValueError, TypeError)):
-        lengths(page)
+        listed(page)
 
 
 async def test_every_endpoint_is_asked_at_once_and_silence_changes_nothing():
     told, is_told = {}, asyncio.Event()
 
-    def report(pod: str, found: Mapping[str, int]) -> None:
+    def report(pod: str, found: Mapping[str, int | None]) -> None:
         told[pod] = found
         is_told.set()
 

@@ -1,0 +1,161 @@
+"""Rewriting a request's model: another one is asked of the engine, and the answer names the one that the client asked.
+
+Lives here: which model takes the place of which, the change of the body, and the changes back in the answer's events or
+in its JSON.  Not here: finding a member of JSON (members) or a part of a form (form), where rules come from
+(gateway.discovery).  Gateway API Inference Extension: InferenceModelRewrite, proposal 1816.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from gateway.openai.errors import BadRequestError
+from gateway.openai.form import replace_field
+from gateway.openai.members import MemberNotFoundError, find_member, replace_member
+from gateway.openai.operations import Operation
+from gateway.openai.sse import EventSplitter, Piece, data_of
+from routing.types import Rng
+
+MODEL_REWRITE = "x-gateway-model-name-rewrite"
+"""The request header that names the model to take the place of the body's."""
+MAX_HELD_BYTES = 1 << 20
+"""Bytes of a JSON answer that are held back at most while its model is looked for (chosen: it stands in the first
+hundreds of bytes, but after the instructions in an answer of the Responses API)."""
+
+_MENTION = b'"model"'
+
+
+class Target(NamedTuple):
+    """A model that takes the place of another one in `weight` of all cases."""
+
+    model: str
+    weight: int = 1
+
+
+class Rewrite(NamedTuple):
+    """One rule: requests for these models (none: for any) are spread over the targets by their weights."""
+
+    models: tuple[str, ...]
+    targets: tuple[Target, ...]
+
+
+class Rewrites:
+    """The rules in force.  `trusts_header`: requests may name a model in MODEL_REWRITE."""
+
+    def __init__(self, rng: Rng, *, trusts_header: bool) -> None:
+        self._rng = rng
+        self._trusts_header = trusts_header
+        self._exact: dict[str, tuple[Target, ...]] = {}
+        self._any: tuple[Target, ...] = ()
+
+    def replace(self, rules: Sequence[Rewrite]) -> None:
+        """Follow these rules from now on: of those that fit one that names the model, and of equals the first."""
+        self._exact, self._any = {}, ()
+        for rule in rules:
+            for model in rule.models:
+                self._exact.setdefault(model, rule.targets)
+            if not rule.models:
+                self._any = self._any or rule.targets
+
+    def target(self, model: str, headers: Mapping[str, str]) -> str:
+        """Return the model to ask for in place of the body's; empty = that one.  A rule decides before the header."""
+        targets = self._exact.get(model, self._any)
+        named = headers.get(MODEL_REWRITE, "") if self._trusts_header else ""
+        target = self._drawn(targets) if targets else named
+        return "" if target == model else target
+
+    def _drawn(self, targets: tuple[Target, ...]) -> str:
+        if len(targets) == 1:
+            return targets[0].model
+        at = self._rng.random() * sum([target.weight for target in targets])
+        for target in targets:
+            at -= target.weight
+            if at < 0:
+                return target.model
+        return targets[-1].model
+
+
+def with_model(operation: Operation, content_type: str, body: bytes, model: str) -> bytes:
+    """Return the body, JSON or a form that names a model, with this model in its place and nothing else changed.
+
+    Raises BadRequestError for a body in which it cannot be found (gateway.openai.members).
+    """
+    if operation.body is not None and operation.body.is_form:
+        return replace_field(content_type, body, "model", model)
+    try:
+        return replace_member(body, ("model",), orjson.dumps(model).decode())
+    except MemberNotFoundError as error:
+        raise BadRequestError(f"model cannot be rewritten: {error}", param="model") from error
+
+
+class EventModels:
+    """Names `model` in the events of a stream; complete events pass at once."""
+
+    def __init__(self, model: str) -> None:
+        self._model = orjson.dumps(model)
+        self._splitter = EventSplitter()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return the events that this chunk completes."""
+        return self._named(self._splitter.feed(chunk))
+
+    def finish(self) -> bytes:
+        """Return what is left at the end of the stream."""
+        return self._named(self._splitter.finish())
+
+    def _named(self, pieces: list[Piece]) -> bytes:
+        return b"".join([
+            _renamed_event(raw, self._model) if complete and _MENTION in raw else raw for raw, complete in pieces
+        ])  # fmt: skip
+
+
+class AnswerModel:
+    """Names `model` in a JSON answer, which is held back until its own is found, up to MAX_HELD_BYTES."""
+
+    def __init__(self, model: str) -> None:
+        self._model = orjson.dumps(model)
+        self._held = bytearray()
+        self._is_done = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """Return what can be passed on now."""
+        if self._is_done:
+            return piece
+        self._held += piece
+        renamed = _renamed(bytes(self._held), 1, self._model) if _MENTION in self._held else None
+        if renamed is None and len(self._held) <= MAX_HELD_BYTES:
+            return b""
+        self._is_done = True
+        return self._taken() if renamed is None else renamed
+
+    def finish(self) -> bytes:
+        """Return what was held back of an answer that has no model."""
+        return b"" if self._is_done else self._taken()
+
+    def _taken(self) -> bytes:
+        held = bytes(self._held)
+        self._held.clear()
+        return held
+
+
+def _renamed_event(raw: bytes, model: bytes) -> bytes:
+    """Return an event with the model in the outermost object renamed, or in one just inside.
+
+    In `message_start` of Anthropic's, and in events of the Responses API, the answer is a member of the event.
+    """
+    data = data_of(raw) or b""
+    at = raw.find(data) if _MENTION in data else -1
+    renamed = (_renamed(data, 1, model) or _renamed(data, 2, model)) if at >= 0 else None
+    return raw if renamed is None else raw[:at] + renamed + raw[at + len(data) :]
+
+
+def _renamed(body: bytes, depth: int, model: bytes) -> bytes | None:
+    """Return JSON, or its beginning, with another model; None where none is found so deep inside."""
+    try:
+        found = find_member(body, "model", depth)
+    except MemberNotFoundError:
+        return None
+    if found is None or not body.startswith(b'"', found[0]):
+        return None
+    return body[: found[0]] + model + body[found[1] :]

@@ -1,0 +1,44 @@
+"""The models of endpoints that nothing names."""
+
+from dataclasses import replace
+
+from gateway.discovery.description import FleetDescription, ModelPolicy
+from gateway.discovery.naming import ModelNames
+from routing.types import Endpoint
+
+NAMED = Endpoint("n/a", "a", "10.0.0.1:8000", ("m",), started_at=1.0)
+UNNAMED = Endpoint("n/b", "b", "10.0.0.2:8000", (), started_at=1.0)
+
+
+def a_fleet(*endpoints: Endpoint) -> FleetDescription:
+    return FleetDescription({"m": ModelPolicy()}, endpoints, {"o": 1})
+
+
+def test_a_description_that_names_all_models_stays_as_it_is():
+    names, fleet = ModelNames(), a_fleet(NAMED)
+    assert fleet is names.describe(fleet)
+    assert None is names.learn("n/a", ("other",))
+    assert None is names.learn("unknown", ("other",))
+
+
+def test_an_endpoint_without_models_comes_in_with_those_that_its_engine_lists():
+    names = ModelNames()
+    assert a_fleet(NAMED) == names.describe(a_fleet(NAMED, UNNAMED))
+
+    assert a_fleet(NAMED, replace(UNNAMED, models=("x", "lora"))) == names.learn("n/b", ("x", "lora"))
+    assert None is names.learn("n/b", ("x", "lora"))
+    assert a_fleet(NAMED, replace(UNNAMED, models=("x",))) == names.learn("n/b", ("x",))
+    assert a_fleet(NAMED) == names.learn("n/b", ())
+
+
+def test_what_was_learned_stays_with_the_pod_and_goes_with_it():
+    names = ModelNames()
+    names.describe(a_fleet(UNNAMED))
+    names.learn("n/b", ("x",))
+
+    changed = replace(UNNAMED, ready=False)
+    assert a_fleet(replace(changed, models=("x",))) == names.describe(a_fleet(changed))
+    assert a_fleet() == names.describe(a_fleet(replace(UNNAMED, started_at=2.0)))
+    names.learn("n/b", ("y",))
+    assert a_fleet() == names.describe(a_fleet())
+    assert a_fleet() == names.describe(a_fleet(replace(UNNAMED, started_at=2.0)))
