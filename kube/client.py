@@ -20,8 +20,9 @@ from lightkube.config.client_adapter import user_auth, verify_cluster
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
+from yaml import YAMLError
 
-from kube.errors import Unreachable, from_answer
+from kube.errors import NoWayError, Unreachable, from_answer
 from kube.objects import Event, Kind, Object, Told, read_list, read_metadata, read_told
 
 T = TypeVar("T", bound=Object)
@@ -193,10 +194,21 @@ class Client:
 def connection(kubeconfig: Path | None) -> SingleConfig:
     """Return how to reach the server: the current context of a kubeconfig, or (None) as the pod's service account.
 
-    Raises lightkube's ConfigError where that cannot be read.
+    Raises NoWayError where that cannot be read.
     """
-    config = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_service_account()
-    return config.get()  # type: ignore[return-value]  # None only where a default None is given
+    try:
+        config = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_service_account()
+        return config.get()  # type: ignore[return-value]  # None only where a default None is given
+    except (ConfigError, OSError, YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
+        source = f"kubeconfig = {kubeconfig}" if kubeconfig else "no kubeconfig is named, and this is no pod"
+        raise NoWayError(f"{source}: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    """Return why a kubeconfig cannot be used, in a line."""
+    if isinstance(error, LookupError):
+        return f"it lacks {error}"
+    return str(error) if isinstance(error, ConfigError | OSError) else "it is no kubeconfig"
 
 
 def _place(body: Mapping[str, Any]) -> tuple[str, str]:

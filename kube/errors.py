@@ -9,6 +9,10 @@ from collections.abc import Mapping
 import msgspec
 
 
+class NoWayError(Exception):
+    """It cannot be read how to reach an API server: a wrong kubeconfig, or none and no service account."""
+
+
 class ApiError(Exception):
     """The API server refused a call, or did not answer it.
 

@@ -6,7 +6,7 @@ as last told, and a watch goes on where the last one ended.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from random import Random
@@ -16,7 +16,7 @@ import structlog
 
 from kube.backoff import Backoff
 from kube.client import Client, Selection
-from kube.errors import ApiError, Expired, Unreachable
+from kube.errors import ApiError, Expired, NotFound, Unreachable
 from kube.objects import Event, Key, Kind, Object
 from kube.store import Store
 
@@ -53,30 +53,60 @@ class Counts:
 
 
 class Informer(Generic[T]):
-    """The objects of a kind that fit a selection, kept up to date by `run`."""
+    """The objects of a kind that fit a selection and are `wanted`, kept up to date by `run`."""
 
     def __init__(
-        self, client: Client, kind: Kind[T], selection: Selection, rng: Random, pace: Pace | None = None
+        self,
+        client: Client,
+        kind: Kind[T],
+        selection: Selection,
+        rng: Random,
+        pace: Pace | None = None,
+        *,
+        wanted: Callable[[T], bool] = lambda _one: True,
     ) -> None:
         self._client = client
-        self._kind = kind
+        self.kind = kind
         self._selection = selection
         self._rng = rng
         self._pace = pace or Pace()
-        self._store = Store[T]()
+        self._store = Store[T](wanted)
         self._changed: set[Key] = set()
         self._wake = asyncio.Event()
         self._failures = 0  # in a row
         self.counts = Counts()
-        self.is_current = False  # whether the last call went well: the set may be old otherwise
+        self.is_listed = False  # whether there was a first list, however long ago
+        self.failure: ApiError | None = None
+        """The error of the last call, because of which the set may be old; None when that went well."""
+        self._behind_since_s: float | None = None  # of the loop's clock; None: current, or not started
 
     @property
     def objects(self) -> Mapping[Key, T]:
         """Return the set as last told, a view that follows; empty until the first list."""
         return self._store.objects
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the set is what the server has now: it was listed, and the last call went well."""
+        return self.is_listed and self.failure is None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether `objects` may be acted upon: they were listed once, or there can be none."""
+        return self.is_listed or self.is_absent
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether the server has no such kind, as far as it said last."""
+        return isinstance(self.failure, NotFound)
+
+    def behind_s(self) -> float:
+        """Return for how long the set has not been current, in seconds; 0 when it is."""
+        return 0.0 if self._behind_since_s is None else asyncio.get_running_loop().time() - self._behind_since_s
+
     async def run(self) -> None:
         """Follow the server, for ever."""
+        self._behind_since_s = asyncio.get_running_loop().time()
         while True:
             try:
                 await self._follow()
@@ -86,8 +116,8 @@ class Informer(Generic[T]):
     async def changes(self) -> AsyncIterator[frozenset[Key]]:
         """Yield the keys of what changed since the last yield, for ever; for one reader.
 
-        The first yield follows the first list, even of nothing.  A key names what is new, changed or gone: look at
-        `objects`.  Changes while the reader works are told together.
+        The first yield follows the first list, even of nothing, or the word that there is no such kind.  A key names
+        what is new, changed or gone: look at `objects`.  Changes while the reader works are told together.
         """
         await self._wake.wait()
         while True:
@@ -105,13 +135,14 @@ class Informer(Generic[T]):
         """List unless it is known where to go on, then watch until the server ends the watch, as it does in time."""
         if not self._store.version:
             self.counts.lists += 1
-            keys = self._store.replace(*await self._client.list(self._kind, self._selection))
+            keys = self._store.replace(*await self._client.list(self.kind, self._selection))
+            self.is_listed = True
             self._reached()
             self._tell(keys)
         self.counts.watches += 1
         loop = asyncio.get_running_loop()
         began_s, events_before = loop.time(), self.counts.events
-        async with aclosing(self._client.watch(self._kind, self._store.version, self._selection)) as told:
+        async with aclosing(self._client.watch(self.kind, self._store.version, self._selection)) as told:
             async for events in told:
                 self._reached()
                 self._take(events)
@@ -131,9 +162,9 @@ class Informer(Generic[T]):
         self._wake.set()
 
     def _reached(self) -> None:
-        if not self.is_current:
-            log.info("kube_followed", kind=self._kind.name, objects=len(self.objects))
-        self.is_current = True
+        if self._behind_since_s is not None:
+            log.info("kube_followed", kind=self.kind.name, objects=len(self.objects))
+        self._behind_since_s = self.failure = None
 
     async def _fail(self, error: ApiError) -> None:
         """Wait; but list at once where the version is known no more, unless that goes on and on."""
@@ -143,7 +174,10 @@ class Informer(Generic[T]):
             self._store.version = ""
             if self._failures == 1:
                 return
-        if self.is_current:
-            log.warning("kube_not_followed", kind=self._kind.name, why=str(error), serving="the last set")
-        self.is_current = False
+        if self.failure is None:
+            log.warning("kube_not_followed", kind=self.kind.name, why=str(error), objects=len(self.objects))
+            self._behind_since_s = self._behind_since_s or asyncio.get_running_loop().time()
+        was_absent, self.failure = self.is_absent, error
+        if self.is_absent and not was_absent:
+            self._wake.set()
         await asyncio.sleep(max(self._pace.backoff.wait_s(self._failures, self._rng), error.retry_after_s))

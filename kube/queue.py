@@ -10,6 +10,7 @@ import contextlib
 import heapq
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from random import Random
 
 import structlog
@@ -67,6 +68,14 @@ class Schedule:
         return self._heap[0][0] if self._heap else None
 
 
+@dataclass(slots=True)
+class Attempts:
+    """The attempts of all workers so far, by how they ended."""
+
+    done: int = 0
+    failed: int = 0
+
+
 class WorkQueue:
     """Keys for a number of workers."""
 
@@ -78,6 +87,11 @@ class WorkQueue:
         self.failing: dict[Key, int] = {}
         """The keys whose last attempt failed, and how many did in a row."""
         self._wake = asyncio.Event()
+        self.attempts = Attempts()
+
+    def __len__(self) -> int:
+        """Return how many keys wait, those that failed and are tried again later among them."""
+        return len(self._schedule)
 
     def add(self, key: Key, after_s: float = 0.0) -> None:
         """Have the key worked on, after a while."""
@@ -115,11 +129,13 @@ class WorkQueue:
         except Exception as error:  # noqa: BLE001  supervision point: whatever is wrong with one key, others go on
             self._retry(key, error)
             return
+        self.attempts.done += 1
         self.failing.pop(key, None)
         if again_s is not None:
             self.add(key, again_s)
 
     def _retry(self, key: Key, error: Exception) -> None:
+        self.attempts.failed += 1
         failures = self.failing[key] = self.failing.get(key, 0) + 1
         wait_s = self._retries.wait_s(failures, self._rng)
         if isinstance(error, ApiError):

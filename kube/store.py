@@ -3,7 +3,7 @@
 Lives here: the set and its version, without I/O.  Not here: who tells (informer).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -13,9 +13,13 @@ T = TypeVar("T", bound=Object)
 
 
 class Store(Generic[T]):
-    """The objects by key, and the version of the set, "" when it has to be listed."""
+    """The objects by key, and the version of the set, "" when it has to be listed.
 
-    def __init__(self) -> None:
+    An object that is not `wanted` is as one that is not there.
+    """
+
+    def __init__(self, wanted: Callable[[T], bool] = lambda _one: True) -> None:
+        self._wanted = wanted
         self._objects: dict[Key, T] = {}
         self.objects: Mapping[Key, T] = MappingProxyType(self._objects)  # a view: it follows
         self.version = ""
@@ -24,7 +28,7 @@ class Store(Generic[T]):
         """Take the whole set as listed; return the keys of what differs, what is gone among them."""
         before = dict(self._objects)
         self._objects.clear()
-        self._objects.update((one.metadata.key, one) for one in objects)
+        self._objects.update((one.metadata.key, one) for one in objects if self._wanted(one))
         self.version = version
         return {key for key in before.keys() | self._objects.keys() if self._is_changed(key, before)}
 
@@ -42,9 +46,11 @@ class Store(Generic[T]):
             self.version = event.version
             if event.type == "DELETED":
                 self._objects.pop(event.key, None)
-            elif event.object is not None:
+            elif event.object is None:
+                continue
+            elif self._wanted(event.object):
                 self._objects[event.key] = event.object
-            else:
+            elif self._objects.pop(event.key, None) is None:
                 continue
             changed.add(event.key)
         return changed

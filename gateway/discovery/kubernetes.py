@@ -40,7 +40,7 @@ class KubernetesPods:
     async def watch(self) -> AsyncIterator[FleetDescription]:
         """Yield the fleet after the first lists, and whenever it is another one.
 
-        Raises ConfigError where it is not known how to reach the API server.
+        Raises NoWayError where it is not known how to reach the API server.
         """
         fleet, labelled = Fleet(self._strategies), Selection(self._settings.namespace, labels=MODEL)
         async with client_for(self._settings) as client:
@@ -95,8 +95,9 @@ async def descriptions(
 async def _note(informer: Informer[Any], first: asyncio.Event, changed: asyncio.Event) -> None:
     """Say when the set was listed first, and when anything in it changed."""
     async for _ in informer.changes():
-        first.set()
-        changed.set()
+        if informer.is_listed:
+            first.set()
+            changed.set()
 
 
 async def _all_listed(listed: Sequence[asyncio.Event], optional: Sequence[asyncio.Event]) -> None:

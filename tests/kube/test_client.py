@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 import structlog
-from lightkube.core.exceptions import ConfigError
 
 from kube.client import Client, Timeouts, connection
-from kube.errors import ApiError, Expired, Forbidden, Unreachable
+from kube.errors import ApiError, Expired, Forbidden, NoWayError, Unreachable
 from kube.objects import Event
 from tests.support.kubernetes.conversation import Exchange, Request, answer
 from tests.support.kubernetes.maps import CONFIG_MAPS, ConfigMap
@@ -52,10 +51,34 @@ async def test_a_server_that_is_away_is_unreachable(tmp_path: Path):
 
 
 def test_without_a_kubeconfig_and_outside_of_a_pod_there_is_no_connection(tmp_path: Path):
-    with pytest.raises(ConfigError):
+    with pytest.raises(NoWayError, match="no kubeconfig is named, and this is no pod"):
         connection(None)
-    with pytest.raises(ConfigError):
+    with pytest.raises(NoWayError, match="absent not found"):
         connection(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it is no kubeconfig"),
+        ("a: [", "it is no kubeconfig"),
+        ("- a", "it is no kubeconfig"),
+        ("{}", "it lacks 'clusters'"),
+        ("{current-context: c, clusters: [], users: [], contexts: []}", "Context 'c' not found"),
+        (
+            "{current-context: c, clusters: [], users: [], contexts: [{name: c, context: {cluster: k}}]}",
+            "it lacks 'k'",
+        ),
+    ],
+)
+def test_what_is_no_kubeconfig_is_one_line(tmp_path: Path, text: str, why: str):
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(text)
+
+    with pytest.raises(NoWayError) as error:
+        connection(kubeconfig)
+
+    assert f"kubeconfig = {kubeconfig}: {why}" == str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,28 @@ async def test_before_the_first_list_nothing_is_told():
         assert 2 == informer.counts.failures
 
 
+async def test_a_kind_that_is_not_installed_is_told_once_and_followed_when_it_is():
+    list_request = Request("GET", f"{PATH}?limit=500")
+    missing = answer("404 page not found", status=404)
+    with structlog.testing.capture_logs() as logs:
+        async with following((list_request, missing), (list_request, missing), a_list(5), a_watch(5)) as (informer, _):
+            assert not informer.is_known
+            changes = informer.changes()
+            assert frozenset() == await anext(changes)
+            assert (True, True, False) == (informer.is_known, informer.is_absent, informer.is_listed)
+            assert informer.behind_s() > 0
+
+            assert frozenset() == await anext(changes)
+            assert (True, False, True, 0.0) == (
+                informer.is_known,
+                informer.is_absent,
+                informer.is_current,
+                informer.behind_s(),
+            )
+
+    assert ["kube_not_followed", "kube_followed"] == [entry["event"] for entry in logs]
+
+
 async def test_a_version_that_expires_again_and_again_is_listed_with_pauses():
     slow = Pace(backoff=Backoff(first_s=3600, cap_s=3600), gather_s=0.0)
     expired = [exchange for _ in range(3) for exchange in (a_list(5), a_watch(5, an_error(410, "Expired")))]

@@ -157,3 +157,20 @@ async def test_a_server_that_asks_for_patience_gets_it():
     await asyncio.sleep(0.05)
     assert 1 == work.seen.count("a")
     task.cancel()
+
+
+async def test_attempts_and_keys_that_wait_are_counted():
+    queue = WorkQueue(asyncio.get_running_loop().time, Random(1), Backoff(first_s=3600, cap_s=3600))
+    for key in ("good", "bad"):
+        queue.add(key)
+    assert 2 == len(queue)
+
+    async def reconcile(key: Key) -> None:
+        if key == "bad":
+            raise ApiError("no")
+
+    working = asyncio.create_task(queue.work(reconcile))
+    await until(lambda: queue.attempts.failed == 1)
+    working.cancel()
+
+    assert (1, {"bad": 1}, 1) == (queue.attempts.done, queue.failing, len(queue))

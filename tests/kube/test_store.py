@@ -28,6 +28,16 @@ def test_a_list_tells_what_is_new_changed_and_gone():
     assert "13" == store.version
 
 
+def test_an_object_that_is_not_wanted_is_as_one_that_is_not_there():
+    store = Store[Object](lambda one: one.metadata.name != "other" and one.metadata.resource_version != "12")
+
+    assert {"a"} == store.replace([an_object("a"), an_object("other")], "10")
+    assert set() == store.take([an_event("MODIFIED", "other", 11)])
+    assert {"a"} == store.take([an_event("MODIFIED", "a", 12)])
+    assert {} == store.objects
+    assert {"a"} == store.take([an_event("MODIFIED", "a", 13)])
+
+
 def test_events_change_the_set_and_its_version():
     store = a_store(an_object("a"), an_object("b"))
 

@@ -9,12 +9,12 @@ from random import Random
 from typing import Any
 
 import pytest
-from lightkube.core.exceptions import ConfigError
 
 from gateway.config.settings import KubernetesSettings
 from gateway.discovery import kubernetes
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.kubernetes import KubernetesPods
+from kube.errors import NoWayError
 from routing.table import STRATEGIES
 from tests.support.kubernetes.conversation import Answer, Double, Exchange, Request, answer, served
 from tests.support.polling import DEADLINE_S
@@ -105,5 +105,5 @@ async def test_nodes_that_may_not_be_read_do_not_hold_the_fleet_back(tmp_path: P
 
 
 async def test_without_a_kubeconfig_and_outside_of_a_pod_there_is_no_fleet():
-    with pytest.raises(ConfigError):
+    with pytest.raises(NoWayError):
         await anext(KubernetesPods(KubernetesSettings(enabled=True), STRATEGIES, Random(1)).watch())
