@@ -13,6 +13,7 @@ RUN python -m venv --without-pip /opt/forebay \
  && /build/bin/pip --python /opt/forebay/bin/python install --require-hashes -r requirements-kubernetes.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
+COPY controllers controllers
 COPY forebay forebay
 COPY gateway gateway
 COPY kube kube

@@ -9,6 +9,7 @@ from importlib import metadata
 import click
 
 from forebay.cli.configuring import check_config, config_docs, config_schema, envoy_config, init
+from forebay.cli.controlling import controllers
 from forebay.cli.explaining import explain
 from forebay.cli.planning import plan
 from forebay.cli.running import engine, gateway, up
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 for _command in (
-    up, init, gateway, engine, simulate, plan, explain, calibrate,
+    up, init, gateway, controllers, engine, simulate, plan, explain, calibrate,
     check_config, envoy_config, config_docs, config_schema, make_secret,
 ):  # fmt: skip
     main.add_command(_command)

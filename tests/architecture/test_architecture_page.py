@@ -11,7 +11,7 @@ from gateway.config.settings import Settings
 from tests.support.source_tree import ROOT, read
 
 PAGE = read(Path("docs/architecture.md"))
-FILE = re.compile(r"`((?:forebay|gateway|ratelimit|routing|simulator)/[\w/]+\.\w+)`")
+FILE = re.compile(r"`((?:controllers|forebay|gateway|kube|ratelimit|routing|simulator)/[\w/]+\.\w+)`")
 ROOM = re.compile(r"^\| `([\w.]+)` \|", re.MULTILINE)
 BY_CONSTANT = re.compile(r"^\| (.+?) \| .+? \| ([\d.]+) s[^|]* \| `([\w/.]+)` `(\w+)` \|$", re.MULTILINE)
 BY_SETTING = re.compile(r"^\| `(\w+)` \| .+? \| ([\d.]+) s, jittered \| `(\w+)\.(\w+)` \|$", re.MULTILINE)

@@ -7,10 +7,13 @@ import os
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from controllers.routes.objects import FILTERS, GRANTS, ROUTES
+from controllers.routes.workloads import ADAPTERS, DEPLOYMENTS, FLEETS, STATEFUL_SETS
 from gateway.config.loading import load
 from gateway.config.settings import Settings
 from gateway.discovery.pods import NODES, PODS, WORKLOADS
@@ -19,6 +22,9 @@ from gateway.envoy.access_logs import usage_logs
 from gateway.envoy.headers import strip_from_clients
 from gateway.envoy.names import DESTINATION, UPSTREAM_ADDRESS_ATTRIBUTE
 from gateway.envoy.patches import EXTENSION_POLICY, GATEWAY, LISTENERS, NAMESPACE, patch_policies
+from kube.election import LEASES
+from kube.events import EVENTS
+from kube.objects import Kind
 from routing.table import STRATEGIES
 from tests.support.kubernetes.fields import wrong_fields
 from tests.support.manifests import COMPONENTS, OVERLAYS, Json, containers, kubectl, named, objects, rendered
@@ -29,6 +35,7 @@ ALL = sorted(OVERLAYS.iterdir())
 ENVIRON = {"REDIS_PASSWORD": "p", "ADMIN_TOKEN": "t"}
 CONFIG = ROOT / "deploy" / "base" / "forebay.yaml"
 WORKLOAD_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
+FOLLOW, KEEP = ("list", "watch"), ("create", "patch", "delete")
 needs_kubectl = pytest.mark.skipif(kubectl() is None, reason="needs kubectl")
 
 
@@ -169,16 +176,33 @@ def test_overlay_ext_proc_needs_no_patches_and_sends_answers_through_the_gateway
     assert {"body": "Streamed", "attributes": [UPSTREAM_ADDRESS_ATTRIBUTE]} == policy["processingMode"]["response"]
 
 
-def test_the_gateway_may_read_what_it_follows_and_nothing_else():
-    role = named(objects(DEFAULT), "ClusterRole", "aibrix-gateway-plugins")
-    allowed = {
-        (group, resource): rule["verbs"]
-        for rule in role["rules"]
+def allowed(kind: str, name: str) -> set[tuple[str, str, str]]:
+    """Group, resource and verb of all that a role allows."""
+    return {
+        (group, resource, verb)
+        for rule in named(objects(DEFAULT), kind, name)["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
+        for verb in rule["verbs"]
     }
 
-    assert {(kind.group, kind.plural): ["list", "watch"] for kind in (PODS, NODES, *WORKLOADS)} == allowed
+
+def verbs(verbs: tuple[str, ...], *kinds: Kind[Any]) -> set[tuple[str, str, str]]:
+    return {(kind.group, kind.plural, verb) for kind in kinds for verb in verbs}
+
+
+def test_the_gateway_may_read_what_it_follows_and_nothing_else():
+    assert verbs(FOLLOW, PODS, NODES, *WORKLOADS) == allowed("ClusterRole", "aibrix-gateway-plugins")
+
+
+def test_the_controllers_may_do_what_they_do_and_nothing_else():
+    everywhere = verbs(FOLLOW, DEPLOYMENTS, STATEFUL_SETS, ADAPTERS, FLEETS, GRANTS)
+    everywhere |= verbs(KEEP, GRANTS) | verbs(("create", "patch"), EVENTS)
+
+    assert everywhere == allowed("ClusterRole", "aibrix-controller-manager")
+    assert verbs((*FOLLOW, *KEEP), ROUTES, FILTERS) | verbs(("create", "get", "update"), LEASES) == allowed(
+        "Role", "aibrix-controller-manager"
+    )
 
 
 @pytest.mark.parametrize(("component", "name"), [("metadata", "http"), ("tls", "https")])

@@ -1,0 +1,74 @@
+"""The command that runs the controllers of a Kubernetes cluster."""
+# ruff: noqa: PLC0415 - each command imports what it runs only then, so that `forebay --help` stays fast
+
+from pathlib import Path
+
+import click
+
+from forebay.cli.options import FILE_PATH
+
+ALL = "*"
+
+
+def _controllers_of(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    """Return the names in a list with commas, each once; `*` stands for all."""
+    from forebay.cluster.controllers import CONTROLLERS
+
+    names = dict.fromkeys(filter(None, (name.strip() for name in value.split(","))))
+    if unknown := [name for name in names if name not in CONTROLLERS and name != ALL]:
+        raise click.BadParameter(f"{', '.join(unknown)}: there are {', '.join(CONTROLLERS)}, and {ALL} for all")
+    if not names:
+        raise click.BadParameter("names no controller")
+    return tuple(CONTROLLERS if ALL in names else names)
+
+
+def _duration_of(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    from controllers.routes.workloads import is_duration
+
+    if not is_duration(value):
+        raise click.BadParameter("must be a duration such as 1h, 90s or 1m30s; 0s is no limit")
+    return value
+
+
+def _address_of(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    from gateway.config.addresses import split_address
+
+    try:
+        split_address(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return value
+
+
+@click.command()
+@click.option(
+    "--controllers", default=ALL, callback=_controllers_of, metavar="NAME[,NAME]", help="The ones to run; * is all."
+)
+@click.option(
+    "--namespace", default="aibrix-system", envvar="POD_NAMESPACE", show_envvar=True,
+    help="Namespace of the Gateway, of the routes and of the lease.",
+)  # fmt: skip
+@click.option("--gateway", default="aibrix-eg", help="Name of the Gateway.")
+@click.option(
+    "--request-timeout", default="1h", callback=_duration_of,
+    help="Time for a request with its answer, of models that ask for no other.",
+)  # fmt: skip
+@click.option("--kubeconfig", type=FILE_PATH, help="How to reach the cluster; in a pod its service account.")
+@click.option("--lease", default="aibrix-controller-manager", help="The Lease by which one process of several leads.")
+@click.option(
+    "--listen", default="127.0.0.1:8080", callback=_address_of, help="Address of /metrics, /healthz and /readyz."
+)
+def controllers(
+    *, controllers: tuple[str, ...], namespace: str, gateway: str, request_timeout: str, kubeconfig: Path | None,
+    lease: str, listen: str,
+) -> None:  # fmt: skip
+    """Run the controllers of a Kubernetes cluster.
+
+    Several processes may run; one acts, another takes over when it is gone.
+    """
+    from forebay.local.extras import require
+
+    require("forebay controllers", "kubernetes", "lightkube")
+    from forebay.cluster.controllers import Options, run
+
+    run(Options(controllers, namespace, gateway, kubeconfig, listen, lease, request_timeout))

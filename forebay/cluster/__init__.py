@@ -1,0 +1,1 @@
+"""The process beside the gateway in a Kubernetes cluster, which runs the controllers; one of several equal ones."""

@@ -1,0 +1,157 @@
+"""`forebay controllers`: the process that runs them, of several equal ones of which one acts.
+
+Lives here: the composition root: options, the table of controllers, leader election, HTTP, the orderly end.  Not here:
+what a controller does (controllers).
+"""
+
+import asyncio
+import contextlib
+import random
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import structlog
+import uvloop
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from controllers.controller import Controller
+from controllers.routes.controller import RoutesController
+from controllers.routes.objects import Home, shortest_prefixes
+from controllers.routes.plan import Rules
+from forebay.cluster.metrics import ControllerMetrics
+from forebay.local.ports import Ports
+from gateway.config.addresses import is_loopback, split_address
+from gateway.observability import logs
+from gateway.observability.guard import pages_guarded
+from gateway.observability.http import MONITORING, index_route, monitoring_routes
+from gateway.observability.serving import http_server, shared_socket
+from gateway.openai.operations import Operation
+from kube.client import Client, connection
+from kube.election import Election
+from kube.errors import NoWayError
+from kube.events import Recorder
+from kube.times import Clocks
+
+MANAGER = "forebay-controllers"
+"""The name under which objects are written and events are told."""
+REPORT_S = 1.0
+"""How often is looked whether the controllers can work (chosen)."""
+
+log = structlog.get_logger("controllers")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of the command."""
+
+    controllers: tuple[str, ...]
+    namespace: str
+    gateway: str
+    kubeconfig: Path | None
+    listen: str
+    lease: str
+    request_timeout: str
+
+
+class Tools(NamedTuple):
+    """The things that every controller is made with."""
+
+    client: Client
+    recorder: Recorder
+    clocks: Clocks
+    rng: random.Random
+
+
+def _routes(options: Options, tools: Tools) -> Controller:
+    rules = Rules(Home(options.namespace, options.gateway), engine_paths(), options.request_timeout)
+    return RoutesController(tools.client, rules, tools.recorder, tools.clocks, tools.rng)
+
+
+CONTROLLERS: Mapping[str, Callable[[Options, Tools], Controller]] = {"routes": _routes}
+"""Every controller, by name."""
+
+
+def engine_paths() -> tuple[str, ...]:
+    """Return the prefixes of the paths that engines are sent: those of all operations that the gateway passes on."""
+    return shortest_prefixes(operation.path.partition("/{")[0] for operation in Operation if operation.body is not None)
+
+
+def run(options: Options) -> None:
+    """Run the controllers until SIGTERM or SIGINT.
+
+    Raises ClickException where no API server is known, and AddressError for an address that cannot be had.
+    """
+    logs.set_up("info")
+    try:
+        config = connection(options.kubeconfig)
+    except NoWayError as error:
+        raise click.ClickException(str(error)) from error
+    with contextlib.closing(Ports()) as ports:
+        ports.hold("--listen", options.listen)
+        client = Client(config, MANAGER)
+        uvloop.run(_serve(options, client))
+
+
+async def _serve(options: Options, client: Client) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    rng = random.Random()  # noqa: S311 - jitter
+    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+    clocks = Clocks(time.monotonic, time.time)
+    recorder = Recorder(client, MANAGER, identity, clocks=clocks, rng=rng)
+    controllers = [CONTROLLERS[name](options, Tools(client, recorder, clocks, rng)) for name in options.controllers]
+    election = Election(client, options.lease, options.namespace, identity=identity, clocks=clocks)
+    server = http_server(_app(controllers, election, options.listen))
+    async with client, asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(server.serve([shared_socket(options.listen)]), name="http")
+        working = [tasks.create_task(_report(controllers), name="report")]
+        working += [tasks.create_task(one.run(), name="follow") for each in controllers for one in each.followed]
+        standing = tasks.create_task(election.run(lambda: _lead(controllers), rng), name="election")
+        await stop.wait()
+        log.info("controllers_stop")
+        standing.cancel()  # gives the lease up
+        await asyncio.wait((standing,))
+        for task in working:
+            task.cancel()
+        server.should_exit = True
+        await serving
+
+
+async def _lead(controllers: Sequence[Controller]) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for controller in controllers:
+            tasks.create_task(controller.lead(), name=controller.name)
+
+
+async def _report(controllers: Sequence[Controller]) -> None:
+    """Log whenever the controllers cannot work, and when they can again."""
+    before: list[str] | None = None
+    while True:
+        await asyncio.sleep(REPORT_S)
+        reasons = _missing(controllers)
+        if reasons and reasons != before:
+            log.warning("controllers_wait", reasons=reasons)
+        elif not reasons and before != reasons:
+            log.info("controllers_ready", controllers=[controller.name for controller in controllers])
+        before = reasons
+
+
+def _missing(controllers: Sequence[Controller]) -> list[str]:
+    return [f"{controller.name}: {reason}" for controller in controllers for reason in controller.missing()]
+
+
+def _app(controllers: Sequence[Controller], election: Election, listen: str) -> ASGIApp:
+    metrics = ControllerMetrics(controllers, election)
+    pages = monitoring_routes(metrics.render, CONTENT_TYPE_LATEST, lambda: _missing(controllers))
+    app = Starlette(routes=[index_route("controllers of a Kubernetes cluster", MONITORING, {}), *pages])
+    return pages_guarded(app, "", on_loopback=is_loopback(split_address(listen)[0]))

@@ -1,0 +1,38 @@
+"""The page of metrics of a process that runs controllers."""
+
+from random import Random
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from controllers.routes.controller import RoutesController
+from forebay.cluster.metrics import ControllerMetrics
+from kube.election import Election
+from kube.events import Recorder
+from tests.controllers.routes.test_plan import RULES
+from tests.support.kubernetes.hands import Hands
+from tests.support.kubernetes.script import talking
+
+
+async def test_every_figure_is_read_when_it_is_asked_for():
+    clocks = Hands().clocks()
+    async with talking([]) as (client, _):
+        recorder = Recorder(client, "forebay-test", "i", clocks=clocks, rng=Random(1))
+        controller = RoutesController(client, RULES, recorder, clocks, Random(1))
+        metrics = ControllerMetrics([controller], Election(client, "l", "n", identity="i", clocks=clocks))
+        controller.queue.add("HTTPRoute/n/a")
+        controller.queue.attempts.failed = 3
+
+        families = list(text_string_to_metric_families(metrics.render().decode()))
+
+    samples = {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+    assert {
+        ("forebay_controllers_leading",): 0,
+        ("forebay_controller_queue", "routes"): 1,
+        ("forebay_controller_failing", "routes"): 0,
+        ("forebay_controller_attempts_total", "routes", "failed"): 3,
+        ("forebay_controller_objects", "routes", "pending"): 0,
+        ("forebay_kubernetes_followed", "HTTPRoute"): 0,
+        ("forebay_kubernetes_behind_seconds", "HTTPRoute"): 0,
+        ("forebay_kubernetes_objects", "ModelAdapter"): 0,
+    }.items() <= samples.items()
+    assert all(family.documentation for family in families)
