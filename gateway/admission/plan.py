@@ -12,6 +12,7 @@ from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.settlement import Estimate
 from gateway.accounting.stream_sizes import StreamShape
 from gateway.config.settings import LimitSettings
+from gateway.envoy.names import CLIENT_MODEL
 from gateway.extproc.commands import Admit
 from gateway.fleet.fleet import Fleet
 from gateway.openai.control_headers import FAIRNESS_ID, OBJECTIVE
@@ -150,7 +151,7 @@ class Planner:
 
     def _unnamed_model(self, headers: Mapping[str, str]) -> str:
         """Return the model of a request whose body names none: that of the header `model`, else the only one."""
-        named, existing = headers.get("model", ""), self._fleet.models()
+        named, existing = headers.get("model", "") or headers.get(CLIENT_MODEL, ""), self._fleet.models()
         if named or len(existing) <= 1:
             return named or "".join(existing)
         rule = f"must be named in the body or in the header model, one of: {', '.join(existing)}"

@@ -34,6 +34,8 @@ JSON_TYPES = r"(application|text)/(.+\+)?json"
 """The media types of JSON as a regular expression, in lower case and without parameters (RFC 6839)."""
 COMPRESSION = "content-encoding"
 """The response header that names the compression of an answer, whose size then says nothing of its tokens."""
+CLIENT_MODEL = "x-client-model"
+"""The client's header `model`, where routes match `model` itself, so that clients must not set it (deploy/)."""
 FOR_PROXIES = "proxy-authorization"
 """A header for proxies on the way (RFC 9110 section 11.7.2), which no engine may see."""
 

@@ -7,7 +7,7 @@ Pure.
 import re
 from collections.abc import Mapping
 
-from gateway.envoy.names import COMPRESSION, DESTINATION, FOR_PROXIES, JSON_TYPES
+from gateway.envoy.names import CLIENT_MODEL, COMPRESSION, DESTINATION, FOR_PROXIES, JSON_TYPES
 from gateway.extproc.commands import Finish, Mutation
 from gateway.extproc.events import ResponseHeaders, Routed
 from gateway.openai.codings import is_coded
@@ -20,14 +20,15 @@ from gateway.openai.stream_usage import UsageChunkFilter
 from gateway.openai.usage import SseUsageParser, parse_usage
 
 RESERVED = (
-    frozenset(
-        {"target-pod", "target-pod-ip", DESTINATION, f"{DESTINATION}-subset", f"{DESTINATION}-served", FOR_PROXIES}
-    )
+    frozenset({
+        "target-pod", "target-pod-ip", DESTINATION, f"{DESTINATION}-subset", f"{DESTINATION}-served", CLIENT_MODEL,
+        FOR_PROXIES,
+    })
     | PICKER_HEADERS
-)
+)  # fmt: skip
 """Headers that only the gateway may set, in addition to every `x-forebay-*`, and those that end at a proxy or at the
 gateway (docs/contracts.md section 1)."""
-_RESERVED_PREFIXES = ("target-pod", "x-forebay-", "x-gateway-", FOR_PROXIES)
+_RESERVED_PREFIXES = ("target-pod", "x-forebay-", "x-gateway-", CLIENT_MODEL, FOR_PROXIES)
 """The prefixes of all of them, so that each header of a request is tested once."""
 
 STATUS_DIGITS = 3

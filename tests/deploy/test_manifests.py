@@ -20,7 +20,7 @@ from gateway.discovery.pods import NODES, PODS, WORKLOADS
 from gateway.envoy import filters, listener
 from gateway.envoy.access_logs import usage_logs
 from gateway.envoy.headers import strip_from_clients
-from gateway.envoy.names import DESTINATION, UPSTREAM_ADDRESS_ATTRIBUTE
+from gateway.envoy.names import CLIENT_MODEL, DESTINATION, UPSTREAM_ADDRESS_ATTRIBUTE
 from gateway.envoy.patches import EXTENSION_POLICY, GATEWAY, LISTENERS, NAMESPACE, patch_policies
 from kube.election import LEASES
 from kube.events import EVENTS
@@ -225,6 +225,7 @@ def test_what_is_never_trusted_is_removed_early_and_so_is_the_model_that_routes_
     ours = strip_from_clients()["typed_config"]["mutations"]
     early = named(objects(DEFAULT), "ClientTrafficPolicy", "aibrix-eg")["spec"]["headers"]["earlyRequestHeaders"]
 
+    assert [{"name": CLIENT_MODEL, "value": "%REQ(model)%"}] == early["set"]
     assert {"model", *(each["remove"] for each in ours if "remove" in each)} == set(early["remove"])
     prefixes = [each["remove_on_match"]["key_matcher"]["prefix"] for each in ours if "remove_on_match" in each]
     assert [{"type": "Prefix", "value": prefix} for prefix in prefixes] == early["removeOnMatch"]

@@ -46,6 +46,13 @@ async def test_a_body_that_names_no_model_follows_the_policy_of_the_only_one():
     assert "random" == outcome.response_headers["routing-strategy"]
 
 
+@pytest.mark.parametrize("header", ["model", "x_client_model"])
+async def test_a_body_that_names_no_model_goes_to_that_of_the_header(header: str):
+    outcome = await Shop().admit({"text": "hi"}, operation=Operation.GENERATE, **{header: "other"})
+
+    assert (404, "unknown_model", "model") == refused(outcome)
+
+
 async def test_a_request_may_ask_for_a_profile_of_its_model():
     shop = Shop()
     profiles = {"fast": ModelPolicy("throughput")}

@@ -78,6 +78,7 @@ def test_the_end_names_the_pod_that_served(kind: str):
         "x-forebay_any",
         "target_pod",
         "proxy-authorization",
+        "x-client-model",
         "proxy_authorization",
         "x_envoy_retries",
     ],
