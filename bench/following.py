@@ -22,6 +22,7 @@ from lightkube.config.kubeconfig import KubeConfig
 from bench.memory import resident
 from bench.processes import python_module
 from bench.serving import served
+from gateway.discovery.kubernetes import PACE
 from gateway.discovery.pods import PODS as POD_KIND
 from kube.client import ALL, PAGE_ITEMS, Client, Selection
 from kube.informer import Informer
@@ -71,7 +72,7 @@ async def follow(url: str, pods: int, paced: int, storm: int) -> Mapping[str, fl
     gc.collect()
     before, began_s, began_cpu_s = resident(), time.perf_counter(), time.process_time()
     async with Client(config, "forebay-bench") as client:
-        informer = Informer(client, POD_KIND, ALL, Random(1))
+        informer = Informer(client, POD_KIND, ALL, Random(1), PACE)
         task = asyncio.create_task(informer.run(), name="follow")
         changes = informer.changes()
         await anext(changes)

@@ -10,7 +10,7 @@ import structlog
 from kube.backoff import Backoff
 from kube.client import Selection
 from kube.informer import Informer, Pace
-from tests.support.kubernetes.conversation import Double, Exchange, Request, answer
+from tests.support.kubernetes.conversation import Answer, Double, Exchange, Piece, Request, answer
 from tests.support.kubernetes.maps import CONFIG_MAPS, ConfigMap
 from tests.support.kubernetes.script import (
     PATH,
@@ -156,6 +156,21 @@ async def test_watches_that_end_at_once_are_failures():
         await asyncio.sleep(0.1)
 
         assert 1 == informer.counts.watches
+
+
+async def test_events_that_come_while_it_pauses_are_taken_afterwards():
+    late = [Piece(3, a_line("MODIFIED", an_item("a", version))) for version in range(6, 16)]
+    watch = a_watch(5)[0], Answer(pieces=late, is_open=True)
+    async with talking([a_list(5, an_item("a", 1)), watch, a_list(5)]) as (client, double):
+        informer = Informer(client, CONFIG_MAPS, Selection(), Random(1), Pace(gather_s=0.02))
+        running = asyncio.create_task(informer.run())
+        await until(lambda: len(double.asked) == 2)
+        await asyncio.sleep(0.01)
+        await client.list(CONFIG_MAPS)  # lets the first event come, which was waited for
+
+        await until(has(informer, a="15"))
+        assert (1, 10) == (informer.counts.watches, informer.counts.events)
+        running.cancel()
 
 
 async def test_every_key_is_told_again_in_time():
