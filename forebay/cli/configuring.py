@@ -13,6 +13,8 @@ import click
 from forebay.cli.options import ENGINE_URLS, FILE_PATH
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from forebay.local.engine_url import EngineUrl
     from gateway.config.settings import Settings
 
@@ -49,10 +51,11 @@ def _own_command() -> str:
 @click.argument("file", type=FILE_PATH)
 def check_config(file: Path) -> None:
     """List every problem of a configuration and its models file, or print ok and a summary."""
+    from gateway.config.certificates import all_file_problems
     from gateway.config.loading import ConfigurationError
 
     try:
-        settings = _load(file)
+        settings = _load(file, all_file_problems)
     except ConfigurationError as error:
         for problem in error.problems:
             click.echo(problem)
@@ -72,14 +75,16 @@ def envoy_config(file: Path, listener: str | None) -> None:
     """Print the Envoy configuration that belongs to a configuration file; write `envoy.eds_file` if it is missing."""
     import yaml
 
+    from gateway.config.certificates import envoy_file_problems, rendered_problems
     from gateway.discovery.models import describe
     from gateway.envoy.config import render
     from gateway.envoy.patches import LISTENERS, patch_policies
 
-    settings = _load(file)
     if listener:
+        settings = _load(file, envoy_file_problems)
         click.echo(yaml.safe_dump_all(patch_policies(settings, LISTENERS[listener]), sort_keys=False), nl=False)
         return
+    settings = _load(file, rendered_problems)
     _write_first_endpoints(settings)
     click.echo(yaml.safe_dump(render(settings, describe(settings.models)), sort_keys=False), nl=False)
 
@@ -102,12 +107,12 @@ def config_schema() -> None:
     click.echo(orjson.dumps(settings_schema(), option=orjson.OPT_INDENT_2))
 
 
-def _load(file: Path) -> "Settings":
+def _load(file: Path, file_problems: "Callable[[Settings], Iterable[str]]") -> "Settings":
     """Load the settings and their models.  Raises ConfigurationError with the path of the file before each problem."""
     from gateway.config.loading import load_with_models
     from routing.table import STRATEGIES
 
-    return load_with_models(file, os.environ, STRATEGIES, with_certificates=True)
+    return load_with_models(file, os.environ, STRATEGIES, file_problems)
 
 
 def _write_first_endpoints(settings: "Settings") -> None:
@@ -138,11 +143,21 @@ def _summary(settings: "Settings") -> str:
             f"  strategy: {settings.routing.strategy}",
             f"  redis: {without_credentials(settings.redis.url)}, when away: {settings.redis.when_away}",
             f"  listen: grpc {listen.grpc} ({settings.transport}), http {listen.http}, admin {listen.admin}",
+            f"  TLS: {_tls(settings)}",
             f"  response mode: {settings.response_mode}",
             f"  who may send: {_senders(settings)}",
             f"  who may administer: {_administrators(settings)}",
         ]
     )
+
+
+def _tls(settings: "Settings") -> str:
+    """Say which addresses speak TLS, and of whom they want a certificate."""
+    tls = settings.listen.tls
+    faces = [f"listen.{name}" for name in ("grpc", "http", "admin") if name in tls.on]
+    faces += ["envoy.listen"] if settings.envoy.tls.cert else []
+    clients = "; gRPC wants certificates by listen.tls.client_ca" if tls.client_ca else ""
+    return (", ".join(faces) or "none") + clients
 
 
 def _senders(settings: "Settings") -> str:

@@ -87,12 +87,16 @@ class Addresses:
             engines=tuple(ports.take(_FIRST_ENGINE_PORT + index) for index in range(engines)),
         )
 
-    def shell_variables(self, scheme: str = "http") -> dict[str, str]:
-        """Return the addresses by the names of shell variables that scripts use (docs/contracts.md section 9)."""
+    def shell_variables(self, settings: Settings = _DEFAULTS) -> dict[str, str]:
+        """Return the addresses by the names of shell variables that scripts use (docs/contracts.md section 9).
+
+        `settings` say which of them speak TLS.
+        """
+        listen = settings.listen
         return {
-            "GATEWAY": f"{scheme}://{reachable_address(self.users)}",
-            "ADMIN": f"http://{reachable_address(self.admin)}",
-            "HTTP": f"http://{reachable_address(self.http)}",
+            "GATEWAY": f"{settings.envoy.scheme}://{reachable_address(self.users)}",
+            "ADMIN": f"{listen.scheme('admin')}://{reachable_address(self.admin)}",
+            "HTTP": f"{listen.scheme('http')}://{reachable_address(self.http)}",
             "GRPC": reachable_address(self.grpc),
             "ENVOY_ADMIN": f"http://{reachable_address(self.envoy_admin)}",
             "REDIS_URL": f"redis://{self.redis}/0",
@@ -109,7 +113,11 @@ def write_configuration(
     config = {
         **base.content,
         "listen": ListenSettings(
-            grpc=addresses.grpc, http=addresses.http, admin=addresses.admin, workers=addresses.workers
+            grpc=addresses.grpc,
+            http=addresses.http,
+            admin=addresses.admin,
+            workers=addresses.workers,
+            tls=base.settings.listen.tls,  # absolute, where the base's are relative to its folder
         ).model_dump(mode="json"),
         "redis": {**base.section("redis"), "url": f"redis://{addresses.redis}/0"},
         "envoy": {
@@ -118,7 +126,8 @@ def write_configuration(
             "admin": addresses.envoy_admin,
             "gateways": [],
             "eds_file": str(directory / "envoy" / "endpoints.json"),
-            "tls": base.settings.envoy.tls.model_dump(),  # absolute, where the base's are relative to its folder
+            "tls": base.settings.envoy.tls.model_dump(),
+            "gateway_tls": base.settings.envoy.gateway_tls.model_dump(),
         },
         "drain_s": base.content.get("drain_s") or _DRAIN_S,
     }

@@ -17,16 +17,20 @@ def try_it(settings: Settings, variables: Mapping[str, str]) -> str:
 
     `variables` are the shell variables that the user has; the admin token is named and not shown.
     """
-    admin, gateway = variables["ADMIN"], variables["GATEWAY"]
+    admin, gateway = _curl(variables["ADMIN"]), _curl(variables["GATEWAY"])
     token = ' -H "authorization: Bearer $ADMIN_TOKEN"' if settings.admin_token else ""
     lines = ["ADMIN_TOKEN=...   # `admin_token` of the configuration"] if token else []
-    lines.append(f"""curl {admin}/CreateUser{token} {_JSON} -d '{{"name":"lgy","rpm":3,"tpm":1000}}'""")
+    lines.append(f"""{admin}/CreateUser{token} {_JSON} -d '{{"name":"lgy","rpm":3,"tpm":1000}}'""")
     identity = "-H 'user: lgy'"
     if settings.identity == "api_key":
-        lines.append(f"""KEY=$(curl -s {admin}/CreateKey{token} {_JSON} -d '{{"user":"lgy"}}'{_PICK_KEY})""")
+        lines.append(f"""KEY=$({admin}/CreateKey -s{token} {_JSON} -d '{{"user":"lgy"}}'{_PICK_KEY})""")
         identity = '-H "authorization: Bearer $KEY"'
-    unchecked = " -k" if gateway.startswith("https:") else ""  # the certificate is seldom one for loopback
-    lines.append(f"curl{unchecked} {gateway}/v1/chat/completions {identity} {_JSON} \\")
+    lines.append(f"{gateway}/v1/chat/completions {identity} {_JSON} \\")
     lines.append(f"  -d {shlex.quote(_CHAT % orjson.dumps(variables['MODEL']).decode())}")
     title = "Try it:" if variables["ENGINES"] else "Try it, once a model has an engine (503 until then):"
     return "\n".join([title, *(f"  {line}" for line in lines)])
+
+
+def _curl(url: str) -> str:
+    """Return the beginning of a command, which checks no certificate: it is seldom one for loopback."""
+    return f"curl -k {url}" if url.startswith("https:") else f"curl {url}"

@@ -25,7 +25,7 @@ from forebay.local.supervision.process import raise_open_file_limit
 from forebay.local.supervision.supervisor import StartError, Supervisor
 from forebay.local.try_it import try_it
 from forebay.local.workers import worker_specs
-from gateway.config.certificates import certificate_problems
+from gateway.config.certificates import gateway_file_problems, rendered_problems
 from gateway.config.loading import load, load_with_models
 from gateway.config.problems import ConfigurationError
 from routing.table import STRATEGIES
@@ -76,7 +76,7 @@ class _Stack:
             self._directory, self._addresses, self._strategy, self._base, self._models_file
         )
         self._settings = load(self._config_file, os.environ, STRATEGIES)
-        if problems := tuple(certificate_problems(self._settings.envoy.tls)):
+        if problems := (*gateway_file_problems(self._settings), *rendered_problems(self._settings)):
             raise ConfigurationError(problems)
 
     async def run(self) -> bool:
@@ -157,7 +157,7 @@ class _Stack:
         described = [f"http://{endpoint.address}" for model in models for endpoint in model.endpoints]
         engines = dict.fromkeys(map(str, self._urls) if self._urls else described)
         model = next((model.name for model in models if model.endpoints), models[0].name if models else "")
-        addresses = self._addresses.shell_variables(self._settings.envoy.scheme)
+        addresses = self._addresses.shell_variables(self._settings)
         return addresses | {"ENGINES": " ".join(engines), "MODEL": model}
 
     def _written(self, variables: dict[str, str]) -> str:

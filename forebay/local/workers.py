@@ -50,5 +50,10 @@ def _worker_spec(
 
 
 async def _ready(settings: Settings, own_address: str) -> bool:
-    """Return whether this worker serves its own address and any worker the shared ones."""
-    return await accepts(own_address) and await answers_ok(settings.listen.http, "/healthz")
+    """Return whether this worker serves its own address and any worker the shared ones.
+
+    Addresses that speak TLS are only connected to: their certificate is for others.
+    """
+    http = settings.listen.http
+    is_served = accepts(http) if "http" in settings.listen.tls.on else answers_ok(http, "/healthz")
+    return await is_served and await accepts(own_address)

@@ -17,8 +17,8 @@ from gateway.config.settings import (
     RedisSettings,
     ScrapeSettings,
     Settings,
-    TlsSettings,
 )
+from gateway.config.tls import GatewayTlsSettings, ListenTlsSettings, TlsSettings
 from gateway.config.validation import shown
 from ratelimit.accounts.names import checked_name
 from routing.mixture import parse_mixture
@@ -48,7 +48,9 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("anonymous",), lambda: _anonymous_is_meant(settings.anonymous_requests)),
         (("redis.url", "redis.cluster"), lambda: _cluster_has_one_database(settings.redis)),
         (("scrape.interval_s", "scrape.stale_after_s"), lambda: _metrics_outlive_an_interval(settings.scrape)),
-        (("envoy.tls",), lambda: _certificate_has_its_key(settings.envoy.tls)),
+        (("envoy.tls",), lambda: _certificate_has_its_key("envoy.tls", settings.envoy.tls)),
+        (("listen.tls",), lambda: _listen_tls_is_whole(settings.listen.tls)),
+        (("envoy.gateway_tls",), lambda: _gateway_tls_is_whole(settings.envoy.gateway_tls)),
         (("envoy.fail_open", "identity"), lambda: _no_fail_open_with_api_keys(settings)),
         (("envoy.body_mode", "response_mode"), lambda: _full_duplex_needs_the_response(settings)),
         (("routing.strategy",), lambda: _known_strategy("routing.strategy", settings.routing.strategy, strategies)),
@@ -154,10 +156,29 @@ def _metrics_outlive_an_interval(scrape: ScrapeSettings) -> Iterator[Finding]:
         yield "scrape.interval_s", scrape.interval_s, rule
 
 
-def _certificate_has_its_key(tls: TlsSettings) -> Iterator[Finding]:
+def _certificate_has_its_key(
+    section: str, tls: TlsSettings | ListenTlsSettings | GatewayTlsSettings
+) -> Iterator[Finding]:
     for name, other in (("cert", tls.key), ("key", tls.cert)):
         if other and not getattr(tls, name):
-            yield f"envoy.tls.{name}", "", "must be given, as the other of cert and key is"
+            yield f"{section}.{name}", "", "must be given, as the other of cert and key is"
+
+
+def _listen_tls_is_whole(tls: ListenTlsSettings) -> Iterator[Finding]:
+    yield from _certificate_has_its_key("listen.tls", tls)
+    if tls.cert and not tls.addresses:
+        yield "listen.tls.addresses", "[]", "must name an address, or nothing speaks TLS"
+    elif tls.client_ca and "grpc" not in tls.on:
+        rule = "must be empty unless listen.tls has a certificate and its addresses name grpc"
+        yield "listen.tls.client_ca", tls.client_ca, rule
+
+
+def _gateway_tls_is_whole(tls: GatewayTlsSettings) -> Iterator[Finding]:
+    yield from _certificate_has_its_key("envoy.gateway_tls", tls)
+    if tls.ca and not tls.name:
+        yield "envoy.gateway_tls.name", "", "must be the name in the gateways' certificates, as there is a ca"
+    if not tls.ca and (tls.cert or tls.name):
+        yield "envoy.gateway_tls.ca", "", "must be given, or Envoy speaks plain text to the gateways"
 
 
 def _no_fail_open_with_api_keys(settings: Settings) -> Iterator[Finding]:

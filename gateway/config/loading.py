@@ -7,21 +7,23 @@ findings (validation), watching files for changes (gateway.discovery.static).
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.config import source
-from gateway.config.certificates import certificate_problems
+from gateway.config.certificates import gateway_file_problems
 from gateway.config.checks import check
 from gateway.config.problems import ConfigurationError, Problems
 from gateway.config.schema import nearest_key
 from gateway.config.settings import ModelSettings, Settings
+from gateway.config.tls import GatewayTlsSettings, ListenTlsSettings, TlsSettings
 from gateway.config.validation import joined, rule
 
 __all__ = ["ConfigurationError", "load", "load_models", "load_with_models"]
 
+_Tls = TypeVar("_Tls", TlsSettings, ListenTlsSettings, GatewayTlsSettings)
 
 MAX_ROUNDS = 9
 """How often a file is validated at most: a mended value may show another that is wrong.  Two rounds are usual."""
@@ -63,16 +65,18 @@ def load_models(path: Path, environ: Mapping[str, str], strategies: Collection[s
 
 
 def load_with_models(
-    path: Path, environ: Mapping[str, str], strategies: Collection[str], *, with_certificates: bool = False
+    path: Path,
+    environ: Mapping[str, str],
+    strategies: Collection[str],
+    file_problems: Callable[[Settings], Iterable[str]] = gateway_file_problems,
 ) -> Settings:
     """Return the settings in the file, with the models of its models file as `models`.
 
-    The files of `envoy.tls` are read only `with_certificates`: a gateway does not need them, its Envoy does.
+    `file_problems` (certificates) reads the files of TLS that whoever asks will need; a gateway needs its own alone.
     Raises ConfigurationError with every problem of all files, each after the path of the file that must be changed.
     """
     settings, problems = _settings_in(path, environ, strategies)
-    certificates = certificate_problems(settings.envoy.tls) if with_certificates else ()
-    lines = _located(path, [*problems.lines(), *certificates])
+    lines = _located(path, [*problems.lines(), *file_problems(settings)])
     if settings.models_file and not problems.concerns("models_file"):
         file = Path(settings.models_file)
         try:
@@ -114,15 +118,25 @@ def _settings_in(path: Path, environ: Mapping[str, str], strategies: Collection[
 def _with_paths(settings: Settings, path: Path) -> Settings:
     """Return the settings of the file at `path`, with relative paths started at its folder.
 
-    Those for Envoy, which has another working directory, and of the kubeconfig are absolute.
+    Those for Envoy, which has another working directory, of certificates and of the kubeconfig are absolute.
     """
-    folder, envoy = path.absolute().parent, settings.envoy
-    tls = envoy.tls.model_copy(update={name: _in(folder, file) for name, file in envoy.tls})
-    envoy = envoy.model_copy(update={"eds_file": _in(folder, envoy.eds_file), "tls": tls})
+    folder, listen, envoy = path.absolute().parent, settings.listen, settings.envoy
+    listen = listen.model_copy(update={"tls": _from(folder, listen.tls)})
+    tls, gateway_tls = _from(folder, envoy.tls), _from(folder, envoy.gateway_tls)
+    eds_file = _in(folder, envoy.eds_file)
+    envoy = envoy.model_copy(update={"eds_file": eds_file, "tls": tls, "gateway_tls": gateway_tls})
     kubeconfig = _in(folder, settings.kubernetes.kubeconfig)
     kubernetes = settings.kubernetes.model_copy(update={"kubeconfig": kubeconfig})
     models_file = _in(path.parent, settings.models_file)
-    return settings.model_copy(update={"envoy": envoy, "kubernetes": kubernetes, "models_file": models_file})
+    return settings.model_copy(
+        update={"listen": listen, "envoy": envoy, "kubernetes": kubernetes, "models_file": models_file}
+    )
+
+
+def _from(folder: Path, tls: _Tls) -> _Tls:
+    """Return the settings with the paths of their files started at the folder."""
+    files = {name: getattr(tls, name) for name in ("cert", "key", "ca", "client_ca") if hasattr(tls, name)}
+    return tls.model_copy(update={name: _in(folder, file) for name, file in files.items()})
 
 
 def _in(folder: Path, file: str) -> str:

@@ -19,6 +19,7 @@ from gateway.config.addresses import (
 )
 from gateway.config.picker import PickerSettings
 from gateway.config.section import NO_FLAG, ModelName, Section
+from gateway.config.tls import GatewayTlsSettings, ListenTlsSettings, TlsSettings
 from ratelimit.limits import MAX_LIMIT
 
 LONGEST_S = 7 * 24 * 3600.0
@@ -69,7 +70,7 @@ class ListenSettings(Section):
     """The addresses that the gateway listens on, each `ip:port` or `localhost:port`."""
 
     grpc: ListenAddress = "127.0.0.1:50052"
-    """Serves ext_proc, the access log and gRPC health checks, as gRPC over HTTP/2 without TLS."""
+    """Serves ext_proc, the access log and gRPC health checks, as gRPC over HTTP/2."""
     http: ListenAddress = "127.0.0.1:8080"
     """Serves `/metrics`, `/healthz`, `/readyz` and `/debug`."""
     admin: ListenAddress = "127.0.0.1:8090"
@@ -77,6 +78,11 @@ class ListenSettings(Section):
     workers: tuple[ListenAddress, ...] = ()
     """One private gRPC address for each worker, so that Envoy balances between them; their number is then the number of
     workers.  Empty: all workers share `grpc`."""
+    tls: ListenTlsSettings = ListenTlsSettings()
+
+    def scheme(self, name: Literal["http", "admin"]) -> str:
+        """Return the scheme of URLs at that address."""
+        return "https" if name in self.tls.on else "http"
 
 
 class RedisSettings(Section):
@@ -193,16 +199,6 @@ class ScrapeSettings(Section):
     failed scrapes.  A larger value hides dead engines, a smaller one makes metrics come and go."""
 
 
-class TlsSettings(Section):
-    """TLS for users, since API keys travel there: TLS 1.2 or newer, HTTP/2 by ALPN.  Empty: plain HTTP."""
-
-    cert: str = ""
-    """A PEM file with the certificate and those between it and its authority.  A relative path starts at the folder of
-    this file.  Envoy reads it when it starts."""
-    key: str = ""
-    """A PEM file with the private key, without a password.  Both files are read by Envoy alone."""
-
-
 class EnvoySettings(Section):
     """The Envoy that users talk to, as `forebay envoy-config` renders it."""
 
@@ -215,6 +211,7 @@ class EnvoySettings(Section):
     """The gateways that this Envoy asks, each `host:port`: their `listen.grpc`, or the `listen.workers` of all of them.
     A name may stand for many.  One that is not well or that drains gets no new request.  Empty: this configuration's
     own."""
+    gateway_tls: GatewayTlsSettings = GatewayTlsSettings()
     eds_file: str = ""
     """A file with the endpoints, which the gateway rewrites when they change and Envoy watches (EDS).  A relative path
     starts at the folder of this file.  Empty: the endpoints are fixed in Envoy's configuration."""

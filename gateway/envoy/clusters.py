@@ -13,6 +13,7 @@ from gateway.envoy.endpoints import ENGINES, load_assignment
 from gateway.envoy.headers import ROOMY_HEADERS, ROOMY_HEADERS_KB, strip_untrusted
 from gateway.envoy.messages import Json, connect_address, duration, extension, message
 from gateway.envoy.names import DESTINATION, LB_NAMESPACE
+from gateway.envoy.tls import to_gateways
 
 PROCESSOR = "processor"
 """The cluster of all workers, of one gateway or of several."""
@@ -155,4 +156,5 @@ def _grpc_cluster(name: str, addresses: Sequence[str], settings: Settings) -> Js
         "circuit_breakers": _UNLIMITED,
         "typed_extension_protocol_options": {HTTP_OPTIONS: message(HTTP_OPTIONS, explicit_http_config=http2)},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+        **to_gateways(settings.envoy.gateway_tls),
     }

@@ -13,6 +13,7 @@ from gateway.envoy.headers import ROOMY_HEADERS, ROOMY_HEADERS_KB, response_head
 from gateway.envoy.index import index_routes
 from gateway.envoy.messages import Json, bind_address, duration, extension
 from gateway.envoy.replies import local_replies
+from gateway.envoy.tls import from_users
 from gateway.openai.json_answer import MAX_ANSWER_BYTES
 
 _HEADERS_TIMEOUT_S = 10.0
@@ -27,22 +28,8 @@ def listener(settings: Settings) -> Json:
         "name": "users",
         "address": bind_address(settings.envoy.listen),
         "per_connection_buffer_limit_bytes": buffer_bytes(settings),
-        "filter_chains": [{"filters": [_connection_manager(settings)], **_tls(settings)}],
+        "filter_chains": [{"filters": [_connection_manager(settings)], **from_users(settings.envoy.tls)}],
     }
-
-
-def _tls(settings: Settings) -> Json:
-    """Return the part of a filter chain that makes it speak TLS, nothing where users send plain HTTP."""
-    files = settings.envoy.tls
-    if not files.cert:
-        return {}
-    common = {
-        "alpn_protocols": ["h2", "http/1.1"],
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-        "tls_certificates": [{"certificate_chain": {"filename": files.cert}, "private_key": {"filename": files.key}}],
-    }
-    context = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
-    return {"transport_socket": extension("envoy.transport_sockets.tls", context, common_tls_context=common)}
 
 
 def buffer_bytes(settings: Settings) -> int:

@@ -4,6 +4,7 @@ Lives here: the server and its socket.  Not here: what is served, and when it en
 """
 
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,9 +28,12 @@ def shared_socket(address: str) -> socket.socket:
     return listener
 
 
-def http_server(app: ASGIApp) -> uvicorn.Server:
-    """Return a server of `app`: it serves until its `should_exit` is set."""
-    return _QuietServer(uvicorn.Config(app, lifespan="off", access_log=False, log_config=None))
+def http_server(app: ASGIApp, tls: ssl.SSLContext | None = None) -> uvicorn.Server:
+    """Return a server of `app`, in TLS if there is a context for it: it serves until its `should_exit` is set."""
+    config = uvicorn.Config(app, lifespan="off", access_log=False, log_config=None)
+    config.load()
+    config.ssl = tls
+    return _QuietServer(config)
 
 
 class _QuietServer(uvicorn.Server):

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from gateway.serving.certificates import Certificates, Loaded
 from gateway.serving.ext_proc_stream import ExtProcStream, ProtocolError
 from gateway.serving.framing import MAX_MESSAGE_BYTES, FramingError
 from gateway.serving.service import ACCESS_LOG, EXT_PROC, HEALTH, Service
@@ -20,6 +21,7 @@ SERVER_OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_concurrent_streams", 10_000),
     ("grpc.server.max_pending_requests", 100_000),  # the default refuses streams at random from about 1,000 pending
     ("grpc.server.max_pending_requests_hard_limit", 100_000),
+    ("grpc.server_handshake_timeout_ms", 10_000),  # as on http2
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
@@ -104,8 +106,9 @@ async def feed_to_end(stream: ExtProcStream, message: bytes) -> list[bytes]:
 class GrpcServer:
     """grpc.aio with the same `start` and `stop` as Http2Server."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, certificates: Certificates | None = None) -> None:
         self._service = service
+        self._credentials = None if certificates is None else _credentials(certificates)
         handlers = GrpcHandlers(service)
         self._server = aio.server(options=SERVER_OPTIONS)
         self._server.add_generic_rpc_handlers(
@@ -119,13 +122,32 @@ class GrpcServer:
     async def start(self, addresses: Sequence[str]) -> None:
         """Accept connections.  Raises RuntimeError when an address cannot be bound."""
         for address in addresses:
-            self._server.add_insecure_port(address)
+            if self._credentials is None:
+                self._server.add_insecure_port(address)
+            else:
+                self._server.add_secure_port(address, self._credentials)
         await self._server.start()
 
     async def stop(self, grace_s: float) -> None:
         """Accept no new calls; those that run have `grace_s` to end."""
         self._service.is_stopping = True
         await self._server.stop(grace_s)
+
+
+def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
+    """Return credentials that each handshake asks for the newest certificates, in a thread of grpc's."""
+    first = certificates.loaded
+
+    def newest() -> Any:
+        return _configuration(certificates.loaded)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(first), newest, require_client_authentication=bool(first.client_ca)
+    )
+
+
+def _configuration(loaded: Loaded) -> Any:
+    return grpc.ssl_server_certificate_configuration([(loaded.key, loaded.cert)], loaded.client_ca or None)
 
 
 def _methods(service: str, **handlers: Any) -> grpc.GenericRpcHandler:

@@ -7,6 +7,8 @@ Lives here: a gRPC server and uvicorn (HTTP, admin) on one uvloop, and the drain
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import structlog
 import uvloop
@@ -26,6 +28,28 @@ GRACE_S = 0.5
 """Seconds after the drain for calls that are being answered; open streams such as the access log are cut (chosen)."""
 
 
+@asynccontextmanager
+async def pages_served(worker: Worker) -> AsyncIterator[None]:
+    """Serve HTTP and admin while the block runs: by one server, or by two where only one of them speaks TLS."""
+    listen = worker.settings.listen
+    applications: dict[str, ASGIApp] = {listen.http: worker.http, listen.admin: worker.admin}
+    schemes = {listen.http: listen.scheme("http"), listen.admin: listen.scheme("admin")}
+    tls = worker.certificates.pages_context() if worker.certificates else None
+    servers = {
+        scheme: http_server(PortRouter(applications), tls if scheme == "https" else None)
+        for scheme in sorted(set(schemes.values()))
+    }
+    async with asyncio.TaskGroup() as serving:
+        for scheme, server in servers.items():
+            sockets = [shared_socket(address) for address in applications if schemes[address] == scheme]
+            serving.create_task(server.serve(sockets), name=scheme)
+        try:
+            yield
+        finally:
+            for server in servers.values():
+                server.should_exit = True
+
+
 async def serve(worker: Worker) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     stop = asyncio.Event()
@@ -34,17 +58,13 @@ async def serve(worker: Worker) -> None:
     listen = worker.settings.listen
     structlog.contextvars.bind_contextvars(replica=worker.replica)
     async with worker.running():
-        server = (GrpcServer if worker.settings.transport == "grpc" else Http2Server)(worker.service)
-        applications: dict[str, ASGIApp] = {listen.http: worker.http, listen.admin: worker.admin}
-        http = http_server(PortRouter(applications))
-        sockets = [shared_socket(address) for address in applications]
-        serving = asyncio.create_task(http.serve(sockets), name="http")
-        await server.start((listen.grpc, worker.place.address))
-        await stop.wait()
-        await worker.drain()
-        await server.stop(GRACE_S)
-        http.should_exit = True
-        await serving
+        certificates = worker.certificates if "grpc" in listen.tls.on else None
+        server = (GrpcServer if worker.settings.transport == "grpc" else Http2Server)(worker.service, certificates)
+        async with pages_served(worker):
+            await server.start((listen.grpc, worker.place.address))
+            await stop.wait()
+            await worker.drain()
+            await server.stop(GRACE_S)
 
 
 def main() -> None:

@@ -49,6 +49,7 @@ from gateway.observability.guard import pages_guarded
 from gateway.observability.http import MONITORING, create_http_app, index_route, monitoring_routes
 from gateway.observability.metrics import Metrics
 from gateway.openai.rewrites import Rewrites
+from gateway.serving.certificates import certificates_of
 from gateway.serving.service import Service
 from gateway.sharing.channels import Channels, Post
 from gateway.sharing.replicas import Replicas
@@ -89,6 +90,7 @@ class Worker:
         self.place = place
         self.replica = f"{random.getrandbits(REPLICA_BITS):0{REPLICA_BITS // 4}x}"
         """The worker's name among its siblings on all hosts, those that ran in its place before it among them."""
+        self.certificates = certificates_of(settings)
         self.metrics = Metrics(STRATEGIES, place.metrics_dir)
         self.news = asyncio.Event()
         self.outbox = Outbox(self.replica, self.news.set)
@@ -252,6 +254,8 @@ class Worker:
                 "metrics": self.metrics.run,
                 "report": self._report,
             }
+            if self.certificates is not None:
+                work["certificates"] = self.certificates.run
             if self.settings.identity == "api_key":
                 work["keys"] = self.keyring.run
             if self.settings.sharing.enabled:
@@ -347,8 +351,8 @@ def _addresses(settings: Settings) -> dict[str, str]:
     listen, envoy = settings.listen, settings.envoy
     return {
         f"{envoy.scheme}://{reachable_address(envoy.listen)}": "requests of users, through Envoy",
-        f"http://{reachable_address(listen.admin)}": "the admin REST",
-        f"http://{reachable_address(listen.http)}": "pages for operators",
+        f"{listen.scheme('admin')}://{reachable_address(listen.admin)}": "the admin REST",
+        f"{listen.scheme('http')}://{reachable_address(listen.http)}": "pages for operators",
     }
 
 

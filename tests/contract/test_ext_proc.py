@@ -12,6 +12,7 @@ from gateway.pb import access_log_service_pb2 as als
 from gateway.pb import ext_proc_pb2 as pb
 from gateway.pb import health_pb2 as health
 from tests.support.access_log import put
+from tests.support.certificates import Authority, an_authority, mutual_tls
 from tests.support.player import BUFFERED, CHAT, FULL_DUPLEX, Player, metadata_of, mutation_of, set_headers
 from tests.support.redis import redis_server
 from tests.support.running_worker import RunningWorker, running_worker
@@ -34,12 +35,19 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module", params=["http2", "grpc"])
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return an_authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module", params=["http2", "grpc", "http2-tls", "grpc-tls"])
 def worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
+    transport, _, tls = request.param.partition("-")
+    files = mutual_tls(request.getfixturevalue("authority")) if tls else None
     directory = tmp_path_factory.mktemp(request.param)
     with (
         redis_server() as redis,
-        running_worker(directory, redis.url, {**SETTINGS, "transport": request.param}) as one,
+        running_worker(directory, redis.url, {**SETTINGS, "transport": transport}, files) as one,
     ):
         for user in ({"name": "lgy", "rpm": 3, "tpm": 1000}, {"name": "free"}, {"name": "many", "rpm": 10_000}):
             httpx.post(f"{one.admin}/CreateUser", json=user).raise_for_status()
@@ -47,8 +55,9 @@ def worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def player(worker: RunningWorker) -> Iterator[Player]:
-    player = Player(worker.grpc)
+def player(worker: RunningWorker, request: pytest.FixtureRequest) -> Iterator[Player]:
+    """A client; of a worker with TLS it has a certificate, and trusts that of the worker."""
+    player = Player(worker.grpc, request.getfixturevalue("authority").client() if worker.tls else None)
     yield player
     player.close()
 

@@ -13,6 +13,7 @@ import orjson
 import yaml
 
 from gateway.config.settings import Settings
+from tests.support.certificates import Authority, mutual_tls, to_gateways
 from tests.support.envoy import running_envoy
 from tests.support.outage import IN_FLIGHT, MODEL, RESERVED, Outcome, gauge_of, set_speed_of, usage_of
 from tests.support.polling import until
@@ -121,10 +122,13 @@ class Gateways:
 
 
 @contextlib.asynccontextmanager
-async def running_gateways(folder: Path, *, private: bool = False, **fields: Any) -> AsyncIterator[Gateways]:
+async def running_gateways(
+    folder: Path, *, private: bool = False, authority: Authority | None = None, **fields: Any
+) -> AsyncIterator[Gateways]:
     """All of it, ready; `fields` are further settings.
 
     `private`: Envoy knows the address of each worker; else the workers of a gateway share its `listen.grpc`.
+    `authority`: Envoy and the gateways speak mutual TLS with certificates of its.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(14)]
     listens: list[dict[str, Any]] = [
@@ -134,11 +138,15 @@ async def running_gateways(folder: Path, *, private: bool = False, **fields: Any
     if private:
         for listen, own in zip(listens, workers, strict=True):
             listen["workers"] = own
-    envoy = {
+    envoy: dict[str, Any] = {
         "listen": addresses[10],
         "admin": addresses[11],
         "gateways": [*workers[0], *workers[1]] if private else [listen["grpc"] for listen in listens],
     }
+    if authority:
+        envoy["gateway_tls"] = to_gateways(authority)
+        for listen in listens:
+            listen["tls"] = mutual_tls(authority)
     endpoints = [{"address": address, "name": f"pod-{n}"} for n, address in enumerate(addresses[12:])]
     async with contextlib.AsyncExitStack() as parts:
         redis = parts.enter_context(redis_server())

@@ -19,8 +19,8 @@ BUFFERED, FULL_DUPLEX = 2, 4
 class Player:
     """A client of one gateway; `open` starts a request."""
 
-    def __init__(self, address: str) -> None:
-        self.channel = grpc.insecure_channel(address)
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
+        self.channel = grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address)
         self._call = self.channel.stream_stream(METHOD)
 
     def open(self) -> "Stream":

@@ -28,6 +28,7 @@ class RunningWorker:
     redis_url: str
     process: subprocess.Popen[bytes]
     log: Path
+    tls: bool
 
     def metrics(self) -> dict[str, float]:
         """Every sample by its printed name and labels."""
@@ -37,10 +38,12 @@ class RunningWorker:
 
 
 @contextmanager
-def running_worker(directory: Path, redis_url: str, configuration: Mapping[str, Any]) -> Iterator[RunningWorker]:
-    """A worker with `configuration` plus addresses; ends it by SIGKILL."""
+def running_worker(
+    directory: Path, redis_url: str, configuration: Mapping[str, Any], tls: Mapping[str, Any] | None = None
+) -> Iterator[RunningWorker]:
+    """A worker with `configuration` plus addresses, and `listen.tls`; ends it by SIGKILL."""
     grpc, http, admin = free_address(), free_address(), free_address()
-    listen = {"grpc": grpc, "http": http, "admin": admin}
+    listen = {"grpc": grpc, "http": http, "admin": admin, "tls": dict(tls or {})}
     file = directory / "forebay.yaml"
     file.write_text(yaml.safe_dump({"listen": listen, "redis": {"url": redis_url}, **configuration}))
     launch = worker_launch(file, 0, free_address())
@@ -48,7 +51,7 @@ def running_worker(directory: Path, redis_url: str, configuration: Mapping[str, 
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **launch.env}
     with log.open("wb") as output:
         process = subprocess.Popen(launch.argv, env=environment, cwd=ROOT, stdout=output, stderr=output)
-    worker = RunningWorker(grpc, f"http://{http}", f"http://{admin}", redis_url, process, log)
+    worker = RunningWorker(grpc, f"http://{http}", f"http://{admin}", redis_url, process, log, bool(tls))
     try:
         until(lambda: answers(f"{worker.http}/healthz") or process.poll() is not None, limit_s=20)
         assert process.poll() is None, log.read_text()

@@ -12,6 +12,7 @@ from gateway.config.page import configuration_page
 from gateway.config.schema import settings_schema
 from gateway.config.settings import Settings
 from gateway.discovery.description import FleetDescription
+from tests.support.certificates import an_authority
 from tests.support.command import run
 from tests.support.configuration import written
 from tests.support.ports import free_port
@@ -96,6 +97,20 @@ def test_the_summary_says_who_may_administer(tmp_path, text, administrators):
     output = run("check-config", str(written(tmp_path, text))).output
 
     assert f"  who may administer: {administrators}" in output.splitlines()
+
+
+def test_tls_is_summarised_and_both_sides_of_it_must_be_there_for_an_envoy_that_is_rendered(tmp_path):
+    ca = an_authority(tmp_path)
+    ca.sign("gateway")
+    tls = "{cert: gateway.crt, key: gateway.key, client_ca: ca.crt, addresses: [grpc, admin]}"
+    file = written(tmp_path, f"listen: {{tls: {tls}}}")
+
+    checked, rendered = run("check-config", str(file)), run("envoy-config", "--config", str(file))
+
+    said = "  TLS: listen.grpc, listen.admin; gRPC wants certificates by listen.tls.client_ca"
+    assert said in checked.output.splitlines()
+    assert 0 != rendered.exit_code
+    assert f"{file}: envoy.gateway_tls.ca is missing: must name the authority of listen.tls.cert" in rendered.output
 
 
 def test_a_bad_file_gets_every_problem_and_status_1(tmp_path):

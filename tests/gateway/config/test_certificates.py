@@ -1,17 +1,23 @@
-"""The files of envoy.tls: what is wrong with them is said before Envoy starts."""
+"""The files of TLS: what is wrong with them is said before anything starts."""
 
 from pathlib import Path
 
 import pytest
 
-from gateway.config.certificates import certificate_problems
-from gateway.config.settings import TlsSettings
-from tests.support.certificates import a_certificate
-from tests.support.configuration import loaded, problems_of
+from gateway.config.certificates import (
+    all_file_problems,
+    envoy_file_problems,
+    gateway_file_problems,
+    rendered_problems,
+)
+from gateway.config.loading import ConfigurationError, load_with_models
+from gateway.config.settings import Settings
+from tests.support.certificates import a_certificate, an_authority
+from tests.support.configuration import STRATEGIES, written
 
 
 def problems(cert: Path | str, key: Path | str) -> list[str]:
-    return list(certificate_problems(TlsSettings(cert=str(cert), key=str(key))))
+    return list(envoy_file_problems(Settings.model_validate({"envoy": {"tls": {"cert": str(cert), "key": str(key)}}})))
 
 
 def test_a_certificate_with_its_key_is_sound_and_none_is_too(tmp_path: Path):
@@ -32,14 +38,42 @@ def test_a_missing_file_a_folder_and_a_key_of_another_are_named(tmp_path: Path):
     assert "PEM" in problems(garbage, key)[0]
 
 
-@pytest.mark.parametrize(("given", "missing"), [("cert", "key"), ("key", "cert")])
-def test_one_without_the_other_is_an_error(tmp_path: Path, given: str, missing: str):
-    [problem] = problems_of(tmp_path, f"envoy: {{tls: {{{given}: a.pem}}}}")
+def test_each_file_is_named_by_its_key_and_read_by_whoever_needs_it(tmp_path: Path):
+    ca = an_authority(tmp_path)
+    cert, key = ca.sign("gateway")
+    sound = {"cert": str(cert), "key": str(key)}
+    listen = {"tls": {**sound, "client_ca": str(key)}}
+    envoy = {"gateway_tls": {**sound, "ca": str(tmp_path / "none"), "name": "gateway"}}
+    settings = Settings.model_validate({"listen": listen, "envoy": envoy})
 
-    assert problem.startswith(f"envoy.tls.{missing} = ")
+    of_gateway = [f"listen.tls.client_ca = {key}, must hold PEM certificates"]
+    of_envoy = [f"envoy.gateway_tls.ca = {tmp_path}/none, no such file"]
+    assert of_gateway == list(gateway_file_problems(settings))
+    assert of_envoy == list(envoy_file_problems(settings)) == list(rendered_problems(settings))
+    assert of_gateway + of_envoy == list(all_file_problems(settings))
 
 
-def test_paths_are_relative_to_the_configuration(tmp_path: Path):
-    tls = loaded(tmp_path, "envoy: {tls: {cert: a.crt, key: /etc/a.key}}").envoy.tls
+def test_an_envoy_that_is_rendered_must_speak_tls_where_its_own_gateway_does(tmp_path: Path):
+    ca = an_authority(tmp_path)
+    cert, key = ca.sign("gateway")
+    listen = {"tls": {"cert": str(cert), "key": str(key), "client_ca": str(ca.cert)}}
+    others = {"envoy": {"gateways": ["gateway:50052"]}}
+    pages = {"tls": {"cert": str(cert), "key": str(key), "addresses": ["admin"]}}
 
-    assert (str(tmp_path / "a.crt"), "/etc/a.key") == (tls.cert, tls.key)
+    assert [
+        "envoy.gateway_tls.ca is missing: must name the authority of listen.tls.cert",
+        "envoy.gateway_tls.cert is missing: must be a certificate by listen.tls.client_ca",
+    ] == list(rendered_problems(Settings.model_validate({"listen": listen})))
+    assert [] == list(rendered_problems(Settings.model_validate({"listen": listen, **others})))
+    assert [] == list(rendered_problems(Settings.model_validate({"listen": pages})))
+
+
+def test_a_gateway_does_not_start_without_its_files_and_says_so_in_a_line(tmp_path: Path):
+    file = written(tmp_path, "{listen: {tls: {cert: a.crt, key: a.crt}}, envoy: {tls: {cert: b.crt, key: b.crt}}}")
+    (tmp_path / "a.crt").write_text("garbage")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_with_models(file, {}, STRATEGIES)
+
+    [problem] = caught.value.problems
+    assert problem.startswith(f"{file}: listen.tls.key = {tmp_path}/a.crt, must be a PEM key")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gateway.config.certificates import envoy_file_problems
 from gateway.config.loading import ConfigurationError, load, load_models, load_with_models
 from gateway.config.schema import sections
 from gateway.config.settings import EndpointSettings, ModelSettings, Settings
@@ -258,7 +259,7 @@ def test_missing_certificates_are_reported_with_all_else_and_only_where_they_are
     file = written(tmp_path, text)
 
     with pytest.raises(ConfigurationError) as caught:
-        load_with_models(file, {}, STRATEGIES, with_certificates=True)
+        load_with_models(file, {}, STRATEGIES, envoy_file_problems)
     with pytest.raises(ConfigurationError) as without:
         load_with_models(file, {}, STRATEGIES)
 

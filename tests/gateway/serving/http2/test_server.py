@@ -124,7 +124,7 @@ async def test_a_client_that_does_not_speak_http2_is_told_so_in_http1_and_discon
 async def test_a_client_that_stops_reading_is_not_read_until_it_resumes(running: Running):
     reader, writer = await running.connect(HELLO)
     await read_frame(reader)
-    (client,) = running.server._clients
+    (client,) = running.server._clients.all
     pings = frame(PING, 0, 0, bytes(8)) * 1000
 
     def stopped() -> bool:
