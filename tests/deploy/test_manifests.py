@@ -288,6 +288,28 @@ def test_monitors_come_with_the_way_to_the_metrics(tmp_path: Path):
     assert named(found, "NetworkPolicy", "aibrix-metrics")
 
 
+@needs_kubectl
+def test_mutual_tls_has_both_sides(tmp_path: Path):
+    found = with_component(tmp_path, "mutual-tls")
+    pods = named(found, "Deployment", "aibrix-gateway-plugins")["spec"]["template"]["spec"]
+    [container] = pods["containers"]
+    [secret] = [volume["secret"]["secretName"] for volume in pods["volumes"] if volume["name"] == "tls"]
+    [mounted] = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "tls"]
+    tls = settings(**{each["name"]: each["value"] for each in container["env"] if "value" in each}).listen.tls
+
+    assert (f"{mounted}/tls.crt", f"{mounted}/tls.key", f"{mounted}/ca.crt") == (tls.cert, tls.key, tls.client_ca)
+    assert {"grpc"} == tls.on
+    assert set() == settings().listen.tls.on
+    policy = named(found, "BackendTLSPolicy", "aibrix-gateway-plugins")["spec"]
+    service = named(found, "Service", policy["targetRefs"][0]["name"])
+    assert [50052] == [
+        port["port"] for port in service["spec"]["ports"] if port["name"] == policy["targetRefs"][0]["sectionName"]
+    ]
+    assert [secret] == [reference["name"] for reference in policy["validation"]["caCertificateRefs"]]
+    proxy = named(found, "EnvoyProxy", "aibrix-eg")["spec"]
+    assert {"name": "aibrix-eg-client-tls"} == proxy["backendTLS"]["clientCertificateRef"]
+
+
 def test_kuberay_is_pinned():
     [source] = yaml.safe_load((COMPONENTS / "kuberay" / "kustomization.yaml").read_text())["resources"]
 
