@@ -14,6 +14,7 @@ from bench.measure import measure, started
 from bench.memory import measure_memory
 from bench.messages import measure_messages
 from bench.picking import measure_picking
+from bench.planning import measure_planning
 from bench.report import ReplicaFigures, RoutingFigures, document, tables
 from bench.scraping import measure_scraping
 from bench.sharing import measure_sharing
@@ -58,9 +59,12 @@ def main(
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory:
         sharing, bursts = measure_sharing(Path(directory), progress), measure_bursts(Path(directory), progress)
         replicas = ReplicaFigures(sharing, bursts)
-    click.echo(tables(samples, limited, routing, replicas))
+    planning = measure_planning(progress)
+    click.echo(tables(samples, limited, routing, replicas, planning))
     if write:
-        text = document(samples, limited, routing, replicas, machine.facts(), rounds=rounds, seconds=seconds)
+        text = document(
+            samples, limited, routing, replicas, machine.facts(), planning=planning, rounds=rounds, seconds=seconds
+        )
         DOCUMENT.write_text(text)
         progress(f"written: {DOCUMENT}")
 

@@ -15,6 +15,8 @@ from bench.measure import Sample
 from bench.memory import INDEXED_BLOCKS, MemoryFigures
 from bench.messages import MEGABYTES, MessageSample
 from bench.picking import PODS, TOKENS, PickFigures
+from bench.planning import HEADER as PLANNING_HEADER
+from bench.planning import LARGE, PlanFigures
 from bench.scraping import ENDPOINTS, ScrapeFigures
 from bench.sharing import RATE as SHARING_RATE
 from bench.sharing import SharingFigures, SharingSample
@@ -222,6 +224,12 @@ def replica_target_rows(figures: Figures, replicas: ReplicaFigures | None) -> It
         yield (what, "<= 3", number(max(replicas.bursts.most)))
 
 
+def planning_target_rows(planning: PlanFigures | None) -> Iterator[Row]:
+    """Yield the target of plans."""
+    if planning is not None:
+        yield (f"s for a plan of {LARGE[0]} GPU types and {LARGE[1]} buckets", "<= 0.5", number(planning.large_s(), 2))
+
+
 def sharing_rows(sharing: SharingFigures) -> Iterator[Row]:
     """Yield the cost of sharing by pods and workers, and of idle workers."""
     for sample in sharing.loaded:
@@ -250,6 +258,7 @@ def tables(
     limited: Sequence[LimiterSample],
     routing: RoutingFigures | None = None,
     replicas: ReplicaFigures | None = None,
+    planning: PlanFigures | None = None,
 ) -> str:
     """Return all tables in Markdown."""
     figures, limiter = Figures(samples), LimiterFigures(limited)
@@ -257,6 +266,7 @@ def tables(
         *target_rows(figures, limiter),
         *(routing_target_rows(figures, routing) if routing else ()),
         *replica_target_rows(figures, replicas),
+        *planning_target_rows(planning),
     ]
     parts = ["## Targets", table(("ratio of medians", "target", "measured"), iter(targets))]
     for workload in WORKLOADS:
@@ -293,6 +303,8 @@ def tables(
             "p99 ms",
         )
         parts += ["## Sharing among replicas", table(header, sharing_rows(replicas.sharing))]
+    if planning:
+        parts += ["## Plans of GPU types, verification included", table(PLANNING_HEADER, planning.rows())]
     return "\n\n".join(parts)
 
 
@@ -303,6 +315,7 @@ def document(
     replicas: ReplicaFigures | None,
     machine: Mapping[str, str],
     *,
+    planning: PlanFigures | None,
     rounds: int,
     seconds: float,
 ) -> str:
@@ -334,5 +347,5 @@ CPU is what sharing adds to that of the same requests, as a share of a core, and
 bytes are those of one worker. The age is that of what others know: from the moment at which a request begins or ends
 until it could be known elsewhere. Two workers of the whole gateway have twice the load of one.
 
-{tables(samples, limited, routing, replicas)}
+{tables(samples, limited, routing, replicas, planning)}
 """

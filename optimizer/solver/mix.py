@@ -17,9 +17,11 @@ from optimizer.solver.linear import Budget, Model
 
 TOLERANCE = 1e-9
 """Most by which a row may be violated: HiGHS works in doubles, and 1e-10 is the least that it accepts."""
-TINY_LOAD = 1e-3
+TINY_LOAD = 1e-4
 """Shares of smaller loads, in replicas, are bounded by the number of replicas; with larger ones the tolerance leaves
-less than 1e-6 of a share to zero replicas.  Rows for all would take twice the time (measured)."""
+less than 1e-5 of a share to zero replicas.  Rows for all would take twice the time (measured)."""
+RARE = 1e-3
+"""Buckets of fewer requests than this part of the largest are not exchanged, if some must stay unserved."""
 PRICE_SCALE = 1000.0
 """Price of the first draft as the solver sees it, whatever the currency (chosen: far from its tolerances)."""
 NEGLIGIBLE = 1e-7
@@ -92,8 +94,9 @@ def best_mix(case: Case, box: Box, unserved: Sequence[float], first: Draft, budg
     outcome = program.solve(first if inside else None, budget)
     if outcome is None:
         return None
-    replicas, bound = outcome
-    return Mix(_without_waste(case, box, unserved, replicas, budget), bound)
+    replicas, unproven = outcome
+    replicas = _without_waste(case, box, unserved, replicas, budget)
+    return Mix(replicas, case.price(replicas) - unproven)
 
 
 def _without_waste(
@@ -160,9 +163,7 @@ class _Program:
         rates, lost = self._case.rates, self._case.lost(unserved)
         tied = [b for b in self._case.carriers if lost > 0 and self._is_capped(b)]
         heaviest = max((rates[b] for b in tied), default=1.0)
-        self._missing = {
-            b: self._model.column(upper=1.0 if rates[b] > TINY_LOAD * heaviest else unserved[b]) for b in tied
-        }
+        self._missing = {b: self._model.column(upper=1.0 if rates[b] > RARE * heaviest else unserved[b]) for b in tied}
         serve_all(self._model, self._case.carriers, self._shares, self._missing)
         if tied:
             most = fsum(rates[b] / heaviest * unserved[b] for b in tied)
@@ -199,9 +200,10 @@ class _Program:
         return values
 
     def solve(self, first: Draft | None, budget: Budget) -> tuple[tuple[int, ...], float] | None:
-        """Return replicas and the lower bound of the price."""
+        """Return the replicas, and by how much their price could be lower by what is proven."""
         tolerance = max([TOLERANCE, *(slack(self._model.upper[column]) for column in self._replicas)])
         outcome = self._model.solve(budget, tolerance, self._values(first) if first else None)
         if outcome is None:
             return None
-        return tuple(round(outcome.values[column]) for column in self._replicas), outcome.bound / self._scale
+        unproven = (outcome.objective - outcome.bound) / self._scale
+        return tuple(round(outcome.values[column]) for column in self._replicas), unproven

@@ -2,11 +2,14 @@
 
 from bench.bursts import BurstFigures
 from bench.following import FollowFigures
+from bench.formulations import Solved
 from bench.limiter import COALESCED, PLAIN, LimiterFigures, LimiterSample
 from bench.measure import Sample
 from bench.memory import MemoryFigures
 from bench.messages import MEGABYTES, MessageSample
 from bench.picking import PODS, TOKENS, PickFigures, PickSample
+from bench.planning import FOREBAY as PLANNER
+from bench.planning import LARGE, PlanFigures, PlanSample
 from bench.report import (
     Figures,
     ReplicaFigures,
@@ -16,6 +19,7 @@ from bench.report import (
     latency_rows,
     message_rows,
     picking_rows,
+    planning_target_rows,
     replica_target_rows,
     routing_target_rows,
     scraping_rows,
@@ -97,7 +101,14 @@ def test_a_table_lists_only_variants_that_ran():
 
 def test_the_document_names_the_machine():
     assert "an old laptop" in document(
-        [a_sample(SMALL, FOREBAY, 1.0)], [], None, None, {"processor": "an old laptop"}, rounds=3, seconds=2.0
+        [a_sample(SMALL, FOREBAY, 1.0)],
+        [],
+        None,
+        None,
+        {"processor": "an old laptop"},
+        planning=None,
+        rounds=3,
+        seconds=2.0,
     )
 
 
@@ -149,3 +160,10 @@ def test_what_sharing_costs_is_what_it_adds():
 
     assert ("10", "2", "2.5%", "0.4%", "17.7", "39.3", "30") == rows[0][:-1]
     assert ("idle", "2", "0.3%", "0.0%", "0.1", "0.2", "-", "-") == rows[1]
+
+
+def test_plans_have_a_target_and_a_table():
+    planning = PlanFigures([PlanSample(*LARGE, 8.0, 0, PLANNER, Solved(0.25, 10.0, True))])
+
+    assert [("s for a plan of 10 GPU types and 144 buckets", "<= 0.5", "0.25")] == list(planning_target_rows(planning))
+    assert "Plans of GPU types" in tables([], [], planning=planning)
