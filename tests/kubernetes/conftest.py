@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from kube.client import Client, connection
+from tests.support.kubernetes.cluster import Cluster
+from tests.support.kubernetes.cluster import cluster as running_cluster
 from tests.support.kubernetes.control_plane import START_DEADLINE_S, ControlPlane, control_plane
 from tests.support.polling import until
 
@@ -21,13 +23,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give tests of a real server time for its start, or skip them."""
     mark = pytest.mark.timeout(3 * START_DEADLINE_S) if PROGRAMS else pytest.mark.skip(reason="make test-kubernetes")
     for item in items:
-        if item.path.is_relative_to(Path(__file__).parent) and "plane" in getattr(item, "fixturenames", ()):
+        needs = {"plane", "cluster"} & {*getattr(item, "fixturenames", ())}
+        if item.path.is_relative_to(Path(__file__).parent) and needs:
             item.add_marker(mark)
 
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     with control_plane(tmp_path_factory.mktemp("plane"), Path(PROGRAMS)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One for all tests, because Envoy Gateway and its Envoy take their time."""
+    with running_cluster(tmp_path_factory.mktemp("cluster"), Path(PROGRAMS)) as running:
         yield running
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.source_tree import ROOT
 
-PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
+PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "envoy-gateway")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_what_is_missing_is_named_where_there_is_no_go(tmp_path: Path, assets: P
 
     assert (1, 1) == (some.returncode, none.returncode)
     assert "make: needs Go, to build kube-controller-manager, or KUBEBUILDER_ASSETS with them\n" == some.stderr
-    assert "needs Go, to build etcd, kube-apiserver, kube-controller-manager" in none.stderr
+    assert f"needs Go, to build {', '.join(PROGRAMS)}" in none.stderr
 
 
 def test_other_programs_have_another_place(tmp_path: Path, assets: Path):

@@ -12,9 +12,11 @@ import httpx
 import pytest
 
 from tests.support.kubernetes.node.container import Container, command, environment, expand
+from tests.support.kubernetes.node.dns import answer
 from tests.support.kubernetes.node.objects import Json, Pod, PodMetadata, PodSpec, PodStatus
 from tests.support.kubernetes.node.probing import port_of, probe
 from tests.support.kubernetes.node.scheduling import Offer, amount, misfit, waits
+from tests.support.kubernetes.vllm_server import engine
 from tests.support.polling import until
 from tests.support.ports import free_port
 
@@ -66,18 +68,26 @@ def test_programs_stand_in_for_commands_and_images():
     assert None is command({"image": "i"}, programs)
 
 
+def test_programs_stand_in_for_images_whatever_their_registry():
+    programs = {"forebay": ["forebay"]}
+
+    assert ["forebay", "x"] == command({"image": "example.org/team/forebay:1", "args": ["x"]}, programs)
+    assert None is command({"image": "example.org/forebay/other:1", "args": ["x"]}, programs)
+
+
 def test_the_environment_has_fields_of_the_pod_and_names_in_each_other():
     spec: Json = {
-        "ports": [{"containerPort": 8000}],
         "env": [
             {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             {"name": "URL", "value": "http://$(IP):$(PORT)/$(UNKNOWN)"},
+            {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}},
         ],
     }
 
-    made = environment(a_pod(), spec, {"status.podIP": "10.244.1.1"})
+    made = environment({"PATH": "p"}, spec, {"status.podIP": "10.244.1.1"}, {"PORT": "8000"})
 
-    assert "http://10.244.1.1:8000/$(UNKNOWN)" == made["URL"]
+    url = "http://10.244.1.1:8000/$(UNKNOWN)"
+    assert {"PATH": "p", "PORT": "8000", "IP": "10.244.1.1", "URL": url} == made
     assert "a $(b)" == expand("a $(b)", {})
 
 
@@ -192,3 +202,33 @@ async def test_a_process_may_finish_before_it_is_killed(tmp_path: Path):
 
     assert 0 == await run
     assert (tmp_path / "done").exists()
+
+
+def test_options_of_vllm_are_those_of_an_engine(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOSTNAME", "pod-a")
+    printed = (
+        "--host 0.0.0.0 --port 8000 --uvicorn-log-level warning --model models/M --served-model-name m "
+        "--max-model-len 12288"
+    )
+
+    made = engine(printed.split())
+
+    want = "forebay engine --model m --name pod-a --host 0.0.0.0 --port 8000 --max-model-len 12288"
+    assert want == " ".join(made)
+    assert ["--model", "org/m"] == list(engine(["org/m", "--tensor-parallel-size", "2"]))[2:4]
+
+
+def question(name: str, kind: int = 1) -> bytes:
+    labels = b"".join(bytes((len(label),)) + label.encode() for label in name.split("."))
+    return b"\x12\x34\1\0\0\1" + bytes(6) + labels + b"\0" + kind.to_bytes(2, "big") + b"\0\1"
+
+
+def test_names_are_answered_with_addresses():
+    def resolve(labels: tuple[str, ...]) -> list[str] | None:
+        return ["10.96.0.7"] if labels == ("redis", "n") else None
+
+    found, other, none = (answer(question(*asked), resolve) for asked in (("Redis.n",), ("redis.n", 28), ("x.n",)))
+
+    assert bytes((10, 96, 0, 7)) == found[-4:]
+    assert [(0, 1), (0, 0), (3, 0)] == [(one[3] & 15, one[7]) for one in (found, other, none)]
+    assert {b"\x12\x34"} == {one[:2] for one in (found, other, none)}

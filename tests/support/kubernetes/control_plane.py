@@ -16,22 +16,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.support.kubernetes.node.network import GATEWAY
 from tests.support.ports import free_port
 from tests.support.source_tree import ROOT
 
 START_DEADLINE_S = 120.0
+STATE = "state-2"
+"""Name of what is kept of etcd beside the programs; another one when `_install` makes something else."""
 TOKEN = "admin-token"  # of a server that only this machine reaches
 
 
 class Program:
     """A process with a log; it is killed when the process of the test dies, whatever happens to that."""
 
-    def __init__(self, folder: Path, *command: str | Path, where: Path | None = None) -> None:
-        self._log = folder / f"{Path(command[0]).name}.log"
+    def __init__(self, folder: Path, *command: str | Path, where: Path | None = None, log: str = "") -> None:
+        self._log = folder / f"{log or Path(command[0]).name}.log"
         argv = ["setpriv", "--pdeathsig", "KILL", "--", *command]
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as file:
             self._process = subprocess.Popen(
-                argv, cwd=where or folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                argv, cwd=where or folder, stdin=subprocess.DEVNULL, stdout=file, stderr=file
             )
 
     def check(self) -> None:
@@ -56,16 +59,17 @@ class ControlPlane:
         self._etcd_url = f"http://127.0.0.1:{free_port()}"
         self._peer_url = f"http://127.0.0.1:{free_port()}"
         self._port = free_port()
-        self.url = f"https://127.0.0.1:{self._port}"
+        self.url = f"https://{GATEWAY}:{self._port}"
         self.kubeconfig = folder / "kubeconfig"
         self._etcd: Program | None = None
         self._server: Program | None = None
         self._controllers: Program | None = None
+        self._services: Program | None = None
         self._nodes: list[Program] = []
 
     def start(self) -> None:
         """Start with a copy of what etcd has after a first start; return once the server is ready."""
-        state = self._programs / "state"
+        state = self._programs / STATE
         if not state.exists():
             _make_state(state, self._programs)
         # The log of etcd is 128 MB, nearly all of them zeros.
@@ -90,12 +94,12 @@ class ControlPlane:
         """Start the API server.  It dies with the thread that calls this."""
         self._server = Program(
             self.folder, self._programs / "kube-apiserver", f"--etcd-servers={self._etcd_url}",
-            "--bind-address=127.0.0.1", "--advertise-address=10.244.0.1", f"--secure-port={self._port}",
+            f"--bind-address={GATEWAY}", f"--advertise-address={GATEWAY}", f"--secure-port={self._port}",
             "--cert-dir=.", "--token-auth-file=tokens.csv", "--authorization-mode=RBAC",
-            "--service-cluster-ip-range=10.96.0.0/16", "--endpoint-reconciler-type=none",
+            "--service-cluster-ip-range=10.96.0.0/16",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             "--service-account-key-file=accounts.pub", "--service-account-signing-key-file=accounts.key",
-            "--disable-admission-plugins=ServiceAccount", "--allow-privileged=true",
+            "--allow-privileged=true",
         )  # fmt: skip
 
     def wait(self) -> None:
@@ -116,11 +120,24 @@ class ControlPlane:
             "--node-monitor-grace-period=20s",
         )  # fmt: skip
 
-    def start_node(self, *options: str) -> None:
+    def start_node(self, *options: str | Path) -> None:
         """Start a node; see tests/support/kubernetes/node/node.py for its options."""
-        module = "tests.support.kubernetes.node.node"
-        argv = [sys.executable, "-m", module, "--kubeconfig", self.kubeconfig, "--logs", self.folder, *options]
-        self._nodes.append(Program(self.folder, *argv, where=ROOT))
+        self._nodes.append(self._start_module("node", "--state", self.folder, *options))
+
+    def start_services(self) -> None:
+        """Serve addresses and names of Services."""
+        self._services = self._start_module("services")
+
+    def _start_module(self, name: str, *options: str | Path) -> Program:
+        module = f"tests.support.kubernetes.node.{name}"
+        argv = (sys.executable, "-m", module, "--kubeconfig", self.kubeconfig, *options)
+        return Program(self.folder, *argv, where=ROOT, log=name)
+
+    def check(self) -> None:
+        """Fail with the log of a node, of Services or of controllers that have ended."""
+        for program in (*self._nodes, self._services, self._controllers):
+            if program is not None:
+                program.check()
 
     def kill_node(self) -> None:
         """kill -9 of the node that was started last, which its pods' processes do not outlive."""
@@ -132,7 +149,7 @@ class ControlPlane:
         self._server.stop()
 
     def stop(self) -> None:
-        for program in (*self._nodes, self._controllers, self._server, self._etcd):
+        for program in (*self._nodes, self._services, self._controllers, self._server, self._etcd):
             if program is not None:
                 program.stop(signal.SIGTERM)
 
@@ -172,10 +189,24 @@ def _make_state(state: Path, programs: Path) -> None:
         plane = ControlPlane(Path(scratch), programs)
         try:
             plane.start_with_what_is_there()
+            _install(plane, programs)
         finally:
             plane.stop()
         with suppress(OSError):  # another process was faster
             (Path(scratch) / "etcd").rename(state)
+
+
+def _install(plane: ControlPlane, programs: Path) -> None:
+    """Install what takes long: the kinds of Envoy Gateway and of the Gateway API, and its certificates."""
+    kubectl = [programs / "kubectl", f"--kubeconfig={plane.kubeconfig}", f"--cache-dir={plane.folder}/kubectl"]
+    for command in (
+        [*kubectl, "apply", "--server-side", "-R", "-f", programs / "crds"],
+        [*kubectl, "create", "namespace", "envoy-gateway-system"],
+        [programs / "envoy-gateway", "certgen", "--disable-topology-injector"],
+    ):
+        environment = {"KUBECONFIG": str(plane.kubeconfig), "ENVOY_GATEWAY_NAMESPACE": "envoy-gateway-system"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 @contextmanager

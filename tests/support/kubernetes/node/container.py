@@ -1,7 +1,7 @@
 """A container of a pod: a local process, started again as the restart policy says.
 
-Lives here: command, environment, restarts, what the status says.  Not here: probes (probing), the pod (running).
-Not there: images, volumes, ConfigMaps and Secrets in the environment.
+Lives here: command, environment, restarts, what the status says.  Not here: what it runs in (sandbox), probes
+(probing), the pod (running).
 """
 
 import asyncio
@@ -14,31 +14,31 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kube.times import timestamp
-from tests.support.kubernetes.node.objects import Json, Pod
+from tests.support.kubernetes.node.objects import Json
 
 Programs = Mapping[str, Sequence[str] | None]
-"""Beginning of a command, or of an image's name -> what runs in its place; None: nothing, and it counts as ready."""
+"""Beginning of a command, or of an image's name with or without its registry -> what runs in its place.
+
+None: nothing runs, and the container counts as ready.
+"""
 
 IDLE = ("sleep", "infinity")
 LONGEST_WAIT = 30
 """Back-offs that a restart waits for at most; a process that ran a third as long starts again at once."""
 
 
-def environment(pod: Pod, container: Json, fields: Mapping[str, str]) -> dict[str, str]:
-    """The environment of one container: the node's own, names of the pod, and what it sets.
+def environment(
+    base: Mapping[str, str], container: Json, fields: Mapping[str, str], variables: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of one container: that of all, and what it sets.
 
-    `fields` are the pod's fields that `fieldRef` may name and that its metadata does not have.
+    `fields` are the pod's fields that `fieldRef` may name, `variables` those from ConfigMaps and Secrets.
     """
-    meta = pod.metadata
-    known = {"metadata.name": meta.name, "metadata.namespace": meta.namespace, "metadata.uid": meta.uid, **fields}
-    for kind, pairs in (("labels", meta.labels), ("annotations", meta.annotations)):
-        known |= {f"metadata.{kind}['{name}']": value for name, value in pairs.items()}
-    ports = container.get("ports") or [{"containerPort": 0}]
-    made = {**os.environ, "HOSTNAME": meta.name, "POD_NAME": meta.name, "POD_IP": known["status.podIP"]}
-    made["PORT"] = str(ports[0]["containerPort"])
+    made = {**base, **variables}
     for entry in container.get("env", []):
         path = entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath", "")
-        made[entry["name"]] = expand(entry.get("value", known.get(path, "")), made)
+        if "value" in entry or path:
+            made[entry["name"]] = expand(entry.get("value", fields.get(path, "")), made)
     return made
 
 
@@ -53,13 +53,16 @@ def command(container: Json, programs: Programs) -> Sequence[str] | None:
     for beginning, instead in programs.items():
         if " ".join(own).startswith(beginning):
             return instead and [*instead, *own[len(beginning.split()) :]]
-        if container["image"].startswith(beginning):
+        if any(name.startswith(beginning) for name in (container["image"], container["image"].rpartition("/")[2])):
             return instead and [*instead, *container.get("args", [])]
     return own if container.get("command") else None
 
 
 class Container:
-    """One container: its process, and what the pod's status says of it; `changed` is called when that changes."""
+    """One container: its process, and what the pod's status says of it; `changed` is called when that changes.
+
+    `enter` is the beginning of a command that runs in the pod's sandbox.
+    """
 
     def __init__(
         self,
@@ -68,13 +71,15 @@ class Container:
         environment: Mapping[str, str],
         log: Path,
         changed: Callable[[], None],
+        *,
+        enter: Sequence[str] = (),
     ) -> None:
         self.spec = spec
         self.is_idle = argv is None
         self.is_ready = self.is_started = False
         self.restarts = 0
         self.environment = environment
-        self._argv = [expand(word, environment) for word in argv or IDLE]
+        self._argv = [*enter, *(expand(word, environment) for word in argv or IDLE)]
         self._log = log
         self._changed = changed
         self._process: asyncio.subprocess.Process | None = None
@@ -120,6 +125,11 @@ class Container:
         code = status if status >= 0 else 128 - status
         reason = "Error" if code else "Completed"
         return {"exitCode": code, "reason": reason, "startedAt": began, "finishedAt": timestamp(time.time())}
+
+    def inside(self) -> Sequence[str]:
+        """Return the beginning of a command that runs beside the process, for probes and hooks."""
+        assert self._process is not None
+        return ("nsenter", f"--target={self._process.pid}", "--mount", "--net", "--root", "--wd")
 
     def end(self, how: signal.Signals) -> None:
         """End the process for good."""

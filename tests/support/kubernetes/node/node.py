@@ -27,9 +27,10 @@ from kube.errors import ApiError, Conflict, NotFound
 from kube.informer import Informer, Pace
 from kube.objects import body
 from kube.times import micro_timestamp, timestamp
-from tests.support.kubernetes.node.container import Container, Programs, command, environment
+from tests.support.kubernetes.node.network import GATEWAY
 from tests.support.kubernetes.node.objects import BINDINGS, NODES, PODS, Json, Pod
 from tests.support.kubernetes.node.running import RunningPod
+from tests.support.kubernetes.node.sandbox import Machine, Sandbox
 from tests.support.kubernetes.node.scheduling import Offer, misfit, waits
 
 BEAT_S = 5.0
@@ -44,17 +45,15 @@ class Node:
     """One node; `run` it."""
 
     def __init__(
-        self, client: Client, http: httpx.AsyncClient, offer: Offer, *, ip: str, pods: IPv4Network, programs: Programs,
-        logs: Path, backoff_s: float,
+        self, client: Client, http: httpx.AsyncClient, offer: Offer, machine: Machine, pods: IPv4Network,
+        *, backoff_s: float,
     ) -> None:  # fmt: skip
         self._client = client
         self._http = http
         self._offer = offer
-        self._ip = ip
+        self._machine = machine
         self._hosts = pods
         self._turn = 0
-        self._programs = programs
-        self._logs = logs
         self._backoff_s = backoff_s
         self._began = timestamp(time.time())
         self._informer = Informer(client, PODS, Selection(), Random(offer.name), PACE)
@@ -93,13 +92,8 @@ class Node:
 
     def _start(self, pod: Pod) -> RunningPod:
         ip = pod.status.ip or self._free_address()
-        running = RunningPod(pod, self._client, self._http, ip=ip, node_ip=self._ip, backoff_s=self._backoff_s)
-        running.inits = [self._container(running, one) for one in pod.spec.init_containers]
-        running.mains = [self._container(running, one) for one in pod.spec.containers]
-        for old in pod.status.container_statuses:  # a restart of the node restarts the processes
-            for container in running.mains:
-                if container.spec["name"] == old["name"]:
-                    container.restarts = old["restartCount"] + 1
+        sandbox = Sandbox(self._client, pod, ip, self._machine)
+        running = RunningPod(sandbox, self._client, self._http, self._backoff_s)
         self._running[pod.metadata.uid] = running
         running.running = asyncio.create_task(running.run(), name=f"run {pod.metadata.name}")
         self._spawn(self._report(running), f"report {pod.metadata.name}")
@@ -112,13 +106,6 @@ class Node:
         reports.cancel()
         await running.forget()
         self._running.pop(running.pod.metadata.uid, None)
-
-    def _container(self, running: RunningPod, spec: Json) -> Container:
-        pod, meta = running.pod, running.pod.metadata
-        fields = {"status.podIP": running.ip, "status.hostIP": self._ip, "spec.nodeName": self._offer.name}
-        path = self._logs / f"{meta.namespace}_{meta.name}_{spec['name']}.log"
-        made = environment(pod, spec, fields)
-        return Container(spec, command(spec, self._programs), made, path, running.change)
 
     def _end(self, running: RunningPod, grace_s: float) -> None:
         if not running.is_ending:
@@ -186,7 +173,7 @@ class Node:
             "allocatable": dict(self._offer.capacity),
             "conditions": [{**ready, "lastHeartbeatTime": now, "lastTransitionTime": self._began}],
             "addresses": [
-                {"type": "InternalIP", "address": self._ip},
+                {"type": "InternalIP", "address": self._machine.ip},
                 {"type": "Hostname", "address": self._offer.name},
             ],
             "nodeInfo": {
@@ -212,12 +199,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--name", default="node-a")
-    parser.add_argument("--ip", default="10.244.0.1")
+    parser.add_argument("--ip", default=GATEWAY)
     parser.add_argument("--pods", type=IPv4Network, default=IPv4Network("10.244.1.0/24"), help="addresses of its pods")
     parser.add_argument("--label", action="append", default=[], help="NAME=VALUE")
     parser.add_argument("--capacity", action="append", default=[], help="e.g. nvidia.com/gpu=4")
     parser.add_argument("--programs", type=Path, help="YAML: beginning of a command or image -> command, or null")
-    parser.add_argument("--logs", type=Path, default=Path())
+    parser.add_argument("--binaries", type=Path, default=Path("/usr/bin"), help="first in the PATH of containers")
+    parser.add_argument("--state", type=Path, default=Path(), help="for logs and volumes")
     parser.add_argument("--backoff", type=float, default=0.5, help="first wait before a restart, in seconds")
     return parser.parse_args()
 
@@ -230,12 +218,10 @@ async def main(options: argparse.Namespace) -> None:
     limits = httpx.Limits(max_keepalive_connections=0)
     async with (
         Client(connection(options.kubeconfig), options.name) as client,
-        httpx.AsyncClient(limits=limits, trust_env=False) as http,
+        httpx.AsyncClient(limits=limits, trust_env=False, verify=False) as http,  # noqa: S501 - as a kubelet does
     ):
-        node = Node(
-            client, http, offer, ip=options.ip, pods=options.pods, programs=programs, logs=options.logs,
-            backoff_s=options.backoff,
-        )  # fmt: skip
+        machine = Machine(options.name, options.ip, programs, options.binaries, options.state.resolve())
+        node = Node(client, http, offer, machine, options.pods, backoff_s=options.backoff)
         running = asyncio.ensure_future(node.run())
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
         try:

@@ -20,6 +20,8 @@ class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     node_selector: dict[str, str] = {}
     restart_policy: str = "Always"
     scheduler_name: str = ""
+    service_account_name: str = ""
+    volumes: tuple[Json, ...] = ()
     scheduling_gates: tuple[Json, ...] = ()
     readiness_gates: tuple[Json, ...] = ()
 

@@ -1,7 +1,7 @@
 """Probes of a container, as a kubelet runs them, but sooner until it is ready.
 
 Until then it is looked at every 0.2 s, because a process starts faster than an image; at most one failure counts per
-`periodSeconds`, so that thresholds keep their meaning.  A gRPC probe only connects.
+`periodSeconds`, so that thresholds keep their meaning.  Hooks before the end are looked at in the same way.
 """
 
 import asyncio
@@ -9,12 +9,15 @@ import contextlib
 import signal
 import time
 
+import grpc
 import httpx
 
 from tests.support.kubernetes.node.container import Container
 from tests.support.kubernetes.node.objects import Json
 
 EAGER_S = 0.2
+SERVING = b"\x08\x01"
+"""The answer of grpc.health.v1 of which this is the status."""
 
 
 async def probe(container: Container, kind: str, host: str, http: httpx.AsyncClient) -> None:
@@ -51,13 +54,15 @@ async def succeeds(spec: Json, container: Container, host: str, http: httpx.Asyn
             if "exec" in spec:
                 return await _exits_well(spec["exec"]["command"], container)
             target = spec.get("httpGet") or spec.get("tcpSocket") or spec["grpc"]
-            address = target.get("host") or host, port_of(target["port"], container.spec)
-            if "httpGet" not in spec:
-                _, writer = await asyncio.open_connection(*address)
+            at, port = target.get("host") or host, port_of(target["port"], container.spec)
+            if "grpc" in spec:
+                return await _is_serving(f"{at}:{port}", target.get("service", ""))
+            if "tcpSocket" in spec:
+                _, writer = await asyncio.open_connection(at, port)
                 writer.close()
                 return True
             path = "/" + target.get("path", "").lstrip("/")
-            answer = await http.get(f"http://{address[0]}:{address[1]}{path}", timeout=limit_s)
+            answer = await http.get(f"{target.get('scheme', 'http').lower()}://{at}:{port}{path}", timeout=limit_s)
             return answer.status_code < 400
     return False
 
@@ -69,9 +74,29 @@ def port_of(port: int | str, spec: Json) -> int:
     return int(next(one["containerPort"] for one in spec["ports"] if one.get("name") == port))
 
 
+async def before_end(container: Container, host: str, http: httpx.AsyncClient, grace_s: float) -> None:
+    """Do what the container wants done before its process is told to end; at most as long as it has."""
+    hook: Json = container.spec.get("lifecycle", {}).get("preStop", {})
+    if "sleep" in hook:
+        await asyncio.sleep(min(grace_s, hook["sleep"]["seconds"]))
+    elif hook:
+        await succeeds({**hook, "timeoutSeconds": grace_s}, container, host, http)
+
+
+async def _is_serving(address: str, service: str) -> bool:
+    """Ask grpc.health.v1, whose messages are small enough to be written by hand."""
+    name = service.encode()
+    async with grpc.aio.insecure_channel(address) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            return bool(await check(bytes((10, len(name))) + name if name else b"") == SERVING)
+    return False
+
+
 async def _exits_well(argv: list[str], container: Container) -> bool:
     quiet = asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*argv, env=container.environment, stdout=quiet, stderr=quiet)
+    command = (*container.inside(), *argv)
+    process = await asyncio.create_subprocess_exec(*command, env=container.environment, stdout=quiet, stderr=quiet)
     try:
         return await process.wait() == 0
     finally:

@@ -19,8 +19,10 @@ from kube.errors import ApiError, Conflict, NotFound
 from kube.objects import body
 from kube.times import timestamp
 from tests.support.kubernetes.node.container import Container
-from tests.support.kubernetes.node.objects import PODS, Json, Pod
-from tests.support.kubernetes.node.probing import probe
+from tests.support.kubernetes.node.objects import PODS, Json
+from tests.support.kubernetes.node.probing import before_end, probe
+from tests.support.kubernetes.node.sandbox import Sandbox
+from tests.support.kubernetes.node.volumes import Missing
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 RETRY = Backoff(first_s=0.2, cap_s=1.0)
@@ -29,18 +31,18 @@ RETRY = Backoff(first_s=0.2, cap_s=1.0)
 class RunningPod:
     """One pod; `run` until it is over, `report` its status, and `end` it."""
 
-    def __init__(
-        self, pod: Pod, client: Client, http: httpx.AsyncClient, *, ip: str, node_ip: str, backoff_s: float
-    ) -> None:
-        self.pod = pod
-        self.ip = ip
+    def __init__(self, sandbox: Sandbox, client: Client, http: httpx.AsyncClient, backoff_s: float) -> None:
+        self.pod = sandbox.pod
+        self.ip = sandbox.ip
+        self._before = sandbox.pod.status.container_statuses
         self.inits: list[Container] = []
         self.mains: list[Container] = []
         self.is_ending = False
         self.running: asyncio.Task[None] | None = None
         self.gone = asyncio.Event()
         """Set when all its processes have ended and the server is to forget it."""
-        self._node_ip = node_ip
+        self._sandbox = sandbox
+        self._why = ""  # it cannot start yet
         self._client = client
         self._http = http
         self._backoff_s = backoff_s
@@ -56,11 +58,13 @@ class RunningPod:
     async def run(self) -> None:
         """Run the init containers one after the other, then the others together."""
         self.change()
-        policy = self.pod.spec.restart_policy
+        policy, spec = self.pod.spec.restart_policy, self.pod.spec
+        self.inits = await self._made(spec.init_containers)
         for container in self.inits:
             if await container.run("Never" if policy == "Never" else "OnFailure", self._backoff_s):
                 self._phase = "Failed"
                 return self.change()
+        self.mains = await self._made(spec.containers)  # may need what an init container has made
         probes = [
             asyncio.create_task(probe(container, kind, self.ip, self._http), name=f"{kind} {self.pod.metadata.name}")
             for container in self.mains
@@ -74,6 +78,24 @@ class RunningPod:
                 task.cancel()
         self._phase = "Failed" if any(codes) else "Succeeded"
         return self.change()
+
+    async def _made(self, specs: Sequence[Json]) -> list[Container]:
+        """Make containers; again and again while something is missing."""
+        rng, failures = Random(self.ip), 0
+        while True:
+            try:
+                await self._sandbox.open()
+                made = [await self._sandbox.container(one, self.change) for one in specs]
+                break
+            except (Missing, ApiError, OSError) as error:
+                self._why, failures = str(error), failures + 1
+                self.change()
+                await asyncio.sleep(RETRY.wait_s(failures, rng))
+        for old in self._before:  # a restart of the node restarts the processes
+            for container in made:
+                if container.spec["name"] == old["name"] and "containerID" in old:
+                    container.restarts = old["restartCount"] + 1
+        return made
 
     async def report(self) -> None:
         """Write the status after each change, for ever; again and again while the server is away."""
@@ -97,7 +119,11 @@ class RunningPod:
         """preStop, SIGTERM, SIGKILL after the grace period."""
         assert self.running is not None
         until_s = time.monotonic() + grace_s
-        await asyncio.sleep(min(grace_s, max((_pre_stop_s(one.spec) for one in self.mains), default=0)))
+        if self.mains:
+            hooks = (before_end(one, self.ip, self._http, grace_s) for one in self.mains)
+            await asyncio.gather(*hooks, return_exceptions=True)
+        else:
+            self.running.cancel()
         for container in self._all():
             container.end(signal.SIGTERM)
         await asyncio.wait((self.running,), timeout=max(0.01, until_s - time.monotonic()))
@@ -105,6 +131,7 @@ class RunningPod:
             container.end(signal.SIGKILL)
         await asyncio.wait((self.running,), timeout=5)
         self.running.cancel()
+        await self._sandbox.close()
         self.gone.set()
 
     async def forget(self) -> None:
@@ -126,6 +153,7 @@ class RunningPod:
     def status(self) -> Json:
         """The pod's status now."""
         mains, inits = ([one.status() for one in some] for some in (self.mains, self.inits))
+        mains = mains or [self._not_made(one) for one in self.pod.spec.containers]
         for one in inits:
             one["ready"] = "terminated" in one["state"]
         begins = any("waiting" in one["state"] and not one["restartCount"] for one in mains)
@@ -141,7 +169,7 @@ class RunningPod:
         }
         return {
             "phase": phase,
-            "hostIP": self._node_ip,
+            "hostIP": self._sandbox.machine.ip,
             "podIP": self.ip,
             "podIPs": [{"ip": self.ip}],
             "startTime": self._began,
@@ -159,6 +187,10 @@ class RunningPod:
             self._conditions[kind] = made
         return self._conditions[kind]
 
-
-def _pre_stop_s(container: Json) -> float:
-    return float(container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0))
+    def _not_made(self, spec: Json) -> Json:
+        waiting = {"reason": "CreateContainerConfigError", "message": self._why} if self._why else {}
+        state = {"waiting": {"reason": "ContainerCreating", **waiting}}
+        return {
+            "name": spec["name"], "image": spec["image"], "imageID": "", "state": state, "lastState": {},
+            "restartCount": 0, "ready": False, "started": False,
+        }  # fmt: skip
