@@ -21,11 +21,12 @@ USAGE_ERROR = 2
 
 
 class _Commands(click.Group):
-    """A group whose commands may raise ConfigurationError."""
+    """A group whose commands may raise ConfigurationError and NoWayError."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; print each problem of a ConfigurationError as a line instead of a traceback."""
+        """Run the command; print each problem as a line instead of a traceback."""
         from gateway.config.loading import ConfigurationError
+        from kube.errors import NoWayError
 
         try:
             return super().invoke(ctx)
@@ -33,6 +34,8 @@ class _Commands(click.Group):
             for problem in error.problems:
                 click.echo(f"forebay: {problem}", err=True)
             raise click.exceptions.Exit(USAGE_ERROR) from error
+        except NoWayError as error:
+            raise click.ClickException(str(error)) from error
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, requested: bool) -> None:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import click
 import structlog
 import uvloop
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -37,7 +36,6 @@ from gateway.observability.serving import http_server, shared_socket
 from gateway.openai.operations import Operation
 from kube.client import Client, connection
 from kube.election import Election
-from kube.errors import NoWayError
 from kube.events import Recorder
 from kube.times import Clocks
 
@@ -88,13 +86,10 @@ def engine_paths() -> tuple[str, ...]:
 def run(options: Options) -> None:
     """Run the controllers until SIGTERM or SIGINT.
 
-    Raises ClickException where no API server is known, and AddressError for an address that cannot be had.
+    Raises NoWayError where no API server is known, and AddressError for an address that cannot be had.
     """
     logs.set_up("info")
-    try:
-        config = connection(options.kubeconfig)
-    except NoWayError as error:
-        raise click.ClickException(str(error)) from error
+    config = connection(options.kubeconfig)
     with contextlib.closing(Ports()) as ports:
         ports.hold("--listen", options.listen)
         client = Client(config, MANAGER)

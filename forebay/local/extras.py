@@ -1,11 +1,14 @@
-"""Optional dependencies: the error of a command that needs one which is not installed.
+"""Optional dependencies: the error of a command that needs one which is not installed, or a cluster that it is for.
 
-Lives here: the check.  Not here: which packages an extra brings (pyproject.toml).
+Lives here: the checks.  Not here: which packages an extra brings (pyproject.toml).
 """
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import click
+
+from gateway.config.settings import KubernetesSettings
 
 
 class MissingExtraError(click.ClickException):
@@ -22,3 +25,15 @@ def require(command: str, extra: str, *modules: str) -> None:
     """
     if any(find_spec(module) is None for module in modules):
         raise MissingExtraError(command, extra)
+
+
+def require_cluster(settings: KubernetesSettings) -> None:
+    """Check, where the pods of a cluster are the engines, that there is a way to its API server.
+
+    Raises MissingExtraError, and NoWayError where no way can be read: here in a line, and not by each worker.
+    """
+    if settings.enabled:
+        require("kubernetes.enabled", "kubernetes", "lightkube")
+        from kube.client import connection  # noqa: PLC0415 - its packages are an extra
+
+        connection(Path(settings.kubeconfig) if settings.kubeconfig else None)

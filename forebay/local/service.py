@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forebay.local.eds_file import eds_file_kept_current
-from forebay.local.extras import require
+from forebay.local.extras import require_cluster
 from forebay.local.ports import Ports
 from forebay.local.supervision.console import completed_before, print_line, stop_signals
 from forebay.local.supervision.process import ProcessSpec, raise_open_file_limit
@@ -25,12 +25,11 @@ from routing.table import STRATEGIES
 def run(config_file: Path, workers: int) -> None:
     """Serve until SIGTERM or SIGINT, then finish running requests for up to `drain_s`.
 
-    Raises ConfigurationError for a bad file, MissingExtraError for packages that it needs, AddressError for an address
-    that cannot be had, and SystemExit(1) when a worker does not start.
+    Raises ConfigurationError for a bad file, MissingExtraError for packages that it needs, NoWayError for a cluster
+    without a way to it, AddressError for an address that cannot be had, and SystemExit(1) when a worker does not start.
     """
     settings = load_with_models(config_file, os.environ, STRATEGIES)  # or each worker would say what is wrong there
-    if settings.kubernetes.enabled:
-        require("kubernetes.enabled", "kubernetes", "lightkube")
+    require_cluster(settings.kubernetes)
     raise_open_file_limit()
     with contextlib.closing(Ports()) as ports, tempfile.TemporaryDirectory(prefix="forebay-") as run_dir:
         private = _hold_addresses(settings, ports, workers)

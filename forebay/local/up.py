@@ -17,6 +17,7 @@ from forebay.local.eds_file import eds_file_kept_current
 from forebay.local.engine_watch import EngineWatch
 from forebay.local.engines import Engines, engine_specs
 from forebay.local.envoy import envoy_spec
+from forebay.local.extras import require_cluster
 from forebay.local.ports import AddressError, Ports
 from forebay.local.records import shell_assignments, write_atomically, write_processes
 from forebay.local.redis import NoRedisError, redis_spec
@@ -34,13 +35,16 @@ from routing.table import STRATEGIES
 def run(*, engines: Engines, workers: int, gpu: str, strategy: str, data: Path, base: Path | None = None) -> None:
     """Run until SIGINT or SIGTERM.  Users stay in `data`; `base` is a configuration to start from.
 
-    Raises ConfigurationError for a bad base or models file, an unknown strategy; AddressError and DataError for an
-    address or a directory that cannot be had; and SystemExit(1) when a process does not start.
+    Raises ConfigurationError for a bad base or models file, an unknown strategy; NoWayError for a cluster without a way
+    to it; AddressError and DataError for an address or a directory that cannot be had; and SystemExit(1) when a process
+    does not start.
     """
     start = Base.read(base)
     raise_open_file_limit()
     with data_directory(data) as directory, contextlib.closing(Ports()) as ports:
         chosen = engines.or_those_of(start.has_models)
+        if chosen == Engines():
+            require_cluster(start.settings.kubernetes)
         stack = _Stack(directory, ports, start, engines=chosen, workers=workers, gpu=gpu, strategy=strategy)
         if not asyncio.run(stack.run()):
             raise SystemExit(1)

@@ -43,3 +43,7 @@ class Discovery(Protocol):
     def watch(self) -> AsyncIterator[FleetDescription]:
         """Yield the whole fleet at once and again whenever it changes; ends when it never will."""
         ...
+
+    def behind_s(self) -> Mapping[str, float]:
+        """Return for how long each set that it follows, by its name, has not been current, in seconds; 0 if it is."""
+        ...

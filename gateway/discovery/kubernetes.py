@@ -1,4 +1,4 @@
-"""The fleet that follows a Kubernetes cluster: pods, their nodes and the workloads that own them.
+"""The fleet that follows a Kubernetes cluster: pods, their nodes, the workloads that own them, and LoRA adapters.
 
 Lives here: which objects are watched, and when a description is due.  Not here: what they mean (pods), lists, watches
 and outages (kube).  While the API server is away the last fleet stays.
@@ -6,7 +6,7 @@ and outages (kube).  While the API server is away the last fleet stays.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from random import Random
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from gateway.config.settings import KubernetesSettings
 from gateway.discovery.description import FleetDescription
-from gateway.discovery.pods import MODEL, NODES, PODS, WORKLOADS, Cluster, Fleet
+from gateway.discovery.pods import ADAPTERS, MODEL, NODES, PODS, WORKLOADS, Cluster, Fleet
 from kube.client import Client, Selection, connection
 from kube.informer import Informer, Pace
 from kube.objects import Key, Object
@@ -24,7 +24,7 @@ T = TypeVar("T", bound=Object)
 MANAGER = "forebay-gateway"
 OPTIONAL_WAIT_S = 2.0
 """The longest that the first fleet waits for optional sets (chosen): nodes only tell types of GPUs and pools, and an
-account may not be allowed to read them; kinds of an extension may not be installed."""
+account may not be allowed to read them."""
 PACE = Pace(gather_s=0.1)
 """A storm of events costs ten descriptions per second."""
 
@@ -36,6 +36,11 @@ class KubernetesPods:
         self._settings = settings
         self._strategies = strategies
         self._rng = rng
+        self._followed: Sequence[Informer[Any]] = ()
+
+    def behind_s(self) -> Mapping[str, float]:
+        """Return for how long each set has not been the API server's, by kind."""
+        return behind(self._followed)
 
     async def watch(self) -> AsyncIterator[FleetDescription]:
         """Yield the fleet after the first lists, and whenever it is another one.
@@ -47,17 +52,20 @@ class KubernetesPods:
             pods = Informer(client, PODS, labelled, self._rng, PACE)
             workloads = [Informer(client, kind, labelled, self._rng, PACE) for kind in WORKLOADS]
             nodes = Informer(client, NODES, Selection(), self._rng, PACE)
+            adapters = Informer(client, ADAPTERS, Selection(self._settings.namespace), self._rng, PACE)
+            self._followed = (pods, *workloads, nodes, adapters)
 
             def describe() -> FleetDescription:
-                return fleet.describe(Cluster(pods.objects, nodes.objects, joined(workloads)))
+                loaded = {} if adapters.is_absent else adapters.objects
+                return fleet.describe(Cluster(pods.objects, nodes.objects, joined(workloads), loaded))
 
-            async with aclosing(descriptions(describe, (pods, *workloads), (nodes,))) as described:
+            async with aclosing(descriptions(describe, (pods, *workloads), (nodes, adapters))) as described:
                 async for description in described:
                     yield description
 
 
 def client_for(settings: KubernetesSettings) -> Client:
-    """Return a client of the cluster.  Raises ConfigError where it is not known how to reach it."""
+    """Return a client of the cluster.  Raises NoWayError where it is not known how to reach it."""
     return Client(connection(Path(settings.kubeconfig) if settings.kubeconfig else None), MANAGER)
 
 
@@ -66,21 +74,29 @@ def joined(informers: Iterable[Informer[T]]) -> dict[Key, T]:
     return {key: one for informer in informers for key, one in informer.objects.items()}
 
 
+def behind(informers: Iterable[Informer[Any]]) -> dict[str, float]:
+    """Return for how long each set has not been the API server's, by kind; without kinds that are not installed."""
+    return {informer.kind.name: informer.behind_s() for informer in informers if not informer.is_absent}
+
+
 async def descriptions(
     describe: Callable[[], FleetDescription], informers: Sequence[Informer[Any]], optional: Sequence[Informer[Any]]
 ) -> AsyncGenerator[FleetDescription, None]:
     """Follow the sets, and yield what `describe` makes of them after the first lists, and whenever it differs.
 
-    The `optional` sets are not awaited for long: perhaps the account may not list them, or they do not exist yet.
+    The `optional` sets are not awaited where their kind is not installed, and not for long where the account may not
+    list them.
     """
     before: FleetDescription | None = None
     changed = asyncio.Event()
     listed = {informer: asyncio.Event() for informer in (*informers, *optional)}
     tasks = [asyncio.create_task(informer.run(), name="follow") for informer in listed]
-    tasks += [asyncio.create_task(_note(*pair, changed), name="note") for pair in listed.items()]
+    for informer, first in listed.items():
+        note = _note(informer, first, changed, is_optional=informer in optional)
+        tasks.append(asyncio.create_task(note, name="note"))
     try:
-        first, late = ([listed[one] for one in some] for some in (informers, optional))
-        await _unless_ended(_all_listed(first, late), tasks)
+        required, late = ([listed[one] for one in some] for some in (informers, optional))
+        await _unless_ended(_all_listed(required, late), tasks)
         while True:
             changed.clear()
             if (description := describe()) != before:
@@ -92,10 +108,10 @@ async def descriptions(
             task.cancel()
 
 
-async def _note(informer: Informer[Any], first: asyncio.Event, changed: asyncio.Event) -> None:
-    """Say when the set was listed first, and when anything in it changed."""
+async def _note(informer: Informer[Any], first: asyncio.Event, changed: asyncio.Event, *, is_optional: bool) -> None:
+    """Say when the set was listed first, and when anything in it changed; an optional kind may not be installed."""
     async for _ in informer.changes():
-        if informer.is_listed:
+        if informer.is_listed or is_optional:
             first.set()
             changed.set()
 

@@ -7,6 +7,7 @@ Lives here: what is read of pods, nodes and workloads, and what it means, withou
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -82,6 +83,28 @@ WORKLOADS = (
 """Owners of pods whose label makes a model known while it has no pod, and gives a port that its pods do not name."""
 
 
+class AdapterSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """The model that a LoRA adapter is for."""
+
+    base_model: str = ""
+
+
+class AdapterStatus(msgspec.Struct, frozen=True):
+    """The names of the pods that have loaded the adapter, in its own namespace."""
+
+    instances: tuple[str, ...] | None = None
+
+
+class Adapter(Object, frozen=True):
+    """A LoRA adapter, which is a model of its name on the pods that have loaded it."""
+
+    spec: AdapterSpec = AdapterSpec()
+    status: AdapterStatus = AdapterStatus()
+
+
+ADAPTERS = Kind("model.aibrix.ai", "v1alpha1", "ModelAdapter", "modeladapters", Adapter)
+
+
 class Profile(msgspec.Struct, frozen=True, rename="camel"):
     """How requests for a model are treated, by one name; other members of it are others'."""
 
@@ -115,11 +138,12 @@ class Cluster(NamedTuple):
     pods: Mapping[Key, Pod]
     nodes: Mapping[Key, Object]
     workloads: Mapping[Key, Object]
+    adapters: Mapping[Key, Adapter] = MappingProxyType({})
     pools: tuple[Pool, ...] | None = None  # None: pods with the label of a model are the fleet, else those of pools
 
 
-_Entry = tuple[Pod, Object | None, Object | None, tuple[int, ...] | None, Sequence[Endpoint]]
-"""A pod, its node, workload and ports, and the endpoints that they make."""
+_Entry = tuple[Pod, Object | None, Object | None, tuple[int, ...] | None, Sequence[str], Sequence[Endpoint]]
+"""A pod, its node, workload, ports and adapters, and the endpoints that they make."""
 
 
 class Fleet:
@@ -134,8 +158,9 @@ class Fleet:
         """Return the fleet that the cluster is now."""
         known: dict[Key, _Entry] = {}
         endpoints: dict[str, Endpoint] = {}
+        loaded = _loaded(cluster.adapters)
         for key, pod in cluster.pods.items():
-            entry = known[key] = self._entry(key, pod, cluster)
+            entry = known[key] = self._entry(key, pod, cluster, loaded.get(key, []))
             for endpoint in entry[-1]:
                 rival = endpoints.get(endpoint.address)
                 if rival is None or (rival.started_at or 0) <= (endpoint.started_at or 0):
@@ -143,17 +168,19 @@ class Fleet:
         self._known = known
         return FleetDescription(self._models(cluster), tuple(endpoints.values()))
 
-    def _entry(self, key: Key, pod: Pod, cluster: Cluster) -> _Entry:
+    def _entry(self, key: Key, pod: Pod, cluster: Cluster, adapters: Sequence[str]) -> _Entry:
         node = cluster.nodes.get(pod.spec.node_name)
         workload = cluster.workloads.get(f"{pod.metadata.namespace}/{deployment_of(pod.metadata)}")
         ports = None if cluster.pools is None else _ports(pod.metadata, cluster.pools)
         before = self._known.get(key)
-        if before is not None and before[0] is pod and before[1:4] == (node, workload, ports):
+        if before is not None and before[0] is pod and before[1:5] == (node, workload, ports, adapters):
             return before
         endpoint = endpoint_of(pod, node, workload)
         if endpoint is None or (ports is None and not endpoint.models):
-            return pod, node, workload, ports, ()
-        return pod, node, workload, ports, (endpoint,) if ports is None else _at_ports(endpoint, ports)
+            return pod, node, workload, ports, adapters, ()
+        if endpoint.models:  # else its engine is asked for all its models
+            endpoint = replace(endpoint, models=tuple(dict.fromkeys((*endpoint.models, *adapters))))
+        return pod, node, workload, ports, adapters, (endpoint,) if ports is None else _at_ports(endpoint, ports)
 
     def _models(self, cluster: Cluster) -> dict[str, ModelPolicy]:
         """Return the policy of every model; the newest pod's annotation counts, so that a rolling update takes hold."""
@@ -169,7 +196,27 @@ class Fleet:
             config: self._policies.get(config) or policy_of(model, config, self._strategies)
             for config, model in models.items()
         }
-        return {model: self._policies[config] for model, (_, config) in newest.items()}
+        policies = {model: self._policies[config] for model, (_, config) in newest.items()}
+        for adapter in cluster.adapters.values():
+            policies.setdefault(adapter.metadata.name, policies.get(_base_of(adapter, cluster.pods), ModelPolicy()))
+        return policies
+
+
+def _base_of(adapter: Adapter, pods: Mapping[Key, Pod]) -> str:
+    """Return the model of a pod that has the adapter, else the base model that it names."""
+    loaded = (pods.get(f"{adapter.metadata.namespace}/{name}") for name in adapter.status.instances or ())
+    return next(
+        (pod.metadata.labels[MODEL] for pod in loaded if pod and MODEL in pod.metadata.labels), adapter.spec.base_model
+    )
+
+
+def _loaded(adapters: Mapping[Key, Adapter]) -> dict[Key, list[str]]:
+    """Return the adapters that each pod has loaded, less those that are about to go."""
+    loaded: dict[Key, list[str]] = {}
+    for one in adapters.values():
+        for name in one.status.instances or () if one.metadata.deletion_timestamp is None else ():
+            loaded.setdefault(f"{one.metadata.namespace}/{name}", []).append(one.metadata.name)
+    return {pod: sorted(set(names)) for pod, names in loaded.items()}
 
 
 def endpoint_of(pod: Pod, node: Object | None, workload: Object | None) -> Endpoint | None:

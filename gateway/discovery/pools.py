@@ -5,7 +5,7 @@ following sets (kubernetes).  A kind that is not installed yet is looked for aga
 needed when it comes.  We write nothing: the status of these objects is for others.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from random import Random
@@ -16,7 +16,7 @@ import structlog
 
 from gateway.config.settings import KubernetesSettings
 from gateway.discovery.description import FleetDescription
-from gateway.discovery.kubernetes import PACE, client_for, descriptions, joined
+from gateway.discovery.kubernetes import PACE, behind, client_for, descriptions, joined
 from gateway.discovery.pods import MODEL, NODES, PODS, WORKLOADS, Cluster, Fleet, Pool
 from gateway.openai.rewrites import Rewrite, Target
 from kube.client import Selection
@@ -135,11 +135,16 @@ class InferencePools:
         self._strategies = strategies
         self._rng = rng
         self._known: Collection[str] | None = None  # pools that were logged
+        self._followed: Sequence[Informer[Any]] = ()
+
+    def behind_s(self) -> Mapping[str, float]:
+        """Return for how long each set has not been the API server's, by kind."""
+        return behind(self._followed)
 
     async def watch(self) -> AsyncIterator[FleetDescription]:
         """Yield the fleet after the first lists, and whenever it is another one; it is empty while there is no pool.
 
-        Raises ConfigError where it is not known how to reach the API server.
+        Raises NoWayError where it is not known how to reach the API server.
         """
         fleet, here = Fleet(self._strategies), Selection(self._namespace)
         async with client_for(self._settings) as client:
@@ -150,12 +155,14 @@ class InferencePools:
             pods, nodes = follow(PODS, here), follow(NODES, Selection())
             workloads = [follow(kind, Selection(self._namespace, labels=MODEL)) for kind in WORKLOADS]
             pools, objectives, rewrites = extension = [follow(kind, here) for kind in (POOLS, OBJECTIVES, REWRITES)]
+            self._followed = (pods, *workloads, nodes, *extension)
 
             def describe() -> FleetDescription:
                 ours = ours_of(pools.objects.values(), self._service)
                 self._log(ours)
                 in_pools = tuple(_pool(pool) for pool in ours.values())
-                described = fleet.describe(Cluster(pods.objects, nodes.objects, joined(workloads), in_pools))
+                cluster = Cluster(pods.objects, nodes.objects, joined(workloads), pools=in_pools)
+                described = fleet.describe(cluster)
                 return replace(
                     described,
                     objectives=priorities(objectives.objects.values(), ours),

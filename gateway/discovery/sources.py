@@ -29,6 +29,10 @@ class Steered:
         async for description in self._discovery.watch():
             yield steered(description, self._picker)
 
+    def behind_s(self) -> Mapping[str, float]:
+        """Return what the discovery says."""
+        return self._discovery.behind_s()
+
 
 def discovery_for(
     settings: Settings, environ: Mapping[str, str], strategies: Collection[str], on_reload: OnReload

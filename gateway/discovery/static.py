@@ -5,7 +5,7 @@ whether an engine answers (probing.health).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +57,10 @@ class StaticModels:
         """Yield the fleet once."""
         yield describe(self._models)
 
+    def behind_s(self) -> Mapping[str, float]:
+        """Return nothing: a file is read, not followed."""
+        return {}
+
 
 class ModelsFile:
     """A fleet that follows a file: `models_file`.
@@ -90,6 +94,10 @@ class ModelsFile:
             if reload.fleet is not None and reload.fleet != fleet:
                 fleet = reload.fleet
                 yield fleet
+
+    def behind_s(self) -> Mapping[str, float]:
+        """Return nothing: a file is read, not followed."""
+        return {}
 
     async def _reload(self) -> Reload:
         try:

@@ -75,8 +75,13 @@ def _table(rows: Mapping[str, str]) -> list[str]:
     return [f"  {name:<{width}}  {what}" for name, what in rows.items()]
 
 
-def monitoring_routes(metrics_page: Callable[[], bytes], metrics_type: str, not_ready: NotReady) -> list[Route]:
-    """Return the routes /healthz (the process lives), /readyz (it takes requests) and /metrics (`metrics_page()`)."""
+def monitoring_routes(
+    metrics_page: Callable[[], bytes], metrics_type: str, not_ready: NotReady, notes: NotReady = tuple
+) -> list[Route]:
+    """Return the routes /healthz (the process lives), /readyz (it takes requests) and /metrics (`metrics_page()`).
+
+    `notes` returns what is wrong although it takes requests, which /readyz says too.
+    """
 
     async def healthz(_request: Request) -> Response:
         return Json({"status": "ok"})
@@ -84,15 +89,16 @@ def monitoring_routes(metrics_page: Callable[[], bytes], metrics_type: str, not_
     async def metrics(_request: Request) -> Response:
         return Response(metrics_page(), headers={"content-type": metrics_type})
 
-    return [Route("/healthz", healthz), _ready_route("/readyz", not_ready), Route("/metrics", metrics)]
+    return [Route("/healthz", healthz), _ready_route("/readyz", not_ready, notes), Route("/metrics", metrics)]
 
 
-def _ready_route(path: str, not_ready: NotReady) -> Route:
+def _ready_route(path: str, not_ready: NotReady, notes: NotReady = tuple) -> Route:
     async def ready(_request: Request) -> Response:
         reasons = list(not_ready())
+        more = {"notes": said} if (said := list(notes())) else {}
         if reasons:
-            return Json({"status": "not ready", "reasons": reasons}, status_code=503)
-        return Json({"status": "ready"})
+            return Json({"status": "not ready", "reasons": reasons, **more}, status_code=503)
+        return Json({"status": "ready", **more})
 
     return Route(path, ready)
 
@@ -105,11 +111,12 @@ def create_http_app(
     elsewhere: Mapping[str, str] = MappingProxyType({}),
     *,
     own_not_ready: NotReady,
+    notes: NotReady = tuple,
 ) -> Starlette:
     """Build the application of `listen.http`.  `debug` maps names to pages: `endpoints` is served as /debug/endpoints.
 
-    `own_not_ready`, which disregards pods, is served as /readyz/gateway; `elsewhere` is shown at / (index_route).
-    Pages are rendered on the event loop, so they see a consistent state and must be quick.
+    `own_not_ready`, which disregards pods, is served as /readyz/gateway, `notes` with /readyz; `elsewhere` is shown at
+    / (index_route).  Pages are rendered on the event loop, so they see a consistent state and must be quick.
     """
 
     async def debug_index(_request: Request) -> Response:
@@ -123,7 +130,7 @@ def create_http_app(
 
     return Starlette(
         routes=[
-            *monitoring_routes(metrics_page, metrics_type, not_ready),
+            *monitoring_routes(metrics_page, metrics_type, not_ready, notes),
             _ready_route(GATEWAY_READY, own_not_ready),
             index_route("pages for operators", {**MONITORING, **_PAGES}, elsewhere),
             Route("/debug/", debug_index),

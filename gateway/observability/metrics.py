@@ -102,6 +102,10 @@ class Metrics:
         self._loop_lag: Gauge | None = None
         self._endpoints = self._gauge("endpoints", "Endpoints by state.", "livemax", "model", "state")
         self._endpoint_keys: set[tuple[str, str]] = set()
+        self._followed = self._gauge("kubernetes_followed", "1 if the set is the API server's.", "livemin", "kind")
+        self._behind = self._gauge(
+            "kubernetes_behind_seconds", "Time since the set was last the API server's.", "livemax", "kind"
+        )
 
     def _counter(self, name: str, help_text: str, *labels: str) -> "_BufferedCounter":
         return self._buffered(Counter(f"forebay_{name}", help_text, labels, registry=self._registry))
@@ -218,6 +222,12 @@ class Metrics:
         self._endpoint_keys |= counts.keys()
         for model, state in self._endpoint_keys:
             self._endpoints.labels(model, state).set(counts.get((model, state), 0))
+
+    def set_followed(self, behind_s: Mapping[str, float]) -> None:
+        """Set for how long each set of Kubernetes objects has not been the API server's, by kind."""
+        for kind, seconds in behind_s.items():
+            self._followed.labels(kind).set(seconds == 0)
+            self._behind.labels(kind).set(seconds)
 
     async def run(self) -> None:
         """Flush, and measure the event loop's lag, every FLUSH_S until cancelled."""

@@ -5,7 +5,7 @@ Lives here: the reasons, the drain, the endpoints page.  Not here: HTTP (gateway
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gateway.accounting.ledger import Ledger
 from gateway.fleet.fleet import Fleet
@@ -19,9 +19,10 @@ LAME_DUCK_SHARE = 0.25
 class Readiness:
     """Whether proxies should send requests to this worker, and why not."""
 
-    def __init__(self, fleet: Fleet, ledger: Ledger) -> None:
+    def __init__(self, fleet: Fleet, ledger: Ledger, behind_s: Callable[[], Mapping[str, float]] = dict) -> None:
         self._fleet = fleet
         self._ledger = ledger
+        self._behind_s = behind_s  # of the sets that discovery follows
         self._draining = False
 
     def __call__(self) -> bool:
@@ -36,6 +37,14 @@ class Readiness:
     def own_reasons(self) -> Sequence[str]:
         """Return why it would not be ready whatever pods there were; a worker answers as soon as it may know them."""
         return ("draining",) if self._draining else ()
+
+    def notes(self) -> Sequence[str]:
+        """Return what is wrong although requests are taken: the fleet is that of some time ago."""
+        return [
+            f"{kind} has not been followed for {seconds:.0f} s: the last fleet stays"
+            for kind, seconds in self._behind_s().items()
+            if seconds
+        ]
 
     async def drain(self, limit_s: float) -> bool:
         """Stop being ready, then wait until no request runs; return False when some still run after `limit_s`."""

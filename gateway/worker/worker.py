@@ -116,7 +116,8 @@ class Worker:
         self.channels = Channels(redis, self.replica, self.metrics)
         self.replicas = Replicas(self.replica)
         self.catalogue = Catalogue(self.fleet, time.time)
-        self.readiness = Readiness(self.fleet, self.ledger)
+        self.discovery = discovery_for(settings, os.environ, STRATEGIES, self._on_reload)
+        self.readiness = Readiness(self.fleet, self.ledger, self.discovery.behind_s)
         self.rewrites = Rewrites(
             random.Random(),  # noqa: S311 - spreads load, guards nothing
             trusts_header=settings.trusts_picker_headers,
@@ -155,7 +156,13 @@ class Worker:
         }
         return pages_guarded(
             create_http_app(
-                page, metrics.CONTENT_TYPE, ready.reasons, debug, addresses, own_not_ready=ready.own_reasons
+                page,
+                metrics.CONTENT_TYPE,
+                ready.reasons,
+                debug,
+                addresses,
+                own_not_ready=ready.own_reasons,
+                notes=ready.notes,
             ),
             self.settings.admin_token,
             on_loopback=is_loopback(split_address(self.settings.listen.http)[0]),
@@ -169,7 +176,9 @@ class Worker:
             self.catalogue.cards,
             operations=[
                 index_route("the admin REST", CALLS | MONITORING, addresses),
-                *monitoring_routes(self.metrics.render, metrics.CONTENT_TYPE, self.readiness.reasons),
+                *monitoring_routes(
+                    self.metrics.render, metrics.CONTENT_TYPE, self.readiness.reasons, self.readiness.notes
+                ),
             ],
             unavailable=(UserStoreUnavailableError, LimiterUnavailableError),
             token=self.settings.admin_token,
@@ -290,8 +299,7 @@ class Worker:
                 return
 
     async def _discover(self, rounds: Sequence[Rounds], discovered: asyncio.Event) -> None:
-        discovery = discovery_for(self.settings, os.environ, STRATEGIES, self._on_reload)
-        async for description in discovery.watch():
+        async for description in self.discovery.watch():
             self._replace(self.names.describe(description))
             self.rewrites.replace(description.rewrites)
             self.calibration.forget({endpoint.id for endpoint in description.endpoints})
@@ -332,6 +340,7 @@ class Worker:
                 event = "redis_is_back" if redis_up else "redis_is_away"
                 log.warning(event, when_away=self.settings.redis.when_away, **why)
             self._report_endpoints()
+            self.metrics.set_followed(self.discovery.behind_s())
             self.metrics.set_waiting(self.queue.waiting())
             self.metrics.set_redis_up(redis_up)
             await self._report_pause(redis_up)

@@ -192,7 +192,7 @@ def verbs(verbs: tuple[str, ...], *kinds: Kind[Any]) -> set[tuple[str, str, str]
 
 
 def test_the_gateway_may_read_what_it_follows_and_nothing_else():
-    assert verbs(FOLLOW, PODS, NODES, *WORKLOADS) == allowed("ClusterRole", "aibrix-gateway-plugins")
+    assert verbs(FOLLOW, PODS, NODES, *WORKLOADS, ADAPTERS) == allowed("ClusterRole", "aibrix-gateway-plugins")
 
 
 def test_the_controllers_may_do_what_they_do_and_nothing_else():

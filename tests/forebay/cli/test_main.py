@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.config.loading import ConfigurationError
+from kube.errors import NoWayError
 from tests.support.command import run
 
 
@@ -57,6 +58,17 @@ def test_a_command_without_its_extra_says_in_one_line_which_it_needs(monkeypatch
         result.exit_code,
         result.output,
     )
+
+
+def test_a_cluster_without_a_way_to_it_is_one_line(replaced):
+    def fail(*_: Any, **__: Any) -> None:
+        raise NoWayError("kubeconfig = k: it is no kubeconfig")
+
+    replaced("forebay.local.service", run=fail)
+
+    result = run("gateway", "--config", "f.yaml")
+
+    assert (1, "Error: kubeconfig = k: it is no kubeconfig\n") == (result.exit_code, result.stderr)
 
 
 def test_every_configuration_error_is_printed_as_lines_with_status_2(replaced):

@@ -46,6 +46,16 @@ async def test_what_is_wrong_with_the_models_is_said_at_once_and_not_by_each_wor
     assert 2 == len(service.lines)
 
 
+async def test_a_missing_kubeconfig_is_said_at_once_and_not_by_each_worker(tmp_path: Path):
+    file, _ = write_config(tmp_path, kubernetes={"enabled": True, "kubeconfig": "absent"})
+    async with program("forebay", "gateway", "--config", str(file)) as service:
+        await service.prints("absent not found")
+        assert 1 == await service.process.wait()
+        await service.end()
+
+    assert 1 == len(service.lines)
+
+
 def test_the_configuration_is_read_once_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file, _ = write_config(tmp_path)
     read, reads = loading._settings_in, []

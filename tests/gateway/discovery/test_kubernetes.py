@@ -22,6 +22,9 @@ from tests.support.polling import DEADLINE_S
 POD_PATH, NODE_PATH = "/api/v1/pods", "/api/v1/nodes"
 WORKLOAD_PATHS = ("/apis/apps/v1/deployments", "/apis/apps/v1/statefulsets")
 MODEL = "model.aibrix.ai/name"
+ADAPTER_PATH = "/apis/model.aibrix.ai/v1alpha1/modeladapters"
+ADAPTER_LIST = Request("GET", f"{ADAPTER_PATH}?limit=500")
+NO_KIND = answer("404 page not found", status=404)
 FORBIDDEN = answer('{"code": 403, "reason": "Forbidden", "message": "no"}', status=403)
 
 
@@ -41,7 +44,7 @@ def a_line(kind: str, item: dict[str, Any]) -> str:
 
 def a_set(path: str, *items: dict[str, Any], then: Answer | None = None) -> list[Exchange]:
     """The list of a kind at version 10, and what its watch tells."""
-    selector = "" if path == NODE_PATH else "labelSelector=model.aibrix.ai%2Fname&"
+    selector = "" if path in {NODE_PATH, ADAPTER_PATH} else "labelSelector=model.aibrix.ai%2Fname&"
     listed = answer(json.dumps({"metadata": {"resourceVersion": "10"}, "items": items}))
     watch = f"{path}?{selector}watch=true&allowWatchBookmarks=true&resourceVersion=10&timeoutSeconds=300"
     return [
@@ -51,24 +54,27 @@ def a_set(path: str, *items: dict[str, Any], then: Answer | None = None) -> list
 
 
 def workloads() -> list[Exchange]:
-    return [exchange for path in WORKLOAD_PATHS for exchange in a_set(path)]
+    """The workloads, of which there are none, and adapters, whose kind is not installed."""
+    return [exchange for path in WORKLOAD_PATHS for exchange in a_set(path)] + [(ADAPTER_LIST, NO_KIND)] * 50
 
 
 @asynccontextmanager
 async def fleets(folder: Path, *exchanges: Exchange) -> AsyncIterator[AsyncIterator[FleetDescription]]:
     """The fleets of such a cluster, one after the other."""
     async with served(Double(exchanges)) as url:
-        kubeconfig = folder / "kubeconfig"
-        kubeconfig.write_text(
-            f"""{{current-context: c, clusters: [{{name: k, cluster: {{server: "{url}"}}}}], users: [],
-            contexts: [{{name: c, context: {{cluster: k}}}}]}}"""
-        )
-        settings = KubernetesSettings(enabled=True, kubeconfig=str(kubeconfig))
-        async with (
-            asyncio.timeout(DEADLINE_S),
-            aclosing(KubernetesPods(settings, STRATEGIES, Random(1)).watch()) as described,
-        ):
+        discovery = KubernetesPods(settings_for(folder, url), STRATEGIES, Random(1))
+        async with asyncio.timeout(DEADLINE_S), aclosing(discovery.watch()) as described:
             yield described
+
+
+def settings_for(folder: Path, url: str) -> KubernetesSettings:
+    """The settings for a server without authentication."""
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.write_text(
+        f"""{{current-context: c, clusters: [{{name: k, cluster: {{server: "{url}"}}}}], users: [],
+        contexts: [{{name: c, context: {{cluster: k}}}}]}}"""
+    )
+    return KubernetesSettings(enabled=True, kubeconfig=str(kubeconfig))
 
 
 async def test_the_fleet_comes_with_the_lists_and_again_with_each_difference(tmp_path: Path):
@@ -102,6 +108,39 @@ async def test_nodes_that_may_not_be_read_do_not_hold_the_fleet_back(tmp_path: P
         (endpoint,) = (await anext(described)).endpoints
 
     assert ("n/a", "") == (endpoint.id, endpoint.pool)
+
+
+async def test_an_adapter_is_a_model_on_the_pods_that_have_loaded_it(tmp_path: Path):
+    adapter = an_object("lora", 9, "n", status={"instances": ["a"]})
+    loaded_too = a_line("MODIFIED", an_object("lora", 11, "n", status={"instances": ["a", "bb"]}))
+    sets = [
+        *a_set(POD_PATH, a_pod("a", 8), a_pod("bb", 8)),
+        *[exchange for path in WORKLOAD_PATHS for exchange in a_set(path)],
+        *a_set(NODE_PATH),
+        *a_set(ADAPTER_PATH, adapter, then=answer(loaded_too, is_open=True)),
+    ]
+    async with fleets(tmp_path, *sets) as described:
+        serving = [
+            {one.name for one in fleet.endpoints if "lora" in one.models}
+            for fleet in [await anext(described), await anext(described)]
+        ]
+
+    assert [{"a"}, {"a", "bb"}] == serving
+
+
+async def test_sets_say_for_how_long_they_have_not_been_followed(tmp_path: Path):
+    exchanges = [*a_set(POD_PATH, a_pod("a", 9)), *workloads(), *[(a_set(NODE_PATH)[0][0], FORBIDDEN)] * 50]
+    async with served(Double(exchanges)) as url:
+        discovery = KubernetesPods(settings_for(tmp_path, url), STRATEGIES, Random(1))
+        assert {} == discovery.behind_s()
+        async with asyncio.timeout(DEADLINE_S), aclosing(discovery.watch()) as described:
+            await anext(described)
+            behind = discovery.behind_s()
+
+    assert {"Pod": 0.0, "Deployment": 0.0, "StatefulSet": 0.0} == {
+        kind: s for kind, s in behind.items() if kind != "Node"
+    }
+    assert behind["Node"] > 0
 
 
 async def test_without_a_kubeconfig_and_outside_of_a_pod_there_is_no_fleet():

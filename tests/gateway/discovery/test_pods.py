@@ -1,6 +1,6 @@
 """Labels, annotations and status of the objects of a cluster, and the fleet that they make."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +9,14 @@ import pytest
 import structlog
 
 from gateway.config.settings import EndpointSettings, ModelSettings
-from gateway.discovery.description import ModelPolicy
+from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.discovery.models import describe
 from gateway.discovery.pods import (
     CONFIG,
     PODS,
+    Adapter,
+    AdapterSpec,
+    AdapterStatus,
     Cluster,
     Container,
     Fleet,
@@ -312,3 +315,46 @@ def test_a_pod_as_the_server_sends_it_is_read():
 
     assert endpoint is not None
     assert ("n/a", "10.0.0.9:8000", True, "x") == (endpoint.id, endpoint.address, endpoint.ready, endpoint.node)
+
+
+def an_adapter(name: str, *pods: str, base: str = "", **metadata: str) -> Adapter:
+    return Adapter(Metadata(name, "default", **metadata), AdapterSpec(base), AdapterStatus(pods))
+
+
+def with_adapters(*adapters: Adapter, pods: Sequence[Pod]) -> FleetDescription:
+    cluster = a_cluster(*pods)._replace(adapters={one.metadata.key: one for one in adapters})
+    return Fleet(STRATEGIES).describe(cluster)
+
+
+def test_an_adapter_is_a_model_of_the_pods_that_have_loaded_it_with_the_policy_of_its_base():
+    random = '{"profiles": {"default": {"routingStrategy": "random"}}}'
+    pods = [a_pod("pod-a", config=random), a_pod("pod-b", ip="10.0.0.2", config=random)]
+    fleet = with_adapters(an_adapter("lora", "pod-b", "pod-c"), an_adapter("cold", base="m"), pods=pods)
+
+    assert {"pod-a": ("m",), "pod-b": ("m", "lora")} == {one.name: one.models for one in fleet.endpoints}
+    assert {"m": "random", "lora": "random", "cold": "random"} == {
+        model: policy.strategy for model, policy in fleet.models.items()
+    }
+
+
+def test_an_adapter_that_is_about_to_go_is_sent_nothing_and_one_of_nobody_is_known():
+    going = an_adapter("going", "pod-a", deletion_timestamp="2026-01-01T00:00:00Z")
+    fleet = with_adapters(going, an_adapter("lost", base="nobody's"), pods=[a_pod("pod-a")])
+
+    assert [("m",)] == [one.models for one in fleet.endpoints]
+    assert {"m", "going", "lost"} == fleet.models.keys()
+
+
+def test_an_adapter_named_like_its_base_model_changes_nothing():
+    fleet = with_adapters(an_adapter("m", "pod-a"), pods=[a_pod("pod-a")])
+
+    assert [("m",)] == [one.models for one in fleet.endpoints]
+
+
+def test_an_adapter_that_is_loaded_changes_its_pod_alone():
+    fleet, pods = Fleet(STRATEGIES), [a_pod("pod-a"), a_pod("pod-b", ip="10.0.0.2")]
+    before = fleet.describe(a_cluster(*pods)).endpoints
+    adapter = an_adapter("lora", "pod-a")
+    after = fleet.describe(a_cluster(*pods)._replace(adapters={"default/lora": adapter})).endpoints
+
+    assert (False, True) == (before[0] == after[0], before[1] is after[1])

@@ -55,6 +55,15 @@ async def test_without_pods_the_gateway_itself_may_be_ready():
     assert [503, 503] == await statuses(lambda: ["draining"])
 
 
+async def test_readiness_has_notes_where_something_is_wrong_all_the_same():
+    notes = ["Pod has not been followed"]
+    app = create_http_app(lambda: b"", "text/plain", tuple, {}, own_not_ready=tuple, notes=lambda: notes)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+        answer = await client.get("/readyz")
+
+    assert (200, {"status": "ready", "notes": notes}) == (answer.status_code, answer.json())
+
+
 async def test_a_process_that_is_not_ready_is_still_healthy():
     assert 200 == (await a_client(lambda: ["draining"]).get("/healthz")).status_code
 

@@ -179,6 +179,16 @@ def test_endpoints_not_mentioned_any_more_are_zero():
     assert (3, 0) == (found["forebay_endpoints", "m", "ready"], found["forebay_endpoints", "m", "draining"])
 
 
+def test_sets_of_kubernetes_are_followed_or_behind():
+    metrics = one_process()
+    metrics.set_followed({"Pod": 0.0, "Node": 12.5})
+
+    found = samples(metrics)
+
+    assert (1, 0) == tuple(found["forebay_kubernetes_followed", kind] for kind in ("Pod", "Node"))
+    assert (0, 12.5) == tuple(found["forebay_kubernetes_behind_seconds", kind] for kind in ("Pod", "Node"))
+
+
 def test_what_nobody_reported_is_absent_and_not_zero():
     assert ("forebay_redis_up",) not in samples(one_process())
 

@@ -17,6 +17,13 @@ def test_a_worker_is_ready_once_a_pod_is_known():
     assert () == ready.own_reasons()
 
 
+def test_a_worker_whose_discovery_is_behind_is_ready_and_says_so():
+    shop = Shop()
+    readiness = Readiness(shop.fleet, shop.ledger, lambda: {"Pod": 12.4, "Node": 0.0})
+
+    assert (True, ["Pod has not been followed for 12 s: the last fleet stays"]) == (readiness(), readiness.notes())
+
+
 async def test_pods_that_are_gone_and_still_answer_do_not_make_a_worker_ready():
     shop = Shop()
     await shop.admit()
