@@ -5,10 +5,10 @@ Lives here: every problem of an input in one pass, each as `key = value, rule`. 
 
 import json
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 from optimizer.case import Case, GpuType
+from optimizer.numbers import finite
 from optimizer.plan import Plan
 
 MOST_COUNT = 10**12
@@ -127,7 +127,7 @@ class _Reader:
         return tuple(self._number(f"{key}[{index}]", each) for index, each in enumerate(value))
 
     def _number(self, key: str, value: Any, least: float = 0.0, above: float | None = None) -> float:
-        number = _finite(value)
+        number = finite(value)
         if number is not None and number >= least and (above is None or number > above):
             return number
         rule = f">= {least:g}" if above is None else f"> {above:g}"
@@ -135,22 +135,11 @@ class _Reader:
         return least if above is None else above + 1
 
     def _count(self, key: str, value: Any) -> int:
-        number = _finite(value)
+        number = finite(value)
         if number is not None and number == int(number) and 0 <= number <= MOST_COUNT:
             return int(number)
         self.problems.append(f"{key} = {_shown(value)}, must be a whole number from 0 to {MOST_COUNT}")
         return 0
-
-
-def _finite(value: Any) -> float | None:
-    """Return the value as a float; None for what is no finite number, true and false among it."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if isfinite(number) else None
 
 
 def _shown(value: Any) -> str:

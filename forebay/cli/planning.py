@@ -6,42 +6,142 @@ Lives here: options, reading and printing.  Not here: the plan (optimizer).
 
 import json
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from forebay.cli.options import FILE_PATH
 
+if TYPE_CHECKING:
+    from optimizer.capacity import Slo
+    from optimizer.case import Case
+    from optimizer.what_if import Question
+
 BAD_INPUT = 2
 """Exit status for an input that is no case."""
 
+Read = TypeVar("Read")
+
+
+class BadInputError(Exception):
+    """Files or options that make no case; `problems` has a line for each reason."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def _slo(_context: click.Context, _parameter: click.Parameter, value: str | None) -> "Slo | None":
+    """Return the targets of `ttft=2,itl=0.05,e2e=10`, in seconds."""
+    from optimizer.capacity import Slo
+
+    if value is None:
+        return None
+    targets: dict[str, float] = {}
+    for part in value.split(","):
+        name, _, text = part.partition("=")
+        if name not in ("ttft", "itl", "e2e") or f"{name}_s" in targets:
+            raise click.BadParameter(f"{part!r}: must be ttft=SECONDS, itl=SECONDS or e2e=SECONDS, each once")
+        targets[f"{name}_s"] = click.FloatRange(min=0, min_open=True)(text)
+    return Slo(**targets)
+
 
 @click.command()
-@click.option("--json", "case_file", type=FILE_PATH, required=True, help="The case, as docs/contracts.md section 10.")
-def plan(*, case_file: Path) -> None:
+@click.option("--json", "case_file", type=FILE_PATH, help="A case, as docs/contracts.md section 10 says; instead of:")
+@click.option("--trace", type=FILE_PATH, help="Requests: Mooncake's or our JSON lines; Azure, ServeGen or VTC CSV.")
+@click.option("--profiles", type=FILE_PATH, multiple=True, help="Profile of a GPU type, a JSON file; repeatable.")
+@click.option("--slo", callback=_slo, help="ttft=S,itl=S,e2e=S in seconds, each optional; default: as profiled.")
+@click.option("--margin", type=click.FloatRange(min=1), default=1.5, help="Plan for delays so many times as profiled.")
+@click.option("--speedup", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Speed up the arrivals.")
+def plan(
+    *, case_file: Path | None, trace: Path | None, profiles: tuple[Path, ...], slo: "Slo | None", margin: float,
+    speedup: float,
+) -> None:  # fmt: skip
     """Print the cheapest replicas that serve a load, and each type's share of it, as one line of JSON.
 
-    Without the extra `optimizer` (HiGHS) the plan is greedy and may be dearer; "solver" says which it is.
+    The load is a case, or the busiest time of a trace.  Without the extra `optimizer` (HiGHS) the plan is greedy and
+    may be dearer; "solver" says which it is.
     """
-    from optimizer.case_json import CaseError, parse_case, plan_page
+    if (case_file is None) == (trace is None or not profiles):
+        raise click.UsageError("needs --json CASE.json, or --trace and --profiles")
+    try:
+        if case_file is not None:
+            page = _answer(_case(case_file))
+        else:
+            asked = _question(trace or Path(), profiles, slo, margin, speedup)
+            page = _answer(asked.case) | {
+                "buckets": [asdict(bucket) for bucket in asked.buckets],
+                "margin": margin,
+                "notes": asked.notes,
+            }
+    except BadInputError as error:
+        for problem in error.problems:
+            click.echo(f"forebay: {problem}", err=True)
+        raise click.exceptions.Exit(BAD_INPUT) from error
+    click.echo(json.dumps(page))
+
+
+def _answer(case: "Case") -> dict[str, Any]:
+    from optimizer.case_json import plan_page
     from optimizer.plan import make_plan
     from optimizer.solver.linear import is_installed
 
-    try:
-        case = parse_case(case_file.read_bytes())
-    except CaseError as error:
-        raise _bad_input([f"{case_file}: {problem}" for problem in error.problems]) from error
-    except OSError as error:
-        raise _bad_input([f"{case_file}: cannot be read: {error.strerror}"]) from error
     if not is_installed():
         click.echo("forebay: without the extra optimizer (HiGHS) the plan is greedy and may be dearer", err=True)
     started_s = time.perf_counter()
     made = make_plan(case)
-    click.echo(json.dumps(plan_page(case, made, time.perf_counter() - started_s)))
+    return plan_page(case, made, time.perf_counter() - started_s)
 
 
-def _bad_input(problems: list[str]) -> click.exceptions.Exit:
-    """Print each problem as a line and return what to raise."""
-    for problem in problems:
-        click.echo(f"forebay: {problem}", err=True)
-    return click.exceptions.Exit(BAD_INPUT)
+def _case(file: Path) -> "Case":
+    from optimizer.case_json import CaseError, parse_case
+
+    try:
+        return _read(file, parse_case)
+    except CaseError as error:
+        raise BadInputError([f"{file}: {problem}" for problem in error.problems]) from error
+
+
+def _question(trace: Path, files: tuple[Path, ...], slo: "Slo | None", margin: float, speedup: float) -> "Question":
+    from optimizer.profiles import Profile, ProfileError, parse_profile
+    from optimizer.what_if import Request, buckets_of, faster, peak_demand, question, windows_of
+    from simulator.replay.traces import InvalidTraceError, read
+
+    problems: list[str] = []
+    found: dict[str, Profile] = {}
+    for file in files:
+        try:
+            profile = _read(file, parse_profile)
+        except ProfileError as error:
+            problems += [f"{file}: {problem}" for problem in error.problems]
+        except BadInputError as error:
+            problems += error.problems
+        else:
+            if profile.deployment in found:
+                problems.append(f"{file}: gpu = {profile.deployment}, has a profile already")
+            found[profile.deployment] = profile
+    try:
+        rows = read(trace)
+    except InvalidTraceError as error:
+        problems.append(str(error))
+    except OSError as error:
+        problems.append(f"{trace}: cannot be read: {error.strerror}")
+    if problems:
+        raise BadInputError(problems)
+    requests = [Request(row.timestamp / 1000, row.input_length, row.output_length) for row in rows]
+    buckets = buckets_of(peak_demand(windows_of(faster(requests, speedup))))
+    try:
+        return question(buckets, list(found.values()), slo, margin)
+    except ValueError as error:
+        raise BadInputError([str(error)]) from error
+
+
+def _read(file: Path, parse: Callable[[bytes], Read]) -> Read:
+    """Return what a file holds.  Raises BadInputError when it cannot be read."""
+    try:
+        return parse(file.read_bytes())
+    except OSError as error:
+        raise BadInputError([f"{file}: cannot be read: {error.strerror}"]) from error

@@ -61,3 +61,68 @@ def test_without_highs_the_answer_says_greedy(tmp_path: Path, replaced):
     assert ["forebay: without the extra optimizer (HiGHS) the plan is greedy and may be dearer"] == (
         result.stderr.splitlines()
     )
+
+
+TRACE = "".join(
+    json.dumps({"timestamp": 100 * n, "input_length": 128 if n % 4 else 1024, "output_length": 16}) + "\n"
+    for n in range(200)
+)
+PROFILE = {
+    "gpu": "a", "cost": 1.0, "indexes": [[16, 64], [128, 1024]], "tputs": [[6.0, 1.5], [3.0, 0.75]],
+    "slos": {"e2e": 5.0},
+}  # fmt: skip
+
+
+def files(folder: Path, *profiles: object, trace: str = TRACE) -> list[str]:
+    (folder / "trace.jsonl").write_text(trace)
+    options = ["--trace", str(folder / "trace.jsonl")]
+    for n, profile in enumerate(profiles):
+        (folder / f"{n}.json").write_text(json.dumps(profile))
+        options += ["--profiles", str(folder / f"{n}.json")]
+    return options
+
+
+def test_a_trace_and_profiles_are_answered_with_buckets_and_notes(tmp_path: Path):
+    dear = PROFILE | {"gpu": "b", "cost": 1.9, "tputs": [[6.0, 6.0], [3.0, 3.0]]}
+
+    result = run("plan", *files(tmp_path, PROFILE, dear), "--margin", "1")
+
+    answer = json.loads(result.stdout)
+    assert [(128, 16, 7.5), (1024, 16, 2.5)] == [
+        tuple(round(bucket[key], 3) for key in ("input_tokens", "output_tokens", "rate"))
+        for bucket in answer["buckets"]
+    ]
+    assert ({"a": 1, "b": 1}, 2.9, True) == tuple(answer[key] for key in ("replicas", "cost", "verified")), answer
+    slower = json.loads(run("plan", *files(tmp_path, PROFILE, dear)).stdout)
+    faster = json.loads(run("plan", *files(tmp_path, PROFILE, dear), "--margin", "1", "--speedup", "3").stdout)
+    assert slower["cost"] > answer["cost"] < faster["cost"]
+
+
+def test_problems_of_all_files_come_in_one_pass(tmp_path: Path):
+    options = files(tmp_path, PROFILE, PROFILE, PROFILE | {"gpu": "b", "cost": -1}, trace="{}")
+
+    result = run("plan", *options)
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert [
+        f"forebay: {tmp_path}/1.json: gpu = a, has a profile already",
+        f"forebay: {tmp_path}/2.json: cost = -1, must be a number >= 0",
+        f"forebay: {tmp_path}/trace.jsonl: request 1: KeyError: 'timestamp'",
+    ] == result.stderr.splitlines()
+
+
+def test_an_slo_is_checked_and_needs_a_fit_where_it_is_another(tmp_path: Path):
+    options = files(tmp_path, PROFILE)
+
+    results = [run("plan", *options, "--slo", slo) for slo in ("e2e=5", "ttft=1", "ttft=0", "x=1", "ttft=1,ttft=2")]
+
+    assert [0, 2, 2, 2, 2] == [result.exit_code for result in results]
+    assert ["forebay: a: measured for e2e <= 5 s, has no fit to plan for others"] == results[1].stderr.splitlines()
+
+
+def test_a_load_must_be_given_in_one_way(tmp_path: Path):
+    case, options = a_file(tmp_path, "{}"), files(tmp_path, PROFILE)
+
+    for arguments in ([], ["--json", case, *options], options[:2], options[2:]):
+        result = run("plan", *arguments)
+        assert (2, True) == (result.exit_code, "needs --json CASE.json, or --trace and --profiles" in result.stderr)

@@ -1,0 +1,233 @@
+"""GPU profiles: the requests per second that one replica carries inside an SLO, by output and input length.
+
+The JSON is that of AIBrix (docs/contracts.md, section 6), with what version 2 adds: `fit`, `tput_lo`, `max_model_len`.
+
+Lives here: reading with every problem in one pass, the repair of what is not monotone, interpolation between the
+measured lengths.  Not here: where profiles are kept, the queue model (capacity).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import exp2, log2
+from typing import Any
+
+from optimizer.capacity import Fit, Slo, capacity
+from optimizer.numbers import finite
+
+Grid = tuple[tuple[float, ...], ...]
+"""Values by output length and input length."""
+
+FIT_KEYS = ("alpha", "beta", "gamma", "delta")
+MILLISECONDS = 1e-3
+SLO_KEYS = {"ttft": "ttft", "tpot": "itl", "itl": "itl", "e2e": "e2e"}
+"""Names of targets in a profile's `slos`, and ours; TPOT is the mean time between tokens."""
+
+
+class ProfileError(ValueError):
+    """The text is no usable profile; `problems` has a line for each reason."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Requests per second of one replica, and whether that lies beyond the lengths that were measured."""
+
+    rate: float
+    extrapolated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Measurements of a deployment."""
+
+    deployment: str
+    cost: float
+    outputs: tuple[float, ...]
+    """Measured output lengths in tokens, ascending."""
+    inputs: tuple[float, ...]
+    """Measured input lengths in tokens, ascending."""
+    throughput: Grid
+    """Requests per second inside the SLO; 0 = it cannot be kept."""
+    slo: Slo
+    """Targets that it was measured for."""
+    fit: Fit | None = None
+    max_model_len: float | None = None
+    repaired: tuple[str, ...] = ()
+    """Cells that were lowered, because longer requests cannot be faster to serve."""
+
+    def at(
+        self, input_tokens: float, output_tokens: float, slo: Slo | None = None, slowdown: float = 1.0
+    ) -> Throughput:
+        """Return what one replica carries of requests of these lengths.
+
+        With a `fit` it is computed for any SLO and slowdown; else it is interpolated from what was measured.
+        `slowdown` is by how much everything may take longer than measured.
+        """
+        if self.max_model_len is not None and input_tokens + output_tokens > self.max_model_len:
+            return Throughput(0.0)
+        outside = self._is_outside(input_tokens, output_tokens)
+        if self.fit and (outside or slowdown != 1.0 or (slo is not None and slo != self.slo)):
+            target = self.slo if slo is None else slo
+            return Throughput(capacity(self.fit.slower(slowdown), input_tokens, output_tokens, target), outside)
+        return Throughput(self._measured(input_tokens, output_tokens) / slowdown, outside)
+
+    def _is_outside(self, input_tokens: float, output_tokens: float) -> bool:
+        axes = (self.inputs, input_tokens), (self.outputs, output_tokens)
+        return any(not ticks[0] <= tokens <= ticks[-1] for ticks, tokens in axes)
+
+    def _measured(self, input_tokens: float, output_tokens: float) -> float:
+        """Interpolate linearly in the logarithms of lengths and throughput.
+
+        Next to a length that cannot be served the result is 0.  Shorter than measured counts as the shortest; longer
+        takes time in proportion.
+        """
+        low, high, along = _place(self.outputs, output_tokens)
+        left, right, across = _place(self.inputs, input_tokens)
+        corners = [
+            (o, i, v * h)
+            for o, v in ((low, 1 - along), (high, along))
+            for i, h in ((left, 1 - across), (right, across))
+        ]
+        parts = [(self.throughput[o][i], weight) for o, i, weight in corners if weight > 0]
+        if any(value == 0 for value, _ in parts):
+            return 0.0
+        beyond = max(1.0, output_tokens / self.outputs[-1]) * max(1.0, input_tokens / self.inputs[-1])
+        return exp2(sum(weight * log2(value) for value, weight in parts)) / beyond
+
+
+def _place(ticks: Sequence[float], tokens: float) -> tuple[int, int, float]:
+    """Return the ticks around a length, and how far between them it lies, 0 to 1, on a logarithmic scale."""
+    if tokens <= ticks[0] or len(ticks) == 1:
+        return 0, 0, 0.0
+    if tokens >= ticks[-1]:
+        return len(ticks) - 1, len(ticks) - 1, 0.0
+    high = next(index for index, tick in enumerate(ticks) if tick >= tokens)
+    low = high - 1
+    return low, high, log2(tokens / ticks[low]) / log2(ticks[high] / ticks[low])
+
+
+def parse_profile(text: str | bytes) -> Profile:
+    """Return the profile of a JSON text.  Raises ProfileError with all that is wrong."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ProfileError([f"no JSON: {error}"]) from error
+    if not isinstance(value, dict):
+        raise ProfileError(["a profile must be an object"])
+    return _Reader(value).profile()
+
+
+class _Reader:
+    """Reads fields and collects what is wrong."""
+
+    def __init__(self, value: Mapping[str, Any]) -> None:
+        self._value = value
+        self._problems: list[str] = []
+
+    def profile(self) -> Profile:
+        """Return the profile.  Raises ProfileError."""
+        gpu = self._value.get("gpu")
+        if not isinstance(gpu, str) or not gpu:
+            self._problems.append(f"gpu = {gpu!r}, must be the name of the deployment")
+        cost = self._number("cost", self._value.get("cost"))
+        outputs, inputs = self._ticks()
+        measured = self._throughputs(len(outputs), len(inputs))
+        slo, fit = self._slo(), self._fit()
+        longest = self._value.get("max_model_len")
+        limit = None if longest is None else self._number("max_model_len", longest)
+        if self._problems:
+            raise ProfileError(self._problems)
+        throughput, repaired = _monotone(measured, outputs, inputs)
+        return Profile(str(gpu), cost, outputs, inputs, throughput, slo, fit, limit, repaired)
+
+    def _ticks(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        indexes = self._value.get("indexes")
+        if not isinstance(indexes, list) or len(indexes) != len(("output", "input")):
+            self._problems.append("indexes must be two lists: output tokens and input tokens")
+            return (), ()
+        axes = []
+        for axis, ticks in enumerate(indexes):
+            key = f"indexes[{axis}]"
+            numbers = [
+                self._number(f"{key}[{n}]", each) for n, each in enumerate(ticks if isinstance(ticks, list) else [])
+            ]
+            if not numbers or any(low >= high for low, high in pairwise([0.0, *numbers])):
+                self._problems.append(f"{key} must be ascending numbers of tokens, each above 0")
+            axes.append(tuple(numbers))
+        return axes[0], axes[1]
+
+    def _throughputs(self, rows: int, columns: int) -> Grid:
+        """Return the lower confidence bounds where the profile has them, else the means."""
+        key = "tput_lo" if "tput_lo" in self._value else "tputs"
+        grid = self._value.get(key)
+        if (
+            not isinstance(grid, list)
+            or [len(row) if isinstance(row, list) else -1 for row in grid] != [columns] * rows
+        ):
+            self._problems.append(f"{key} must have {rows} rows (output lengths) of {columns} numbers (input lengths)")
+            return ()
+        values = tuple(
+            tuple(self._number(f"{key}[{o}][{i}]", each) for i, each in enumerate(row)) for o, row in enumerate(grid)
+        )
+        if not any(map(any, values)):
+            self._problems.append(f"{key}: all are 0, so nothing can be served")
+        for o, row in enumerate(values):
+            for i, value in enumerate(row):
+                if value == 0 and any(any(longer[i:]) for longer in values[o:]):
+                    self._problems.append(f"{key}[{o}][{i}] = 0, though longer requests are served: measure it again")
+        return values
+
+    def _slo(self) -> Slo:
+        slos = self._value.get("slos") or {}
+        if not isinstance(slos, dict):
+            self._problems.append("slos must be an object")
+            return Slo()
+        targets = {
+            f"{SLO_KEYS[name]}_s": self._number(f"slos.{name}", value)
+            for name, value in slos.items()
+            if name in SLO_KEYS and value is not None
+        }
+        return Slo(**targets)
+
+    def _fit(self) -> Fit | None:
+        fit = self._value.get("fit")
+        if fit is None:
+            return None
+        if not isinstance(fit, dict):
+            self._problems.append("fit must be an object")
+            return None
+        alpha, beta, gamma, delta = (self._number(f"fit.{key}", fit.get(key)) * MILLISECONDS for key in FIT_KEYS)
+        batch = self._number("fit.max_batch", fit.get("max_batch"))
+        if batch < 1 or batch != int(batch) or not alpha + beta + gamma + delta:
+            self._problems.append("fit needs max_batch, a whole number from 1, and some time that is not 0")
+            return None
+        return Fit(alpha, beta, gamma, delta, int(batch))
+
+    def _number(self, key: str, value: Any) -> float:
+        number = finite(value)
+        if number is not None and number >= 0:
+            return number
+        self._problems.append(f"{key} = {value!r}, must be a number >= 0")
+        return 0.0
+
+
+def _monotone(grid: Grid, outputs: Sequence[float], inputs: Sequence[float]) -> tuple[Grid, tuple[str, ...]]:
+    """Return the grid with each cell at most its shorter neighbours, and a line for each that was lowered."""
+    rows: list[list[float]] = []
+    repaired = []
+    for o, row in enumerate(grid):
+        rows.append([])
+        for i, value in enumerate(row):
+            shorter = [*(rows[o - 1][i : i + 1] if o else []), *(rows[o][i - 1 : i] if i else [])]
+            lowest = min([value, *shorter])
+            rows[o].append(lowest)
+            if lowest < value:
+                repaired.append(
+                    f"{outputs[o]:g} output, {inputs[i]:g} input tokens: {value:g} req/s counts as {lowest:g}"
+                )
+    return tuple(map(tuple, rows)), tuple(repaired)
