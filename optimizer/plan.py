@@ -15,7 +15,7 @@ from optimizer.solver import greedy, linear, mix, search, shares
 from optimizer.solver.draft import Draft
 
 HIGHS, GREEDY = "highs", "greedy"
-TIME_FOR_MIX = 0.8
+TIME_FOR_MIX = 0.9
 """Share of the time limit that the integer program may take; the rest is for shares and verification (chosen)."""
 
 ROUNDING = 1e-8
@@ -45,7 +45,7 @@ class Plan:
 def make_plan(case: Case) -> Plan:
     """Return the best plan that is found within the time limit; without HiGHS a greedy one."""
     solved = _solve(case) if linear.is_installed() else None
-    draft, bound, solver = solved or (*greedy.improve(case, greedy.first_draft(case)), GREEDY)
+    draft, bound, solver = solved or (greedy.improve(case, greedy.first_draft(case)), greedy.bound(case), GREEDY)
     price = case.price(draft.replicas)
     plan = Plan(
         draft.replicas,
@@ -72,4 +72,9 @@ def _solve(case: Case) -> tuple[Draft, float, str] | None:
     if found is None:
         return None
     draft, bound = found
-    return shares.lowered(case, draft, bound), bound, HIGHS
+    bound = max(bound, greedy.bound(case))
+    draft = shares.lowered(case, draft, bound)
+    if _gap(case.price(draft.replicas), bound):  # time ran out; the first draft may lose more replicas than this one
+        other = shares.lowered(case, first, bound)
+        draft = other if other.is_better(draft, case) else draft
+    return draft, bound, HIGHS

@@ -12,30 +12,34 @@ from optimizer.solver.draft import Draft, draft_of
 TRIES = 200
 """Changes that are tried at most."""
 
+Choices = list[tuple[int, list[int]]]
+"""Buckets and the types that can serve them, best first."""
+
 
 def first_draft(case: Case) -> Draft:
     """Return the best of: every bucket to the type that carries it for the least; as much as possible to one type."""
-    best = _filled(case, [high for _, high in case.bounds])
+    choices, ceilings = _by_regret(case), [high for _, high in case.bounds]
+    best = _filled(case, choices, ceilings)
     for g in range(len(case.types)):
-        draft = _filled(case, [high for _, high in case.bounds], favourite=g)
+        draft = _filled(case, choices, ceilings, favourite=g)
         best = draft if draft.is_better(best, case) else best
     return best
 
 
-def improve(case: Case, draft: Draft) -> tuple[Draft, float]:
-    """Return a draft that no tried change betters, and a lower bound of the price of any plan."""
-    tries, changed = TRIES, True
+def improve(case: Case, draft: Draft) -> Draft:
+    """Return a draft that no tried change betters."""
+    choices, tries, changed = _by_regret(case), TRIES, True
     while changed and tries > 0:
         changed = False
         for replicas in _changes(case, draft.replicas):
             tries -= 1
-            candidate = _filled(case, replicas)
+            candidate = _filled(case, choices, replicas)
             if candidate.is_better(draft, case):
                 draft, changed = candidate, True
                 break
             if tries <= 0:
                 break
-    return draft, _bound(case)
+    return draft
 
 
 def _changes(case: Case, replicas: Sequence[int]) -> Iterator[list[int]]:
@@ -52,16 +56,13 @@ def _changes(case: Case, replicas: Sequence[int]) -> Iterator[list[int]]:
                 yield [n - fewer * (of == g) + (of == to) for of, n in enumerate(replicas)]
 
 
-def _filled(case: Case, ceilings: Sequence[int], favourite: int | None = None) -> Draft:
-    """Share each bucket to the types that carry it for the least while there is room, the favourite first.
-
-    Buckets whose second choice is the dearest, compared with the first, choose first.
-    """
+def _filled(case: Case, choices: Choices, ceilings: Sequence[int], favourite: int | None = None) -> Draft:
+    """Share each bucket to the first of its choices while there is room, the favourite before all."""
     room = [float(ceiling) for ceiling in ceilings]
     parts: dict[tuple[int, int], float] = {}
-    for bucket, types in _by_regret(case):
+    for bucket, types in choices:
         left = 1.0
-        for g in sorted(types, key=lambda g: g != favourite):
+        for g in types if favourite not in types else (favourite, *(g for g in types if g != favourite)):
             load = case.loads[g][bucket]
             share = min(left, room[g] / load if load > 0 else inf) if room[g] > 0 else 0.0
             if share > 0:
@@ -73,7 +74,7 @@ def _filled(case: Case, ceilings: Sequence[int], favourite: int | None = None) -
     return draft_of(case, parts)
 
 
-def _by_regret(case: Case) -> list[tuple[int, list[int]]]:
+def _by_regret(case: Case) -> Choices:
     """Return buckets and their types, the cheapest first; buckets that lose most by their second choice come first."""
 
     def price(g: int, bucket: int) -> tuple[float, float]:
@@ -90,8 +91,8 @@ def _regret(first: tuple[float, float], second: tuple[float, float] | None = Non
     return worse[0] / better[0] if better[0] > 0 else inf
 
 
-def _bound(case: Case) -> float:
-    """Return a lower bound of the price: the least replicas, or the least load, as if replicas were divisible."""
+def bound(case: Case) -> float:
+    """Return a lower bound of the price of any plan: the least replicas, or the loads as if replicas were divisible."""
     fewest = fsum(gpu.cost * gpu.lowest for gpu in case.types)
     if any(gpu.highest is not None for gpu in case.types):
         return fewest

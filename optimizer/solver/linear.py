@@ -88,7 +88,8 @@ class Model:
         presolve has lost optima at tight tolerances.
         """
         outcome = self._run(budget, tolerance, start, "choose")
-        if start is None or (outcome and outcome.objective <= self._objective(start) * (1 + WORSE)):
+        is_good = outcome is not None and (start is None or outcome.objective <= self._objective(start) * (1 + WORSE))
+        if is_good or start is None or budget.left_s <= 0:
             return outcome
         again = self._run(budget, tolerance, start, "off")
         return min(filter(None, (outcome, again)), key=lambda each: each.objective, default=None)

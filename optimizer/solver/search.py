@@ -19,43 +19,69 @@ from optimizer.solver.shares import fitted
 def cheapest(case: Case, unserved: Sequence[float], first: Draft, budget: Budget) -> tuple[Draft, float] | None:
     """Return the cheapest draft that loses no more than given, and a lower bound of the price of any.
 
-    At the end of the budget it is the best so far; None when none was found.
+    At the end of the budget it is the best so far, `first` at least if that loses no more; None when there is none.
     """
-    lost, best, open_bound = case.lost(unserved), None, inf
-    boxes: list[tuple[float, int, Box, Mix]] = []
-    _push(boxes, case.bounds, best_mix(case, case.bounds, unserved, first, budget))
-    while boxes:
-        bound, _, box, mix = heappop(boxes)
-        if best and bound >= case.price(best.replicas) * (1 - TOLERANCE):
-            break
-        draft = fitted(case, mix.replicas, lost)
-        if draft is None and best is None:
-            best = _one_more(case, mix.replicas, lost)
-        if draft:
-            best = draft if best is None or draft.is_better(best, case) else best
-            open_bound = min(open_bound, bound)
-        elif budget.left_s <= 0:
-            open_bound = min(open_bound, bound, *(left for left, *_ in boxes))
-            break
-        else:
-            for part in _parts(box, mix.replicas):
-                _push(boxes, part, best_mix(case, part, unserved, first, budget))
-    return None if best is None else (best, min(open_bound, case.price(best.replicas)))
+    search = _Search(case, unserved, first, budget)
+    best = search.best()
+    return None if best is None else (best, min(search.unproven, case.price(best.replicas)))
 
 
-def _one_more(case: Case, replicas: Sequence[int], lost: float) -> Draft | None:
-    """Return the cheapest draft with one replica more of some type, to know a price that need not be exceeded."""
-    for of in sorted(range(len(replicas)), key=lambda g: case.types[g].cost):
-        more = [n + (g == of) for g, n in enumerate(replicas)]
-        draft = fitted(case, more, lost) if more[of] <= case.bounds[of][1] else None
-        if draft:
-            return draft
-    return None
+class _Search:
+    """Boxes that are open, best bound first, and the best draft so far."""
 
+    def __init__(self, case: Case, unserved: Sequence[float], first: Draft, budget: Budget) -> None:
+        self._case, self._unserved, self._first, self._budget = case, unserved, first, budget
+        self._lost = case.lost(unserved)
+        self._boxes: list[tuple[float, int, Box, Mix]] = []
+        self._added = 0
+        self._best: Draft | None = None
+        self.unproven = inf
+        """Lowest bound of the boxes that were not settled."""
 
-def _push(boxes: list[tuple[float, int, Box, Mix]], box: Box, mix: Mix | None) -> None:
-    if mix:
-        heappush(boxes, (mix.bound, len(boxes), box, mix))
+    def best(self) -> Draft | None:
+        """Search, and return the best draft."""
+        self._offer(fitted(self._case, self._first.replicas, self._lost))
+        if not self._add(self._case.bounds, -inf):
+            self.unproven = -inf
+        while self._boxes:
+            bound, _, box, mix = heappop(self._boxes)
+            if self._best and bound >= self._case.price(self._best.replicas) * (1 - TOLERANCE):
+                break
+            draft = fitted(self._case, mix.replicas, self._lost)
+            if draft or self._budget.left_s <= 0:
+                self._offer(draft)
+                self.unproven = min(self.unproven, bound)
+            else:
+                self._offer(self._one_more(mix.replicas))
+                for part in _parts(box, mix.replicas):
+                    self._add(part, bound)
+        return self._best
+
+    def _offer(self, draft: Draft | None) -> None:
+        if draft and (self._best is None or draft.is_better(self._best, self._case)):
+            self._best = draft
+
+    def _add(self, box: Box, bound: float) -> bool:
+        """Add a box if it holds a plan, and say so; `bound` is that of the box that it is a part of."""
+        mix = best_mix(self._case, box, self._unserved, self._first, self._budget)
+        if mix:
+            self._added += 1
+            heappush(self._boxes, (mix.bound, self._added, box, mix))
+        elif self._budget.left_s <= 0:
+            self.unproven = min(self.unproven, bound)
+        return mix is not None
+
+    def _one_more(self, replicas: Sequence[int]) -> Draft | None:
+        """Return the cheapest draft with one replica more of some type that is cheaper than the best."""
+        more = ([n + (g == of) for g, n in enumerate(replicas)] for of in range(len(replicas)))
+        within = [each for each in more if all(n <= most for n, (_, most) in zip(each, self._case.bounds, strict=True))]
+        for each in sorted(within, key=self._case.price):
+            if self._best and self._case.price(each) >= self._case.price(self._best.replicas):
+                return None
+            draft = fitted(self._case, each, self._lost)
+            if draft:
+                return draft
+        return None
 
 
 def _parts(box: Box, replicas: Sequence[int]) -> Iterator[Box]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from optimizer.case import Case, GpuType
 from optimizer.plan import GREEDY, HIGHS, make_plan
 from optimizer.solver import linear
+from optimizer.solver.greedy import first_draft
 from tests.support.cases import a_case, a_type, small_cases
 from tests.support.exact_mix import exact, optimum
 
@@ -170,11 +171,14 @@ def a_large_case(seed: int, **more: object) -> Case:
     return a_case(rates, *types, **more)
 
 
-def test_at_the_time_limit_the_best_so_far_is_kept_and_the_gap_says_so():
-    hurried = make_plan(a_large_case(1, time_limit_s=0.01))
-    patient = make_plan(a_large_case(1, time_limit_s=60.0))
+@pytest.mark.parametrize("limit_s", [1e-6, 0.02, 0.1])
+def test_at_the_time_limit_the_best_so_far_is_kept_and_the_gap_says_so(limit_s: float):
+    case = a_large_case(1, time_limit_s=limit_s)
+    hurried, patient = make_plan(case), make_plan(replace(case, time_limit_s=60.0))
 
-    assert ((), ()) == (hurried.problems, patient.problems)
+    assert ((), (), 0.0) == (hurried.problems, patient.problems, patient.gap)
+    assert hurried.cost <= case.price(first_draft(case).replicas)
+    assert 0.0 <= hurried.gap < 1.0
     assert patient.cost <= hurried.cost + 1e-9
     assert hurried.cost * (1 - hurried.gap) <= patient.cost + 1e-9
 
