@@ -7,12 +7,13 @@ route must be less than 128"; before v1.2 it was 8 matches per rule.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 import orjson
 
-from controllers.owned import Owned
+from controllers.owned import Owned, Spec
 from controllers.routes.names import RESERVED
 from controllers.routes.workloads import Backend
 from kube.conditions import Condition
@@ -31,6 +32,9 @@ BACKENDS = 16
 NO_ROUTE = {"message": "the model has no route yet", "type": "api_error", "code": "service_unavailable", "param": None}
 """The error that a request ends with that was admitted and whose model has no route: it has just come or just gone."""
 NO_ROUTE_HEADERS = {"retry-after": "1", "x-error-no-model-backends": "true"}
+
+REMEMBERED = 4096
+"""Specs of routes that are not made again while their model asks for the same (chosen): 30 MB."""
 
 
 class ParentReference(msgspec.Struct, frozen=True):
@@ -81,11 +85,13 @@ class ModelRoute(NamedTuple):
     timeout: str
 
 
-def route_spec(home: Home, route: ModelRoute, matches: int = MATCHES) -> dict[str, Any]:
-    """Return the spec of a model's HTTPRoute, with so many matches per rule."""
+@lru_cache(maxsize=REMEMBERED)
+def route_spec(home: Home, route: ModelRoute, matches: int = MATCHES) -> Spec:
+    """Return the spec of a model's HTTPRoute, with so many matches per rule; the same object for the same route."""
+    headers = [{"type": "Exact", "name": MODEL_HEADER, "value": route.model}]
     rules = [
         {
-            "matches": [_match(path, route.model) for path in route.paths[start : start + matches]],
+            "matches": [{"path": _path(path), "headers": headers} for path in route.paths[start : start + matches]],
             "backendRefs": [_backend(backend) for backend in route.backends],
             "timeouts": {"request": route.timeout},
         }
@@ -100,7 +106,7 @@ def reserved_spec(home: Home, *, has_filter: bool) -> dict[str, Any]:
     It matches all paths and is the weakest match, so that a model's route wins once the processor has set the header,
     and has no backend: a request that stays here reaches no engine.
     """
-    rule: dict[str, Any] = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}]}
+    rule: dict[str, Any] = {"matches": [{"path": _path("/")}]}
     if has_filter:
         reference = {"group": FILTER_GROUP, "kind": FILTERS.name, "name": RESERVED}
         rule["filters"] = [{"type": "ExtensionRef", "extensionRef": reference}]
@@ -178,9 +184,9 @@ def _parent(home: Home) -> dict[str, Any]:
     return {"group": GROUP, "kind": "Gateway", "namespace": home.namespace, "name": home.gateway}
 
 
-def _match(path: str, model: str) -> dict[str, Any]:
-    header = {"type": "Exact", "name": MODEL_HEADER, "value": model}
-    return {"path": {"type": "PathPrefix", "value": path}, "headers": [header]}
+@lru_cache(maxsize=REMEMBERED)
+def _path(path: str) -> dict[str, str]:
+    return {"type": "PathPrefix", "value": path}
 
 
 def _backend(backend: Backend) -> dict[str, Any]:

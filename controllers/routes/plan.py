@@ -42,7 +42,7 @@ class Rules(NamedTuple):
     """The part of every route that no workload asks for."""
 
     home: Home
-    paths: tuple[str, ...]  # prefixes of what an engine is sent
+    paths: tuple[str, ...]  # prefixes of what an engine is sent, none of them of another one
     timeout: str
     matches: int = MATCHES  # of a rule, at most
 
@@ -72,13 +72,17 @@ def plan(rules: Rules, claims: Sequence[Claim], found: Found) -> Plan:
     """Return what there should be, and what is wrong."""
     home = rules.home
     by_name, homonyms = _by_name(claims)
+    routes = {name: _route(rules, own) for name, own in by_name.items()}
     by_space = defaultdict(list)
     for claim in (claim for own in by_name.values() for claim in own):
         by_space[claim.backend.namespace].append(claim)
     by_hand = {key: route for key, route in found.routes.items() if not route.is_ours and is_model_route(home, route)}
     spaces = {space for route in by_hand.values() for space in namespaces_of(route)} | by_space.keys()
     wanted = [
-        *(Wanted(ROUTES, home.namespace, name, _spec(rules, own)) for name, own in by_name.items()),
+        *(
+            Wanted(ROUTES, home.namespace, name, route_spec(home, route, rules.matches))
+            for name, (route, _) in routes.items()
+        ),
         *(
             Wanted(GRANTS, space, grant_name(home.namespace, space), grant_spec(home))
             for space in spaces - {home.namespace}
@@ -89,7 +93,7 @@ def plan(rules: Rules, claims: Sequence[Claim], found: Found) -> Plan:
         wanted.append(Wanted(FILTERS, home.namespace, RESERVED, filter_spec()))
     problems = [problem for claim in claims for problem in claim.problems] + homonyms
     for name, own in by_name.items():
-        problems += _too_many(rules, own)
+        problems += routes[name][1]
         problems += _of_route(home, found.routes.get(f"{home.namespace}/{name}"), own)
     for space, own in by_space.items():
         problems += _of_grant(found.grants.get(f"{space}/{grant_name(home.namespace, space)}"), own)
@@ -128,28 +132,21 @@ def _age(claim: Claim) -> tuple[str, Key]:
     return claim.about.metadata.creation_timestamp or "", claim.about.metadata.key
 
 
-def _spec(rules: Rules, claims: Sequence[Claim]) -> dict[str, object]:
-    """Return the spec of the route that the claims of one model make together."""
-    backends = sorted({claim.backend for claim in claims})[:BACKENDS]
+def _route(rules: Rules, claims: Sequence[Claim]) -> tuple[ModelRoute, list[Problem]]:
+    """Return the route that the claims of one model make together, and what of it is too much."""
+    backends = sorted({claim.backend for claim in claims})
     timeout = max((claim.timeout or rules.timeout for claim in claims), key=seconds)
-    route = ModelRoute(claims[0].model, tuple(backends), _paths(rules, claims)[:ALL_MATCHES], timeout)
-    return route_spec(rules.home, route, rules.matches)
-
-
-def _paths(rules: Rules, claims: Sequence[Claim]) -> tuple[str, ...]:
-    """Return the paths of every model, and those that the claims ask for besides, the latter in one order."""
-    return shortest_prefixes((*rules.paths, *sorted({path for claim in claims for path in claim.paths})))
-
-
-def _too_many(rules: Rules, claims: Sequence[Claim]) -> Iterator[Problem]:
-    figures = {
-        "TooManyPaths": (len(_paths(rules, claims)), ALL_MATCHES),
-        "TooManyServices": (len({claim.backend for claim in claims}), BACKENDS),
-    }
-    for reason, (number, most) in figures.items():
-        if number > most:
-            note = f"the route of {claims[0].model!r} has the first {most} of {number}"
-            yield from (Problem(claim.about, reason, note) for claim in claims)
+    paths, more = rules.paths, sorted({path for claim in claims for path in claim.paths})
+    if more:
+        paths = shortest_prefixes((*rules.paths, *more))
+    route = ModelRoute(claims[0].model, tuple(backends[:BACKENDS]), paths[:ALL_MATCHES], timeout)
+    figures = ("TooManyPaths", len(paths), ALL_MATCHES), ("TooManyServices", len(backends), BACKENDS)
+    return route, [
+        Problem(claim.about, reason, f"the route of {route.model!r} has the first {most} of {number}")
+        for reason, number, most in figures
+        if number > most
+        for claim in claims
+    ]
 
 
 def _of_route(home: Home, route: Route | None, claims: Sequence[Claim]) -> Iterator[Problem]:
