@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 from gateway.config.settings import KubernetesSettings
 from gateway.discovery.description import FleetDescription
-from gateway.discovery.pods import ADAPTERS, MODEL, NODES, PODS, WORKLOADS, Cluster, Fleet
+from gateway.discovery.pods import ADAPTERS, MODEL, NODES, PODS, PORT, WORKLOADS, Cluster, Fleet
 from kube.client import Client, Selection, connection
 from kube.informer import Informer, Pace
-from kube.objects import Key, Object
+from kube.objects import Key, Kind, Object
 
 T = TypeVar("T", bound=Object)
 
@@ -25,6 +25,8 @@ MANAGER = "forebay-gateway"
 OPTIONAL_WAIT_S = 2.0
 """The longest that the first fleet waits for optional sets (chosen): nodes only tell types of GPUs and pools, and an
 account may not be allowed to read them."""
+BY_ANNOTATION = f"!{MODEL},{PORT}"
+"""The objects whose model may be in an annotation, which no selector reads: they name their port and no model."""
 PACE = Pace(gather_s=0.1)
 """A storm of events costs ten descriptions per second."""
 
@@ -47,19 +49,23 @@ class KubernetesPods:
 
         Raises NoWayError where it is not known how to reach the API server.
         """
-        fleet, labelled = Fleet(self._strategies), Selection(self._settings.namespace, labels=MODEL)
+        fleet, space = Fleet(self._strategies), self._settings.namespace
         async with client_for(self._settings) as client:
-            pods = Informer(client, PODS, labelled, self._rng, PACE)
-            workloads = [Informer(client, kind, labelled, self._rng, PACE) for kind in WORKLOADS]
+
+            def named(*kinds: Kind[Any]) -> list[Informer[Any]]:
+                selections = [Selection(space, labels) for labels in (MODEL, BY_ANNOTATION)]
+                return [Informer(client, kind, some, self._rng, PACE) for kind in kinds for some in selections]
+
+            pods, workloads = named(PODS), named(*WORKLOADS)
             nodes = Informer(client, NODES, Selection(), self._rng, PACE)
-            adapters = Informer(client, ADAPTERS, Selection(self._settings.namespace), self._rng, PACE)
-            self._followed = (pods, *workloads, nodes, adapters)
+            adapters = Informer(client, ADAPTERS, Selection(space), self._rng, PACE)
+            self._followed = (*pods, *workloads, nodes, adapters)
 
             def describe() -> FleetDescription:
                 loaded = {} if adapters.is_absent else adapters.objects
-                return fleet.describe(Cluster(pods.objects, nodes.objects, joined(workloads), loaded))
+                return fleet.describe(Cluster(joined(pods), nodes.objects, joined(workloads), loaded))
 
-            async with aclosing(descriptions(describe, (pods, *workloads), (nodes, adapters))) as described:
+            async with aclosing(descriptions(describe, (*pods, *workloads), (nodes, adapters))) as described:
                 async for description in described:
                     yield description
 
@@ -76,7 +82,11 @@ def joined(informers: Iterable[Informer[T]]) -> dict[Key, T]:
 
 def behind(informers: Iterable[Informer[Any]]) -> dict[str, float]:
     """Return for how long each set has not been the API server's, by kind; without kinds that are not installed."""
-    return {informer.kind.name: informer.behind_s() for informer in informers if not informer.is_absent}
+    longest: dict[str, float] = {}
+    for informer in informers:
+        if not informer.is_absent:
+            longest[informer.kind.name] = max(longest.get(informer.kind.name, 0.0), informer.behind_s())
+    return longest
 
 
 async def descriptions(

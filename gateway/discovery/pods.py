@@ -187,7 +187,7 @@ class Fleet:
         newest: dict[str, tuple[str, str]] = {}
         in_fleet = [pod for key, pod in cluster.pods.items() if cluster.pools is None or self._known[key][3]]
         for one in (*cluster.workloads.values(), *in_fleet):
-            model, config = one.metadata.labels.get(MODEL, ""), one.metadata.annotations.get(CONFIG, "")
+            model, config = model_of(one.metadata), one.metadata.annotations.get(CONFIG, "")
             since = ((one.metadata.creation_timestamp or "") if config else "", config)
             if model and since >= newest.get(model, ("", "")):
                 newest[model] = since
@@ -205,9 +205,8 @@ class Fleet:
 def _base_of(adapter: Adapter, pods: Mapping[Key, Pod]) -> str:
     """Return the model of a pod that has the adapter, else the base model that it names."""
     loaded = (pods.get(f"{adapter.metadata.namespace}/{name}") for name in adapter.status.instances or ())
-    return next(
-        (pod.metadata.labels[MODEL] for pod in loaded if pod and MODEL in pod.metadata.labels), adapter.spec.base_model
-    )
+    models = (model_of(pod.metadata) for pod in loaded if pod is not None)
+    return next(filter(None, models), adapter.spec.base_model)
 
 
 def _loaded(adapters: Mapping[Key, Adapter]) -> dict[Key, list[str]]:
@@ -219,10 +218,15 @@ def _loaded(adapters: Mapping[Key, Adapter]) -> dict[Key, list[str]]:
     return {pod: sorted(set(names)) for pod, names in loaded.items()}
 
 
+def model_of(metadata: Metadata) -> str:
+    """Return the model in the label, or in the annotation of the same name: no label can hold `org/Name`."""
+    return metadata.labels.get(MODEL) or metadata.annotations.get(MODEL, "")
+
+
 def endpoint_of(pod: Pod, node: Object | None, workload: Object | None) -> Endpoint | None:
     """Return the endpoint that the pod is; None where it is none: without address, over, or a worker of Ray's.
 
-    Without the label of a model it has no models.
+    Where nothing names a model it has none.
     """
     meta, labels = pod.metadata, pod.metadata.labels
     is_over = pod.status.phase in {"Succeeded", "Failed"}
@@ -235,7 +239,7 @@ def endpoint_of(pod: Pod, node: Object | None, workload: Object | None) -> Endpo
         id=meta.key,
         name=meta.name,
         address=f"{host}:{_port(labels.get(PORT)) or _port(workload_labels.get(PORT)) or DEFAULT_PORT}",
-        models=(labels[MODEL],) if MODEL in labels else (),
+        models=(model,) if (model := model_of(meta)) else (),
         engine=engine if engine in ENGINES else "other",
         deployment=deployment_of(meta),
         gpu_type=labels.get(GPU) or node_labels.get(GPU) or node_labels.get(GPU_PRODUCT) or _asked_gpu(pod),

@@ -25,6 +25,7 @@ MODEL = "model.aibrix.ai/name"
 ADAPTER_PATH = "/apis/model.aibrix.ai/v1alpha1/modeladapters"
 ADAPTER_LIST = Request("GET", f"{ADAPTER_PATH}?limit=500")
 NO_KIND = answer("404 page not found", status=404)
+NAMED, BY_ANNOTATION = "model.aibrix.ai%2Fname", "%21model.aibrix.ai%2Fname%2Cmodel.aibrix.ai%2Fport"
 FORBIDDEN = answer('{"code": 403, "reason": "Forbidden", "message": "no"}', status=403)
 
 
@@ -42,9 +43,9 @@ def a_line(kind: str, item: dict[str, Any]) -> str:
     return json.dumps({"type": kind, "object": item}) + "\n"
 
 
-def a_set(path: str, *items: dict[str, Any], then: Answer | None = None) -> list[Exchange]:
+def a_set(path: str, *items: dict[str, Any], then: Answer | None = None, labels: str = NAMED) -> list[Exchange]:
     """The list of a kind at version 10, and what its watch tells."""
-    selector = "" if path in {NODE_PATH, ADAPTER_PATH} else "labelSelector=model.aibrix.ai%2Fname&"
+    selector = "" if path in {NODE_PATH, ADAPTER_PATH} else f"labelSelector={labels}&"
     listed = answer(json.dumps({"metadata": {"resourceVersion": "10"}, "items": items}))
     watch = f"{path}?{selector}watch=true&allowWatchBookmarks=true&resourceVersion=10&timeoutSeconds=300"
     return [
@@ -55,13 +56,23 @@ def a_set(path: str, *items: dict[str, Any], then: Answer | None = None) -> list
 
 def workloads() -> list[Exchange]:
     """The workloads, of which there are none, and adapters, whose kind is not installed."""
-    return [exchange for path in WORKLOAD_PATHS for exchange in a_set(path)] + [(ADAPTER_LIST, NO_KIND)] * 50
+    return [*labelled_workloads(), *[(ADAPTER_LIST, NO_KIND)] * 50]
+
+
+def by_annotation(*pods: dict[str, Any]) -> list[Exchange]:
+    """The objects without the label of a model; the first of two sets that are alike counts."""
+    paths = {POD_PATH: pods} | dict.fromkeys(WORKLOAD_PATHS, ())
+    return [one for path, items in paths.items() for one in a_set(path, *items, labels=BY_ANNOTATION)]
+
+
+def labelled_workloads() -> list[Exchange]:
+    return [exchange for path in WORKLOAD_PATHS for exchange in a_set(path)]
 
 
 @asynccontextmanager
 async def fleets(folder: Path, *exchanges: Exchange) -> AsyncIterator[AsyncIterator[FleetDescription]]:
     """The fleets of such a cluster, one after the other."""
-    async with served(Double(exchanges)) as url:
+    async with served(Double((*exchanges, *by_annotation()))) as url:
         discovery = KubernetesPods(settings_for(folder, url), STRATEGIES, Random(1))
         async with asyncio.timeout(DEADLINE_S), aclosing(discovery.watch()) as described:
             yield described
@@ -115,7 +126,7 @@ async def test_an_adapter_is_a_model_on_the_pods_that_have_loaded_it(tmp_path: P
     loaded_too = a_line("MODIFIED", an_object("lora", 11, "n", status={"instances": ["a", "bb"]}))
     sets = [
         *a_set(POD_PATH, a_pod("a", 8), a_pod("bb", 8)),
-        *[exchange for path in WORKLOAD_PATHS for exchange in a_set(path)],
+        *labelled_workloads(),
         *a_set(NODE_PATH),
         *a_set(ADAPTER_PATH, adapter, then=answer(loaded_too, is_open=True)),
     ]
@@ -128,9 +139,20 @@ async def test_an_adapter_is_a_model_on_the_pods_that_have_loaded_it(tmp_path: P
     assert [{"a"}, {"a", "bb"}] == serving
 
 
+async def test_a_model_whose_name_no_label_can_hold_is_in_an_annotation(tmp_path: Path):
+    pod = a_pod("a", 9)
+    pod["metadata"] |= {"labels": {"model.aibrix.ai/port": "9000"}, "annotations": {MODEL: "org/Name"}}
+    sets = [*a_set(POD_PATH), *workloads(), *a_set(NODE_PATH), *by_annotation(pod)]
+    async with fleets(tmp_path, *sets) as described:
+        fleet = await anext(described)
+
+    assert [(("org/Name",), "10.0.0.1:9000")] == [(one.models, one.address) for one in fleet.endpoints]
+    assert ["org/Name"] == list(fleet.models)
+
+
 async def test_sets_say_for_how_long_they_have_not_been_followed(tmp_path: Path):
     exchanges = [*a_set(POD_PATH, a_pod("a", 9)), *workloads(), *[(a_set(NODE_PATH)[0][0], FORBIDDEN)] * 50]
-    async with served(Double(exchanges)) as url:
+    async with served(Double((*exchanges, *by_annotation()))) as url:
         discovery = KubernetesPods(settings_for(tmp_path, url), STRATEGIES, Random(1))
         assert {} == discovery.behind_s()
         async with asyncio.timeout(DEADLINE_S), aclosing(discovery.watch()) as described:
