@@ -33,6 +33,9 @@ from simulator.replay.replay import MODEL, Call, Replay, VirtualTime
 from simulator.replay.scraping import AllSeeing, Scrape, Scraping
 from simulator.replay.summary import Slo, Summary, summarize
 
+DAY_S = 86_400.0
+"""Replicas break ties by Redis's clock: at which second of a day a replay begins depends on the seed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -155,6 +158,7 @@ class Comparer:
         routing = RoutingSettings(strategy=strategy, slo_ttft_s=slo.ttft_s, slo_itl_s=slo.itl_s)
         description = FleetDescription({MODEL: ModelPolicy()}, tuple(map(_endpoint, range(self._options.pods))))
         channel = Channel(time) if variant.is_sharing else None
+        clock_s = random.Random(self._options.seed).uniform(0, DAY_S)  # noqa: S311 - the same
         gateways = []
         for number in range(variant.replicas):
             outbox = Outbox(f"{number:012x}") if variant.is_sharing else None
@@ -162,7 +166,7 @@ class Comparer:
             fleet = Fleet(routing, rng, build=baselines.build, outbox=outbox)
             fleet.replace(description)
             if variant.is_sharing:
-                fleet.ties.among(number, variant.replicas, 0.0)
+                fleet.ties.among(number, variant.replicas, clock_s)
             gateways.append(Gateway(fleet, routing, time, outbox, channel))
         return gateways
 

@@ -3,10 +3,11 @@
 Lives here: the estimate.  Not here: the wait for earlier prompts (load).
 
 The gateway does not see when a stream's first token comes, but durations of requests of different sizes tell the three
-coefficients apart.  They are fitted by weighted least squares: errors are relative to the duration, the weight of older
-requests decays, each request is one Gauss-Seidel sweep, and no coefficient falls below MIN_COEFFICIENT_S.  Pods of the
-same kind (GPU type, engine and model) are taken to be equal until they differ: the estimate of the kind is a pod's
-prior with the weight of KIND_WEIGHT requests, and PRIOR is the kind's prior with PRIOR_WEIGHT.
+coefficients apart.  They are fitted by weighted least squares: errors are relative to the duration and bounded by
+MAX_SURPRISE, the weight of older requests decays, each request is one Gauss-Seidel sweep, and no coefficient falls
+below MIN_COEFFICIENT_S.  Pods of the same kind (GPU type, engine and model) are taken to be equal until they differ:
+the estimate of the kind is a pod's prior with the weight of KIND_WEIGHT requests, and PRIOR is the kind's prior with
+PRIOR_WEIGHT.
 """
 
 from typing import NamedTuple
@@ -26,6 +27,11 @@ would otherwise send all requests to one of two equal pods (chosen: without it, 
 .545 to .537)."""
 PRIOR_WEIGHT = 0.1
 """Weight of PRIOR, in requests of the kind (chosen: 0.01 to 1 behave alike in simulation)."""
+MAX_SURPRISE = 3.0
+"""A request that took longer than this times its expected duration weighs as if that much less had been expected of it
+(chosen: noise is within it).  A short prompt may wait for a long one that another replica sent, or that was sent before
+speeds were known: one such request, 27 times as long as expected, made token_s 0 for 10 s on a fleet that had just
+started."""
 MIN_DURATION_S = 1e-4
 """Shorter durations are weighed like this one, because the network dominates them (chosen)."""
 
@@ -110,7 +116,7 @@ class Speed:
 
     def _add(self, uncached: float, outputs: float, took_s: float, wait_s: float, requests: float) -> None:
         expected_s = wait_s + self.fixed_s + self.token_s * uncached + self.output_s * outputs
-        weight = requests / max(expected_s, MIN_DURATION_S) ** 2
+        weight = requests / max(expected_s, (wait_s + took_s) / MAX_SURPRISE, MIN_DURATION_S) ** 2
         amount = weight * took_s
         tokens, outs = weight * uncached, weight * outputs
         decay = 1 - 1 / DECAY_REQUESTS

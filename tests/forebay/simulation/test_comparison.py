@@ -46,6 +46,16 @@ def test_each_replay_has_assignments_of_its_own(trace: Path, tmp_path: Path):
     assert ["out-random-1x.jsonl", "out-random-2.5x.jsonl"] == sorted(path.name for path in tmp_path.glob("out*"))
 
 
+def test_another_seed_is_another_replay_with_several_replicas_too(trace: Path, tmp_path: Path):
+    def first_pod(seed: int) -> str:
+        simulate("--trace", trace, "--replicas", 2, "--seed", seed, "--assignments", tmp_path / "out.jsonl")
+        file = tmp_path / "out-forebay-2-replicas-1x.jsonl"
+        return json.loads(file.read_text().splitlines()[0])["pod"]
+
+    assert first_pod(1) == first_pod(1)
+    assert len({first_pod(seed) for seed in range(4)}) > 1
+
+
 def test_the_report_is_a_page_with_its_plots(trace: Path, tmp_path: Path):
     result = simulate("--trace", trace, "--report", tmp_path / "new" / "report")
     page = (tmp_path / "new" / "report" / "index.html").read_text()

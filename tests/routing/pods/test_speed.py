@@ -47,6 +47,21 @@ def test_traffic_of_one_size_does_not_make_nonsense() -> None:
     assert speed.prefill_s(1000) + 100 * speed.output_s == pytest.approx(1.0, rel=0.05)
 
 
+def test_a_short_request_that_waited_for_a_prompt_nobody_knew_of_spoils_nothing() -> None:
+    speed = learned(Speed(), 20)
+    before_s = speed.prefill_s(8000)
+    speed.learn(30, 2, 30 * (TRUE[0] + 2 * TRUE[2]), 0.0)
+
+    assert speed.prefill_s(8000) == pytest.approx(before_s, rel=0.15)
+
+
+def test_a_pod_that_has_become_ten_times_slower_is_found_out() -> None:
+    slower = (0.15, 2e-4, 0.08)
+    speed = learned(learned(Speed()), 15_000, slower)
+
+    assert speed.coefficients[1:] == pytest.approx(slower[1:], rel=0.15)
+
+
 @pytest.mark.parametrize("seen", [(1000, 100, 0.0, 5.0), (0, 0, 1e-9, 0.0), (500, 0, 0.1, 0.0), (1e9, 0, 1e-9, 1e9)])
 def test_no_observation_makes_a_coefficient_zero_or_less(seen: tuple[float, float, float, float]) -> None:
     kind = Speed()
