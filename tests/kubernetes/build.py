@@ -8,6 +8,7 @@ two processors and 2 GB of memory.
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -28,6 +29,8 @@ PROGRAMS = {
 """Name -> package, in the order of building."""
 CRDS = "charts/gateway-helm/charts/crds/crds"
 """The kinds of Envoy Gateway and those of the Gateway API, in its module."""
+EXTENSION, EXTENSION_CRDS = "sigs.k8s.io/gateway-api-inference-extension@v1.3.0", "config/crd/bases"
+"""The module with the kinds of Gateway API Inference Extension, and where it has them."""
 KUBERNETES = "v1.36.3"
 """The version in go.mod, which the programs do not know by themselves."""
 
@@ -86,15 +89,16 @@ def build(name: str, directory: Path) -> None:
     say(f"built {name} in {time.monotonic() - began_s:.0f} s")
 
 
-def copy_kinds(directory: Path) -> None:
-    """Copy the manifests of the kinds that Envoy Gateway needs."""
-    module = Path(go("list", "-m", "-f", "{{.Dir}}", ENVOY_GATEWAY).strip())
+def copy_kinds(directory: Path, name: str, manifests: Path) -> None:
+    """Copy manifests of kinds into the directory of that name, unless it is there."""
+    if (directory / name).exists():
+        return
     with tempfile.TemporaryDirectory(dir=directory) as scratch, contextlib.suppress(OSError):  # others were faster
-        made = Path(scratch) / "crds"
+        made = Path(scratch) / name
         made.mkdir()
-        for path in (module / CRDS).rglob("*.yaml"):
+        for path in manifests.rglob("*.yaml"):
             shutil.copyfile(path, made / path.name)
-        made.rename(directory / "crds")
+        made.rename(directory / name)
 
 
 def main() -> None:
@@ -110,8 +114,10 @@ def main() -> None:
     try:
         for name in missing:
             build(name, directory)
-        if not (directory / "crds").exists() and shutil.which("go"):
-            copy_kinds(directory)
+        if shutil.which("go"):
+            copy_kinds(directory, "crds", Path(go("list", "-m", "-f", "{{.Dir}}", ENVOY_GATEWAY).strip()) / CRDS)
+            module = json.loads(go("mod", "download", "-json", EXTENSION))["Dir"]
+            copy_kinds(directory, "inference-crds", Path(module) / EXTENSION_CRDS)
     except subprocess.CalledProcessError as error:
         sys.exit(f"make: {' '.join(error.cmd)} failed with status {error.returncode}")
     sys.stdout.write(f"{directory}\n")
