@@ -146,3 +146,25 @@ async def test_nothing_is_given_back_to_nobody(monkeypatch: pytest.MonkeyPatch):
 
     assert (429, "overloaded", None) == refused(await task)
     assert [] == settled
+
+
+async def test_objectives_decide_who_waits_and_a_fairness_id_who_takes_turns():
+    shop = a_busy_shop()
+    endpoints = tuple(pod.endpoint for pod in shop.fleet.pods())
+    shop.fleet.replace(FleetDescription({MODEL: ModelPolicy()}, endpoints, {"urgent": 1, "batch": -1}))
+    sent: list[str] = []
+
+    for name in ("batch", "unknown", "urgent"):
+        headers = {"x_gateway_inference_objective": name, "x_gateway_inference_fairness_id": "team"}
+        task = await waiting(shop, **headers)
+        task.add_done_callback(lambda _done, name=name: sent.append(name))  # type: ignore[misc]  # its name is bound
+    queued = shop.queue.page()[MODEL]["users"]
+    for pod in shop.fleet.pods():  # now they take one after the other
+        pod.prefill_done_at_s = 0.0
+    pass_time(shop, 0.1)
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    assert ["urgent", "unknown", "batch"] == sent
+    assert isinstance(queued, dict)
+    assert {"1,fairness-id, team", "fairness-id, team", "-1,fairness-id, team"} == queued.keys()
