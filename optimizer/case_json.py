@@ -13,6 +13,8 @@ from optimizer.plan import Plan
 
 MOST_COUNT = 10**12
 """Counts of replicas above this are refused, as the plan has none (optimizer.case, MOST_REPLICAS)."""
+LEAST_HEADROOM = 1e-6
+"""A utilisation below this is a mistake."""
 SHOWN = 60
 """Characters of a value that a message shows."""
 
@@ -79,9 +81,9 @@ class _Reader:
         rates = self._numbers("rate", fields.get("rate", []))
         gpus = self._object("gpus", fields.get("gpus", {}))
         types = tuple(self._gpu(f"gpus.{name}", name, gpu, len(rates)) for name, gpu in gpus.items())
-        headroom = self._number("headroom", fields.get("headroom", 1.0), least=1.0)
+        headroom = self._number("headroom", fields.get("headroom", 1.0), least=LEAST_HEADROOM)
         limit_s = self._number("time_limit_s", fields.get("time_limit_s", 2.0), above=0.0)
-        return Case(types, rates, headroom, self._current(fields.get("current"), types), limit_s)
+        return Case(types, rates, max(headroom, 1 / headroom), self._current(fields.get("current"), types), limit_s)
 
     def _gpu(self, key: str, name: str, value: Any, buckets: int) -> GpuType:
         fields = self._object(key, value, GPU_KEYS, required=("cost", "throughput"))

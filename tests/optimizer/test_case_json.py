@@ -60,7 +60,8 @@ def test_every_field_is_read():
         ({"rate": [1.0, float("nan")]}, "rate[1] = NaN, must be a number >= 0"),
         ({"rate": [1.0, float("inf")]}, "rate[1] = Infinity, must be a number >= 0"),
         ({"rate": [1.0, 10**400]}, f"rate[1] = 1{'0' * 59}..., must be a number >= 0"),
-        ({"headroom": 0.85}, "headroom = 0.85, must be a number >= 1"),
+        ({"headroom": 0}, "headroom = 0, must be a number >= 1e-06"),
+        ({"headroom": -1.5}, "headroom = -1.5, must be a number >= 1e-06"),
         ({"time_limit_s": 0}, "time_limit_s = 0, must be a number > 0"),
         ({"current": {"b": 1}}, "current.b: unknown key, known are a"),
         ({"current": {"a": -1}}, "current.a = -1, must be a whole number from 0 to 1000000000000"),
@@ -69,6 +70,11 @@ def test_every_field_is_read():
 )  # fmt: skip
 def test_a_problem_names_key_value_and_rule(changed, expected):
     assert expected == problem(**changed)
+
+
+@pytest.mark.parametrize(("headroom", "times"), [(1, 1.0), (1.5, 1.5), (0.8, 1.25)])
+def test_headroom_multiplies_the_load_or_limits_the_utilisation(headroom: float, times: float):
+    assert times == parse(headroom=headroom).headroom
 
 
 def test_all_problems_come_in_one_pass():
