@@ -29,23 +29,24 @@ def make_secret(name: str, keys: Sequence[str], kubeconfig: Path | None) -> None
 async def _make(name: str, keys: Sequence[str], kubeconfig: Path | None) -> str:
     """Return the outcome in a line.  Raises ClickException where the API server cannot be asked or refuses."""
     from kube.client import Client, connection
-    from kube.errors import AlreadyExists, ApiError
+    from kube.errors import AlreadyExists, ApiError, NoWayError
     from kube.objects import Kind, Object
 
     kind = Kind("", "v1", "Secret", "secrets", Object)
-    config = connection(kubeconfig)
-    namespace = config.namespace or "default"
-    body = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": namespace},
-        "stringData": {key: secrets.token_urlsafe(SECRET_BYTES) for key in keys},
-    }
     try:
+        config = connection(kubeconfig)
+        namespace = config.namespace or "default"
+        values = {key: secrets.token_urlsafe(SECRET_BYTES) for key in keys}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": namespace},
+            "stringData": values,
+        }
         async with Client(config, "forebay-make-secret") as client:
             await client.create(kind, body)
     except AlreadyExists:
         return f"{namespace}/{name} exists and stays as it is"
-    except ApiError as error:
+    except (ApiError, NoWayError) as error:
         raise click.ClickException(f"{name} was not made: {error}") from error
     return f"{namespace}/{name} made with {', '.join(keys)}"

@@ -20,5 +20,12 @@ def test_where_no_server_answers_one_line_says_so(tmp_path: Path):
     assert 1 == len(result.output.splitlines())
 
 
+def test_outside_of_a_pod_one_line_asks_for_a_kubeconfig():
+    result = run("make-secret", "s", "password")
+
+    assert (1, 1) == (result.exit_code, len(result.output.splitlines()))
+    assert result.output.startswith("Error: s was not made: no kubeconfig is named, and this is no pod")
+
+
 def test_a_secret_needs_a_key():
     assert 2 == run("make-secret", "s").exit_code
