@@ -123,8 +123,8 @@ class _Client(asyncio.Protocol):
                 self.close(error.code, str(error))
             else:
                 self._refuse(data)
-        except ssl.SSLError as error:
-            self._end_tls(error)
+        except ssl.SSLError as failure:
+            self._end_tls(failure)
         else:
             self._flush_pending = pending
             if self.connection.greeted and self.connection.out:
