@@ -19,7 +19,7 @@ SECRET_FIELDS = frozenset(
 )
 """Fields whose values are never written, even when one is logged by mistake: keys, prompts and completions."""
 
-QUIET_LOGGERS = ("uvicorn.access", "httpx", "httpcore")
+QUIET_LOGGERS = ("uvicorn.access", "httpx", "httpcore", "httpx2", "httpcore2")
 """Loggers that write a line per request: only their warnings are written."""
 
 

@@ -2,7 +2,7 @@
 
 Each is built once, from the module in tools/, into `$FOREBAY_CACHE`, else `$XDG_CACHE_HOME/forebay`, else
 `~/.cache/forebay`, in a directory for these versions, this version of Go and these flags.  What a
-directory KUBEBUILDER_ASSETS has of them, as setup-envtest makes it, is taken from there.  Needs Go; some 5 minutes of
+directory KUBEBUILDER_ASSETS has of them, as setup-envtest makes it, is taken from there.  Needs Go; some 7 minutes of
 two processors and 2 GB of memory.
 """
 

@@ -11,6 +11,7 @@ from kube.client import Client, connection
 from tests.support.kubernetes.cluster import Cluster
 from tests.support.kubernetes.cluster import cluster as running_cluster
 from tests.support.kubernetes.control_plane import START_DEADLINE_S, ControlPlane, control_plane
+from tests.support.kubernetes.installed import Forebay
 from tests.support.polling import until
 
 PATIENCE_S = 120.0
@@ -39,6 +40,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One for all tests, because Envoy Gateway and its Envoy take their time."""
     with running_cluster(tmp_path_factory.mktemp("cluster"), Path(PROGRAMS)) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def forebay(cluster: Cluster) -> Forebay:
+    """The same with the overlay `dev`, as a user installs it."""
+    installed = Forebay(cluster)
+    installed.install("dev")
+    return installed
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ def asked(path):
 print(json.dumps({
     "variables": {name: os.environ.get(name) for name in VARIABLES},
     "files": {name: pathlib.Path(name).read_text() for name in FILES},
+    "host": socket.gethostname(),
     "namespace": (account / "namespace").read_text(),
     "may_write": [place for place in PLACES if may_write(place)],
     "names": [socket.gethostbyname(name) for name in ("kubernetes.default", "kubernetes.default.svc.cluster.local")],
@@ -118,7 +119,7 @@ def test_a_pod_has_the_files_variables_names_and_rights_that_it_asks_for(cluster
     variables = {"PASSWORD": "s3cret", "PREFIX_colour": "blue", "NODE": "node-a"}
     assert {**variables, "ABSENT": None, "PYTEST_VERSION": None} == seen["variables"]
     assert {"/etc/app/app.yaml": "a: 1\n", "/etc/app/more/secret": "s3cret", "/etc/labels": ""} == seen["files"]
-    assert "default" == seen["namespace"]
+    assert ("look", "default") == (seen["host"], seen["namespace"])
     assert [*PLACES[2:4]] == seen["may_write"]
     assert ["10.96.0.1"] * 2 == seen["names"]
     assert [200, 403] == seen["asked"]

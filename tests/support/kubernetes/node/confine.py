@@ -1,19 +1,21 @@
 """Run a container's command with the files that its pod mounts: `confine.py FILES COMMAND...`, FILES as JSON.
 
-Lives here: the mount namespace of one container, whose root is the machine's with other files at some paths.  Not here:
-those files (volumes).  Needs no package.  Works as root and as root of a user namespace.
+Lives here: the mount namespace of one container, whose root is the machine's with other files at some paths, and its
+host name, the variable HOSTNAME.  Not here: those files (volumes).  Needs no package.  Works as root and as root of a
+user namespace.
 """
 
 import ctypes
 import json
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 4096, 8192, 16384, 1 << 18
-CLONE_NEWNS = 0x20000
+CLONE_NEWNS, CLONE_NEWUTS = 0x20000, 0x4000000
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
 KEPT = Path("/.kept")
 
@@ -75,8 +77,9 @@ def make_room(target: Path, like: Path) -> None:
 
 
 def enter_root(root: Path) -> None:
-    """Go to a root of our own, that of the machine in all else."""
-    _checked(_libc.unshare(CLONE_NEWNS), "unshare")
+    """Go to a root and a host name of our own; all else is the machine's."""
+    _checked(_libc.unshare(CLONE_NEWNS | CLONE_NEWUTS), "unshare")
+    socket.sethostname(os.environ["HOSTNAME"])
     mount("none", "/", MS_REC | MS_PRIVATE)
     mount("tmpfs", root, 0, "tmpfs")
     copy_as_mounts(Path("/"), root)

@@ -20,6 +20,7 @@ from tests.support.kubernetes.node.objects import Json, Pod
 from tests.support.kubernetes.node.services import SERVER
 from tests.support.kubernetes.node.volumes import Volumes, resolver
 
+HOST_NAME_LENGTH = 63
 API_SERVER = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 """The variables by which pods find the API server."""
 
@@ -84,7 +85,9 @@ class Sandbox:
         assert self._network is not None
         meta, machine = self.pod.metadata, self.machine
         variables = await self._volumes.variables(spec)
-        made = {"HOSTNAME": meta.name} | environment(machine.environment(), spec, self._fields(), variables)
+        made = {"HOSTNAME": meta.name[:HOST_NAME_LENGTH]} | environment(
+            machine.environment(), spec, self._fields(), variables
+        )
         log = machine.state / f"{meta.namespace}_{meta.name}_{spec['name']}.log"
         enter = (*self._network.enter, *self._confined(spec))
         return Container(spec, command(spec, machine.programs), made, log, changed, enter=enter)

@@ -1,0 +1,136 @@
+"""Forebay in a cluster, installed as its users install it: `kubectl apply -k` of an overlay; and its users' calls.
+
+Lives here: waiting until it is up, where its addresses are, requests.  Not here: the cluster (cluster), what must come
+of a request (tests).
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import httpx
+
+from tests.support.kubernetes.article import MODEL, chat, manifest
+from tests.support.kubernetes.cluster import PATIENCE, Cluster
+from tests.support.kubernetes.node.network import GATEWAY
+
+NAMESPACE = "aibrix-system"
+PROXIES = "envoy-gateway-system"
+ADMIN = f"http://{GATEWAY}:32004"
+"""The admin REST, on the node port that the article names."""
+DEPLOYMENTS = ("aibrix-redis-master", "aibrix-gateway-plugins", "aibrix-controller-manager")
+OWNED = "gateway.envoyproxy.io/owning-gateway-name=aibrix-eg"
+DONE = "data: [DONE]"
+CHAT = "/v1/chat/completions"
+PAUSE_S = 0.05
+
+
+@dataclass
+class Answers:
+    """The requests of a crowd of clients."""
+
+    count: int = 0
+    pods: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+    """Answers other than 200: status, headers and body, or the error."""
+
+    def take(self, answer: httpx.Response | httpx.HTTPError) -> None:
+        """Count one request; a stream has to come to its end."""
+        self.count += 1
+        if isinstance(answer, httpx.HTTPError):
+            self.lost.append(repr(answer))
+        elif answer.status_code != 200 or (answer.text.startswith("data:") and DONE not in answer.text):
+            self.lost.append(f"{answer.status_code} {dict(answer.headers)} {answer.text}")
+        else:
+            self.pods[answer.headers.get("target-pod", "")] += 1
+
+
+class Forebay:
+    """An installation."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.kubectl = cluster.kubectl
+
+    def install(self, overlay: str) -> None:
+        """Apply an overlay and return when all of it is up and Envoy is configured."""
+        self.kubectl("apply", "-k", f"deploy/overlays/{overlay}")
+        for name in DEPLOYMENTS:
+            self.rolled_out(name)
+        self.kubectl("wait", "gateway/aibrix-eg", "-n", NAMESPACE, "--for=condition=Programmed", PATIENCE)
+
+    def rolled_out(self, deployment: str, namespace: str = NAMESPACE) -> None:
+        """Return when all pods of the Deployment are of its newest version and ready."""
+        self.kubectl("rollout", "status", f"deployment/{deployment}", "-n", namespace, PATIENCE)
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """`kubectl apply -f -` of the objects."""
+        self.kubectl("apply", "-f", "-", given=manifest(*objects))
+
+    def pods(self, labels: str, namespace: str = "default") -> list[str]:
+        """Return the names of pods."""
+        found = self.kubectl("get", "pods", "-n", namespace, "-l", labels, "-o", "name")
+        return [line.removeprefix("pod/") for line in found.split()]
+
+    @cached_property
+    def url(self) -> str:
+        """The address for users: the node port of Envoy's Service."""
+        query = ("get", "service", "-n", PROXIES, "-l", OWNED, "-o", "jsonpath={.items[0].spec.ports[0].nodePort}")
+        return f"http://{GATEWAY}:{self.kubectl(*query)}"
+
+    def admin(self, call: str, **fields: Any) -> httpx.Response:
+        """Make a call of the admin REST as the article prints it."""
+        return httpx.post(f"{ADMIN}/{call}", json=fields, trust_env=False, timeout=30)
+
+    def ask(self, user: str = "", body: dict[str, Any] | None = None, **headers: str) -> httpx.Response:
+        """Send a chat request and return the answer."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()} | ({"user": user} if user else {})
+        return httpx.post(f"{self.url}{CHAT}", json=body or chat(), headers=named, trust_env=False, timeout=60)
+
+    def usage(self, user: str) -> dict[str, Any]:
+        """Return what a user has used in this minute."""
+        return dict(httpx.get(f"{ADMIN}/users/{user}/usage", trust_env=False, timeout=30).json())
+
+    @staticmethod
+    def eventually(condition: Callable[[], object], deadline_s: float = 60.0) -> None:
+        """Return once it is true: controllers and Envoy follow in their own time."""
+        until_s = time.monotonic() + deadline_s
+        while not condition():
+            assert time.monotonic() < until_s, "it does not come true"
+            time.sleep(PAUSE_S)
+
+    def answers(self, status: int, model: str = MODEL, deadline_s: float = 60.0, **headers: str) -> httpx.Response:
+        """Ask until the model is answered for with that status."""
+        until_s = time.monotonic() + deadline_s
+        while (answer := self.ask(body=chat(model, max_tokens=2), **headers)).status_code != status:
+            assert time.monotonic() < until_s, (answer.status_code, answer.text)
+            time.sleep(PAUSE_S)
+        return answer
+
+    @asynccontextmanager
+    async def load(self, model: str = MODEL, clients: int = 4) -> AsyncIterator[Answers]:
+        """Have clients ask, each on its own connection and every other one for streams, for the length of a block."""
+        answers, is_over = Answers(), asyncio.Event()
+
+        async def client(number: int) -> None:
+            body = chat(model, max_tokens=8, stream=bool(number % 2))
+            async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as http:
+                while not is_over.is_set():
+                    try:
+                        answers.take(await http.post(CHAT, json=body))
+                    except httpx.HTTPError as error:
+                        answers.take(error)
+                    await asyncio.sleep(PAUSE_S)
+
+        url = self.url
+        tasks = [asyncio.create_task(client(number)) for number in range(clients)]
+        try:
+            yield answers
+        finally:
+            is_over.set()
+            await asyncio.gather(*tasks)
