@@ -17,6 +17,7 @@ import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Literal, Protocol
 
 from ratelimit.limits import (
@@ -96,6 +97,10 @@ class SharedLimiter(Limiter, Protocol):
         """Take over amounts by slot, once per `handover`, ahead of calls made later.  A `model` of "" is all models."""
         ...
 
+    def correct(self, reservation: Reservation, changes: Mapping[str, Amounts]) -> Awaitable[Reply]:
+        """Take over settlements by the ids of their requests, each once, ahead of calls made later."""
+        ...
+
 
 Key = tuple[str, str]
 """A user, and a model or "" for the window over all models."""
@@ -128,6 +133,7 @@ class LocalFallback:
         self._memory = self._new_memory()
         self._ledger: dict[Key, dict[int, Amounts]] = {}  # amounts by slot, decided here
         self._handovers: list[Handover] = []
+        self._settlements: list[tuple[Reservation, Mapping[str, Amounts]]] = []  # of what was reserved there, by id
         self._return_task: asyncio.Task[None] | None = None
 
     @property
@@ -173,7 +179,10 @@ class LocalFallback:
             else:
                 return
         await self._memory.settle(reservation, used)
-        self._enter(reservation, used.minus(reservation.amounts))
+        if changes and reservation.is_shared:  # another may settle these too
+            self._settlements.append((reservation, changes))
+        else:
+            self._enter(reservation, used.minus(reservation.amounts))
 
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`."""
@@ -323,11 +332,15 @@ class LocalFallback:
             while True:
                 await self._primary.wait_up()
                 await self._hand_over()
-                if not (self._away or self._ledger or self._handovers):
+                if not (self._away or self._owes()):
                     return
                 await asyncio.sleep(HANDOVER_PAUSE_S)
         finally:
             self._return_task = None
+
+    def _owes(self) -> bool:
+        """Return whether there is anything to hand over."""
+        return bool(self._ledger or self._handovers or self._settlements)
 
     async def _hand_over(self) -> None:
         now_s = self._primary.now_s()
@@ -336,17 +349,17 @@ class LocalFallback:
         self._handovers = [each for each in self._handovers + new if each.until_s > now_s]
         try:
             queued = [self._primary.absorb(*each.key, each.name, each.slots) for each in self._handovers]
+            queued += [self._primary.correct(*each) for each in self._settlements]
         except NotSentError:
             return
         self._set_away(False)  # calls made from here on are queued behind these
+        settlements, self._settlements = self._settlements, []
         results = await asyncio.gather(*queued, return_exceptions=True)
-        self._handovers = [
-            each
-            for each, result in zip(self._handovers, results, strict=True)
-            if isinstance(result, LimiterUnavailableError)
-        ]
+        is_open = [isinstance(result, LimiterUnavailableError) for result in results]
+        self._settlements += compress(settlements, is_open[len(self._handovers) :])
+        self._handovers = list(compress(self._handovers, is_open))
         self._set_away(self._away or not self._primary.up)
-        if not (self._away or self._ledger or self._handovers):
+        if not (self._away or self._owes()):
             self._memory = self._new_memory()
 
 

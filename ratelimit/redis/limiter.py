@@ -184,11 +184,18 @@ class RedisLimiter:
         self, reservation: Reservation, used: Amounts, changes: Mapping[str, Amounts] | None = None
     ) -> None:
         """See `Limiter.settle`."""
+        changes = changes or {"": used.minus(reservation.amounts)}
+        if any(change != NOTHING for change in changes.values()):
+            await self.correct(reservation, changes)
+
+    def correct(self, reservation: Reservation, changes: Mapping[str, Amounts]) -> Awaitable[Reply]:
+        """Change what requests of a reservation's slot were charged, each by its id once.
+
+        The call is queued when this returns, ahead of calls made later.
+        """
         user, model = reservation.user, reservation.model
         keys = (window_key(user), window_key(user, model)) if model else (window_key(user),)
-        corrections = _corrections(reservation.slot, changes or {"": used.minus(reservation.amounts)})
-        if len(corrections) > 1:
-            await self._calls.call(SETTLE, keys, corrections)
+        return self._calls.call(SETTLE, keys, _corrections(reservation.slot, changes))
 
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`.  Nobody waits for the answer: if it is lost, the next renewal corrects the number."""

@@ -142,6 +142,21 @@ async def test_settlements_of_before_reach_redis_after(mortal_server):
         assert (User("u", None, 1000), 2, 130) == await used(limiter, "u")
 
 
+async def test_what_was_settled_while_redis_was_away_is_not_settled_again_by_another(mortal_server):
+    put_user(mortal_server, User("u", tpm=1000))
+    async with a_fallback(mortal_server) as one, a_fallback(mortal_server) as two:
+        first, second = (await admit(one, "u", 100)).reservation, (await admit(one, "u", 100)).reservation
+        await leave(mortal_server, one)
+        for held, request in ((first, "0-a-1"), (second, "0-a-2")):
+            await one.settle(held, Amounts(1, 30), {request: Amounts(0, -70)})
+
+        await come_back(mortal_server, one)
+        assert (User("u", None, 1000), 2, 60) == await used(one, "u")
+        await two.settle(first, Amounts(1, 30), {"0-a-1": Amounts(0, -70)})
+
+        assert (User("u", None, 1000), 2, 60) == await used(two, "u")
+
+
 async def test_two_absences_in_a_row_count_everything_once(mortal_server):
     put_user(mortal_server, User("u", rpm=10))
     async with a_fallback(mortal_server) as limiter:
