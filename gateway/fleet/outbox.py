@@ -15,6 +15,7 @@ from gateway.sharing.messages import (
     BLOCK_SIZE,
     MAX_BLOCKS,
     MAX_PODS,
+    MAX_TOLD,
     MAX_USERS,
     Learned,
     PodLoad,
@@ -31,10 +32,11 @@ from routing.prefix.index import Record
 from routing.types import PodId
 
 MAX_PENDING = 4096
-"""Prompts, withdrawals or samples in a message at most: beyond these, others do without (chosen: far above a tenth of a
-second's requests, for a Redis that is slow)."""
-MAX_LATEST_BLOCKS = 16_384
-"""Blocks of the latest prompts in a message with everything (chosen: 128 KiB, which a replica takes in some 10 ms)."""
+"""Prompts, withdrawals or samples that wait to be told at most: beyond these, others do without (chosen: far above a
+tenth of a second's requests, for a Redis that is slow)."""
+MAX_TOLD_BLOCKS = 16_384
+"""Blocks of prompts in a message with news, if it has more than one prompt, and of the latest that are told a newcomer
+(chosen: 128 KiB, which a replica takes in some 10 ms)."""
 
 
 def _nobody_waits() -> None:
@@ -79,7 +81,8 @@ class Outbox:
     def set_siblings(self, siblings: int, now_s: float) -> None:
         """Set how many there are.  Collecting begins with the first; what was before is told by `everything`."""
         if not self.siblings or not siblings:
-            self.take(now_s)
+            while self.take(now_s) is not None:
+                pass  # there may be more than one message
             for pod in self.pods.values():
                 pod.take_news(now_s)
         self.siblings = siblings
@@ -146,25 +149,29 @@ class Outbox:
             self._waiting_changed[model] = None
 
     def take(self, now_s: float) -> Share | None:
-        """Return what changed since the last call, without a serial number; None when nothing did."""
+        """Return what changed since the last call, without a serial number; None when nothing did.
+
+        Of many prompts and samples it has the first; the next call returns the others.
+        """
         if not (
             self._changed or self._prompts or self._withdrawn or self._samples or self._proven or self._charged
             or self._served or self._waiting_changed
         ):  # fmt: skip
             return None
+        samples = self._samples[:MAX_TOLD]
         share = Share(
             self.replica,
             0,
             self.prefix_key,
             loads=[_news(pod, now_s) for pod in islice(self._changed, MAX_PODS) if self._is_counted(pod)],
-            prompts=[*self._prompts.values(), *self._withdrawn],
-            samples=self._samples,
+            prompts=self._prompts_to_tell(),
+            samples=samples,
             proofs=[_proof(pod, now_s) for pod in islice(self._proven, MAX_PODS)],
             charged=self._charged,
             served=self._served,
             waiting=[self._waiting(model) for model in islice(self._waiting_changed, MAX_USERS)],
         )
-        self._changed, self._prompts, self._withdrawn, self._samples = {}, {}, [], []
+        self._changed, self._samples = {}, self._samples[MAX_TOLD:]
         self._proven, self._charged, self._served, self._waiting_changed = {}, {}, {}, {}
         return share
 
@@ -194,6 +201,20 @@ class Outbox:
             for speed, pod_id in speeds.items()
         ]
 
+    def _prompts_to_tell(self) -> list[Prompt]:
+        """Take the oldest prompts out of those that wait, and when all are told the withdrawals of told ones."""
+        told: list[Prompt] = []
+        left = MAX_TOLD_BLOCKS
+        for record, prompt in list(islice(self._prompts.items(), MAX_TOLD)):
+            left -= len(prompt.blocks) // BLOCK_SIZE
+            if told and left < 0:
+                return told
+            told.append(self._prompts.pop(record))
+        room = MAX_TOLD - len(told)
+        told += self._withdrawn[:room]
+        self._withdrawn = self._withdrawn[room:]
+        return told
+
     def _is_counted(self, pod: Pod) -> bool:
         """Whether the pod is the one that others know by its id, as far as is known here."""
         return not pod.gone or pod.endpoint.id not in self.pods
@@ -209,10 +230,10 @@ class Outbox:
         return {user: counters[user] - untold.get(user, 0.0) for user in islice(reversed(counters), MAX_USERS)}
 
     def _latest_prompts(self) -> list[Prompt]:
-        """Return the latest prompts of every pod, the oldest first, with MAX_LATEST_BLOCKS blocks at most."""
+        """Return the latest prompts of every pod, the oldest first, with MAX_TOLD_BLOCKS blocks at most."""
         prompts: list[Prompt] = []
         for pod in self.pods.values():
-            left = MAX_LATEST_BLOCKS // len(self.pods)
+            left = MAX_TOLD_BLOCKS // len(self.pods)
             latest: list[Prompt] = []
             for record in pod.cache.latest():
                 left -= len(record.blocks)

@@ -88,6 +88,13 @@ class Replicas:
             self._sort()
         return lost
 
+    def remove(self, name: str) -> bool:
+        """Forget a sibling that has ended; return whether it was known."""
+        if self._siblings.pop(name, None) is None:
+            return False
+        self._sort()
+        return True
+
     def page(self, now_s: float) -> list[dict[str, object]]:
         """Return the siblings, for /debug/replicas."""
         return [

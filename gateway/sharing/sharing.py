@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from gateway.observability.metrics import Metrics
 from gateway.sharing.channels import Channels, Message, Subscription
-from gateway.sharing.messages import ForeignMessageError, Letter, Share, decode, decode_letter, encode
+from gateway.sharing.messages import ForeignMessageError, Letter, Share, decode, decode_letter, encode, pieces
 from gateway.sharing.pace import Pace
 from gateway.sharing.replicas import LEASE_S, Replicas
 from ratelimit.limits import LimiterUnavailableError
@@ -36,6 +36,8 @@ MAX_ON_WAY = 64
 """Messages at most of which is remembered when they were sent, until they come back (chosen: those of 3 s)."""
 RETRY_S = 0.2
 """Between two attempts to subscribe, in seconds (chosen: well under a second)."""
+LEAVE_S = 0.5
+"""How long the last message may take, in seconds (chosen: far longer than it does, and a short end of a process)."""
 AGREE_S = 10.0
 """Between two looks at Redis's clock and at the key of block hashes, in seconds (chosen: clocks drift by 1 ms)."""
 
@@ -134,7 +136,7 @@ class Sharing:
         """Tell the others what changed, for ever; cancel to stop."""
         while True:
             now_s = self._clock()
-            self._forget(self.replicas.expire(now_s), now_s)
+            self._expire(now_s)
             self._report(now_s)
             self._pace.look(now_s, is_urgent=self._outbox.is_urgent)
             if self._told is None or self._told.done():  # while Redis is slow, changes gather
@@ -153,6 +155,14 @@ class Sharing:
             except (RedisError, OSError) as error:
                 self._why = str(error) or type(error).__name__
             await asyncio.sleep(RETRY_S)
+
+    async def leave(self) -> None:
+        """Tell the others that this replica ends; if Redis does not take it at once, they find out by its silence."""
+        self._serial += 1
+        last = self._outbox.take(self._clock()) or Share(self.replicas.name, 0)
+        with suppress(LimiterUnavailableError, TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._channels.tell(replace(last, serial=self._serial, leaves=True))
 
     async def agree(self) -> None:
         """Keep to what all replicas agree on, for ever; cancel to stop."""
@@ -266,7 +276,10 @@ class Sharing:
         if heard.is_new:
             for inbox in self._inboxes:
                 inbox.apply(share, now_s)
-        if heard.asks:
+        if share.leaves and self.replicas.remove(share.replica):
+            log.info("replica_left", sibling=share.replica, replicas=len(self.replicas))
+            self._forget(share.replica, now_s)
+        elif heard.asks:
             self._write(share.replica, ASK, b"")
 
     def _on_echo(self, serial: int, now_s: float) -> None:
@@ -289,19 +302,23 @@ class Sharing:
     def _on_ask(self, sender: str, body: bytes) -> None:  # noqa: ARG002 - a handler's signature
         now_s = self._clock()
         self._tell(now_s)  # so that nothing of it is told once more
-        everything = self._outbox.everything(now_s)
-        self._write(sender, EVERYTHING, encode(replace(everything, serial=self._serial)))
+        everything = replace(self._outbox.everything(now_s), serial=self._serial)
+        for piece in pieces(everything):
+            self._write(sender, EVERYTHING, encode(piece))
 
     def _on_everything(self, sender: str, body: bytes) -> None:  # noqa: ARG002 - a handler's signature
         self._on_share(decode(body), self._clock())
 
-    def _forget(self, lost: Sequence[str], now_s: float) -> None:
-        for name in lost:
+    def _expire(self, now_s: float) -> None:
+        for name in self.replicas.expire(now_s):
             log.warning("replica_lost", sibling=name, replicas=len(self.replicas), unheard_s=LEASE_S)
-            for inbox in self._inboxes:
-                inbox.forget(name, now_s)
-        if lost:
-            self._set_place()
+            self._forget(name, now_s)
+
+    def _forget(self, replica: str, now_s: float) -> None:
+        """Drop all that a sibling told which is no longer there."""
+        for inbox in self._inboxes:
+            inbox.forget(replica, now_s)
+        self._set_place()
 
     def _set_place(self) -> None:
         self._on_place(self.replicas.rank, len(self.replicas), self._ahead_s)

@@ -227,12 +227,11 @@ class Worker:
         Raises TimeoutError when discovery has no result in FIRST_FLEET_S.
         """
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self.redis_limiter.aclose)
-            stack.push_async_callback(self.limiter.aclose)
-            stack.push_async_callback(self.users.aclose)
-            stack.push_async_callback(self.keys.aclose)
-            stack.push_async_callback(self.keyring.aclose)
-            stack.push_async_callback(self.channels.aclose)
+            stores = (self.users.aclose, self.keys.aclose, self.keyring.aclose)
+            for close in (self.redis_limiter.aclose, self.limiter.aclose, *stores, self.channels.aclose):
+                stack.push_async_callback(close)
+            if self.settings.sharing.enabled:
+                stack.push_async_callback(self.sharing.leave)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             checker = HealthChecker(
                 self.settings.health,

@@ -90,6 +90,8 @@ class Replica:
             news=self.notes.news,
         )
         self.place = (0, 1, 0.0)
+        self.leaves = False
+        """Whether it says at its end that it ends."""
 
     def _on_key(self, key: int) -> None:
         self.key = key
@@ -115,6 +117,8 @@ class Replica:
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
+            if self.leaves:
+                await self.sharing.leave()
             await self.channels.aclose()
         assert [] == [end for end in ends if not isinstance(end, asyncio.CancelledError)]
 

@@ -159,7 +159,7 @@ def test_everything_is_what_a_newcomer_needs() -> None:
 
 
 def test_everything_has_the_latest_prompts_of_each_pod_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "MAX_LATEST_BLOCKS", 5)
+    monkeypatch.setattr(rules, "MAX_TOLD_BLOCKS", 5)
     replica = heard()
     for first in (10, 20, 30):
         route(replica, REQUEST._replace(blocks=(first, first + 1)))
@@ -196,6 +196,40 @@ def test_no_more_is_told_than_others_accept() -> None:
 
     share = taken(replica)  # is decoded, and so within all bounds
     assert (MAX_USERS, 8 * MAX_BLOCKS) == (len(share.charged[MODEL]), len(share.prompts[0].blocks))
+
+
+def test_many_prompts_and_samples_are_told_in_messages_that_hold_nobody_for_long() -> None:
+    replica = heard()
+    prompts = [(10 * number, 10 * number + 1) for number in range(600)]
+    for blocks in prompts:
+        end(replica, route(replica, REQUEST._replace(blocks=blocks)))
+
+    shares = [taken(replica) for _ in range(3)]
+
+    assert [256, 256, 88] == [len(share.prompts) for share in shares]
+    assert prompts == [tuple(array("q", prompt.blocks)) for share in shares for prompt in share.prompts]
+    assert 256 >= max(len(share.samples) for share in shares)
+    assert replica.take() is None
+
+
+def test_long_prompts_are_told_few_at_a_time_and_withdrawn_after_they_were_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rules, "MAX_TOLD_BLOCKS", 5)
+    replica = heard()
+    first = route(replica, REQUEST._replace(blocks=(1, 2)))
+    taken(replica)
+    for blocks in ((3, 4, 5, 6), (7, 8), tuple(range(10, 20)), (9,)):
+        route(replica, REQUEST._replace(blocks=blocks))
+    replica.fleet.release(first, 1.0)
+    replica.fleet.finish(first, Finished("a", REQUEST, 1.0, True, 1.0, None, 0, 0))
+
+    told = [[(list(array("q", one.blocks)), one.withdrawn) for one in taken(replica).prompts] for _ in range(4)]
+
+    assert [
+        [([3, 4, 5, 6], False)], [([7, 8], False)], [(list(range(10, 20)), False)], [([9], False), ([1, 2], True)],
+    ] == told  # fmt: skip
+    assert replica.take() is None
 
 
 def test_what_was_before_the_first_sibling_is_not_told_as_news() -> None:

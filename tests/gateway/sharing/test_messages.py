@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.sharing.messages import (
     FORMAT,
@@ -20,6 +21,7 @@ from gateway.sharing.messages import (
     Waiting,
     decode,
     encode,
+    pieces,
 )
 
 LOAD = PodLoad("ns/a", 3, 1200, 300, 4000, 7, 90, -0.25, 12.5, 0.75, 0.5)
@@ -41,6 +43,18 @@ SHARE = Share(
 
 def test_a_message_arrives_as_it_was_sent():
     assert SHARE == decode(encode(SHARE))
+
+
+def test_everything_is_cut_into_pieces_of_few_prompts_that_have_all_else():
+    prompts = [Prompt("ns/a", bytes([number % 256] * 8), 1.0) for number in range(600)]
+    whole = replace(SHARE, prompts=prompts)
+
+    cut = list(pieces(whole))
+
+    assert [256, 256, 88] == [len(piece.prompts) for piece in cut]
+    assert prompts == [prompt for piece in cut for prompt in piece.prompts]
+    assert {encode(replace(whole, prompts=[]))} == {encode(replace(piece, prompts=[])) for piece in cut}
+    assert [replace(whole, prompts=[])] == list(pieces(replace(whole, prompts=[])))
 
 
 def test_a_message_without_content_is_small():

@@ -91,6 +91,31 @@ async def test_a_killed_replica_is_forgotten_within_3_s(redis):
         assert a.sharing.replicas.is_alive("b")
 
 
+async def test_a_replica_that_ends_is_forgotten_at_once(redis: RedisSettings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gateway.sharing.replicas.LEASE_S", 300.0)
+    async with AsyncExitStack() as stack:
+        a, _ = await started(stack, "a", "b", redis=redis)
+        with capture_logs() as logs:
+            async with Replica("c", redis).running() as c:
+                c.leaves = True
+                c.notes.put("p", 3)
+                await until(lambda: a.notes.others.get("c") == {"p": 3})
+            await until(lambda: a.knows("b"))
+
+        assert "c" in [entry["sibling"] for entry in logs if entry["event"] == "replica_left"]
+        assert (0, 2) == a.place[:2]
+
+
+async def test_one_that_ends_while_redis_says_nothing_ends_soon(server):
+    async with Replica("a", RedisSettings(url=server.url, timeout_s=60.0)).running() as a:
+        a.leaves = True
+        await until(lambda: a.sharing.page()["messages"] >= 2)
+        server.pause()
+        begun_s = time.monotonic()
+    assert time.monotonic() - begun_s < 20
+    server.resume()
+
+
 async def test_a_message_that_was_lost_is_made_good(redis):
     async with AsyncExitStack() as stack:
         a, b = await started(stack, "a", "b", redis=redis)
