@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 async def until(

@@ -135,10 +135,11 @@ async def test_without_redis_requests_go_on_within_the_limits_and_nothing_is_for
 
         assert {"200"} == labels(load.outcomes).keys()
         assert longest_s(load.since(paused_s), lambda each: b"chunk" not in each.body) < 2 + 2  # redis.timeout_s, noise
-        admitted = labels(few.outcomes)["200"]
+        admitted, (charged, _) = labels(few.outcomes)["200"], await stack.usage("few")
         # A reservation that Redis was given but did not confirm is charged twice: at most one here, asked one by one.
+        # The second charge takes one of the 30 places, or none where all were taken before Redis was back.
         assert 30 - 1 <= admitted <= 30
-        assert 30 == (await stack.usage("few"))[0]
+        assert 30 <= charged <= admitted + 1
         assert len(load.outcomes) <= (await stack.usage("lgy"))[0] <= len(load.outcomes) + len(load.wires)
 
 
