@@ -9,7 +9,7 @@ for way in -nm -Urnm; do
     exec unshare "$way" sh -euc '
       ip link set lo up
       ip route replace local 10.96.0.0/16 dev lo
-      ip link add pods type bridge
+      ip link add pods type bridge || { echo "make: needs network bridges, as container engines do" >&2; exit 1; }
       ip address add 10.244.0.1/16 dev pods
       ip link set pods up
       exec "$@"' sh "$@"
