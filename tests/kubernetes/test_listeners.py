@@ -1,0 +1,93 @@
+"""The Gateway's listeners: TLS for users, and our patches under both schemes of names that Envoy Gateway has."""
+
+import json
+import os
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from tests.support.certificates import a_certificate
+from tests.support.kubernetes.article import chat, deployment, service
+from tests.support.kubernetes.installed import CHAT, NAMESPACE, OWNED, PROXIES, Forebay
+from tests.support.kubernetes.node.network import GATEWAY
+from tests.support.manifests import COMPONENTS, OVERLAYS
+
+MODEL = "listened"
+PATCHES = ("aibrix-eg-http", "aibrix-eg-http-by-port")
+
+
+@pytest.fixture(scope="module")
+def home(forebay: Forebay) -> Iterator[Forebay]:
+    """The installation with a model; in the end it is again what other tests expect."""
+    forebay.apply(deployment(MODEL), service(MODEL))
+    forebay.answers(200, MODEL)
+    yield forebay
+    forebay.kubectl("delete", "deployment,service", "-l", f"model.aibrix.ai/name={MODEL}")
+
+
+def is_whole(answer: httpx.Response) -> bool:
+    """Whether the answer has what patches bring: headers of the pod and of the request."""
+    named = {"target-pod", "target-pod-ip", "routing-strategy", "request-id"}
+    return answer.status_code == 200 and named <= set(answer.headers)
+
+
+def test_users_may_send_over_tls(home: Forebay, tmp_path: Path):
+    cert, key = a_certificate(tmp_path)
+    home.kubectl("create", "secret", "tls", "aibrix-eg-tls", "-n", NAMESPACE, f"--cert={cert}", f"--key={key}")
+    overlay = {
+        "resources": [os.path.relpath(OVERLAYS / "dev", tmp_path)],
+        "components": [os.path.relpath(COMPONENTS / "tls", tmp_path)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(overlay))
+    home.kubectl("apply", "-k", tmp_path)
+    context = ssl.create_default_context(cafile=cert)
+    context.check_hostname = False  # the certificate is for 127.0.0.1, the node has another address
+
+    def answers() -> bool:
+        query = "jsonpath={.items[0].spec.ports[?(@.port==443)].nodePort}"
+        port = home.kubectl("get", "service", "-n", PROXIES, "-l", OWNED, "-o", query)
+        try:
+            url = f"https://{GATEWAY}:{port}{CHAT}"
+            return is_whole(httpx.post(url, json=chat(MODEL, max_tokens=2), verify=context, trust_env=False))
+        except httpx.HTTPError:
+            return False
+
+    try:
+        home.eventually(answers, deadline_s=120)
+        assert is_whole(home.answers(200, MODEL))  # the plain listener stays
+    finally:
+        home.install("dev")
+        home.kubectl("delete", "envoypatchpolicy", "-n", NAMESPACE, "aibrix-eg-https", "aibrix-eg-https-by-port")
+        home.kubectl("delete", "secret", "-n", NAMESPACE, "aibrix-eg-tls")
+
+
+def programmed(home: Forebay) -> list[str]:
+    """The condition Programmed of each of our two policies: True where its patches were made."""
+    query = 'jsonpath={.status.ancestors[0].conditions[?(@.type=="Programmed")].status}'
+    return [home.kubectl("get", "envoypatchpolicy", name, "-n", NAMESPACE, "-o", query) for name in PATCHES]
+
+
+def configure(home: Forebay, **more: object) -> None:
+    """Restart Envoy Gateway with more in its configuration."""
+    given = json.loads(home.kubectl("get", "configmap", "envoy-gateway-config", "-n", PROXIES, "-o", "json"))
+    config = {**yaml.safe_load(given["data"]["envoy-gateway.yaml"]), **more}
+    data = {"data": {"envoy-gateway.yaml": yaml.safe_dump(config)}}
+    home.kubectl("patch", "configmap", "envoy-gateway-config", "-n", PROXIES, "--type=merge", "-p", json.dumps(data))
+    home.kubectl("rollout", "restart", "deployment/envoy-gateway", "-n", PROXIES)
+    home.rolled_out("envoy-gateway", PROXIES)
+
+
+def test_patches_are_made_under_either_scheme_of_names(home: Forebay):
+    home.eventually(lambda: programmed(home) == ["True", "False"], deadline_s=120)
+    try:
+        configure(home, runtimeFlags={"enabled": ["XDSNameSchemeV2"]})
+
+        home.eventually(lambda: programmed(home) == ["False", "True"], deadline_s=120)
+        home.eventually(lambda: is_whole(home.answers(200, MODEL)))
+    finally:
+        configure(home, runtimeFlags={"enabled": []})
+        home.eventually(lambda: programmed(home) == ["True", "False"], deadline_s=120)
