@@ -183,7 +183,8 @@ class Informer(Generic[T]):
             if self._failures == 1:
                 return
         if self.failure is None:
-            log.warning("kube_not_followed", kind=self.kind.name, why=str(error), objects=len(self.objects))
+            say = log.info if isinstance(error, NotFound) and not self.is_listed else log.warning  # usual
+            say("kube_not_followed", kind=self.kind.name, why=str(error), objects=len(self.objects))
             self._behind_since_s = self._behind_since_s or asyncio.get_running_loop().time()
         was_absent, self.failure = self.is_absent, error
         if self.is_absent and not was_absent:
