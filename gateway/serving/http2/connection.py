@@ -125,6 +125,7 @@ class Connection:
         self._most_credit = 0  # no stream has more
         self._waiting: OrderedDict[int, Stream] = OrderedDict()  # with unsent data, held up by this window only
         self._narrow: dict[int, Stream] = {}  # those that their own window holds up
+        self._done: Stream | None = None  # whose client ended its side with the last frame
         self._widened = 0  # how often SETTINGS have let one of those go on
         self._max_frame_size = MIN_MAX_FRAME_SIZE
         self._received = 0
@@ -154,7 +155,9 @@ class Connection:
             if PREFACE.startswith(data[: len(PREFACE)]) and size < len(PREFACE):
                 self._buffer = data
                 return
-            position = self._read_preface(data)
+            if not data.startswith(PREFACE):
+                raise Http2Error(PROTOCOL_ERROR, "connection preface is missing")
+            self.greeted, position = True, len(PREFACE)
         while size - position >= FRAME_HEADER_BYTES:
             high, low, kind, flags, stream = FRAME_HEADER.unpack_from(data, position)
             start = position + FRAME_HEADER_BYTES
@@ -166,10 +169,13 @@ class Connection:
             position = end
             if self._blocks.unfinished is not None and kind != CONTINUATION:
                 raise Http2Error(PROTOCOL_ERROR, "a header block is not finished")
+            if self._done is not None and not (kind == RST_STREAM and stream & MAX_WINDOW == self._done.id):
+                self._end_call()
             handler = self._handlers.get(kind)
             if handler is not None:  # PRIORITY, GOAWAY and unknown types are ignored (sections 5.3.2, 4.1)
                 handler(stream & MAX_WINDOW, flags, data[start:end])
         self._buffer = data[position:]
+        self._end_call()
 
     def send(self, stream: Stream, data: bytes) -> None:
         """Send framed messages before `finish`.  What the client's windows do not allow yet is kept in memory."""
@@ -212,12 +218,6 @@ class Connection:
         for stream in streams.values():
             stream.call.reset()
 
-    def _read_preface(self, data: bytes) -> int:
-        if not data.startswith(PREFACE):
-            raise Http2Error(PROTOCOL_ERROR, "connection preface is missing")
-        self.greeted = True
-        return len(PREFACE)
-
     def _on_data(self, stream_id: int, flags: int, payload: bytes) -> None:
         size = len(payload)
         self._received += size
@@ -236,8 +236,7 @@ class Connection:
             stream.received = 0
         stream.remote_open = not flags & END_STREAM
         stream.call.feed(unpadded(payload, flags))
-        if flags & END_STREAM:
-            self._on_client_done(stream)
+        self._done = None if stream.remote_open else stream
 
     def _on_headers(self, stream_id: int, flags: int, payload: bytes) -> None:
         payload = unpadded(payload, flags)
@@ -261,7 +260,7 @@ class Connection:
             if remote_open or not stream.remote_open:
                 raise Http2Error(PROTOCOL_ERROR, "HEADERS in the middle of a stream or after its end")
             stream.remote_open = False
-            self._on_client_done(stream)
+            self._done = stream
             return
         if stream_id <= self._last_stream:
             self._check_was_opened(stream_id)
@@ -276,11 +275,12 @@ class Connection:
         else:
             stream = self._streams[stream_id] = Stream(stream_id, remote_open=remote_open)
             stream.call = self._open_call(path, stream)
-            if not remote_open:
-                self._on_client_done(stream)
+            self._done = None if remote_open else stream
 
-    def _on_client_done(self, stream: Stream) -> None:
-        if stream.id in self._streams:  # handling its last message may have ended the stream
+    def _end_call(self) -> None:
+        """Handle the end of a client's side; where Envoy resets the stream right behind it, nobody reads an answer."""
+        stream, self._done = self._done, None
+        if stream is not None and stream.id in self._streams:  # handling its last message may have ended it
             stream.call.end()
 
     def _on_reset(self, stream_id: int, _flags: int, payload: bytes) -> None:

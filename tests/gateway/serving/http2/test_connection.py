@@ -202,6 +202,16 @@ def test_a_stream_is_reset_once_and_sends_no_more():
     assert 0 == len(client.connection)
 
 
+def test_a_stream_that_is_reset_right_behind_its_end_gets_no_answer():
+    client = Client()
+    client.sends(opened(1, ECHO), opened(3, ECHO), data(1, b"x"), data(3, b"y"))
+    assert b"" == client.sends(data(1, b"", end=True) + rst_stream(1, 2))
+    assert ("reset", 1, b"") == client.told[-1]
+    answer = Answer(client.sends(data(3, b"", end=True) + rst_stream(1, 2)), 3)  # of another stream
+    assert (("ended", 3, b""), "0") == (client.told[-1], answer.status)
+    assert 0 == len(client.connection)
+
+
 def test_a_lost_connection_resets_every_call():
     client = Client()
     client.sends(opened(1, DEAF), opened(3, DEAF), opened(5, ECHO, end=True))
