@@ -76,12 +76,16 @@ def _runs(variant: str, workload: Workload) -> bool:
 
 async def sample(workload: Workload, name: str, stack: Running, seconds: float) -> Sample:
     """Run the workload once and return its figures."""
-    before = {role: cpu_seconds(pid) for role, pid in stack.pids.items()}
+    before = _cpu_seconds(stack)
     load = await run(workload, stack.port, seconds)
     await asyncio.sleep(SETTLEMENT_S)
-    used = {role: cpu_seconds(pid) - before[role] for role, pid in stack.pids.items()}
+    used = {role: seconds - before[role] for role, seconds in _cpu_seconds(stack).items()}
     per_answer = {role: cpu * 1e6 / load.answers for role, cpu in used.items()}
     return Sample(workload.name, name, load.answers, load.seconds, load.latencies, per_answer)
+
+
+def _cpu_seconds(stack: Running) -> dict[str, float]:
+    return {role: sum(map(cpu_seconds, pids)) for role, pids in stack.pids.items()}
 
 
 async def measure(

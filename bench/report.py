@@ -118,7 +118,8 @@ def number(figure: float | None, places: int = 0) -> str:
 def cost_rows(figures: Figures, workload: Workload) -> Iterator[Row]:
     """Yield per variant answers per second, CPU per answer by role, and the gateway's over the empty processor's."""
     for variant in figures.variants(workload):
-        empty = EMPTY + EXT_PROC_MODE if variant.endswith(EXT_PROC_MODE) else EMPTY
+        kind = EXT_PROC_MODE if variant.endswith(EXT_PROC_MODE) else TWO_WORKERS if TWO_WORKERS in variant else ""
+        empty = EMPTY + kind
         gateway = figures.cpu_us(workload, variant, GATEWAY)
         beside = ratio(gateway, figures.cpu_us(workload, empty, GATEWAY))
         cpu = (number(figures.cpu_us(workload, variant, role)) for role in ROLES)
@@ -207,17 +208,18 @@ def _request_targets(figures: Figures, variant: str) -> Iterator[Row]:
 
 
 def replica_target_rows(figures: Figures, replicas: ReplicaFigures | None) -> Iterator[Row]:
-    """Yield the targets of several workers."""
-    for variant in (COMPILED, FOREBAY):
-        if variant + TWO_WORKERS in figures.variants(DOUBLE):
-            one = figures.cpu_us(SMALL, variant, GATEWAY)
-            two = figures.cpu_us(DOUBLE, variant + TWO_WORKERS, GATEWAY)
-            without = figures.cpu_us(DOUBLE, variant + TWO_WORKERS + NOT_SHARING, GATEWAY)
+    """Yield the targets of several workers; those of the empty processor tell what of it is the machine's."""
+    for variant in (EMPTY, COMPILED, FOREBAY):
+        one = figures.cpu_us(SMALL, variant, GATEWAY)
+        two = figures.cpu_us(DOUBLE, variant + TWO_WORKERS, GATEWAY)
+        if two is not None:
             yield (
                 f"gateway CPU: {variant}, two workers with twice the load / one",
-                "<= 1.1",
+                ABSENT if variant == EMPTY else "<= 1.1",
                 number(ratio(two, one), 2),
             )
+        if two is not None and variant != EMPTY:
+            without = figures.cpu_us(DOUBLE, variant + TWO_WORKERS + NOT_SHARING, GATEWAY)
             yield ("the same two workers / two that do not share", ABSENT, number(ratio(two, without), 2))
     if replicas is not None:
         what = f"{REQUESTS} at once over {WORKERS} workers on {BURST_PODS} idle pods: most on any pod"

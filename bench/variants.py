@@ -6,7 +6,7 @@ A new variant is a function in VARIANTS.
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ class Running:
     """A started variant: the port for requests, and process ids by role."""
 
     port: int
-    pids: Mapping[str, int]
+    pids: Mapping[str, Sequence[int]]
 
 
 Start = Callable[[int, Path], AbstractContextManager[Running]]
@@ -89,24 +89,26 @@ def envoy_alone(backend: int, directory: Path) -> Iterator[Running]:
     """Start an Envoy between client and backend."""
     settings = settings_for(backend)
     with _envoy(settings, render_alone(settings), directory) as envoy:
-        yield Running(port_of(settings.envoy.listen), {ENVOY: envoy})
+        yield Running(port_of(settings.envoy.listen), {ENVOY: [envoy]})
 
 
-def empty_processor(mode: Mode) -> Start:
-    """Return the start of an empty processor behind Forebay's Envoy configuration.
+def empty_processor(mode: Mode, workers: int = 1) -> Start:
+    """Return the start of an empty processor, in as many processes, behind Forebay's Envoy configuration.
 
     `fail_open` makes Envoy choose the endpoint, since the processor does not.
     """
 
     @contextlib.contextmanager
     def start(backend: int, directory: Path) -> Iterator[Running]:
-        settings = settings_for(backend, mode=mode, fail_open=True)
-        port = port_of(settings.listen.grpc)
-        with (
-            running(GATEWAY, python_module("bench.processor", str(port)), port, directory) as processor,
-            _envoy(settings, render(settings, describe(settings.models)), directory) as envoy,
-        ):
-            yield Running(port_of(settings.envoy.listen), {GATEWAY: processor, ENVOY: envoy})
+        settings = settings_for(backend, mode=mode, fail_open=True, workers=workers)
+        with ExitStack() as stack:
+            processors = []
+            for number, address in enumerate(settings.listen.workers or (settings.listen.grpc,)):
+                argv = python_module("bench.processor", str(port_of(address)))
+                process = running(f"{GATEWAY}-{number}", argv, port_of(address), directory)
+                processors.append(stack.enter_context(process))
+            envoy = stack.enter_context(_envoy(settings, render(settings, describe(settings.models)), directory))
+            yield Running(port_of(settings.envoy.listen), {GATEWAY: processors, ENVOY: [envoy]})
 
     return start
 
@@ -137,7 +139,7 @@ def serving(settings: Settings, directory: Path, site: Path | None = None) -> It
         envoy = stack.enter_context(_envoy(settings, render(settings, describe(settings.models)), directory))
         user = {"name": USER, "rpm": 10**9, "tpm": 10**12}
         httpx.post(f"http://{settings.listen.admin}/CreateUser", json=user, trust_env=False).raise_for_status()
-        yield Running(port_of(settings.envoy.listen), {GATEWAY: gateway, ENVOY: envoy, REDIS: redis})
+        yield Running(port_of(settings.envoy.listen), {GATEWAY: [gateway], ENVOY: [envoy], REDIS: [redis]})
 
 
 def redis_argv(port: int) -> tuple[str, ...]:
@@ -169,6 +171,7 @@ def by_workers(name: str, site: Path | None = None) -> dict[str, Start]:
 VARIANTS: Mapping[str, Start] = {
     ALONE: envoy_alone,
     EMPTY: empty_processor("metadata"),
+    EMPTY + TWO_WORKERS: empty_processor("metadata", workers=2),
     EMPTY + EXT_PROC_MODE: empty_processor("ext_proc"),
     **by_workers(FOREBAY),
     FOREBAY + EXT_PROC_MODE: forebay("ext_proc"),

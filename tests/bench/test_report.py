@@ -14,6 +14,7 @@ from bench.report import (
     Figures,
     ReplicaFigures,
     RoutingFigures,
+    cost_rows,
     document,
     following_rows,
     latency_rows,
@@ -140,13 +141,16 @@ def test_the_cost_of_a_decision_is_shown_by_pods_and_prompt():
 
 def test_two_workers_are_compared_with_one_and_with_two_that_do_not_share():
     samples = [
+        a_sample(SMALL, EMPTY, 300.0),
+        a_sample(DOUBLE, EMPTY + TWO_WORKERS, 420.0),
         a_sample(SMALL, FOREBAY, 200.0),
         a_sample(DOUBLE, FOREBAY + TWO_WORKERS, 210.0),
         a_sample(DOUBLE, FOREBAY + TWO_WORKERS + NOT_SHARING, 200.0),
     ]
     sharing = SharingFigures((), ())
 
-    assert ["1.05", "1.05", "3"] == [
+    assert "0.50" == next(row[-1] for row in cost_rows(Figures(samples), DOUBLE) if row[0] == FOREBAY + TWO_WORKERS)
+    assert ["1.40", "1.05", "1.05", "3"] == [
         measured
         for *_, measured in replica_target_rows(Figures(samples), ReplicaFigures(sharing, BurstFigures((2, 3))))
     ]
