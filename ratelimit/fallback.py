@@ -293,7 +293,7 @@ class LocalFallback:
         if isinstance(verdict, UnknownUser) or not charge.user:
             return
         seen = self._seen[key] = (verdict, self._primary.now_s())
-        if any(kind in verdict.quotas for kind in MODEL_KINDS):
+        if MODEL_KINDS[0] in verdict.quotas:  # all of them are there, or none
             key = (charge.user, charge.model)
             self._seen.pop(key, None)
             self._seen[key] = seen

@@ -9,7 +9,6 @@ arguments and replies of the Lua scripts, both limiters, errors, headers and met
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import add, sub
 from typing import NamedTuple, Protocol
 
 WINDOW_S = 60
@@ -37,11 +36,11 @@ class Amounts(NamedTuple):
 
     def plus(self, other: "Amounts") -> "Amounts":
         """Return the sum."""
-        return Amounts(*map(add, self, other))
+        return Amounts(self.requests + other.requests, self.tokens + other.tokens)
 
     def minus(self, other: "Amounts") -> "Amounts":
         """Return the difference; it may be below zero."""
-        return Amounts(*map(sub, self, other))
+        return Amounts(self.requests - other.requests, self.tokens - other.tokens)
 
 
 UNITS = Amounts._fields

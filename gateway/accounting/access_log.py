@@ -33,6 +33,7 @@ _TIMED_OUT = frozenset({
 """Response flags of a request that Envoy gave up, before the answer or in it."""
 _CLIENT_LEFT = frozenset({"downstream_connection_termination", "downstream_remote_reset"})
 """Response flags of a client that did not wait for the end."""
+_NO_FLAGS: frozenset[str] = frozenset()
 _FROM_POD = frozenset({"via_upstream", ""})
 """The response code's details where the status is a pod's; empty where Envoy does not tell."""
 _READ_NAMESPACES = frozenset({EXCHANGE_NAMESPACE, USAGE_NAMESPACE, ERROR_NAMESPACE})
@@ -97,14 +98,15 @@ def encode(entries: Sequence[Entry]) -> bytes:
     return message.SerializeToString()
 
 
-def _integers(metadata: Struct) -> dict[str, int]:
-    """Return the fields that are integers; null, text, fractions and infinity are unknown and left out, not zero."""
-    fields = metadata.fields
-    return {
-        key: int(number)
-        for key in fields  # whose `items` are a generator in Python
-        if (number := fields[key].number_value).is_integer() and (number or fields[key].HasField("number_value"))
-    }
+def _numbers(metadata: Struct) -> dict[str, float]:
+    """Return the fields that are numbers; null and text are unknown and left out, not zero."""
+    fields, numbers = metadata.fields, {}
+    for key in fields:  # whose `items` are a generator in Python
+        value = fields[key]
+        number = value.number_value
+        if number or value.HasField("number_value"):
+            numbers[key] = number
+    return numbers
 
 
 def _reported_error(lifted: Struct) -> EngineError | None:
@@ -139,7 +141,7 @@ def _member(value: Value) -> object:
 def _observed_end(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
     common, response = entry.common_properties, entry.response
     metadata = common.metadata.filter_metadata
-    numbers = _integers(Struct.FromString(metadata[USAGE_NAMESPACE])) if USAGE_NAMESPACE in metadata else {}
+    numbers = _numbers(Struct.FromString(metadata[USAGE_NAMESPACE])) if USAGE_NAMESPACE in metadata else {}
     lifted = Struct.FromString(metadata[ERROR_NAMESPACE]) if ERROR_NAMESPACE in metadata else None
     error = _reported_error(lifted) if lifted is not None else None
     flags = _flags(common)
@@ -152,9 +154,9 @@ def _observed_end(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
         status=response.response_code.value,
         usage=parse_usage(numbers) if numbers else None,
         error=error,
-        client_left=not flags.isdisjoint(_CLIENT_LEFT),
-        broken=not flags.isdisjoint(_BROKEN),
-        timed_out=not flags.isdisjoint(_TIMED_OUT),
+        client_left=bool(flags & _CLIENT_LEFT),
+        broken=bool(flags & _BROKEN),
+        timed_out=bool(flags & _TIMED_OUT),
         accepted=from_pod or common.upstream_wire_bytes_sent > 0,  # Envoy adds up the bytes of all attempts
         from_pod=from_pod,
         compressed=compressed,
@@ -166,6 +168,8 @@ def _observed_end(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
 
 def _flags(common: data.AccessLogCommon) -> frozenset[str]:
     """Return the names of the response flags that are set; most requests have none."""
+    if not common.HasField("response_flags"):
+        return _NO_FLAGS
     return frozenset([field.name for field, _ in common.response_flags.ListFields()])
 
 

@@ -70,8 +70,9 @@ class Ledger:
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
         self._closed: dict[str, OpenRequest] = {}  # those of `_open` whose stream has closed, oldest first
-        self._unsettled: dict[tuple[str, int, str], tuple[Reservation, Amounts, dict[str, Amounts]]] = {}
-        """By user, slot of the window and model: their reservations in one, what they used, and each one's change."""
+        self._unsettled: dict[tuple[str, int, str], tuple[Reservation, Amounts, Amounts, dict[str, Amounts]]] = {}
+        """By user, slot of the window and model: the first's reservation, what all reserved, what they used, and each
+        one's change."""
         self._settling: set[asyncio.Task[None]] = set()
         self.begun = 0
         """Requests that have come so far, whatever becomes of them."""
@@ -234,17 +235,16 @@ class Ledger:
         change = used.minus(reservation.amounts)
         others = self._unsettled.get(key)
         if others is None:
-            self._unsettled[key] = (reservation, used, {exchange_id: change})
+            self._unsettled[key] = (reservation, reservation.amounts, used, {exchange_id: change})
             return
-        held, so_far, changes = others
+        first, reserved, so_far, changes = others
         changes[exchange_id] = change
-        reservation = held._replace(amounts=held.amounts.plus(reservation.amounts))
-        self._unsettled[key] = (reservation, so_far.plus(used), changes)
+        self._unsettled[key] = (first, reserved.plus(reservation.amounts), so_far.plus(used), changes)
 
     def _settle_all(self) -> None:
         unsettled, self._unsettled = self._unsettled, {}
-        for held, used, changes in unsettled.values():
-            task = asyncio.ensure_future(self._settle(held, used, changes))
+        for first, reserved, used, changes in unsettled.values():
+            task = asyncio.ensure_future(self._settle(first._replace(amounts=reserved), used, changes))
             self._settling.add(task)
             task.add_done_callback(self._on_settled)
 

@@ -70,23 +70,20 @@ def limit_headers(quotas: Quotas) -> dict[str, str]:
             headers[reset] = duration(tighter.reset_s)
         for kind, quota in counted:
             if quota.limit is not None:
-                policy = _policy_name(kind)
-                policies.append(_policy(policy, quota.limit))
-                states.append(f"{policy};r={quota.remaining};t={math.ceil(quota.reset_s)}")
+                name, policy = _policy(kind, quota.limit)
+                policies.append(policy)
+                states.append(f"{name};r={quota.remaining};t={math.ceil(quota.reset_s)}")
     if policies:
         headers["ratelimit-policy"] = ", ".join(policies)
         headers["ratelimit"] = ", ".join(states)
     return headers
 
 
-@lru_cache
-def _policy_name(kind: LimitKind) -> str:
-    return f'"{kind.name.replace("_", "-")}"'
-
-
 @lru_cache(maxsize=REMEMBERED)
-def _policy(policy: str, limit: int) -> str:
-    return f"{policy};q={limit};w={WINDOW_S}"
+def _policy(kind: LimitKind, limit: int) -> tuple[str, str]:
+    """Return a limit's name in the IETF's headers, and its policy."""
+    name = f'"{kind.name.replace("_", "-")}"'
+    return name, f"{name};q={limit};w={WINDOW_S}"
 
 
 def _tighter(own: Quota, of_model: Quota) -> Quota:

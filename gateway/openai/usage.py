@@ -71,7 +71,7 @@ def parse_usage(usage: object) -> TokenUsage | None:
     `input_tokens` are without those that were read from the cache or written to it, which are added; everybody else's
     counts include them.
     """
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     prompt = _tokens(usage.get("prompt_tokens"))
     beside_input = None
@@ -87,7 +87,7 @@ def parse_usage(usage: object) -> TokenUsage | None:
     if completion is None and prompt is not None and total is not None and total >= prompt:
         completion = total - prompt
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    cached = _tokens(details.get("cached_tokens")) if isinstance(details, Mapping) else None
+    cached = _tokens(details.get("cached_tokens")) if isinstance(details, dict) else None
     if cached is None and beside_input is not None:
         cached = _tokens(usage.get(CACHE_READ))
     return TokenUsage(prompt, completion, cached, total, beside_input)

@@ -130,11 +130,11 @@ class Speed:
 
     def _sweep(self) -> None:
         """Solve the normal equations approximately: one Gauss-Seidel sweep from the previous coefficients."""
-        priors = self._priors()
-        one, tokens, outs = (square + weight for square, (weight, _) in zip(self._squares, priors, strict=True))
-        first, second, third = (
-            amount + weight * value for amount, (weight, value) in zip(self._sums, priors, strict=True)
-        )
+        (a, fixed_s), (b, token_s), (c, output_s) = self._priors()
+        one, tokens, outs = self._squares
+        one, tokens, outs = one + a, tokens + b, outs + c
+        first, second, third = self._sums
+        first, second, third = first + a * fixed_s, second + b * token_s, third + c * output_s
         fixed_token, fixed_output, token_output = self._cross
         output_s = (third - fixed_output * self.fixed_s - token_output * self.token_s) / outs
         self.output_s = max(MIN_COEFFICIENT_S, output_s)
