@@ -129,6 +129,7 @@ class Sharing:
         self._on_way: deque[tuple[int, float]] = deque(maxlen=MAX_ON_WAY)  # ours: serial, when it was sent
         self._echo_s = clock()  # when one of ours came back to us
         self._is_up = True
+        self._counted = (0, False)  # what the metrics show: how many replicas, and whether this one hears itself
         self._why = SILENT  # why it is away, or was last
         self._refused: set[str] = set()
 
@@ -329,7 +330,10 @@ class Sharing:
         if is_up != self._is_up:
             self._is_up = is_up
             log.warning("sharing_is_back" if is_up else "sharing_is_away", **({} if is_up else {"why": self._why}))
-        self._metrics.set_sharing(len(self.replicas), is_up)
+        counted = (len(self.replicas), is_up)
+        if counted != self._counted:  # setting gauges that workers share takes as long as telling something
+            self._counted = counted
+            self._metrics.set_sharing(*counted)
 
     def _refuse(self, error: ForeignMessageError) -> None:
         """Count a message that is not ours, and log the first of each kind."""
