@@ -15,7 +15,7 @@ from optimizer.solver.greedy import first_draft
 from tests.support.cases import a_case, a_type, small_cases
 from tests.support.exact_mix import exact, optimum
 
-many = settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 some = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 SPREAD = st.floats(-6, 6).map(lambda power: 10.0**power)
