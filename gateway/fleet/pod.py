@@ -125,8 +125,9 @@ class Pod(Load):
         if running is None and waiting is None:
             self.foreign.forget()
             return
-        in_cache = self._signals.get(Signal.KV_USAGE, 0.0) * (self.cache_tokens or 0.0)
-        reported = Reported(running or 0.0, waiting or 0.0, max(0.0, in_cache - self.resident_tokens))
+        used, size = self._signals.get(Signal.KV_USAGE), self.cache_tokens
+        tokens = None if used is None or size is None else max(0.0, used * size - self.resident_tokens)
+        reported = Reported(running or 0.0, waiting or 0.0, tokens)
         self.foreign.observe(reported, self._readings.totals, self.sequences, now_s, self._fresh_until_s)
 
     def record_outcome(self, failed: bool, sent_s: float, now_s: float) -> bool:

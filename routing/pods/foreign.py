@@ -34,7 +34,7 @@ class Reported(NamedTuple):
 
     running: float = 0.0  # requests of all clients
     waiting: float = 0.0
-    tokens: float = 0.0  # in its KV cache, beyond those of our requests
+    tokens: float | None = 0.0  # in its KV cache, beyond those of our requests; None = unknown
 
 
 NOTHING = Reported()
@@ -121,7 +121,10 @@ class Foreign:
         self._prompts, self._fresh_until_s = (1.0, recorded["mean_tokens"]), 0.0
 
     def _count(self, ours: int, now_s: float) -> None:
-        """Set what is foreign: the same share of the running requests as of the waiting ones."""
+        """Set what is foreign: the same share of the running requests as of the waiting ones.
+
+        Where the tokens in the KV cache are unknown, each running request has those of a mean prompt there at least.
+        """
         running, waiting, tokens = self._reported
         reported = running + waiting
         foreign = max(0.0, reported - max(ours, self._peak_at(now_s)))
@@ -129,7 +132,8 @@ class Foreign:
             self.requests = self.running = self.waiting = self.tokens = 0.0
             return
         share = foreign / reported
-        self.requests, self.running, self.waiting, self.tokens = foreign, running * share, waiting * share, tokens
+        self.requests, self.running, self.waiting = foreign, running * share, waiting * share
+        self.tokens = self.running * self.mean_tokens if tokens is None else tokens
 
     def _peak_at(self, now_s: float) -> int:
         """Return the largest count that was remembered in the last BEFORE_S, or in up to twice that."""

@@ -7,6 +7,7 @@ import pytest
 from gateway.discovery.probing.engine_metrics import parse
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.pod import MAX_EJECTION_S, MIN_EJECTION_S, OUTCOME_DELAY_S, PodState, pod_identity
+from routing.pods.engine_totals import EngineTotals
 from routing.pods.load import Work
 from routing.types import PodView, Signal
 from tests.support.pods import a_pod, an_endpoint
@@ -152,6 +153,19 @@ def test_of_two_gauges_one_is_enough_for_a_lower_bound(signal: Signal) -> None:
 
     pod.apply_readings(Readings({Signal.KV_USAGE: 0.9}), 12.0, 15.0)
     assert pod.foreign.requests == 0.0
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"), [({Signal.KV_USAGE: 0.5}, 5000.0), ({Signal.KV_USAGE: 0.0}, 0.0), ({}, 8 * 100.0)]
+)
+def test_a_cache_whose_use_is_unknown_is_not_taken_for_empty(usage: dict[Signal, float], tokens: float) -> None:
+    pod = a_pod()
+    for now_s, prompts in ((10.0, 0), (12.0, 5)):
+        totals = EngineTotals(ttft_sum_s=prompts, ttft_count=prompts, prompt_tokens=prompts * 100, cached_tokens=0)
+        readings = Readings({Signal.RUNNING: 8.0, **usage}, cache_tokens=10_000, totals=totals)
+        pod.apply_readings(readings, now_s, now_s + 3.0)
+
+    assert tokens == pytest.approx(pod.foreign.tokens)
 
 
 def test_the_answers_to_one_request_are_not_foreign() -> None:

@@ -37,6 +37,14 @@ def test_what_exceeds_ours_is_foreign_in_the_same_share_of_running_and_waiting_r
     assert (foreign.requests, foreign.running, foreign.waiting, foreign.tokens) == (30, 6, 24, 500)
 
 
+def test_where_the_use_of_the_cache_is_unknown_running_requests_have_the_tokens_of_mean_prompts_there() -> None:
+    foreign = scraped(Foreign(), Reported(running=8, tokens=None), totals=counted(100))
+    assert foreign.tokens == 0  # nothing is known of prompts yet
+
+    scraped(foreign, Reported(running=8, waiting=8, tokens=None), ours=4, now_s=12.0, totals=counted(200))
+    assert foreign.tokens == pytest.approx(6 * 100)
+
+
 def test_nothing_is_foreign_while_all_is_ours() -> None:
     foreign = scraped(Foreign(), Reported(running=8, waiting=2, tokens=500), ours=10)
 
