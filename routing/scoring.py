@@ -20,6 +20,7 @@ class Scoring:
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[Signal]] = frozenset()
+    counts_users: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]] = ()
     """Names of the parts of a score; `part_names` returns them."""
     unit: ClassVar[str] = ""

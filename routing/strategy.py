@@ -37,6 +37,8 @@ class Strategy(Protocol):
     """The name in the `routing-strategy` header."""
     needs: ClassVar[frozenset[Signal]]
     """The engine metrics that `pick` reads; when one is None the decision must name the fallback that was used."""
+    counts_users: ClassVar[bool]
+    """Whether `serve` learns anything, so that other replicas need to tell what their users got."""
 
     def score(self, request: RouteRequest, candidates: Candidates, now_s: float) -> Scored:
         """Return the scores of the candidates, which mixtures add up."""

@@ -12,6 +12,7 @@ from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.settlement import Estimate
 from gateway.accounting.stream_sizes import StreamShape
 from gateway.config.settings import LimitSettings
+from gateway.discovery.description import ModelPolicy
 from gateway.envoy.names import CLIENT_MODEL
 from gateway.extproc.commands import Admit
 from gateway.fleet.fleet import Fleet
@@ -107,7 +108,8 @@ class Planner:
             bounds=bounds,
             is_free=request.is_free,
         )
-        strategy = self._strategy(model, headers)
+        policy = self._fleet.policy(model, headers.get(PROFILE, ""))
+        strategy = self._strategy(policy, headers)
         block_tokens = BLOCK_BYTES * estimator.text_tokens(size) / max(1, len(prompt))
         route = RouteRequest(
             model=model,
@@ -126,8 +128,7 @@ class Planner:
             first_block_missing_tokens=FIRST_BLOCK_MISSING_SHARE * block_tokens,
         )
         self._check(route)
-        rps = self._fleet.rps(model, headers.get(PROFILE, ""))
-        return Plan(user, size, estimate, estimator, route, strategy, rps)
+        return Plan(user, size, estimate, estimator, route, strategy, policy.rps)
 
     def refusal(self, error: NoCandidateError, route: RouteRequest) -> RefusalError:
         """Return what the client is told when no pod may take its request (docs/contracts.md section 1).
@@ -174,9 +175,9 @@ class Planner:
             self._estimators[model] = estimator
         return self._estimators[model]
 
-    def _strategy(self, model: str, headers: Mapping[str, str]) -> str:
+    def _strategy(self, policy: ModelPolicy, headers: Mapping[str, str]) -> str:
         try:
-            return self._fleet.strategy_for(model, headers.get("routing-strategy"), headers.get(PROFILE, ""))
+            return self._fleet.strategy_for(policy, headers.get("routing-strategy"))
         except UnknownStrategyError as error:
             raise InvalidStrategyError(str(error)) from error
 

@@ -116,20 +116,16 @@ class Fleet:
         if pod is not None:
             pod.apply_readings(readings, now_s, fresh_until_s)
 
-    def strategy_for(self, model: str, header: str | None, profile: str = "") -> str:
+    def strategy_for(self, policy: ModelPolicy, header: str | None) -> str:
         """Return the strategy of a request: a locked policy's, else the header's, the policy's, the default.
 
         Raises UnknownStrategyError for a header that names none, unless a locked policy makes it irrelevant.
         """
-        policy = self._policy(model, profile)
         preferred = policy.strategy or self._settings.strategy
         return preferred if policy.locked else table.parse_header(header) or preferred
 
-    def rps(self, model: str, profile: str = "") -> int | None:
-        """Return the requests per second that the model's policy allows; None = unlimited."""
-        return self._policy(model, profile).rps
-
-    def _policy(self, model: str, profile: str) -> ModelPolicy:
+    def policy(self, model: str, profile: str = "") -> ModelPolicy:
+        """Return the policy of the model, or of its profile of this name if it has one."""
         policy = self._policies.get(model, _NO_POLICY)
         return policy.profiles.get(profile, policy)
 
@@ -251,7 +247,7 @@ class Fleet:
             has_taught = pod.learn(own, event.duration_s, event.output_tokens, cost, now_s)
             if has_taught and own is not None:
                 self._outbox.sample(pod, own, event.output_tokens, event.duration_s, cost)
-        if event.computed:
+        if event.computed and self._strategies.counts_users:
             self._outbox.serve(event.request.user, cost)
         self._strategies.observe(event)
         return cost if event.failed or event.output_tokens is not None else None

@@ -20,6 +20,8 @@ class Strategies:
         self._tools = tools
         self._build = build
         self._in_use: dict[str, Strategy] = {}
+        self.counts_users = False
+        """Whether any strategy in use counts what users got, here and at other replicas."""
 
     def get(self, name: str) -> Strategy:
         """Return the strategy of this name, or the mixture.  Raises UnknownStrategyError."""
@@ -29,6 +31,7 @@ class Strategies:
                 parts = [(self.get(part.name), part.weight) for part in table.mixture_parts(name)]
                 return Mixture(name, parts, self._tools)
             strategy = self._in_use[name] = self._build(name, self._tools)
+            self.counts_users = self.counts_users or strategy.counts_users
         return strategy
 
     def observe(self, event: Finished) -> None:

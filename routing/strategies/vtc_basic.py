@@ -22,6 +22,7 @@ class VtcBasic(Scoring):
     """Adds the distance between the user's place and the pod's to the pod's load relative to the busiest pod."""
 
     name: ClassVar[str] = "vtc-basic"
+    counts_users: ClassVar[bool] = True
     unit: ClassVar[str] = "distance + load"
     parts: ClassVar[tuple[str, ...]] = ("distance", "load")
 

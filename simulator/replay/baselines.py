@@ -19,6 +19,7 @@ class RoundRobin:
 
     name: ClassVar[str] = "round-robin"
     needs: ClassVar[frozenset[Signal]] = frozenset()
+    counts_users: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._turns = count()

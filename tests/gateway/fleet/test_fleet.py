@@ -241,17 +241,16 @@ def test_locked_policy_then_header_then_policy_then_default(
 ) -> None:
     fleet = a_fleet(an_endpoint(), **{MODEL: policy})
 
-    assert fleet.strategy_for(MODEL, header) == strategy
+    assert fleet.strategy_for(fleet.policy(MODEL), header) == strategy
 
 
 def test_a_profile_that_the_model_has_is_its_policy() -> None:
     policy = ModelPolicy("random", rps=9, profiles={"fast": ModelPolicy("throughput", locked=True, rps=1)})
     fleet = a_fleet(an_endpoint(), **{MODEL: policy})
 
-    assert [("random", 9), ("throughput", 1), ("random", 9)] == [
-        (fleet.strategy_for(MODEL, None, profile), fleet.rps(MODEL, profile)) for profile in ("", "fast", "absent")
-    ]
-    assert "throughput" == fleet.strategy_for(MODEL, "random", "fast")
+    policies = [fleet.policy(MODEL, profile) for profile in ("", "fast", "absent")]
+    assert [policy, policy.profiles["fast"], policy] == policies
+    assert "throughput" == fleet.strategy_for(fleet.policy(MODEL, "fast"), "random")
 
 
 def test_a_header_that_names_no_strategy_is_refused_for_known_and_unknown_models() -> None:
@@ -259,7 +258,7 @@ def test_a_header_that_names_no_strategy_is_refused_for_known_and_unknown_models
 
     for model in (MODEL, "nowhere"):
         with pytest.raises(UnknownStrategyError):
-            fleet.strategy_for(model, "nonsense")
+            fleet.strategy_for(fleet.policy(model), "nonsense")
 
 
 def test_an_unknown_default_strategy_raises_at_start() -> None:

@@ -71,8 +71,15 @@ def test_a_request_that_ended_is_told_with_all_that_it_taught() -> None:
     (load,) = share.loads
     assert ((0, 0, 0, 0, 0), 120.0) == (load[1:6], load.processed_tokens)
     assert [("a", 100.0, 10, 1.0, 0.0, 120.0)] == [tuple(sample) for sample in share.samples]
-    assert {"u": 120.0} == share.served
-    assert ([], []) == (share.proofs, share.prompts)
+    assert ([], [], {}) == (share.proofs, share.prompts, share.served)
+
+
+def test_what_users_got_is_told_once_a_strategy_counts_it() -> None:
+    replica = heard()
+    replica.fleet.route(REQUEST, "vtc-basic", 0.0)
+    end(replica, route(replica))
+
+    assert {"u": 120.0} == taken(replica, 1.0).served
 
 
 def test_a_prompt_withdrawn_before_it_was_told_is_not_told_at_all() -> None:
