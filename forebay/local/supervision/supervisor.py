@@ -15,8 +15,9 @@ from forebay.local.supervision.process import Process, ProcessSpec
 
 POLL_S = 0.02
 """Seconds between two readiness probes (chosen: a start takes at most this much longer than the slowest process)."""
-START_TIMEOUT_S = 20.0
-"""The longest wait for the first readiness of a process, in seconds (chosen: Redis may have to load its data)."""
+START_TIMEOUT_S = 60.0
+"""The longest wait for the first readiness of a process, in seconds (chosen: Redis may have to load its data, and four
+workers that started together beside a load of 9 on two cores took more than 20 s)."""
 BACK_OFF_S = (0.1, 5.0)
 """Shortest and longest pause before a process that exited is restarted, in seconds; it doubles in between (chosen)."""
 STEADY_S = 10.0
