@@ -42,9 +42,8 @@ EVENTS = Kind("events.k8s.io", "v1", "Event", "events", Told)
 
 
 @pytest.fixture
-async def cluster(client: Client) -> Client:
-    """The API server with the Gateway API and some namespaces."""
-    await gateway_api.install(client, gateway_api.gateway_api())
+async def api(client: Client) -> Client:
+    """The API server, with some namespaces."""
     for name in (HOME, "elsewhere", "a", "b"):
         with suppress(AlreadyExists):
             await client.create(SPACES, body(SPACES, name))
@@ -58,7 +57,7 @@ def started(plane: ControlPlane) -> Iterator[Controllers]:
 
 
 @pytest.fixture
-async def running(cluster: Client, started: Controllers) -> Controllers:
+async def running(api: Client, started: Controllers) -> Controllers:
     await eventually(started.leads)
     return started
 
@@ -136,30 +135,30 @@ async def until_told(client: Client, name: str, reason: str, namespace: str = "a
     return (await told(client, name, namespace))[reason]
 
 
-async def test_a_labelled_deployment_has_a_route_within_a_second_until_it_goes(running: Controllers, cluster: Client):
+async def test_a_labelled_deployment_has_a_route_within_a_second_until_it_goes(running: Controllers, api: Client):
     took_s = []
     for number in range(5):
         began_s = time.monotonic()
-        await cluster.create(DEPLOYMENTS, a_workload(f"quick-{number}"))
-        await routed(cluster, f"quick-{number}")
+        await api.create(DEPLOYMENTS, a_workload(f"quick-{number}"))
+        await routed(api, f"quick-{number}")
         took_s.append(time.monotonic() - began_s)
 
     assert min(took_s) < 1.0
-    route = await routed(cluster, "quick-0")
+    route = await routed(api, "quick-0")
     assert {("a", "quick-0", 8000)} == backends(route)
     assert {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize"} <= paths(route)
-    await eventually(lambda: find(cluster, GRANTS, f"{HOME}-reserved-referencegrant-in-a", "a"))
-    await eventually(lambda: find(cluster, ROUTES, RESERVED, HOME))
-    await eventually(lambda: find(cluster, FILTERS, RESERVED, HOME))
+    await eventually(lambda: find(api, GRANTS, f"{HOME}-reserved-referencegrant-in-a", "a"))
+    await eventually(lambda: find(api, ROUTES, RESERVED, HOME))
+    await eventually(lambda: find(api, FILTERS, RESERVED, HOME))
 
     for number in range(5):
-        await cluster.delete(DEPLOYMENTS, f"quick-{number}", "a")
-    await eventually(lambda: gone(cluster, "quick-0"))
+        await api.delete(DEPLOYMENTS, f"quick-{number}", "a")
+    await eventually(lambda: gone(api, "quick-0"))
 
 
-async def test_a_route_follows_what_its_workload_asks_for(running: Controllers, cluster: Client):
-    await cluster.create(STATEFUL_SETS, a_workload("follows", kind=STATEFUL_SETS, port="9000"))
-    await routed(cluster, "follows", lambda route: backends(route) == {("a", "follows", 9000)})
+async def test_a_route_follows_what_its_workload_asks_for(running: Controllers, api: Client):
+    await api.create(STATEFUL_SETS, a_workload("follows", kind=STATEFUL_SETS, port="9000"))
+    await routed(api, "follows", lambda route: backends(route) == {("a", "follows", 9000)})
 
     changes = {
         "metadata": {
@@ -167,123 +166,123 @@ async def test_a_route_follows_what_its_workload_asks_for(running: Controllers, 
             "annotations": {SERVICE: "another", TIMEOUT: "90s", PATHS: "/version, /own/path"},
         }
     }
-    await cluster.merge(STATEFUL_SETS, "follows", "a", changes)
-    route = await routed(cluster, "follows", lambda route: backends(route) == {("a", "another", 9001)})
+    await api.merge(STATEFUL_SETS, "follows", "a", changes)
+    route = await routed(api, "follows", lambda route: backends(route) == {("a", "another", 9001)})
     assert {"/version", "/own/path"} < paths(route)
     assert {"request": "90s"} == rules(route)[0]["timeouts"]
 
-    await cluster.merge(STATEFUL_SETS, "follows", "a", {"metadata": {"labels": {MODEL: "renamed"}}})
-    await routed(cluster, "renamed")
-    await eventually(lambda: gone(cluster, "follows"))
+    await api.merge(STATEFUL_SETS, "follows", "a", {"metadata": {"labels": {MODEL: "renamed"}}})
+    await routed(api, "renamed")
+    await eventually(lambda: gone(api, "follows"))
 
 
-async def test_two_deployments_share_a_model_until_the_last_one_goes(running: Controllers, cluster: Client):
+async def test_two_deployments_share_a_model_until_the_last_one_goes(running: Controllers, api: Client):
     for name in ("v100", "l20"):
-        await cluster.create(DEPLOYMENTS, a_workload(name, model="shared"))
-    before = await routed(cluster, "shared")
+        await api.create(DEPLOYMENTS, a_workload(name, model="shared"))
+    before = await routed(api, "shared")
 
-    await cluster.delete(DEPLOYMENTS, "v100", "a")
-    await cluster.create(DEPLOYMENTS, a_workload("later"))
-    await routed(cluster, "later")  # so the deletion was seen
-    after = await routed(cluster, "shared")
+    await api.delete(DEPLOYMENTS, "v100", "a")
+    await api.create(DEPLOYMENTS, a_workload("later"))
+    await routed(api, "later")  # so the deletion was seen
+    after = await routed(api, "shared")
     assert before.metadata.uid == after.metadata.uid
 
-    await cluster.delete(DEPLOYMENTS, "l20", "a")
-    await eventually(lambda: gone(cluster, "shared"))
+    await api.delete(DEPLOYMENTS, "l20", "a")
+    await eventually(lambda: gone(api, "shared"))
 
 
-async def test_a_model_in_two_namespaces_has_both_services_and_grants(running: Controllers, cluster: Client):
+async def test_a_model_in_two_namespaces_has_both_services_and_grants(running: Controllers, api: Client):
     for space in ("a", "b"):
-        await cluster.create(DEPLOYMENTS, a_workload("both", space))
-    await routed(cluster, "both", lambda route: backends(route) == {("a", "both", 8000), ("b", "both", 8000)})
-    await eventually(lambda: find(cluster, GRANTS, f"{HOME}-reserved-referencegrant-in-b", "b"))
+        await api.create(DEPLOYMENTS, a_workload("both", space))
+    await routed(api, "both", lambda route: backends(route) == {("a", "both", 8000), ("b", "both", 8000)})
+    await eventually(lambda: find(api, GRANTS, f"{HOME}-reserved-referencegrant-in-b", "b"))
 
-    await cluster.delete(DEPLOYMENTS, "both", "b")
-    await routed(cluster, "both", lambda route: backends(route) == {("a", "both", 8000)})
+    await api.delete(DEPLOYMENTS, "both", "b")
+    await routed(api, "both", lambda route: backends(route) == {("a", "both", 8000)})
 
     async def is_revoked() -> bool:
-        return await find(cluster, GRANTS, f"{HOME}-reserved-referencegrant-in-b", "b") is None
+        return await find(api, GRANTS, f"{HOME}-reserved-referencegrant-in-b", "b") is None
 
     await eventually(is_revoked)
 
 
-async def test_objects_of_others_are_left_alone_and_told(running: Controllers, cluster: Client):
+async def test_objects_of_others_are_left_alone_and_told(running: Controllers, api: Client):
     own = {"parentRefs": [{"name": "aibrix-eg"}], "rules": [{"backendRefs": [{"name": "x", "port": 1}]}]}
-    before = await cluster.create(ROUTES, body(ROUTES, "theirs-router", HOME, spec=own))
-    await cluster.create(DEPLOYMENTS, a_workload("theirs", "b"))
+    before = await api.create(ROUTES, body(ROUTES, "theirs-router", HOME, spec=own))
+    await api.create(DEPLOYMENTS, a_workload("theirs", "b"))
 
-    assert MANAGED_BY in await until_told(cluster, "theirs", "RouteNotOurs", "b")
-    await eventually(lambda: find(cluster, GRANTS, f"{HOME}-reserved-referencegrant-in-b", "b"))
-    assert before == await find(cluster, ROUTES, "theirs-router", HOME)
+    assert MANAGED_BY in await until_told(api, "theirs", "RouteNotOurs", "b")
+    await eventually(lambda: find(api, GRANTS, f"{HOME}-reserved-referencegrant-in-b", "b"))
+    assert before == await find(api, ROUTES, "theirs-router", HOME)
 
-    await cluster.delete(DEPLOYMENTS, "theirs", "b")
-    await cluster.create(DEPLOYMENTS, a_workload("marker"))
-    await routed(cluster, "marker")
-    assert before == await find(cluster, ROUTES, "theirs-router", HOME)
+    await api.delete(DEPLOYMENTS, "theirs", "b")
+    await api.create(DEPLOYMENTS, a_workload("marker"))
+    await routed(api, "marker")
+    assert before == await find(api, ROUTES, "theirs-router", HOME)
 
-    await cluster.delete(ROUTES, "theirs-router", HOME)
+    await api.delete(ROUTES, "theirs-router", HOME)
 
 
-async def test_a_route_by_hand_of_a_model_gets_its_grant(running: Controllers, cluster: Client):
+async def test_a_route_by_hand_of_a_model_gets_its_grant(running: Controllers, api: Client):
     match = {"path": {"value": "/v1/completions"}, "headers": [{"name": "model", "value": "qwen-coder-7b-instruct"}]}
     backend = {"name": "qwen-coder-7b-instruct", "namespace": "default", "port": 8000, "weight": 1}
     spec = {"parentRefs": [{"name": "aibrix-eg"}], "rules": [{"matches": [match], "backendRefs": [backend]}]}
-    made = await cluster.create(ROUTES, body(ROUTES, "qwen-coder-7b-instruct-router", HOME, spec=spec))
+    made = await api.create(ROUTES, body(ROUTES, "qwen-coder-7b-instruct-router", HOME, spec=spec))
 
-    await eventually(lambda: find(cluster, GRANTS, f"{HOME}-reserved-referencegrant-in-default", "default"))
-    assert made == await find(cluster, ROUTES, "qwen-coder-7b-instruct-router", HOME)
+    await eventually(lambda: find(api, GRANTS, f"{HOME}-reserved-referencegrant-in-default", "default"))
+    assert made == await find(api, ROUTES, "qwen-coder-7b-instruct-router", HOME)
 
-    await cluster.delete(ROUTES, "qwen-coder-7b-instruct-router", HOME)
+    await api.delete(ROUTES, "qwen-coder-7b-instruct-router", HOME)
 
 
-async def test_every_name_of_a_model_gets_a_route_of_its_own(running: Controllers, cluster: Client):
+async def test_every_name_of_a_model_gets_a_route_of_its_own(running: Controllers, api: Client):
     labels = ["Case_Matters", "case-matters", "case.matters", "A" * 63]
     for number, model in enumerate(labels):
-        await cluster.create(DEPLOYMENTS, a_workload(f"name-{number}", model=model))
+        await api.create(DEPLOYMENTS, a_workload(f"name-{number}", model=model))
     by_annotation = a_workload("slash")
     by_annotation["metadata"] |= {"labels": {}, "annotations": {MODEL: "org/Name"}}
-    await cluster.create(DEPLOYMENTS, by_annotation)
+    await api.create(DEPLOYMENTS, by_annotation)
 
     for model in (*labels, "org/Name"):
-        route = await routed(cluster, model)
+        route = await routed(api, model)
         headers = {one["value"] for rule in rules(route) for match in rule["matches"] for one in match["headers"]}
         assert {model} == headers
-    assert {("a", "slash", 8000)} == backends(await routed(cluster, "org/Name"))
+    assert {("a", "slash", 8000)} == backends(await routed(api, "org/Name"))
 
 
-async def test_what_somebody_edits_or_deletes_drifts_back(running: Controllers, cluster: Client):
-    await cluster.create(DEPLOYMENTS, a_workload("drifts"))
-    before = await routed(cluster, "drifts")
+async def test_what_somebody_edits_or_deletes_drifts_back(running: Controllers, api: Client):
+    await api.create(DEPLOYMENTS, a_workload("drifts"))
+    before = await routed(api, "drifts")
 
     edit = {"hostnames": ["example.org"], "rules": [{"backendRefs": [{"name": "x", "port": 1}]}]}
-    await cluster.merge(ROUTES, "drifts-router", HOME, {"spec": edit})
-    await routed(cluster, "drifts", lambda route: route.spec == before.spec)
+    await api.merge(ROUTES, "drifts-router", HOME, {"spec": edit})
+    await routed(api, "drifts", lambda route: route.spec == before.spec)
 
-    await cluster.delete(ROUTES, "drifts-router", HOME)
-    after = await routed(cluster, "drifts", lambda route: route.metadata.uid != before.metadata.uid)
+    await api.delete(ROUTES, "drifts-router", HOME)
+    after = await routed(api, "drifts", lambda route: route.metadata.uid != before.metadata.uid)
     assert before.spec == after.spec
 
-    await cluster.merge(ROUTES, "drifts-router", HOME, {"metadata": {"labels": {MANAGED_BY: None}}, "spec": edit})
-    await until_told(cluster, "drifts", "RouteNotOurs")
-    assert ["example.org"] == (await routed(cluster, "drifts")).spec["hostnames"]
-    await cluster.delete(ROUTES, "drifts-router", HOME)
+    await api.merge(ROUTES, "drifts-router", HOME, {"metadata": {"labels": {MANAGED_BY: None}}, "spec": edit})
+    await until_told(api, "drifts", "RouteNotOurs")
+    assert ["example.org"] == (await routed(api, "drifts")).spec["hostnames"]
+    await api.delete(ROUTES, "drifts-router", HOME)
 
 
-async def test_a_mistake_hurts_its_workload_alone(running: Controllers, cluster: Client):
-    await cluster.create(DEPLOYMENTS, a_workload("wrong", port="http", timeout="soon", paths="no/slash,/good"))
-    await cluster.create(DEPLOYMENTS, a_workload("right", port="9000"))
+async def test_a_mistake_hurts_its_workload_alone(running: Controllers, api: Client):
+    await api.create(DEPLOYMENTS, a_workload("wrong", port="http", timeout="soon", paths="no/slash,/good"))
+    await api.create(DEPLOYMENTS, a_workload("right", port="9000"))
 
-    route = await routed(cluster, "wrong")
+    route = await routed(api, "wrong")
     assert ({("a", "wrong", 8000)}, True) == (backends(route), "/good" in paths(route))
-    assert {("a", "right", 9000)} == backends(await routed(cluster, "right"))
+    assert {("a", "right", 9000)} == backends(await routed(api, "right"))
     for reason in ("BadPort", "BadTimeout", "BadPath"):
-        await until_told(cluster, "wrong", reason)
-    assert {} == await told(cluster, "right")
+        await until_told(api, "wrong", reason)
+    assert {} == await told(api, "right")
 
 
-async def test_what_the_gateway_says_against_a_route_is_told(running: Controllers, cluster: Client):
-    await cluster.create(DEPLOYMENTS, a_workload("refused"))
-    route = await routed(cluster, "refused")
+async def test_what_the_gateway_says_against_a_route_is_told(running: Controllers, api: Client):
+    await api.create(DEPLOYMENTS, a_workload("refused"))
+    route = await routed(api, "refused")
     condition = {
         "type": "ResolvedRefs",
         "status": "False",
@@ -298,47 +297,49 @@ async def test_what_the_gateway_says_against_a_route_is_told(running: Controller
         "conditions": [condition],
     }
     status = {"parents": [parent]}
-    await cluster.apply(ROUTES, body(ROUTES, "refused-router", HOME, status=status), "status")
+    await api.apply(ROUTES, body(ROUTES, "refused-router", HOME, status=status), "status")
 
-    assert "Service a/refused not found" in await until_told(cluster, "refused", "RouteBackendNotFound")
+    assert "Service a/refused not found" in await until_told(api, "refused", "RouteBackendNotFound")
     assert 1 == await running.metric("forebay_controller_objects", controller="routes", state="refused")
-    await cluster.delete(DEPLOYMENTS, "refused", "a")
+    await api.delete(DEPLOYMENTS, "refused", "a")
 
 
 @pytest.mark.parametrize("kind", [ADAPTERS, FLEETS], ids=lambda kind: kind.name)
-async def test_kinds_that_are_installed_later_are_taken_in(running: Controllers, cluster: Client, kind: Kind[Any]):
+async def test_kinds_that_are_installed_later_are_taken_in(running: Controllers, api: Client, kind: Kind[Any]):
     assert 0 == await running.metric("forebay_kubernetes_followed", kind=kind.name)
-    await gateway_api.install(cluster, [gateway_api.definition(kind)])
+    await gateway_api.install(api, [gateway_api.definition(kind)])
     name = kind.plural
-    await cluster.create(kind, body(kind, name, "a", metadata={"labels": {MODEL: name, PORT: "8000"}}, spec={}))
+    await api.create(kind, body(kind, name, "a", metadata={"labels": {MODEL: name, PORT: "8000"}}, spec={}))
 
-    assert {("a", name, 8000)} == backends(await routed(cluster, name))
+    assert {("a", name, 8000)} == backends(await routed(api, name))
 
-    await gateway_api.remove(cluster, f"{kind.plural}.{kind.group}")
-    await eventually(lambda: gone(cluster, name))
+    await gateway_api.remove(api, f"{kind.plural}.{kind.group}")
+    await eventually(lambda: gone(api, name))
 
 
-async def test_without_the_gateway_api_it_waits_and_says_so(running: Controllers, cluster: Client):
-    await cluster.create(DEPLOYMENTS, a_workload("waits"))
-    await routed(cluster, "waits")
-    removed = await gateway_api.remove(cluster, *gateway_api.NAMES)
-
-    async def is_waiting() -> bool:
-        return "HTTPRoute of gateway.networking.k8s.io/v1 is not installed" in await running.page("/readyz")
-
-    await eventually(is_waiting)
-    assert any("HTTPRoute" in reason for line in running.logged("controllers_wait") for reason in line["reasons"])
-
-    await gateway_api.install(cluster, removed)
+async def test_without_the_gateway_api_it_waits_and_says_so(running: Controllers, api: Client):
+    await api.create(DEPLOYMENTS, a_workload("waits"))
+    await routed(api, "waits")
+    removed = await gateway_api.remove(api, *gateway_api.NAMES)
+    try:
+        await eventually(lambda: has_said(running, "HTTPRoute of gateway.networking.k8s.io/v1 is not installed"))
+        assert "HTTPRoute of gateway.networking.k8s.io/v1 is not installed" in await running.page("/readyz")
+    finally:
+        await gateway_api.install(api, removed)
     await eventually(running.is_ready)
-    await routed(cluster, "waits")
+    await routed(api, "waits")
+
+
+def has_said(process: Controllers, why: str) -> bool:
+    """Whether the process has logged that it waits for that."""
+    return any(why in reason for line in process.logged("controllers_wait") for reason in line["reasons"])
 
 
 async def test_while_the_api_server_is_away_nothing_is_forgotten(
-    running: Controllers, cluster: Client, plane: ControlPlane
+    running: Controllers, api: Client, plane: ControlPlane
 ):
-    await cluster.create(DEPLOYMENTS, a_workload("outlives"))
-    before = await routed(cluster, "outlives")
+    await api.create(DEPLOYMENTS, a_workload("outlives"))
+    before = await routed(api, "outlives")
     plane.kill_server()
 
     async def is_behind() -> bool:
@@ -350,9 +351,9 @@ async def test_while_the_api_server_is_away_nothing_is_forgotten(
     await asyncio.to_thread(plane.wait)
     await eventually(running.leads)
 
-    await cluster.create(DEPLOYMENTS, a_workload("afterwards"))
-    await routed(cluster, "afterwards")
-    assert before.metadata.uid == (await routed(cluster, "outlives")).metadata.uid
+    await api.create(DEPLOYMENTS, a_workload("afterwards"))
+    await routed(api, "afterwards")
+    assert before.metadata.uid == (await routed(api, "outlives")).metadata.uid
 
 
 async def leader_of(processes: list[Controllers]) -> Controllers:
@@ -367,7 +368,7 @@ async def leader_of(processes: list[Controllers]) -> Controllers:
 
 @pytest.mark.parametrize(("how", "within_s"), [(signal.SIGKILL, Terms().lease_s), (signal.SIGTERM, 0)])
 async def test_when_the_leader_ends_another_makes_routes_within_the_lease(
-    cluster: Client, plane: ControlPlane, tmp_path: Path, how: signal.Signals, within_s: float
+    api: Client, plane: ControlPlane, tmp_path: Path, how: signal.Signals, within_s: float
 ):
     """A killed leader's lease has to end, one that ends in order gives it up; then come looks every 2 to 2.4 s."""
     name = f"after-{how.name.lower()}"
@@ -382,8 +383,8 @@ async def test_when_the_leader_ends_another_makes_routes_within_the_lease(
         assert not await other.leads()
         leader.stop(how)
         ended_s = time.monotonic()
-        await cluster.create(DEPLOYMENTS, a_workload(name))
-        await eventually(lambda: route_of(cluster, name, "elsewhere"))
+        await api.create(DEPLOYMENTS, a_workload(name))
+        await eventually(lambda: route_of(api, name, "elsewhere"))
         took_s = time.monotonic() - ended_s
     finally:
         for process in processes:

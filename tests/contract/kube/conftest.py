@@ -13,8 +13,10 @@ import httpx
 import pytest
 from lightkube.config.kubeconfig import KubeConfig
 
-from kube.client import Client
+from controllers.routes.workloads import ADAPTERS, FLEETS
+from kube.client import Client, connection
 from kube.objects import Kind, Object, body
+from tests.support.kubernetes import gateway_api
 from tests.support.kubernetes.control_plane import START_DEADLINE_S, TOKEN, ControlPlane, control_plane
 from tests.support.kubernetes.conversation import Double, Recorder, load, save, served
 
@@ -55,6 +57,8 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
         assert [] == double.unsaid
         return
     plane: ControlPlane = request.getfixturevalue("plane")
+    async with Client(connection(plane.kubeconfig), "forebay-test") as direct:
+        await gateway_api.install(direct, [gateway_api.definition(kind) for kind in (ADAPTERS, FLEETS)])
     context = ssl.create_default_context(cafile=plane.folder / "apiserver.crt")
     headers = {"authorization": f"Bearer {TOKEN}", "accept-encoding": "identity"}
     async with httpx.AsyncClient(base_url=plane.url, verify=context, headers=headers, timeout=300) as upstream:

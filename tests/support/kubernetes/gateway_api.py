@@ -1,18 +1,14 @@
 """The kinds of the Gateway API and of Envoy Gateway, and of two controllers that are still to come, for tests.
 
-Lives here: installing and removing them on a real API server.  Not here: what is done with them (controllers).
+Lives here: installing and removing them on a real API server, which has the former.  Not here: what is done with them
+(controllers).
 """
 
-import re
-import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from kube.client import Client
 from kube.errors import AlreadyExists, ApiError, NotFound
@@ -27,7 +23,6 @@ class Definition(Object, frozen=True):
 
 
 DEFINITIONS = Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", Definition)
-MODULES = ("sigs.k8s.io/gateway-api@v1.6.1", "github.com/envoyproxy/gateway@v1.9.1")
 HTTP_ROUTES = "httproutes.gateway.networking.k8s.io"
 GRANTS = "referencegrants.gateway.networking.k8s.io"
 FILTERS = "httproutefilters.gateway.envoyproxy.io"
@@ -42,19 +37,6 @@ def definition(kind: Kind[Any]) -> dict[str, Any]:
     names = {"kind": kind.name, "plural": kind.plural, "singular": kind.name.lower()}
     spec = {"group": kind.group, "scope": "Namespaced", "names": names, "versions": [version]}
     return body(DEFINITIONS, f"{kind.plural}.{kind.group}", spec=spec)
-
-
-@cache
-def gateway_api() -> tuple[dict[str, Any], ...]:
-    """The definitions of NAMES, from Go's modules, which are downloaded where they are not there yet."""
-    download = ["go", "mod", "download", "-json", *MODULES]
-    told = subprocess.run(download, cwd="/", check=True, stdout=subprocess.PIPE, text=True).stdout
-    api, envoy = (Path(folder) for folder in re.findall(r'"Dir": "(.*)"', told))
-    files = [
-        api / f"config/crd/experimental/gateway.networking.k8s.io_{name.partition('.')[0]}.yaml" for name in NAMES[:2]
-    ]
-    files.append(envoy / "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_httproutefilters.yaml")
-    return tuple(yaml.safe_load(file.read_text()) for file in files)
 
 
 async def install(client: Client, definitions: Iterable[dict[str, Any]]) -> None:
