@@ -204,3 +204,12 @@ def test_without_its_deployment_a_model_has_no_route(forebay: Forebay, served: s
 
     forebay.eventually(lambda: not route_exists(forebay))
     forebay.eventually(lambda: forebay.ask().status_code in {404, 503})  # the latter where it was the last model
+
+
+def test_no_account_lacks_a_right(forebay: Forebay, served: str):
+    logs = forebay.cluster.folder.glob("aibrix-system_*.log")
+
+    lines = [line for log in logs for line in log.read_text().splitlines()]
+
+    assert lines
+    assert [] == [line for line in lines if "forbidden" in line.lower()]

@@ -22,28 +22,41 @@ def home(forebay: Forebay) -> Iterator[Forebay]:
     forebay.install("dev")
 
 
-@pytest.mark.parametrize("overlay", ["default", "ext-proc"])
-def test_users_have_exact_limits_and_only_the_token_makes_users(home: Forebay, overlay: str):
-    home.install(overlay)
-    home.apply(deployment(MODEL), service(MODEL))
-    home.answers(200, MODEL)
+def ask(user: str) -> httpx.Response:
+    """Ask at the address of the load balancer."""
+    headers, body = {"user": user}, chat(MODEL, max_tokens=9)
+    return httpx.post(f"http://{GATEWAY}{CHAT}", json=body, headers=headers, trust_env=False, timeout=60)
+
+
+def limits_are_exact(home: Forebay, user: str) -> None:
+    """Check the limits of a user, whom only the token can make."""
     secret = json.loads(home.kubectl("get", "secret", "aibrix-secrets", "-n", NAMESPACE, "-o", "json"))
     token = base64.b64decode(secret["data"]["admin-token"]).decode()
-    user = {"name": f"of-{overlay}", "rpm": 2, "tpm": 100_000}
+    record = {"name": user, "rpm": 2, "tpm": 100_000}
     with httpx.Client(base_url=ADMIN, trust_env=False, headers={"authorization": f"Bearer {token}"}) as admin:
-        assert 401 == home.admin("CreateUser", **user).status_code
-        assert 200 == admin.post("CreateUser", json=user).status_code
+        assert 401 == home.admin("CreateUser", **record).status_code
+        assert 200 == admin.post("CreateUser", json=record).status_code
 
-        answers = [ask(user["name"]) for _ in range(3)]
+        answers = [ask(user) for _ in range(3)]
 
         assert [200, 200, 429] == [answer.status_code for answer in answers]
         assert answers[0].headers["target-pod"].startswith(MODEL)
         assert ["1", "2"] == [answer.headers["x-update-rpm"] for answer in answers[:2]]
         used = sum(answer.json()["usage"]["total_tokens"] for answer in answers[:2])
-        home.eventually(lambda: admin.get(f"users/{user['name']}/usage").json()["tokens"] == used)
+        home.eventually(lambda: admin.get(f"users/{user}/usage").json()["tokens"] == used)
 
 
-def ask(user: object) -> httpx.Response:
-    """Ask at the address of the load balancer."""
-    headers, body = {"user": str(user)}, chat(MODEL, max_tokens=9)
-    return httpx.post(f"http://{GATEWAY}{CHAT}", json=body, headers=headers, trust_env=False, timeout=60)
+def test_without_patches_answers_pass_through_the_gateway(home: Forebay):
+    home.install("ext-proc")
+    home.apply(deployment(MODEL), service(MODEL))
+    home.answers(200, MODEL)
+
+    limits_are_exact(home, "of-ext-proc")
+
+
+def test_by_default_envoys_have_a_load_balancer(home: Forebay):
+    home.install("default")
+    home.apply(deployment(MODEL), service(MODEL))
+    home.answers(200, MODEL)
+
+    limits_are_exact(home, "of-default")

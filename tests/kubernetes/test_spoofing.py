@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.support.kubernetes.article import chat, deployment, service
-from tests.support.kubernetes.installed import Forebay
+from tests.support.kubernetes.installed import CHAT, NAMESPACE, Forebay
 
 OWN, OTHER = "spoofed", "coveted"
 TRAP = "trap"
@@ -128,6 +128,24 @@ def test_the_model_of_the_body_decides(forebay: Forebay):
     assert [True, True] == [
         answer.headers["target-pod"].startswith(model) for answer, model in zip(answers, (OWN, OTHER), strict=True)
     ]
+
+
+def test_without_a_gateway_no_request_reaches_an_engine(forebay: Forebay, engines: Mapping[str, str]):
+    before = [served_by(ip) for ip in engines.values()]
+    gateways = "app.kubernetes.io/name=aibrix-gateway-plugins"
+    scale = ("scale", "deployment/aibrix-gateway-plugins", "-n", NAMESPACE)
+    forebay.kubectl(*scale, "--replicas=0")
+    try:
+        forebay.eventually(lambda: not forebay.pods(gateways, NAMESPACE))
+
+        statuses = {raw(forebay, CHAT, {name: OWN}, chat(OWN)).status_code for name in ("model", "MODEL", "user")}
+
+        assert statuses <= {404, 503}
+        assert before == [served_by(ip) for ip in engines.values()]
+    finally:
+        forebay.kubectl(*scale, "--replicas=2")
+        forebay.rolled_out("aibrix-gateway-plugins")
+    forebay.answers(200, OWN)
 
 
 def raw(

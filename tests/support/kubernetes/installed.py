@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,7 +19,9 @@ import httpx
 from tests.support.kubernetes.article import MODEL, chat, manifest
 from tests.support.kubernetes.cluster import PATIENCE, Cluster
 from tests.support.kubernetes.node.network import GATEWAY
+from tests.support.source_tree import ROOT
 
+OVERLAYS = ROOT / "deploy/overlays"
 NAMESPACE = "aibrix-system"
 PROXIES = "envoy-gateway-system"
 ADMIN = f"http://{GATEWAY}:32004"
@@ -57,9 +60,9 @@ class Forebay:
         self.cluster = cluster
         self.kubectl = cluster.kubectl
 
-    def install(self, overlay: str) -> None:
+    def install(self, overlay: str | Path) -> None:
         """Apply an overlay and return when all of it is up and Envoy is configured."""
-        self.kubectl("apply", "-k", f"deploy/overlays/{overlay}")
+        self.kubectl("apply", "-k", OVERLAYS / overlay)
         for name in DEPLOYMENTS:
             self.rolled_out(name)
         self.kubectl("wait", "gateway/aibrix-eg", "-n", NAMESPACE, "--for=condition=Programmed", PATIENCE)
