@@ -2,13 +2,17 @@
 
 import base64
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
+import grpc
 import httpx
 import pytest
 
+from tests.support.certificates import an_authority
 from tests.support.kubernetes.article import chat, deployment, service
-from tests.support.kubernetes.installed import ADMIN, CHAT, NAMESPACE, Forebay
+from tests.support.kubernetes.installed import ADMIN, CHAT, NAMESPACE, OVERLAYS, Forebay
 from tests.support.kubernetes.node.network import GATEWAY
 
 MODEL = "overlaid"
@@ -60,3 +64,42 @@ def test_by_default_envoys_have_a_load_balancer(home: Forebay):
     home.answers(200, MODEL)
 
     limits_are_exact(home, "of-default")
+
+
+def with_mutual_tls(home: Forebay, folder: Path) -> Path:
+    """Make the Secrets that the component mutual-tls needs, and an overlay with it."""
+    authority = an_authority(folder)
+    for secret, name in (("aibrix-gateway-plugins-tls", "aibrix-gateway-plugins"), ("aibrix-eg-client-tls", "envoy")):
+        pair = authority.sign(name)
+        files = {"tls.crt": pair.cert, "tls.key": pair.key, "ca.crt": authority.cert}
+        made = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret, "namespace": NAMESPACE}}
+        home.apply(
+            {**made, "type": "kubernetes.io/tls", "stringData": {key: one.read_text() for key, one in files.items()}}
+        )
+    overlay = folder / "overlay"
+    overlay.mkdir()
+    dev, component = (
+        os.path.relpath(path, overlay) for path in (OVERLAYS / "dev", OVERLAYS.parent / "components/mutual-tls")
+    )
+    (overlay / "kustomization.yaml").write_text(json.dumps({"resources": [dev], "components": [component]}))
+    return overlay
+
+
+def test_envoy_and_the_gateway_prove_to_each_other_who_they_are(home: Forebay, tmp_path: Path):
+    try:
+        home.install(with_mutual_tls(home, tmp_path))
+        home.apply(deployment(MODEL), service(MODEL))
+        home.answers(200, MODEL)
+        home.admin("CreateUser", name="secret", rpm=9, tpm=100_000)
+
+        answer = home.ask("secret", chat(MODEL))
+
+        used = answer.json()["usage"]["total_tokens"]
+        home.eventually(lambda: home.usage("secret")["tokens"] == used)  # access logs arrive, too
+        pod = home.pods("app.kubernetes.io/name=aibrix-gateway-plugins", NAMESPACE)[0]
+        address = home.kubectl("get", "pod", pod, "-n", NAMESPACE, "-o", "jsonpath={.status.podIP}:50052")
+        with grpc.insecure_channel(address) as anybody, pytest.raises(grpc.RpcError):
+            anybody.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=5)
+    finally:
+        home.kubectl("delete", "backendtlspolicy", "--all", "-n", NAMESPACE)
+        home.kubectl("delete", "httproute", "aibrix-eg-client-certificate", "-n", NAMESPACE)

@@ -35,10 +35,10 @@ class Authority(NamedTuple):
     key: Path
 
     def sign(self, name: str) -> Pair:
-        """Make a certificate for 127.0.0.1 and NAME, and its key."""
+        """Make a certificate for 127.0.0.1, NAME and this DNS name, and its key."""
         folder = self.cert.parent
         cert, key, request, names = (folder / f"{name}.{kind}" for kind in ("crt", "key", "csr", "ext"))
-        names.write_text(f"subjectAltName=IP:127.0.0.1,DNS:{NAME}")
+        names.write_text(f"subjectAltName=IP:127.0.0.1,DNS:{NAME},DNS:{name}")
         _openssl("req", *_NEW_KEY, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         by = ("-CA", self.cert, "-CAkey", self.key, "-CAcreateserial")
         _openssl("x509", "-req", "-in", request, "-days", "2", *by, "-extfile", names, "-out", cert)
