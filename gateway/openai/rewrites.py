@@ -5,6 +5,7 @@ in its JSON.  Not here: finding a member of JSON (members) or a part of a form (
 (gateway.discovery).  Gateway API Inference Extension: InferenceModelRewrite, proposal 1816.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,10 @@ MAX_HELD_BYTES = 1 << 20
 hundreds of bytes, but after the instructions in an answer of the Responses API)."""
 
 _MENTION = b'"model"'
+_WITH_ESCAPES = re.compile(
+    rb'"(?!model")(?:m|\\u006[dD])(?:o|\\u006[fF])(?:d|\\u0064)(?:e|\\u0065)(?:l|\\u006[cC])"[ \t\n\r]*:'
+)
+"""The key `"model"` with some of its letters written as escapes."""
 
 
 class Target(NamedTuple):
@@ -79,10 +84,13 @@ class Rewrites:
 def with_model(operation: Operation, content_type: str, body: bytes, model: str) -> bytes:
     """Return the body, JSON or a form that names a model, with this model in its place and nothing else changed.
 
-    Raises BadRequestError for a body in which it cannot be found (gateway.openai.members).
+    Raises BadRequestError for a body in which it cannot be found (gateway.openai.members), and for JSON that writes the
+    key with escapes: the engine would read that one, and serve another model than the one that was admitted.
     """
     if operation.body is not None and operation.body.is_form:
         return replace_field(content_type, body, "model", model)
+    if b"\\u006" in body and _WITH_ESCAPES.search(body) is not None:
+        raise BadRequestError("model cannot be rewritten: its key must be written without escapes", param="model")
     try:
         return replace_member(body, ("model",), orjson.dumps(model).decode())
     except MemberNotFoundError as error:

@@ -110,6 +110,21 @@ def test_a_body_in_which_the_model_cannot_be_found_is_refused():
     assert "model" == refusal.value.param
 
 
+@pytest.mark.parametrize(
+    "body", [rb'{"mod\u0065l":"m"}', rb'{"\u006dodel" :"m","prompt":"p"}', rb'{"model":"m","\u006D\u006f\u0064el":"m"}']
+)
+def test_a_model_is_not_hidden_from_a_rewrite_by_a_key_with_escapes(body):
+    assert "m" == parse_request(Operation.COMPLETIONS, "", body.replace(b"}", b',"prompt":"p"}')).model
+    with pytest.raises(BadRequestError, match="without escapes") as refusal:
+        with_model(Operation.COMPLETIONS, "", body, "v2")
+    assert "model" == refusal.value.param
+
+
+def test_text_with_escapes_is_no_key():
+    body = rb'{"model":"m","prompt":["mod\u0065l","\"mod\u0065l\":"]}'
+    assert body.replace(b'"m"', b'"v2"') == with_model(Operation.COMPLETIONS, "", body, "v2")
+
+
 @pytest.mark.parametrize("size", [1, 7, 100, 10**6])
 @pytest.mark.parametrize("name", ["chat_stream_usage.http", "completion_stream_usage.http"])
 def test_recorded_streams_name_the_model_that_was_asked_for(name, size):
