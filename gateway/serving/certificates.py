@@ -24,7 +24,7 @@ POLL_S = 1.0
 before they expire)."""
 
 _Stamp = tuple[tuple[int, int, int], ...]
-"""For each file what changes with its content: inode, size and time of the last change."""
+"""For each file what changes with its content or its permissions: inode, size and time of the last change."""
 
 
 class Loaded(NamedTuple):
@@ -96,7 +96,7 @@ def _stamp(file: str) -> tuple[int, int, int]:
         status = os.stat(file)  # noqa: PTH116 - of whatever a link leads to
     except OSError:
         return (0, 0, 0)
-    return (status.st_ino, status.st_size, status.st_mtime_ns)
+    return (status.st_ino, status.st_size, status.st_ctime_ns)
 
 
 def _load(tls: ListenTlsSettings) -> Loaded:

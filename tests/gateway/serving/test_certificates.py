@@ -151,3 +151,18 @@ def test_files_that_are_replaced_one_after_the_other_are_read_when_they_stand_st
 
     assert "second" == subject(certificates.loaded.grpc, files.ca)
     assert ["certificates_loaded"] == [line["event"] for line in logs]
+
+
+def test_a_change_that_keeps_size_and_time_is_seen_as_one_of_permissions_is(
+    files: Files, logs: list[dict[str, object]], tmp_path: Path
+):
+    cert, size = tmp_path / "cert", len((tmp_path / "cert").read_bytes())
+    good, times = cert.read_bytes(), (cert.stat().st_atime_ns, cert.stat().st_mtime_ns)
+    certificates = Certificates(files.settings())
+
+    for content in (b"x" * size, good):
+        cert.write_bytes(content)
+        os.utime(cert, ns=times)
+        looked(certificates)
+
+    assert ["certificates_kept", "certificates_loaded"] == [line["event"] for line in logs]
