@@ -70,9 +70,9 @@ class Ledger:
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
         self._closed: dict[str, OpenRequest] = {}  # those of `_open` whose stream has closed, oldest first
-        self._unsettled: dict[tuple[str, int, str], tuple[Reservation, Amounts, Amounts, dict[str, Amounts]]] = {}
-        """By user, slot of the window and model: the first's reservation, what all reserved, what they used, and each
-        one's change."""
+        self._unsettled: dict[tuple[str, int, str, bool], tuple[Reservation, Amounts, Amounts, dict[str, Amounts]]] = {}
+        """By user, slot, model and `is_shared`: the first's reservation, what all reserved, what they used, and
+        what each one changes."""
         self._settling: set[asyncio.Task[None]] = set()
         self.begun = 0
         """Requests that have come so far, whatever becomes of them."""
@@ -231,7 +231,7 @@ class Ledger:
         """Settle in the next turn of the loop, so that a batch of access-log entries takes one call per key."""
         if not self._unsettled:
             asyncio.get_running_loop().call_soon(self._settle_all)
-        key = (reservation.user, reservation.slot, reservation.model)
+        key = (reservation.user, reservation.slot, reservation.model, reservation.is_shared)
         change = used.minus(reservation.amounts)
         others = self._unsettled.get(key)
         if others is None:

@@ -11,7 +11,7 @@ import uvloop
 from gateway.accounting.outcomes import ObservedEnd
 from gateway.extproc.events import Routed
 from gateway.openai.usage import TokenUsage
-from ratelimit.limits import RPM, TPM, Amounts, Reservation, User
+from ratelimit.limits import RPM, TPM, Admitted, Amounts, Charge, Reservation, User, Verdict
 from routing.pods.engine_totals import FinishedTotals
 from tests.support.shop import AwayLimiter, Shop
 from tests.support.standstill import stand_still
@@ -168,6 +168,38 @@ async def test_settlements_of_one_moment_are_one_call_with_the_same_sum(monkeypa
     assert [(5, 80)] == [(used.requests, used.tokens) for used in calls]
     assert 80 == await tokens_of(shop)
     assert 0 == shop.sample("forebay_reservations_open")
+
+
+class HalfAwayLimiter(AwayLimiter):
+    """A limiter of which every second reservation, the first too, is known here alone."""
+
+    def __init__(self) -> None:
+        self.reserved = 0
+        self.settled: list[tuple[Reservation, dict[str, Amounts]]] = []
+
+    async def reserve(self, charge: Charge) -> Verdict:
+        self.reserved += 1
+        is_shared = self.reserved % 2 == 0
+        return Admitted(Reservation(charge.user, 1, charge.amounts, is_shared=is_shared), {})
+
+    async def settle(
+        self, reservation: Reservation, used: Amounts, changes: Mapping[str, Amounts] | None = None
+    ) -> None:
+        self.settled.append((reservation, dict(changes or {})))
+
+
+async def test_what_another_may_settle_too_is_not_settled_in_one_with_what_is_known_here_alone():
+    limiter = HalfAwayLimiter()
+    shop = Shop(limiter=limiter)
+    first, second, third = [await opened(shop) for _ in range(3)]
+
+    for exchange in (first, second, third):
+        shop.ledger.ended(exchange, ObservedEnd(200, TokenUsage(7, 9)))
+
+    assert await shop.ledger.drain(5)
+    assert [(False, {first, third}), (True, {second})] == [
+        (reservation.is_shared, set(changes)) for reservation, changes in limiter.settled
+    ]
 
 
 async def test_the_time_of_an_answer_is_envoys_or_where_it_passed_through_us_our_own():
