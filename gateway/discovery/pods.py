@@ -283,7 +283,7 @@ def policy_of(model: str, config: str, strategies: Collection[str]) -> ModelPoli
     """Return the policy in the annotation CONFIG; the gateway's defaults where it is absent or cannot be read."""
     try:
         read = msgspec.json.decode(config, type=Profiles) if config else Profiles()
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:  # the second: nested too deeply
         log.warning("model_config_ignored", model=model, why=str(error))
         return ModelPolicy()
     policies = {name: _policy(model, read, profile, strategies) for name, profile in read.profiles.items()}

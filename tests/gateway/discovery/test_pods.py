@@ -267,6 +267,7 @@ def test_each_profile_is_a_policy_under_the_lock_of_all():
         '{"defaultProfile": "absent"}',
         '{"profiles": {"default": {"requestsPerSecond": -1}}}',
         '{"profiles": {"default": {"requestsPerSecond": 9007199254740993}}}',
+        pytest.param('{"other": ' + "[" * 2_000 + "]" * 2_000 + "}", id="nested too deeply"),
     ],
 )
 def test_an_annotation_that_cannot_be_used_is_logged_once_and_the_default_holds(config: str):
