@@ -63,7 +63,7 @@ class KubernetesPods:
 
             def describe() -> FleetDescription:
                 loaded = {} if adapters.is_absent else adapters.objects
-                return fleet.describe(Cluster(joined(pods), nodes.objects, joined(workloads), loaded))
+                return fleet.describe(Cluster(joined(pods), nodes.objects, by_kind(workloads), loaded))
 
             async with aclosing(descriptions(describe, (*pods, *workloads), (nodes, adapters))) as described:
                 async for description in described:
@@ -78,6 +78,11 @@ def client_for(settings: KubernetesSettings) -> Client:
 def joined(informers: Iterable[Informer[T]]) -> dict[Key, T]:
     """Return the objects of sets whose keys differ."""
     return {key: one for informer in informers for key, one in informer.objects.items()}
+
+
+def by_kind(informers: Iterable[Informer[T]]) -> dict[tuple[str, Key], T]:
+    """Return the objects of sets of several kinds, by kind and key."""
+    return {(informer.kind.name, key): one for informer in informers for key, one in informer.objects.items()}
 
 
 def behind(informers: Iterable[Informer[Any]]) -> dict[str, float]:

@@ -133,11 +133,11 @@ class Pool(NamedTuple):
 
 
 class Cluster(NamedTuple):
-    """The objects of a cluster that make a fleet; workloads by `namespace/name`."""
+    """The objects of a cluster that make a fleet; workloads by kind and key, since two kinds may share a name."""
 
     pods: Mapping[Key, Pod]
     nodes: Mapping[Key, Object]
-    workloads: Mapping[Key, Object]
+    workloads: Mapping[tuple[str, Key], Object]
     adapters: Mapping[Key, Adapter] = MappingProxyType({})
     pools: tuple[Pool, ...] | None = None  # None: pods with the label of a model are the fleet, else those of pools
 
@@ -170,7 +170,8 @@ class Fleet:
 
     def _entry(self, key: Key, pod: Pod, cluster: Cluster, adapters: Sequence[str]) -> _Entry:
         node = cluster.nodes.get(pod.spec.node_name)
-        workload = cluster.workloads.get(f"{pod.metadata.namespace}/{deployment_of(pod.metadata)}")
+        kind, name = owner_of(pod.metadata)
+        workload = cluster.workloads.get((kind, f"{pod.metadata.namespace}/{name}"))
         ports = None if cluster.pools is None else _ports(pod.metadata, cluster.pools)
         before = self._known.get(key)
         if before is not None and before[0] is pod and before[1:5] == (node, workload, ports, adapters):
@@ -241,7 +242,7 @@ def endpoint_of(pod: Pod, node: Object | None, workload: Object | None) -> Endpo
         address=f"{host}:{_port(labels.get(PORT)) or _port(workload_labels.get(PORT)) or DEFAULT_PORT}",
         models=(model,) if (model := model_of(meta)) else (),
         engine=engine if engine in ENGINES else "other",
-        deployment=deployment_of(meta),
+        deployment=owner_of(meta)[1],
         gpu_type=labels.get(GPU) or node_labels.get(GPU) or node_labels.get(GPU_PRODUCT) or _asked_gpu(pod),
         pool=labels.get(POOL) or node_labels.get(POOL, ""),
         node=pod.spec.node_name,
@@ -270,13 +271,14 @@ def _at_ports(endpoint: Endpoint, ports: Sequence[int]) -> Sequence[Endpoint]:
     ]
 
 
-def deployment_of(metadata: Metadata) -> str:
-    """Return the name of what owns the pod: of the Deployment, where that owns it by a ReplicaSet; else empty."""
+def owner_of(metadata: Metadata) -> tuple[str, str]:
+    """Return kind and name of what owns the pod: the Deployment, where that owns it by a ReplicaSet; else empty."""
     owner = next((one for one in metadata.owner_references if one.controller), None)
     if owner is None:
-        return ""
-    suffix = f"-{metadata.labels.get(TEMPLATE_HASH, '')}"
-    return owner.name.removesuffix(suffix) if owner.kind == "ReplicaSet" else owner.name
+        return "", ""
+    if owner.kind != "ReplicaSet":
+        return owner.kind, owner.name
+    return "Deployment", owner.name.removesuffix(f"-{metadata.labels.get(TEMPLATE_HASH, '')}")
 
 
 def policy_of(model: str, config: str, strategies: Collection[str]) -> ModelPolicy:

@@ -16,7 +16,7 @@ import structlog
 
 from gateway.config.settings import KubernetesSettings
 from gateway.discovery.description import FleetDescription
-from gateway.discovery.kubernetes import PACE, behind, client_for, descriptions, joined
+from gateway.discovery.kubernetes import PACE, behind, by_kind, client_for, descriptions
 from gateway.discovery.pods import MODEL, NODES, PODS, WORKLOADS, Cluster, Fleet, Pool
 from gateway.openai.rewrites import Rewrite, Target
 from kube.client import Selection
@@ -161,7 +161,7 @@ class InferencePools:
                 ours = ours_of(pools.objects.values(), self._service)
                 self._log(ours)
                 in_pools = tuple(_pool(pool) for pool in ours.values())
-                cluster = Cluster(pods.objects, nodes.objects, joined(workloads), pools=in_pools)
+                cluster = Cluster(pods.objects, nodes.objects, by_kind(workloads), pools=in_pools)
                 described = fleet.describe(cluster)
                 return replace(
                     described,

@@ -25,8 +25,8 @@ from gateway.discovery.pods import (
     PodSpec,
     PodStatus,
     Resources,
-    deployment_of,
     endpoint_of,
+    owner_of,
     policy_of,
 )
 from kube.objects import Metadata, Object, Owner
@@ -74,7 +74,8 @@ def a_deployment(name: str = "d", labels: Mapping[str, str] = {}, config: str = 
 
 
 def a_cluster(*pods: Pod, node: Object | None = None, workload: Object | None = None) -> Cluster:
-    nodes, workloads = ({one.metadata.key: one for one in (some,) if one} for some in (node, workload))
+    nodes = {node.metadata.key: node} if node else {}
+    workloads = {("Deployment", workload.metadata.key): workload} if workload else {}
     return Cluster({pod.metadata.key: pod for pod in pods}, nodes, workloads)
 
 
@@ -184,17 +185,32 @@ def test_the_pool_is_named_by_the_pod_or_its_node():
 
 
 @pytest.mark.parametrize(
-    ("owner", "deployment"),
+    ("owner", "workload"),
     [
-        (Owner("ReplicaSet", "d-5d8f", controller=True), "d"),
-        (Owner("ReplicaSet", "by-hand", controller=True), "by-hand"),
-        (Owner("StatefulSet", "s", controller=True), "s"),
-        (Owner("ConfigMap", "c"), ""),
-        (None, ""),
+        (Owner("ReplicaSet", "d-5d8f", controller=True), ("Deployment", "d")),
+        (Owner("ReplicaSet", "by-hand", controller=True), ("Deployment", "by-hand")),
+        (Owner("StatefulSet", "s", controller=True), ("StatefulSet", "s")),
+        (Owner("ConfigMap", "c"), ("", "")),
+        (None, ("", "")),
     ],
 )
-def test_the_deployment_is_the_owner(owner: Owner | None, deployment: str):
-    assert deployment == deployment_of(a_pod(labels={"pod-template-hash": "5d8f"}, owner=owner).metadata)
+def test_the_workload_is_the_owner(owner: Owner | None, workload: tuple[str, str]):
+    assert workload == owner_of(a_pod(labels={"pod-template-hash": "5d8f"}, owner=owner).metadata)
+
+
+def test_workloads_of_two_kinds_may_share_a_name():
+    ports = {"Deployment": "9001", "StatefulSet": "9002"}
+    workloads = {
+        (kind, "default/d"): a_deployment(labels={"model.aibrix.ai/port": port, "model.aibrix.ai/name": kind})
+        for kind, port in ports.items()
+    }
+    pods = [a_pod("a", owner=Owner("ReplicaSet", "d", controller=True)),
+            a_pod("b", ip="10.0.0.2", owner=Owner("StatefulSet", "d", controller=True))]  # fmt: skip
+
+    fleet = Fleet(STRATEGIES).describe(Cluster({pod.metadata.key: pod for pod in pods}, {}, workloads))
+
+    assert {"m", "Deployment", "StatefulSet"} == fleet.models.keys()
+    assert {"10.0.0.1:9001", "10.0.0.2:9002"} == {endpoint.address for endpoint in fleet.endpoints}
 
 
 def test_a_model_is_known_by_its_workload_while_it_has_no_pod():
