@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kube.client import Client
-from kube.errors import NotFound
+from kube.errors import Conflict, NotFound
 from kube.objects import Key, Kind, Object, body
 
 MANAGED_BY, US = "app.kubernetes.io/managed-by", "forebay"
@@ -71,7 +71,10 @@ async def settle(client: Client, kind: Kind[Any], wanted: Wanted | None, found: 
     if found is None and wanted is not None:
         await client.create(kind, wanted.body())
     elif found is not None and wanted is not None:
-        await client.merge(kind, wanted.name, wanted.namespace, mending(wanted, found))
+        try:
+            await client.merge(kind, wanted.name, wanted.namespace, mending(wanted, found))
+        except NotFound as error:
+            raise Conflict(str(error)) from error  # deleted meanwhile
     elif found is not None:
         with suppress(NotFound):
             await client.delete(kind, found.metadata.name, found.metadata.namespace, found.metadata.uid)

@@ -88,8 +88,9 @@ class RoutesController:
         return *self._workloads, self._routes, self._grants
 
     def missing(self) -> Iterator[str]:
-        """Yield why it cannot work."""
-        return unfollowed(self._required())
+        """Yield why it cannot work: an optional set that is neither known nor absent, as without permission, too."""
+        unknown = (informer for informer in self.followed if not informer.is_known)
+        return unfollowed(list(dict.fromkeys((*self._required(), *unknown))))
 
     def states(self) -> dict[str, int]:
         """Return how many routes of ours the Gateway has accepted, refuses, and has not looked at."""

@@ -64,13 +64,14 @@ class ControllerMetrics(Collector):
         label = ["kind"]
         current = GaugeMetricFamily("forebay_kubernetes_followed", "1 if the set is the API server's.", labels=label)
         behind = GaugeMetricFamily(
-            "forebay_kubernetes_behind_seconds", "Time since the set was last the API server's.", labels=label
-        )
+            "forebay_kubernetes_behind_seconds",
+            "Time since the set was last the API server's; 0 while its kind is not installed.", labels=label,
+        )  # fmt: skip
         objects = GaugeMetricFamily("forebay_kubernetes_objects", "Objects in the set.", labels=label)
         for informer in self._informers():
             kind = [informer.kind.name]
             current.add_metric(kind, informer.is_current)
-            behind.add_metric(kind, informer.behind_s())
+            behind.add_metric(kind, 0.0 if informer.is_absent else informer.behind_s())
             objects.add_metric(kind, len(informer.objects))
         yield from (current, behind, objects)
 

@@ -8,7 +8,7 @@ import pytest
 from controllers.owned import LABELS, Owned, Wanted, id_of, is_settled, mending, settle
 from kube.errors import Conflict
 from kube.objects import Kind, Metadata, body
-from tests.support.kubernetes.conversation import Exchange, Request, answer
+from tests.support.kubernetes.conversation import Answer, Exchange, Request, answer
 from tests.support.kubernetes.script import talking
 
 GADGETS = Kind("example.org", "v1", "Gadget", "gadgets", Owned)
@@ -84,7 +84,8 @@ async def test_one_call_settles_an_object(wanted: Wanted | None, found: Owned | 
         assert [] == double.unsaid
 
 
-async def test_an_object_that_changed_meanwhile_is_not_mended():
-    async with talking([(MEND, CHANGED)]) as (client, _):
+@pytest.mark.parametrize("told", [CHANGED, GONE], ids=["changed", "gone"])
+async def test_an_object_that_changed_meanwhile_is_not_mended(told: Answer):
+    async with talking([(MEND, told)]) as (client, _):
         with pytest.raises(Conflict):
             await settle(client, GADGETS, WANTED, an_object(size=2))

@@ -178,7 +178,8 @@ async def test_what_nobody_asks_for_goes_and_what_is_not_ours_stays():
     [
         ((ROUTES, MISSING), ["HTTPRoute of gateway.networking.k8s.io/v1 is not installed"]),
         ((DEPLOYMENTS, FORBIDDEN), ["Deployment is not followed: no"]),
-        ((ADAPTERS, FORBIDDEN), []),
+        ((ADAPTERS, FORBIDDEN), ["ModelAdapter is not followed: no"]),
+        ((FILTERS, FORBIDDEN), ["HTTPRouteFilter is not followed: no"]),
     ],
 )
 async def test_while_a_set_is_not_known_nothing_is_deleted_for_want_of_it(

@@ -1,16 +1,20 @@
 """The page of metrics of a process that runs controllers."""
 
+import asyncio
 from random import Random
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from controllers.routes.controller import RoutesController
+from controllers.routes.workloads import ADAPTERS
 from forebay.cluster.metrics import ControllerMetrics
 from kube.election import Election
 from kube.events import Recorder
+from tests.controllers.routes.test_controller import MISSING, not_listed
 from tests.controllers.routes.test_plan import RULES
 from tests.support.kubernetes.hands import Hands
 from tests.support.kubernetes.script import talking
+from tests.support.polling import until
 
 
 async def test_every_figure_is_read_when_it_is_asked_for():
@@ -36,3 +40,20 @@ async def test_every_figure_is_read_when_it_is_asked_for():
         ("forebay_kubernetes_objects", "ModelAdapter"): 0,
     }.items() <= samples.items()
     assert all(family.documentation for family in families)
+
+
+async def test_a_kind_that_is_not_installed_is_not_behind():
+    clocks = Hands().clocks()
+    async with talking(not_listed(ADAPTERS, MISSING)) as (client, _):
+        recorder = Recorder(client, "forebay-test", "i", clocks=clocks, rng=Random(1))
+        controller = RoutesController(client, RULES, recorder, clocks, Random(1))
+        metrics = ControllerMetrics([controller], Election(client, "l", "n", identity="i", clocks=clocks))
+        (informer,) = (one for one in controller.followed if one.kind is ADAPTERS)
+        following = asyncio.create_task(informer.run())
+        await until(lambda: informer.is_absent and informer.behind_s() > 0)
+
+        page = metrics.render().decode().splitlines()
+        following.cancel()
+
+    assert 'forebay_kubernetes_followed{kind="ModelAdapter"} 0.0' in page
+    assert 'forebay_kubernetes_behind_seconds{kind="ModelAdapter"} 0.0' in page
