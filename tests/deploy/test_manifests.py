@@ -101,6 +101,14 @@ def test_services_and_policies_select_pods_and_ports_that_there_are(overlay: Pat
 
 
 @pytest.mark.parametrize("overlay", ALL, ids=lambda path: path.name)
+def test_of_the_pods_in_its_namespace_only_gateways_reach_redis(overlay: Path):
+    [rule] = named(objects(overlay), "NetworkPolicy", "aibrix-redis-master")["spec"]["ingress"]
+    gateways = named(objects(overlay), "Deployment", "aibrix-gateway-plugins")["spec"]["selector"]
+
+    assert [{"podSelector": gateways}] == rule["from"]
+
+
+@pytest.mark.parametrize("overlay", ALL, ids=lambda path: path.name)
 def test_every_container_is_confined_probed_and_bounded(overlay: Path):
     for workload in workloads(overlay):
         spec = workload["spec"]["template"]["spec"]
