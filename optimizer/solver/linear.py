@@ -85,15 +85,19 @@ class Model:
         """Return an optimum, or the best solution that was found in the budget, which is charged; None = no solution.
 
         `tolerance` is how far a row of a linear program may be violated; `start` an integer solution to begin with.
-        One that is worse than the start is no optimum, whatever HiGHS says, and is solved again without presolve: its
-        presolve has lost optima at tight tolerances.
+        One that is worse than the start, or not proven though there was time, is no optimum, whatever HiGHS says, and
+        is solved again without presolve: with it, optima were lost, and bounds left open, at tight tolerances.
         """
         outcome = self._run(budget, tolerance, start, "choose")
-        is_good = outcome is not None and (start is None or outcome.objective <= self._objective(start) * (1 + WORSE))
-        if is_good or start is None or budget.left_s <= 0:
+        if start is None or budget.left_s <= 0 or (outcome and self._is_optimum(outcome, start)):
             return outcome
         again = self._run(budget, tolerance, start, "off")
-        return min(filter(None, (outcome, again)), key=lambda each: each.objective, default=None)
+        return min(filter(None, (outcome, again)), key=lambda each: (each.objective, -each.bound), default=None)
+
+    def _is_optimum(self, outcome: Outcome, start: Sequence[float]) -> bool:
+        """Whether it is proven, and no worse than the start."""
+        known = min(outcome.bound, self._objective(start))
+        return outcome.objective <= known * (1 + WORSE)
 
     def _objective(self, values: Sequence[float]) -> float:
         return fsum(cost * value for cost, value in zip(self.costs, values, strict=True))

@@ -122,7 +122,9 @@ def _affordable(case: Case, box: Box, unserved: Sequence[float], first: Draft) -
         return list(box)
     price = case.price(first.replicas)
     return [
-        (low, min(high, max(case.bounds[g][0], floor(price / gpu.cost * (1 + TOLERANCE)))) if gpu.cost > 0 else high)
+        (low, min(high, max(case.bounds[g][0], floor(min(high, price / gpu.cost * (1 + TOLERANCE))))))
+        if gpu.cost > 0
+        else (low, high)
         for g, (gpu, (low, high)) in enumerate(zip(case.types, box, strict=True))
     ]
 

@@ -171,6 +171,22 @@ def a_large_case(seed: int, **more: object) -> Case:
     return a_case(rates, *types, **more)
 
 
+def test_an_optimum_for_which_highs_leaves_the_bound_open_is_proven():
+    tight = a_case(
+        [3.1140211762227947, 1.0, 3.0],
+        a_type("a", 1.0, [3.114021082802162, 0.5000000150000005, 1.5000015000015001], lowest=2),
+        a_type("b", 2.0, [6.227980072644862, 1.9999980000020001, 1.4999985000015001], highest=3),
+    )
+
+    assert 5.0 == pytest.approx(price(tight))
+
+
+def test_prices_may_be_any_number_of_orders_apart():
+    apart = a_case([3.0, 5.0], a_type("a", 1e-320, [1.0, 0.0]), a_type("b", 1e100, [0.0, 2.0]))
+
+    assert 3e100 == pytest.approx(price(apart))
+
+
 @pytest.mark.parametrize("limit_s", [1e-6, 0.02, 0.1])
 def test_at_the_time_limit_the_best_so_far_is_kept_and_the_gap_says_so(limit_s: float):
     case = a_large_case(1, time_limit_s=limit_s)

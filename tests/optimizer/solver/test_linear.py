@@ -57,6 +57,15 @@ def test_an_optimum_that_is_worse_than_the_start_is_solved_again_without_presolv
     assert ["choose", "off"] == ways
 
 
+def test_an_optimum_that_is_not_proven_is_solved_again_without_presolve(monkeypatch: pytest.MonkeyPatch):
+    def run(_model: Model, _budget: Budget, _tolerance: float, _start: object, presolve: str) -> Outcome:
+        return Outcome([1.0, 2.0], 8.0, 6.0 if presolve == "choose" else 8.0)
+
+    monkeypatch.setattr(Model, "_run", run)
+
+    assert 8.0 == a_knapsack(whole=True).solve(Budget(5.0), 1e-9, start=[1.0, 2.0]).bound
+
+
 def test_it_writes_nothing_on_standard_output(capfd: pytest.CaptureFixture[str]):
     a_knapsack(whole=True).solve(Budget(5.0), 1e-9)
 
