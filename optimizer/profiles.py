@@ -21,6 +21,8 @@ Grid = tuple[tuple[float, ...], ...]
 
 FIT_KEYS = ("alpha", "beta", "gamma", "delta")
 MILLISECONDS = 1e-3
+MOST_BATCH = 10_000
+"""The queue model has a state for each request that runs or waits; no engine runs so many at once (chosen)."""
 SLO_KEYS = {"ttft": "ttft", "tpot": "itl", "itl": "itl", "e2e": "e2e"}
 """Names of targets in a profile's `slos`, and ours; TPOT is the mean time between tokens."""
 
@@ -203,8 +205,10 @@ class _Reader:
             return None
         alpha, beta, gamma, delta = (self._number(f"fit.{key}", fit.get(key)) * MILLISECONDS for key in FIT_KEYS)
         batch = self._number("fit.max_batch", fit.get("max_batch"))
-        if batch < 1 or batch != int(batch) or not alpha + beta + gamma + delta:
-            self._problems.append("fit needs max_batch, a whole number from 1, and some time that is not 0")
+        if not 1 <= batch <= MOST_BATCH or batch != int(batch) or not gamma + delta:
+            self._problems.append(
+                f"fit needs max_batch, a whole number from 1 to {MOST_BATCH}, and gamma or delta above 0"
+            )
             return None
         return Fit(alpha, beta, gamma, delta, int(batch))
 

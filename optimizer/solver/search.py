@@ -13,7 +13,7 @@ from optimizer.case import Case
 from optimizer.solver.draft import Draft
 from optimizer.solver.linear import Budget
 from optimizer.solver.mix import TOLERANCE, Box, Mix, best_mix
-from optimizer.solver.shares import fitted
+from optimizer.solver.shares import TIME_S, fitted
 
 
 def cheapest(case: Case, unserved: Sequence[float], first: Draft, budget: Budget) -> tuple[Draft, float] | None:
@@ -40,22 +40,31 @@ class _Search:
 
     def best(self) -> Draft | None:
         """Search, and return the best draft."""
-        self._offer(fitted(self._case, self._first.replicas, self._lost))
+        self._offer(self._fitted(self._first.replicas))
         if not self._add(self._case.bounds, -inf):
             self.unproven = -inf
         while self._boxes:
             bound, _, box, mix = heappop(self._boxes)
             if self._best and bound >= self._case.price(self._best.replicas) * (1 - TOLERANCE):
                 break
-            draft = fitted(self._case, mix.replicas, self._lost)
+            draft = self._fitted(mix.replicas)
             if draft or self._budget.left_s <= 0:
                 self._offer(draft)
                 self.unproven = min(self.unproven, bound)
+                if self._best and self._budget.left_s <= 0:
+                    break
             else:
                 self._offer(self._one_more(mix.replicas))
                 for part in _parts(box, mix.replicas):
                     self._add(part, bound)
         return self._best
+
+    def _fitted(self, replicas: Sequence[int]) -> Draft | None:
+        """Return the shares for these replicas if they do, and charge the budget."""
+        programs = Budget(TIME_S)
+        draft = fitted(self._case, replicas, self._lost, programs)
+        self._budget.left_s -= TIME_S - programs.left_s
+        return draft
 
     def _offer(self, draft: Draft | None) -> None:
         if draft and (self._best is None or draft.is_better(self._best, self._case)):
@@ -78,7 +87,7 @@ class _Search:
         for each in sorted(within, key=self._case.price):
             if self._best and self._case.price(each) >= self._case.price(self._best.replicas):
                 return None
-            draft = fitted(self._case, each, self._lost)
+            draft = self._fitted(each)
             if draft:
                 return draft
         return None

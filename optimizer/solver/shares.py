@@ -11,20 +11,24 @@ from optimizer.solver.linear import Budget, Model
 from optimizer.solver.mix import TOLERANCE, load_terms, serve_all
 
 TIME_S = 10.0
-"""Limit of one linear program; they take some 10 ms."""
+"""Limit of the linear programs for given replicas; they take some 10 ms."""
 TRIES = 20
 """Times at most that one replica less is tried: where time ran out a plan may have many too many."""
 
 
-def split(case: Case, replicas: Sequence[int]) -> Draft | None:
-    """Return the shares by which these replicas serve the most, their highest utilisation lowest; None = not solved."""
+def split(case: Case, replicas: Sequence[int], budget: Budget | None = None) -> Draft | None:
+    """Return the shares by which these replicas serve the most, their highest utilisation lowest; None = not solved.
+
+    Its linear programs have `budget`, TIME_S if not told.
+    """
+    budget = budget or Budget(TIME_S)
     awake = {bucket: [g for g in types if replicas[g]] for bucket, types in case.carriers.items()}
     served = {bucket: 1.0 for bucket, types in awake.items() if types}
-    draft = _even(case, replicas, awake, served)
+    draft = _even(case, replicas, awake, served, budget)
     if draft is None or fits(case, draft):
         return draft
-    most = _most(case, replicas, awake, list(served))
-    return None if most is None else _even(case, replicas, awake, most)
+    most = _most(case, replicas, awake, list(served), budget)
+    return None if most is None else _even(case, replicas, awake, most, budget)
 
 
 def fits(case: Case, draft: Draft) -> bool:
@@ -33,7 +37,9 @@ def fits(case: Case, draft: Draft) -> bool:
     return all(load <= n + slack(n) for load, n in zip(loads, draft.replicas, strict=True))
 
 
-def _even(case: Case, replicas: Sequence[int], awake: dict[int, list[int]], served: dict[int, float]) -> Draft | None:
+def _even(
+    case: Case, replicas: Sequence[int], awake: dict[int, list[int]], served: dict[int, float], budget: Budget
+) -> Draft | None:
     """Share so much of each bucket so that the highest utilisation is lowest."""
     model = Model()
     peak = model.column(cost=1.0)
@@ -43,7 +49,7 @@ def _even(case: Case, replicas: Sequence[int], awake: dict[int, list[int]], serv
     for g, count in enumerate(replicas):
         if count:
             model.row([*load_terms(case, shares, g, divided_by=count), (peak, -1.0)], upper=0.0)
-    outcome = model.solve(Budget(TIME_S), TOLERANCE / 10)
+    outcome = model.solve(budget, TOLERANCE / 10)
     if outcome is None:
         return None
     parts = {key: max(0.0, outcome.values[column]) for key, column in shares.items()}
@@ -55,7 +61,7 @@ def _even(case: Case, replicas: Sequence[int], awake: dict[int, list[int]], serv
 
 
 def _most(
-    case: Case, replicas: Sequence[int], awake: dict[int, list[int]], buckets: Sequence[int]
+    case: Case, replicas: Sequence[int], awake: dict[int, list[int]], buckets: Sequence[int], budget: Budget
 ) -> dict[int, float] | None:
     """Return the share of each bucket that can be served at most, by bucket."""
     model = Model()
@@ -65,15 +71,15 @@ def _most(
     serve_all(model, buckets, shares, missing)
     for g, count in enumerate(replicas):
         model.row(load_terms(case, shares, g), upper=float(count))
-    outcome = model.solve(Budget(TIME_S), max(TOLERANCE / 10, *map(slack, replicas)))
+    outcome = model.solve(budget, max(TOLERANCE / 10, *map(slack, replicas)))
     if outcome is None:
         return None
     return {bucket: min(1.0, max(0.0, 1.0 - outcome.values[column])) for bucket, column in missing.items()}
 
 
-def fitted(case: Case, replicas: Sequence[int], lost: float) -> Draft | None:
+def fitted(case: Case, replicas: Sequence[int], lost: float, budget: Budget | None = None) -> Draft | None:
     """Return the shares for these replicas; None when they carry less than all but `lost` requests per second."""
-    draft = split(case, replicas)
+    draft = split(case, replicas, budget)
     return draft if draft and is_enough(case, draft, lost) else None
 
 

@@ -59,6 +59,8 @@ def test_a_profile_of_the_second_version_has_more():
         ({"indexes": [[64, 16], [128, 512, 2048]]}, "indexes[0] must be ascending"),
         ({"indexes": [[0, 16], [128, 512, 2048]]}, "indexes[0] must be ascending"),
         ({"fit": FIT | {"max_batch": 0}}, "fit needs max_batch"),
+        ({"fit": FIT | {"max_batch": 1e9}}, "fit needs max_batch, a whole number from 1 to 10000"),
+        ({"fit": FIT | {"gamma": 0, "delta": 0}}, "fit needs max_batch"),
         ({"fit": {}}, "fit.alpha = None"),
         ({"fit": 3}, "fit must be an object"),
         ({"slos": 3}, "slos must be an object"),

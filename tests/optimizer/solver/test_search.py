@@ -1,8 +1,11 @@
 """The search over boxes: replicas that only the solver's tolerance lets carry the load are excluded."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from optimizer.case import Case
+from optimizer.solver import search, shares
 from optimizer.solver.draft import Draft
 from optimizer.solver.greedy import first_draft
 from optimizer.solver.linear import Budget
@@ -35,3 +38,20 @@ def test_two_types_that_are_both_a_little_short():
     draft, bound = found(case)
 
     assert ((2, 2), pytest.approx(4.0)) == (draft.replicas, bound)
+
+
+def test_checks_of_replicas_count_for_the_time_and_end_with_it(monkeypatch: pytest.MonkeyPatch):
+    checked = []
+
+    def slow(case: Case, replicas: Sequence[int], lost: float, budget: Budget) -> Draft | None:
+        checked.append(tuple(replicas))
+        budget.left_s -= 200.0
+        return shares.fitted(case, replicas, lost, budget)
+
+    monkeypatch.setattr(search, "fitted", slow)
+    case = a_case([10.0 + 5e-7], *(a_type(name, 1.0, [1.0]) for name in "abcde"))
+
+    draft, bound = found(case, seconds=500.0)
+
+    assert (11, 3) == (sum(draft.replicas), len(checked))
+    assert bound < 11
