@@ -13,6 +13,8 @@ from optimizer.plan import Plan
 
 MOST_COUNT = 10**12
 """Counts of replicas above this are refused, as the plan has none (optimizer.case, MOST_REPLICAS)."""
+MOST_NUMBER = 1e100
+"""Numbers above this are refused: sums and products of such ones would overflow."""
 LEAST_HEADROOM = 1e-6
 """A utilisation below this is a mistake."""
 SHOWN = 60
@@ -27,7 +29,7 @@ class CaseError(ValueError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
-        self.problems = tuple(problems)
+        self.problems = tuple(" ".join(problem.splitlines()) for problem in problems)
 
 
 def parse_case(text: str | bytes) -> Case:
@@ -130,9 +132,10 @@ class _Reader:
 
     def _number(self, key: str, value: Any, least: float = 0.0, above: float | None = None) -> float:
         number = finite(value)
-        if number is not None and number >= least and (above is None or number > above):
+        if number is not None and least <= number <= MOST_NUMBER and (above is None or number > above):
             return number
         rule = f">= {least:g}" if above is None else f"> {above:g}"
+        rule = f"<= {MOST_NUMBER:g}" if number is not None and number > MOST_NUMBER else rule
         self.problems.append(f"{key} = {_shown(value)}, must be a number {rule}")
         return least if above is None else above + 1
 
