@@ -35,11 +35,16 @@ def envoy_file_problems(settings: Settings) -> Iterator[str]:
 def rendered_problems(settings: Settings) -> Iterator[str]:
     """Yield the same for an Envoy whose configuration is rendered from the settings, and what it lacks.
 
-    Envoy must speak TLS where its own gateways do; one that other software configures may know by other means.
+    Envoy must speak TLS where its own gateways do, and only there; one that other software configures may know by other
+    means.
     """
     yield from envoy_file_problems(settings)
     listen, gateways = settings.listen.tls, settings.envoy.gateway_tls
-    if settings.envoy.gateways or "grpc" not in listen.on:
+    if settings.envoy.gateways:
+        return
+    if "grpc" not in listen.on:
+        if gateways.ca:
+            yield f"envoy.gateway_tls.ca = {gateways.ca}, must be empty: listen.tls has grpc speak plain text"
         return
     if not gateways.ca:
         yield "envoy.gateway_tls.ca is missing: must name the authority of listen.tls.cert"

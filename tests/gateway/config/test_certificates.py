@@ -68,6 +68,19 @@ def test_an_envoy_that_is_rendered_must_speak_tls_where_its_own_gateway_does(tmp
     assert [] == list(rendered_problems(Settings.model_validate({"listen": pages})))
 
 
+def test_an_envoy_that_is_rendered_must_not_speak_tls_where_its_own_gateway_does_not(tmp_path: Path):
+    ca = an_authority(tmp_path)
+    cert, key = map(str, ca.sign("gateway"))
+    envoy = {"gateway_tls": {"ca": str(ca.cert), "name": "gateway"}}
+    pages = {"tls": {"cert": cert, "key": key, "addresses": ["admin"]}}
+
+    for listen in ({}, pages):
+        [problem] = rendered_problems(Settings.model_validate({"listen": listen, "envoy": envoy}))
+        assert problem.startswith(f"envoy.gateway_tls.ca = {ca.cert}, must be empty")
+    others = {**envoy, "gateways": ["gateway:50052"]}
+    assert [] == list(rendered_problems(Settings.model_validate({"envoy": others})))
+
+
 def test_a_gateway_does_not_start_without_its_files_and_says_so_in_a_line(tmp_path: Path):
     file = written(tmp_path, "{listen: {tls: {cert: a.crt, key: a.crt}}, envoy: {tls: {cert: b.crt, key: b.crt}}}")
     (tmp_path / "a.crt").write_text("garbage")
