@@ -135,6 +135,7 @@ def write_configuration(
         config["kubernetes"] = base.settings.kubernetes.model_dump() | {"enabled": models_file is None}
     if models_file:
         config["models"] = []
+        config["picker"] = {**base.section("picker"), "service": ""}  # it follows pools of the cluster
     if models_file or base.settings.models_file:
         config["models_file"] = str((models_file or Path(base.settings.models_file)).absolute())
     if strategy:

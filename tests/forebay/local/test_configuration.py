@@ -114,7 +114,7 @@ def test_a_base_is_kept_except_addresses_and_models(tmp_path):
 
 def test_a_cluster_in_the_base_gives_the_engines_unless_others_are_asked_for(tmp_path: Path):
     base = tmp_path / "base.yaml"
-    base.write_text("kubernetes: {enabled: true, kubeconfig: k/config}")
+    base.write_text("{kubernetes: {enabled: true, kubeconfig: k/config}, picker: {service: ns/forebay}}")
     where, read = addresses(), Base.read(base)
 
     folder = tmp_path / "run"
@@ -129,3 +129,4 @@ def test_a_cluster_in_the_base_gives_the_engines_unless_others_are_asked_for(tmp
         kept.models_file,
     )
     assert (False, str(folder / "models.yaml")) == (replaced.kubernetes.enabled, replaced.models_file)
+    assert ("ns/forebay", "") == (kept.picker.service, replaced.picker.service)
