@@ -1,6 +1,7 @@
 """Option types that several commands share."""
 # ruff: noqa: PLC0415 - each command imports what it runs only then, so that `forebay --help` stays fast
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,17 @@ FILE_PATH = click.Path(path_type=Path, dir_okay=False)
 """The path of a file; a missing one is an error only when it is opened."""
 DIRECTORY_PATH = click.Path(path_type=Path, file_okay=False)
 """The path of a directory, which need not exist."""
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers, without `nan` and `inf`: a plain FloatRange takes both."""
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number.  Raises click.BadParameter."""
+        number: float = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value} must be a finite number.", param, ctx)
+        return number
 
 
 def _engine_urls_of(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from forebay.cli.options import FILE_PATH
+from forebay.cli.options import FILE_PATH, FiniteRange
 
 if TYPE_CHECKING:
     from optimizer.capacity import Slo
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 """Exit status for an input that is no case."""
+
+LONGEST_S = 366 * 86_400.0
+"""Longest trace that is read, in seconds of its clock: each 10 s of it take time, empty ones too (chosen)."""
 
 Read = TypeVar("Read")
 
@@ -45,7 +48,7 @@ def _slo(_context: click.Context, _parameter: click.Parameter, value: str | None
         name, _, text = part.partition("=")
         if name not in ("ttft", "itl", "e2e") or f"{name}_s" in targets:
             raise click.BadParameter(f"{part!r}: must be ttft=SECONDS, itl=SECONDS or e2e=SECONDS, each once")
-        targets[f"{name}_s"] = click.FloatRange(min=0, min_open=True)(text)
+        targets[f"{name}_s"] = FiniteRange(min=0, min_open=True)(text)
     return Slo(**targets)
 
 
@@ -54,8 +57,8 @@ def _slo(_context: click.Context, _parameter: click.Parameter, value: str | None
 @click.option("--trace", type=FILE_PATH, help="Requests: Mooncake's or our JSON lines; Azure, ServeGen or VTC CSV.")
 @click.option("--profiles", type=FILE_PATH, multiple=True, help="Profile of a GPU type, a JSON file; repeatable.")
 @click.option("--slo", callback=_slo, help="ttft=S,itl=S,e2e=S in seconds, each optional; default: as profiled.")
-@click.option("--margin", type=click.FloatRange(min=1), default=1.5, help="Plan for delays so many times as profiled.")
-@click.option("--speedup", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Speed up the arrivals.")
+@click.option("--margin", type=FiniteRange(min=1), default=1.5, help="Plan for delays so many times as profiled.")
+@click.option("--speedup", type=FiniteRange(min=0, min_open=True), default=1.0, help="Speed up the arrivals.")
 def plan(
     *, case_file: Path | None, trace: Path | None, profiles: tuple[Path, ...], slo: "Slo | None", margin: float,
     speedup: float,
@@ -131,8 +134,10 @@ def _question(trace: Path, files: tuple[Path, ...], slo: "Slo | None", margin: f
         problems.append(f"{trace}: cannot be read: {error.strerror}")
     if problems:
         raise BadInputError(problems)
-    requests = [Request(row.timestamp / 1000, row.input_length, row.output_length) for row in rows]
-    buckets = buckets_of(peak_demand(windows_of(faster(requests, speedup))))
+    requests = faster([Request(row.timestamp / 1000, row.input_length, row.output_length) for row in rows], speedup)
+    if requests and requests[-1].at_s > LONGEST_S:
+        raise BadInputError([f"{trace}: lasts {requests[-1].at_s:g} s, must be at most {LONGEST_S:g} s"])
+    buckets = buckets_of(peak_demand(windows_of(requests)))
     try:
         return question(buckets, list(found.values()), slo, margin)
     except ValueError as error:
