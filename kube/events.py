@@ -28,6 +28,10 @@ REMEMBERED = 4096
 """Events whose repetitions are counted; the one that was told longest ago is forgotten first."""
 
 
+_Same = tuple[str, str, str, str]
+"""The marks that tell an event from others: the uid of its object, its type, reason and note."""
+
+
 class About(NamedTuple):
     """The object that an event is about."""
 
@@ -46,7 +50,7 @@ class Recorder:
     """Writes events in the name of one controller, `controller`, running as `instance`.
 
     The same event of the same object is written at most once per `every_s`; what comes in between is counted and told
-    with the next one, under the first one's note, which the API does not let change.
+    with the next one.  One with another note is another event, because the API does not let a note change.
     """
 
     def __init__(
@@ -57,21 +61,21 @@ class Recorder:
         self._clock, self._wall = clocks
         self._rng = rng
         self._every_s = every_s
-        self._told: OrderedDict[tuple[str, str, str], _Told] = OrderedDict()
+        self._told: OrderedDict[_Same, _Told] = OrderedDict()
 
     async def tell(
         self, about: About, reason: str, note: str, *, warning: bool = False, action: str = "Reconcile"
     ) -> None:
         """Write the event, or count it.  `reason` and `action` are words in CamelCase."""
-        kind = "Warning" if warning else "Normal"
-        key = (about.metadata.uid, kind, reason)
+        kind, note = "Warning" if warning else "Normal", _short(note)
+        key = (about.metadata.uid, kind, reason, note)
         try:
             if told := self._told.get(key):
                 self._told.move_to_end(key)
                 await self._repeat(told, about)
             else:
                 told = self._remember(key, about)
-                said = {"reason": reason, "action": action, "type": kind, "note": _short(note)}
+                said = {"reason": reason, "action": action, "type": kind, "note": note}
                 await self._client.create(EVENTS, self._body(told.name, about, said))
         except ApiError as error:
             self._told.pop(key, None)  # tell it anew: the server keeps events for an hour
@@ -85,7 +89,7 @@ class Recorder:
             series = {"count": told.count, "lastObservedTime": micro_timestamp(self._wall())}
             await self._client.merge(EVENTS, told.name, _namespace(about), {"series": series})
 
-    def _remember(self, key: tuple[str, str, str], about: About) -> _Told:
+    def _remember(self, key: _Same, about: About) -> _Told:
         if len(self._told) >= REMEMBERED:
             self._told.popitem(last=False)
         told = self._told[key] = _Told(f"{about.metadata.name[:230]}.{self._rng.getrandbits(64):016x}", self._clock())
