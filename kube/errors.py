@@ -87,6 +87,8 @@ _BY_STATUS: dict[int, type[ApiError]] = {401: Forbidden, 403: Forbidden, 404: No
 _TOO_LARGE = "ResourceVersionTooLarge"
 """The reason of a cause of 504: the server has seen less than the version asked for, as after the restore of a backup
 of etcd.  Waiting for it may never end; a list tells what is."""
+LONGEST_WAIT_S = 60.0
+"""The longest wait that is believed; a proxy may say a day, for which nothing would follow the server."""
 
 
 def from_answer(status: int, body: bytes, retry_after: str = "") -> ApiError:
@@ -102,7 +104,8 @@ def from_answer(status: int, body: bytes, retry_after: str = "") -> ApiError:
     status, causes = status or said.code, details.causes or ()
     wait_s = details.retryAfterSeconds or (float(retry_after) if retry_after.isdecimal() else 0.0)
     kind = _kind(status, said.reason, causes)
-    return kind(said.message or f"HTTP status {status}", status, said.reason, causes, wait_s)
+    message = said.message or f"HTTP status {status}"
+    return kind(message, status, said.reason, causes, min(wait_s, LONGEST_WAIT_S))
 
 
 def _kind(status: int, reason: str, causes: tuple[Cause, ...]) -> type[ApiError]:

@@ -55,6 +55,12 @@ def test_the_wait_is_in_the_status_or_in_the_header():
     assert [3, 2] == [error.retry_after_s for error in waits]
 
 
+def test_a_wait_of_a_day_is_not_believed():
+    waits = [from_answer(429, a_status(429, retry_s=86_400)), from_answer(503, b"", "86400")]
+
+    assert [60, 60] == [error.retry_after_s for error in waits]
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>Bad Gateway</html>", b"\xff\xfe", b"[]", b'{"message": 7}'])
 def test_an_answer_of_somebody_else_is_an_error_too(body: bytes):
     error = from_answer(502, body, "Fri, 31 Dec 1999 23:59:59 GMT")
