@@ -109,6 +109,14 @@ def test_of_the_pods_in_its_namespace_only_gateways_reach_redis(overlay: Path):
 
 
 @pytest.mark.parametrize("overlay", ALL, ids=lambda path: path.name)
+def test_no_labels_of_a_pod_alone_open_the_port_of_envoys(overlay: Path):
+    ingress = named(objects(overlay), "NetworkPolicy", "aibrix-gateway-plugins")["spec"]["ingress"]
+    [envoys] = [rule["from"] for rule in ingress if {"port": "grpc"} in rule["ports"]]
+
+    assert all(source.get("namespaceSelector") for source in envoys)
+
+
+@pytest.mark.parametrize("overlay", ALL, ids=lambda path: path.name)
 def test_every_container_is_confined_probed_and_bounded(overlay: Path):
     for workload in workloads(overlay):
         spec = workload["spec"]["template"]["spec"]
