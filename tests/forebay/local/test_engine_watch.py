@@ -44,6 +44,7 @@ async def test_an_engine_is_taken_in_when_it_comes_and_stays_when_it_goes(tmp_pa
 
         async with running_engine(a_profile(model="another", adapters=("a",)), port=port):
             await until(lambda: "serves another, adapters a" in lines[-1])
+            await until(lambda: "another" in file.read_text())  # it is told before the file is written
             [model] = load_models(file, {}, STRATEGIES)
             assert ("another", ("a",)) == (model.name, model.endpoints[0].adapters)
 
