@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forebay.cli.options import ENGINE_URLS, FILE_PATH, gpu_of
+from forebay.cli.options import ENGINE_URLS, FILE_PATH, FiniteRange, gpu_of
 
 if TYPE_CHECKING:
     from forebay.local.engine_url import EngineUrl
@@ -75,9 +75,7 @@ def gateway(file: Path, workers: int) -> None:
 @click.option("--count", type=click.IntRange(min=1), default=1, help="Number of engines, on consecutive ports.")
 @click.option("--name", default="", help="Name of the engine; the model's when empty.")
 @click.option("--gpu", default="", help="GPU profile, by name or a file that calibrate wrote; an H100's when empty.")
-@click.option(
-    "--tokens-per-s", type=click.FloatRange(min=0, min_open=True), help="Speed of an answer, whatever the load."
-)
+@click.option("--tokens-per-s", type=FiniteRange(min=0, min_open=True), help="Speed of an answer, whatever the load.")
 @click.option("--max-running", type=click.IntRange(min=1), help="Requests that run at once; more wait.")
 @click.option("--max-waiting", type=click.IntRange(min=0), help="Requests that may wait; more are refused with 503.")
 @click.option("--max-model-len", type=click.IntRange(min=1), help="Most tokens of prompt and answer together.")

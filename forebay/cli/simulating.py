@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from forebay.cli.options import DIRECTORY_PATH, FILE_PATH
+from forebay.cli.options import DIRECTORY_PATH, FILE_PATH, FiniteRange
 
 
 @click.command()
@@ -25,10 +25,10 @@ from forebay.cli.options import DIRECTORY_PATH, FILE_PATH
 @click.option("--speedup", default="1", help="Factors by which arrivals are sped up: 1,4.")
 @click.option("--users", default="", help="Limits of users: NAME[:rpm=N][:tpm=N],...; * is every other user.")
 @click.option("--fault", "faults", multiple=True, help="stall|crash:POD:AT_SECONDS:FOR_SECONDS; repeatable.")
-@click.option("--slo-ttft", type=click.FloatRange(min=0), default=2.0, help="SLO: most seconds to the first token.")
-@click.option("--slo-itl", type=click.FloatRange(min=0), default=0.05, help="SLO: most seconds between tokens.")
+@click.option("--slo-ttft", type=FiniteRange(min=0), default=2.0, help="SLO: most seconds to the first token.")
+@click.option("--slo-itl", type=FiniteRange(min=0), default=0.05, help="SLO: most seconds between tokens.")
 @click.option("--keep-slo", is_flag=True, help="Queue and refuse under every strategy to keep the SLO.")
-@click.option("--scrape-interval", "scrape_s", type=click.FloatRange(min=0), default=2.0, help="In seconds; 0 = never.")
+@click.option("--scrape-interval", "scrape_s", type=FiniteRange(min=0), default=2.0, help="In seconds; 0 = never.")
 @click.option("--all-seeing", is_flag=True, help="Replay a second time with fresh engine metrics at every decision.")
 @click.option("--replicas", default="1", help="Numbers of gateway replicas, 1,4; several replay also without sharing.")
 @click.option("--seed", type=int, default=0, help="The same seed gives the same result.")

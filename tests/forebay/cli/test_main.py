@@ -41,6 +41,16 @@ def test_impossible_options_are_usage_errors(arguments):
     assert 2 == run(*arguments).exit_code
 
 
+@pytest.mark.parametrize("option", [
+    "plan --slo=ttft=nan", "plan --slo=e2e=inf", "plan --margin=inf", "plan --margin=nan", "plan --speedup=nan",
+    "simulate --slo-ttft=nan", "simulate --slo-itl=inf", "simulate --scrape-interval=nan", "engine --tokens-per-s=inf",
+])  # fmt: skip
+def test_an_option_must_be_a_finite_number(option: str):
+    result = run(*option.split())
+
+    assert (2, True) == (result.exit_code, "must be a finite number" in result.output)
+
+
 @pytest.mark.parametrize(
     ("missing", "command", "extra", "arguments"),
     [
