@@ -55,10 +55,12 @@ def id_of(kind: Kind[Any], key: Key) -> Key:
 
 
 def is_settled(wanted: Wanted | None, found: Owned | None) -> bool:
-    """Whether nothing is to be done: the object is as wanted, or it is somebody else's."""
-    if found is None or wanted is None or not found.is_ours:
-        return wanted is None if found is None else not found.is_ours
-    return found.spec == wanted.spec
+    """Whether nothing is to be done: the object is as wanted, about to go as wanted, or somebody else's."""
+    if found is None:
+        return wanted is None
+    if wanted is None:
+        return not found.is_ours or found.metadata.deletion_timestamp is not None
+    return not found.is_ours or found.spec == wanted.spec
 
 
 async def settle(client: Client, kind: Kind[Any], wanted: Wanted | None, found: Owned | None) -> None:

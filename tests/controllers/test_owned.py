@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from controllers.owned import LABELS, Owned, Wanted, id_of, is_settled, mending, settle
@@ -23,6 +24,10 @@ def an_object(labels: dict[str, str] | None = None, **spec: Any) -> Owned:
     return Owned(metadata, spec)
 
 
+GOING = Owned(msgspec.structs.replace(an_object().metadata, deletion_timestamp="2027-01-15T08:00:00Z"))
+"""An object that a finalizer keeps after it was deleted."""
+
+
 @pytest.mark.parametrize(
     ("wanted", "found", "is_so"),
     [
@@ -36,6 +41,7 @@ def an_object(labels: dict[str, str] | None = None, **spec: Any) -> Owned:
         (WANTED, an_object({}, size=2), True),
         (WANTED, an_object({"app.kubernetes.io/managed-by": "Helm"}, size=2), True),
         (None, an_object({}), True),
+        (None, GOING, True),
     ],
 )
 def test_an_object_is_settled_when_it_is_as_wanted_or_not_ours(wanted: Wanted | None, found: Owned | None, is_so: bool):
