@@ -51,12 +51,7 @@ class KubernetesPods:
         """
         fleet, space = Fleet(self._strategies), self._settings.namespace
         async with client_for(self._settings) as client:
-
-            def named(*kinds: Kind[Any]) -> list[Informer[Any]]:
-                selections = [Selection(space, labels) for labels in (MODEL, BY_ANNOTATION)]
-                return [Informer(client, kind, some, self._rng, PACE) for kind in kinds for some in selections]
-
-            pods, workloads = named(PODS), named(*WORKLOADS)
+            pods, workloads = (named(client, kinds, space, self._rng) for kinds in ((PODS,), WORKLOADS))
             nodes = Informer(client, NODES, Selection(), self._rng, PACE)
             adapters = Informer(client, ADAPTERS, Selection(space), self._rng, PACE)
             self._followed = (*pods, *workloads, nodes, adapters)
@@ -73,6 +68,12 @@ class KubernetesPods:
 def client_for(settings: KubernetesSettings) -> Client:
     """Return a client of the cluster.  Raises NoWayError where it is not known how to reach it."""
     return Client(connection(Path(settings.kubeconfig) if settings.kubeconfig else None), MANAGER)
+
+
+def named(client: Client, kinds: Iterable[Kind[Any]], namespace: str, rng: Random) -> Sequence[Informer[Any]]:
+    """Return the sets of the objects of these kinds that name a model, in the label or in the annotation."""
+    selections = [Selection(namespace, labels) for labels in (MODEL, BY_ANNOTATION)]
+    return [Informer(client, kind, some, rng, PACE) for kind in kinds for some in selections]
 
 
 def joined(informers: Iterable[Informer[T]]) -> dict[Key, T]:

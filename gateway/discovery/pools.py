@@ -16,8 +16,8 @@ import structlog
 
 from gateway.config.settings import KubernetesSettings
 from gateway.discovery.description import FleetDescription
-from gateway.discovery.kubernetes import PACE, behind, by_kind, client_for, descriptions
-from gateway.discovery.pods import MODEL, NODES, PODS, WORKLOADS, Cluster, Fleet, Pool
+from gateway.discovery.kubernetes import PACE, behind, by_kind, client_for, descriptions, named
+from gateway.discovery.pods import NODES, PODS, WORKLOADS, Cluster, Fleet, Pool
 from gateway.openai.rewrites import Rewrite, Target
 from kube.client import Selection
 from kube.informer import Informer
@@ -153,7 +153,7 @@ class InferencePools:
                 return Informer(client, kind, selection, self._rng, PACE)
 
             pods, nodes = follow(PODS, here), follow(NODES, Selection())
-            workloads = [follow(kind, Selection(self._namespace, labels=MODEL)) for kind in WORKLOADS]
+            workloads = named(client, WORKLOADS, self._namespace, self._rng)
             pools, objectives, rewrites = extension = [follow(kind, here) for kind in (POOLS, OBJECTIVES, REWRITES)]
             self._followed = (pods, *workloads, nodes, *extension)
 

@@ -27,6 +27,7 @@ from gateway.discovery.pools import (
 )
 from gateway.openai.rewrites import Rewrite, Target
 from routing.table import STRATEGIES
+from tests.gateway.discovery.test_kubernetes import BY_ANNOTATION, MODEL, NAMED
 from tests.support.kubernetes.conversation import Double, Exchange, Request, answer, served
 from tests.support.polling import DEADLINE_S
 
@@ -63,7 +64,8 @@ def decoded(kind: Any, *objects: Any) -> list[Any]:
     return [kind.decode(msgspec.json.encode(one)) for one in objects]
 
 
-def a_set(path: str, *items: dict[str, Any], selector: str = "") -> list[Exchange]:
+def a_set(path: str, *items: dict[str, Any], labels: str = "") -> list[Exchange]:
+    selector = f"labelSelector={labels}&" if labels else ""
     listed = answer(json.dumps({"metadata": {"resourceVersion": "10"}, "items": items}))
     watch = f"{path}?{selector}watch=true&allowWatchBookmarks=true&resourceVersion=10&timeoutSeconds=300"
     return [
@@ -73,9 +75,9 @@ def a_set(path: str, *items: dict[str, Any], selector: str = "") -> list[Exchang
 
 
 def others() -> list[Exchange]:
-    """The sets of a cluster that say nothing here."""
-    labelled = "labelSelector=model.aibrix.ai%2Fname&"
-    return [*a_set("/api/v1/nodes"), *(one for path in WORKLOADS for one in a_set(path, selector=labelled))]
+    """The sets of a cluster that say nothing here; the first of two sets that are alike counts."""
+    by = [(path, labels) for path in WORKLOADS for labels in (NAMED, BY_ANNOTATION)]
+    return [*a_set("/api/v1/nodes"), *(one for path, labels in by for one in a_set(path, labels=labels))]
 
 
 @asynccontextmanager
@@ -129,6 +131,14 @@ async def test_kinds_that_are_not_installed_are_an_empty_fleet_until_they_come(
     ) as described:
         assert () == (await anext(described)).endpoints
         assert ["serving/a"] == [one.id for one in (await anext(described)).endpoints]
+
+
+async def test_a_model_that_a_workload_without_pods_names_in_an_annotation_is_known(tmp_path: Path):
+    workload = an_object("d", {}, metadata={"annotations": {MODEL: "org/Name"}})
+    empty = [one for where in (PODS, *map(path, (POOLS, OBJECTIVES, REWRITES))) for one in a_set(where)]
+
+    async with fleets(tmp_path, *empty, *a_set(WORKLOADS[0], workload, labels=BY_ANNOTATION)) as described:
+        assert ["org/Name"] == list((await anext(described)).models)
 
 
 @pytest.mark.parametrize(
