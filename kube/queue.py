@@ -98,6 +98,11 @@ class WorkQueue:
         self._schedule.add(key, self._clock() + after_s)
         self._wake.set()
 
+    def clear(self) -> None:
+        """Let go of all keys and their failures, when nobody works on them any more; what was counted stays."""
+        self._schedule = Schedule()
+        self.failing.clear()
+
     async def work(self, reconcile: Reconcile) -> None:
         """Work on keys one after the other, for ever; run it several times to work on several at once.
 

@@ -102,13 +102,17 @@ class RoutesController:
         return states
 
     async def lead(self) -> None:
-        """Look after each change of a set, and do what is due."""
-        async with asyncio.TaskGroup() as tasks:
-            for informer in self.followed:
-                tasks.create_task(look_at_changes(informer, self._look), name=f"look at {informer.kind.name}")
-            for _ in range(WORKERS):
-                tasks.create_task(self.queue.work(self._work), name="work")
-            self._look()
+        """Look after each change of a set, and do what is due; nothing is left of it when that ends."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for informer in self.followed:
+                    tasks.create_task(look_at_changes(informer, self._look), name=f"look at {informer.kind.name}")
+                for _ in range(WORKERS):
+                    tasks.create_task(self.queue.work(self._work), name="work")
+                self._look()
+        finally:
+            self.queue.clear()
+            self._failures.clear()
 
     def _look(self) -> None:
         """Decide what there should be, and have worked on what is otherwise; wait where a set is not known yet."""

@@ -174,3 +174,5 @@ async def test_attempts_and_keys_that_wait_are_counted():
     working.cancel()
 
     assert (1, {"bad": 1}, 1) == (queue.attempts.done, queue.failing, len(queue))
+    queue.clear()
+    assert (1, {}, 0) == (queue.attempts.done, queue.failing, len(queue))

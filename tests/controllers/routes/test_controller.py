@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
@@ -15,6 +15,7 @@ from controllers.routes.controller import RoutesController
 from controllers.routes.names import RESERVED
 from controllers.routes.objects import FILTERS, GRANTS, ROUTES
 from controllers.routes.workloads import ADAPTERS, DEPLOYMENTS, FLEETS, STATEFUL_SETS
+from kube.client import Client
 from kube.events import EVENTS, Recorder
 from kube.objects import Kind
 from tests.controllers.routes.test_plan import HOME, RULES, planned
@@ -78,22 +79,39 @@ def a_call(method: str, kind: Kind[Any], namespace: str, name: str = "", told: A
     return Request(method, f"{kind.path(namespace, name)}{query}", ANY, media_type), told
 
 
+def a_controller(client: Client) -> RoutesController:
+    """A controller whose clocks stand still, so that what failed is not tried again."""
+    clocks = Hands().clocks()
+    recorder = Recorder(client, "forebay-test", "i", clocks=clocks, rng=Random(1))
+    return RoutesController(client, RULES, recorder, clocks, Random(2))
+
+
+@asynccontextmanager
+async def running(*endless: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(one) for one in endless]
+    try:
+        yield
+        assert not any(task.done() for task in tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+@asynccontextmanager
+async def following(exchanges: Iterable[Exchange]) -> AsyncIterator[tuple[RoutesController, Double]]:
+    """A controller that stands by."""
+    async with talking(exchanges) as (client, double):
+        controller = a_controller(client)
+        async with running(*(informer.run() for informer in controller.followed)):
+            yield controller, double
+
+
 @asynccontextmanager
 async def leading(exchanges: Iterable[Exchange]) -> AsyncIterator[tuple[RoutesController, Double]]:
     """A controller that leads."""
-    async with talking(exchanges) as (client, double):
-        hands = Hands()
-        recorder = Recorder(client, "forebay-test", "i", clocks=hands.clocks(), rng=Random(1))
-        controller = RoutesController(client, RULES, recorder, hands.clocks(), Random(2))
-        tasks = [asyncio.create_task(informer.run()) for informer in controller.followed]
-        tasks.append(asyncio.create_task(controller.lead()))
-        try:
-            yield controller, double
-            assert not any(task.done() for task in tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+    async with following(exchanges) as (controller, double), running(controller.lead()):
+        yield controller, double
 
 
 def writes(double: Double) -> list[tuple[str, str]]:
@@ -226,6 +244,19 @@ async def test_what_the_server_refuses_is_told_and_tried_again_later_while_other
         grant = "ReferenceGrant/default/aibrix-system-reserved-referencegrant-in-default"
         assert [("d", "NotWritten", f"{grant}: no")] == told(double)
         assert {grant: 1} == controller.queue.failing
+
+
+async def test_who_leads_no_more_has_nothing_left_and_who_leads_again_tries_all_anew():
+    id_ = "ReferenceGrant/default/aibrix-system-reserved-referencegrant-in-default"
+    calls = [a_call("POST", GRANTS, "default", told=FORBIDDEN), a_call("POST", GRANTS, "default")]
+    cluster = a_cluster(deployments=[a_deployment()], **there(id_))
+    async with following([*cluster, *calls]) as (controller, double):
+        async with running(controller.lead()):
+            await until(lambda: {id_: 1} == controller.queue.failing)
+        assert (0, {}) == (len(controller.queue), controller.queue.failing)
+
+        async with running(controller.lead()):
+            await until(lambda: not unsaid(double))
 
 
 async def test_an_object_that_somebody_made_meanwhile_is_looked_at_again():

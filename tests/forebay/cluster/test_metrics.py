@@ -1,17 +1,13 @@
 """The page of metrics of a process that runs controllers."""
 
 import asyncio
-from random import Random
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from controllers.routes.controller import RoutesController
 from controllers.routes.workloads import ADAPTERS
 from forebay.cluster.metrics import ControllerMetrics
 from kube.election import Election
-from kube.events import Recorder
-from tests.controllers.routes.test_controller import MISSING, not_listed
-from tests.controllers.routes.test_plan import RULES
+from tests.controllers.routes.test_controller import MISSING, a_controller, not_listed
 from tests.support.kubernetes.hands import Hands
 from tests.support.kubernetes.script import talking
 from tests.support.polling import until
@@ -20,8 +16,7 @@ from tests.support.polling import until
 async def test_every_figure_is_read_when_it_is_asked_for():
     clocks = Hands().clocks()
     async with talking([]) as (client, _):
-        recorder = Recorder(client, "forebay-test", "i", clocks=clocks, rng=Random(1))
-        controller = RoutesController(client, RULES, recorder, clocks, Random(1))
+        controller = a_controller(client)
         metrics = ControllerMetrics([controller], Election(client, "l", "n", identity="i", clocks=clocks))
         controller.queue.add("HTTPRoute/n/a")
         controller.queue.attempts.failed = 3
@@ -45,8 +40,7 @@ async def test_every_figure_is_read_when_it_is_asked_for():
 async def test_a_kind_that_is_not_installed_is_not_behind():
     clocks = Hands().clocks()
     async with talking(not_listed(ADAPTERS, MISSING)) as (client, _):
-        recorder = Recorder(client, "forebay-test", "i", clocks=clocks, rng=Random(1))
-        controller = RoutesController(client, RULES, recorder, clocks, Random(1))
+        controller = a_controller(client)
         metrics = ControllerMetrics([controller], Election(client, "l", "n", identity="i", clocks=clocks))
         (informer,) = (one for one in controller.followed if one.kind is ADAPTERS)
         following = asyncio.create_task(informer.run())
