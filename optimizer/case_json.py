@@ -1,47 +1,29 @@
 """Cases and plans as JSON (docs/contracts.md, section 10): what `forebay plan --json` reads and prints.
 
-Lives here: every problem of an input in one pass, each as `key = value, rule`.  Not here: files (forebay.cli).
+Lives here: the fields and their rules.  Not here: numbers and problems (reading), files (forebay.cli).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optimizer.case import Case, GpuType
-from optimizer.numbers import finite
+from optimizer.case import MOST_REPLICAS, Case, GpuType
 from optimizer.plan import Plan
+from optimizer.reading import Reader, finite, shown
 
-MOST_COUNT = 10**12
-"""Counts of replicas above this are refused, as the plan has none (optimizer.case, MOST_REPLICAS)."""
-MOST_NUMBER = 1e100
-"""Numbers above this are refused: sums and products of such ones would overflow."""
+MOST_COUNT = int(MOST_REPLICAS)
+"""Counts of replicas above this are refused, as the plan has none."""
 LEAST_HEADROOM = 1e-6
 """A utilisation below this is a mistake."""
-SHOWN = 60
-"""Characters of a value that a message shows."""
 
 CASE_KEYS = ("gpus", "rate", "headroom", "current", "time_limit_s")
 GPU_KEYS = ("cost", "throughput", "min", "max")
 
 
-class CaseError(ValueError):
-    """The input is no case; `problems` has one line for each thing that is wrong."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = tuple(" ".join(problem.splitlines()) for problem in problems)
-
-
 def parse_case(text: str | bytes) -> Case:
-    """Return the case that a JSON text describes.  Raises CaseError with all problems."""
+    """Return the case that a JSON text describes.  Raises InputError with all problems."""
     reader = _Reader()
-    try:
-        value = json.loads(text, object_pairs_hook=reader.unique)
-    except (ValueError, RecursionError) as error:
-        raise CaseError([f"no JSON: {error}"]) from error
-    case = reader.case(value)
-    if reader.problems:
-        raise CaseError(reader.problems)
+    case = reader.case(reader.load(text))
+    reader.close()
     return case
 
 
@@ -63,19 +45,8 @@ def plan_page(case: Case, plan: Plan, solve_s: float) -> dict[str, Any]:
     }
 
 
-class _Reader:
-    """Reads values and collects problems; a value that is wrong becomes one that lets reading go on."""
-
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-
-    def unique(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        """Return an object; a key that is repeated is a problem, because one of its values would be lost."""
-        names = [name for name, _ in pairs]
-        self.problems += [
-            f"{name}: is there {names.count(name)} times" for name in dict.fromkeys(names) if names.count(name) > 1
-        ]
-        return dict(pairs)
+class _Reader(Reader):
+    """Reads the fields of a case."""
 
     def case(self, value: Any) -> Case:
         """Return the case of a whole input."""
@@ -83,13 +54,13 @@ class _Reader:
         rates = self._numbers("rate", fields.get("rate", []))
         gpus = self._object("gpus", fields.get("gpus", {}))
         types = tuple(self._gpu(f"gpus.{name}", name, gpu, len(rates)) for name, gpu in gpus.items())
-        headroom = self._number("headroom", fields.get("headroom", 1.0), least=LEAST_HEADROOM)
-        limit_s = self._number("time_limit_s", fields.get("time_limit_s", 2.0), above=0.0)
+        headroom = self.number("headroom", fields.get("headroom", Case.headroom), least=LEAST_HEADROOM)
+        limit_s = self.number("time_limit_s", fields.get("time_limit_s", Case.time_limit_s), above=0.0)
         return Case(types, rates, max(headroom, 1 / headroom), self._current(fields.get("current"), types), limit_s)
 
     def _gpu(self, key: str, name: str, value: Any, buckets: int) -> GpuType:
         fields = self._object(key, value, GPU_KEYS, required=("cost", "throughput"))
-        cost = self._number(f"{key}.cost", fields.get("cost", 0.0))
+        cost = self.number(f"{key}.cost", fields.get("cost", 0.0))
         throughput = self._numbers(f"{key}.throughput", fields.get("throughput", [0.0] * buckets))
         if isinstance(fields.get("throughput"), list) and len(throughput) != buckets:
             self.problems.append(f"{key}.throughput has {len(throughput)} buckets, rate has {buckets}")
@@ -113,7 +84,7 @@ class _Reader:
         self, key: str, value: Any, known: Sequence[str] | None = None, required: Sequence[str] = ()
     ) -> Mapping[str, Any]:
         if not isinstance(value, dict):
-            self.problems.append(f"{key} = {_shown(value)}, must be an object")
+            self.problems.append(f"{key} = {shown(value)}, must be an object")
             return {}
         prefix = "" if key == "the input" else f"{key}."
         if known is not None:
@@ -126,28 +97,13 @@ class _Reader:
 
     def _numbers(self, key: str, value: Any) -> tuple[float, ...]:
         if not isinstance(value, list):
-            self.problems.append(f"{key} = {_shown(value)}, must be a list of numbers")
+            self.problems.append(f"{key} = {shown(value)}, must be a list of numbers")
             return ()
-        return tuple(self._number(f"{key}[{index}]", each) for index, each in enumerate(value))
-
-    def _number(self, key: str, value: Any, least: float = 0.0, above: float | None = None) -> float:
-        number = finite(value)
-        if number is not None and least <= number <= MOST_NUMBER and (above is None or number > above):
-            return number
-        rule = f">= {least:g}" if above is None else f"> {above:g}"
-        rule = f"<= {MOST_NUMBER:g}" if number is not None and number > MOST_NUMBER else rule
-        self.problems.append(f"{key} = {_shown(value)}, must be a number {rule}")
-        return least if above is None else above + 1
+        return tuple(self.number(f"{key}[{index}]", each) for index, each in enumerate(value))
 
     def _count(self, key: str, value: Any) -> int:
         number = finite(value)
         if number is not None and number == int(number) and 0 <= number <= MOST_COUNT:
             return int(number)
-        self.problems.append(f"{key} = {_shown(value)}, must be a whole number from 0 to {MOST_COUNT}")
+        self.problems.append(f"{key} = {shown(value)}, must be a whole number from 0 to {MOST_COUNT}")
         return 0
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value) if not isinstance(value, dict | list) else f"{type(value).__name__}"
-    text = {"dict": "an object", "list": "a list"}.get(text, text)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

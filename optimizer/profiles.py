@@ -2,11 +2,10 @@
 
 The JSON is that of AIBrix (docs/contracts.md, section 6), with what version 2 adds: `fit`, `tput_lo`, `max_model_len`.
 
-Lives here: reading with every problem in one pass, the repair of what is not monotone, interpolation between the
-measured lengths.  Not here: where profiles are kept, the queue model (capacity).
+Lives here: the fields and their rules, the repair of what is not monotone, interpolation between the measured lengths.
+Not here: where profiles are kept, numbers and problems (reading), the queue model (capacity).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +13,7 @@ from math import exp2, log2
 from typing import Any
 
 from optimizer.capacity import Fit, Slo, capacity
-from optimizer.numbers import finite
+from optimizer.reading import InputError, Reader, shown
 
 Grid = tuple[tuple[float, ...], ...]
 """Values by output length and input length."""
@@ -25,14 +24,6 @@ MOST_BATCH = 10_000
 """The queue model has a state for each request that runs or waits; no engine runs so many at once (chosen)."""
 SLO_KEYS = {"ttft": "ttft", "tpot": "itl", "itl": "itl", "e2e": "e2e"}
 """Names of targets in a profile's `slos`, and ours; TPOT is the mean time between tokens."""
-
-
-class ProfileError(ValueError):
-    """The text is no usable profile; `problems` has a line for each reason."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,110 +105,93 @@ def _place(ticks: Sequence[float], tokens: float) -> tuple[int, int, float]:
 
 
 def parse_profile(text: str | bytes) -> Profile:
-    """Return the profile of a JSON text.  Raises ProfileError with all that is wrong."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ProfileError([f"no JSON: {error}"]) from error
+    """Return the profile of a JSON text.  Raises InputError with all that is wrong."""
+    reader = _Reader()
+    value = reader.load(text)
     if not isinstance(value, dict):
-        raise ProfileError(["a profile must be an object"])
-    return _Reader(value).profile()
+        raise InputError(["a profile must be an object"])
+    return reader.profile(value)
 
 
-class _Reader:
-    """Reads fields and collects what is wrong."""
+class _Reader(Reader):
+    """Reads the fields of a profile."""
 
-    def __init__(self, value: Mapping[str, Any]) -> None:
-        self._value = value
-        self._problems: list[str] = []
-
-    def profile(self) -> Profile:
-        """Return the profile.  Raises ProfileError."""
-        gpu = self._value.get("gpu")
+    def profile(self, fields: Mapping[str, Any]) -> Profile:
+        """Return the profile.  Raises InputError."""
+        gpu = fields.get("gpu")
         if not isinstance(gpu, str) or not gpu:
-            self._problems.append(f"gpu = {gpu!r}, must be the name of the deployment")
-        cost = self._number("cost", self._value.get("cost"))
-        outputs, inputs = self._ticks()
-        measured = self._throughputs(len(outputs), len(inputs))
-        slo, fit = self._slo(), self._fit()
-        longest = self._value.get("max_model_len")
-        limit = None if longest is None else self._number("max_model_len", longest)
-        if self._problems:
-            raise ProfileError(self._problems)
+            self.problems.append(f"gpu = {shown(gpu)}, must be the name of the deployment")
+        cost = self.number("cost", fields.get("cost"))
+        outputs, inputs = self._ticks(fields.get("indexes"))
+        measured = self._throughputs(fields, len(outputs), len(inputs))
+        slo, fit = self._slo(fields.get("slos") or {}), self._fit(fields.get("fit"))
+        longest = fields.get("max_model_len")
+        limit = None if longest is None else self.number("max_model_len", longest)
+        self.close()
         throughput, repaired = _monotone(measured, outputs, inputs)
         return Profile(str(gpu), cost, outputs, inputs, throughput, slo, fit, limit, repaired)
 
-    def _ticks(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        indexes = self._value.get("indexes")
+    def _ticks(self, indexes: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
         if not isinstance(indexes, list) or len(indexes) != len(("output", "input")):
-            self._problems.append("indexes must be two lists: output tokens and input tokens")
+            self.problems.append("indexes must be two lists: output tokens and input tokens")
             return (), ()
         axes = []
         for axis, ticks in enumerate(indexes):
             key = f"indexes[{axis}]"
             numbers = [
-                self._number(f"{key}[{n}]", each) for n, each in enumerate(ticks if isinstance(ticks, list) else [])
+                self.number(f"{key}[{n}]", each) for n, each in enumerate(ticks if isinstance(ticks, list) else [])
             ]
             if not numbers or any(low >= high for low, high in pairwise([0.0, *numbers])):
-                self._problems.append(f"{key} must be ascending numbers of tokens, each above 0")
+                self.problems.append(f"{key} must be ascending numbers of tokens, each above 0")
             axes.append(tuple(numbers))
         return axes[0], axes[1]
 
-    def _throughputs(self, rows: int, columns: int) -> Grid:
+    def _throughputs(self, fields: Mapping[str, Any], rows: int, columns: int) -> Grid:
         """Return the lower confidence bounds where the profile has them, else the means."""
-        key = "tput_lo" if "tput_lo" in self._value else "tputs"
-        grid = self._value.get(key)
+        key = "tput_lo" if "tput_lo" in fields else "tputs"
+        grid = fields.get(key)
         if (
             not isinstance(grid, list)
             or [len(row) if isinstance(row, list) else -1 for row in grid] != [columns] * rows
         ):
-            self._problems.append(f"{key} must have {rows} rows (output lengths) of {columns} numbers (input lengths)")
+            self.problems.append(f"{key} must have {rows} rows (output lengths) of {columns} numbers (input lengths)")
             return ()
         values = tuple(
-            tuple(self._number(f"{key}[{o}][{i}]", each) for i, each in enumerate(row)) for o, row in enumerate(grid)
+            tuple(self.number(f"{key}[{o}][{i}]", each) for i, each in enumerate(row)) for o, row in enumerate(grid)
         )
         if not any(map(any, values)):
-            self._problems.append(f"{key}: all are 0, so nothing can be served")
+            self.problems.append(f"{key}: all are 0, so nothing can be served")
         for o, row in enumerate(values):
             for i, value in enumerate(row):
                 if value == 0 and any(any(longer[i:]) for longer in values[o:]):
-                    self._problems.append(f"{key}[{o}][{i}] = 0, though longer requests are served: measure it again")
+                    self.problems.append(f"{key}[{o}][{i}] = 0, though longer requests are served: measure it again")
         return values
 
-    def _slo(self) -> Slo:
-        slos = self._value.get("slos") or {}
+    def _slo(self, slos: Any) -> Slo:
         if not isinstance(slos, dict):
-            self._problems.append("slos must be an object")
+            self.problems.append("slos must be an object")
             return Slo()
         targets = {
-            f"{SLO_KEYS[name]}_s": self._number(f"slos.{name}", value)
+            f"{SLO_KEYS[name]}_s": self.number(f"slos.{name}", value)
             for name, value in slos.items()
             if name in SLO_KEYS and value is not None
         }
         return Slo(**targets)
 
-    def _fit(self) -> Fit | None:
-        fit = self._value.get("fit")
+    def _fit(self, fit: Any) -> Fit | None:
         if fit is None:
             return None
         if not isinstance(fit, dict):
-            self._problems.append("fit must be an object")
+            self.problems.append("fit must be an object")
             return None
-        alpha, beta, gamma, delta = (self._number(f"fit.{key}", fit.get(key)) * MILLISECONDS for key in FIT_KEYS)
-        batch = self._number("fit.max_batch", fit.get("max_batch"))
+        alpha, beta, gamma, delta = (self.number(f"fit.{key}", fit.get(key)) * MILLISECONDS for key in FIT_KEYS)
+        batch = self.number("fit.max_batch", fit.get("max_batch"))
         if not 1 <= batch <= MOST_BATCH or batch != int(batch) or not gamma + delta:
-            self._problems.append(
+            self.problems.append(
                 f"fit needs max_batch, a whole number from 1 to {MOST_BATCH}, and gamma or delta above 0"
             )
             return None
         return Fit(alpha, beta, gamma, delta, int(batch))
-
-    def _number(self, key: str, value: Any) -> float:
-        number = finite(value)
-        if number is not None and number >= 0:
-            return number
-        self._problems.append(f"{key} = {value!r}, must be a number >= 0")
-        return 0.0
 
 
 def _monotone(grid: Grid, outputs: Sequence[float], inputs: Sequence[float]) -> tuple[Grid, tuple[str, ...]]:

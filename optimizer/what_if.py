@@ -11,6 +11,7 @@ from optimizer.capacity import Slo
 from optimizer.case import Case, GpuType
 from optimizer.demand import INDEX_PER_OCTAVE, Demand, Estimator, Lengths, Window, tokens_of
 from optimizer.profiles import Profile
+from optimizer.reading import InputError
 
 WINDOW_S = 10.0
 MARGIN = 1.5
@@ -96,15 +97,15 @@ def question(
 ) -> Question:
     """Return the case of serving the buckets by the profiled deployments inside the SLO, at `margin` times the delays.
 
-    Without an SLO that of each profile counts.  Raises ValueError when a profile was measured for another and has no
+    Without an SLO that of each profile counts.  Raises InputError when a profile was measured for another and has no
     fit to compute it from.
     """
     notes = []
     types = []
     for profile in profiles:
         if slo is not None and slo != profile.slo and profile.fit is None:
-            raise ValueError(
-                f"{profile.deployment}: measured for {_targets(profile.slo)}, has no fit to plan for others"
+            raise InputError(
+                [f"{profile.deployment}: measured for {_targets(profile.slo)}, has no fit to plan for others"]
             )
         found = [profile.at(bucket.input_tokens, bucket.output_tokens, slo, margin) for bucket in buckets]
         types.append(GpuType(profile.deployment, profile.cost, tuple(each.rate for each in found)))

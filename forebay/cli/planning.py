@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from forebay.cli.options import FILE_PATH, FiniteRange
+from optimizer.reading import InputError
 
 if TYPE_CHECKING:
     from optimizer.capacity import Slo
@@ -27,14 +28,6 @@ LONGEST_S = 366 * 86_400.0
 """Longest trace that is read, in seconds of its clock: each 10 s of it take time, empty ones too (chosen)."""
 
 Read = TypeVar("Read")
-
-
-class BadInputError(Exception):
-    """Files or options that make no case; `problems` has a line for each reason."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
 
 
 def _slo(_context: click.Context, _parameter: click.Parameter, value: str | None) -> "Slo | None":
@@ -68,11 +61,13 @@ def plan(
     The load is a case, or the busiest time of a trace.  Without the extra `optimizer` (HiGHS) the plan is greedy and
     may be dearer; "solver" says which it is.
     """
+    from optimizer.case_json import parse_case
+
     if (case_file is None) == (trace is None or not profiles):
         raise click.UsageError("needs --json CASE.json, or --trace and --profiles")
     try:
         if case_file is not None:
-            page = _answer(_case(case_file))
+            page = _answer(_read(case_file, parse_case))
         else:
             asked = _question(trace or Path(), profiles, slo, margin, speedup)
             page = _answer(asked.case) | {
@@ -80,7 +75,7 @@ def plan(
                 "margin": margin,
                 "notes": asked.notes,
             }
-    except BadInputError as error:
+    except InputError as error:
         for problem in error.problems:
             click.echo(f"forebay: {problem}", err=True)
         raise click.exceptions.Exit(BAD_INPUT) from error
@@ -99,17 +94,8 @@ def _answer(case: "Case") -> dict[str, Any]:
     return plan_page(case, made, time.perf_counter() - started_s)
 
 
-def _case(file: Path) -> "Case":
-    from optimizer.case_json import CaseError, parse_case
-
-    try:
-        return _read(file, parse_case)
-    except CaseError as error:
-        raise BadInputError([f"{file}: {problem}" for problem in error.problems]) from error
-
-
 def _question(trace: Path, files: tuple[Path, ...], slo: "Slo | None", margin: float, speedup: float) -> "Question":
-    from optimizer.profiles import Profile, ProfileError, parse_profile
+    from optimizer.profiles import Profile, parse_profile
     from optimizer.what_if import Request, buckets_of, faster, peak_demand, question, windows_of
     from simulator.replay.traces import InvalidTraceError, read
 
@@ -118,9 +104,7 @@ def _question(trace: Path, files: tuple[Path, ...], slo: "Slo | None", margin: f
     for file in files:
         try:
             profile = _read(file, parse_profile)
-        except ProfileError as error:
-            problems += [f"{file}: {problem}" for problem in error.problems]
-        except BadInputError as error:
+        except InputError as error:
             problems += error.problems
         else:
             if profile.deployment in found:
@@ -133,20 +117,19 @@ def _question(trace: Path, files: tuple[Path, ...], slo: "Slo | None", margin: f
     except OSError as error:
         problems.append(f"{trace}: cannot be read: {error.strerror}")
     if problems:
-        raise BadInputError(problems)
+        raise InputError(problems)
     requests = faster([Request(row.timestamp / 1000, row.input_length, row.output_length) for row in rows], speedup)
     if requests and requests[-1].at_s > LONGEST_S:
-        raise BadInputError([f"{trace}: lasts {requests[-1].at_s:g} s, must be at most {LONGEST_S:g} s"])
+        raise InputError([f"{trace}: lasts {requests[-1].at_s:g} s, must be at most {LONGEST_S:g} s"])
     buckets = buckets_of(peak_demand(windows_of(requests)))
-    try:
-        return question(buckets, list(found.values()), slo, margin)
-    except ValueError as error:
-        raise BadInputError([str(error)]) from error
+    return question(buckets, list(found.values()), slo, margin)
 
 
 def _read(file: Path, parse: Callable[[bytes], Read]) -> Read:
-    """Return what a file holds.  Raises BadInputError when it cannot be read."""
+    """Return what a file holds.  Raises InputError with the name of the file in each line."""
     try:
         return parse(file.read_bytes())
     except OSError as error:
-        raise BadInputError([f"{file}: cannot be read: {error.strerror}"]) from error
+        raise InputError([f"{file}: cannot be read: {error.strerror}"]) from error
+    except InputError as error:
+        raise InputError([f"{file}: {problem}" for problem in error.problems]) from error

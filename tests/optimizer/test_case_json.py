@@ -5,8 +5,9 @@ import json
 import pytest
 
 from optimizer.case import Case, GpuType
-from optimizer.case_json import CaseError, parse_case, plan_page
+from optimizer.case_json import parse_case, plan_page
 from optimizer.plan import make_plan
+from optimizer.reading import InputError
 
 GPU = {"cost": 1.0, "throughput": [2.0, 0]}
 
@@ -16,7 +17,7 @@ def parse(**changed: object) -> Case:
 
 
 def problems(text: str) -> tuple[str, ...]:
-    with pytest.raises(CaseError) as caught:
+    with pytest.raises(InputError) as caught:
         parse_case(text)
     return caught.value.problems
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from optimizer.capacity import Fit, Slo
-from optimizer.profiles import Profile, ProfileError, parse_profile
+from optimizer.profiles import Profile, parse_profile
+from optimizer.reading import InputError
 
 GOOD = {
     "gpu": "m-a100", "cost": 1.5, "created": 1.0, "indexes": [[16, 64], [128, 512, 2048]],
@@ -20,7 +21,7 @@ def a_profile(**changed: object) -> Profile:
 
 
 def problems(**changed: object) -> tuple[str, ...]:
-    with pytest.raises(ProfileError) as caught:
+    with pytest.raises(InputError) as caught:
         a_profile(**changed)
     return caught.value.problems
 
@@ -47,11 +48,12 @@ def test_a_profile_of_the_second_version_has_more():
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"gpu": ""}, "gpu = '', must be the name of the deployment"),
-        ({"cost": float("nan")}, "cost = nan, must be a number >= 0"),
-        ({"cost": True}, "cost = True, must be a number >= 0"),
-        ({"tputs": [[40.0, float("nan"), 5.0], [20.0, 10.0, 0.0]]}, "tputs[0][1] = nan, must be a number >= 0"),
-        ({"tputs": [[40.0, float("inf"), 5.0], [20.0, 10.0, 0.0]]}, "tputs[0][1] = inf, must be a number >= 0"),
+        ({"gpu": ""}, 'gpu = "", must be the name of the deployment'),
+        ({"cost": float("nan")}, "cost = NaN, must be a number >= 0"),
+        ({"cost": 1e101}, "cost = 1e+101, must be a number <= 1e+100"),
+        ({"cost": True}, "cost = true, must be a number >= 0"),
+        ({"tputs": [[40.0, float("nan"), 5.0], [20.0, 10.0, 0.0]]}, "tputs[0][1] = NaN, must be a number >= 0"),
+        ({"tputs": [[40.0, float("inf"), 5.0], [20.0, 10.0, 0.0]]}, "tputs[0][1] = Infinity, must be a number >= 0"),
         ({"tputs": [[0, 0, 0], [0, 0, 0]]}, "tputs: all are 0, so nothing can be served"),
         ({"tputs": [[40.0, 0.0, 5.0], [20.0, 10.0, 0.0]]}, "tputs[0][1] = 0, though longer requests are served"),
         ({"tputs": [[40.0, 20.0], [20.0, 10.0]]}, "tputs must have 2 rows (output lengths) of 3 numbers"),
@@ -61,10 +63,10 @@ def test_a_profile_of_the_second_version_has_more():
         ({"fit": FIT | {"max_batch": 0}}, "fit needs max_batch"),
         ({"fit": FIT | {"max_batch": 1e9}}, "fit needs max_batch, a whole number from 1 to 10000"),
         ({"fit": FIT | {"gamma": 0, "delta": 0}}, "fit needs max_batch"),
-        ({"fit": {}}, "fit.alpha = None"),
+        ({"fit": {}}, "fit.alpha = null"),
         ({"fit": 3}, "fit must be an object"),
         ({"slos": 3}, "slos must be an object"),
-        ({"slos": {"ttft": "1"}}, "slos.ttft = '1'"),
+        ({"slos": {"ttft": "1"}}, 'slos.ttft = "1"'),
     ],
 )
 def test_a_problem_is_named(changed: dict[str, object], named: str):
@@ -75,9 +77,9 @@ def test_all_problems_come_at_once():
     assert 3 == len(problems(gpu=1, cost=-1, tputs=[[1, 1, 1], [1, 1, "1"]]))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "3"])
-def test_what_is_no_object_is_one_problem(text: str):
-    with pytest.raises(ProfileError) as caught:
+@pytest.mark.parametrize("text", ["{", "[]", "3", json.dumps(GOOD)[:-1] + ', "cost": 2}'])
+def test_what_is_no_object_or_has_a_key_twice_is_one_problem(text: str):
+    with pytest.raises(InputError) as caught:
         parse_profile(text)
     assert 1 == len(caught.value.problems)
 
