@@ -50,7 +50,7 @@ def _slo(_context: click.Context, _parameter: click.Parameter, value: str | None
 @click.option("--trace", type=FILE_PATH, help="Requests: Mooncake's or our JSON lines; Azure, ServeGen or VTC CSV.")
 @click.option("--profiles", type=FILE_PATH, multiple=True, help="Profile of a GPU type, a JSON file; repeatable.")
 @click.option("--slo", callback=_slo, help="ttft=S,itl=S,e2e=S in seconds, each optional; default: as profiled.")
-@click.option("--margin", type=FiniteRange(min=1), default=1.5, help="Plan for delays so many times as profiled.")
+@click.option("--margin", type=FiniteRange(1, 1e6), default=1.5, help="Plan for delays so many times as profiled.")
 @click.option("--speedup", type=FiniteRange(min=0, min_open=True), default=1.0, help="Speed up the arrivals.")
 def plan(
     *, case_file: Path | None, trace: Path | None, profiles: tuple[Path, ...], slo: "Slo | None", margin: float,

@@ -126,6 +126,12 @@ def test_a_load_must_be_given_in_one_way(tmp_path: Path):
         assert "needs --json CASE.json, or --trace and --profiles" in refused(*arguments)[-1]
 
 
+def test_a_margin_that_would_overflow_is_refused(tmp_path: Path):
+    fitted = PROFILE | {"fit": {"alpha": 7, "beta": 0.03, "gamma": 15, "delta": 0.001, "max_batch": 64}}
+
+    assert "1.7e+308 is not in the range" in refused(*files(tmp_path, fitted), "--margin", "1.7e308")[-1]
+
+
 def test_a_trace_of_more_than_a_year_is_refused(tmp_path: Path):
     assert [f"forebay: {tmp_path}/trace.jsonl: lasts 1.99e+09 s, must be at most 3.16224e+07 s"] == refused(
         *files(tmp_path, PROFILE), "--speedup", "1e-8"
