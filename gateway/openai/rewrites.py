@@ -119,11 +119,15 @@ class EventModels:
 
 
 class AnswerModel:
-    """Names `model` in a JSON answer, which is held back until its own is found, up to MAX_HELD_BYTES."""
+    """Names `model` in a JSON answer, which is held back until its own is found, up to MAX_HELD_BYTES.
+
+    It is looked for again when twice as much is held, so the work grows with the answer, not with its pieces.
+    """
 
     def __init__(self, model: str) -> None:
         self._model = orjson.dumps(model)
         self._held = bytearray()
+        self._next_look = 0  # when so many bytes are held
         self._is_done = False
 
     def feed(self, piece: bytes) -> bytes:
@@ -131,20 +135,25 @@ class AnswerModel:
         if self._is_done:
             return piece
         self._held += piece
-        renamed = _renamed(bytes(self._held), 1, self._model) if _MENTION in self._held else None
-        if renamed is None and len(self._held) <= MAX_HELD_BYTES:
+        size = len(self._held)
+        if size <= min(self._next_look, MAX_HELD_BYTES):
             return b""
-        self._is_done = True
-        return self._taken() if renamed is None else renamed
+        self._next_look = 2 * size
+        return self._taken(is_all=size > MAX_HELD_BYTES)
 
     def finish(self) -> bytes:
-        """Return what was held back of an answer that has no model."""
-        return b"" if self._is_done else self._taken()
+        """Return what was held back."""
+        return b"" if self._is_done else self._taken(is_all=True)
 
-    def _taken(self) -> bytes:
+    def _taken(self, *, is_all: bool) -> bytes:
+        """Return what is held with its model renamed; if it has none, nothing unless this `is_all`."""
         held = bytes(self._held)
+        renamed = _renamed(held, 1, self._model) if _MENTION in held else None
+        if renamed is None and not is_all:
+            return b""
+        self._is_done = True
         self._held.clear()
-        return held
+        return held if renamed is None else renamed
 
 
 def _renamed_event(raw: bytes, model: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """Rewriting models: the rules, and what they change in bodies and answers."""
 
+import time
 from collections import Counter
 from random import Random
 
@@ -185,3 +186,10 @@ def test_an_answer_passes_on_as_soon_as_its_model_is_known_and_is_not_held_for_e
 
     change, text = AnswerModel("asked"), b'{"text":"' + b"x" * MAX_HELD_BYTES
     assert text == change.feed(text)
+
+
+def test_the_work_grows_with_an_answer_and_not_with_its_pieces():
+    answer = b'{"of":{"model":"t"},"text":"' + b"x" * MAX_HELD_BYTES
+    begun_s = time.process_time()
+    assert answer == passed(AnswerModel("asked"), *split(answer, 32))
+    assert time.process_time() - begun_s < 5.0  # searching all that is held at every piece takes a minute
