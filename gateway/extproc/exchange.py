@@ -307,9 +307,11 @@ class Exchange:
         return self._finish(reply) if event.end_of_stream else [reply]
 
     def _relay(self, event: ResponseBody) -> list[Command]:
-        data = self._reader().feed(event.data, end=event.end_of_stream)
+        mode = self._headers.response_mode
+        is_last = event.end_of_stream or mode in BUFFERED_MODES  # in which trailers may follow the one message
+        data = self._reader().feed(event.data, end=is_last)
         replies: list[Command]
-        if self._headers.response_mode is BodyMode.FULL_DUPLEX_STREAMED:
+        if mode is BodyMode.FULL_DUPLEX_STREAMED:
             replies = _pieces(Side.RESPONSE, data, end_of_stream=event.end_of_stream)
         else:
             replies = [BodyReply(Side.RESPONSE, body=None if data == event.data else data)]

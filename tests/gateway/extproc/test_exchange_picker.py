@@ -85,7 +85,7 @@ def test_a_model_that_cannot_be_replaced_is_refused_before_anything_is_charged()
     assert (400, "model") == (command.error.status, command.error.param)
 
 
-@pytest.mark.parametrize("response", [BodyMode.STREAMED, BodyMode.BUFFERED, DUPLEX, None])
+@pytest.mark.parametrize("response", [BodyMode.STREAMED, DUPLEX, None])
 def test_the_answer_names_the_model_that_the_client_asked_for(response):
     machine = rewritten(response)
 
@@ -96,6 +96,18 @@ def test_the_answer_names_the_model_that_the_client_asked_for(response):
     assert "content-length" in head.mutation.remove_headers
     assert isinstance(last, WithCost)
     assert (b"", ANSWER.replace(b"v2", b"m")) == (first.body, last.reply.body)
+
+
+@pytest.mark.parametrize("answer", [ANSWER, b'{"error":{"message":"no"}}'])
+@pytest.mark.parametrize("mode", [BodyMode.BUFFERED, DUPLEX])
+def test_nothing_of_an_answer_is_lost_that_trailers_end(mode, answer):
+    machine = rewritten(mode)
+    machine.step(JSON)
+
+    replies = machine.step(ResponseBody(answer)) + machine.step(ResponseTrailers())
+
+    bodies = [reply.body for reply in replies if isinstance(reply, BodyReply | StreamedBodyReply)]
+    assert answer.replace(b"v2", b"m") == b"".join(answer if body is None else body for body in bodies)
 
 
 def test_an_answer_of_which_only_the_headers_are_shown_keeps_its_length():
