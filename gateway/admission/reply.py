@@ -58,10 +58,7 @@ class Replies:
             EXCHANGE_NAMESPACE: exchange,
         }
         if self._names_pods:
-            names = self._fleet.names
-            metadata[PODS_NAMESPACE] = {
-                address: names[address] for address in decision.destinations.split(",") if address in names
-            }
+            metadata[PODS_NAMESPACE] = {pod.address: pod.name for pod in (decision.pod, *decision.fallbacks)}
         given_id = headers.get("x-request-id", "")
         request_id = given_id[:MAX_REQUEST_ID_CHARACTERS] or exchange_id
         shown = {"x-request-id": request_id, "request-id": request_id, "target-pod": decision.pod.name}
