@@ -30,21 +30,15 @@ async def _make(name: str, keys: Sequence[str], kubeconfig: Path | None) -> str:
     """Return the outcome in a line.  Raises ClickException where the API server cannot be asked or refuses."""
     from kube.client import Client, connection
     from kube.errors import AlreadyExists, ApiError, NoWayError
-    from kube.objects import Kind, Object
+    from kube.objects import Kind, Object, body
 
     kind = Kind("", "v1", "Secret", "secrets", Object)
     try:
         config = connection(kubeconfig)
         namespace = config.namespace or "default"
         values = {key: secrets.token_urlsafe(SECRET_BYTES) for key in keys}
-        body = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": name, "namespace": namespace},
-            "stringData": values,
-        }
         async with Client(config, "forebay-make-secret") as client:
-            await client.create(kind, body)
+            await client.create(kind, body(kind, name, namespace, stringData=values))
     except AlreadyExists:
         return f"{namespace}/{name} exists and stays as it is"
     except (ApiError, NoWayError) as error:
