@@ -94,10 +94,11 @@ def plan(rules: Rules, claims: Sequence[Claim], found: Found) -> Plan:
     problems = [problem for claim in claims for problem in claim.problems] + homonyms
     for name, own in by_name.items():
         problems += routes[name][1]
-        problems += _of_route(home, found.routes.get(f"{home.namespace}/{name}"), own)
+        problems += _of_route(home, found.routes.get(f"{home.namespace}/{name}"), [claim.about for claim in own])
     for space, own in by_space.items():
         problems += _of_grant(found.grants.get(f"{space}/{grant_name(home.namespace, space)}"), own)
-    problems += _of_reserved(home, found.routes.get(f"{home.namespace}/{RESERVED}"))
+    if reserved := found.routes.get(f"{home.namespace}/{RESERVED}"):
+        problems += _of_route(home, reserved, [About(ROUTES, reserved.metadata)])
     askers = {one.id: by_name.get(one.name) or by_space.get(one.namespace) or [] for one in wanted}
     return Plan({one.id: one for one in wanted}, askers, problems)
 
@@ -149,31 +150,20 @@ def _route(rules: Rules, claims: Sequence[Claim]) -> tuple[ModelRoute, list[Prob
     ]
 
 
-def _of_route(home: Home, route: Route | None, claims: Sequence[Claim]) -> Iterator[Problem]:
-    """Yield what the claims of a route should know of it."""
-    if route is None:
-        return
-    if not route.is_ours:
-        yield from (_left_alone(claim.about, "RouteNotOurs", f"HTTPRoute {route.metadata.key}") for claim in claims)
-        return
-    for claim in claims:
-        yield from _refused(home, route, claim.about)
-
-
-def _of_reserved(home: Home, route: Route | None) -> Iterator[Problem]:
-    if route is not None:
-        about = About(ROUTES, route.metadata)
-        if not route.is_ours:
-            yield _left_alone(about, "RouteNotOurs", f"HTTPRoute {route.metadata.key}")
-        else:
+def _of_route(home: Home, route: Route | None, askers: Iterable[About]) -> Iterator[Problem]:
+    """Yield what those who ask for a route should know of it."""
+    if route is not None and route.is_ours:
+        for about in askers:
             yield from _refused(home, route, about)
+    elif route is not None:
+        for about in askers:
+            yield _left_alone(about, "RouteNotOurs", f"HTTPRoute {route.metadata.key}")
 
 
-def _of_grant(grant: Owned | None, claims: Sequence[Claim]) -> Iterator[Problem]:
+def _of_grant(grant: Owned | None, claims: Iterable[Claim]) -> Iterator[Problem]:
     if grant is not None and not grant.is_ours:
-        yield from (
-            _left_alone(claim.about, "GrantNotOurs", f"ReferenceGrant {grant.metadata.key}") for claim in claims
-        )
+        for claim in claims:
+            yield _left_alone(claim.about, "GrantNotOurs", f"ReferenceGrant {grant.metadata.key}")
 
 
 def _left_alone(about: About, reason: str, what: str) -> Problem:
