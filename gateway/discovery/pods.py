@@ -29,6 +29,8 @@ ENGINES = frozenset({"vllm", "sglang", "trtllm"})
 GPU_VENDORS = ("nvidia.com/", "amd.com/", "gpu.intel.com/")
 NO_TYPE = ("gpu", "mig-", "i915", "xe")
 """Names, or their beginnings, of GPU resources that say no type."""
+QUOTED = 80
+"""Characters of a word of an annotation, which may have 256 KiB, that the log quotes (chosen)."""
 
 log = structlog.get_logger(__name__)
 
@@ -290,7 +292,7 @@ def policy_of(model: str, config: str, strategies: Collection[str]) -> ModelPoli
         return ModelPolicy()
     policies = {name: _policy(model, read, profile, strategies) for name, profile in read.profiles.items()}
     if read.default_profile and read.default_profile not in policies:
-        log.warning("model_config_ignored", model=model, why=f"no profile {read.default_profile!r}")
+        log.warning("model_config_ignored", model=model, why=f"no profile {read.default_profile[:QUOTED]!r}")
     default = policies.get(read.default_profile or "default") or _policy(model, read, Profile(), strategies)
     return replace(default, profiles=policies)
 
@@ -298,7 +300,7 @@ def policy_of(model: str, config: str, strategies: Collection[str]) -> ModelPoli
 def _policy(model: str, read: Profiles, profile: Profile, strategies: Collection[str]) -> ModelPolicy:
     strategy, rps = read.locked_routing_strategy or profile.routing_strategy, profile.requests_per_second or None
     if strategy and not _is_known(strategy, strategies):
-        log.warning("model_config_ignored", model=model, why=f"unknown strategy {strategy!r}")
+        log.warning("model_config_ignored", model=model, why=f"unknown strategy {strategy[:QUOTED]!r}")
         return ModelPolicy(rps=rps)
     return ModelPolicy(strategy, bool(read.locked_routing_strategy), rps)
 

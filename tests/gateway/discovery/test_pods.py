@@ -296,6 +296,14 @@ def test_an_annotation_that_cannot_be_used_is_logged_once_and_the_default_holds(
     assert ["model_config_ignored"] == [entry["event"] for entry in logs]
 
 
+@pytest.mark.parametrize("member", ["lockedRoutingStrategy", "defaultProfile"])
+def test_the_log_quotes_the_beginning_of_a_long_annotation(member: str):
+    with structlog.testing.capture_logs() as logs:
+        policy_of("m", f'{{"{member}": "{"x" * 9_000}"}}', STRATEGIES)
+
+    assert ["x" * 80] == [entry["why"].split("'")[1] for entry in logs]
+
+
 def test_an_annotation_that_no_pod_has_any_more_is_forgotten():
     fleet = Fleet(STRATEGIES)
     for rps in range(1, 4):
