@@ -118,7 +118,7 @@ def write_configuration(
             admin=addresses.admin,
             workers=addresses.workers,
             tls=base.settings.listen.tls,  # absolute, where the base's are relative to its folder
-        ).model_dump(mode="json"),
+        ).model_dump(mode="json", exclude_unset=True),
         "redis": {**base.section("redis"), "url": f"redis://{addresses.redis}/0"},
         "envoy": {
             **base.section("envoy"),

@@ -171,6 +171,8 @@ def _listen_tls_is_whole(tls: ListenTlsSettings) -> Iterator[Finding]:
     elif tls.client_ca and "grpc" not in tls.on:
         rule = "must be empty unless listen.tls has a certificate and its addresses name grpc"
         yield "listen.tls.client_ca", tls.client_ca, rule
+    if tls.addresses and "addresses" in tls.model_fields_set and not (tls.cert or tls.key):
+        yield "listen.tls.cert", "", "must be given, or the addresses of listen.tls speak plain text"
 
 
 def _gateway_tls_is_whole(tls: GatewayTlsSettings) -> Iterator[Finding]:

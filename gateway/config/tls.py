@@ -33,7 +33,7 @@ class ListenTlsSettings(Section):
     authority that signs for your Envoys alone.  Empty: gRPC asks clients for no certificate."""
     addresses: tuple[Literal["grpc", "http", "admin"], ...] = ("grpc",)
     """The addresses that speak TLS; `grpc` stands for `listen.workers` too.  Clients of `http` and `admin` need no
-    certificate."""
+    certificate.  Must not be given without `cert`, or be empty with it."""
 
     @property
     def on(self) -> frozenset[str]:

@@ -20,6 +20,8 @@ def test_one_without_the_other_is_an_error(tmp_path: Path, section: str, given: 
     [
         ("listen: {tls: {client_ca: a.pem}}", "listen.tls.client_ca"),
         ("listen: {tls: {cert: a, key: a, client_ca: a, addresses: [admin]}}", "listen.tls.client_ca"),
+        ("listen: {tls: {addresses: [grpc]}}", "listen.tls.cert"),
+        ("listen: {tls: {addresses: [admin, http], cert: '', key: ''}}", "listen.tls.cert"),
         ("listen: {tls: {cert: a, key: a, addresses: []}}", "listen.tls.addresses"),
         ("listen: {tls: {cert: a, key: a, addresses: [all]}}", "listen.tls.addresses[0]"),
         ("envoy: {gateway_tls: {ca: a}}", "envoy.gateway_tls.name"),
