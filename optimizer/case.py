@@ -67,6 +67,10 @@ class Case:
         }  # fmt: skip
         return {bucket: types for bucket, types in capable.items() if types}
 
+    def is_capped(self, bucket: int) -> bool:
+        """Whether every type that could serve a bucket has a highest number of replicas."""
+        return all(self.types[g].highest is not None for g in self.carriers[bucket])
+
     @cached_property
     def bounds(self) -> tuple[tuple[int, int], ...]:
         """Fewest and most replicas by type: never more than all its buckets together need."""

@@ -42,23 +42,30 @@ class Mix:
 
 def least_unserved(case: Case, budget: Budget) -> tuple[float, ...]:
     """Return the share of each bucket that stays unserved even with every type at its most."""
-    unserved = [0.0 if rate == 0 or bucket in case.carriers else 1.0 for bucket, rate in enumerate(case.rates)]
-    scarce = [
-        bucket for bucket, types in case.carriers.items() if all(case.types[g].highest is not None for g in types)
-    ]
-    if scarce:
-        model, shares, missing = Model(), {}, {}
-        heaviest = max(case.rates[bucket] for bucket in scarce)
-        for bucket in scarce:
-            shares.update({(g, bucket): model.column(upper=1.0) for g in case.carriers[bucket]})
-            missing[bucket] = model.column(cost=case.rates[bucket] / heaviest, upper=1.0)
-        serve_all(model, scarce, shares, missing)
-        for g, (_, most) in enumerate(case.bounds):
-            model.row(load_terms(case, shares, g), upper=float(most))
-        outcome = model.solve(budget, TOLERANCE)
-        for bucket, column in missing.items():
-            unserved[bucket] = min(1.0, outcome.values[column]) if outcome else 0.0
-    return tuple(share if share > TOLERANCE else 0.0 for share in unserved)
+    unserved = {b: 0.0 if rate == 0 or b in case.carriers else 1.0 for b, rate in enumerate(case.rates)}
+    scarce = {bucket: types for bucket, types in case.carriers.items() if case.is_capped(bucket)}
+    ceilings = [most for _, most in case.bounds]
+    unserved.update(least_missing(case, scarce, ceilings, budget, TOLERANCE) or {})
+    return tuple(share if share > TOLERANCE else 0.0 for share in unserved.values())
+
+
+def least_missing(
+    case: Case, carriers: Mapping[int, Sequence[int]], replicas: Sequence[int], budget: Budget, tolerance: float
+) -> dict[int, float] | None:
+    """Return the share of each bucket that so many replicas of its carriers leave at least; None = not solved."""
+    if not carriers:
+        return {}
+    model = Model()
+    heaviest = max(case.rates[bucket] for bucket in carriers)
+    shares = {(g, bucket): model.column(upper=1.0) for bucket, types in carriers.items() for g in types}
+    missing = {bucket: model.column(case.rates[bucket] / heaviest, upper=1.0) for bucket in carriers}
+    serve_all(model, carriers, shares, missing)
+    for g, count in enumerate(replicas):
+        model.row(load_terms(case, shares, g), upper=float(count))
+    outcome = model.solve(budget, tolerance)
+    return (
+        {bucket: min(1.0, max(0.0, outcome.values[column])) for bucket, column in missing.items()} if outcome else None
+    )
 
 
 def serve_all(
@@ -163,16 +170,13 @@ class _Program:
     def _leave_unserved(self, unserved: Sequence[float]) -> None:
         """Serve every bucket, or lose no more requests in all than must be."""
         rates, lost = self._case.rates, self._case.lost(unserved)
-        tied = [b for b in self._case.carriers if lost > 0 and self._is_capped(b)]
+        tied = [b for b in self._case.carriers if lost > 0 and self._case.is_capped(b)]
         heaviest = max((rates[b] for b in tied), default=1.0)
         self._missing = {b: self._model.column(upper=1.0 if rates[b] > RARE * heaviest else unserved[b]) for b in tied}
         serve_all(self._model, self._case.carriers, self._shares, self._missing)
         if tied:
             most = fsum(rates[b] / heaviest * unserved[b] for b in tied)
             self._model.row([(self._missing[b], rates[b] / heaviest) for b in tied], upper=most * (1 + TOLERANCE))
-
-    def _is_capped(self, bucket: int) -> bool:
-        return all(self._case.types[g].highest is not None for g in self._case.carriers[bucket])
 
     def _carry_loads(self) -> None:
         for g, replicas in enumerate(self._replicas):

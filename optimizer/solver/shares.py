@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from optimizer.case import Case, slack
 from optimizer.solver.draft import Draft, draft_of, loads_of
 from optimizer.solver.linear import Budget, Model
-from optimizer.solver.mix import TOLERANCE, load_terms, serve_all
+from optimizer.solver.mix import TOLERANCE, least_missing, load_terms
 
 TIME_S = 10.0
 """Limit of the linear programs for given replicas; they take some 10 ms."""
@@ -23,12 +23,14 @@ def split(case: Case, replicas: Sequence[int], budget: Budget | None = None) -> 
     """
     budget = budget or Budget(TIME_S)
     awake = {bucket: [g for g in types if replicas[g]] for bucket, types in case.carriers.items()}
-    served = {bucket: 1.0 for bucket, types in awake.items() if types}
-    draft = _even(case, replicas, awake, served, budget)
+    awake = {bucket: types for bucket, types in awake.items() if types}
+    draft = _even(case, replicas, awake, dict.fromkeys(awake, 1.0), budget)
     if draft is None or fits(case, draft):
         return draft
-    most = _most(case, replicas, awake, list(served), budget)
-    return None if most is None else _even(case, replicas, awake, most, budget)
+    missing = least_missing(case, awake, replicas, budget, max(TOLERANCE / 10, *map(slack, replicas)))
+    if missing is None:
+        return None
+    return _even(case, replicas, awake, {bucket: 1.0 - share for bucket, share in missing.items()}, budget)
 
 
 def fits(case: Case, draft: Draft) -> bool:
@@ -58,23 +60,6 @@ def _even(
         for g in awake[bucket]:
             parts[g, bucket] *= share / total if total else 0.0
     return draft_of(case, parts, replicas)
-
-
-def _most(
-    case: Case, replicas: Sequence[int], awake: dict[int, list[int]], buckets: Sequence[int], budget: Budget
-) -> dict[int, float] | None:
-    """Return the share of each bucket that can be served at most, by bucket."""
-    model = Model()
-    heaviest = max(case.rates[bucket] for bucket in buckets)
-    shares = {(g, bucket): model.column(upper=1.0) for bucket in buckets for g in awake[bucket]}
-    missing = {bucket: model.column(case.rates[bucket] / heaviest, upper=1.0) for bucket in buckets}
-    serve_all(model, buckets, shares, missing)
-    for g, count in enumerate(replicas):
-        model.row(load_terms(case, shares, g), upper=float(count))
-    outcome = model.solve(budget, max(TOLERANCE / 10, *map(slack, replicas)))
-    if outcome is None:
-        return None
-    return {bucket: min(1.0, max(0.0, 1.0 - outcome.values[column])) for bucket, column in missing.items()}
 
 
 def fitted(case: Case, replicas: Sequence[int], lost: float, budget: Budget | None = None) -> Draft | None:
