@@ -66,13 +66,8 @@ def by_highs(model: Model, limit_s: float) -> Solved:
 
 def by_cbc(cbc: str, model: Model, limit_s: float, directory: Path) -> Solved:
     """Solve with a CBC program; the time is that of its process."""
-    from highspy._core import _Highs  # noqa: PLC0415 - an extra
-
     file, answer = directory / "model.mps", directory / "answer.txt"
-    highs = _Highs()
-    highs.setOptionValue("output_flag", False)
-    highs.passModel(model.as_highs())
-    highs.writeModel(str(file))
+    model.loaded().writeModel(str(file))
     started_s = time.perf_counter()
     command = [cbc, str(file), "sec", str(limit_s), "timeMode", "elapsed", "ratio", "0", "solve", "solu", str(answer)]
     subprocess.run(command, check=True, capture_output=True, timeout=limit_s + 60)

@@ -7,10 +7,7 @@ Lives here: the model as rows and columns, the run, the only import of highspy. 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import fsum, inf
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import highspy
+from typing import Any
 
 INTEGER_TOLERANCE = 1e-6
 """HiGHS's default.  At 1e-9 it throws away optima that its own linear programs violate by more, and calls what is left
@@ -104,18 +101,16 @@ class Model:
 
     def _run(self, budget: Budget, tolerance: float, start: Sequence[float] | None, presolve: str) -> Outcome | None:
         import highspy
-        from highspy._core import _Highs  # highspy.Highs prints a banner on standard output when it is made
 
-        highs = _Highs()
         options: dict[str, bool | int | float | str] = {
-            "output_flag": False, "threads": 1, "presolve": presolve, "time_limit": max(budget.left_s, LEAST_S),
+            "threads": 1, "presolve": presolve, "time_limit": max(budget.left_s, LEAST_S),
             "small_matrix_value": 1e-12, "primal_feasibility_tolerance": tolerance, "dual_feasibility_tolerance": 1e-9,
             "mip_feasibility_tolerance": INTEGER_TOLERANCE, "mip_rel_gap": 0.0, "mip_abs_gap": 0.0,
             **({} if start is None else dict.fromkeys(HEURISTICS_OFF, False)),
         }  # fmt: skip
+        highs = self.loaded()
         for name, value in options.items():
             highs.setOptionValue(name, value)
-        highs.passModel(self.as_highs())
         if start is not None:
             solution = highspy.HighsSolution()
             solution.col_value = list(start)
@@ -129,9 +124,10 @@ class Model:
         bound = float(info.mip_dual_bound) if any(self.whole) else objective if optimal else -inf
         return Outcome(list(highs.getSolution().col_value), objective, min(bound, objective))
 
-    def as_highs(self) -> "highspy.HighsLp":
-        """Return the model as HiGHS takes it."""
+    def loaded(self) -> Any:
+        """Return a HiGHS that holds the model and prints nothing."""
         import highspy
+        from highspy._core import _Highs  # highspy.Highs prints a banner on standard output when it is made
 
         model = highspy.HighsLp()
         model.num_col_, model.num_row_ = len(self.costs), len(self._row_lower)
@@ -143,4 +139,7 @@ class Model:
         if any(self.whole):
             kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
             model.integrality_ = [kinds[whole] for whole in self.whole]
-        return model
+        highs = _Highs()
+        highs.setOptionValue("output_flag", False)
+        highs.passModel(model)
+        return highs
