@@ -1,6 +1,5 @@
 """Plans are optima: compared with enumeration in exact fractions, and with themselves under changes of the case."""
 
-import random
 from dataclasses import replace
 from itertools import pairwise
 
@@ -8,7 +7,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from optimizer.case import Case, GpuType
+from bench.planning import LARGE
+from bench.planning import a_case as a_hard_case
+from optimizer.case import Case
 from optimizer.plan import GREEDY, HIGHS, make_plan
 from optimizer.solver import linear
 from optimizer.solver.greedy import first_draft
@@ -158,17 +159,9 @@ def test_replicas_share_the_load_evenly():
     assert ((1, 1), (pytest.approx(0.5),)) == (plan.replicas, plan.shares[0])
 
 
-def a_large_case(seed: int, **more: object) -> Case:
-    """10 types, 144 buckets: every type alone would cost about the same, which makes it hard."""
-    rng = random.Random(seed)
-    rates = [rng.gammavariate(0.3, 1.0) for _ in range(144)]
-    types = []
-    for g in range(10):
-        prefill, decode, longest = rng.uniform(2, 40), rng.uniform(0.2, 4), rng.randint(80, 144)
-        row = [1 / ((b % 12 + 1) / prefill + (b // 12 + 1) / decode) if b < longest else 0.0 for b in range(144)]
-        served = [rate / t for rate, t in zip(rates, row, strict=True) if t > 0]
-        types.append(GpuType(f"g{g}", 100 * len(served) / 144 / sum(served), tuple(row)))
-    return a_case(rates, *types, **more)
+def a_large_case(seed: int, limit_s: float) -> Case:
+    """10 types, 144 buckets."""
+    return replace(a_hard_case(*LARGE, rate=144.0, seed=seed), time_limit_s=limit_s)
 
 
 def test_an_optimum_for_which_highs_leaves_the_bound_open_is_proven():
@@ -189,7 +182,7 @@ def test_prices_may_be_any_number_of_orders_apart():
 
 @pytest.mark.parametrize("limit_s", [1e-6, 0.02, 0.1])
 def test_at_the_time_limit_the_best_so_far_is_kept_and_the_gap_says_so(limit_s: float):
-    case = a_large_case(1, time_limit_s=limit_s)
+    case = a_large_case(1, limit_s)
     hurried, patient = make_plan(case), make_plan(replace(case, time_limit_s=60.0))
 
     assert ((), (), 0.0) == (hurried.problems, patient.problems, patient.gap)
@@ -200,7 +193,7 @@ def test_at_the_time_limit_the_best_so_far_is_kept_and_the_gap_says_so(limit_s: 
 
 
 def test_without_highs_the_plan_is_greedy_verified_and_honest(monkeypatch: pytest.MonkeyPatch):
-    case = a_large_case(2, time_limit_s=60.0)
+    case = a_large_case(2, 60.0)
     best = make_plan(case)
     monkeypatch.setattr(linear, "is_installed", lambda: False)
 
