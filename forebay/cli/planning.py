@@ -63,18 +63,18 @@ def plan(
     """
     from optimizer.case_json import parse_case
 
-    if (case_file is None) == (trace is None or not profiles):
-        raise click.UsageError("needs --json CASE.json, or --trace and --profiles")
     try:
-        if case_file is not None:
+        if case_file is not None and trace is None and not profiles:
             page = _answer(_read(case_file, parse_case))
-        else:
-            asked = _question(trace or Path(), profiles, slo, margin, speedup)
+        elif case_file is None and trace is not None and profiles:
+            asked = _question(trace, profiles, slo, margin, speedup)
             page = _answer(asked.case) | {
                 "buckets": [asdict(bucket) for bucket in asked.buckets],
                 "margin": margin,
                 "notes": asked.notes,
             }
+        else:
+            raise click.UsageError("needs --json CASE.json, or --trace and --profiles")
     except InputError as error:
         for problem in error.problems:
             click.echo(f"forebay: {problem}", err=True)

@@ -122,7 +122,8 @@ def test_an_slo_is_checked_and_needs_a_fit_where_it_is_another(tmp_path: Path):
 def test_a_load_must_be_given_in_one_way(tmp_path: Path):
     case, options = a_file(tmp_path, "{}"), files(tmp_path, PROFILE)
 
-    for arguments in ([], ["--json", case, *options], options[:2], options[2:]):
+    both = (["--json", case, *more] for more in (options, options[:2], options[2:]))
+    for arguments in ([], *both, options[:2], options[2:]):
         assert "needs --json CASE.json, or --trace and --profiles" in refused(*arguments)[-1]
 
 
