@@ -205,8 +205,8 @@ class Sharing:
             return
         held_s = self._pace.next_s(now_s) - now_s
         if held_s > 0:
-            await asyncio.sleep(min(held_s, longest_s))
-            return
+            self._news.clear()  # what is known is held; what comes may be urgent
+            longest_s = min(held_s, longest_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(longest_s):
                 await self._news.wait()

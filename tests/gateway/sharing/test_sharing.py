@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from gateway.config.settings import RedisSettings
 from gateway.sharing.channels import PREFIX_KEY, Post
-from gateway.sharing.pace import EXPECTED_S
+from gateway.sharing.pace import BURST, EXPECTED_S
 from gateway.sharing.replicas import LEASE_S
 from tests.support.polling import until
 from tests.support.redis import RedisServer, redis_server
@@ -302,6 +302,20 @@ async def test_what_is_urgent_does_not_wait_for_the_interval(redis):
         a.notes.put("p", 1)
 
         await until(lambda: b.notes.others["a"] == {"p": 1})
+
+
+async def test_what_becomes_urgent_while_changes_are_held_back_is_told_at_once(redis):
+    async with AsyncExitStack() as stack:
+        a = await stack.enter_async_context(Replica("a", redis, interval_s=3600.0).running())
+        (b,) = await started(stack, "b", redis=redis)
+        await all_know_each_other(a, b)
+        for number in range(BURST + 1):  # the next is held back
+            a.notes.put("p", number)
+            await until(lambda: not a.notes.has_news)
+        a.notes.waits = True
+        a.notes.put("q", 1)
+
+        await until(lambda: b.notes.others.get("a", {}).get("q") == 1, deadline_s=20.0)
 
 
 async def test_after_an_urgent_time_the_others_are_told_as_before(redis):
