@@ -14,6 +14,7 @@ from tests.support.kubernetes.maps import CONFIG_MAPS, ConfigMap
 from tests.support.kubernetes.script import (
     PATH,
     a_bookmark,
+    a_kubeconfig,
     a_line,
     a_list,
     a_watch,
@@ -37,11 +38,7 @@ async def told(client: Client, version: str = "1") -> list[Event[ConfigMap]]:
 
 
 async def test_a_server_that_is_away_is_unreachable(tmp_path: Path):
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        f"""{{current-context: c, clusters: [{{name: k, cluster: {{server: "http://{free_address()}"}}}}],
-        users: [], contexts: [{{name: c, context: {{cluster: k}}}}]}}"""
-    )
+    kubeconfig = a_kubeconfig(tmp_path, f"http://{free_address()}")
 
     async with Client(connection(kubeconfig), "forebay-test") as client:
         with pytest.raises(Unreachable):

@@ -19,6 +19,7 @@ from kube.client import Client
 from kube.events import EVENTS, Recorder
 from kube.objects import Kind
 from tests.controllers.routes.test_plan import HOME, RULES, planned
+from tests.support.kubernetes import script
 from tests.support.kubernetes.conversation import ANY, Answer, Double, Exchange, Request, answer
 from tests.support.kubernetes.hands import Hands
 from tests.support.kubernetes.script import talking
@@ -32,14 +33,7 @@ OK = answer("{}")
 
 
 def a_set(kind: Kind[Any], *items: dict[str, Any]) -> list[Exchange]:
-    """The list of a kind, and a watch that tells nothing."""
-    path = kind.path(HOME.namespace if kind in AT_HOME else "")
-    listed = {"kind": f"{kind.name}List", "metadata": {"resourceVersion": "5"}, "items": items}
-    watch = f"{path}?watch=true&allowWatchBookmarks=true&resourceVersion=5&timeoutSeconds=300"
-    return [
-        (Request("GET", f"{path}?limit=500"), answer(json.dumps(listed))),
-        (Request("GET", watch), answer(is_open=True)),
-    ]
+    return script.a_set(kind.path(HOME.namespace if kind in AT_HOME else ""), *items)
 
 
 def not_listed(kind: Kind[Any], why: Answer) -> list[Exchange]:

@@ -1,17 +1,14 @@
 """`make-secret` where there is no cluster; what it makes is tested on a real API server in tests/kubernetes."""
 
-import json
 from pathlib import Path
 
 from tests.support.command import run
+from tests.support.kubernetes.script import a_kubeconfig
 from tests.support.ports import free_address
 
 
 def test_where_no_server_answers_one_line_says_so(tmp_path: Path):
-    kubeconfig = tmp_path / "kubeconfig"
-    cluster = {"name": "c", "cluster": {"server": f"http://{free_address()}"}}
-    context = {"name": "x", "context": {"cluster": "c", "namespace": "n"}}
-    kubeconfig.write_text(json.dumps({"current-context": "x", "clusters": [cluster], "contexts": [context]}))
+    kubeconfig = a_kubeconfig(tmp_path, f"http://{free_address()}")
 
     result = run("make-secret", "s", "password", "--kubeconfig", str(kubeconfig))
 

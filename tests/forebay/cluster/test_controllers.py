@@ -10,6 +10,7 @@ import pytest
 from forebay.cluster.controllers import engine_paths
 from tests.support.command import run
 from tests.support.kubernetes.controllers import controllers
+from tests.support.kubernetes.script import a_kubeconfig
 from tests.support.polling import until
 from tests.support.ports import free_address
 
@@ -28,11 +29,7 @@ KINDS = {
 @pytest.fixture
 def kubeconfig(tmp_path: Path) -> Path:
     """The way to a server that is not there."""
-    file = tmp_path / "kubeconfig"
-    cluster = {"name": "k", "cluster": {"server": f"http://{free_address()}"}}
-    context = {"name": "c", "context": {"cluster": "k"}}
-    file.write_text(json.dumps({"current-context": "c", "clusters": [cluster], "users": [], "contexts": [context]}))
-    return file
+    return a_kubeconfig(tmp_path, f"http://{free_address()}")
 
 
 async def test_without_a_server_it_lives_says_why_it_waits_and_ends_in_order(kubeconfig: Path, tmp_path: Path):

@@ -16,7 +16,9 @@ from gateway.discovery.description import FleetDescription
 from gateway.discovery.kubernetes import KubernetesPods
 from kube.errors import NoWayError
 from routing.table import STRATEGIES
+from tests.support.kubernetes import script
 from tests.support.kubernetes.conversation import Answer, Double, Exchange, Request, answer, served
+from tests.support.kubernetes.script import a_kubeconfig, a_line
 from tests.support.polling import DEADLINE_S
 
 POD_PATH, NODE_PATH = "/api/v1/pods", "/api/v1/nodes"
@@ -39,19 +41,9 @@ def a_pod(name: str, version: int, ready: str = "True") -> dict[str, Any]:
     return an_object(name, version, "n", spec={"nodeName": "node-1"}, status=status)
 
 
-def a_line(kind: str, item: dict[str, Any]) -> str:
-    return json.dumps({"type": kind, "object": item}) + "\n"
-
-
 def a_set(path: str, *items: dict[str, Any], then: Answer | None = None, labels: str = NAMED) -> list[Exchange]:
-    """The list of a kind at version 10, and what its watch tells."""
-    selector = "" if path in {NODE_PATH, ADAPTER_PATH} else f"labelSelector={labels}&"
-    listed = answer(json.dumps({"metadata": {"resourceVersion": "10"}, "items": items}))
-    watch = f"{path}?{selector}watch=true&allowWatchBookmarks=true&resourceVersion=10&timeoutSeconds=300"
-    return [
-        (Request("GET", f"{path}?{selector}limit=500"), listed),
-        (Request("GET", watch), then or answer(is_open=True)),
-    ]
+    """A set of a kind; nodes and adapters are followed without a selector."""
+    return script.a_set(path, *items, then=then, labels="" if path in {NODE_PATH, ADAPTER_PATH} else labels)
 
 
 def workloads() -> list[Exchange]:
@@ -80,12 +72,7 @@ async def fleets(folder: Path, *exchanges: Exchange) -> AsyncIterator[AsyncItera
 
 def settings_for(folder: Path, url: str) -> KubernetesSettings:
     """The settings for a server without authentication."""
-    kubeconfig = folder / "kubeconfig"
-    kubeconfig.write_text(
-        f"""{{current-context: c, clusters: [{{name: k, cluster: {{server: "{url}"}}}}], users: [],
-        contexts: [{{name: c, context: {{cluster: k}}}}]}}"""
-    )
-    return KubernetesSettings(enabled=True, kubeconfig=str(kubeconfig))
+    return KubernetesSettings(enabled=True, kubeconfig=str(a_kubeconfig(folder, url)))
 
 
 async def test_the_fleet_comes_with_the_lists_and_again_with_each_difference(tmp_path: Path):

@@ -1,7 +1,6 @@
 """The fleet of InferencePools, told by a server that answers as written here; the real one: tests/kubernetes."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -12,7 +11,6 @@ import msgspec
 import pytest
 
 from gateway.config.picker import PickerSettings
-from gateway.config.settings import KubernetesSettings
 from gateway.discovery import kubernetes
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.models import steered
@@ -27,8 +25,9 @@ from gateway.discovery.pools import (
 )
 from gateway.openai.rewrites import Rewrite, Target
 from routing.table import STRATEGIES
-from tests.gateway.discovery.test_kubernetes import BY_ANNOTATION, MODEL, NAMED
-from tests.support.kubernetes.conversation import Double, Exchange, Request, answer, served
+from tests.gateway.discovery.test_kubernetes import BY_ANNOTATION, MODEL, NAMED, settings_for
+from tests.support.kubernetes.conversation import Double, Exchange, answer, served
+from tests.support.kubernetes.script import a_set
 from tests.support.polling import DEADLINE_S
 
 NAMESPACE = "serving"
@@ -64,16 +63,6 @@ def decoded(kind: Any, *objects: Any) -> list[Any]:
     return [kind.decode(msgspec.json.encode(one)) for one in objects]
 
 
-def a_set(path: str, *items: dict[str, Any], labels: str = "") -> list[Exchange]:
-    selector = f"labelSelector={labels}&" if labels else ""
-    listed = answer(json.dumps({"metadata": {"resourceVersion": "10"}, "items": items}))
-    watch = f"{path}?{selector}watch=true&allowWatchBookmarks=true&resourceVersion=10&timeoutSeconds=300"
-    return [
-        (Request("GET", f"{path}?{selector}limit=500"), listed),
-        (Request("GET", watch), answer(is_open=True)),
-    ]
-
-
 def others() -> list[Exchange]:
     """The sets of a cluster that say nothing here; the first of two sets that are alike counts."""
     by = [(path, labels) for path in WORKLOADS for labels in (NAMED, BY_ANNOTATION)]
@@ -83,13 +72,7 @@ def others() -> list[Exchange]:
 @asynccontextmanager
 async def fleets(folder: Path, *exchanges: Exchange) -> AsyncIterator[AsyncIterator[FleetDescription]]:
     async with served(Double((*exchanges, *others()))) as url:
-        kubeconfig = folder / "kubeconfig"
-        kubeconfig.write_text(
-            f"""{{current-context: c, clusters: [{{name: k, cluster: {{server: "{url}"}}}}], users: [],
-            contexts: [{{name: c, context: {{cluster: k}}}}]}}"""
-        )
-        settings = KubernetesSettings(enabled=True, kubeconfig=str(kubeconfig))
-        pools = InferencePools(settings, f"{NAMESPACE}/forebay", STRATEGIES, Random(1))
+        pools = InferencePools(settings_for(folder, url), f"{NAMESPACE}/forebay", STRATEGIES, Random(1))
 
         async with asyncio.timeout(DEADLINE_S), aclosing(pools.watch()) as described:
             yield described
