@@ -100,13 +100,14 @@ def question(
     Without an SLO that of each profile counts.  Raises InputError when a profile was measured for another and has no
     fit to compute it from.
     """
+    others = [profile for profile in profiles if slo is not None and slo != profile.slo and profile.fit is None]
+    if others:
+        raise InputError(
+            [f"{each.deployment}: measured for {_targets(each.slo)}, has no fit to plan for others" for each in others]
+        )
     notes = []
     types = []
     for profile in profiles:
-        if slo is not None and slo != profile.slo and profile.fit is None:
-            raise InputError(
-                [f"{profile.deployment}: measured for {_targets(profile.slo)}, has no fit to plan for others"]
-            )
         found = [profile.at(bucket.input_tokens, bucket.output_tokens, slo, margin) for bucket in buckets]
         types.append(GpuType(profile.deployment, profile.cost, tuple(each.rate for each in found)))
         notes += [f"{profile.deployment}: repaired: {line}" for line in profile.repaired]

@@ -1,11 +1,14 @@
 """From requests and profiles to a case."""
 
+from dataclasses import replace
+
 import pytest
 
 from optimizer.capacity import Fit, Slo
 from optimizer.demand import Demand, Window
 from optimizer.plan import make_plan
 from optimizer.profiles import Profile
+from optimizer.reading import InputError
 from optimizer.what_if import MARGIN, Bucket, Request, buckets_of, faster, index_of, peak_demand, question, windows_of
 
 MEASURED = Profile("a", 1.0, (16, 64), (128, 512), ((40.0, 20.0), (20.0, 10.0)), Slo(e2e_s=5.0))
@@ -73,8 +76,11 @@ def test_with_a_fit_the_slo_holds_at_the_delays_of_the_margin():
 
 
 def test_other_targets_than_measured_need_a_fit():
-    with pytest.raises(ValueError, match="a: measured for e2e <= 5 s, has no fit to plan for others"):
-        question([Bucket(128.0, 16.0, 3.0)], [MEASURED], Slo(ttft_s=1.0))
+    with pytest.raises(InputError) as caught:
+        question([Bucket(128.0, 16.0, 3.0)], [MEASURED, FITTED, replace(MEASURED, deployment="c")], Slo(ttft_s=1.0))
+    assert [f"{name}: measured for e2e <= 5 s, has no fit to plan for others" for name in "ac"] == [
+        *caught.value.problems
+    ]
     assert question([Bucket(128.0, 16.0, 3.0)], [MEASURED], Slo(e2e_s=5.0)).case.types
 
 
