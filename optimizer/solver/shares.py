@@ -65,13 +65,8 @@ def _even(
 def fitted(case: Case, replicas: Sequence[int], lost: float, budget: Budget | None = None) -> Draft | None:
     """Return the shares for these replicas; None when they carry less than all but `lost` requests per second."""
     draft = split(case, replicas, budget)
-    return draft if draft and is_enough(case, draft, lost) else None
-
-
-def is_enough(case: Case, draft: Draft, lost: float) -> bool:
-    """Whether the replicas carry their shares and lose no more requests per second than must be."""
-    least_rate = min(filter(None, case.rates), default=0.0)
-    return fits(case, draft) and case.lost(draft.unserved) <= lost + TOLERANCE * max(lost, least_rate)
+    most = lost + TOLERANCE * max(lost, min(filter(None, case.rates), default=0.0))
+    return draft if draft and fits(case, draft) and case.lost(draft.unserved) <= most else None
 
 
 def lowered(case: Case, draft: Draft, bound: float) -> Draft:
