@@ -82,7 +82,9 @@ def envoy_config(file: Path, listener: str | None) -> None:
 
     if listener:
         settings = _load(file, envoy_file_problems)
-        click.echo(yaml.safe_dump_all(patch_policies(settings, LISTENERS[listener]), sort_keys=False), nl=False)
+        policies = patch_policies(settings, LISTENERS[listener])
+        # This style is the shortest: what has no mapping or list within it is on one line.
+        click.echo(yaml.safe_dump_all(policies, sort_keys=False, default_flow_style=None, width=120), nl=False)
         return
     settings = _load(file, rendered_problems)
     _write_first_endpoints(settings)
