@@ -8,12 +8,10 @@ import grpc
 import pytest
 from grpc import aio
 
-from gateway.config.addresses import split_address
 from gateway.pb import health_pb2 as health
 from gateway.serving.framing import frame as message
 from gateway.serving.http2 import server
 from gateway.serving.http2.frames import (
-    FRAME_HEADER,
     GOAWAY,
     INITIAL_WINDOW_SIZE,
     MAX_WINDOW,
@@ -23,52 +21,18 @@ from gateway.serving.http2.frames import (
     settings,
     window_update,
 )
-from gateway.serving.http2.server import Http2Server
 from gateway.serving.service import HEALTH
 from tests.support.http2 import HELLO, PROCESS, Answer, Frame, data, frames_of, opened
+from tests.support.http2_server import ENOUGH_S, Running, read_frame, running_server
 from tests.support.polling import until
-from tests.support.ports import free_address
-from tests.support.shop import Shop, a_service
 
 CHECK = f"/{HEALTH}/Check"
-ENOUGH_S = 20.0
-
-
-class Running:
-    """A running server and its clients' sockets."""
-
-    def __init__(self) -> None:
-        shop = Shop()
-        self.address = free_address()
-        self.server = Http2Server(a_service(shop))
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def connect(self, *frames: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection(*split_address(self.address))
-        self._writers.append(writer)
-        writer.write(b"".join(frames))
-        return reader, writer
-
-    async def end(self) -> None:
-        """Close both sides, and let the loop finish what is left."""
-        await self.server.stop(0)
-        for writer in self._writers:
-            writer.transport.abort()
-        await until(lambda: not self.server._clients)
 
 
 @pytest.fixture
 async def running() -> AsyncIterator[Running]:
-    one = Running()
-    await one.server.start([one.address])
-    yield one
-    await one.end()
-
-
-async def read_frame(reader: asyncio.StreamReader) -> Frame:
-    head = await asyncio.wait_for(reader.readexactly(FRAME_HEADER.size), ENOUGH_S)
-    high, low, *_ = FRAME_HEADER.unpack(head)
-    return frames_of(head + await asyncio.wait_for(reader.readexactly(high << 8 | low), ENOUGH_S))[0]
+    async with running_server() as one:
+        yield one
 
 
 async def read_all(reader: asyncio.StreamReader) -> list[Frame]:

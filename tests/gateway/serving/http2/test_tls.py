@@ -10,24 +10,20 @@ from typing import NamedTuple
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.config.addresses import split_address
 from gateway.config.settings import Settings
 from gateway.serving.certificates import Certificates
 from gateway.serving.framing import frame as message
 from gateway.serving.http2 import server
-from gateway.serving.http2.frames import FRAME_HEADER, GOAWAY
-from gateway.serving.http2.server import Http2Server
+from gateway.serving.http2.frames import GOAWAY, frame
 from gateway.serving.http2.tls import Tls
 from gateway.serving.service import HEALTH
 from tests.support.certificates import NAME, Authority, an_authority
 from tests.support.http2 import HELLO, Answer, data, frames_of, opened
+from tests.support.http2_server import ENOUGH_S, Running, read_frame, running_server
 from tests.support.polling import until
-from tests.support.ports import free_address
-from tests.support.shop import Shop, a_service
 
 CHECK = f"/{HEALTH}/Check"
 CALL = HELLO + opened(1, CHECK) + data(1, message(b""), end=True)
-ENOUGH_S = 20.0
 
 
 class Pki(NamedTuple):
@@ -63,52 +59,19 @@ def logs() -> Iterator[list[dict[str, object]]]:
         yield captured
 
 
-class Running:
-    """A running server."""
-
-    def __init__(self, certificates: Certificates | None) -> None:
-        self.address = free_address()
-        self.server = Http2Server(a_service(Shop()), certificates)
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def connect(self, context: ssl.SSLContext | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        host, port = split_address(self.address)
-        name = NAME if context else None
-        opening = asyncio.open_connection(host, port, ssl=context, server_hostname=name)
-        reader, writer = await asyncio.wait_for(opening, ENOUGH_S)
-        self._writers.append(writer)
-        return reader, writer
-
-    async def ask(self, context: ssl.SSLContext) -> str | None:
-        """The gRPC status of one call on a connection of its own."""
-        reader, writer = await self.connect(context)
-        writer.write(CALL)
-        sent = b""
-        while not Answer(sent).ended:
-            sent += await read_frame(reader)
-        return Answer(sent).status
-
-    async def end(self) -> None:
-        """Close both sides, and let the loop finish what is left."""
-        await self.server.stop(0)
-        for writer in self._writers:
-            writer.transport.abort()
-        await until(lambda: not self.server._clients)
-
-
 @pytest.fixture
 async def running(pki: Pki) -> AsyncIterator[Running]:
-    one = Running(Certificates(pki.settings()))
-    await one.server.start([one.address])
-    yield one
-    await one.end()
+    async with running_server(Certificates(pki.settings())) as one:
+        yield one
 
 
-async def read_frame(reader: asyncio.StreamReader) -> bytes:
-    """One frame, with its head."""
-    head = await asyncio.wait_for(reader.readexactly(FRAME_HEADER.size), ENOUGH_S)
-    high, low, *_ = FRAME_HEADER.unpack(head)
-    return head + await asyncio.wait_for(reader.readexactly(high << 8 | low), ENOUGH_S)
+async def status_of_a_call(running: Running, tls: ssl.SSLContext) -> str | None:
+    """The gRPC status of one call on a connection of its own."""
+    reader, _ = await running.connect(CALL, tls=tls)
+    sent = b""
+    while not Answer(sent).ended:
+        sent += frame(*await read_frame(reader))
+    return Answer(sent).status
 
 
 async def read(reader: asyncio.StreamReader) -> bytes:
@@ -121,9 +84,9 @@ async def read(reader: asyncio.StreamReader) -> bytes:
 
 
 async def test_a_client_with_a_certificate_is_served_over_http_2(running: Running, pki: Pki):
-    assert "0" == await running.ask(pki.client(pki.ca))
+    assert "0" == await status_of_a_call(running, pki.client(pki.ca))
 
-    _, writer = await running.connect(pki.client(pki.ca))
+    _, writer = await running.connect(tls=pki.client(pki.ca))
     shaken: ssl.SSLObject = writer.get_extra_info("ssl_object")
     assert ("h2", "TLSv1.3") == (shaken.selected_alpn_protocol(), shaken.version())
 
@@ -133,8 +96,7 @@ async def test_a_client_without_the_right_certificate_is_refused_and_the_log_say
 ):
     for by in (None, an_authority(tmp_path, "other")):
         for _ in range(2):
-            reader, writer = await running.connect(pki.client(by))
-            writer.write(CALL)
+            reader, _ = await running.connect(CALL, tls=pki.client(by))
             assert b"" == await read(reader)
 
     assert [
@@ -151,13 +113,12 @@ async def test_tls_1_1_is_refused(running: Running, pki: Pki):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
 
     with pytest.raises((ssl.SSLError, ConnectionError)):
-        await running.connect(context)
+        await running.connect(tls=context)
 
 
 async def test_plain_text_is_answered_in_plain_text_and_logged_once(running: Running, logs: list[dict[str, object]]):
     for said in (b"GET / HTTP/1.1\r\n\r\n", HELLO, b"x"):
-        reader, writer = await running.connect(None)
-        writer.write(said)
+        reader, _ = await running.connect(said)
         answer = await read(reader)
         assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
         assert b"gRPC over HTTP/2, with TLS" in answer
@@ -166,33 +127,29 @@ async def test_plain_text_is_answered_in_plain_text_and_logged_once(running: Run
 
 
 async def test_http_1_over_tls_is_told_so(running: Running, pki: Pki):
-    reader, writer = await running.connect(pki.client(pki.ca))
-    writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    reader, _ = await running.connect(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", tls=pki.client(pki.ca))
 
     assert (await read(reader)).startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
 
 async def test_tls_to_an_address_without_it_is_logged_once(pki: Pki, logs: list[dict[str, object]]):
-    plain = Running(None)
-    await plain.server.start([plain.address])
+    async with running_server() as plain:
+        for _ in range(2):
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await plain.connect(tls=pki.client(pki.ca))
 
-    for _ in range(2):
-        with pytest.raises((ssl.SSLError, ConnectionError)):
-            await plain.connect(pki.client(pki.ca))
-
-    assert ["the client speaks TLS, this address does not"] == [line["why"] for line in logs]
-    await plain.end()
+        assert ["the client speaks TLS, this address does not"] == [line["why"] for line in logs]
 
 
 async def test_many_that_stall_in_the_handshake_keep_nobody_out_and_end(
     running: Running, pki: Pki, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(server, "MAX_STRANGERS", 50)
-    stalled = [await running.connect(None) for _ in range(120)]
+    stalled = [await running.connect() for _ in range(120)]
     for _, writer in stalled[::2]:
         writer.write(b"\x16\x03\x01\x02\x00")  # the head of a ClientHello
 
-    assert "0" == await running.ask(pki.client(pki.ca))
+    assert "0" == await status_of_a_call(running, pki.client(pki.ca))
     await until(lambda: len(running.server._clients) <= 50)
     assert 50 >= len(running.server._clients.strangers)
 
@@ -201,8 +158,7 @@ async def test_a_client_that_never_ends_its_handshake_is_disconnected(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(server, "PREFACE_S", 0.05)
-    reader, writer = await running.connect(None)
-    writer.write(b"\x16\x03\x01\x02\x00")
+    reader, _ = await running.connect(b"\x16\x03\x01\x02\x00")
 
     assert b"" == await read(reader)
     await until(lambda: not running.server._clients)
@@ -212,7 +168,7 @@ async def test_a_client_that_says_nothing_after_its_handshake_is_disconnected(
     running: Running, pki: Pki, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(server, "PREFACE_S", 0.5)
-    reader, _ = await running.connect(pki.client(pki.ca))
+    reader, _ = await running.connect(tls=pki.client(pki.ca))
 
     assert b"" == await read(reader)
     await until(lambda: not running.server._clients)
@@ -221,11 +177,9 @@ async def test_a_client_that_says_nothing_after_its_handshake_is_disconnected(
 async def test_a_server_that_stops_says_so_also_while_another_client_stalls_in_its_handshake(
     running: Running, pki: Pki
 ):
-    reader, writer = await running.connect(pki.client(pki.ca))
-    writer.write(HELLO)
-    sent = await read_frame(reader)
-    stalled, half = await running.connect(None)
-    half.write(b"\x16\x03\x01")
+    reader, _ = await running.connect(HELLO, tls=pki.client(pki.ca))
+    sent = frame(*await read_frame(reader))
+    stalled, _ = await running.connect(b"\x16\x03\x01")
     await until(lambda: 2 == len(running.server._clients))
 
     await running.server.stop(0)
