@@ -4,11 +4,11 @@ Lives here: one function for each rule; it reads settings whose values are sound
 single values (settings), collecting what is wrong (problems).
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from difflib import get_close_matches
 
 from gateway.config.addresses import is_loopback, overlap, redis_database, split_address
-from gateway.config.picker import PickerSettings
+from gateway.config.picker import ObjectiveSettings
 from gateway.config.problems import Problems
 from gateway.config.settings import (
     ANONYMOUS_WORDS,
@@ -44,7 +44,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         ((), lambda: _distinct_ports(settings, wrong)),
         (("models", "models_file", "kubernetes.enabled"), lambda: _one_source_of_models(settings)),
         (("picker", "kubernetes.enabled"), lambda: _one_source_of_objectives(settings)),
-        (("picker.objectives",), lambda: _unique_objectives(settings.picker)),
+        (("picker.objectives",), lambda: _unique_names("picker.objectives", settings.picker.objectives)),
         (("anonymous",), lambda: _anonymous_is_meant(settings.anonymous_requests)),
         (("redis.url", "redis.cluster"), lambda: _cluster_has_one_database(settings.redis)),
         (("scrape.interval_s", "scrape.stale_after_s"), lambda: _metrics_outlive_an_interval(settings.scrape)),
@@ -56,7 +56,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("routing.strategy",), lambda: _known_strategy("routing.strategy", settings.routing.strategy, strategies)),
         (("routing.shadow",), lambda: _known_shadow(settings.routing.shadow, strategies)),
         ((), lambda: _known_model_strategies(models, strategies)),
-        ((), lambda: _unique_models(models)),
+        ((), lambda: _unique_names("models", models)),
         ((), lambda: _unique_profiles(models)),
         ((), lambda: _unique_adapters(models)),
         ((), lambda: _unique_endpoints(models, wrong)),
@@ -120,13 +120,6 @@ def _one_source_of_objectives(settings: Settings) -> Iterator[Finding]:
     for name in ("objectives", "rewrites"):
         if given := getattr(picker, name):
             yield f"picker.{name}", len(given), "must be empty with picker.service, the cluster has them"
-
-
-def _unique_objectives(picker: PickerSettings) -> Iterator[Finding]:
-    names = [objective.name for objective in picker.objectives]
-    for index, name in enumerate(names):
-        if names.index(name) != index:
-            yield f"picker.objectives[{index}].name", name, f"must be unique, objectives[{names.index(name)}] has it"
 
 
 def _anonymous_is_meant(anonymous: str) -> Iterator[Finding]:
@@ -223,11 +216,12 @@ def _known_model_strategies(models: tuple[ModelSettings, ...], strategies: Colle
                 yield from _known_strategy(key, profile.strategy, strategies)
 
 
-def _unique_models(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
+def _unique_names(key: str, named: Sequence[ModelSettings | ObjectiveSettings]) -> Iterator[Finding]:
     first: dict[str, int] = {}
-    for index, model in enumerate(models):
-        if first.setdefault(model.name, index) != index:
-            yield f"models[{index}].name", model.name, f"must be unique, models[{first[model.name]}] has it"
+    for index, each in enumerate(named):
+        other = first.setdefault(each.name, index)
+        if other != index:
+            yield f"{key}[{index}].name", each.name, f"must be unique, {key.rpartition('.')[2]}[{other}] has it"
 
 
 def _unique_profiles(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
