@@ -182,7 +182,7 @@ def _validated(data: dict[str, Any], strategies: Collection[str], problems: Prob
             settings = Settings.model_validate(data)
             break
         except ValidationError as error:
-            details = error.errors(include_url=False)
+            details = [each for each in error.errors(include_url=False) if not _is_of_items(each)]
             for detail in details:
                 _add(detail, problems)
             for number, detail in enumerate(reversed(details)):  # from the end, so that places in lists stay
@@ -207,6 +207,11 @@ def _mend(data: dict[str, Any], location: Sequence[int | str], number: int) -> N
             parent.pop(last)
     except (LookupError, TypeError, AttributeError):  # no place in the file: the whole section goes
         data.pop(str(location[0]), None)
+
+
+def _is_of_items(detail: ErrorDetails) -> bool:
+    """Return whether a list counts as too short only because pydantic counts its sound items."""
+    return detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
 
 
 def _add(detail: ErrorDetails, problems: Problems) -> None:

@@ -35,7 +35,7 @@ _RULES = {
 
 def rule(detail: ErrorDetails) -> str:
     """Return what the value must be."""
-    words = detail["msg"].removeprefix("Value error, ").removeprefix("Input should ").removeprefix("String should ")
+    words = re.sub(r"^(Value error, |(Input|String|Tuple) should )| after validation, not \d+$", "", detail["msg"])
     return _RULES.get(detail["type"], words if words.startswith("must ") else f"must {words}")
 
 

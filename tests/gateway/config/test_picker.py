@@ -60,6 +60,14 @@ def test_what_contradicts_itself_is_found(tmp_path: Path, text: str, problem: st
     assert (problem,) == problems_of(tmp_path, text)
 
 
-@pytest.mark.parametrize("text", ["targets: []", "models: [m]", "targets: [{model: m, weight: 0}]"])
-def test_a_rule_has_targets_with_weights(tmp_path: Path, text: str):
-    assert "targets" in problems_of(tmp_path, f"picker: {{rewrites: [{{{text}}}]}}")[0]
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("targets: []", "targets = [], must have at least 1 item"),
+        ("models: [m]", "targets is missing, it has no default"),
+        ("targets: [{model: m, weight: 0}]", "targets[0].weight = 0, must be greater than or equal to 1"),
+        ("targets: [{model: m, weight: x}, {model: n}]", "targets[0].weight = x, must be a whole number"),
+    ],
+)
+def test_a_rule_has_targets_with_weights(tmp_path: Path, text: str, problem: str):
+    assert (f"picker.rewrites[0].{problem}",) == problems_of(tmp_path, f"picker: {{rewrites: [{{{text}}}]}}")
