@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -18,7 +17,7 @@ from gateway.discovery.kubernetes import KubernetesPods
 from kube.client import Client
 from routing.table import STRATEGIES
 from tests.kubernetes.conftest import PATIENCE_S, eventually
-from tests.support.kubernetes.control_plane import ControlPlane, control_plane
+from tests.support.kubernetes.control_plane import ControlPlane
 from tests.support.kubernetes.deployments import DEPLOYMENTS, a_deployment
 from tests.support.player import Player, mutation_of, set_headers
 from tests.support.redis import redis_server
@@ -28,11 +27,10 @@ MODEL = "model.aibrix.ai/name"
 
 
 @pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with control_plane(tmp_path_factory.mktemp("plane"), Path(os.environ["FOREBAY_KUBERNETES"])) as running:
-        running.start_controllers()
-        running.start_node("--label", "forebay.io/gpu=L20", "--label", "forebay.io/pool=local")
-        yield running
+def plane(plane: ControlPlane) -> ControlPlane:
+    plane.start_controllers()
+    plane.start_node("--label", "forebay.io/gpu=L20", "--label", "forebay.io/pool=local")
+    return plane
 
 
 class Followed:

@@ -2,17 +2,13 @@
 
 import asyncio
 import json
-import os
-import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import pytest
-import yaml
 
 from gateway.discovery.pools import OBJECTIVES, POOLS, REWRITES
 from gateway.pb import ext_proc_pb2 as pb
@@ -21,7 +17,7 @@ from kube.client import Client
 from kube.errors import ApiError
 from kube.objects import Kind, Object, body
 from tests.kubernetes.conftest import PROGRAMS, eventually
-from tests.support.kubernetes.control_plane import TOKEN, ControlPlane, control_plane
+from tests.support.kubernetes.control_plane import ControlPlane
 from tests.support.kubernetes.deployments import DEPLOYMENTS, a_deployment
 from tests.support.manifests import OVERLAYS, objects
 from tests.support.player import Player, mutation_of, set_headers
@@ -49,11 +45,6 @@ def overlay(*kinds: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: kinds.index(one["kind"]))
 
 
-def extension() -> list[dict[str, Any]]:
-    """The kinds of the extension, as its module has them."""
-    return [yaml.safe_load(path.read_text()) for path in sorted(Path(PROGRAMS, "inference-crds").glob("*.yaml"))]
-
-
 def engines(replicas: int) -> dict[str, Any]:
     """Engines that say only themselves which model they serve."""
     made = a_deployment("engines", replicas)
@@ -69,24 +60,18 @@ def engines(replicas: int) -> dict[str, Any]:
 
 def as_the_gateway(plane: ControlPlane, folder: Path) -> Path:
     """A kubeconfig with a token of the account of the gateway."""
-    authority = ssl.create_default_context(cafile=plane.folder / "apiserver.crt")
-    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token"
-    answer = httpx.post(
-        plane.url + path, json={"spec": {}}, headers={"authorization": f"Bearer {TOKEN}"}, verify=authority
-    )
     config = json.loads(plane.kubeconfig.read_text())
-    config["users"][0]["user"]["token"] = answer.raise_for_status().json()["status"]["token"]
+    config["users"][0]["user"]["token"] = plane.kubectl("create", "token", ACCOUNT, "-n", NAMESPACE).strip()
     file = folder / "kubeconfig"
     file.write_text(json.dumps(config))
     return file
 
 
 @pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with control_plane(tmp_path_factory.mktemp("plane"), Path(os.environ["FOREBAY_KUBERNETES"])) as running:
-        running.start_controllers()
-        running.start_node()
-        yield running
+def plane(plane: ControlPlane) -> ControlPlane:
+    plane.start_controllers()
+    plane.start_node()
+    return plane
 
 
 @pytest.fixture
@@ -131,7 +116,7 @@ async def test_a_pool_is_served_from_when_it_and_its_kind_come_until_it_goes(
     await client.apply(DEPLOYMENTS, engines(2))
     assert (NOT_SERVING, 503) == (says(player), routed(player, "tiny"))
 
-    await apply(client, *extension())
+    plane.kubectl("apply", "--server-side", "-f", Path(PROGRAMS) / "inference-crds")
 
     async def is_applied() -> bool:
         try:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -39,25 +38,17 @@ async def with_namespace(client: Client) -> None:
         await client.create(NAMESPACES, body)
 
 
-def kubectl(plane: ControlPlane, *arguments: str | Path) -> str:
-    """The output of kubectl.  Fails with its error."""
-    program = [Path(PROGRAMS) / "kubectl", f"--kubeconfig={plane.kubeconfig}", f"--cache-dir={plane.folder}/kubectl"]
-    done = subprocess.run([*program, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module", autouse=True)
 def extension(plane: ControlPlane) -> None:
     """The kinds of Gateway API Inference Extension are there, as the overlay inference-pool needs them."""
-    kubectl(plane, "apply", "--server-side", "-f", Path(PROGRAMS) / "inference-crds")
-    kubectl(plane, "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+    plane.kubectl("apply", "--server-side", "-f", Path(PROGRAMS) / "inference-crds")
+    plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
 
 
 def sent(plane: ControlPlane, folder: Path) -> list[str]:
     """The objects that the server takes of a folder, without keeping them.  Fails with what it says."""
     options = ("--dry-run=server", "--validate=strict", "-o", "name", "-k")
-    return kubectl(plane, "apply", *options, folder).split()
+    return plane.kubectl("apply", *options, folder).split()
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)

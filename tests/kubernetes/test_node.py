@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -11,17 +11,16 @@ import pytest
 from kube.client import Client, Selection
 from kube.errors import NotFound
 from tests.kubernetes.conftest import eventually
-from tests.support.kubernetes.control_plane import ControlPlane, control_plane
+from tests.support.kubernetes.control_plane import ControlPlane
 from tests.support.kubernetes.deployments import DEPLOYMENTS, PORT, a_deployment
 from tests.support.kubernetes.node.objects import PODS, Pod
 
 
 @pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with control_plane(tmp_path_factory.mktemp("plane"), Path(os.environ["FOREBAY_KUBERNETES"])) as running:
-        running.start_controllers()
-        running.start_node("--capacity", "nvidia.com/gpu=1")
-        yield running
+def plane(plane: ControlPlane) -> ControlPlane:
+    plane.start_controllers()
+    plane.start_node("--capacity", "nvidia.com/gpu=1")
+    return plane
 
 
 async def pods_of(client: Client, app: str) -> list[Pod]:

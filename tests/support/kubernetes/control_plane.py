@@ -1,6 +1,7 @@
 """A real kube-apiserver with etcd, in a folder and on loopback ports of their own.
 
-Lives here: the two processes, their restarts and the way in.  Not here: building them (tests/kubernetes/build.py).
+Lives here: the two processes, their restarts, and the way in with `kubectl`.  Not here: building them
+(tests/kubernetes/build.py).
 """
 
 import json
@@ -8,7 +9,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,6 +19,7 @@ from typing import Any
 from tests.support.kubernetes.node.network import GATEWAY
 from tests.support.ports import free_port
 from tests.support.source_tree import ROOT
+from tests.support.waiting import until
 
 START_DEADLINE_S = 120.0
 STATE = "state-2"
@@ -104,12 +105,7 @@ class ControlPlane:
 
     def wait(self) -> None:
         """Return once the API server is ready."""
-        assert self._server is not None
-        deadline_s = time.monotonic() + START_DEADLINE_S
-        while not self._is_ready():
-            self._server.check()
-            assert time.monotonic() < deadline_s, "the API server does not become ready"
-            time.sleep(0.1)
+        until(self._is_ready, limit_s=START_DEADLINE_S, every_s=0.1)
 
     def start_controllers(self) -> None:
         """Start the controllers of Kubernetes itself: Deployments make pods, owners take theirs with them."""
@@ -139,6 +135,15 @@ class ControlPlane:
             if program is not None:
                 program.check()
 
+    def kubectl(self, *arguments: str | Path, given: str = "") -> str:
+        """Run it and return what it prints; `given` is its standard input.  Fails with what it says."""
+        self.check()
+        options = (f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.folder}/kubectl")
+        command = [self._programs / "kubectl", *options, *arguments]
+        done = subprocess.run(command, cwd=ROOT, input=given, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{arguments}: {done.stderr}"
+        return done.stdout
+
     def kill_node(self) -> None:
         """kill -9 of the node that was started last, which its pods' processes do not outlive."""
         self._nodes.pop().stop()
@@ -154,12 +159,13 @@ class ControlPlane:
                 program.stop(signal.SIGTERM)
 
     def _is_ready(self) -> bool:
-        with suppress(OSError):
-            context = ssl.create_default_context(cafile=self.folder / "apiserver.crt")
-            request = urllib.request.Request(f"{self.url}/readyz", headers={"authorization": f"Bearer {TOKEN}"})  # noqa: S310 - https
-            with urllib.request.urlopen(request, context=context, timeout=10) as answer:  # noqa: S310 - the same
-                return bool(answer.status == 200)
-        return False
+        """Ask the API server.  Raises OSError while it does not answer that it is."""
+        assert self._server is not None
+        self._server.check()
+        context = ssl.create_default_context(cafile=self.folder / "apiserver.crt")
+        request = urllib.request.Request(f"{self.url}/readyz", headers={"authorization": f"Bearer {TOKEN}"})  # noqa: S310 - https
+        with urllib.request.urlopen(request, context=context, timeout=10) as answer:  # noqa: S310 - the same
+            return bool(answer.status == 200)
 
     def _kubeconfig(self) -> Mapping[str, Any]:
         cluster = {"server": self.url, "certificate-authority": str(self.folder / "apiserver.crt")}
@@ -198,15 +204,12 @@ def _make_state(state: Path, programs: Path) -> None:
 
 def _install(plane: ControlPlane, programs: Path) -> None:
     """Install what takes long: the kinds of Envoy Gateway and of the Gateway API, and its certificates."""
-    kubectl = [programs / "kubectl", f"--kubeconfig={plane.kubeconfig}", f"--cache-dir={plane.folder}/kubectl"]
-    for command in (
-        [*kubectl, "apply", "--server-side", "-R", "-f", programs / "crds"],
-        [*kubectl, "create", "namespace", "envoy-gateway-system"],
-        [programs / "envoy-gateway", "certgen", "--disable-topology-injector"],
-    ):
-        environment = {"KUBECONFIG": str(plane.kubeconfig), "ENVOY_GATEWAY_NAMESPACE": "envoy-gateway-system"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    plane.kubectl("apply", "--server-side", "-R", "-f", programs / "crds")
+    plane.kubectl("create", "namespace", "envoy-gateway-system")
+    command = [programs / "envoy-gateway", "certgen", "--disable-topology-injector"]
+    environment = {"KUBECONFIG": str(plane.kubeconfig), "ENVOY_GATEWAY_NAMESPACE": "envoy-gateway-system"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @contextmanager
