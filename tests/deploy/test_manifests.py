@@ -3,7 +3,6 @@
 The same objects are sent to a real API server in tests/kubernetes.
 """
 
-import os
 import re
 import tomllib
 from pathlib import Path
@@ -29,7 +28,7 @@ from kube.events import EVENTS
 from kube.objects import Kind
 from routing.table import STRATEGIES
 from tests.support.kubernetes.fields import wrong_fields
-from tests.support.manifests import COMPONENTS, OVERLAYS, Json, containers, kubectl, named, objects, rendered
+from tests.support.manifests import COMPONENTS, OVERLAYS, Json, containers, kubectl, named, objects, with_components
 from tests.support.source_tree import ROOT
 
 DEFAULT = OVERLAYS / "default"
@@ -51,10 +50,7 @@ def workloads(folder: Path) -> list[Json]:
 
 def with_component(tmp_path: Path, *names: str) -> tuple[Json, ...]:
     """The default overlay with components."""
-    relative = [os.path.relpath(COMPONENTS / name, tmp_path) for name in names]
-    kustomization = {"resources": [os.path.relpath(DEFAULT, tmp_path)], "components": relative}
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    return rendered(tmp_path)
+    return objects(with_components(tmp_path, DEFAULT, *names))
 
 
 def test_the_names_and_ports_are_those_of_the_contract():

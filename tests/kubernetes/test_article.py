@@ -33,7 +33,7 @@ def served(forebay: Forebay) -> Iterator[str]:
     forebay.answers(200)
     (pod,) = forebay.pods(f"model.aibrix.ai/name={MODEL}")
     yield pod
-    forebay.kubectl("delete", "deployment,service", "-l", f"model.aibrix.ai/name={MODEL}")
+    forebay.remove(MODEL)
 
 
 def test_the_roles_run(forebay: Forebay):

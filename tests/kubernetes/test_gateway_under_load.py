@@ -34,7 +34,7 @@ def model(forebay: Forebay) -> Iterator[None]:
     forebay.rolled_out(MODEL, "default")
     forebay.answers(200, MODEL)
     yield
-    forebay.kubectl("delete", "deployment,service", "-l", LABEL)
+    forebay.remove(MODEL)
 
 
 async def step(answers: Answers, change: Callable[..., object], *arguments: object) -> None:
@@ -112,11 +112,10 @@ async def test_when_the_leading_controller_is_killed_another_makes_routes(foreba
 
     os.kill(process, signal.SIGKILL)
     forebay.kubectl("delete", "pod", pod, "-n", NAMESPACE, "--grace-period=0", "--force")
-    forebay.apply(deployment("late"), service("late"))
 
-    forebay.answers(200, "late")
+    forebay.serve("late")
     assert first != leader(forebay)
-    forebay.kubectl("delete", "deployment,service", "-l", "model.aibrix.ai/name=late")
+    forebay.remove("late")
 
 
 async def test_a_model_stays_while_one_of_its_deployments_does(forebay: Forebay):

@@ -1,7 +1,6 @@
 """The Gateway's listeners: TLS for users, and our patches under both schemes of names that Envoy Gateway has."""
 
 import json
-import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +10,10 @@ import pytest
 import yaml
 
 from tests.support.certificates import a_certificate
-from tests.support.kubernetes.article import chat, deployment, service
+from tests.support.kubernetes.article import chat
 from tests.support.kubernetes.installed import CHAT, NAMESPACE, OWNED, PROXIES, Forebay
 from tests.support.kubernetes.node.network import GATEWAY
-from tests.support.manifests import COMPONENTS, OVERLAYS
+from tests.support.manifests import OVERLAYS, with_components
 
 MODEL = "listened"
 PATCHES = ("aibrix-eg-http", "aibrix-eg-http-by-port")
@@ -23,10 +22,9 @@ PATCHES = ("aibrix-eg-http", "aibrix-eg-http-by-port")
 @pytest.fixture(scope="module")
 def home(forebay: Forebay) -> Iterator[Forebay]:
     """The installation with a model; in the end it is again what other tests expect."""
-    forebay.apply(deployment(MODEL), service(MODEL))
-    forebay.answers(200, MODEL)
+    forebay.serve(MODEL)
     yield forebay
-    forebay.kubectl("delete", "deployment,service", "-l", f"model.aibrix.ai/name={MODEL}")
+    forebay.remove(MODEL)
 
 
 def is_whole(answer: httpx.Response) -> bool:
@@ -38,12 +36,7 @@ def is_whole(answer: httpx.Response) -> bool:
 def test_users_may_send_over_tls(home: Forebay, tmp_path: Path):
     cert, key = a_certificate(tmp_path)
     home.kubectl("create", "secret", "tls", "aibrix-eg-tls", "-n", NAMESPACE, f"--cert={cert}", f"--key={key}")
-    overlay = {
-        "resources": [os.path.relpath(OVERLAYS / "dev", tmp_path)],
-        "components": [os.path.relpath(COMPONENTS / "tls", tmp_path)],
-    }
-    (tmp_path / "kustomization.yaml").write_text(json.dumps(overlay))
-    home.kubectl("apply", "-k", tmp_path)
+    home.kubectl("apply", "-k", with_components(tmp_path, OVERLAYS / "dev", "tls"))
     context = ssl.create_default_context(cafile=cert)
     context.check_hostname = False  # the certificate is for 127.0.0.1, the node has another address
 
@@ -57,7 +50,7 @@ def test_users_may_send_over_tls(home: Forebay, tmp_path: Path):
             return False
 
     try:
-        home.eventually(answers, deadline_s=120)
+        home.eventually(answers, limit_s=120)
         assert is_whole(home.answers(200, MODEL))  # the plain listener stays
     finally:
         home.install("dev")
@@ -82,12 +75,12 @@ def configure(home: Forebay, **more: object) -> None:
 
 
 def test_patches_are_made_under_either_scheme_of_names(home: Forebay):
-    home.eventually(lambda: programmed(home) == ["True", "False"], deadline_s=120)
+    home.eventually(lambda: programmed(home) == ["True", "False"], limit_s=120)
     try:
         configure(home, runtimeFlags={"enabled": ["XDSNameSchemeV2"]})
 
-        home.eventually(lambda: programmed(home) == ["False", "True"], deadline_s=120)
+        home.eventually(lambda: programmed(home) == ["False", "True"], limit_s=120)
         home.eventually(lambda: is_whole(home.answers(200, MODEL)))
     finally:
         configure(home, runtimeFlags={"enabled": []})
-        home.eventually(lambda: programmed(home) == ["True", "False"], deadline_s=120)
+        home.eventually(lambda: programmed(home) == ["True", "False"], limit_s=120)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,10 @@ import httpx
 import pytest
 
 from tests.support.certificates import an_authority
-from tests.support.kubernetes.article import chat, deployment, service
-from tests.support.kubernetes.installed import ADMIN, CHAT, NAMESPACE, OVERLAYS, Forebay
+from tests.support.kubernetes.article import chat
+from tests.support.kubernetes.installed import ADMIN, CHAT, NAMESPACE, Forebay
 from tests.support.kubernetes.node.network import GATEWAY
+from tests.support.manifests import OVERLAYS, with_components
 
 MODEL = "overlaid"
 
@@ -22,7 +22,7 @@ MODEL = "overlaid"
 def home(forebay: Forebay) -> Iterator[Forebay]:
     """The installation, which in the end is again what other tests expect."""
     yield forebay
-    forebay.kubectl("delete", "deployment,service", "-l", f"model.aibrix.ai/name={MODEL}")
+    forebay.remove(MODEL)
     forebay.install("dev")
 
 
@@ -52,16 +52,14 @@ def limits_are_exact(home: Forebay, user: str) -> None:
 
 def test_without_patches_answers_pass_through_the_gateway(home: Forebay):
     home.install("ext-proc")
-    home.apply(deployment(MODEL), service(MODEL))
-    home.answers(200, MODEL)
+    home.serve(MODEL)
 
     limits_are_exact(home, "of-ext-proc")
 
 
 def test_by_default_envoys_have_a_load_balancer(home: Forebay):
     home.install("default")
-    home.apply(deployment(MODEL), service(MODEL))
-    home.answers(200, MODEL)
+    home.serve(MODEL)
 
     limits_are_exact(home, "of-default")
 
@@ -78,18 +76,13 @@ def with_mutual_tls(home: Forebay, folder: Path) -> Path:
         )
     overlay = folder / "overlay"
     overlay.mkdir()
-    dev, component = (
-        os.path.relpath(path, overlay) for path in (OVERLAYS / "dev", OVERLAYS.parent / "components/mutual-tls")
-    )
-    (overlay / "kustomization.yaml").write_text(json.dumps({"resources": [dev], "components": [component]}))
-    return overlay
+    return with_components(overlay, OVERLAYS / "dev", "mutual-tls")
 
 
 def test_envoy_and_the_gateway_prove_to_each_other_who_they_are(home: Forebay, tmp_path: Path):
     try:
         home.install(with_mutual_tls(home, tmp_path))
-        home.apply(deployment(MODEL), service(MODEL))
-        home.answers(200, MODEL)
+        home.serve(MODEL)
         home.admin("CreateUser", name="secret", rpm=9, tpm=100_000)
 
         answer = home.ask("secret", chat(MODEL))

@@ -2,8 +2,7 @@
 
 import json
 import sys
-import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -13,6 +12,7 @@ from tests.support.kubernetes.article import manifest
 from tests.support.kubernetes.cluster import PATIENCE, Cluster
 from tests.support.kubernetes.deployments import PORT, a_deployment
 from tests.support.kubernetes.node.network import GATEWAY
+from tests.support.waiting import until
 
 VARIABLES = ("PASSWORD", "PREFIX_colour", "NODE", "ABSENT", "PYTEST_VERSION")
 FILES = ("/etc/app/app.yaml", "/etc/app/more/secret", "/etc/labels")
@@ -48,6 +48,7 @@ print(json.dumps({
 }), flush=True)
 time.sleep(600)
 """
+eventually = partial(until, limit_s=60.0)
 RBAC = "rbac.authorization.k8s.io"
 STORAGE = {"requests": {"storage": "1Gi"}}
 ROLE = {"apiGroup": RBAC, "kind": "Role", "name": "reader"}
@@ -97,13 +98,6 @@ def a_looking_pod() -> dict[str, Any]:
     volumes = [{"name": name, **source} for name, source in VOLUMES.items()]
     spec = {"serviceAccountName": "reader", "containers": [container], "volumes": volumes}
     return an_object("Pod", "look", spec={**spec, "terminationGracePeriodSeconds": 5})
-
-
-def eventually(condition: Callable[[], object], deadline_s: float = 60.0) -> None:
-    until_s = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < until_s, "it does not come true"
-        time.sleep(0.1)
 
 
 def test_a_pod_has_the_files_variables_names_and_rights_that_it_asks_for(cluster: Cluster):

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.kubernetes.article import chat, deployment, service
+from tests.support.kubernetes.article import chat
 from tests.support.kubernetes.installed import CHAT, NAMESPACE, Forebay
 
 OWN, OTHER = "spoofed", "coveted"
@@ -50,16 +50,11 @@ def trap(forebay: Forebay) -> Iterator[str]:
 @pytest.fixture(scope="module", autouse=True)
 def engines(forebay: Forebay) -> Iterator[Mapping[str, str]]:
     """Two models that answer, and the addresses of their engines; a user to whom nothing is allowed."""
-    for model in (OWN, OTHER):
-        forebay.apply(deployment(model), service(model))
-    for model in (OWN, OTHER):
-        forebay.rolled_out(model, "default")
-        forebay.answers(200, model)
+    forebay.serve(OWN, OTHER)
     forebay.admin("CreateUser", name=BLOCKED, rpm=0, tpm=0)
     query = ("get", "pod", "-o", "jsonpath={.items[0].status.podIP}", "-l")
     yield {model: forebay.kubectl(*query, f"model.aibrix.ai/name={model}") for model in (OWN, OTHER)}
-    for model in (OWN, OTHER):
-        forebay.kubectl("delete", "deployment,service", "-l", f"model.aibrix.ai/name={model}")
+    forebay.remove(OWN, OTHER)
 
 
 def trapped(forebay: Forebay) -> str:

@@ -1,7 +1,7 @@
 """The manifests of deploy/ and samples/ as objects: rendered by kubectl where there is one, else as they are written.
 
-Lives here: finding kubectl, reading.  Not here: what must hold of them (tests/deploy, tests/samples), a real server
-(tests/kubernetes).
+Lives here: finding kubectl, reading, adding components.  Not here: what must hold of them (tests/deploy,
+tests/samples), a real server (tests/kubernetes).
 """
 
 import os
@@ -50,6 +50,14 @@ def written(folder: Path) -> Iterator[Json]:
 def objects(folder: Path) -> tuple[Json, ...]:
     """The objects of a folder, rendered where that is possible."""
     return rendered(folder) if kubectl() else tuple(written(folder))
+
+
+def with_components(folder: Path, overlay: Path, *names: str) -> Path:
+    """Write an overlay with components more, and return its folder."""
+    parts = {"resources": [overlay], "components": [COMPONENTS / name for name in names]}
+    relative = {kind: [os.path.relpath(path, folder) for path in paths] for kind, paths in parts.items()}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(relative))
+    return folder
 
 
 def named(found: tuple[Json, ...], kind: str, name: str) -> Json:

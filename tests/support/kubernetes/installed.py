@@ -7,21 +7,21 @@ of a request (tests).
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tests.support.kubernetes.article import MODEL, chat, manifest
+from tests.support.kubernetes.article import MODEL, chat, deployment, manifest, service
 from tests.support.kubernetes.cluster import PATIENCE, Cluster
 from tests.support.kubernetes.node.network import GATEWAY
-from tests.support.source_tree import ROOT
+from tests.support.manifests import OVERLAYS
+from tests.support.waiting import until
 
-OVERLAYS = ROOT / "deploy/overlays"
 NAMESPACE = "aibrix-system"
 PROXIES = "envoy-gateway-system"
 ADMIN = f"http://{GATEWAY}:32004"
@@ -30,7 +30,8 @@ DEPLOYMENTS = ("aibrix-redis-master", "aibrix-gateway-plugins", "aibrix-controll
 OWNED = "gateway.envoyproxy.io/owning-gateway-name=aibrix-eg"
 DONE = "data: [DONE]"
 CHAT = "/v1/chat/completions"
-PAUSE_S = 0.05
+DEADLINE_S, PAUSE_S = 60.0, 0.05
+"""Controllers and Envoy follow in their own time."""
 
 
 @dataclass
@@ -56,6 +57,8 @@ class Answers:
 class Forebay:
     """An installation."""
 
+    eventually = staticmethod(partial(until, limit_s=DEADLINE_S, every_s=PAUSE_S))
+
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.kubectl = cluster.kubectl
@@ -74,6 +77,16 @@ class Forebay:
     def apply(self, *objects: dict[str, Any]) -> None:
         """`kubectl apply -f -` of the objects."""
         self.kubectl("apply", "-f", "-", given=manifest(*objects))
+
+    def serve(self, *models: str) -> None:
+        """Apply the article's objects for models and return when all are answered for."""
+        self.apply(*(made(model) for model in models for made in (deployment, service)))
+        for model in models:
+            self.answers(200, model)
+
+    def remove(self, *models: str) -> None:
+        """Delete the Deployments and Services of models."""
+        self.kubectl("delete", "deployment,service", "-l", f"model.aibrix.ai/name in ({','.join(models)})")
 
     def pods(self, labels: str, namespace: str = "default") -> list[str]:
         """Return the names of pods."""
@@ -99,17 +112,9 @@ class Forebay:
         """Return what a user has used in this minute."""
         return dict(httpx.get(f"{ADMIN}/users/{user}/usage", trust_env=False, timeout=30).json())
 
-    @staticmethod
-    def eventually(condition: Callable[[], object], deadline_s: float = 60.0) -> None:
-        """Return once it is true: controllers and Envoy follow in their own time."""
-        until_s = time.monotonic() + deadline_s
-        while not condition():
-            assert time.monotonic() < until_s, "it does not come true"
-            time.sleep(PAUSE_S)
-
-    def answers(self, status: int, model: str = MODEL, deadline_s: float = 60.0, **headers: str) -> httpx.Response:
+    def answers(self, status: int, model: str = MODEL, **headers: str) -> httpx.Response:
         """Ask until the model is answered for with that status."""
-        until_s = time.monotonic() + deadline_s
+        until_s = time.monotonic() + DEADLINE_S
         while (answer := self.ask(body=chat(model, max_tokens=2), **headers)).status_code != status:
             assert time.monotonic() < until_s, (answer.status_code, answer.text)
             time.sleep(PAUSE_S)
