@@ -1,21 +1,29 @@
 """The parts of the node of tests that need no server: what fits, what runs, what is filled in."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
+from tests.support.kubernetes.conversation import ANY, Request
+from tests.support.kubernetes.conversation import answer as an_answer
 from tests.support.kubernetes.node.container import Container, command, environment, expand
 from tests.support.kubernetes.node.dns import answer
+from tests.support.kubernetes.node.node import Node
 from tests.support.kubernetes.node.objects import Json, Pod, PodMetadata, PodSpec, PodStatus
 from tests.support.kubernetes.node.probing import port_of, probe
+from tests.support.kubernetes.node.sandbox import Machine
 from tests.support.kubernetes.node.scheduling import Offer, amount, misfit, waits
+from tests.support.kubernetes.script import a_set, talking
 from tests.support.kubernetes.vllm_server import engine
 from tests.support.polling import until
 from tests.support.ports import free_port
@@ -46,6 +54,22 @@ def test_a_node_takes_what_it_has_beside_the_pods_that_run_there():
     assert "" == misfit(a_pod(gpu="1", cpu="500m"), OFFER, others)
     assert "Insufficient nvidia.com/gpu" == misfit(a_pod(gpu="2"), OFFER, others)
     assert "Insufficient cpu" == misfit(a_pod(cpu="4500m"), OFFER, others)
+
+
+async def test_a_pod_that_has_been_bound_meanwhile_counts_as_there(tmp_path: Path):
+    """The watch has yet to tell that the first of two pods is bound, and the node has resources for one."""
+    items = [msgspec.to_builtins(a_pod(name, gpu="2")) for name in ("first", "second")]
+    binding = Request("POST", "/api/v1/namespaces/n/bindings?fieldManager=forebay-test", ANY, "application/json")
+    taken = {"kind": "Status", "code": 409, "reason": "Conflict", "message": "pod first is already assigned"}
+    said = [*a_set("/api/v1/pods", *items), (binding, an_answer(json.dumps(taken), status=409))]
+    machine = Machine("node-a", "10.244.0.1", {}, tmp_path, tmp_path)
+
+    async with talking(said) as (client, double), httpx.AsyncClient() as http:
+        node = asyncio.create_task(Node(client, http, OFFER, machine, IPv4Network("10.244.1.0/24"), backoff_s=1).run())
+        await until(lambda: any("Insufficient nvidia.com/gpu" in request.body for request in double.asked))
+        node.cancel()
+
+    assert not any('"second"' in request.body for request in double.asked if request.method == "POST")
 
 
 def test_a_node_has_the_labels_that_a_pod_asks_for():

@@ -7,6 +7,7 @@ bindable: tests/kubernetes/enter.sh.  All processes die with the node.
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -143,7 +144,8 @@ class Node:
 
     async def _bind_here(self, pod: Pod) -> Pod:
         meta, target = pod.metadata, {"apiVersion": "v1", "kind": "Node", "name": self._offer.name}
-        await self._client.create(BINDINGS, body(BINDINGS, meta.name, meta.namespace, target=target))
+        with contextlib.suppress(Conflict):  # somebody has bound it, which the informer has yet to tell
+            await self._client.create(BINDINGS, body(BINDINGS, meta.name, meta.namespace, target=target))
         return Pod(pod.metadata, type(pod.spec)(pod.spec.containers, node_name=self._offer.name))
 
     async def _beat(self) -> None:
