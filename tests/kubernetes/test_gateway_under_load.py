@@ -67,10 +67,14 @@ async def test_a_model_is_scaled_and_rolled(forebay: Forebay):
         await step(answers, scale, forebay, 1)
         await step(answers, scale, forebay, 2)
         await step(answers, restart, forebay, MODEL, "default")
-        await eventually(lambda: not before & set(forebay.pods(LABEL)))
+
+        async def all_are_new_and_answer() -> bool:
+            now = set(await asyncio.to_thread(forebay.pods, LABEL))
+            return not before & now and now <= answers.pods.keys()
+
+        await eventually(all_are_new_and_answer)
 
     assert [] == answers.lost
-    assert set(forebay.pods(LABEL)) <= answers.pods.keys()
 
 
 async def test_the_gateway_itself_is_rolled(forebay: Forebay):
