@@ -21,10 +21,9 @@ class FiniteRange(click.FloatRange):
 
     def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number.  Raises click.BadParameter."""
-        number: float = super().convert(value, param, ctx)
-        if not isfinite(number):
+        if not isfinite(number := click.FLOAT.convert(value, param, ctx)):
             self.fail(f"{value} must be a finite number.", param, ctx)
-        return number
+        return float(super().convert(number, param, ctx))
 
 
 def _engine_urls_of(
