@@ -3,6 +3,7 @@
 import json
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ from tests.support.waiting import until
 
 VARIABLES = ("PASSWORD", "PREFIX_colour", "NODE", "ABSENT", "PYTEST_VERSION")
 FILES = ("/etc/app/app.yaml", "/etc/app/more/secret", "/etc/labels")
-PLACES = ("/", "/etc/app", "/tmp", "/claimed", "/var")  # noqa: S108 - of a pod
+PLACES = ("/", "/etc/app", "/tmp", "/claimed", "/dev/shm", "/var")  # noqa: S108 - of a pod
 LOOK = """
 import json, os, pathlib, socket, ssl, time, urllib.error, urllib.request
 account = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -114,9 +115,10 @@ def test_a_pod_has_the_files_variables_names_and_rights_that_it_asks_for(cluster
     assert {**variables, "ABSENT": None, "PYTEST_VERSION": None} == seen["variables"]
     assert {"/etc/app/app.yaml": "a: 1\n", "/etc/app/more/secret": "s3cret", "/etc/labels": ""} == seen["files"]
     assert ("look", "default") == (seen["host"], seen["namespace"])
-    assert [*PLACES[2:4]] == seen["may_write"]
+    assert [*PLACES[2:5]] == seen["may_write"]
     assert ["10.96.0.1"] * 2 == seen["names"]
     assert [200, 403] == seen["asked"]
+    assert not Path("/dev/shm/written").exists()  # noqa: S108 - the machine's
 
     cluster.kubectl("delete", "pod", "look")
     assert {"written", "ended"} == {path.name for path in (cluster.folder / "claims/default/app").iterdir()}

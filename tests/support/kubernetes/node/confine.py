@@ -115,6 +115,7 @@ def confine(files: Files) -> None:
         make_room(target, source)
     if files.is_read_only:
         set_read_only(Path("/"), with_all_below=True)
+    mount("tmpfs", "/dev/shm", 0, "tmpfs")  # noqa: S108 - of its own: another user's Envoy may have one of its name
     for source, target, _ in mounts:
         place(source, target)
         bind(source, target)
