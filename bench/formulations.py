@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from optimizer.case import Case
+from optimizer.solver.case import Case
 from optimizer.solver.linear import Budget, Model
 
 SLICES = 4

@@ -15,8 +15,8 @@ from statistics import median
 import click
 
 from bench.formulations import SLICES, Solved, by_cbc, by_highs, fractions, slices
-from optimizer.case import Case, GpuType
-from optimizer.plan import make_plan
+from optimizer.solver.case import Case, GpuType
+from optimizer.solver.plan import make_plan
 
 LARGE = (10, 144)
 """GPU types and buckets of the target: 0.5 s, verification included."""

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from forebay.cli.options import FILE_PATH, FiniteRange
-from optimizer.reading import InputError
+from optimizer.input.reading import InputError
 
 if TYPE_CHECKING:
-    from optimizer.capacity import Slo
-    from optimizer.case import Case
-    from optimizer.what_if import Question
+    from optimizer.planning.what_if import Question
+    from optimizer.profiles.capacity import Slo
+    from optimizer.solver.case import Case
 
 BAD_INPUT = 2
 """Exit status for an input that is no case."""
@@ -32,7 +32,7 @@ Read = TypeVar("Read")
 
 def _slo(_context: click.Context, _parameter: click.Parameter, value: str | None) -> "Slo | None":
     """Return the targets of `ttft=2,itl=0.05,e2e=10`, in seconds."""
-    from optimizer.capacity import Slo
+    from optimizer.profiles.capacity import Slo
 
     if value is None:
         return None
@@ -61,7 +61,7 @@ def plan(
     The load is a case, or the busiest time of a trace.  Without the extra `optimizer` (HiGHS) the plan is greedy and
     may be dearer; "solver" says which it is.
     """
-    from optimizer.case_json import parse_case
+    from optimizer.solver.case_json import parse_case
 
     try:
         if case_file is not None and trace is None and not profiles:
@@ -83,9 +83,9 @@ def plan(
 
 
 def _answer(case: "Case") -> dict[str, Any]:
-    from optimizer.case_json import plan_page
-    from optimizer.plan import make_plan
+    from optimizer.solver.case_json import plan_page
     from optimizer.solver.linear import is_installed
+    from optimizer.solver.plan import make_plan
 
     if not is_installed():
         click.echo("forebay: without the extra optimizer (HiGHS) the plan is greedy and may be dearer", err=True)
@@ -95,8 +95,8 @@ def _answer(case: "Case") -> dict[str, Any]:
 
 
 def _question(trace: Path, files: tuple[Path, ...], slo: "Slo | None", margin: float, speedup: float) -> "Question":
-    from optimizer.profiles import Profile, parse_profile
-    from optimizer.what_if import Request, buckets_of, faster, peak_demand, question, windows_of
+    from optimizer.planning.what_if import Request, buckets_of, faster, peak_demand, question, windows_of
+    from optimizer.profiles.profile import Profile, parse_profile
     from simulator.replay.traces import InvalidTraceError, read
 
     problems: list[str] = []

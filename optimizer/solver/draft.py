@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 
-from optimizer.case import Case, replicas_for
+from optimizer.solver.case import Case, replicas_for
 
 SAME = 1e-9
 """Losses that differ by a smaller part are equal."""

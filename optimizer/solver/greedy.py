@@ -6,7 +6,7 @@ Used to begin with, and alone where HiGHS is missing or found nothing in time.  
 from collections.abc import Iterator, Sequence
 from math import fsum, inf
 
-from optimizer.case import Case
+from optimizer.solver.case import Case, slack
 from optimizer.solver.draft import Draft, draft_of
 
 TRIES = 200
@@ -64,7 +64,8 @@ def _filled(case: Case, choices: Choices, ceilings: Sequence[int], favourite: in
         left = 1.0
         for g in types if favourite not in types else (favourite, *(g for g in types if g != favourite)):
             load = case.loads[g][bucket]
-            share = min(left, room[g] / load if load > 0 else inf) if room[g] > 0 else 0.0
+            fits = left * load <= room[g] + slack(ceilings[g])  # or rounding would leave a trace that buys a replica
+            share = (left if fits else room[g] / load) if room[g] > 0 else 0.0
             if share > 0:
                 parts[g, bucket] = share
                 room[g] -= share * load

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, fsum
 
-from optimizer.case import Case, slack
+from optimizer.solver.case import Case, slack
 from optimizer.solver.draft import Draft
 from optimizer.solver.linear import Budget, Model
 

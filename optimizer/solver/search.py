@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 from math import inf
 
-from optimizer.case import Case
+from optimizer.solver.case import Case
 from optimizer.solver.draft import Draft
 from optimizer.solver.linear import Budget
 from optimizer.solver.mix import TOLERANCE, Box, Mix, best_mix

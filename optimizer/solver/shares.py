@@ -5,7 +5,7 @@ Lives here: whether replicas carry the traffic, and whether fewer would.  Not he
 
 from collections.abc import Sequence
 
-from optimizer.case import Case, slack
+from optimizer.solver.case import Case, slack
 from optimizer.solver.draft import Draft, draft_of, loads_of
 from optimizer.solver.linear import Budget, Model
 from optimizer.solver.mix import TOLERANCE, least_missing, load_terms

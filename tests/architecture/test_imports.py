@@ -30,10 +30,15 @@ PURE = (
     "kube.errors",
     "kube.objects",
     "kube.store",
-    "optimizer",
+    "optimizer.input",
+    "optimizer.planning",
+    "optimizer.profiles",
+    "optimizer.solver",
     "simulator.core",
     "simulator.core.profile",
     "simulator.openai.tokens",
+    "traffic.hint",
+    "traffic.window",
 )
 """Decide or parse: may not reach IO, not even through another module.  A package stands for all that is in it."""
 

@@ -15,6 +15,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "gateway/worker/process.py": "a process; tests/contract/test_ext_proc.py starts it",
     "gateway/envoy/names.py": "names only; tests/contract and tests/e2e run both sides that use them",
     "gateway/discovery/probing/rounds.py": "half of a checker; tests/gateway/discovery/probing/test_health.py runs it",
+    "optimizer/planning/deployments.py": "values only",
     "simulator/core/sequence.py": "values only; tests/simulator/core/test_engine.py moves them on",
 }
 """Module -> why it has no test file of its own."""

@@ -5,7 +5,7 @@ import pytest
 from bench import planning
 from bench.formulations import Solved
 from bench.planning import FOREBAY, LARGE, PlanFigures, PlanSample, a_case, measure_planning
-from optimizer.plan import make_plan
+from optimizer.solver.plan import make_plan
 
 
 def test_every_way_is_measured_and_forebay_is_never_dearer(monkeypatch: pytest.MonkeyPatch):

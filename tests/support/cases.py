@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from optimizer.case import Case, GpuType
+from optimizer.solver.case import Case, GpuType
 
 
 def a_type(name: str = "a", cost: float = 1.0, throughput: Sequence[float] = (1.0,), **bounds: int | None) -> GpuType:

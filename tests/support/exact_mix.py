@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import product
 
-from optimizer.case import MIGRATION_SHARE, Case
+from optimizer.solver.case import MIGRATION_SHARE, Case
 
 
 def exact(number: float) -> Fraction:

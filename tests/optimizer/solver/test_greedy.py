@@ -2,8 +2,8 @@
 
 from hypothesis import HealthCheck, given, settings
 
-from optimizer.case import Case
-from optimizer.checker import problems_of
+from optimizer.solver.case import Case
+from optimizer.solver.checker import problems_of
 from optimizer.solver.greedy import bound, first_draft, improve
 from tests.support.cases import a_case, a_type, small_cases
 
@@ -31,6 +31,12 @@ def test_no_draft_is_dearer_than_the_best_type_alone(case: Case):
     cost = case.cost(first_draft(case).replicas)
 
     assert all(cost <= single.cost(first_draft(single).replicas) + 1e-9 for single in alone)
+
+
+def test_what_rounding_leaves_of_a_bucket_buys_no_replica():
+    case = a_case([0.2, 1.0], a_type("a", 0.3, [0.0, 0.1]), a_type("b", 0.3, [0.3, 0.3]))
+
+    assert (0, 4) == first_draft(case).replicas
 
 
 def test_each_bucket_goes_to_the_type_that_carries_it_for_the_least():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from optimizer.case import Case
+from optimizer.solver.case import Case
 from optimizer.solver.greedy import first_draft
 from optimizer.solver.linear import Budget
 from optimizer.solver.mix import Mix, best_mix, least_unserved

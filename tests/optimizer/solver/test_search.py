@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from optimizer.case import Case
 from optimizer.solver import search, shares
+from optimizer.solver.case import Case
 from optimizer.solver.draft import Draft
 from optimizer.solver.greedy import first_draft
 from optimizer.solver.linear import Budget

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optimizer.case import Case
+from optimizer.solver.case import Case
 from optimizer.solver.draft import draft_of, loads_of
 from optimizer.solver.shares import fits, fitted, lowered, split
 from tests.support.cases import a_case, a_type, small_cases

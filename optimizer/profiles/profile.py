@@ -12,8 +12,8 @@ from itertools import pairwise
 from math import exp2, log2
 from typing import Any
 
-from optimizer.capacity import Fit, Slo, capacity
-from optimizer.reading import InputError, Reader, shown
+from optimizer.input.reading import InputError, Reader, shown
+from optimizer.profiles.capacity import Fit, Slo, capacity
 
 Grid = tuple[tuple[float, ...], ...]
 """Values by output length and input length."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from math import ceil, exp2, fsum
 from typing import TypeVar
 
+from traffic.window import Lengths, Window
+
 AVERAGE_S = 300.0
 """Memory of the rate, and half-life of the lengths: about the time that a replica takes to start."""
 LONG_HALF_LIFE_S = 86_400.0
@@ -23,28 +25,10 @@ RECENT = 6
 QUANTILE = 0.9
 DRAIN_S = 60.0
 """Time in which a backlog is to be gone."""
-INDEX_PER_OCTAVE = 10
-"""Buckets of a trace per doubling of tokens (docs/contracts.md, section 6)."""
-
 FORGOTTEN = 1e-6
 """Weights below this, in requests, are dropped."""
 
 Key = TypeVar("Key", bound=Hashable)
-Lengths = tuple[int, int]
-"""Indexes of input and output tokens: round(10 log2(tokens))."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One window of a trace, of all gateways."""
-
-    duration_s: float
-    arrivals: int
-    completed: Mapping[Lengths, int] = field(default_factory=dict)
-    arrived_inputs: Mapping[int, int] | None = None
-    """Arrivals by index of input tokens; None = not told."""
-    waiting: int = 0
-    """Requests in flight and in queues at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +110,3 @@ def _remember(weights: dict[Key, float], kept: float, counts: Mapping[Key, int])
 def _normalised(weights: Mapping[Key, float]) -> dict[Key, float]:
     total = fsum(weights.values())
     return {key: weight / total for key, weight in weights.items()} if total > 0 else {}
-
-
-def tokens_of(index: int) -> float:
-    """Return the tokens in the middle of a trace's bucket."""
-    return exp2(index / INDEX_PER_OCTAVE)

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from optimizer.case import Case, GpuType
-from optimizer.case_json import parse_case, plan_page
-from optimizer.plan import make_plan
-from optimizer.reading import InputError
+from optimizer.input.reading import InputError
+from optimizer.solver.case import Case, GpuType
+from optimizer.solver.case_json import parse_case, plan_page
+from optimizer.solver.plan import make_plan
 
 GPU = {"cost": 1.0, "throughput": [2.0, 0]}
 

@@ -5,15 +5,15 @@ Lives here: requests to windows, demand to buckets, buckets and profiles to a ca
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import fsum, log2
+from math import fsum
 
-from optimizer.capacity import Slo
-from optimizer.case import Case, GpuType
-from optimizer.demand import INDEX_PER_OCTAVE, Demand, Estimator, Lengths, Window, tokens_of
-from optimizer.profiles import Profile
-from optimizer.reading import InputError
+from optimizer.input.reading import InputError
+from optimizer.planning.demand import Demand, Estimator
+from optimizer.profiles.capacity import Slo
+from optimizer.profiles.profile import Profile
+from optimizer.solver.case import Case, GpuType
+from traffic.window import INDEX_PER_OCTAVE, WINDOW_S, Lengths, Window, index_of, tokens_of
 
-WINDOW_S = 10.0
 MARGIN = 1.5
 """Plans are made for delays so many times as long as the profiled ones (Scalable Joint Allocation, arXiv 2604.07472:
 at 1.5 times plans without a margin break, and those with one degrade gently)."""
@@ -44,11 +44,6 @@ class Question:
     case: Case
     buckets: tuple[Bucket, ...]
     notes: tuple[str, ...]
-
-
-def index_of(tokens: float) -> int:
-    """Return the index of a length in a trace."""
-    return round(INDEX_PER_OCTAVE * log2(tokens)) if tokens > 0 else 0
 
 
 def windows_of(requests: Sequence[Request]) -> Iterator[Window]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from optimizer.reading import finite
+from optimizer.input.reading import finite
 
 
 @pytest.mark.parametrize("value", [True, None, "1", [], float("nan"), float("-inf"), 10**400])

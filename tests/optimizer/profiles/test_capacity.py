@@ -2,7 +2,7 @@
 
 import pytest
 
-from optimizer.capacity import Fit, Slo, capacity, latencies, service_rate
+from optimizer.profiles.capacity import Fit, Slo, capacity, latencies, service_rate
 
 FIT = Fit(6.973e-3, 0.0270e-3, 14.825e-3, 0.001364e-3, max_batch=64, max_queue=256)
 TOKENS = (128.0, 128.0)

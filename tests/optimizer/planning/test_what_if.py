@@ -4,12 +4,23 @@ from dataclasses import replace
 
 import pytest
 
-from optimizer.capacity import Fit, Slo
-from optimizer.demand import Demand, Window
-from optimizer.plan import make_plan
-from optimizer.profiles import Profile
-from optimizer.reading import InputError
-from optimizer.what_if import MARGIN, Bucket, Request, buckets_of, faster, index_of, peak_demand, question, windows_of
+from optimizer.input.reading import InputError
+from optimizer.planning.demand import Demand
+from optimizer.planning.what_if import (
+    MARGIN,
+    Bucket,
+    Request,
+    buckets_of,
+    faster,
+    index_of,
+    peak_demand,
+    question,
+    windows_of,
+)
+from optimizer.profiles.capacity import Fit, Slo
+from optimizer.profiles.profile import Profile
+from optimizer.solver.plan import make_plan
+from traffic.window import Window
 
 MEASURED = Profile("a", 1.0, (16, 64), (128, 512), ((40.0, 20.0), (20.0, 10.0)), Slo(e2e_s=5.0))
 FITTED = Profile(

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from bench.planning import LARGE
 from bench.planning import a_case as a_hard_case
-from optimizer.case import Case
-from optimizer.plan import GREEDY, HIGHS, make_plan
 from optimizer.solver import linear
+from optimizer.solver.case import Case
 from optimizer.solver.greedy import first_draft
+from optimizer.solver.plan import GREEDY, HIGHS, make_plan
 from tests.support.cases import a_case, a_type, small_cases
 from tests.support.exact_mix import exact, optimum
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from optimizer.demand import AVERAGE_S, Demand, Estimator, Window, tokens_of
+from optimizer.planning.demand import AVERAGE_S, Demand, Estimator
+from traffic.window import Window
 
 SHORT, LONG = (70, 60), (110, 100)
 
@@ -48,7 +49,7 @@ def test_the_average_remembers_half_after_its_time():
 
 
 def test_a_backlog_is_drained_in_a_minute():
-    estimator = learned(Window(10.0, 100, waiting=130))
+    estimator = learned(Window(10.0, 100, in_flight=100, queued=30))
 
     assert (12.0, 2.0) == (
         pytest.approx(estimator.demand(in_flight=10.0).rate),
@@ -82,7 +83,3 @@ def test_an_input_that_never_completed_has_the_outputs_of_the_nearest():
     window = Window(10.0, 100, {SHORT: 50, LONG: 5}, arrived_inputs={SHORT[0]: 50, 120: 50})
 
     assert {SHORT: pytest.approx(0.5), (120, LONG[1]): pytest.approx(0.5)} == learned(window).demand().shares
-
-
-def test_indexes_are_tenths_of_doublings():
-    assert [1.0, 2.0, 1024.0] == [tokens_of(index) for index in (0, 10, 100)]

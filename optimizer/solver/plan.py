@@ -9,9 +9,9 @@ the way without HiGHS (solver.greedy), the verification (checker).
 
 from dataclasses import dataclass, replace
 
-from optimizer.case import Case
-from optimizer.checker import problems_of
 from optimizer.solver import greedy, linear, mix, search, shares
+from optimizer.solver.case import Case
+from optimizer.solver.checker import problems_of
 from optimizer.solver.draft import Draft
 
 HIGHS, GREEDY = "highs", "greedy"

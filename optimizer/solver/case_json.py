@@ -6,9 +6,9 @@ Lives here: the fields and their rules.  Not here: numbers and problems (reading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optimizer.case import MOST_REPLICAS, Case, GpuType
-from optimizer.plan import Plan
-from optimizer.reading import Reader, finite, shown
+from optimizer.input.reading import Reader, finite, shown
+from optimizer.solver.case import MOST_REPLICAS, Case, GpuType
+from optimizer.solver.plan import Plan
 
 MOST_COUNT = int(MOST_REPLICAS)
 """Counts of replicas above this are refused, as the plan has none."""

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from optimizer.capacity import Fit, Slo
-from optimizer.profiles import Profile, parse_profile
-from optimizer.reading import InputError
+from optimizer.input.reading import InputError
+from optimizer.profiles.capacity import Fit, Slo
+from optimizer.profiles.profile import Profile, parse_profile
 
 GOOD = {
     "gpu": "m-a100", "cost": 1.5, "created": 1.0, "indexes": [[16, 64], [128, 512, 2048]],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from optimizer.checker import problems_of
+from optimizer.solver.checker import problems_of
 from tests.support.cases import a_case, a_type
 
 CASE = a_case(

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from optimizer.case import MOST_REPLICAS, replicas_for, slack
+from optimizer.solver.case import MOST_REPLICAS, replicas_for, slack
 from tests.support.cases import a_case, a_type
 
 

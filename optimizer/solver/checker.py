@@ -6,7 +6,7 @@ Tolerances are relative to what is compared, so that no bucket is too small to b
 from collections.abc import Iterator, Sequence
 from math import fsum, inf, isclose, isfinite
 
-from optimizer.case import MOST_REPLICAS, Case, slack
+from optimizer.solver.case import MOST_REPLICAS, Case, slack
 
 SHARE_TOLERANCE = 1e-9
 SPARE = 10

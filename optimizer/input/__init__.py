@@ -1,0 +1,1 @@
+"""Reads numbers that people and files give, with all problems at once."""

@@ -1,0 +1,1 @@
+"""From traffic to decisions: demand, deployments, how many replicas of each; questions about traces."""

@@ -1,0 +1,35 @@
+"""A deployment: replicas of a model on one GPU type, which the optimizer counts out and others start and stop.
+
+Lives here: the value.  Not here: where deployments are found.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployment as it is wanted and as it is."""
+
+    namespace: str
+    name: str
+    model: str
+    replicas: int
+    """Replicas that it is asked to have now."""
+    ready: int
+    """Replicas that can serve now."""
+    min_replicas: int = 0
+    """Replicas while there is no load at all; with load it counts only where `is_min_always`."""
+    is_min_always: bool = False
+    max_replicas: int | None = None
+    gpu: str = ""
+    pool: str = ""
+    pool_priority: int = 0
+    """Pools with a lower number are used first."""
+    is_spot: bool = False
+    cost: float | None = None
+    """Money per replica and hour; None = as its profile says."""
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
