@@ -50,9 +50,16 @@ MEMORY_SHARE = 0.92
 """vLLM 0.32's default `--gpu-memory-utilization`."""
 
 
-def from_data_sheet(*, memory_gb: float, bandwidth_gb_s: float, tflops: float) -> GpuProfile:
+VOLTA_FLOPS_SHARE = 0.3
+"""On Volta: Megatron-LM sustains 39 of a V100's 125 TFLOP/s (arXiv 1909.08053, section 5.1), and FlashAttention 2 does
+not run there."""
+
+
+def from_data_sheet(
+    *, memory_gb: float, bandwidth_gb_s: float, tflops: float, flops_share: float = FLOPS_SHARE
+) -> GpuProfile:
     """Return the profile of a GPU that serves the 8B model; `tflops` are dense in 16 bits, 1 GB = 10^9 bytes."""
-    flop_s, byte_s = tflops * 1e12 * FLOPS_SHARE, bandwidth_gb_s * 1e9 * BANDWIDTH_SHARE
+    flop_s, byte_s = tflops * 1e12 * flops_share, bandwidth_gb_s * 1e9 * BANDWIDTH_SHARE
     speed = LinearSpeed(
         a=PASS_OVERHEAD_S + MODEL_BYTES / byte_s,
         b=2 * MODEL_PARAMETERS / flop_s,
@@ -68,7 +75,8 @@ GPUS: Mapping[str, GpuProfile] = {
     # From NVIDIA's data sheets; tensor-core FP16 without sparsity
     "L4": from_data_sheet(memory_gb=24, bandwidth_gb_s=300, tflops=121),
     "A10": from_data_sheet(memory_gb=24, bandwidth_gb_s=600, tflops=125),
-    "V100": from_data_sheet(memory_gb=32, bandwidth_gb_s=900, tflops=112),  # PCIe, 32 GB
+    # PCIe, 32 GB
+    "V100": from_data_sheet(memory_gb=32, bandwidth_gb_s=900, tflops=112, flops_share=VOLTA_FLOPS_SHARE),
     "L20": from_data_sheet(memory_gb=48, bandwidth_gb_s=864, tflops=119.5),
     "A100": from_data_sheet(memory_gb=80, bandwidth_gb_s=2039, tflops=312),  # SXM, 80 GB
     # SXM; vLLM's defaults for its server on GPUs of this size

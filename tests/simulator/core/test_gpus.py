@@ -21,7 +21,15 @@ def test_the_published_fit_is_as_published():
 def test_a_gpu_with_more_bandwidth_decodes_faster():
     order = ["L4", "A10", "L20", "V100", "A100", "H100"]
 
-    assert order == sorted(order, key=lambda name: -gpu_profile(name).speed.pass_s(8, 8_000))
+    assert order == sorted(order, key=lambda name: -gpu_profile(name).speed.pass_s(1, 1_000))
+
+
+def test_a_v100_decodes_about_as_fast_as_an_l20_and_takes_longer_for_a_prompt():
+    l20, v100 = (gpu_profile(name).speed for name in ("L20", "V100"))
+    prompt = Chunks(prefills=1, new_tokens=2048, attended_tokens=2048 * 1024)
+
+    assert pytest.approx(l20.pass_s(8, 8_000), rel=0.05) == v100.pass_s(8, 8_000)
+    assert v100.pass_s(0, 0, prompt) > 1.5 * l20.pass_s(0, 0, prompt)
 
 
 def test_every_cache_holds_a_prompt_of_32k():
