@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -35,15 +35,23 @@ def a_model(name: str, pods: dict[str, str]) -> ModelSettings:
     )
 
 
-@contextlib.asynccontextmanager
-async def running_envoy(settings: Settings, directory: Path, **bootstrap: object) -> AsyncIterator[str]:
+def running_envoy(
+    settings: Settings, directory: Path, **bootstrap: object
+) -> contextlib.AbstractAsyncContextManager[str]:
     """Envoy started, ready and in the end stopped; yields its base URL.  `bootstrap` is added to its configuration."""
+    return running_with({**render(settings, describe(settings.models)), **bootstrap}, settings, directory)
+
+
+@contextlib.asynccontextmanager
+async def running_with(
+    bootstrap: Mapping[str, object], settings: Settings, directory: Path, *options: str
+) -> AsyncIterator[str]:
+    """The same with this configuration, whose addresses are those in the settings."""
     config = directory / "envoy.json"
-    config.write_bytes(
-        orjson.dumps({**render(settings, describe(settings.models)), **bootstrap}, option=orjson.OPT_INDENT_2)
-    )
+    config.write_bytes(orjson.dumps(bootstrap, option=orjson.OPT_INDENT_2))
+    argv = (*envoy_argv(settings, config, 1), *options)
     with (directory / "envoy.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(*envoy_argv(settings, config, 1), stdout=log, stderr=log)
+        process = await asyncio.create_subprocess_exec(*argv, stdout=log, stderr=log)
         try:
             while not await answers_ok(settings.envoy.admin, READY_PATH):
                 assert process.returncode is None, (directory / "envoy.log").read_text()

