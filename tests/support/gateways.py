@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import yaml
 from gateway.config.settings import Settings
 from tests.support.certificates import Authority, mutual_tls, to_gateways
 from tests.support.envoy import running_envoy
-from tests.support.outage import IN_FLIGHT, MODEL, RESERVED, Outcome, gauge_of, set_speed_of, usage_of
+from tests.support.outage import IN_FLIGHT, MODEL, RESERVED, Load, Outcome, gauge_of, labels, set_speed_of, usage_of
 from tests.support.polling import until
 from tests.support.ports import free_ports
 from tests.support.programs import Program, program
@@ -119,6 +120,17 @@ class Gateways:
             return [0.0, 0.0] == [await self.gauge(IN_FLIGHT), await self.gauge(RESERVED)]
 
         await until(at_rest, every_s=0.1)
+
+    async def rolls_under(self, load: Load, user: str) -> None:
+        """Restart each gateway under this user's load, end the load, and expect that all was served and charged."""
+        for gateway in self.gateways:
+            await gateway.restart()
+            await load.succeeds(time.monotonic(), 30)
+        await load.stop()
+        await self.settles()
+
+        assert {"200"} == labels(load.outcomes).keys()
+        assert (len(load.outcomes), sum(map(tokens, load.outcomes))) == await self.usage(user)
 
 
 @contextlib.asynccontextmanager

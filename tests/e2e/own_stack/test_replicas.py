@@ -31,14 +31,7 @@ async def test_a_rolling_restart_loses_no_request_and_counts_exactly(tmp_path: P
         load = Load(stack.port, [SHORT] * 6 + [STREAM] * 4).start()
         await load.succeeds(time.monotonic(), 30)
 
-        for gateway in stack.gateways:
-            await gateway.restart()
-            await load.succeeds(time.monotonic(), 30)
-        await load.stop()
-        await stack.settles()
-
-        assert {"200"} == labels(load.outcomes).keys()
-        assert (len(load.outcomes), sum(map(tokens, load.outcomes))) == await stack.usage("lgy")
+        await stack.rolls_under(load, "lgy")
 
 
 async def a_worker_killed(stack: Gateways) -> None:
