@@ -28,6 +28,8 @@ class Deployment:
     is_spot: bool = False
     cost: float | None = None
     """Money per replica and hour; None = as its profile says."""
+    profile: str = ""
+    """A file with its profile, or the name of a bundled one; empty = by its name."""
 
     @property
     def key(self) -> str:

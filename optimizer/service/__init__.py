@@ -1,0 +1,1 @@
+"""The running optimizer: its loop, what it reads and tells, and its HTTP pages."""
