@@ -14,6 +14,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
+CLOCK = "forebay:{traffic}:clock"
+"""Nothing is stored under this key: of a cluster's clocks, that of its node counts."""
+
 
 class RedisAwayError(Exception):
     """Redis did not answer in time, or refused; a write may or may not have happened."""
@@ -31,10 +34,13 @@ class Connection:
         self._timeout_s = timeout_s
 
     @asynccontextmanager
-    async def calls(self) -> AsyncIterator[Any]:
-        """Yield the client, whose commands a server and a cluster share, for `timeout_s`.  Raises RedisAwayError."""
+    async def calls(self, timeouts: int = 1) -> AsyncIterator[Any]:
+        """Yield the client, whose commands a server and a cluster share, for `timeouts` times `timeout_s`.
+
+        Raises RedisAwayError.
+        """
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s * timeouts):
                 yield self._redis
         except (RedisError, RedisClusterException, OSError) as error:  # TimeoutError is an OSError
             raise RedisAwayError(str(error) or "no answer in time") from error
@@ -42,8 +48,8 @@ class Connection:
     async def now_s(self) -> float:
         """Return the Unix time by Redis's clock, which all gateways and planners share.  Raises RedisAwayError."""
         async with self.calls() as redis:
-            seconds, microseconds = await redis.time()
-        return float(seconds + microseconds / 1e6)
+            seconds, microseconds = await redis.eval("return redis.call('TIME')", 1, CLOCK)
+        return int(seconds) + int(microseconds) / 1e6
 
     async def aclose(self) -> None:
         """Disconnect."""

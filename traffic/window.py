@@ -34,6 +34,8 @@ class Window:
     """Requests sent, by deployment."""
     starts_at_s: float = 0.0
     """Unix time of its beginning, by the clock of Redis."""
+    writers: int = 1
+    """Workers that counted it."""
 
     @property
     def waiting(self) -> int:

@@ -39,6 +39,7 @@ PURE = (
     "simulator.openai.tokens",
     "traffic.hint",
     "traffic.hint_json",
+    "traffic.trace_json",
     "traffic.window",
 )
 """Decide or parse: may not reach IO, not even through another module.  A package stands for all that is in it."""
