@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kubernetes.conftest import PROGRAMS
+from tests.support.kubernetes.article import chat
 from tests.support.kubernetes.installed import Forebay
 from tests.support.source_tree import ROOT
 
@@ -63,5 +64,6 @@ def test_the_heterogeneous_sample_is_one_model_on_two_types_of_gpus(home: Foreba
 
     assert "8000:30081/TCP" in typed(home, "kubectl get svc deepseek-coder-7b")
     home.answers(200, "deepseek-coder-7b")
-    pods = {home.answers(200, "deepseek-coder-7b", routing_strategy="random").headers["target-pod"] for _ in range(30)}
+    body = chat("deepseek-coder-7b", max_tokens=2)
+    pods = {home.ask(body=body, routing_strategy="random").headers["target-pod"] for _ in range(30)}
     assert {"v100", "l20"} == {pod.split("-")[3] for pod in pods}

@@ -5,6 +5,7 @@ of a request (tests).
 """
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.kubernetes.article import MODEL, chat, deployment, manifest, service
 from tests.support.kubernetes.cluster import PATIENCE, Cluster
@@ -27,6 +29,7 @@ PROXIES = "envoy-gateway-system"
 ADMIN = f"http://{GATEWAY}:32004"
 """The admin REST, on the node port that the article names."""
 DEPLOYMENTS = ("aibrix-redis-master", "aibrix-gateway-plugins", "aibrix-controller-manager")
+GATEWAYS = "app.kubernetes.io/name=aibrix-gateway-plugins"
 OWNED = "gateway.envoyproxy.io/owning-gateway-name=aibrix-eg"
 DONE = "data: [DONE]"
 CHAT = "/v1/chat/completions"
@@ -113,12 +116,23 @@ class Forebay:
         return dict(httpx.get(f"{ADMIN}/users/{user}/usage", trust_env=False, timeout=30).json())
 
     def answers(self, status: int, model: str = MODEL, **headers: str) -> httpx.Response:
-        """Ask until the model is answered for with that status."""
+        """Ask until the model is answered for with that status; with 200 by every gateway, whichever Envoy asks next.
+
+        Each gateway checks an engine in its own time: one may send to it a second before another does.
+        """
+        if status == 200:
+            self.eventually(lambda: self._is_ready_everywhere(model))
         until_s = time.monotonic() + DEADLINE_S
         while (answer := self.ask(body=chat(model, max_tokens=2), **headers)).status_code != status:
             assert time.monotonic() < until_s, (answer.status_code, answer.text)
             time.sleep(PAUSE_S)
         return answer
+
+    def _is_ready_everywhere(self, model: str) -> bool:
+        """Whether every gateway has a pod of the model that it would send to; also False while one does not answer."""
+        found = json.loads(self.kubectl("get", "pods", "-n", NAMESPACE, "-l", GATEWAYS, "-o", "json"))["items"]
+        addresses = [pod["status"].get("podIP") for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        return bool(addresses) and all(address and _ready_pods(address, model) for address in addresses)
 
     @asynccontextmanager
     async def load(self, model: str = MODEL, clients: int = 4) -> AsyncIterator[Answers]:
@@ -142,3 +156,14 @@ class Forebay:
         finally:
             is_over.set()
             await asyncio.gather(*tasks)
+
+
+def _ready_pods(gateway: str, model: str) -> float:
+    """Return the pods of a model to which the gateway at this address would send, as its page for Prometheus says."""
+    try:
+        page = httpx.get(f"http://{gateway}:8080/metrics", trust_env=False, timeout=30).text
+    except httpx.HTTPError:
+        return 0
+    wanted = {"model": model, "state": "ready"}
+    samples = (one for family in text_string_to_metric_families(page) for one in family.samples)
+    return sum(one.value for one in samples if one.name == "forebay_endpoints" and one.labels == wanted)
