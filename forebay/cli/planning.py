@@ -95,7 +95,8 @@ def _answer(case: "Case") -> dict[str, Any]:
 
 
 def _question(trace: Path, files: tuple[Path, ...], slo: "Slo | None", margin: float, speedup: float) -> "Question":
-    from optimizer.planning.what_if import Request, buckets_of, faster, peak_demand, question, windows_of
+    from optimizer.planning.cases import buckets_of
+    from optimizer.planning.what_if import Request, faster, peak_demand, question, windows_of
     from optimizer.profiles.profile import Profile, parse_profile
     from simulator.replay.traces import InvalidTraceError, read
 

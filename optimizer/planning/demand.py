@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from math import ceil, exp2, fsum
 from typing import TypeVar
 
-from traffic.window import Lengths, Window
+from traffic.window import Lengths, Window, index_of
 
 AVERAGE_S = 300.0
 """Memory of the rate, and half-life of the lengths: about the time that a replica takes to start."""
@@ -25,6 +25,8 @@ RECENT = 6
 QUANTILE = 0.9
 DRAIN_S = 60.0
 """Time in which a backlog is to be gone."""
+ASSUMED: Lengths = (index_of(1024), index_of(256))
+"""Lengths before any request has completed, so that a model without replicas gets some (chosen: those of a chat)."""
 FORGOTTEN = 1e-6
 """Weights below this, in requests, are dropped."""
 
@@ -39,6 +41,8 @@ class Demand:
     shares: Mapping[Lengths, float]
     backlog_rate: float = 0.0
     """The part of `rate` that drains the backlog."""
+    is_assumed: bool = False
+    """Whether output lengths are assumed, because no request has completed yet."""
 
 
 @dataclass(slots=True)
@@ -72,14 +76,19 @@ class Estimator:
             return Demand(0.0, {})
         high = sorted(self._rates)[ceil(QUANTILE * len(self._rates)) - 1]
         backlog = max(0.0, self._waiting - in_flight) / DRAIN_S
-        return Demand(max(self._average, self._rates[-1], high) + backlog, self._shares(), backlog)
+        rate = max(self._average, self._rates[-1], high) + backlog
+        return Demand(rate, self._shares(), backlog, is_assumed=not self._long)
 
     def _shares(self) -> Mapping[Lengths, float]:
         long = fsum(self._long.values())
-        weights = {
-            lengths: self._recent.get(lengths, 0.0) + LONG_WEIGHT * count / max(long, LONG_WEIGHT)
-            for lengths, count in self._long.items()
-        }
+        weights = (
+            {ASSUMED: 1.0}
+            if not self._long
+            else {
+                lengths: self._recent.get(lengths, 0.0) + LONG_WEIGHT * count / max(long, LONG_WEIGHT)
+                for lengths, count in self._long.items()
+            }
+        )
         return _normalised(self._as_arrived(weights))
 
     def _as_arrived(self, weights: Mapping[Lengths, float]) -> Mapping[Lengths, float]:

@@ -5,22 +5,13 @@ from dataclasses import replace
 import pytest
 
 from optimizer.input.reading import InputError
+from optimizer.planning.cases import MARGIN, Bucket
 from optimizer.planning.demand import Demand
-from optimizer.planning.what_if import (
-    MARGIN,
-    Bucket,
-    Request,
-    buckets_of,
-    faster,
-    index_of,
-    peak_demand,
-    question,
-    windows_of,
-)
+from optimizer.planning.what_if import Request, faster, peak_demand, question, windows_of
 from optimizer.profiles.capacity import Fit, Slo
 from optimizer.profiles.profile import Profile
 from optimizer.solver.plan import make_plan
-from traffic.window import Window
+from traffic.window import Window, index_of
 
 MEASURED = Profile("a", 1.0, (16, 64), (128, 512), ((40.0, 20.0), (20.0, 10.0)), Slo(e2e_s=5.0))
 FITTED = Profile(
@@ -54,15 +45,6 @@ def test_the_busiest_time_counts():
 
 def test_requests_may_arrive_faster_and_begin_at_zero():
     assert [0.0, 5.0] == [request.at_s for request in faster([Request(30.0, 1, 1), Request(20.0, 1, 1)], speedup=2.0)]
-
-
-def test_a_bucket_has_the_mean_lengths_of_its_requests():
-    demand = Demand(8.0, {(70, 60): 0.25, (71, 60): 0.25, (80, 60): 0.5})
-
-    assert (
-        Bucket(pytest.approx((128 + 2**7.1) / 2), pytest.approx(64.0), 4.0),
-        Bucket(pytest.approx(256.0), pytest.approx(64.0), 4.0),
-    ) == buckets_of(demand)
 
 
 def test_throughputs_have_a_margin_and_notes_say_what_is_not_known():

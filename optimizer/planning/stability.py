@@ -1,0 +1,115 @@
+"""Stability: which replicas of a plan are taken at once and which later.
+
+Up at once.  Down when several plans in a row agree, and only as far as the replicas that stay and are ready would carry
+the highest load that these plans were made for, not used to the full.  So an old GPU type goes when the new one is
+ready (make before break), and a load next to what one replica less carries changes nothing.
+
+Lives here: the memory of plans, and the check of those that stay.  Not here: plans.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import fsum
+
+from optimizer.solver.case import Case
+from optimizer.solver.linear import Budget
+from optimizer.solver.mix import least_unserved
+from optimizer.solver.shares import TIME_S, fitted
+
+Counts = Mapping[str, int]
+"""Replicas by deployment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Replicas to publish, and why some are not released yet, one sentence each."""
+
+    replicas: Counts
+    held: tuple[str, ...] = ()
+
+
+class Stability:
+    """Remembers as many plans as must agree."""
+
+    def __init__(self, agreeing_plans: int, survivors_utilisation: float) -> None:
+        self._agreeing, self._utilisation = agreeing_plans, survivors_utilisation
+        self._wanted: list[Counts] = []
+        self._rates: list[float] = []
+
+    def forget(self) -> None:
+        """Forget the plans."""
+        self._wanted, self._rates = [], []
+
+    def settle(self, case: Case, wanted: Counts, in_force: Counts, ready: Counts) -> Settled:
+        """Return what to publish for a plan that wants these replicas of the case's types."""
+        self._wanted = [*self._wanted, wanted][-self._agreeing :]
+        self._rates = [*self._rates, fsum(case.rates)][-self._agreeing :]
+        counts = {key: max(in_force[key], n) for key, n in wanted.items()}
+        survivors = _Survivors(self._at_peak(case), ready)
+        held = []
+        for gpu in sorted(case.types, key=lambda gpu: -gpu.cost):
+            key = gpu.name
+            since, lowest = counts[key], self._agreed(key, counts[key])
+            if wanted[key] < since <= lowest:
+                held.append(f"{key}: {since} to {wanted[key]} replicas waits for {self._more(key, since)}")
+            elif lowest < since:
+                counts[key] = survivors.fewest(counts, key, lowest)
+                if counts[key] > lowest:
+                    held.append(
+                        f"{key}: {counts[key]} to {lowest} replicas waits: {survivors.why(counts, key, lowest)}"
+                    )
+        return Settled(counts, tuple(held))
+
+    def _agreed(self, key: str, since: int) -> int:
+        """Return the replicas that the last plans agree on, `since` while there are too few."""
+        if len(self._wanted) < self._agreeing:
+            return since
+        return max(wanted.get(key, since) for wanted in self._wanted)
+
+    def _more(self, key: str, since: int) -> str:
+        agree = 0
+        for wanted in reversed(self._wanted):
+            if wanted.get(key, since) >= since:
+                break
+            agree += 1
+        more = self._agreeing - agree
+        return f"{more} more plan{'s' if more > 1 else ''} that agree{'' if more > 1 else 's'}"
+
+    def _at_peak(self, case: Case) -> Case:
+        """Return the case at the highest rate of the last plans, at the utilisation that survivors may have."""
+        rate = fsum(case.rates)
+        growth = max(self._rates) / rate if rate > 0 else 1.0
+        return replace(case, headroom=case.headroom * growth / self._utilisation)
+
+
+class _Survivors:
+    """Whether the replicas that stay and are ready carry a case."""
+
+    def __init__(self, case: Case, ready: Counts) -> None:
+        self._case, self._ready = case, ready
+        self._lost: float | None = None
+
+    def fewest(self, counts: Counts, key: str, lowest: int) -> int:
+        """Return the fewest replicas of a type, `lowest` or more, with which all carry the case; else what it has."""
+        low, high = lowest, counts[key]
+        while low < high:
+            middle = low if low == lowest and high == counts[key] else (low + high) // 2
+            if self._carry({**counts, key: middle}, self._ready):
+                high = middle
+            else:
+                low = middle + 1
+        return high
+
+    def why(self, counts: Counts, key: str, lowest: int) -> str:
+        """Return what keeps a type from having `lowest` replicas."""
+        fewer = {**counts, key: lowest}
+        if not self._carry(fewer, fewer):
+            return "those that stay would be used too much"
+        late = [f"{name} has {self._ready[name]} of {n} ready" for name, n in fewer.items() if self._ready[name] < n]
+        return ", ".join(late)
+
+    def _carry(self, counts: Counts, ready: Counts) -> bool:
+        if self._lost is None:
+            self._lost = self._case.lost(least_unserved(self._case, Budget(TIME_S)))
+        serving = [min(counts[gpu.name], ready[gpu.name]) for gpu in self._case.types]
+        return fitted(self._case, serving, self._lost) is not None
