@@ -22,9 +22,9 @@ from lightkube.config.kubeconfig import KubeConfig
 from bench.memory import resident
 from bench.processes import python_module
 from bench.serving import served
-from gateway.discovery.kubernetes import PACE
 from gateway.discovery.pods import PODS as POD_KIND
 from kube.client import ALL, PAGE_ITEMS, Client, Selection
+from kube.following import PACE
 from kube.informer import Informer
 
 PODS = 5_000

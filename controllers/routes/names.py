@@ -7,7 +7,6 @@ docs/contracts.md, sections 5 and 8.
 import re
 from hashlib import sha256
 
-MODEL, PORT = "model.aibrix.ai/name", "model.aibrix.ai/port"
 SERVICE, PATHS = "model.aibrix.ai/service-name", "model.aibrix.ai/model-router-custom-paths"
 TIMEOUT = "forebay.io/request-timeout"
 

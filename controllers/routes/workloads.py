@@ -10,8 +10,9 @@ from math import inf
 from typing import NamedTuple
 
 from controllers.problems import Problem
-from controllers.routes.names import LABEL, MODEL, PATHS, PORT, SERVICE, TIMEOUT
+from controllers.routes.names import LABEL, PATHS, SERVICE, TIMEOUT
 from kube.events import About
+from kube.models import DEFAULT_PORT, MODEL, PORT, model_of
 from kube.objects import Kind, Object
 
 DEPLOYMENTS = Kind("apps", "v1", "Deployment", "deployments", Object)
@@ -19,7 +20,7 @@ STATEFUL_SETS = Kind("apps", "v1", "StatefulSet", "statefulsets", Object)
 ADAPTERS = Kind("model.aibrix.ai", "v1alpha1", "ModelAdapter", "modeladapters", Object)
 FLEETS = Kind("orchestration.aibrix.ai", "v1alpha1", "RayClusterFleet", "rayclusterfleets", Object)
 
-DEFAULT_PORT, MAX_PORT = 8000, 65535
+MAX_PORT = 65535
 MODEL_BYTES, PATH_LENGTH = 256, 1024
 """The longest name of a model (chosen), and the longest path that an HTTPRoute takes."""
 _PATH = re.compile(r"/(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%(?!2[fF])[0-9a-fA-F]{2})*")
@@ -52,13 +53,13 @@ class Claim(NamedTuple):
 
 def has_model(workload: Object) -> bool:
     """Whether the workload names a model, in the label or, where no label can hold the name, the annotation."""
-    return bool(_model(workload))
+    return bool(model_of(workload.metadata))
 
 
 def claim_of(kind: Kind[Object], workload: Object) -> Claim | None:
     """Return what the workload asks for, with an empty model where its name cannot be sent; None where it has none."""
     reader = _Reader(About(kind, workload.metadata))
-    meta, model = workload.metadata, _model(workload)
+    meta, model = workload.metadata, model_of(workload.metadata)
     if not model:
         return None
     port = reader.usable(meta.labels.get(PORT, ""), _is_port, "BadPort", f"label {PORT}")
@@ -99,13 +100,9 @@ def is_duration(text: str) -> bool:
     return _DURATION.fullmatch(text) is not None
 
 
-def _model(workload: Object) -> str:
-    return workload.metadata.labels.get(MODEL) or workload.metadata.annotations.get(MODEL, "")
-
-
 def _service(kind: Kind[Object], workload: Object) -> str:
     """Return the Service where none is named: an adapter's is called like it, others like the model if possible."""
-    model = _model(workload)
+    model = model_of(workload.metadata)
     return workload.metadata.name if kind is ADAPTERS or not LABEL.fullmatch(model) else model
 
 

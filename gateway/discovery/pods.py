@@ -4,7 +4,7 @@ Lives here: what is read of pods, nodes and workloads, and what it means, withou
 (kubernetes), what is made of the description (gateway.fleet).  The labels are those of docs/contracts.md, section 5.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
@@ -15,36 +15,19 @@ import structlog
 
 from gateway.config.addresses import MAX_PORT
 from gateway.discovery.description import FleetDescription, ModelPolicy
+from kube.models import DEFAULT_PORT, GPU, GPU_PRODUCT, POOL, PORT, Container, asked_gpu, model_of
 from kube.objects import Key, Kind, Metadata, Object
 from ratelimit.limits import MAX_LIMIT
 from routing.mixture import parse_mixture
 from routing.types import Endpoint
 
-MODEL, PORT, METRIC_PORT, ENGINE = (f"model.aibrix.ai/{name}" for name in ("name", "port", "metric-port", "engine"))
-CONFIG = "model.aibrix.ai/config"
-GPU, POOL, GPU_PRODUCT = "forebay.io/gpu", "forebay.io/pool", "nvidia.com/gpu.product"
+METRIC_PORT, ENGINE, CONFIG = (f"model.aibrix.ai/{name}" for name in ("metric-port", "engine", "config"))
 RAY_NODE, TEMPLATE_HASH = "ray.io/node-type", "pod-template-hash"
-DEFAULT_PORT = 8000
 ENGINES = frozenset({"vllm", "sglang", "trtllm"})
-GPU_VENDORS = ("nvidia.com/", "amd.com/", "gpu.intel.com/")
-NO_TYPE = ("gpu", "mig-", "i915", "xe")
-"""Names, or their beginnings, of GPU resources that say no type."""
 QUOTED = 80
 """Characters of a word of an annotation, which may have 256 KiB, that the log quotes (chosen)."""
 
 log = structlog.get_logger(__name__)
-
-
-class Resources(msgspec.Struct, frozen=True):
-    """The resources of a container.  Kubernetes takes no request for GPUs without a limit, which is as high."""
-
-    limits: dict[str, str | int | float] = {}
-
-
-class Container(msgspec.Struct, frozen=True):
-    """The part of a container that tells which GPU it wants."""
-
-    resources: Resources = Resources()
 
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
@@ -221,11 +204,6 @@ def _loaded(adapters: Mapping[Key, Adapter]) -> dict[Key, list[str]]:
     return {pod: sorted(set(names)) for pod, names in loaded.items()}
 
 
-def model_of(metadata: Metadata) -> str:
-    """Return the model in the label, or in the annotation of the same name: no label can hold `org/Name`."""
-    return metadata.labels.get(MODEL) or metadata.annotations.get(MODEL, "")
-
-
 def endpoint_of(pod: Pod, node: Object | None, workload: Object | None) -> Endpoint | None:
     """Return the endpoint that the pod is; None where it is none: without address, over, or a worker of Ray's.
 
@@ -245,7 +223,10 @@ def endpoint_of(pod: Pod, node: Object | None, workload: Object | None) -> Endpo
         models=(model,) if (model := model_of(meta)) else (),
         engine=engine if engine in ENGINES else "other",
         deployment=owner_of(meta)[1],
-        gpu_type=labels.get(GPU) or node_labels.get(GPU) or node_labels.get(GPU_PRODUCT) or _asked_gpu(pod),
+        gpu_type=labels.get(GPU)
+        or node_labels.get(GPU)
+        or node_labels.get(GPU_PRODUCT)
+        or asked_gpu(pod.spec.containers),
         pool=labels.get(POOL) or node_labels.get(POOL, ""),
         node=pod.spec.node_name,
         ready=any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions),
@@ -310,18 +291,6 @@ def _is_known(strategy: str, strategies: Collection[str]) -> bool:
         return all(part.name in strategies for part in parse_mixture(strategy))
     except ValueError:
         return False
-
-
-def _asked_gpu(pod: Pod) -> str:
-    """Return the type in the name of the GPU resource that the pod asks for, empty where that says none."""
-    return next((name for name in _asked_gpus(pod.spec.containers) if not name.startswith(NO_TYPE)), "")
-
-
-def _asked_gpus(containers: Iterable[Container]) -> Iterator[str]:
-    for container in containers:
-        for resource in container.resources.limits:
-            if resource.startswith(GPU_VENDORS):
-                yield resource.partition("/")[2]
 
 
 def _port(text: str | None) -> int:

@@ -1,7 +1,7 @@
 """The fleet of InferencePools that name this gateway as their endpoint picker, with their objectives and rewrites.
 
 Lives here: the kinds of Gateway API Inference Extension, and what is read of them.  Not here: what pods mean (pods),
-following sets (kubernetes).  A kind that is not installed yet is looked for again and again, so that no restart is
+following sets (kube.following).  A kind that is not installed yet is looked for again and again, so that no restart is
 needed when it comes.  We write nothing: the status of these objects is for others.
 """
 
@@ -16,10 +16,11 @@ import structlog
 
 from gateway.config.settings import KubernetesSettings
 from gateway.discovery.description import FleetDescription
-from gateway.discovery.kubernetes import PACE, behind, by_kind, client_for, descriptions, named
+from gateway.discovery.kubernetes import client_for
 from gateway.discovery.pods import NODES, PODS, WORKLOADS, Cluster, Fleet, Pool
 from gateway.openai.rewrites import Rewrite, Target
 from kube.client import Selection
+from kube.following import PACE, behind, by_kind, named, values
 from kube.informer import Informer
 from kube.objects import Kind, Object
 
@@ -169,7 +170,7 @@ class InferencePools:
                     rewrites=tuple(rules(rewrites.objects.values(), ours)),
                 )
 
-            async with aclosing(descriptions(describe, (pods, *workloads), (nodes, *extension))) as described:
+            async with aclosing(values(describe, (pods, *workloads), (nodes, *extension))) as described:
                 async for description in described:
                     yield description
 

@@ -12,12 +12,13 @@ import msgspec
 import pytest
 
 from controllers.owned import MANAGED_BY
-from controllers.routes.names import MODEL, PATHS, PORT, RESERVED, SERVICE, TIMEOUT, route_name
+from controllers.routes.names import PATHS, RESERVED, SERVICE, TIMEOUT, route_name
 from controllers.routes.objects import FILTERS, GRANTS, ROUTES, Route
 from controllers.routes.workloads import ADAPTERS, FLEETS, STATEFUL_SETS
 from kube.client import Client, Selection
 from kube.election import Terms
 from kube.errors import AlreadyExists, NotFound
+from kube.models import MODEL, PORT
 from kube.objects import Kind, Object, body
 from tests.kubernetes.conftest import eventually
 from tests.support.kubernetes import gateway_api

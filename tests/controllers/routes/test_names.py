@@ -4,9 +4,7 @@ import re
 
 import pytest
 
-from controllers.routes import names
 from controllers.routes.names import LONGEST, RESERVED, grant_name, route_name
-from gateway.discovery import pods
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
@@ -44,7 +42,3 @@ def test_models_that_differ_by_what_a_name_cannot_hold_have_names_of_their_own()
 
 def test_a_grant_is_called_after_both_namespaces():
     assert "aibrix-system-reserved-referencegrant-in-default" == grant_name("aibrix-system", "default")
-
-
-def test_gateway_and_controllers_read_the_same_labels():
-    assert (pods.MODEL, pods.PORT, pods.DEFAULT_PORT) == (names.MODEL, names.PORT, 8000)

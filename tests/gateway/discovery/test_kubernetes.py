@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from gateway.config.settings import KubernetesSettings
-from gateway.discovery import kubernetes
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.kubernetes import KubernetesPods
+from kube import following
 from kube.errors import NoWayError
 from routing.table import STRATEGIES
 from tests.support.kubernetes import script
@@ -99,7 +99,7 @@ async def test_an_empty_cluster_is_an_empty_fleet(tmp_path: Path):
 
 
 async def test_nodes_that_may_not_be_read_do_not_hold_the_fleet_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(kubernetes, "OPTIONAL_WAIT_S", 0.01)
+    monkeypatch.setattr(following, "OPTIONAL_WAIT_S", 0.01)
     nodes = [(a_set(NODE_PATH)[0][0], FORBIDDEN)]
 
     async with fleets(tmp_path, *a_set(POD_PATH, a_pod("a", 9)), *workloads(), *nodes) as described:

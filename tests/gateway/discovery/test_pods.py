@@ -18,17 +18,16 @@ from gateway.discovery.pods import (
     AdapterSpec,
     AdapterStatus,
     Cluster,
-    Container,
     Fleet,
     Pod,
     PodCondition,
     PodSpec,
     PodStatus,
-    Resources,
     endpoint_of,
     owner_of,
     policy_of,
 )
+from kube.models import Container, Resources
 from kube.objects import Metadata, Object, Owner
 from routing.table import STRATEGIES
 

@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from gateway.config.picker import PickerSettings
-from gateway.discovery import kubernetes
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.models import steered
 from gateway.discovery.pools import (
@@ -24,6 +23,7 @@ from gateway.discovery.pools import (
     rules,
 )
 from gateway.openai.rewrites import Rewrite, Target
+from kube import following
 from routing.table import STRATEGIES
 from tests.gateway.discovery.test_kubernetes import BY_ANNOTATION, MODEL, NAMED, settings_for
 from tests.support.kubernetes.conversation import Double, Exchange, answer, served
@@ -105,7 +105,7 @@ async def test_the_fleet_is_the_pods_of_the_pools_that_name_us_with_what_steers_
 async def test_kinds_that_are_not_installed_are_an_empty_fleet_until_they_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(kubernetes, "OPTIONAL_WAIT_S", 0.01)
+    monkeypatch.setattr(following, "OPTIONAL_WAIT_S", 0.01)
     missing = [(a_set(path(kind))[0][0], NO_KIND) for kind in (POOLS, OBJECTIVES, REWRITES)]
     later = [one for kind in (OBJECTIVES, REWRITES) for one in a_set(path(kind))]
 

@@ -1,6 +1,6 @@
 """Workloads with the label of a model, as they are read, for tests of the controller of routes."""
 
-from controllers.routes.names import MODEL
+from kube.models import MODEL
 from kube.objects import Metadata, Object
 
 
