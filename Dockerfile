@@ -1,6 +1,6 @@
 # The image for production: `docker run forebay gateway --config /etc/forebay/forebay.yaml`.
-# Of the extras it has `kubernetes` alone, so neither Envoy nor Redis; `forebay engine` runs without KV-cache events.
-# Set the addresses in `listen`: their default, loopback, cannot be reached from outside the container.
+# Of the extras it has `kubernetes` and `optimizer`, so neither Envoy nor Redis; `forebay engine` runs without KV-cache
+# events.  Set the addresses in `listen`: their default, loopback, cannot be reached from outside the container.
 
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -21,6 +21,7 @@ COPY optimizer optimizer
 COPY ratelimit ratelimit
 COPY routing routing
 COPY simulator simulator
+COPY traffic traffic
 COPY deploy deploy
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /build/bin/pip --python /opt/forebay/bin/python install --no-deps --no-index /dist/*.whl \

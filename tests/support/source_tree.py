@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("controllers", "forebay", "gateway", "kube", "optimizer", "ratelimit", "routing", "simulator")
+PACKAGES = ("controllers", "forebay", "gateway", "kube", "optimizer", "ratelimit", "routing", "simulator", "traffic")
 """The packages that are installed; a new top-level package is added here and to import-linter's root_packages."""
 
 
