@@ -99,6 +99,18 @@ def test_the_heterogeneous_sample_has_the_names_that_its_text_prints():
     assert set(gpus) <= GPUS.keys()
 
 
+def test_the_engines_of_the_heterogeneous_sample_have_one_account_with_roles_of_its_own():
+    found = applied(ROOT / "samples" / "heterogeneous")
+    [account] = [one["metadata"]["name"] for one in found if one["kind"] == "ServiceAccount"]
+    roles = {one["metadata"]["name"] for one in found if one["kind"] == "Role"}
+    bindings = [one for one in found if one["kind"] == "RoleBinding"]
+
+    assert roles == {one["roleRef"]["name"] for one in bindings} != set()
+    assert {account} == {subject["name"] for one in bindings for subject in one["subjects"]}
+    pods = [one["spec"]["template"]["spec"] for one in found if one["kind"] == "Deployment"]
+    assert [account, account] == [pod["serviceAccountName"] for pod in pods]
+
+
 def test_the_route_of_the_article_is_the_users_own():
     route = named(applied(ROOT / "samples" / "article"), "HTTPRoute", "qwen-coder-7b-instruct-router")
 
