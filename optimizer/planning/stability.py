@@ -13,7 +13,7 @@ from math import fsum
 
 from optimizer.solver.case import Case
 from optimizer.solver.linear import Budget
-from optimizer.solver.mix import least_unserved
+from optimizer.solver.serving import least_lost
 from optimizer.solver.shares import TIME_S, fitted
 
 Counts = Mapping[str, int]
@@ -110,6 +110,6 @@ class _Survivors:
 
     def _carry(self, counts: Counts, ready: Counts) -> bool:
         if self._lost is None:
-            self._lost = self._case.lost(least_unserved(self._case, Budget(TIME_S)))
+            self._lost = least_lost(self._case, Budget(TIME_S))
         serving = [min(counts[gpu.name], ready[gpu.name]) for gpu in self._case.types]
         return fitted(self._case, serving, self._lost) is not None

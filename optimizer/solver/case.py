@@ -9,7 +9,7 @@ Lives here: the problem and its arithmetic.  Not here: reading it from JSON (cas
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, fsum, inf
+from math import ceil, floor, fsum, inf
 
 MIGRATION_SHARE = 0.15
 """Price of starting or stopping a replica, as a share of its cost for an hour, where `current` is known.  It halves the
@@ -18,6 +18,39 @@ number of changes over a day of noisy traffic for 0.4 % more cost; 0.5 gained no
 MOST_REPLICAS = 1e12
 """A GPU type that would need more replicas than this for one bucket cannot serve it: doubles count no further in
 fractions of a replica that matter, and no such fleet exists (chosen)."""
+
+
+KEPT = 1e-9
+"""A limit may be exceeded by this share of its terms: what adding up leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A bound that types share: replicas times weights, added up over the types, are at most `most`."""
+
+    name: str
+    weights: tuple[float, ...]
+    """By type; below 0 for types whose replicas let others have more."""
+    most: float
+
+    def excess(self, replicas: Sequence[int]) -> float:
+        """Return by how much replicas exceed it; 0 or less where it is kept."""
+        terms = [weight * n for weight, n in zip(self.weights, replicas, strict=True)]
+        excess = fsum([*terms, -self.most])
+        return excess if excess > KEPT * max(map(abs, [self.most, *terms])) else min(excess, 0.0)
+
+    def told(self, used: float) -> str:
+        """Return how much is used, and how much there is."""
+        if self.most < 0:
+            return f"{self.name}: {-used:.9g}, must be at least {-self.most:.9g}"
+        return f"{self.name}: {used:.9g}, must be at most {self.most:.9g}"
+
+    def room(self, replicas: Sequence[int], g: int) -> float:
+        """Return how many replicas more a type may have beside these; infinite where it takes nothing of the limit."""
+        if self.weights[g] <= 0:
+            return inf
+        room = max(0.0, -self.excess(replicas)) / self.weights[g]
+        return floor(room + slack(room)) if room < MOST_REPLICAS else inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +64,8 @@ class GpuType:
     """Requests per second that one replica carries inside the SLO, by bucket; 0 = it cannot serve the bucket."""
     lowest: int = 0
     highest: int | None = None
+    priority: int = 0
+    """Rank of its pool: types with a lower number are used first, whatever they cost."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +80,7 @@ class Case:
     current: tuple[int, ...] | None = None
     """Replicas by type that run now; changes then cost MIGRATION_SHARE.  None = changes are free."""
     time_limit_s: float = 2.0
+    limits: tuple[Limit, ...] = ()
 
     @cached_property
     def loads(self) -> tuple[tuple[float, ...], ...]:
@@ -67,22 +103,74 @@ class Case:
         }  # fmt: skip
         return {bucket: types for bucket, types in capable.items() if types}
 
+    @property
+    def hopeless(self) -> tuple[float, ...]:
+        """The share of each bucket that no type could serve at all: 0 or 1."""
+        return tuple(0.0 if rate == 0 or bucket in self.carriers else 1.0 for bucket, rate in enumerate(self.rates))
+
     def is_capped(self, bucket: int) -> bool:
-        """Whether every type that could serve a bucket has a highest number of replicas."""
-        return all(self.types[g].highest is not None for g in self.carriers[bucket])
+        """Whether every type that could serve a bucket may be too few."""
+        return all(
+            self.types[g].highest is not None or any(limit.weights[g] > 0 for limit in self.limits)
+            for g in self.carriers[bucket]
+        )
 
     @cached_property
     def bounds(self) -> tuple[tuple[int, int], ...]:
-        """Fewest and most replicas by type: never more than all its buckets together need."""
+        """Fewest and most replicas by type: never more than its buckets together need, or than limits ask of it."""
+        pairs = zip(self.types, self._most, self._asked, strict=True)
         return tuple(
-            (gpu.lowest, max(gpu.lowest, ceil(self._all_load(g)) if gpu.highest is None else gpu.highest))
-            for g, gpu in enumerate(self.types)
-        )
+            (gpu.lowest, max(most, asked) if gpu.highest is None else most) for gpu, most, asked in pairs
+        )  # fmt: skip
+
+    @cached_property
+    def _most(self) -> tuple[int, ...]:
+        """Replicas that all buckets need, or as many as there may be, by type."""
+        lowest = [gpu.lowest for gpu in self.types]
+        plain = [limit for limit in self.limits if min(limit.weights) >= 0]
+        most = []
+        for g, (gpu, low) in enumerate(zip(self.types, lowest, strict=True)):
+            wanted = max(low, ceil(self._all_load(g))) if gpu.highest is None else gpu.highest
+            most.append(int(min([wanted, *(low + limit.room(lowest, g) for limit in plain)])))
+        return tuple(most)
+
+    @cached_property
+    def _asked(self) -> tuple[int, ...]:
+        """Replicas that a limit asks for, so that others may have their most, by type."""
+        asked = [0] * len(self.types)
+        for limit in self.limits:
+            takers = [n if weight > 0 else 0 for n, weight in zip(self._most, limit.weights, strict=True)]
+            for g, weight in enumerate(limit.weights):
+                if weight < 0:
+                    asked[g] = max(asked[g], ceil(min(limit.excess(takers) / -weight, MOST_REPLICAS)))
+        return tuple(asked)
 
     def _all_load(self, g: int) -> float:
         """Replicas that all buckets of the type would fill, and one for those whose load is next to nothing."""
         loads = [self.loads[g][bucket] for bucket, types in self.carriers.items() if g in types]
         return max(fsum(loads), 1.0) if loads else 0.0
+
+    @cached_property
+    def tiers(self) -> tuple[tuple[int, tuple[float, ...]], ...]:
+        """Costs that are least before the price: of each pool but the first, by priority and type, the last first.
+
+        A type that costs nothing counts as the cheapest that does.
+        """
+        least = min((gpu.cost for gpu in self.types if gpu.cost > 0), default=1.0)
+        later = sorted({gpu.priority for gpu in self.types}, reverse=True)[:-1]
+        return tuple(
+            (priority, tuple((gpu.cost or least) if gpu.priority == priority else 0.0 for gpu in self.types))
+            for priority in later
+        )
+
+    def allows(self, replicas: Sequence[int]) -> bool:
+        """Whether replicas keep all limits."""
+        return all(limit.excess(replicas) <= 0 for limit in self.limits)
+
+    def values(self, replicas: Sequence[int]) -> tuple[float, ...]:
+        """Return what a plan minimises, the first before the next: the cost of later pools, then the price."""
+        costs = (fsum(w * n for w, n in zip(weights, replicas, strict=True)) for _, weights in self.tiers)
+        return (*costs, self.price(replicas))
 
     def cost(self, replicas: Sequence[int]) -> float:
         """Return the money per hour that replicas by type cost."""

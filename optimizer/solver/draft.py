@@ -21,11 +21,13 @@ class Draft:
     unserved: tuple[float, ...]
 
     def is_better(self, than: "Draft", case: Case) -> bool:
-        """Whether it serves more, or serves as much for less."""
-        lost, other = case.lost(self.unserved), case.lost(than.unserved)
-        if abs(lost - other) > SAME * max(lost, other):
-            return lost < other
-        return case.price(self.replicas) < case.price(than.replicas)
+        """Whether it serves more, or as much with less of later pools, or with as much of them for less."""
+        mine = (case.lost(self.unserved), *case.values(self.replicas))
+        others = (case.lost(than.unserved), *case.values(than.replicas))
+        for value, other in zip(mine[:-1], others[:-1], strict=True):
+            if abs(value - other) > SAME * max(value, other):
+                return value < other
+        return mine[-1] < others[-1]
 
 
 def loads_of(case: Case, shares: Sequence[Sequence[float]]) -> list[float]:

@@ -1,13 +1,14 @@
 """Plans without a solver: each bucket to the type that carries it for the least, then replicas are dropped and swapped.
 
+Types of earlier pools come first, and a replica is only added where all limits allow it.
 Used to begin with, and alone where HiGHS is missing or found nothing in time.  Never dearer than the best single type.
 """
 
 from collections.abc import Iterator, Sequence
-from math import fsum, inf
+from math import ceil, fsum, inf
 
-from optimizer.solver.case import Case, slack
-from optimizer.solver.draft import Draft, draft_of
+from optimizer.solver.case import MOST_REPLICAS, Case, replicas_for, slack
+from optimizer.solver.draft import ROUNDING, Draft, draft_of, loads_of
 
 TRIES = 200
 """Changes that are tried at most."""
@@ -56,23 +57,66 @@ def _changes(case: Case, replicas: Sequence[int]) -> Iterator[list[int]]:
                 yield [n - fewer * (of == g) + (of == to) for of, n in enumerate(replicas)]
 
 
-def _filled(case: Case, choices: Choices, ceilings: Sequence[int], favourite: int | None = None) -> Draft:
-    """Share each bucket to the first of its choices while there is room, the favourite before all."""
-    room = [float(ceiling) for ceiling in ceilings]
-    parts: dict[tuple[int, int], float] = {}
-    for bucket, types in choices:
-        left = 1.0
-        for g in types if favourite not in types else (favourite, *(g for g in types if g != favourite)):
-            load = case.loads[g][bucket]
-            fits = left * load <= room[g] + slack(ceilings[g])  # or rounding would leave a trace that buys a replica
-            share = (left if fits else room[g] / load) if room[g] > 0 else 0.0
-            if share > 0:
-                parts[g, bucket] = share
-                room[g] -= share * load
-                left -= share
-            if left <= 0:
-                break
-    return draft_of(case, parts)
+def completed(case: Case, draft: Draft) -> Draft:
+    """Return the draft with what can be served of the rest, and the replicas for it."""
+    return _filled(case, _by_regret(case), [high for _, high in case.bounds], since=draft)
+
+
+def _filled(
+    case: Case, choices: Choices, ceilings: Sequence[int], favourite: int | None = None, since: Draft | None = None
+) -> Draft:
+    """Share each bucket to the first of its choices while there is room, the favourite first in its pool.
+
+    Where types share limits it is tried again while that helps: a replica may make room for others.
+    """
+    replicas = list(since.replicas) if since else _fewest(case)
+    parts = {(g, b): since.shares[g][b] if since else 0.0 for b, types in choices for g in types}
+    loads = loads_of(case, since.shares) if since else [0.0] * len(replicas)
+    left, helped = {b: since.unserved[b] if since else 1.0 for b, _ in choices}, True
+    while helped:
+        helped = False
+        for bucket, types in choices:
+            for g in _favoured(case, types, favourite):
+                if left[bucket] <= 0:
+                    break
+                load = case.loads[g][bucket]
+                wanted = loads[g] + left[bucket] * load
+                if not wanted <= replicas[g] + slack(replicas[g]) or not replicas[g]:
+                    _add(case, replicas, g, min(ceilings[g], max(1, replicas_for(wanted))))
+                fits = wanted <= replicas[g] + slack(replicas[g])  # or rounding leaves a trace that buys a replica
+                room = max(0.0, replicas[g] - loads[g]) / load if load > 0 else 0.0
+                share = (left[bucket] if fits else room) if replicas[g] else 0.0
+                if share > ROUNDING:
+                    parts[g, bucket] += share
+                    loads[g] += share * load
+                    left[bucket] -= share
+                    helped = bool(case.limits)
+    return draft_of(case, parts, replicas if case.limits else None)
+
+
+def _favoured(case: Case, types: list[int], favourite: int | None) -> list[int]:
+    """Return the types with the favourite before the others of its pool."""
+    if favourite not in types:
+        return types
+    return sorted(types, key=lambda g: (case.types[g].priority, g != favourite))
+
+
+def _add(case: Case, replicas: list[int], g: int, to: int) -> None:
+    """Raise the replicas of a type as far as the limits allow."""
+    room = min((limit.room(replicas, g) for limit in case.limits), default=inf)
+    replicas[g] = max(replicas[g], int(min(to, replicas[g] + room)))
+
+
+def _fewest(case: Case) -> list[int]:
+    """Return the fewest replicas of each type, and the cheapest more that limits ask for."""
+    replicas = [low for low, _ in case.bounds]
+    for limit in case.limits:
+        helpful = [g for g, weight in enumerate(limit.weights) if weight < 0]
+        for g in sorted(helpful, key=lambda g: (case.types[g].priority, case.types[g].cost / -limit.weights[g])):
+            wanted = ceil(min(limit.excess(replicas) / -limit.weights[g], MOST_REPLICAS))
+            if wanted > 0:
+                _add(case, replicas, g, min(case.bounds[g][1], replicas[g] + wanted))
+    return replicas
 
 
 def _by_regret(case: Case) -> Choices:
@@ -81,7 +125,10 @@ def _by_regret(case: Case) -> Choices:
     def price(g: int, bucket: int) -> tuple[float, float]:
         return case.types[g].cost * case.loads[g][bucket], case.loads[g][bucket]
 
-    choices = [(b, sorted(types, key=lambda g: price(g, b))) for b, types in case.carriers.items()]
+    def rank(g: int, bucket: int) -> tuple[int, float, float]:
+        return (case.types[g].priority, *price(g, bucket))
+
+    choices = [(b, sorted(types, key=lambda g: rank(g, b))) for b, types in case.carriers.items()]
     return sorted(choices, key=lambda choice: -_regret(*(price(g, choice[0]) for g in choice[1][:2])))
 
 
@@ -95,7 +142,14 @@ def _regret(first: tuple[float, float], second: tuple[float, float] | None = Non
 def bound(case: Case) -> float:
     """Return a lower bound of the price of any plan: the least replicas, or the loads as if replicas were divisible."""
     fewest = fsum(gpu.cost * gpu.lowest for gpu in case.types)
-    if any(gpu.highest is not None for gpu in case.types):
+    if case.limits or any(gpu.highest is not None for gpu in case.types):
         return fewest
     cheapest = (min(case.types[g].cost * case.loads[g][b] for g in types) for b, types in case.carriers.items())
     return max(fewest, fsum(cheapest))
+
+
+def bounds(case: Case) -> tuple[float, ...]:
+    """Return lower bounds of what any plan loses, in requests per second, and of its `Case.values`."""
+    lowest = [gpu.lowest for gpu in case.types]
+    tiers = (fsum(weight * n for weight, n in zip(weights, lowest, strict=True)) for _, weights in case.tiers)
+    return (case.lost(case.hopeless), *tiers, bound(case))

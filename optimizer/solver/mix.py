@@ -1,7 +1,7 @@
 """The integer program: whole replicas, fractional shares (docs/optimizer.md has it as formulas).
 
-Lives here: the model of the mix, and which requests must stay unserved.  Not here: the exact shares for the replicas
-that it finds (shares), HiGHS (linear).
+Lives here: the model of the mix.  Not here: which requests must stay unserved (serving), the exact shares for the
+replicas that it finds (shares), HiGHS (linear).
 
 A bucket of next to no load could be served by zero replicas within the solver's tolerance, and a cheaper "optimum"
 than the true one would follow; so such a share may not exceed the number of replicas.
@@ -38,15 +38,6 @@ class Mix:
 
     replicas: tuple[int, ...]
     bound: float
-
-
-def least_unserved(case: Case, budget: Budget) -> tuple[float, ...]:
-    """Return the share of each bucket that stays unserved even with every type at its most."""
-    unserved = {b: 0.0 if rate == 0 or b in case.carriers else 1.0 for b, rate in enumerate(case.rates)}
-    scarce = {bucket: types for bucket, types in case.carriers.items() if case.is_capped(bucket)}
-    ceilings = [most for _, most in case.bounds]
-    unserved.update(least_missing(case, scarce, ceilings, budget, TOLERANCE) or {})
-    return tuple(share if share > TOLERANCE else 0.0 for share in unserved.values())
 
 
 def least_missing(
@@ -96,7 +87,9 @@ def best_mix(case: Case, box: Box, unserved: Sequence[float], first: Draft, budg
     bounds = _affordable(case, box, unserved, first)
     if any(low > high for low, high in bounds):
         return None
-    inside = all(low <= n <= high for n, (low, high) in zip(first.replicas, bounds, strict=True))
+    inside = case.allows(first.replicas) and all(
+        low <= n <= high for n, (low, high) in zip(first.replicas, bounds, strict=True)
+    )
     program = _Program(case, unserved, bounds, costs=[gpu.cost for gpu in case.types], price=case.price(first.replicas))
     outcome = program.solve(first if inside else None, budget)
     if outcome is None:
@@ -104,6 +97,15 @@ def best_mix(case: Case, box: Box, unserved: Sequence[float], first: Draft, budg
     replicas, unproven = outcome
     replicas = _without_waste(case, box, unserved, replicas, budget)
     return Mix(replicas, case.price(replicas) - unproven)
+
+
+def most_served(case: Case, first: Draft, budget: Budget) -> tuple[tuple[int, ...], float] | None:
+    """Return the replicas within all limits that serve the most, and how many requests per second more may be served.
+
+    None = nothing found.
+    """
+    program = _Program(case, None, case.bounds, costs=[0.0] * len(case.types), price=0.0, moving=False)
+    return program.solve(first if case.allows(first.replicas) else None, budget)
 
 
 def _without_waste(
@@ -125,7 +127,8 @@ def _without_waste(
 
 def _affordable(case: Case, box: Box, unserved: Sequence[float], first: Draft) -> list[tuple[int, int]]:
     """Return the box without replicas of which one type alone would cost more than the first draft."""
-    if any(left > must + TOLERANCE for left, must in zip(first.unserved, unserved, strict=True)):
+    loses_more = any(left > must + TOLERANCE for left, must in zip(first.unserved, unserved, strict=True))
+    if loses_more or not case.allows(first.replicas):
         return list(box)
     price = case.price(first.replicas)
     return [
@@ -137,12 +140,12 @@ def _affordable(case: Case, box: Box, unserved: Sequence[float], first: Draft) -
 
 
 class _Program:
-    """The model with its columns."""
+    """The model with its columns; without `unserved` it minimises what nobody serves, in place of the price."""
 
     def __init__(
         self,
         case: Case,
-        unserved: Sequence[float],
+        unserved: Sequence[float] | None,
         bounds: Box,
         *,
         costs: Sequence[float],
@@ -161,11 +164,21 @@ class _Program:
             for g in types
             if bounds[g][1] > 0
         }
-        self._leave_unserved(unserved)
+        if unserved is None:
+            self._serve_most()
+        else:
+            self._leave_unserved(unserved)
         self._carry_loads()
+        self._keep_limits()
         self._changes: list[tuple[int, int]] = []
         if moving and case.current is not None:
             self._price_changes(case.current)
+
+    def _serve_most(self) -> None:
+        rates = self._case.rates
+        self._scale = PRICE_SCALE / fsum(rates[bucket] for bucket in self._case.carriers)
+        self._missing = {b: self._model.column(rates[b] * self._scale, upper=1.0) for b in self._case.carriers}
+        serve_all(self._model, self._case.carriers, self._shares, self._missing)
 
     def _leave_unserved(self, unserved: Sequence[float]) -> None:
         """Serve every bucket, or lose no more requests in all than must be."""
@@ -184,6 +197,12 @@ class _Program:
         for (g, bucket), share in self._shares.items():
             if self._case.loads[g][bucket] < TINY_LOAD:
                 self._model.row([(share, 1.0), (self._replicas[g], -1.0)], upper=0.0)
+
+    def _keep_limits(self) -> None:
+        for limit in self._case.limits:
+            largest = max(map(abs, limit.weights)) or 1.0
+            terms = [(n, weight / largest) for n, weight in zip(self._replicas, limit.weights, strict=True) if weight]
+            self._model.row(terms, upper=limit.most / largest)
 
     def _price_changes(self, current: Sequence[int]) -> None:
         for g, replicas in enumerate(self._replicas):

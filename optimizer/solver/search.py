@@ -1,8 +1,9 @@
 """The optimum in spite of the solver's tolerance: a search over boxes of replicas, each solved as an integer program.
 
-HiGHS takes 2 replicas for a load of 2.0000001.  Replicas that do not carry the traffic by the exact shares are excluded
-by splitting the box they were found in: in each part some type has at least one replica more.  Most often there is one
-box and one program.
+HiGHS takes 2 replicas for a load of 2.0000001, and 3 at a price of 1 within a budget of 2.9999999.  Replicas that do
+not carry the traffic by the exact shares are excluded by splitting the box they were found in: in each part some type
+has at least one replica more.  Where they exceed a limit, some type has one less, or one more that makes room.  Most
+often there is one box and one program.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,7 +48,8 @@ class _Search:
             bound, _, box, mix = heappop(self._boxes)
             if self._best and bound >= self._case.price(self._best.replicas) * (1 - TOLERANCE):
                 break
-            draft = self._fitted(mix.replicas)
+            broken = next((limit for limit in self._case.limits if limit.excess(mix.replicas) > 0), None)
+            draft = None if broken else self._fitted(mix.replicas)
             if draft or self._budget.left_s <= 0:
                 self._offer(draft)
                 self.unproven = min(self.unproven, bound)
@@ -55,12 +57,14 @@ class _Search:
                     break
             else:
                 self._offer(self._one_more(mix.replicas))
-                for part in _parts(box, mix.replicas):
+                for part in _parts(box, mix.replicas, broken.weights if broken else [-1.0] * len(box)):
                     self._add(part, bound)
         return self._best
 
     def _fitted(self, replicas: Sequence[int]) -> Draft | None:
-        """Return the shares for these replicas if they do, and charge the budget."""
+        """Return the shares for these replicas if they do within the limits, and charge the budget."""
+        if not self._case.allows(replicas):
+            return None
         programs = Budget(TIME_S)
         draft = fitted(self._case, replicas, self._lost, programs)
         self._budget.left_s -= TIME_S - programs.left_s
@@ -93,11 +97,23 @@ class _Search:
         return None
 
 
-def _parts(box: Box, replicas: Sequence[int]) -> Iterator[Box]:
-    """Yield parts of a box that together hold all of it but what is no more than the given replicas in every type."""
-    for of, (_, most) in enumerate(box):
-        if replicas[of] < most:
+def _parts(box: Box, replicas: Sequence[int], weights: Sequence[float]) -> Iterator[Box]:
+    """Yield parts of a box that do not overlap: all of it but what has, like the given replicas, too much by weight.
+
+    That is no fewer of types whose weight is above 0, and no more of those below 0.
+    """
+    halves = [_halves(*limits, n, weight) for limits, n, weight in zip(box, replicas, weights, strict=True)]
+    for of, (other, _) in enumerate(halves):
+        if weights[of] and other[0] <= other[1]:
             yield tuple(
-                (replicas[g] + 1, high) if g == of else (low, min(high, replicas[g])) if g < of else (low, high)
-                for g, (low, high) in enumerate(box)
-            )
+                other if g == of else halves[g][1] if g < of else limits for g, limits in enumerate(box)
+            )  # fmt: skip
+
+
+def _halves(low: int, high: int, n: int, weight: float) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the part of a range that is on the other side of a number, by weight, and the rest with the number."""
+    if weight == 0:
+        return (low, high), (low, high)
+    if weight > 0:
+        return (low, min(high, n - 1)), (max(low, n), high)
+    return (max(low, n + 1), high), (low, min(high, n))

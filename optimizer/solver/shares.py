@@ -75,7 +75,8 @@ def lowered(case: Case, draft: Draft, bound: float) -> Draft:
     for g in sorted(range(len(case.types)), key=lambda g: -case.types[g].cost):
         while draft.replicas[g] > case.bounds[g][0] and _is_open(case, draft, g, bound) and tries < TRIES:
             tries += 1
-            less = fitted(case, [n - (g == of) for of, n in enumerate(draft.replicas)], lost)
+            replicas = [n - (g == of) for of, n in enumerate(draft.replicas)]
+            less = fitted(case, replicas, lost) if case.allows(replicas) else None
             if less is None:
                 break
             draft = less

@@ -1,10 +1,10 @@
 """Planning problems for tests."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hypothesis import strategies as st
 
-from optimizer.solver.case import Case, GpuType
+from optimizer.solver.case import Case, GpuType, Limit
 
 
 def a_type(name: str = "a", cost: float = 1.0, throughput: Sequence[float] = (1.0,), **bounds: int | None) -> GpuType:
@@ -35,3 +35,42 @@ def small_cases(draw: st.DrawFn, capped: bool = True, moving: bool = True) -> Ca
         types.append(GpuType(f"g{g}", draw(COSTS), tuple(throughput), *limits))
     current = draw(st.none() | st.tuples(*[st.integers(0, 4)] * count)) if moving else None
     return Case(tuple(types), tuple(rates), draw(st.sampled_from([1.0, 1.5])), current)
+
+
+@st.composite
+def limited_cases(draw: st.DrawFn) -> Case:
+    """Cases small enough to enumerate, in one to three pools, with limits that types share: caps, budgets, shares."""
+    buckets, count = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    rates = draw(st.lists(st.sampled_from([0.0, 1e-7, 0.5, 1.0, 1.7]), min_size=buckets, max_size=buckets))
+    throughputs = st.lists(st.sampled_from([0.0, 0.5, 1.0, 1.5, 3.0]), min_size=buckets, max_size=buckets)
+    types = tuple(
+        GpuType(
+            f"g{g}",
+            draw(COSTS),
+            tuple(draw(throughputs)),
+            draw(st.sampled_from([0, 0, 0, 1])),
+            draw(st.sampled_from([None, None, 2, 3])),
+            draw(st.sampled_from([0, 0, 1, 2])),
+        )
+        for g in range(count)
+    )
+    current = draw(st.none() | st.tuples(*[st.integers(0, 4)] * count))
+    limits = tuple(_named(draw, draw(st.sets(st.sampled_from(LIMITS), max_size=2)), types))
+    return Case(types, tuple(rates), draw(st.sampled_from([1.0, 1.5])), current, limits=limits)
+
+
+LIMITS = ["budget", "cap", "cap too", "floor", "share"]
+
+
+def _named(draw: st.DrawFn, names: set[str], types: Sequence[GpuType]) -> Iterator[Limit]:
+    """Limits by name; share and floor mean the same spot types."""
+    spot = draw(st.lists(st.booleans(), min_size=len(types), max_size=len(types)))
+    sizes = st.lists(st.sampled_from([0.0, 1.0, 2.0, 8.0]), min_size=len(types), max_size=len(types))
+    for name in sorted(names):
+        if name == "share":
+            yield Limit(name, tuple(1.0 if each else -1.0 for each in spot), 0.0)
+        elif name == "floor":
+            yield Limit(name, tuple(0.0 if each else -1.0 for each in spot), -draw(st.sampled_from([1.0, 2.0])))
+        else:
+            weights = [gpu.cost for gpu in types] if name == "budget" else draw(sizes)
+            yield Limit(name, tuple(weights), draw(st.sampled_from([0.5, 2.0, 3.0, 5.0])))

@@ -3,7 +3,7 @@
 Numbers are taken as they are printed: 0.1 is one tenth.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
 
@@ -73,9 +73,53 @@ def optimum(case: Case) -> tuple[Fraction, Fraction]:
     most = served(case, ceilings)
     ranges = (range(gpu.lowest, top + 1) for gpu, top in zip(case.types, ceilings, strict=True))
     for replicas in sorted(product(*ranges), key=lambda counts: price(case, counts)):
-        if all(_suffices(case, replicas, most)) and served(case, replicas) == most:
+        if _could_serve(case, replicas) >= most and served(case, replicas) == most:
             return most, price(case, replicas)
     raise AssertionError("the ceilings serve the most")
+
+
+def optimum_within_limits(case: Case) -> tuple[Fraction, ...] | None:
+    """The most that any plan within all limits serves, then the cost of each later pool, the last first, and the price.
+
+    None where no plan keeps all limits.  Limits have no weights below -1 and none between -1 and 0, or the ranges here
+    could be too small.
+    """
+    extra = sum(_alone(case, g) + gpu.lowest for g, gpu in enumerate(case.types)) + 3
+    ranges = []
+    for g, gpu in enumerate(case.types):
+        helps = any(limit.weights[g] < 0 for limit in case.limits)
+        top = _alone(case, g) + (extra if helps else 0)
+        ranges.append(range(gpu.lowest, max(gpu.lowest, top if gpu.highest is None else min(top, gpu.highest)) + 1))
+    allowed = [replicas for replicas in product(*ranges) if _is_allowed(case, replicas)]
+    most = Fraction(-1)
+    for replicas in sorted(allowed, key=lambda counts: -_could_serve(case, counts)):
+        if _could_serve(case, replicas) <= most:
+            break
+        most = max(most, served(case, replicas))
+    for replicas in sorted(allowed, key=lambda counts: values(case, counts)):
+        if _could_serve(case, replicas) >= most and served(case, replicas) == most:
+            return most, *values(case, replicas)
+    return None
+
+
+def _is_allowed(case: Case, replicas: Sequence[int]) -> bool:
+    return all(
+        sum(exact(weight) * n for weight, n in zip(limit.weights, replicas, strict=True)) <= exact(limit.most)
+        for limit in case.limits
+    )
+
+
+def values(case: Case, replicas: Sequence[int]) -> tuple[Fraction, ...]:
+    """The cost of each pool but the first, the last first, and the price."""
+    later = sorted({gpu.priority for gpu in case.types}, reverse=True)[:-1]
+    costs = (
+        sum(
+            (exact(gpu.cost) * n for gpu, n in zip(case.types, replicas, strict=True) if gpu.priority == each),
+            Fraction(0),
+        )
+        for each in later
+    )
+    return *costs, price(case, replicas)
 
 
 def _alone(case: Case, g: int) -> int:
@@ -86,8 +130,8 @@ def _alone(case: Case, g: int) -> int:
     return max(-(-total.numerator // total.denominator), 1) if loads else 0
 
 
-def _suffices(case: Case, replicas: Sequence[int], most: Fraction) -> Iterator[bool]:
-    """Necessary conditions that are quick to see: what each replica serves in its best bucket adds up to enough."""
+def _could_serve(case: Case, replicas: Sequence[int]) -> Fraction:
+    """A bound of what replicas serve that is quick to see: everything, or each what it carries of its best bucket."""
     best = (max(gpu.throughput, default=0.0) for gpu in case.types)
     capacity = sum((n * exact(t) for n, t in zip(replicas, best, strict=True)), Fraction(0))
-    yield capacity >= exact(case.headroom) * most
+    return min(capacity / exact(case.headroom), sum(map(exact, case.rates), Fraction(0)))

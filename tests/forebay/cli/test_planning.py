@@ -39,7 +39,8 @@ def test_bad_input_is_status_2_with_one_line_per_problem(tmp_path: Path):
     case = a_file(tmp_path, '{"gpus": {"a": {"cost": -2, "throughput": [3]}}, "rate": [NaN], "more": 1}')
 
     assert [
-        f"forebay: {case}: more: unknown key, known are gpus, rate, headroom, current, time_limit_s",
+        f"forebay: {case}: more: unknown key, known are time_limit_s, pools, gpus, rate, headroom, current, inventory, "
+        "budget, spot_share, spot_share_per_domain, on_demand_min",
         f"forebay: {case}: rate[0] = NaN, must be a number >= 0",
         f"forebay: {case}: gpus.a.cost = -2, must be a number >= 0",
     ] == refused("--json", case)

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from optimizer.solver.case import MOST_REPLICAS, replicas_for, slack
+from optimizer.solver.case import MOST_REPLICAS, Limit, replicas_for, slack
 from tests.support.cases import a_case, a_type
 
 
@@ -48,3 +48,39 @@ def test_the_tolerance_is_relative_but_never_a_part_of_a_replica_that_counts():
     assert (2e-9, 1e-7 + 1e-5) == (pytest.approx(slack(2.0), rel=1e-4), pytest.approx(slack(1e9)))
     assert [3, 4, 1, 0] == [replicas_for(load) for load in (3.0 + 1e-10, 3.00001, 0.2, 0.0)]
     assert 333_333_334 == replicas_for(1e9 / 3)
+
+
+def test_limits_bound_each_type_and_may_ask_for_more_of_others():
+    spot, own = a_type("spot", 1.0, [1.0]), a_type("own", 1.0, [0.0])
+    cap, share, floor = (
+        Limit("cap", (2.0, 0.0), 7.0),
+        Limit("share", (1.0, -0.5), 0.0),
+        Limit("floor", (0.0, -1.0), -4.0),
+    )
+
+    bounds = [
+        a_case([5.0], spot, own, limits=limits).bounds for limits in ((), (cap,), (share,), (cap, share), (floor,))
+    ]
+
+    assert [((0, 5), (0, 0)), ((0, 3), (0, 0)), ((0, 5), (0, 10)), ((0, 3), (0, 6)), ((0, 5), (0, 4))] == bounds
+
+
+def test_a_limit_has_room_for_whole_replicas_and_forgives_what_adding_up_leaves():
+    budget = Limit("budget", (0.7, 0.0), 2.1)
+
+    assert [3.0, 1.0, 0.0, 0.0, inf] == [*(budget.room([n, 9], 0) for n in (0, 2, 3, 4)), budget.room([9, 9], 1)]
+    assert (True, False) == tuple(budget.excess([n, 0]) <= 0 for n in (3, 4))
+
+
+def test_later_pools_come_first_in_what_is_minimised():
+    types = (
+        a_type("own", 3.0),
+        a_type("free", 0.0, priority=5),
+        a_type("far", 2.0, priority=5),
+        a_type("next", 9.0, priority=1),
+    )
+
+    case = a_case([1.0], *types)
+
+    assert ((5, (0.0, 2.0, 2.0, 0.0)), (1, (0.0, 0.0, 0.0, 9.0))) == case.tiers
+    assert (6.0, 9.0, 16.0) == case.values([1, 1, 2, 1])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from optimizer.solver.case import Limit
 from optimizer.solver.checker import problems_of
 from tests.support.cases import a_case, a_type
 
@@ -64,3 +65,32 @@ def test_tolerances_grow_with_the_load_but_not_to_a_replica():
 
     assert [] == list(problems_of(case, [333_333_334], [[1.0]], [0.0], 333_333_334.0))
     assert 1 == len(list(problems_of(case, [333_333_333], [[1.0]], [0.0], 333_333_333.0)))
+
+
+def test_limits_are_named_with_what_is_used():
+    case = a_case([4.0], a_type("a", 1.0, [1.0]), a_type("b", 2.0, [1.0]), limits=(Limit("cap", (1.0, 2.0), 7.0),))
+    floor = a_case([4.0], a_type("a", 1.0, [1.0]), limits=(Limit("floor", (-1.0,), -5.0),))
+
+    assert ["cap: 8, must be at most 7"] == list(problems_of(case, [0, 4], [[0.0], [1.0]], [0.0], 8.0))
+    assert [] == list(problems_of(case, [1, 3], [[0.25], [0.75]], [0.0], 7.0))
+    assert ["floor: 4, must be at least 5"] == list(problems_of(floor, [4], [[1.0]], [0.0], 4.0))
+
+
+@pytest.mark.parametrize(("cap", "found"), [(2.0, 1), (1.5, 0)])
+def test_who_could_serve_what_is_unserved_must_have_a_replica_more_within_the_limits(cap: float, found: int):
+    case = a_case([4.0], a_type("a", 1.0, [2.0]), limits=(Limit("cap", (1.0,), cap),))
+
+    assert found == len(list(problems_of(case, [1], [[0.5]], [0.5], 1.0)))
+
+
+@pytest.mark.parametrize(
+    ("highest", "rate", "gap", "found"),
+    [(1, 0.4, 0.0, 1), (1, 0.9, 0.0, 0), (2, 0.9, 0.0, 1), (2, 0.9, 0.1, 0)],
+)
+def test_a_replica_of_a_later_pool_that_an_earlier_one_could_replace_is_no_optimum(highest, rate, gap, found):
+    own, cloud = a_type("own", 9.0, [0.5, 1.0], highest=highest), a_type("cloud", 1.0, [0.0, 1.0], priority=1)
+    case = a_case([0.25, rate], own, cloud)
+
+    problems = problems_of(case, [1, 1], [[1.0, 0.0], [0.0, 1.0]], [0.0, 0.0], 10.0, gap=gap)
+
+    assert found * ["cloud: a replica less would do, own of an earlier pool could carry its load"] == list(problems)

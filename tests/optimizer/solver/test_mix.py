@@ -5,7 +5,8 @@ import pytest
 from optimizer.solver.case import Case
 from optimizer.solver.greedy import first_draft
 from optimizer.solver.linear import Budget
-from optimizer.solver.mix import Mix, best_mix, least_unserved
+from optimizer.solver.mix import Mix, best_mix
+from optimizer.solver.serving import least_unserved
 from tests.support.cases import a_case, a_type
 
 
@@ -32,17 +33,6 @@ def test_changes_are_priced():
     case = a_case([9.0], a_type("a", 1.0, [3.0]), a_type("b", 3.1, [9.0]), current=(0, 1))
 
     assert ((0, 1), pytest.approx(3.1)) == (mix_of(case).replicas, mix_of(case).bound)
-
-
-def test_unserved_is_what_all_capped_types_together_cannot_carry_by_rate():
-    case = a_case(
-        [4.0, 1.0, 2.0, 0.0],
-        a_type("a", 1.0, [2.0, 1.0, 0.0, 1.0], highest=1),
-        a_type("b", 1.0, [0.0, 1.0, 0.0, 1.0]),
-    )
-
-    assert (0.5, 0.0, 1.0, 0.0) == pytest.approx(least_unserved(case, Budget(5.0)))
-    assert (1, 1) == mix_of(case).replicas
 
 
 def test_a_free_type_has_no_more_replicas_than_it_needs():

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from optimizer.solver import search, shares
-from optimizer.solver.case import Case
+from optimizer.solver.case import Case, Limit
 from optimizer.solver.draft import Draft
 from optimizer.solver.greedy import first_draft
 from optimizer.solver.linear import Budget
@@ -38,6 +38,17 @@ def test_two_types_that_are_both_a_little_short():
     draft, bound = found(case)
 
     assert ((2, 2), pytest.approx(4.0)) == (draft.replicas, bound)
+
+
+@pytest.mark.parametrize("short", [1e-7, 1e-8])
+def test_replicas_that_only_the_tolerance_lets_a_budget_pay_are_excluded(short: float):
+    types = a_type("a", 1.0, [1.0]), a_type("b", 1.1, [1.0]), a_type("c", 9.0, [9.0], lowest=1)
+    budget = Limit("budget", (1.0, 1.0, 0.0), 3.0 - short)
+    case = a_case([12.0], *types, limits=(budget,))
+
+    draft, bound = found(case)
+
+    assert ((0, 0, 2), pytest.approx(18.0)) == (draft.replicas, bound)
 
 
 def test_checks_of_replicas_count_for_the_time_and_end_with_it(monkeypatch: pytest.MonkeyPatch):

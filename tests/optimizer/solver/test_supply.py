@@ -1,0 +1,71 @@
+"""From what there is to limits: GPUs by type and pool, money, spot instances."""
+
+from dataclasses import replace
+
+import pytest
+
+from optimizer.solver.case import Case, Limit
+from optimizer.solver.plan import make_plan
+from optimizer.solver.supply import Place, Supply
+from tests.support.cases import a_case, a_type
+
+SPOT = Place("T4", is_spot=True, domain="a")
+CASE = a_case([3.0, 1.0, 0.0], a_type("own", 2.0, [2.0, 1.0, 1.0]), a_type("spot", 0.5, [1.0, 0.0, 1.0]))
+
+
+def limits(supply: Supply, *places: Place, case: Case = CASE) -> list[Limit]:
+    return list(supply.limits([(case, places)]))
+
+
+def test_a_supply_of_nothing_in_particular_limits_nothing():
+    assert [] == limits(Supply(), Place("L4"), SPOT)
+
+
+def test_gpus_count_by_type_in_all_pools_and_by_pool():
+    supply = Supply({"L4": 8, "none": 1}, {"own": {"L4": 4}, "cloud": {"T4": 2}})
+
+    found = limits(supply, Place("L4", 2, pool="own"), Place("L4", 4, pool="cloud"), case=CASE)
+
+    assert [
+        Limit("inventory.L4", (2.0, 4.0), 8.0),
+        Limit("inventory.none", (0.0, 0.0), 1.0),
+        Limit("pools.own.inventory.L4", (2.0, 0.0), 4.0),
+        Limit("pools.cloud.inventory.T4", (0.0, 0.0), 2.0),
+    ] == found
+
+
+def test_a_budget_is_what_replicas_cost_and_the_floor_counts_what_is_no_spot():
+    assert [Limit("budget", (2.0, 0.5), 7.0), Limit("on_demand_min", (-1.0, 0.0), -2.0)] == limits(
+        Supply(budget=7.0, on_demand_min=2), Place("L4"), SPOT
+    )
+
+
+def test_spot_is_a_share_of_the_requests_that_replicas_carry_of_the_mix():
+    own, spot = 4.0 / (3.0 / 2.0 + 1.0), 1.0
+
+    [share, domain] = limits(Supply(spot_share=0.4, domain_share=0.25), Place("L4"), SPOT)
+
+    assert pytest.approx((-0.4 * own, 0.6 * spot)) == share.weights
+    assert ("spot_share_per_domain 'a'", pytest.approx((-0.25 * own, 0.75 * spot))) == (domain.name, domain.weights)
+
+
+def test_each_failure_domain_has_its_own_share():
+    case = a_case([10.0], a_type("own", 1.0, [1.0]), *(a_type(name, 0.1, [1.0]) for name in "ab"))
+    places = Place(), SPOT, replace(SPOT, domain="b")
+
+    half, quarter = (make_plan(replace(case, limits=tuple(limits(supply, *places, case=case)))) for supply in (
+        Supply(spot_share=0.5), Supply(domain_share=0.2),
+    ))  # fmt: skip
+
+    assert (5, 5) == (half.replicas[0], sum(half.replicas[1:]))
+    assert (6, 2, 2) == quarter.replicas
+
+
+def test_a_spot_replica_carries_less_by_the_time_that_it_is_away():
+    assert (pytest.approx((9.0, 0.0))) == replace(SPOT, preemption=0.1).lasting([10.0, 0.0])
+
+
+def test_types_of_several_loads_follow_each_other():
+    found = Supply({"L4": 3}, budget=1.0).limits([(CASE, [Place("L4"), SPOT]), (CASE, [Place("T4"), Place("L4")])])
+
+    assert [(1.0, 0.0, 0.0, 1.0), (2.0, 0.5, 2.0, 0.5)] == [limit.weights for limit in found]
