@@ -41,6 +41,9 @@ class Policy:
     """Replicas are released only if those that stay would be used no more than this, as a part of `utilisation`."""
     agreeing_plans: int = 3
     """Replicas are released when so many plans in a row do without them, >= 1."""
+    most_agreeing_plans: int = 60
+    """Replicas that a plan wants back within so many plans of their release need twice as many agreeing plans the next
+    time, up to so many: half an hour of decisions."""
     idle_s: float = 300.0
     """Without any request for so long a deployment has its `min_replicas`.
     About as long as a replica takes to start: a shorter pause is not worth a stop and a start."""
@@ -90,7 +93,9 @@ class Decider:
     def __init__(self, policy: Policy | None = None) -> None:
         self._policy = policy or Policy()
         self._estimator, self._heard = Estimator(), Heard()
-        self._stability = Stability(self._policy.agreeing_plans, self._policy.survivors_utilisation)
+        self._stability = Stability(
+            self._policy.agreeing_plans, self._policy.most_agreeing_plans, self._policy.survivors_utilisation
+        )
         self._in_force: dict[str, int] = {}
         """Published replicas of the deployments that were ever planned."""
         self._hint: Hint | None = None

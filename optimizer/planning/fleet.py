@@ -68,7 +68,16 @@ class Fleet:
             fixed = resting[key] if is_idle or key in self.overrides else None
             lowest, highest = self._bounds(key) if fixed is None else (fixed, fixed)
             cost = self.deployments[key].cost
-            types.append(GpuType(key, profile.cost if cost is None else cost, offer.throughput, lowest, highest))
+            types.append(
+                GpuType(
+                    key,
+                    profile.cost if cost is None else cost,
+                    offer.throughput,
+                    lowest,
+                    highest,
+                    self.deployments[key].pool_priority,
+                )
+            )
             notes += offer.notes
         return types, notes
 

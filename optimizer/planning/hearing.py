@@ -16,6 +16,8 @@ class Heard:
     """End of the last window; None = there was none."""
     in_flight: int = 0
     """Requests that engines had at its end."""
+    writers: int = 0
+    """Workers of gateways that counted it."""
     _busy_until_s: float = 0.0
 
     def take(self, window: Window) -> None:
@@ -23,7 +25,7 @@ class Heard:
         if self.ends_at_s is None:
             self._busy_until_s = window.starts_at_s
         self.ends_at_s = window.starts_at_s + window.duration_s
-        self.in_flight = window.in_flight
+        self.in_flight, self.writers = window.in_flight, window.writers
         if window.arrivals or window.waiting:
             self._busy_until_s = self.ends_at_s
 

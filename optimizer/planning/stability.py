@@ -2,9 +2,11 @@
 
 Up at once.  Down when several plans in a row agree, and only as far as the replicas that stay and are ready would carry
 the highest load that these plans were made for, not used to the full.  So an old GPU type goes when the new one is
-ready (make before break), and a load next to what one replica less carries changes nothing.
+ready (make before break), and a load next to what one replica less carries changes nothing.  A release that is soon
+regretted doubles the number of plans that must agree on the next one, and one that lasts halves it again: noise around
+such a load changes little.
 
-Lives here: the memory of plans, and the check of those that stay.  Not here: plans.
+Lives here: the memory of plans and releases, and the check of those that stay.  Not here: plans.
 """
 
 from collections.abc import Mapping
@@ -29,57 +31,83 @@ class Settled:
 
 
 class Stability:
-    """Remembers as many plans as must agree."""
+    """Remembers plans; `agreeing` of them must agree on a release, and up to `most` after releases were regretted."""
 
-    def __init__(self, agreeing_plans: int, survivors_utilisation: float) -> None:
-        self._agreeing, self._utilisation = agreeing_plans, survivors_utilisation
+    def __init__(self, agreeing: int, most: int, survivors_utilisation: float) -> None:
+        self._agreeing, self._most, self._utilisation = agreeing, max(agreeing, most), survivors_utilisation
         self._wanted: list[Counts] = []
         self._rates: list[float] = []
+        self._regrets: dict[str, _Regret] = {}
 
     def forget(self) -> None:
-        """Forget the plans."""
+        """Forget the plans, but not what was regretted."""
         self._wanted, self._rates = [], []
 
     def settle(self, case: Case, wanted: Counts, in_force: Counts, ready: Counts) -> Settled:
         """Return what to publish for a plan that wants these replicas of the case's types."""
-        self._wanted = [*self._wanted, wanted][-self._agreeing :]
-        self._rates = [*self._rates, fsum(case.rates)][-self._agreeing :]
+        self._wanted = [*self._wanted, wanted][-self._most :]
+        self._rates = [*self._rates, fsum(case.rates)][-self._most :]
         counts = {key: max(in_force[key], n) for key, n in wanted.items()}
-        survivors = _Survivors(self._at_peak(case), ready)
         held = []
         for gpu in sorted(case.types, key=lambda gpu: -gpu.cost):
-            key = gpu.name
-            since, lowest = counts[key], self._agreed(key, counts[key])
-            if wanted[key] < since <= lowest:
-                held.append(f"{key}: {since} to {wanted[key]} replicas waits for {self._more(key, since)}")
-            elif lowest < since:
+            key, since = gpu.name, in_force[gpu.name]
+            agreeing = self._agreeing_on(key, more=wanted[key] > since)
+            lowest = self._agreed(key, since, agreeing)
+            survivors = _Survivors(self._at_peak(case, agreeing), ready)
+            if lowest < since:
                 counts[key] = survivors.fewest(counts, key, lowest)
-                if counts[key] > lowest:
-                    held.append(
-                        f"{key}: {counts[key]} to {lowest} replicas waits: {survivors.why(counts, key, lowest)}"
-                    )
+            if counts[key] > max(lowest, wanted[key]):
+                held.append(f"{key}: {counts[key]} to {lowest} replicas waits: {survivors.why(counts, key, lowest)}")
+            elif counts[key] > wanted[key]:
+                more = self._more(key, counts[key], agreeing)
+                held.append(f"{key}: {counts[key]} to {wanted[key]} replicas waits for {more}")
+            if counts[key] < since:
+                self._regrets[key] = _Regret(agreeing)
         return Settled(counts, tuple(held))
 
-    def _agreed(self, key: str, since: int) -> int:
-        """Return the replicas that the last plans agree on, `since` while there are too few."""
-        if len(self._wanted) < self._agreeing:
-            return since
-        return max(wanted.get(key, since) for wanted in self._wanted)
+    def _agreeing_on(self, key: str, *, more: bool) -> int:
+        """Return how many plans must agree on a release, given whether the plan wants more than there is."""
+        regret = self._regrets.get(key)
+        if regret is None:
+            return self._agreeing
+        regret.age += 1
+        if more and not regret.is_regretted:
+            regret.agreeing, regret.is_regretted = min(2 * regret.agreeing, self._most), True
+        if regret.age > self._most:
+            self._regrets[key] = _Regret(max(self._agreeing, regret.agreeing // 2), is_regretted=True)
+        return regret.agreeing
 
-    def _more(self, key: str, since: int) -> str:
+    def _agreed(self, key: str, since: int, agreeing: int) -> int:
+        """Return the replicas that the last plans agree on, `since` while there are too few."""
+        if len(self._wanted) < agreeing:
+            return since
+        return max(wanted.get(key, since) for wanted in self._wanted[-agreeing:])
+
+    def _more(self, key: str, since: int, agreeing: int) -> str:
         agree = 0
         for wanted in reversed(self._wanted):
             if wanted.get(key, since) >= since:
                 break
             agree += 1
-        more = self._agreeing - agree
+        more = agreeing - agree
         return f"{more} more plan{'s' if more > 1 else ''} that agree{'' if more > 1 else 's'}"
 
-    def _at_peak(self, case: Case) -> Case:
+    def _at_peak(self, case: Case, agreeing: int) -> Case:
         """Return the case at the highest rate of the last plans, at the utilisation that survivors may have."""
         rate = fsum(case.rates)
-        growth = max(self._rates) / rate if rate > 0 else 1.0
+        growth = max(self._rates[-agreeing:]) / rate if rate > 0 else 1.0
         return replace(case, headroom=case.headroom * growth / self._utilisation)
+
+
+@dataclass(slots=True)
+class _Regret:
+    """The last release of a type: how many plans had to agree on it, and on the next one."""
+
+    agreeing: int
+    age: int = 0
+    """Plans since."""
+    is_regretted: bool = False
+    """Whether a plan has wanted the replicas back, or did not within the most plans."""
 
 
 class _Survivors:

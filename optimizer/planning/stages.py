@@ -24,6 +24,9 @@ def stages_of(
     stages = {
         "traces": traces,
         "profiles": _profiles(fleet),
+        "replicas": ", ".join(
+            f"{key}: {each.ready} of {each.replicas} ready" for key, each in fleet.deployments.items()
+        ),
         "demand": f"{demand.rate:.3g} req/s ({demand.backlog_rate:.3g} of them drain a backlog)",
     }
     if solved:
@@ -37,7 +40,7 @@ def traces_of(heard: Heard, now_s: float) -> str:
     if heard.ends_at_s is None:
         return "none"
     idle = f", no requests for {heard.idle_s:.0f} s" if heard.idle_s else ""
-    return f"the last window ended {now_s - heard.ends_at_s:.0f} s ago{idle}"
+    return f"the last window ended {now_s - heard.ends_at_s:.0f} s ago, writers: {heard.writers}{idle}"
 
 
 def _profiles(fleet: Fleet) -> str:

@@ -10,7 +10,8 @@ Means only: a percentile needs a margin.
 """
 
 from dataclasses import dataclass, replace
-from math import exp, fsum, log
+from functools import lru_cache
+from itertools import chain, repeat
 
 STABLE = (1e-3, 0.999)
 """Rates are looked at from 0.001 mu(1) to 0.999 mu(N); beyond, a queue grows without end or the model says nothing."""
@@ -18,6 +19,11 @@ PRECISION = 1e-4
 """Relative precision of a capacity."""
 QUEUE = 4
 """Requests that may wait, as a multiple of those that may run, where it is not told."""
+CACHED = 4096
+"""Capacities that are remembered: of the lengths of a grid for some deployments, which return with every plan."""
+NEGLIGIBLE, HUGE = 1e-20, 1e200
+"""Weights of states below this part of all end the sum, because the rest is smaller still; above HUGE all are scaled
+down, because doubles end at 1e308."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +92,18 @@ def latencies(fit: Fit, input_tokens: float, output_tokens: float, rate: float) 
 
 
 def _latencies(fit: Fit, input_tokens: float, output_tokens: float, rate: float, rates: list[float]) -> Latencies:
-    logs = [0.0]
-    for mu in rates:
-        logs.append(logs[-1] + log(rate / mu))
-    step = log(rate / rates[-1])
-    logs += [logs[-1] + step * k for k in range(1, fit.queue() + 1)]
-    highest = max(logs)
-    weights = [exp(value - highest) for value in logs]
-    total = fsum(weights)
-    passed = rate * (1.0 - weights[-1] / total)
-    present = fsum(k * weight for k, weight in enumerate(weights)) / total
-    running = fsum(min(k, fit.max_batch) * weight for k, weight in enumerate(weights)) / total
+    most, weight, total, present, running = len(rates), 1.0, 1.0, 0.0, 0.0
+    for number, mu in enumerate(chain(rates, repeat(rates[-1], fit.queue())), start=1):
+        weight *= rate / mu
+        total += weight
+        present += number * weight
+        running += min(number, most) * weight
+        if weight < NEGLIGIBLE * total and rate < mu:
+            break
+        if weight > HUGE:
+            weight, total, present, running = (value / HUGE for value in (weight, total, present, running))
+    passed = rate * (1.0 - weight / total)
+    present, running = present / total, running / total
     wait_s, served_s = (present - running) / passed, running / passed
     rest = max(0.0, output_tokens - 1)
     per_request_s = fit.delta_s * input_tokens + fit.beta_s * rest
@@ -107,6 +114,7 @@ def _latencies(fit: Fit, input_tokens: float, output_tokens: float, rate: float,
     )
 
 
+@lru_cache(maxsize=CACHED)
 def capacity(fit: Fit, input_tokens: float, output_tokens: float, slo: Slo) -> float:
     """Return the highest rate in requests per second at which the SLO is kept; 0 when it is not even alone."""
     rates = [service_rate(fit, input_tokens, output_tokens, n) for n in range(1, fit.max_batch + 1)]

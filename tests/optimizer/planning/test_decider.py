@@ -1,16 +1,22 @@
 """Decisions: up at once, down late, nothing on what is not known."""
 
 from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from optimizer.planning.decider import Decider, Decision, Policy
 from optimizer.planning.deployments import Deployment
-from optimizer.profiles.capacity import Slo
+from optimizer.profiles.capacity import Fit, Slo
 from optimizer.profiles.profile import Profile
-from traffic.window import Window
+from traffic.window import Lengths, Window
 
 SHORT, LONG = (70, 60), (120, 60)
-EVERY_S = 30.0
-EVEN = Policy(margin=1.0)
+IDLE_WINDOWS = 30
+"""Windows without a request after which a model is idle."""
+EXACT = Policy(margin=1.0)
 
 
 def a_profile(name: str, *, cost: float = 1.0, short: float = 10.0, long: float = 1.0) -> Profile:
@@ -18,56 +24,357 @@ def a_profile(name: str, *, cost: float = 1.0, short: float = 10.0, long: float 
 
 
 def a_deployment(name: str = "small", replicas: int = 0, **others) -> Deployment:
-    others = {"ready": replicas, **others}
-    return Deployment("default", name, "m", replicas, **others)
+    return Deployment("default", name, "m", replicas, **{"ready": replicas, **others})
 
 
 class Loop:
-    """The optimizer's loop: windows, decisions, and deployments that follow at once."""
+    """The optimizer's loop: windows, decisions, and deployments that follow at once, or as `starts` says."""
 
-    def __init__(self, *deployments: Deployment, profiles: tuple[Profile, ...], policy: Policy = EVEN) -> None:
+    def __init__(self, *deployments: Deployment, profiles: tuple[Profile, ...], policy: Policy = EXACT) -> None:
         self.deployments = {each.key: each for each in deployments}
         self.profiles = {profile.deployment: profile for profile in profiles}
         self.decider = Decider(policy)
         self.now_s = 1_000_000.0
         self.overrides: dict[str, int] = {}
+        self.starts = True
 
-    def hear(self, rate: float, lengths=SHORT, **others) -> None:
+    def hear(self, rate: float, lengths: Lengths = SHORT, **others) -> None:
         count = round(rate * 10)
-        completed = {lengths: count} if count else {}
-        self.decider.learn(Window(10.0, count, completed, starts_at_s=self.now_s, **others))
+        window = Window(10.0, count, {lengths: count} if count else {}, starts_at_s=self.now_s)
+        self.decider.learn(replace(window, **others))
         self.now_s += 10.0
 
     def decide(self) -> Decision:
         decision = self.decider.decide(self.now_s, list(self.deployments.values()), self.profiles, self.overrides)
         for key, n in decision.replicas.items():
-            self.deployments[key] = replace(self.deployments[key], replicas=n, ready=n)
+            ready = n if self.starts else min(n, self.deployments[key].ready)
+            self.deployments[key] = replace(self.deployments[key], replicas=n, ready=ready)
         return decision
 
-    def step(self, rate: float, lengths=SHORT, **others) -> Decision:
+    def step(self, rate: float, lengths: Lengths = SHORT, **others) -> tuple[int, ...]:
+        """Hear and decide once, and return the replicas of the deployments in order."""
         for _ in range(3):
             self.hear(rate, lengths, **others)
-        return self.decide()
+        return tuple(self.decide().replicas.values())
 
     def counts(self) -> tuple[int, ...]:
+        """Return the replicas that the deployments have, in order."""
         return tuple(each.replicas for each in self.deployments.values())
 
+    def rest(self) -> tuple[int, ...]:
+        """Become idle, and return the replicas."""
+        for _ in range(IDLE_WINDOWS):
+            self.hear(0.0)
+        return self.step(0.0)
 
-def one(replicas: int = 0, policy: Policy = EVEN, **others) -> Loop:
+
+def one(replicas: int = 0, policy: Policy = EXACT, **others) -> Loop:
     return Loop(a_deployment(replicas=replicas, **others), profiles=(a_profile("small"),), policy=policy)
+
+
+def two(small: int = 0, large: int = 0, policy: Policy = EXACT) -> Loop:
+    """The large type serves long requests for less."""
+    profiles = a_profile("large", cost=3.0, short=12.0, long=8.0), a_profile("small", long=0.5)
+    return Loop(a_deployment("large", large), a_deployment("small", small), profiles=profiles, policy=policy)
 
 
 def test_replicas_follow_load_up_at_once():
     loop = one(replicas=1)
 
-    assert {"default/small": 4} == loop.step(40.0).replicas
-    assert {"default/small": 10} == loop.step(100.0).replicas
+    assert [(4,), (10,)] == [loop.step(40.0), loop.step(100.0)]
 
 
-def test_a_start_without_traces_keeps_what_runs_and_says_so():
-    decision = one(replicas=3, min_replicas=1).decide()
+def test_replicas_follow_load_down_when_three_plans_agree():
+    loop = one()
+    loop.step(100.0)
+    for _ in range(300):
+        loop.hear(20.0)
 
-    assert {"default/small": 3} == decision.replicas
+    counts = [loop.step(20.0) for _ in range(3)]
+
+    assert [(10,), (10,), (3,)] == counts, "the average is still a little above 20"
+
+
+def test_a_start_without_traces_keeps_what_runs_but_at_least_the_minimum_and_says_so():
+    decisions = [one(replicas=3, min_replicas=minimum).decide() for minimum in (1, 4)]
+
+    assert [3, 4] == [decision.replicas["default/small"] for decision in decisions]
+    assert (None, "none") == (decisions[0].hint, decisions[0].stages["traces"])
+    assert decisions[0].held[0].startswith("what runs is kept: no traces")
+
+
+def test_a_start_goes_on_from_what_runs():
+    loop = one(replicas=9)
+
+    assert [(9,), (9,), (2,)] == [loop.step(15.0) for _ in range(3)]
+
+
+@pytest.mark.parametrize("minimum", [0, 1, 3])
+def test_without_load_there_is_exactly_the_minimum(minimum: int):
+    loop = one(min_replicas=minimum)
+    assert (4,) == loop.step(40.0)
+
+    assert (minimum,) == loop.rest()
+
+
+def test_the_minimum_is_ignored_under_load_unless_it_is_for_always():
+    for is_always, expected in ((False, 2), (True, 7)):
+        loop = one(replicas=7, min_replicas=7, is_min_always=is_always)
+        assert (expected,) == [loop.step(15.0) for _ in range(3)][-1]
+
+
+def test_load_that_returns_is_planned_for_by_the_next_decision():
+    loop = one()
+    loop.step(40.0)
+    assert (0,) == loop.rest()
+
+    loop.hear(60.0, completed={})
+
+    assert {"default/small": 6} == loop.decide().replicas
+
+
+def test_a_model_that_never_completed_a_request_gets_replicas_and_it_says_so():
+    loop = one()
+
+    for _ in range(3):
+        loop.hear(1.0, completed={}, arrived_inputs={70: 10}, queued=10)
+    decision = loop.decide()
+
+    assert decision.replicas["default/small"] > 0
+    assert "no request has completed yet: lengths are assumed" in decision.notes
+
+
+def test_requests_that_still_wait_are_no_idleness():
+    loop = one()
+    loop.step(40.0)
+    for _ in range(IDLE_WINDOWS):
+        loop.hear(0.0, queued=1)
+
+    assert (0,) < loop.step(0.0, queued=1)
+
+
+def test_old_traces_hold_the_last_decision_and_its_hint():
+    loop = one(policy=replace(EXACT, stale_s=60.0))
+    loop.step(40.0)
+    before = loop.decide()
+
+    loop.now_s += 3600.0
+    decision = loop.decide()
+
+    assert ({"default/small": 4}, None) == (decision.replicas, decision.plan)
     assert [
-        "what runs is kept: no traces: no gateway has counted a request of the model, or they cannot reach Redis"
+        "the last decision stands: the last trace ended 3600 s ago, more than 60 s: gateways or Redis are away"
     ] == [*decision.held]
+    assert (before.hint, loop.now_s) == (
+        replace(decision.hint, created_s=before.hint.created_s),
+        decision.hint.created_s,
+    )
+
+
+def test_a_model_that_was_idle_is_held_too_while_nothing_is_heard():
+    loop = one(min_replicas=1)
+    loop.step(40.0)
+    loop.rest()
+    loop.step(40.0)
+
+    loop.now_s += 400.0
+
+    assert {"default/small": 4} == loop.decide().replicas
+
+
+def test_lost_profiles_hold_the_last_decision():
+    loop = one()
+    loop.step(40.0)
+    loop.profiles = {}
+    loop.hear(10.0)
+
+    decision = loop.decide()
+
+    assert ({"default/small": 4}, ("the last decision stands: no deployment has a profile to plan by",)) == (
+        decision.replicas,
+        decision.held,
+    )
+    assert (
+        "0 of 1 deployments (default/small: kept as it is, has no profile (aibrix:profile_m_small))"
+        == (decision.stages["profiles"])
+    )
+
+
+def test_a_deployment_without_a_profile_is_kept_and_counts_for_nothing():
+    loop = one()
+    loop.deployments["default/other"] = a_deployment("other", 5)
+
+    assert [(4, 5), (4, 5)] == [tuple(loop.step(40.0)[::-1]), tuple(loop.step(40.0)[::-1])]
+    assert (0, 5) == loop.rest()[::-1]
+
+
+def test_an_override_wins_and_the_rest_is_planned_around_it():
+    loop = two()
+    loop.overrides = {"default/large": 1}
+    assert (1, 3) == loop.step(40.0)
+
+    loop.overrides = {"default/large": 0, "default/small": 1}
+    for _ in range(3):
+        loop.hear(40.0)
+    decision = loop.decide()
+
+    assert {"default/large": 0, "default/small": 1} == decision.replicas
+    assert decision.unserved_rate == pytest.approx(30.0)
+    assert "default/small: kept at 1, as /scale asked" in decision.notes
+
+
+def test_what_nobody_can_serve_is_told_and_buys_nothing():
+    loop = Loop(a_deployment(), profiles=(replace(a_profile("small"), max_model_len=1000.0),))
+
+    for _ in range(3):
+        loop.hear(1000.0, LONG)
+    decision = loop.decide()
+
+    assert ({"default/small": 0}, "0.00%") == (decision.replicas, decision.stages["coverage"])
+    assert "unserved: 1e+03 req/s of about 4096 input, 64 output tokens: no deployment serves them inside the SLO" in (
+        decision.notes
+    )
+    assert ((0, 0, 1.0),) == decision.hint.unserved
+
+
+def test_an_old_type_stays_until_the_new_one_is_ready():
+    loop = two(small=8)
+    for _ in range(5):
+        assert (0, 4) <= loop.step(40.0)
+    loop.starts = False
+    for _ in range(300):
+        loop.hear(4.0, LONG)
+    counts = [loop.step(4.0, LONG) for _ in range(10)]
+    old = counts[-1][1]
+    assert counts[-1][0] > 0, "the new type is asked for"
+    assert old >= 4, "and the old one stays"
+
+    loop.starts = True
+    loop.step(4.0, LONG)
+
+    assert loop.step(4.0, LONG)[1] < old
+
+
+def test_requests_that_take_as_long_as_the_slo_allows_are_no_backlog():
+    loop = one()
+    loop.step(10.0, in_flight=20)
+    assert 0.0 == loop.decide().demand.backlog_rate
+
+    loop.step(10.0, in_flight=200)
+
+    assert pytest.approx(3.0) == loop.decide().demand.backlog_rate
+
+
+def test_without_a_bound_on_latency_only_queues_are_a_backlog():
+    loop = one()
+    loop.profiles = {"small": replace(a_profile("small"), slo=Slo(ttft_s=1.0))}
+
+    loop.step(10.0, in_flight=600, queued=60)
+
+    assert pytest.approx(1.0) == loop.decide().demand.backlog_rate
+
+
+def test_versions_grow_with_every_plan_and_over_restarts():
+    loop = one()
+    loop.step(40.0)
+    first, second = loop.decide().hint, loop.decide().hint
+    loop.decider = Decider(EXACT)
+    loop.now_s += 10.0
+    loop.step(40.0)
+
+    assert first.version < second.version < loop.decide().hint.version
+
+
+def test_the_margin_is_planned_for():
+    fit = Fit(0.007, 0.00003, 0.015, 0.00003, 64)
+    profile, slo = replace(a_profile("small"), fit=fit), Slo(ttft_s=1.0, itl_s=0.05)
+    counts = []
+    for margin in (1.0, 1.5):
+        loop = Loop(a_deployment(), profiles=(profile,), policy=Policy(slo, margin))
+        counts.append(loop.step(200.0)[0])
+
+    assert counts[1] > counts[0] * 1.3
+
+
+def test_stages_tell_the_chain():
+    loop = one()
+    loop.step(40.0)
+
+    decision = loop.decide()
+
+    assert {
+        "traces": "the last window ended 0 s ago, writers: 1",
+        "profiles": "1 of 1 deployments",
+        "replicas": "default/small: 4 of 4 ready",
+        "demand": "40 req/s (0 of them drain a backlog)",
+        "coverage": "100.00%",
+        "plan": "cost 4 per hour, gap 0, by highs",
+        "held": "nothing",
+    } == decision.stages
+    assert (4.0, 0.0) == (decision.cost, decision.unserved_rate)
+
+
+RATES = st.lists(st.sampled_from([0.0, 0.1, 1.0, 5.0, 9.5, 10.0, 14.0, 40.0, 200.0]), min_size=1, max_size=12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(rates=RATES, longs=st.lists(st.booleans(), min_size=12, max_size=12), start=st.integers(0, 5))
+def test_published_replicas_carry_the_plan_that_is_in_force(rates: list[float], longs: list[bool], start: int):
+    loop = two(small=start)
+    for rate, is_long in zip(rates, longs, strict=False):
+        for _ in range(3):
+            loop.hear(rate, LONG if is_long else SHORT)
+        decision = loop.decide()
+        wanted = dict(zip([gpu.name for gpu in decision.case.types], decision.plan.replicas, strict=True))
+
+        assert all(decision.replicas[key] >= n for key, n in wanted.items())
+        assert decision.replicas == wanted or decision.held
+        assert ((), 0.0) == (decision.plan.problems, sum(decision.plan.unserved))
+
+
+@settings(max_examples=30, deadline=None)
+@given(rates=RATES, minimum=st.integers(0, 3), silent=st.booleans())
+def test_never_below_the_minimum_without_load_and_never_zero_while_nothing_is_heard(
+    rates: list[float], minimum: int, silent: bool
+):
+    loop = one(min_replicas=minimum)
+    for rate in rates:
+        loop.step(rate)
+    before = loop.counts()
+
+    if silent:
+        loop.now_s += 10_000.0
+        assert before == tuple(loop.decide().replicas.values())
+    else:
+        assert (minimum,) == loop.rest()
+
+
+@settings(max_examples=20, deadline=None)
+@given(load=st.floats(0.05, 4.0), start=st.integers(0, 6))
+def test_constant_load_never_flaps(load: float, start: int):
+    loop = one(replicas=start)
+    counts = [loop.step(round(load * 10.0, 1)) for _ in range(15)]
+
+    downs = sum(after < before for before, after in pairwise(counts))
+    assert (downs <= 1, 1) == (True, len(set(counts[5:])))
+
+
+@settings(max_examples=20, deadline=None)
+@given(scale=st.sampled_from([0.001, 0.5, 7.0, 1e6]), rates=RATES)
+def test_prices_in_another_currency_change_nothing(scale: float, rates: list[float]):
+    plain, scaled = two(), two()
+    scaled.profiles = {name: replace(each, cost=each.cost * scale) for name, each in scaled.profiles.items()}
+
+    assert [plain.step(rate) for rate in rates] == [scaled.step(rate) for rate in rates]
+
+
+@settings(max_examples=20, deadline=None)
+@given(rates=RATES)
+def test_the_order_of_deployments_changes_nothing(rates: list[float]):
+    plain, turned = two(), two()
+    turned.deployments = dict(reversed(turned.deployments.items()))
+
+    for rate in rates:
+        plain.step(rate)
+        turned.step(rate)
+        assert plain.counts() == turned.counts()[::-1]

@@ -22,6 +22,7 @@ def test_each_stage_says_how_it_is():
     assert {
         "traces": "fine",
         "profiles": "0 of 0 deployments",
+        "replicas": "",
         "demand": "8 req/s (0.5 of them drain a backlog)",
         "coverage": "100.00%",
         "plan": "cost 16 per hour, gap 0, by highs",
@@ -32,7 +33,7 @@ def test_each_stage_says_how_it_is():
 def test_without_a_plan_its_stages_are_left_out():
     stages = stages_of("none", fleet_of([], {}, {}, None), DEMAND, ())
 
-    assert (["traces", "profiles", "demand", "held"], "nothing") == (list(stages), stages["held"])
+    assert (["traces", "profiles", "replicas", "demand", "held"], "nothing") == (list(stages), stages["held"])
 
 
 def test_traces_have_an_age():
@@ -40,7 +41,7 @@ def test_traces_have_an_age():
     assert "none" == traces_of(heard, 0.0)
     heard.take(Window(10.0, 0, starts_at_s=100.0))
 
-    assert "the last window ended 4 s ago, no requests for 10 s" == traces_of(heard, 114.0)
+    assert "the last window ended 4 s ago, writers: 1, no requests for 10 s" == traces_of(heard, 114.0)
 
 
 def test_buckets_that_nobody_serves_are_named_and_many_are_counted():
