@@ -1,7 +1,7 @@
 # Needs make and Python >= 3.11; everything else is installed into .venv.  `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-clients test-vllm test-kubernetes test-image test-compiled compiled check bench fmt docs manifests kind-up kind-down lock clean
+.PHONY: help up test test-clients test-vllm test-kubernetes test-image test-compiled compiled check bench fmt docs profiles manifests kind-up kind-down lock clean
 .DELETE_ON_ERROR:
 
 ARGS ?=
@@ -83,6 +83,16 @@ docs: .venv/.dev ## write docs/config.md from the settings and docs/architecture
 	@mv docs/config.md.new docs/config.md
 	@$(BIN)/python docs/draw_imports.py > docs/architecture.svg.new
 	@mv docs/architecture.svg.new docs/architecture.svg
+
+# Prices per hour; their sources are in the folder's README.md.
+PROFILES := optimizer/profiling/gpus
+PRICES := A10=1.01 A100=3.67 H100=7.516 L20=1.48 L4=0.70 V100=3.06
+profiles: .venv/.dev ## measure the bundled profiles again, on engine models in virtual time (ten minutes)
+	@for pair in $(PRICES); do \
+	  gpu=$${pair%=*}; echo "$$gpu"; \
+	  $(BIN)/forebay profile $$gpu --from-sim $$gpu --cost $${pair#*=} --ttft 2 --itl 0.1 --class ttft=2,itl=0.05 \
+	    --output $(PROFILES)/$$gpu.json || exit; \
+	done
 
 # What Envoy Gateway's configuration lacks, for each listener, from gateway/envoy and the gateway's own configuration.
 PATCHES := deploy/components

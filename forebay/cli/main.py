@@ -8,10 +8,13 @@ from importlib import metadata
 
 import click
 
+from forebay.cli.benchmarking import bench_engine
 from forebay.cli.configuring import check_config, config_docs, config_schema, envoy_config, init
 from forebay.cli.controlling import controllers
 from forebay.cli.explaining import explain
+from forebay.cli.options import SETTINGS
 from forebay.cli.planning import plan
+from forebay.cli.profiling import profile
 from forebay.cli.running import engine, gateway, up
 from forebay.cli.securing import make_secret
 from forebay.cli.simulating import calibrate, simulate
@@ -48,7 +51,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, requested: b
     ctx.exit()
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.group(cls=_Commands, context_settings=SETTINGS)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
 )
@@ -57,7 +60,7 @@ def main() -> None:
 
 
 for _command in (
-    up, init, gateway, controllers, engine, simulate, plan, explain, calibrate,
+    up, init, gateway, controllers, engine, simulate, plan, explain, calibrate, bench_engine, profile,
     check_config, envoy_config, config_docs, config_schema, make_secret,
 ):  # fmt: skip
     main.add_command(_command)

@@ -1,17 +1,24 @@
 """Option types that several commands share."""
 # ruff: noqa: PLC0415 - each command imports what it runs only then, so that `forebay --help` stays fast
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import metadata
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from forebay.local.engine_url import EngineUrl
 
+Read = TypeVar("Read")
+
 FILE_PATH = click.Path(path_type=Path, dir_okay=False)
 """The path of a file; a missing one is an error only when it is opened."""
+BAD_INPUT = 2
+"""Exit status for input that cannot be used, as click's for options."""
 DIRECTORY_PATH = click.Path(path_type=Path, file_okay=False)
 """The path of a directory, which need not exist."""
 
@@ -64,3 +71,75 @@ def gpu_of(_context: click.Context, _parameter: click.Parameter, value: str) -> 
     except (ValueError, OSError) as error:
         raise click.BadParameter(str(error)) from error
     return value
+
+
+@contextmanager
+def told_problems() -> Iterator[None]:
+    """Print each problem of an InputError on a line, and exit with BAD_INPUT."""
+    from optimizer.input.reading import InputError
+
+    try:
+        yield
+    except InputError as error:
+        for problem in error.problems:
+            click.echo(f"forebay: {problem}", err=True)
+        raise click.exceptions.Exit(BAD_INPUT) from error
+
+
+def read_file(file: Path, parse: Callable[[bytes], Read]) -> Read:
+    """Return what a file holds.  Raises InputError with the name of the file in each line."""
+    from optimizer.input.reading import InputError
+
+    try:
+        return parse(file.read_bytes())
+    except OSError as error:
+        raise InputError([f"{file}: cannot be read: {error.strerror}"]) from error
+    except InputError as error:
+        raise InputError([f"{file}: {problem}" for problem in error.problems]) from error
+
+
+def lengths(step: int) -> Callable[[Any], Any]:
+    """Return a decorator that adds the options of a grid of input and output lengths."""
+
+    def add(command: Any) -> Any:
+        command = click.option("--step", type=click.IntRange(2), default=step, help="Factor between lengths.")(command)
+        for name, what, bound, default in (
+            ("--output-limit", "output", "Longest", 4096), ("--output-start", "output", "Shortest", 4),
+            ("--input-limit", "input", "Longest", 4096), ("--input-start", "input", "Shortest", 4),
+        ):  # fmt: skip
+            text = f"{bound} {what}, in tokens."
+            command = click.option(name, type=click.IntRange(1, 10**7), default=default, help=text)(command)
+        return command
+
+    return add
+
+
+def grid_lengths(options: Mapping[str, Any]) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the input and the output lengths that the options of `lengths` name."""
+    inputs, outputs = (
+        [round(value) for value in powers(options[f"{name}_start"], options[f"{name}_limit"], options["step"])]
+        for name in ("input", "output")
+    )
+    return inputs, outputs
+
+
+def powers(start: float, limit: float, step: float) -> Sequence[float]:
+    """Return start, start x step and so on, up to the limit.  Raises click.BadParameter when there is none."""
+    if start > limit:
+        raise click.BadParameter(f"start = {start:g}, must be at most the limit, {limit:g}")
+    values = [start]
+    while values[-1] * step <= limit:
+        values.append(values[-1] * step)
+    return values
+
+
+def renamed(command: click.Command, name: str) -> click.Command:
+    """Return a command as a program of that name, with `--version`, which says whose it is."""
+    version = click.version_option(
+        metadata.version("forebay"), prog_name=name, message="%(prog)s of Forebay, version %(version)s"
+    )
+    return version(click.Command(name, SETTINGS, command.callback, list(command.params), help=command.help))
+
+
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "show_default": True}
+"""Settings of all commands."""

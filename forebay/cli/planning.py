@@ -6,28 +6,23 @@ Lives here: options, reading and printing.  Not here: the plan (optimizer).
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from forebay.cli.options import FILE_PATH, FiniteRange
+from forebay.cli.options import FILE_PATH, FiniteRange, read_file, told_problems
 from optimizer.input.reading import InputError
 
 if TYPE_CHECKING:
     from optimizer.planning.what_if import Question
     from optimizer.profiles.capacity import Slo
+    from optimizer.profiles.profile import Profile
     from optimizer.solver.case import Case
-
-BAD_INPUT = 2
-"""Exit status for an input that is no case."""
 
 LONGEST_S = 366 * 86_400.0
 """Longest trace that is read, in seconds of its clock: each 10 s of it take time, empty ones too (chosen)."""
-
-Read = TypeVar("Read")
 
 
 def _slo(_context: click.Context, _parameter: click.Parameter, value: str | None) -> "Slo | None":
@@ -48,7 +43,9 @@ def _slo(_context: click.Context, _parameter: click.Parameter, value: str | None
 @click.command()
 @click.option("--json", "case_file", type=FILE_PATH, help="A case, as docs/contracts.md section 10 says; instead of:")
 @click.option("--trace", type=FILE_PATH, help="Requests: Mooncake's or our JSON lines; Azure, ServeGen or VTC CSV.")
-@click.option("--profiles", type=FILE_PATH, multiple=True, help="Profile of a GPU type, a JSON file; repeatable.")
+@click.option(
+    "--profiles", type=FILE_PATH, multiple=True, help="Profile of a GPU type, a JSON file or bundled: L20; repeatable."
+)
 @click.option("--slo", callback=_slo, help="ttft=S,itl=S,e2e=S in seconds, each optional; default: as profiled.")
 @click.option("--margin", type=FiniteRange(1, 1e6), default=1.5, help="Plan for delays so many times as profiled.")
 @click.option("--speedup", type=FiniteRange(min=0, min_open=True), default=1.0, help="Speed up the arrivals.")
@@ -63,9 +60,9 @@ def plan(
     """
     from optimizer.solver.case_json import parse_case
 
-    try:
+    with told_problems():
         if case_file is not None and trace is None and not profiles:
-            page = _answer(_read(case_file, parse_case))
+            page = _answer(read_file(case_file, parse_case))
         elif case_file is None and trace is not None and profiles:
             asked = _question(trace, profiles, slo, margin, speedup)
             page = _answer(asked.case) | {
@@ -75,10 +72,6 @@ def plan(
             }
         else:
             raise click.UsageError("needs --json CASE.json, or --trace and --profiles")
-    except InputError as error:
-        for problem in error.problems:
-            click.echo(f"forebay: {problem}", err=True)
-        raise click.exceptions.Exit(BAD_INPUT) from error
     click.echo(json.dumps(page))
 
 
@@ -97,14 +90,13 @@ def _answer(case: "Case") -> dict[str, Any]:
 def _question(trace: Path, files: tuple[Path, ...], slo: "Slo | None", margin: float, speedup: float) -> "Question":
     from optimizer.planning.cases import buckets_of
     from optimizer.planning.what_if import Request, faster, peak_demand, question, windows_of
-    from optimizer.profiles.profile import Profile, parse_profile
     from simulator.replay.traces import InvalidTraceError, read
 
     problems: list[str] = []
     found: dict[str, Profile] = {}
     for file in files:
         try:
-            profile = _read(file, parse_profile)
+            profile = _profile(file)
         except InputError as error:
             problems += error.problems
         else:
@@ -126,11 +118,9 @@ def _question(trace: Path, files: tuple[Path, ...], slo: "Slo | None", margin: f
     return question(buckets, list(found.values()), slo, margin)
 
 
-def _read(file: Path, parse: Callable[[bytes], Read]) -> Read:
-    """Return what a file holds.  Raises InputError with the name of the file in each line."""
-    try:
-        return parse(file.read_bytes())
-    except OSError as error:
-        raise InputError([f"{file}: cannot be read: {error.strerror}"]) from error
-    except InputError as error:
-        raise InputError([f"{file}: {problem}" for problem in error.problems]) from error
+def _profile(file: Path) -> "Profile":
+    """Return the profile in a file, or the bundled one of that name.  Raises InputError."""
+    from optimizer.profiles.profile import parse_profile
+    from optimizer.profiling.bundled import bundled
+
+    return read_file(file, parse_profile) if file.exists() else parse_profile(bundled(str(file)))

@@ -101,7 +101,7 @@ def offer_of(profile: Profile, buckets: Sequence[Bucket], slo: Slo | None, margi
 
 def unfit(profile: Profile, slo: Slo | None) -> str | None:
     """Return why nothing can be planned for an SLO by a profile, in one line; None = it can."""
-    if slo is None or slo == profile.slo or profile.fit is not None:
+    if slo is None or profile.fit is not None or profile.throughput_for(slo) is not None:
         return None
     return f"{profile.deployment}: measured for {_targets(profile.slo)}, has no fit to plan for others"
 

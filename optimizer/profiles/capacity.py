@@ -1,9 +1,14 @@
-"""The rate that one replica carries inside an SLO, by the queue model of an engine that batches.
+"""The rate that one replica carries inside an SLO, by a model of an engine that batches.
 
-One kind of request of i input and o output tokens; n of them run at once, at most N, and at most Q wait.  An iteration
-takes alpha + beta n seconds (the time between tokens), a prefill gamma + delta i n.  Then n requests leave at the rate
-mu(n) = n / (gamma + delta i n + (o - 1)(alpha + beta n)), and the number in the engine is a birth-death process, as in
-llm-d's workload-variant autoscaler (pkg/analyzer), whose parameters these are.
+Two models.  The queue model: one kind of request of i input and o output tokens; n of them run at once, at most N, and
+at most Q wait.  An iteration takes alpha + beta n seconds (the time between tokens), a prefill gamma + delta i n.  Then
+n requests leave at the rate mu(n) = n / (gamma + delta i n + (o - 1)(alpha + beta n)), and the number in the engine is
+a birth-death process, as in llm-d's workload-variant autoscaler (pkg/analyzer), whose parameters these are.
+
+The chunked model is for engines that mix chunks of prompts into iterations that decode, as vLLM does: prompts are
+served one after the other (M/D/1) and take the share u = rate delta i of the time, an iteration takes
+(alpha + (beta + epsilon context) n) / (1 - u), and n = rate x time in the engine (Little).  In the queue model all n
+requests prefill together, so that it takes TTFT for many times as long where prompts are long.
 
 Lives here: latencies at a rate, the highest rate inside an SLO.  Not here: measured throughputs (profiles).
 Means only: a percentile needs a margin.
@@ -12,6 +17,7 @@ Means only: a percentile needs a margin.
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, repeat
+from math import inf
 
 STABLE = (1e-3, 0.999)
 """Rates are looked at from 0.001 mu(1) to 0.999 mu(N); beyond, a queue grows without end or the model says nothing."""
@@ -26,6 +32,11 @@ NEGLIGIBLE, HUGE = 1e-20, 1e200
 down, because doubles end at 1e308."""
 
 
+TIMES = ("alpha_s", "beta_s", "gamma_s", "delta_s", "epsilon_s")
+MOST_BUSY = 0.99
+"""Highest share of the time for prompts in the chunked model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
     """Parameters of an engine, in seconds and tokens."""
@@ -36,10 +47,16 @@ class Fit:
     delta_s: float
     max_batch: int
     max_queue: int | None = None
+    epsilon_s: float = 0.0
+    """Per token of context, of each request; only in the chunked model."""
+    kv_tokens: float | None = None
+    """Tokens that the KV cache holds, only in the chunked model; None = enough for the largest batch."""
+    is_chunked: bool = False
+    """Whether this is the chunked model."""
 
     def slower(self, factor: float) -> "Fit":
         """Return an engine that takes so many times as long for everything."""
-        scaled = {name: getattr(self, name) * factor for name in ("alpha_s", "beta_s", "gamma_s", "delta_s")}
+        scaled = {name: getattr(self, name) * factor for name in TIMES}
         return replace(self, **scaled)
 
     def queue(self) -> int:
@@ -86,7 +103,9 @@ def service_rate(fit: Fit, input_tokens: float, output_tokens: float, n: int) ->
 
 
 def latencies(fit: Fit, input_tokens: float, output_tokens: float, rate: float) -> Latencies:
-    """Return the mean latencies at a rate in requests per second, > 0."""
+    """Return the mean latencies at a rate in requests per second, > 0; infinite where the rate is too high."""
+    if fit.is_chunked:
+        return _chunked(fit, input_tokens, output_tokens, rate)
     rates = [service_rate(fit, input_tokens, output_tokens, n) for n in range(1, fit.max_batch + 1)]
     return _latencies(fit, input_tokens, output_tokens, rate, rates)
 
@@ -114,13 +133,41 @@ def _latencies(fit: Fit, input_tokens: float, output_tokens: float, rate: float,
     )
 
 
+def _chunked(fit: Fit, input_tokens: float, output_tokens: float, rate: float) -> Latencies:
+    """Return the latencies of the chunked model; all n requests are those that decode, which most are."""
+    prompt_s, rest = fit.delta_s * input_tokens, max(0.0, output_tokens - 1)
+    context = input_tokens + output_tokens / 2
+    per_request_s = fit.beta_s + fit.epsilon_s * context
+    busy = min(rate * prompt_s, MOST_BUSY)
+    free = 1 - busy
+    wait_s = prompt_s * busy / (2 * free)
+    # The time in the engine is fixed_s + n growing_s, and n = rate x that time.
+    fixed_s = fit.gamma_s + prompt_s + wait_s + (rest + 0.5) * fit.alpha_s / free
+    growing_s = per_request_s * (1 + (rest + 0.5) / free)
+    n = rate * fixed_s / (1 - rate * growing_s) if rate * growing_s < 1 else inf
+    most = min(fit.max_batch, (fit.kv_tokens or inf) / (input_tokens + output_tokens))
+    if busy == MOST_BUSY or n > most:
+        return Latencies(inf, inf, inf, most)
+    itl_s = (fit.alpha_s + per_request_s * n) / free
+    ttft_s = fit.gamma_s + prompt_s + wait_s + per_request_s * n + itl_s / 2
+    return Latencies(ttft_s, itl_s, wait_s, n)
+
+
 @lru_cache(maxsize=CACHED)
 def capacity(fit: Fit, input_tokens: float, output_tokens: float, slo: Slo) -> float:
     """Return the highest rate in requests per second at which the SLO is kept; 0 when it is not even alone."""
-    rates = [service_rate(fit, input_tokens, output_tokens, n) for n in range(1, fit.max_batch + 1)]
-    low, high = STABLE[0] * rates[0], STABLE[1] * rates[-1]
+    rates: list[float] = []
+    if fit.is_chunked:
+        alone_s = fit.gamma_s + fit.delta_s * input_tokens + max(1.0, output_tokens) * fit.alpha_s
+        low, high = STABLE[0] / alone_s, fit.max_batch / alone_s
+    else:
+        rates = [service_rate(fit, input_tokens, output_tokens, n) for n in range(1, fit.max_batch + 1)]
+        low, high = STABLE[0] * rates[0], STABLE[1] * rates[-1]
 
     def kept(rate: float) -> bool:
+        if fit.is_chunked:
+            found = _chunked(fit, input_tokens, output_tokens, rate)
+            return found.ttft_s < inf and found.keep(slo, output_tokens)
         return _latencies(fit, input_tokens, output_tokens, rate, rates).keep(slo, output_tokens)
 
     if not kept(low):

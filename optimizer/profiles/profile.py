@@ -1,6 +1,7 @@
 """GPU profiles: the requests per second that one replica carries inside an SLO, by output and input length.
 
-The JSON is that of AIBrix (docs/contracts.md, section 6), with what version 2 adds: `fit`, `tput_lo`, `max_model_len`.
+The JSON is that of AIBrix (docs/contracts.md, section 6), with what version 2 adds: `fit`, `tput_lo`, `max_model_len`,
+`classes`.
 
 Lives here: the fields and their rules, the repair of what is not monotone, interpolation between the measured lengths.
 Not here: where profiles are kept, numbers and problems (reading), the queue model (capacity).
@@ -19,6 +20,8 @@ Grid = tuple[tuple[float, ...], ...]
 """Values by output length and input length."""
 
 FIT_KEYS = ("alpha", "beta", "gamma", "delta")
+QUEUE, CHUNKED = "queue", "chunked"
+"""Names of the models that a fit may be of."""
 MILLISECONDS = 1e-3
 MOST_BATCH = 10_000
 """The queue model has a state for each request that runs or waits; no engine runs so many at once (chosen)."""
@@ -52,28 +55,58 @@ class Profile:
     max_model_len: float | None = None
     repaired: tuple[str, ...] = ()
     """Cells that were lowered, because longer requests cannot be faster to serve."""
+    percentile: float = 0.0
+    """Percentile of the latencies that its targets bound; 0 = the mean."""
+    classes: tuple[tuple[Slo, Grid], ...] = ()
+    """Throughput inside other SLOs, which were measured too."""
 
     def at(
         self, input_tokens: float, output_tokens: float, slo: Slo | None = None, slowdown: float = 1.0
     ) -> Throughput:
         """Return what one replica carries of requests of these lengths.
 
-        With a `fit` it is computed for any SLO and slowdown; else it is interpolated from what was measured.
+        With a `fit` it is computed for any SLO and slowdown; else it is interpolated from what was measured.  A
+        chunked fit only tells changes, and the level is that of what was measured.
         `slowdown` is by how much everything may take longer than measured.
         """
         if self.max_model_len is not None and input_tokens + output_tokens > self.max_model_len:
             return Throughput(0.0)
+        target = self.slo if slo is None else slo
         outside = self._is_outside(input_tokens, output_tokens)
-        if self.fit and (outside or slowdown != 1.0 or (slo is not None and slo != self.slo)):
-            target = self.slo if slo is None else slo
+        grid = self.throughput_for(target)
+        if self.fit and self.fit.is_chunked:
+            return Throughput(self._scaled(self.fit, input_tokens, output_tokens, target, slowdown), outside)
+        if self.fit and (outside or slowdown != 1.0 or grid is None):
             return Throughput(capacity(self.fit.slower(slowdown), input_tokens, output_tokens, target), outside)
-        return Throughput(self._measured(input_tokens, output_tokens) / slowdown, outside)
+        return Throughput(self._measured(grid or self.throughput, input_tokens, output_tokens) / slowdown, outside)
+
+    def throughput_for(self, slo: Slo) -> Grid | None:
+        """Return what was measured for an SLO; None = nothing was."""
+        if slo == self.slo:
+            return self.throughput
+        return next((grid for known, grid in self.classes if known == slo), None)
+
+    def _scaled(self, fit: Fit, input_tokens: float, output_tokens: float, slo: Slo, slowdown: float) -> float:
+        """Return what was measured, times the change that the model predicts from there to these conditions."""
+        measured_slo, grid = self.slo, self.throughput
+        if (exact := self.throughput_for(slo)) is not None:
+            measured_slo, grid = slo, exact
+        into = min(max(input_tokens, self.inputs[0]), self.inputs[-1])
+        out = min(max(output_tokens, self.outputs[0]), self.outputs[-1])
+        measured = self._measured(grid, into, out)
+        if (into, out, measured_slo, 1.0) == (input_tokens, output_tokens, slo, slowdown):
+            return measured
+        if not measured and measured_slo == slo:
+            return 0.0
+        base = capacity(fit, into, out, measured_slo)
+        scale = measured / base if measured and base else 1.0
+        return scale * capacity(fit.slower(slowdown), input_tokens, output_tokens, slo)
 
     def _is_outside(self, input_tokens: float, output_tokens: float) -> bool:
         axes = (self.inputs, input_tokens), (self.outputs, output_tokens)
         return any(not ticks[0] <= tokens <= ticks[-1] for ticks, tokens in axes)
 
-    def _measured(self, input_tokens: float, output_tokens: float) -> float:
+    def _measured(self, grid: Grid, input_tokens: float, output_tokens: float) -> float:
         """Interpolate linearly in the logarithms of lengths and throughput.
 
         Next to a length that cannot be served the result is 0.  Shorter than measured counts as the shortest; longer
@@ -86,7 +119,7 @@ class Profile:
             for o, v in ((low, 1 - along), (high, along))
             for i, h in ((left, 1 - across), (right, across))
         ]
-        parts = [(self.throughput[o][i], weight) for o, i, weight in corners if weight > 0]
+        parts = [(grid[o][i], weight) for o, i, weight in corners if weight > 0]
         if any(value == 0 for value, _ in parts):
             return 0.0
         beyond = max(1.0, output_tokens / self.outputs[-1]) * max(1.0, input_tokens / self.inputs[-1])
@@ -123,13 +156,26 @@ class _Reader(Reader):
             self.problems.append(f"gpu = {shown(gpu)}, must be the name of the deployment")
         cost = self.number("cost", fields.get("cost"))
         outputs, inputs = self._ticks(fields.get("indexes"))
-        measured = self._throughputs(fields, len(outputs), len(inputs))
+        shape = len(outputs), len(inputs)
+        measured = self._throughputs(fields, shape)
+        if measured and not any(map(any, measured)):
+            self.problems.append("tputs: all are 0, so nothing can be served")
         slo, fit = self._slo(fields.get("slos") or {}), self._fit(fields.get("fit"))
+        percentile = self._percentile(fields.get("slos"))
         longest = fields.get("max_model_len")
         limit = None if longest is None else self.number("max_model_len", longest)
+        classes = self._classes(fields.get("classes"), shape)
         self.close()
         throughput, repaired = _monotone(measured, outputs, inputs)
-        return Profile(str(gpu), cost, outputs, inputs, throughput, slo, fit, limit, repaired)
+        others = tuple((slo, _monotone(grid, outputs, inputs)[0]) for slo, grid in classes)
+        return Profile(str(gpu), cost, outputs, inputs, throughput, slo, fit, limit, repaired, percentile, others)
+
+    def _classes(self, classes: Any, shape: tuple[int, int]) -> list[tuple[Slo, Grid]]:
+        """Return the throughputs of further SLOs, each an object with `slos` and `tputs`."""
+        if not isinstance(classes or [], list) or not all(isinstance(each, dict) for each in classes or []):
+            self.problems.append("classes must be a list of objects")
+            return []
+        return [(self._slo(each.get("slos") or {}), self._throughputs(each, shape)) for each in classes or []]
 
     def _ticks(self, indexes: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
         if not isinstance(indexes, list) or len(indexes) != len(("output", "input")):
@@ -146,8 +192,13 @@ class _Reader(Reader):
             axes.append(tuple(numbers))
         return axes[0], axes[1]
 
-    def _throughputs(self, fields: Mapping[str, Any], rows: int, columns: int) -> Grid:
+    def _percentile(self, slos: Any) -> float:
+        value = slos.get("percentile") if isinstance(slos, dict) else None
+        return 0.0 if value is None else self.number("slos.percentile", value)
+
+    def _throughputs(self, fields: Mapping[str, Any], shape: tuple[int, int]) -> Grid:
         """Return the lower confidence bounds where the profile has them, else the means."""
+        rows, columns = shape
         key = "tput_lo" if "tput_lo" in fields else "tputs"
         grid = fields.get(key)
         if (
@@ -159,8 +210,6 @@ class _Reader(Reader):
         values = tuple(
             tuple(self.number(f"{key}[{o}][{i}]", each) for i, each in enumerate(row)) for o, row in enumerate(grid)
         )
-        if not any(map(any, values)):
-            self.problems.append(f"{key}: all are 0, so nothing can be served")
         for o, row in enumerate(values):
             for i, value in enumerate(row):
                 if value == 0 and any(any(longer[i:]) for longer in values[o:]):
@@ -191,7 +240,20 @@ class _Reader(Reader):
                 f"fit needs max_batch, a whole number from 1 to {MOST_BATCH}, and gamma or delta above 0"
             )
             return None
-        return Fit(alpha, beta, gamma, delta, int(batch))
+        return Fit(alpha, beta, gamma, delta, int(batch), **self._chunked(fit))
+
+    def _chunked(self, fit: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a fit of the chunked model has in addition."""
+        if fit.get("model", QUEUE) not in (QUEUE, CHUNKED):
+            self.problems.append(f"fit.model = {shown(fit.get('model'))}, must be {QUEUE} or {CHUNKED}")
+        if fit.get("model") != CHUNKED:
+            return {}
+        tokens = fit.get("kv_tokens")
+        return {
+            "epsilon_s": self.number("fit.epsilon", fit.get("epsilon", 0)) * MILLISECONDS,
+            "kv_tokens": None if tokens is None else self.number("fit.kv_tokens", tokens, above=0),
+            "is_chunked": True,
+        }
 
 
 def _monotone(grid: Grid, outputs: Sequence[float], inputs: Sequence[float]) -> tuple[Grid, tuple[str, ...]]:

@@ -12,9 +12,10 @@ from statistics import median
 
 import httpx
 
-from simulator.calibration.benchmark import Benchmark, NotMeasuredError, cache_size, client_of
+from simulator.calibration.benchmark import Benchmark, cache_size
 from simulator.calibration.fit import Decode, Fit, Prefill, fit, named, seconds_of
 from simulator.calibration.gpu_file import gpu_text
+from simulator.calibration.streams import NotMeasuredError, client_of
 from simulator.core.gpus import GpuProfile
 
 

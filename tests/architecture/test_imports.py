@@ -47,7 +47,14 @@ PURE = (
 IMPORTERS: dict[str, tuple[str, ...]] = {
     "grpc": ("gateway.serving.grpc", "gateway.worker.worker"),
     "gateway.pb": ("gateway.pb", "gateway.extproc.wire", "gateway.accounting.access_log", "gateway.serving"),
-    "redis": ("ratelimit", "gateway.sharing", "gateway.worker.worker", "forebay.local", "traffic"),
+    "redis": (
+        "ratelimit",
+        "gateway.sharing",
+        "gateway.worker.worker",
+        "forebay.local",
+        "traffic",
+        "optimizer.profiling.destinations",
+    ),
     "envoy": ("forebay.local.envoy",),
     "simulator": ("simulator", "forebay"),
     "optimizer": ("optimizer", "forebay"),
@@ -56,8 +63,8 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "lightkube": ("kube.client",),
     "httpx2": ("kube.client",),
     "highspy": ("optimizer.solver.linear",),
-    "httpx": ("simulator.calibration.benchmark", "simulator.calibration.calibrate"),
-    "matplotlib": ("simulator.replay.plots",),
+    "httpx": ("simulator.calibration", "forebay.profiling.engine_meter"),
+    "matplotlib": ("simulator.replay.plots", "optimizer.profiling.picture"),
 }
 """The packages that may import each of these libraries directly."""
 

@@ -81,3 +81,11 @@ def test_repairs_of_a_profile_are_noted():
     profile = Profile("a", 1.0, (16,), (128,), ((40.0,),), Slo(), repaired=("a cell",))
 
     assert ("a: repaired: a cell",) == question([Bucket(128.0, 16.0, 3.0)], [profile], margin=1.0).notes
+
+
+def test_an_slo_that_was_measured_needs_no_fit():
+    profile = replace(MEASURED, classes=((Slo(ttft_s=1.0), ((20.0, 10.0), (10.0, 5.0))),))
+
+    asked = question([Bucket(128, 16, 1.0)], [profile], Slo(ttft_s=1.0), margin=1.0)
+
+    assert 20.0 == pytest.approx(asked.case.types[0].throughput[0])

@@ -1,4 +1,6 @@
-"""The queue model, against values that were computed apart from it."""
+"""The queue model, against values that were computed apart from it, and the chunked model."""
+
+from math import inf
 
 import pytest
 
@@ -62,3 +64,41 @@ def test_longer_requests_and_tighter_targets_are_served_at_lower_rates():
 
 def test_overload_does_not_overflow():
     assert latencies(FIT, *TOKENS, 1e6).wait_s > 1
+
+
+CHUNKED = Fit(0.02, 0.0003, 0.01, 0.0002, 64, epsilon_s=2e-7, kv_tokens=20_000.0, is_chunked=True)
+
+
+def test_a_chunked_engine_that_is_idle_takes_its_times():
+    found = latencies(CHUNKED, 1000, 11, 1e-9)
+
+    assert (0.01 + 0.2 + 0.02 / 2, 0.02, 0.0) == pytest.approx((found.ttft_s, found.itl_s, found.wait_s), abs=1e-6)
+
+
+def test_prompts_slow_the_tokens_of_others_down():
+    found = latencies(CHUNKED, 1000, 11, 2.5)  # prompts take half of the time
+
+    n, per_request_s = found.running, 0.0003 + 2e-7 * 1005.5
+    assert 2 * (0.02 + per_request_s * n) == pytest.approx(found.itl_s)
+    assert 2.5 * found.e2e_s(11) == pytest.approx(n, rel=1e-6)  # Little's law
+    assert 0.2 * 0.5 / (2 * 0.5) == pytest.approx(found.wait_s)  # M/D/1
+
+
+def test_long_prompts_one_by_one_keep_an_slo_that_many_at_once_break():
+    together = Fit(CHUNKED.alpha_s, CHUNKED.beta_s, CHUNKED.gamma_s, CHUNKED.delta_s, 64)
+
+    assert capacity(together, 1000, 500, Slo(ttft_s=1.0)) < 0.5 * capacity(CHUNKED, 1000, 500, Slo(ttft_s=1.0))
+
+
+def test_the_cache_bounds_how_many_run():
+    rate = capacity(CHUNKED, 4000, 1000, Slo())
+
+    assert 20_000 / 5000 == pytest.approx(latencies(CHUNKED, 4000, 1000, rate).running, rel=1e-3)
+    assert inf == latencies(CHUNKED, 4000, 1000, 1.01 * rate).ttft_s
+
+
+def test_a_chunked_engine_that_is_slower_carries_less():
+    rates = [capacity(CHUNKED.slower(factor), 300, 100, Slo(2.0, 0.05)) for factor in (1.0, 1.5, 2.4)]
+
+    assert rates[0] / 2.5 > rates[1] / 1.5 > 0 < rates[2]
+    assert 0.0 == capacity(CHUNKED.slower(2.6), 300, 100, Slo(2.0, 0.05))

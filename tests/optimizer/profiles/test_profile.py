@@ -135,3 +135,50 @@ def test_with_a_fit_other_targets_and_slowdowns_are_computed():
 
 def test_without_a_fit_a_slowdown_divides():
     assert pytest.approx(40.0 / 1.5) == a_profile().at(128, 16, slowdown=1.5).rate
+
+
+CHUNKED = FIT | {"model": "chunked", "epsilon": 0.0001, "kv_tokens": 100_000}
+
+
+def test_a_chunked_fit_tells_changes_and_the_grid_the_level():
+    profile = a_profile(fit=CHUNKED, slos={"itl": 0.05})
+    faster = a_profile(fit=CHUNKED, slos={"itl": 0.05}, tputs=[[80.0, 40.0, 10.0], [40.0, 20.0, 0.0]])
+
+    assert (20.0, 40.0) == pytest.approx((profile.at(512, 16).rate, faster.at(512, 16).rate))
+    for asked in ({"slowdown": 1.5}, {"slo": Slo(itl_s=0.0075)}, {"slo": Slo(ttft_s=1.0)}):
+        assert 2 * profile.at(512, 16, **asked).rate == pytest.approx(faster.at(512, 16, **asked).rate)
+    assert 5.0 < profile.at(512, 16, slowdown=1.5).rate < 20.0
+    assert profile.at(512, 16, Slo(itl_s=0.0075)).rate < 15.0
+
+
+def test_a_chunked_fit_reaches_beyond_the_grid_and_serves_nothing_that_was_not_served():
+    profile = a_profile(fit=CHUNKED, slos={"itl": 0.05})
+
+    assert 0 < profile.at(4096, 16).rate < 5.0
+    assert profile.at(4096, 16).extrapolated
+    assert 0.0 == profile.at(2048, 64, slowdown=1.5).rate
+
+
+def test_other_slos_that_were_measured_are_read():
+    classes = [{"slos": {"ttft": 1.0, "percentile": 99}, "tputs": [[30.0, 25.0, 3.0], [15.0, 0.0, 0.0]]}]
+    profile = a_profile(classes=classes)
+
+    assert 99.0 == profile.percentile
+    assert (20.0, 15.0) == pytest.approx((profile.at(512, 16).rate, profile.at(128, 64, Slo(ttft_s=1.0)).rate))
+    assert 25.0 == pytest.approx(profile.at(512, 16, Slo(ttft_s=1.0)).rate)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"fit": CHUNKED | {"model": "x"}}, 'fit.model = "x", must be queue or chunked'),
+        ({"fit": CHUNKED | {"epsilon": "x"}}, 'fit.epsilon = "x"'),
+        ({"fit": CHUNKED | {"kv_tokens": 0}}, "fit.kv_tokens = 0, must be a number > 0"),
+        ({"classes": 3}, "classes must be a list of objects"),
+        ({"classes": [3]}, "classes must be a list of objects"),
+        ({"classes": [{"slos": {"ttft": 1}, "tputs": [[1]]}]}, "tputs must have 2 rows"),
+        ({"slos": {"percentile": -1}}, "slos.percentile = -1"),
+    ],
+)
+def test_a_problem_of_what_is_new_is_named(changed: dict[str, object], named: str):
+    assert any(line.startswith(named) for line in problems(**changed)), problems(**changed)

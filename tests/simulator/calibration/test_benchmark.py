@@ -1,6 +1,7 @@
 import pytest
 
-from simulator.calibration.benchmark import Benchmark, NotMeasuredError, Stream, cache_size, client_of
+from simulator.calibration.benchmark import Benchmark, cache_size
+from simulator.calibration.streams import NotMeasuredError, client_of
 from simulator.core.speed import steady
 from tests.support.engines import an_engine
 
@@ -43,7 +44,3 @@ async def test_the_cache_size_is_read_where_it_is_reported():
         assert (1000, 16) == await cache_size(client)
     async with an_engine(metrics="sglang") as (running, _), client_of(running.url, "") as client:
         assert await cache_size(client) is None
-
-
-def test_pieces_count_for_as_many_tokens_as_they_hold():
-    assert 4 == Stream(0.0, chunks_s=[1.0, 2.0, 3.0], output_tokens=6).tokens_by(2.0)
