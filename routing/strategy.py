@@ -7,6 +7,7 @@ counts of requests in flight (gateway.fleet.fleet).
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple, Protocol
 
+from routing.plans import Plans
 from routing.ties import Ties
 from routing.types import Candidates, Decision, PodId, Rng, RouteRequest, Scored, Signal
 
@@ -74,6 +75,8 @@ class Tools(NamedTuple):
     """Number of input tokens that an output token counts as."""
     ties: Ties | None = None
     """Breaks ties; None = by `rng` alone."""
+    plans: Plans | None = None
+    """The optimizer's plans; None = there are none."""
 
 
 StrategyFactory = Callable[[Tools], Strategy]

@@ -13,6 +13,7 @@ from routing.strategies.prefixes import PrefixCache, PrefixCacheAndLoad, PrefixC
 from routing.strategies.random_choice import PowerOfTwo, RandomChoice
 from routing.strategies.session_affinity import SessionAffinity
 from routing.strategies.signals import LeastGpuCache, LeastKvCache, LeastUtilization
+from routing.strategies.slo import Slo, SloLeastLoad, SloPackLoad
 from routing.strategies.vtc_basic import VtcBasic
 from routing.strategy import Strategy, StrategyFactory, Tools
 
@@ -31,6 +32,9 @@ STRATEGIES: Mapping[str, StrategyFactory] = {
     PrefixCachePreble.name: PrefixCachePreble,
     RandomChoice.name: RandomChoice,
     SessionAffinity.name: SessionAffinity,
+    Slo.name: lambda tools: Slo(tools, Forebay(tools)),
+    SloLeastLoad.name: lambda tools: SloLeastLoad(tools, Forebay(tools), LeastLoad(tools)),
+    SloPackLoad.name: lambda tools: SloPackLoad(tools, Forebay(tools), LeastLoad(tools)),
     Throughput.name: Throughput,
     VtcBasic.name: VtcBasic,
 }

@@ -18,16 +18,20 @@ from forebay.cli.options import FILE_PATH
 @click.argument("request_file", metavar="REQUEST.json", type=FILE_PATH)
 @click.option("--fleet", type=FILE_PATH, required=True, help="File with the pods, as /debug/fleet shows them.")
 @click.option("--strategy", default="forebay", help="Strategy or mixture.")
-def explain(*, request_file: Path, fleet: Path, strategy: str) -> None:
+@click.option("--hint", type=FILE_PATH, help="File with the optimizer's hint, as Redis holds it, for slo and its kind.")
+def explain(*, request_file: Path, fleet: Path, strategy: str, hint: Path | None) -> None:
     """Show how a strategy scores each pod for a request.
 
     REQUEST.json is an entry of /debug/decisions, or an object with model, prompt_tokens and held ({pod: tokens}).
     """
+    from gateway.fleet.hints import plan_of
     from gateway.fleet.replay import replay
+    from traffic.hint_json import parse
 
     try:
         rng = random.Random(0)  # noqa: S311 - breaks ties
-        decision, rows = replay(_read(request_file), _read(fleet), strategy, rng)
+        plan = plan_of(parse(hint.read_bytes())) if hint else None
+        decision, rows = replay(_read(request_file), _read(fleet), strategy, rng, plan)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join(_table(rows)))

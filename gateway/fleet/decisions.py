@@ -60,6 +60,7 @@ def pod_page(pod: Pod, now_s: float) -> dict[str, object]:
         "pod": pod.endpoint.id,
         "address": pod.endpoint.address,
         "models": pod.endpoint.models,
+        "deployment": pod.endpoint.deployment,
         "state": pod.state.value,
         "failures": pod.failures,
         "ejected": pod.is_ejected(now_s),

@@ -21,6 +21,7 @@ from gateway.fleet.ticket import Ticket
 from gateway.sharing.messages import Share
 from routing import filters, overload, table
 from routing.overload import WaitEstimate
+from routing.plans import Plans
 from routing.pods.load import NONE_IN_FLIGHT, Work
 from routing.pods.speed import Speed
 from routing.prefix.blocks import key_digest
@@ -52,7 +53,9 @@ class Fleet:
         self._settings = settings
         self._health_fail_open = health_fail_open
         self.ties = Ties(rng)
-        self._strategies = Strategies(Tools(rng, settings.fallbacks, settings.output_weight, self.ties), build)
+        self.plans = Plans()
+        tools = Tools(rng, settings.fallbacks, settings.output_weight, self.ties, self.plans)
+        self._strategies = Strategies(tools, build)
         self._index = PrefixIndex()
         self._outbox = outbox or Outbox("")
         self.prefix_key = 0

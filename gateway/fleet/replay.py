@@ -14,6 +14,7 @@ from gateway.fleet.decisions import candidates
 from gateway.fleet.pod import RAMP_S, Pod, PodState
 from routing import table
 from routing.mixture import Mixture
+from routing.plans import Plan, Plans
 from routing.pods.adapters import AdapterUse
 from routing.prefix.index import Cache, Match, PrefixIndex
 from routing.strategy import Strategy, Tools
@@ -33,13 +34,16 @@ class _Cache(Cache):
         return max(0, min(self.held + new_blocks - self.budget, self.held)) * self.chance
 
 
-def replay(entry: Any, pages: Any, strategy: str, rng: Rng) -> tuple[Decision, list[dict[str, object]]]:
+def replay(
+    entry: Any, pages: Any, strategy: str, rng: Rng, plan: Plan | None = None
+) -> tuple[Decision, list[dict[str, object]]]:
     """Return the decision, and the page of its candidates (`decisions.candidates`), the best first.
 
-    `entry` is the request and `pages` the fleet, as parsed JSON; `rng` breaks ties.
+    `entry` is the request and `pages` the fleet, as parsed JSON; `rng` breaks ties and divides by the `plan`, if any.
     Raises IncompleteRecordError and UnknownStrategyError.
     """
-    chooser = _strategy(strategy, Tools(rng))
+    plans = Plans()
+    chooser = _strategy(strategy, Tools(rng, plans=plans))
     try:
         recorded_pods = {candidate["pod"] for candidate in entry.get("candidates", ())}
         recorded = entry.get("request", entry)
@@ -51,6 +55,8 @@ def replay(entry: Any, pages: Any, strategy: str, rng: Rng) -> tuple[Decision, l
         raise IncompleteRecordError(f"{type(error).__name__}: {error}") from error
     if not pods:
         raise IncompleteRecordError(f"no pod that can serve {request.model}")
+    if plan is not None:
+        plans.put(request.model, plan)
     decision = chooser.pick(request, pods, 0.0)
     scored = decision.scored or chooser.score(request, pods, 0.0)
     return decision, candidates(request, scored, chooser.part_names())
@@ -72,7 +78,8 @@ def _pod(page: Mapping[str, Any], number: int, block_tokens: float) -> Pod:
     """Return a pod in the recorded state at time 0; its cache has blocks of one token."""
     cache = _Cache(PrefixIndex(), number, int(page["cache"]["budget"] * block_tokens))
     cache.held, cache.chance = int(page["cache"]["held"] * block_tokens), page["cache"]["reuse_chance"]
-    pod = Pod(Endpoint(page["pod"], page["pod"], page["address"], tuple(page["models"])), cache)
+    models, deployment = tuple(page["models"]), page.get("deployment", "")
+    pod = Pod(Endpoint(page["pod"], page["pod"], page["address"], models, deployment=deployment), cache)
     pod.in_flight, pod.prefill_tokens = page["in_flight"], page["prefill_tokens"]
     pod.resident_tokens, pod.prefill_done_at_s = page["resident_tokens"], page["wait_s"]
     pod.speed.known = page["speed"]["known"]

@@ -43,6 +43,7 @@ from gateway.discovery.static import Reload, log_reload
 from gateway.fleet.catalogue import Catalogue
 from gateway.fleet.decisions import pod_page
 from gateway.fleet.fleet import Fleet
+from gateway.fleet.hints import Hints
 from gateway.fleet.outbox import Outbox
 from gateway.observability import metrics
 from gateway.observability.guard import pages_guarded
@@ -64,6 +65,7 @@ from ratelimit.limits import LimiterUnavailableError
 from ratelimit.redis.limiter import RedisLimiter
 from routing.table import STRATEGIES
 from routing.types import PodId
+from traffic.connection import Connection
 
 log = structlog.get_logger("app")
 
@@ -132,6 +134,7 @@ class Worker:
         )
         self.sharing = self._sharing(settings)
         self.names = ModelNames()
+        self.hints = Hints(Connection(redis.url, redis.timeout_s, cluster=redis.cluster), self.fleet, time.monotonic)
         self.service = Service(
             settings,
             self._admission(settings),
@@ -150,6 +153,7 @@ class Worker:
         debug = {
             "endpoints": self.readiness.endpoints,
             "decisions": self.fleet.decisions.page,
+            "plans": self.hints.page,
             "waiting": self.queue.page,
             "replicas": self.sharing.page,
             "fleet": lambda: [pod_page(pod, time.monotonic()) for pod in self.fleet.pods()],
@@ -227,7 +231,7 @@ class Worker:
         Raises TimeoutError when discovery has no result in FIRST_FLEET_S.
         """
         async with AsyncExitStack() as stack:
-            stores = (self.users.aclose, self.keys.aclose, self.keyring.aclose)
+            stores = (self.users.aclose, self.keys.aclose, self.keyring.aclose, self.hints.aclose)
             for close in (self.redis_limiter.aclose, self.limiter.aclose, *stores, self.channels.aclose):
                 stack.push_async_callback(close)
             if self.settings.sharing.enabled:
@@ -261,6 +265,7 @@ class Worker:
                 "limiter": self.redis_limiter.run,
                 "metrics": self.metrics.run,
                 "report": self._report,
+                "hints": self.hints.run,
             }
             if self.certificates is not None:
                 work["certificates"] = self.certificates.run

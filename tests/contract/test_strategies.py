@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -9,12 +10,16 @@ import pytest
 
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.pod import Pod
+from routing.plans import Plans
 from routing.prefix.index import PrefixIndex
 from routing.strategy import Finished, Strategy, Tools
 from routing.table import STRATEGIES, build
 from routing.types import Decision, RouteRequest, Signal
+from tests.support.hints import a_hint
+from tests.support.plans import plans
 from tests.support.pods import MODEL, a_fleet, an_endpoint, pods_with, refusal
 from tests.support.steps import steps
+from traffic.hint import Weights
 
 REQUEST = RouteRequest(MODEL, user="u", prompt_tokens=100, output_tokens=10)
 BLOCKS = tuple(range(1, 9))
@@ -23,8 +28,17 @@ every_strategy = pytest.mark.parametrize("name", sorted(STRATEGIES))
 every_state = pytest.mark.parametrize("learned", [False, True], ids=["nothing learned", "learned"])
 
 
-def strategy(name: str, seed: int = 1, fallbacks: int = 2) -> Strategy:
-    return build(name, Tools(random.Random(seed), fallbacks))
+def strategy(name: str, seed: int = 1, fallbacks: int = 2, followed: Plans | None = None) -> Strategy:
+    return build(name, Tools(random.Random(seed), fallbacks, plans=followed))
+
+
+def informed(name: str) -> Strategy:
+    """One that knows a plan, by which pods of no deployment serve everything."""
+    everything: Weights = {"": 1.0}
+    hint = replace(
+        a_hint(), replicas={"": 1}, share=((everything,) * 3,) * 2, in_share=(everything,) * 3, throughput={}
+    )
+    return strategy(name, followed=plans(hint))
 
 
 def pods(count: int, *, learned: bool = False) -> list[Pod]:
@@ -75,7 +89,7 @@ def test_it_declares_the_signals_it_reads_and_says_when_they_are_missing(name: s
 def test_nothing_stands_in_when_everything_is_known(name: str) -> None:
     candidates = pods(5, learned=True)
 
-    assert strategy(name).pick(asked(candidates), candidates, 1.0).fallback == ""
+    assert informed(name).pick(asked(candidates), candidates, 1.0).fallback == ""
 
 
 @every_strategy
@@ -85,7 +99,7 @@ def test_a_metric_that_is_no_number_or_stale_is_missing(name: str, value: float,
     candidates = pods(4, learned=True)
     readings = Readings(dict.fromkeys(Signal, value if age_s == 0.0 else 0.5))
     candidates[1].apply_readings(readings, now_s=0.0, fresh_until_s=1.0)
-    decision = strategy(name).pick(asked(candidates), candidates, 0.5 + age_s)
+    decision = informed(name).pick(asked(candidates), candidates, 0.5 + age_s)
 
     assert bool(decision.fallback) is bool(strategy(name).needs)
 

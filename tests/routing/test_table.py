@@ -24,7 +24,8 @@ def test_the_public_names_are_those_of_the_contract() -> None:
     assert set(STRATEGIES) == {
         "forebay", "random", "least-request", "throughput", "least-busy-time", "least-kv-cache", "least-latency",
         "prefix-cache", "prefix-cache-and-load", "prefix-cache-preble", "vtc-basic", "power-of-two", "session-affinity",
-        "least-gpu-cache", "least-utilization", "least-load",
+        "least-gpu-cache", "least-utilization", "least-load", "slo",
+        "slo-least-load", "slo-pack-load",
     }  # fmt: skip
 
 

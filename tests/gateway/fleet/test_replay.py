@@ -7,9 +7,12 @@ import pytest
 
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.decisions import pod_page
+from gateway.fleet.hints import plan_of
 from gateway.fleet.replay import IncompleteRecordError, replay
 from gateway.observability.http import Json
 from routing.types import RouteRequest, Signal
+from tests.support.hints import a_hint
+from tests.support.plans import LONG, asking
 from tests.support.pods import MODEL, a_fleet, an_endpoint
 
 
@@ -41,6 +44,25 @@ def test_what_others_had_on_a_pod_counts_again(*, speeds_are_known: bool) -> Non
     assert (decision.pod.id, decision.reason) == ("c", entry["reason"])
     assert decision.reason.partition(", fallback")[0].endswith("foreign load on 2 of 3 pods")
     assert {row["pod"]: row["score"] for row in rows} == {row["pod"]: row["score"] for row in entry["candidates"]}
+
+
+def test_a_decision_by_plan_is_made_again_with_its_hint() -> None:
+    endpoints = [
+        an_endpoint(name, deployment=deployment) for name, deployment in zip("abc", ("l20", "l20", "v100"), strict=True)
+    ]
+    fleet = a_fleet(*endpoints)
+    fleet.plans.put(MODEL, plan_of(a_hint()))
+    pages = orjson.loads(Json([pod_page(pod, 0.0) for pod in fleet.pods()]).body)
+    ticket = fleet.route(asking(LONG), "slo", 0.0)
+    entry = orjson.loads(Json(fleet.decisions.page()[0]).body)
+
+    again, _ = replay(entry, pages, "slo", random.Random(1), plan_of(a_hint()))
+    asked, _ = replay(entry["request"], pages, "slo", random.Random(1), plan_of(a_hint()))
+    without, _ = replay(entry["request"], pages, "slo", random.Random(1))
+
+    assert ["c"] * 3 == [ticket.decision.pod.id, again.pod.id, asked.pod.id]
+    assert entry["reason"] == again.reason == asked.reason
+    assert "speed-unknown+no-plan" == without.fallback
 
 
 def test_a_fleet_without_a_pod_for_the_request_is_an_error() -> None:
