@@ -15,12 +15,17 @@ from statistics import median
 import click
 
 from bench.formulations import SLICES, Solved, by_cbc, by_highs, fractions, slices
-from optimizer.solver.case import Case, GpuType
+from optimizer.solver.case import Case, GpuType, Limit
+from optimizer.solver.joint import JointCase, JointPlan, make_joint_plan
 from optimizer.solver.plan import make_plan
 
 LARGE = (10, 144)
 """GPU types and buckets of the target: 0.5 s, verification included."""
 SIZES = ((2, 9), (4, 60), LARGE)
+JOINT = (5, *LARGE)
+"""Models, GPU types and buckets of joint plans."""
+PARTS = (0.2, 0.12, 0.08, 0.05)
+"""GPUs of each type, as a part of what all models would take of it alone; of ten types 0.1 is about what they need."""
 COMPARED = SIZES[:2]
 """Sizes for which the other ways are measured; at the large one they only reach their time limit."""
 RATES = (8.0, 64.0, 512.0)
@@ -44,10 +49,24 @@ class PlanSample:
 
 
 @dataclass(frozen=True, slots=True)
+class JointSample:
+    """Models planned on one inventory."""
+
+    part: float
+    seconds: float
+    made: JointPlan
+    unserved_rate: float
+
+
+JOINT_HEADER = ("part of the GPUs", "planned", "s", "cost", "unserved req/s", "gap")
+
+
+@dataclass(frozen=True, slots=True)
 class PlanFigures:
     """All samples."""
 
     samples: Sequence[PlanSample]
+    joint: Sequence[JointSample] = ()
 
     def large_s(self) -> float:
         """Return the median seconds of plans of the large size."""
@@ -70,6 +89,19 @@ class PlanFigures:
                     f"{sum(beside) / len(beside):.4f}",
                     f"{max(beside):.4f}",
                 )
+
+    def joint_rows(self) -> Iterator[Sequence[str]]:
+        """Yield the columns of JOINT_HEADER per sample."""
+        for sample in self.joint:
+            cost = sum(plan.cost for plan in sample.made.plans.values())
+            yield (
+                f"{sample.part:g}",
+                "together" if sample.made.is_joint else "alone",
+                f"{sample.seconds:.1f}",
+                f"{cost:.1f}",
+                f"{sample.unserved_rate:.2f}",
+                f"{sample.made.gap:.4f}",
+            )
 
     def _of(self, size: tuple[int, int], way: str) -> list[PlanSample]:
         return [s for s in self.samples if (s.types, s.buckets) == size and s.way == way]
@@ -99,6 +131,17 @@ def a_case(types: int, buckets: int, rate: float, seed: int) -> Case:
     return Case(tuple(made), rates, time_limit_s=LIMIT_S)
 
 
+def a_joint_case(models: int, types: int, buckets: int, rate: float, part: float) -> JointCase:
+    """Return hard cases on the same GPU types, of each of which there is a part of what it would take alone."""
+    cases = {f"model-{seed}": a_case(types, buckets, rate, seed) for seed in range(models)}
+    limits = []
+    for g in range(types):
+        alone = sum(100.0 / case.types[g].cost for case in cases.values())
+        weights = tuple(float(of == g) for _ in cases for of in range(types))
+        limits.append(Limit(f"inventory.gpu-{g}", weights, float(round(part * alone))))
+    return JointCase(cases, tuple(limits))
+
+
 def measure_planning(progress: Callable[[str], None]) -> PlanFigures:
     """Measure; takes a minute or two, most of it for the other ways to reach their limits."""
     samples = []
@@ -113,7 +156,18 @@ def measure_planning(progress: Callable[[str], None]) -> PlanFigures:
                         for rate in RATES
                         for seed in range(SEEDS)
                     ]
-    return PlanFigures(samples)
+    progress(f"planning: {JOINT[0]} models on one inventory")
+    return PlanFigures(samples, [_joint_sample(part) for part in PARTS])
+
+
+def _joint_sample(part: float) -> JointSample:
+    joint = a_joint_case(*JOINT, rate=RATES[1], part=part)
+    started_s = time.perf_counter()
+    made = make_joint_plan(joint)
+    if made.problems:
+        raise AssertionError(made.problems)
+    lost = sum(joint.cases[name].lost(plan.unserved) for name, plan in made.plans.items())
+    return JointSample(part, time.perf_counter() - started_s, made, lost)
 
 
 def _ways(directory: Path) -> dict[str, Callable[[Case], Solved]]:
@@ -142,4 +196,5 @@ if __name__ == "__main__":
 
     figures = measure_planning(lambda line: click.echo(line, err=True))
     click.echo(table(HEADER, figures.rows()))
+    click.echo(f"\n{table(JOINT_HEADER, figures.joint_rows())}")
     click.echo(f"\n{LARGE[0]} x {LARGE[1]}: median {figures.large_s():.3f} s")

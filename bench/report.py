@@ -16,7 +16,7 @@ from bench.memory import INDEXED_BLOCKS, MemoryFigures
 from bench.messages import MEGABYTES, MessageSample
 from bench.picking import PODS, TOKENS, PickFigures
 from bench.planning import HEADER as PLANNING_HEADER
-from bench.planning import LARGE, PlanFigures
+from bench.planning import JOINT, JOINT_HEADER, LARGE, PlanFigures
 from bench.scraping import ENDPOINTS, ScrapeFigures
 from bench.sharing import RATE as SHARING_RATE
 from bench.sharing import SharingFigures, SharingSample
@@ -307,6 +307,7 @@ def tables(
         parts += ["## Sharing among replicas", table(header, sharing_rows(replicas.sharing))]
     if planning:
         parts += ["## Plans of GPU types, verification included", table(PLANNING_HEADER, planning.rows())]
+        parts += [f"{JOINT[0]} models on one inventory:", table(JOINT_HEADER, planning.joint_rows())]
     return "\n\n".join(parts)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from optimizer.profiles.capacity import Slo
     from optimizer.profiles.profile import Profile
     from optimizer.solver.case import Case
+    from optimizer.solver.joint import JointCase
 
 LONGEST_S = 366 * 86_400.0
 """Longest trace that is read, in seconds of its clock: each 10 s of it take time, empty ones too (chosen)."""
@@ -55,14 +56,14 @@ def plan(
 ) -> None:  # fmt: skip
     """Print the cheapest replicas that serve a load, and each type's share of it, as one line of JSON.
 
-    The load is a case, or the busiest time of a trace.  Without the extra `optimizer` (HiGHS) the plan is greedy and
-    may be dearer; "solver" says which it is.
+    The load is a case, of several models if it has `models`, or the busiest time of a trace.  Without the extra
+    `optimizer` (HiGHS) the plan is greedy and may be dearer; "solver" says which it is.
     """
-    from optimizer.solver.case_json import parse_case
+    from optimizer.solver.joint_json import parse_input
 
     with told_problems():
         if case_file is not None and trace is None and not profiles:
-            page = _answer(read_file(case_file, parse_case))
+            page = _answer(read_file(case_file, parse_input))
         elif case_file is None and trace is not None and profiles:
             asked = _question(trace, profiles, slo, margin, speedup)
             page = _answer(asked.case) | {
@@ -75,14 +76,19 @@ def plan(
     click.echo(json.dumps(page))
 
 
-def _answer(case: "Case") -> dict[str, Any]:
+def _answer(case: "Case | JointCase") -> dict[str, Any]:
     from optimizer.solver.case_json import plan_page
+    from optimizer.solver.joint import JointCase, make_joint_plan
+    from optimizer.solver.joint_json import joint_page
     from optimizer.solver.linear import is_installed
     from optimizer.solver.plan import make_plan
 
     if not is_installed():
         click.echo("forebay: without the extra optimizer (HiGHS) the plan is greedy and may be dearer", err=True)
     started_s = time.perf_counter()
+    if isinstance(case, JointCase):
+        together = make_joint_plan(case)
+        return joint_page(case, together, time.perf_counter() - started_s)
     made = make_plan(case)
     return plan_page(case, made, time.perf_counter() - started_s)
 

@@ -127,7 +127,7 @@ class Case:
     def _most(self) -> tuple[int, ...]:
         """Replicas that all buckets need, or as many as there may be, by type."""
         lowest = [gpu.lowest for gpu in self.types]
-        plain = [limit for limit in self.limits if min(limit.weights) >= 0]
+        plain = [limit for limit in self.limits if all(weight >= 0 for weight in limit.weights)]
         most = []
         for g, (gpu, low) in enumerate(zip(self.types, lowest, strict=True)):
             wanted = max(low, ceil(self._all_load(g))) if gpu.highest is None else gpu.highest

@@ -9,7 +9,7 @@ from math import fsum, inf
 from typing import Any
 
 from optimizer.input.reading import Reader, finite, shown
-from optimizer.solver.case import MOST_REPLICAS, Case, GpuType
+from optimizer.solver.case import MOST_REPLICAS, Case, GpuType, Limit
 from optimizer.solver.plan import Plan
 from optimizer.solver.supply import Load, Place, Supply
 
@@ -34,25 +34,15 @@ Pools = Mapping[str, tuple[int, Mapping[str, int]]]
 def parse_case(text: str | bytes) -> Case:
     """Return the case that a JSON text describes.  Raises InputError with all problems."""
     reader = CaseReader()
-    fields = reader.object("the input", reader.load(text), CASE_KEYS, required=("gpus", "rate"))
-    pools = reader.pools(fields.get("pools", {}))
-    case, _ = reader.limited("", fields, pools, own_pools=pools)
-    limit_s = reader.time_limit(fields, Case.time_limit_s)
+    case = reader.case(reader.load(text))
     reader.close()
-    return replace(case, time_limit_s=limit_s)
+    return case
 
 
 def plan_page(case: Case, plan: Plan, solve_s: float) -> dict[str, Any]:
     """Return the answer as JSON values."""
-    names = [gpu.name for gpu in case.types]
     return {
-        "replicas": dict(zip(names, plan.replicas, strict=True)),
-        "cost": plan.cost,
-        "assignment": dict(zip(names, map(list, plan.shares), strict=True)),
-        "unserved": list(plan.unserved),
-        "unserved_rate": case.lost(plan.unserved),
-        "migration": plan.migration,
-        "limits": limits_page(case, plan.replicas),
+        **load_page(case, plan),
         "gap": plan.gap,
         "solver": plan.solver,
         "solve_s": solve_s,
@@ -61,19 +51,40 @@ def plan_page(case: Case, plan: Plan, solve_s: float) -> dict[str, Any]:
     }
 
 
-def limits_page(case: Case, replicas: Sequence[int]) -> dict[str, dict[str, float]]:
+def load_page(case: Case, plan: Plan) -> dict[str, Any]:
+    """Return what a plan does with a load."""
+    names = [gpu.name for gpu in case.types]
+    return {
+        "replicas": dict(zip(names, plan.replicas, strict=True)),
+        "cost": plan.cost,
+        "assignment": dict(zip(names, map(list, plan.shares), strict=True)),
+        "unserved": list(plan.unserved),
+        "unserved_rate": case.lost(plan.unserved),
+        "migration": plan.migration,
+        "limits": limits_page(case.limits, plan.replicas),
+    }
+
+
+def limits_page(limits: Sequence[Limit], replicas: Sequence[int]) -> dict[str, dict[str, float]]:
     """Return how much of each limit is used, and how much there is."""
     return {
         limit.name: {
             "used": fsum(weight * n for weight, n in zip(limit.weights, replicas, strict=True)),
             "most": limit.most,
         }
-        for limit in case.limits
+        for limit in limits
     }
 
 
 class CaseReader(Reader):
     """Reads the fields of cases."""
+
+    def case(self, value: Any) -> Case:
+        """Return the case of a whole input."""
+        fields = self.object("the input", value, CASE_KEYS, required=("gpus", "rate"))
+        pools = self.pools(fields.get("pools", {}))
+        case, _ = self.limited("", fields, pools, own_pools=pools)
+        return replace(case, time_limit_s=self.time_limit(fields, Case.time_limit_s))
 
     def pools(self, value: Any) -> Pools:
         """Return the pools of an input."""
@@ -99,7 +110,7 @@ class CaseReader(Reader):
         current = self._current(f"{prefix}current", fields.get("current"), types)
         supply = self.supply(prefix, fields, own_pools, places)
         case = Case(types, rates, max(headroom, 1 / headroom), current)
-        return self.within(prefix, case, [(case, places)], supply), places
+        return replace(case, limits=self.limits(prefix, [(case, places)], supply)), places
 
     def supply(self, prefix: str, fields: Mapping[str, Any], pools: Pools, places: Sequence[Place]) -> Supply:
         """Return the supply of an input, whose GPU types must be those of its replicas."""
@@ -120,20 +131,20 @@ class CaseReader(Reader):
             self._count(f"{prefix}on_demand_min", fields.get("on_demand_min", 0)),
         )
 
-    def within(self, prefix: str, case: Case, loads: Sequence[Load], supply: Supply) -> Case:
-        """Return the case within a supply; a limit that no numbers of replicas keep is a problem."""
+    def limits(self, prefix: str, loads: Sequence[Load], supply: Supply) -> tuple[Limit, ...]:
+        """Return the limits of a supply on the loads; one that no numbers of replicas keep is a problem."""
         if self.problems:
-            return case
-        limits = supply.limits(loads)
+            return ()
+        limits, types = supply.limits(loads), [gpu for case, _ in loads for gpu in case.types]
         for limit in limits:
             best = [
                 gpu.lowest if weight >= 0 else inf if gpu.highest is None else gpu.highest
-                for gpu, weight in zip(case.types, limit.weights, strict=True)
+                for gpu, weight in zip(types, limit.weights, strict=True)
             ]
             least = fsum(weight * n for weight, n in zip(limit.weights, best, strict=True) if weight)
             if least > limit.most and limit.excess([0 if n == inf else int(n) for n in best]) > 0:
                 self.problems.append(f"{prefix}{limit.told(least)}, whatever the plan")
-        return replace(case, limits=limits)
+        return limits
 
     def _gpu(self, key: str, name: str, value: Any, buckets: int, pools: Pools) -> tuple[GpuType, Place]:
         fields = self.object(key, value, GPU_KEYS, required=("cost", "throughput"))

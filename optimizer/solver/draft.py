@@ -54,7 +54,8 @@ def draft_of(case: Case, parts: Mapping[tuple[int, int], float], replicas: Seque
         awake = [g for g, gpu in enumerate(case.types) if rate == 0 and replicas[g] and gpu.throughput[bucket] > 0]
         if awake:
             rows[min(awake, key=lambda g: case.types[g].cost / case.types[g].throughput[bucket])][bucket] = 1.0
+    columns = zip(*rows, strict=True) if rows else ((),) * len(case.rates)
     unserved = tuple(
-        max(0.0, 1.0 - fsum(row[bucket] for row in rows)) if rate > 0 else 0.0 for bucket, rate in enumerate(case.rates)
+        max(0.0, 1.0 - fsum(column)) if rate > 0 else 0.0 for rate, column in zip(case.rates, columns, strict=True)
     )
     return Draft(tuple(replicas), tuple(map(tuple, rows)), tuple(u if u > ROUNDING else 0.0 for u in unserved))

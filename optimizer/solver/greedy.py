@@ -67,30 +67,34 @@ def _filled(
 ) -> Draft:
     """Share each bucket to the first of its choices while there is room, the favourite first in its pool.
 
-    Where types share limits it is tried again while that helps: a replica may make room for others.
+    Where a replica may make room for others within a limit, it is tried again while that helps.
     """
     replicas = list(since.replicas) if since else _fewest(case)
     parts = {(g, b): since.shares[g][b] if since else 0.0 for b, types in choices for g in types}
     loads = loads_of(case, since.shares) if since else [0.0] * len(replicas)
     left, helped = {b: since.unserved[b] if since else 1.0 for b, _ in choices}, True
+    makes_room = any(weight < 0 for limit in case.limits for weight in limit.weights)
     while helped:
-        helped = False
+        helped, full = False, set[int]()
         for bucket, types in choices:
             for g in _favoured(case, types, favourite):
                 if left[bucket] <= 0:
                     break
                 load = case.loads[g][bucket]
                 wanted = loads[g] + left[bucket] * load
-                if not wanted <= replicas[g] + slack(replicas[g]) or not replicas[g]:
-                    _add(case, replicas, g, min(ceilings[g], max(1, replicas_for(wanted))))
+                needed = max(1, replicas_for(wanted))
+                if needed > replicas[g] and g not in full:
+                    _add(case, replicas, g, min(ceilings[g], needed))
+                    full |= {g} if replicas[g] < needed else set()
                 fits = wanted <= replicas[g] + slack(replicas[g])  # or rounding leaves a trace that buys a replica
-                room = max(0.0, replicas[g] - loads[g]) / load if load > 0 else 0.0
-                share = (left[bucket] if fits else room) if replicas[g] else 0.0
+                room = replicas[g] - loads[g]
+                is_full = replicas[g] == 0 or (room <= slack(replicas[g]) and not fits)
+                share = 0.0 if is_full else left[bucket] if fits else room / load
                 if share > ROUNDING:
                     parts[g, bucket] += share
                     loads[g] += share * load
                     left[bucket] -= share
-                    helped = bool(case.limits)
+                    helped = makes_room
     return draft_of(case, parts, replicas if case.limits else None)
 
 

@@ -4,7 +4,8 @@ Lives here: the model as rows and columns, the run, the only import of highspy. 
 """
 # ruff: noqa: PLC0415 - highspy is an extra, and takes 0.1 s to import
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import fsum, inf
 from typing import Any
@@ -35,6 +36,14 @@ class Budget:
     """Time that is left for several runs, in seconds."""
 
     left_s: float
+
+    @contextmanager
+    def half(self) -> Iterator["Budget"]:
+        """Lend half of the time; what is left of that comes back."""
+        half = Budget(self.left_s / 2)
+        self.left_s -= half.left_s
+        yield half
+        self.left_s += half.left_s
 
 
 @dataclass(frozen=True, slots=True)

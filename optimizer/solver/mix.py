@@ -200,7 +200,7 @@ class _Program:
 
     def _keep_limits(self) -> None:
         for limit in self._case.limits:
-            largest = max(map(abs, limit.weights)) or 1.0
+            largest = max(map(abs, limit.weights), default=0.0) or 1.0
             terms = [(n, weight / largest) for n, weight in zip(self._replicas, limit.weights, strict=True) if weight]
             self._model.row(terms, upper=limit.most / largest)
 

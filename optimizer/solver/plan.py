@@ -81,14 +81,16 @@ def _solve(case: Case) -> tuple[Draft, tuple[float, ...], str] | None:
     budget = linear.Budget(case.time_limit_s * TIME_FOR_MIX)
     first = greedy.first_draft(case)
     if case.limits:
-        first, lost = serving.served_within_limits(case, first, budget)
+        with budget.half() as half:
+            first, lost = serving.served_within_limits(case, first, half)
         least = first.unserved
     else:
         least = serving.least_unserved(case, budget)
         lost = case.lost(least)
     bounds, stage = [lost], case
     for at, (priority, weights) in enumerate(case.tiers):
-        found = search.cheapest(_tier(stage, weights), least, first, budget)
+        with budget.half() as half:
+            found = search.cheapest(_tier(stage, weights), least, first, half)
         if found is None:
             return None
         first, bound = found
@@ -100,9 +102,10 @@ def _solve(case: Case) -> tuple[Draft, tuple[float, ...], str] | None:
         return None
     draft, bound = found
     bounds.append(max(bound, greedy.bound(case)))
-    draft = shares.lowered(stage, draft, bounds[-1])
+    rest = linear.Budget(case.time_limit_s * (1 - TIME_FOR_MIX))
+    draft = shares.lowered(stage, draft, bounds[-1], rest)
     if _gap(case, draft, bounds):  # time ran out; the first draft may lose more replicas than this one
-        for other in (shares.lowered(stage, first, bounds[-1]), greedy.completed(case, draft)):
+        for other in (shares.lowered(stage, first, bounds[-1], rest), greedy.completed(case, draft)):
             draft = other if other.is_better(draft, case) else draft
     return draft, tuple(bounds), HIGHS
 

@@ -69,14 +69,18 @@ def fitted(case: Case, replicas: Sequence[int], lost: float, budget: Budget | No
     return draft if draft and fits(case, draft) and case.lost(draft.unserved) <= most else None
 
 
-def lowered(case: Case, draft: Draft, bound: float) -> Draft:
-    """Return the draft without replicas that are not needed, as far as `bound` leaves it open whether there are any."""
+def lowered(case: Case, draft: Draft, bound: float, budget: Budget | None = None) -> Draft:
+    """Return the draft without replicas that are not needed, as far as `bound` leaves it open whether there are any.
+
+    It is tried within `budget`, TIME_S if not told.
+    """
+    budget = budget or Budget(TIME_S)
     lost, tries = case.lost(draft.unserved), 0
     for g in sorted(range(len(case.types)), key=lambda g: -case.types[g].cost):
         while draft.replicas[g] > case.bounds[g][0] and _is_open(case, draft, g, bound) and tries < TRIES:
             tries += 1
             replicas = [n - (g == of) for of, n in enumerate(draft.replicas)]
-            less = fitted(case, replicas, lost) if case.allows(replicas) else None
+            less = fitted(case, replicas, lost, budget) if case.allows(replicas) and budget.left_s > 0 else None
             if less is None:
                 break
             draft = less

@@ -9,14 +9,18 @@ from optimizer.solver.plan import make_plan
 
 
 def test_every_way_is_measured_and_forebay_is_never_dearer(monkeypatch: pytest.MonkeyPatch):
-    for name, value in {"SIZES": ((2, 4),), "COMPARED": ((2, 4),), "RATES": (8.0,), "SEEDS": 2}.items():
+    sizes = {"SIZES": ((2, 4),), "COMPARED": ((2, 4),), "JOINT": (2, 3, 4), "RATES": (8.0, 8.0), "SEEDS": 1}
+    for name, value in sizes.items():
         monkeypatch.setattr(planning, name, value)
     lines: list[str] = []
 
-    rows = list(measure_planning(lines.append).rows())
+    figures = measure_planning(lines.append)
 
+    rows = list(figures.rows())
     assert FOREBAY == rows[0][1]
-    assert len(rows) == len(lines) >= 2
+    assert len(rows) == len(lines) - 1 >= 2
+    assert [f"{part:g}" for part in planning.PARTS] == [row[0] for row in figures.joint_rows()]
+    assert "together" in {row[1] for row in figures.joint_rows()}
     assert all(float(row[5]) >= 1.0 for row in rows)
     assert all("2 of 2" == row[4] for row in rows)
 

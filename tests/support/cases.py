@@ -1,10 +1,12 @@
 """Planning problems for tests."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
 from optimizer.solver.case import Case, GpuType, Limit
+from optimizer.solver.joint import JointCase
 
 
 def a_type(name: str = "a", cost: float = 1.0, throughput: Sequence[float] = (1.0,), **bounds: int | None) -> GpuType:
@@ -38,9 +40,12 @@ def small_cases(draw: st.DrawFn, capped: bool = True, moving: bool = True) -> Ca
 
 
 @st.composite
-def limited_cases(draw: st.DrawFn) -> Case:
-    """Cases small enough to enumerate, in one to three pools, with limits that types share: caps, budgets, shares."""
-    buckets, count = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+def limited_cases(draw: st.DrawFn, largest: int = 3) -> Case:
+    """Cases small enough to enumerate, in one to three pools, with limits that types share: caps, budgets, shares.
+
+    They have at most so many types and buckets.
+    """
+    buckets, count = draw(st.integers(1, largest)), draw(st.integers(1, largest))
     rates = draw(st.lists(st.sampled_from([0.0, 1e-7, 0.5, 1.0, 1.7]), min_size=buckets, max_size=buckets))
     throughputs = st.lists(st.sampled_from([0.0, 0.5, 1.0, 1.5, 3.0]), min_size=buckets, max_size=buckets)
     types = tuple(
@@ -74,3 +79,14 @@ def _named(draw: st.DrawFn, names: set[str], types: Sequence[GpuType]) -> Iterat
         else:
             weights = [gpu.cost for gpu in types] if name == "budget" else draw(sizes)
             yield Limit(name, tuple(weights), draw(st.sampled_from([0.5, 2.0, 3.0, 5.0])))
+
+
+@st.composite
+def joint_cases(draw: st.DrawFn) -> JointCase:
+    """Two small models, each with limits of its own, and up to two limits on both; without headroom, which rounds."""
+    cases = {name: replace(draw(limited_cases(largest=2)), headroom=1.0) for name in ("m", "n")}
+    if None in [case.current for case in cases.values()]:
+        cases = {name: replace(case, current=None) for name, case in cases.items()}
+    types = [gpu for case in cases.values() for gpu in case.types]
+    names = draw(st.sets(st.sampled_from(["budget", "cap", "cap too"]), max_size=2))
+    return JointCase(cases, tuple(_named(draw, names, types)))

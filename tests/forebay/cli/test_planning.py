@@ -35,6 +35,19 @@ def test_a_case_is_answered_with_one_line_of_json(tmp_path: Path):
     assert 0 < answer["solve_s"] < 60
 
 
+def test_several_models_are_answered_in_one_line(tmp_path: Path):
+    model = {"gpus": {name: {"cost": cost, "throughput": [3]} for name, cost in (("a", 2), ("b", 3))}, "rate": [7]}
+    case = a_file(tmp_path, json.dumps({"models": {"m": model, "n": model}, "inventory": {"a": 4}}))
+
+    result = run("plan", "--json", case)
+
+    answer = json.loads(result.stdout)
+    assert (0, 1, 14.0, True, True) == (
+        result.exit_code, len(result.stdout.splitlines()), answer["cost"], answer["joint"], answer["verified"],
+    )  # fmt: skip
+    assert {"used": 4.0, "most": 4.0} == answer["limits"]["inventory.a"]
+
+
 def test_bad_input_is_status_2_with_one_line_per_problem(tmp_path: Path):
     case = a_file(tmp_path, '{"gpus": {"a": {"cost": -2, "throughput": [3]}}, "rate": [NaN], "more": 1}')
 
