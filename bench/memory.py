@@ -28,6 +28,7 @@ from routing.prefix.blocks import BLOCK_BYTES, FIRST_BYTES, block_hashes
 from routing.prefix.index import PrefixIndex
 from routing.table import STRATEGIES
 from routing.types import RouteRequest
+from traffic.counts import Counts
 
 INDEXED_BLOCKS = 10_000_000
 """Blocks in the index that is measured."""
@@ -110,7 +111,13 @@ class _Gateway:
         self._fleet = a_fleet(PODS, shadow="vtc-basic")
         limiter = MemoryLimiter(lambda _user: None, self._clock)
         self._ledger = Ledger(
-            self._fleet, limiter, Metrics(STRATEGIES), 1.0, self._clock, calibration=Calibration(lambda: 1)
+            self._fleet,
+            limiter,
+            Metrics(STRATEGIES),
+            1.0,
+            self._clock,
+            calibration=Calibration(lambda: 1),
+            traffic=Counts(),
         )
         self._estimator = Estimator(LimitSettings())
         self._rng = random.Random(1)

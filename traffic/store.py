@@ -46,6 +46,10 @@ class TraceStore:
         self._writer = writer
         self._said: set[str] = set()  # reasons to skip a trace that were logged
 
+    async def now_s(self) -> float:
+        """Return the Unix time by the clock of windows."""
+        return await self._connection.now_s()
+
     async def write(self, model: str, window: Window, number: int) -> None:
         """Add what this writer counted to the model's window.
 
@@ -63,7 +67,7 @@ class TraceStore:
 
         What is no trace is skipped, and said once for each reason.
         """
-        last_s = floor((await self._connection.now_s() - LATE_S) / WINDOW_S) * WINDOW_S
+        last_s = floor((await self.now_s() - LATE_S) / WINDOW_S) * WINDOW_S
         first_s = last_s - KEPT_S if after_s is None else max(last_s - KEPT_S, after_s + WINDOW_S)
         ends_s = [end_s for n in range(round(KEPT_S / WINDOW_S)) if (end_s := last_s - n * WINDOW_S) > first_s][::-1]
         if not ends_s:

@@ -20,6 +20,7 @@ from gateway.fleet.ticket import Ticket
 from gateway.observability.metrics import Metrics
 from ratelimit.limits import Amounts, Limiter, LimiterUnavailableError, Reservation
 from routing.strategy import Finished
+from traffic.counts import Counts
 
 
 @dataclass(slots=True)
@@ -61,11 +62,13 @@ class Ledger:
         clock: Callable[[], float],
         *,
         calibration: Calibration,
+        traffic: Counts,
     ) -> None:
         self._tickets = tickets
         self._limiter = limiter
         self._metrics = metrics
         self._calibration = calibration
+        self._traffic = traffic
         self._grace_s = grace_s
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
@@ -98,6 +101,8 @@ class Ledger:
         self._idle.clear()
         model = opened.ticket.request.model
         self._metrics.add_in_flight(model, 1)
+        if not opened.estimate.is_free:
+            self._traffic.send(model, opened.ticket.pod.endpoint.deployment)
         if opened.reservation is not None:
             self._metrics.add_reservations(1)
             self._metrics.count_tokens(model, "reserved", opened.estimate.tokens)
@@ -171,14 +176,21 @@ class Ledger:
                 self._limiter.release(opened.reservation)
 
     def _count(self, opened: OpenRequest, settlement: Settlement) -> None:
-        model = opened.ticket.request.model
+        model, estimate = opened.ticket.request.model, opened.estimate
+        if settlement.computed and not estimate.is_free:
+            input_tokens, output_tokens = settlement.input_tokens, settlement.output_tokens
+            self._traffic.complete(
+                model,
+                estimate.prompt_tokens if input_tokens is None else input_tokens,
+                estimate.output_tokens if output_tokens is None else output_tokens,
+            )
         self._metrics.count_request(model, opened.ticket.decision.strategy, settlement.outcome)
         if settlement.input_tokens:
             self._metrics.count_tokens(model, "input", settlement.input_tokens)
         if settlement.output_tokens:
             self._metrics.count_tokens(model, "output", settlement.output_tokens)
-        if opened.reservation is not None and settlement.tokens < opened.estimate.tokens:
-            self._metrics.count_tokens(model, "refunded", opened.estimate.tokens - settlement.tokens)
+        if opened.reservation is not None and settlement.tokens < estimate.tokens:
+            self._metrics.count_tokens(model, "refunded", estimate.tokens - settlement.tokens)
 
     def _learn(self, opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> None:
         self._learn_tokens(opened, end, settlement)

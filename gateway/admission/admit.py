@@ -26,11 +26,12 @@ from gateway.extproc.events import Answered, Identified, Refused, Routed
 from gateway.fleet.fleet import Fleet
 from gateway.fleet.ticket import Ticket
 from gateway.observability.metrics import NONE_HEALTHY, Metrics
-from gateway.openai.errors import ClientGoneError, LimiterAwayError, RefusalError
+from gateway.openai.errors import ClientGoneError, LimiterAwayError, LimitExceededError, RefusalError
 from gateway.openai.limit_headers import limit_headers
 from gateway.openai.rewrites import Rewrites
 from ratelimit.limits import NOTHING, Admitted, Limiter, LimiterUnavailableError, Reservation
-from routing.types import NoCandidateError
+from routing.types import NoCandidateError, NoCandidateReason
+from traffic.counts import Counts
 
 MAX_EXISTING = 10_000
 """Users who are not looked up again when their next request begins (chosen; with names of 256 bytes, 4 MB)."""
@@ -52,6 +53,7 @@ class Admission:
         limiter: Limiter,
         ledger: Ledger,
         metrics: Metrics,
+        traffic: Counts,
         clock: Callable[[], float],
         next_id: Callable[[], str],
         shadow: str = "",
@@ -67,6 +69,7 @@ class Admission:
         self._limiter = limiter
         self._ledger = ledger
         self._metrics = metrics
+        self._traffic = traffic
         self._clock = clock
         self._next_id = next_id
         self._shadow = shadow
@@ -91,7 +94,7 @@ class Admission:
             if isinstance(question, Answer):
                 return await self._inquiries.answer(question)
             if is_dry_run(question.headers):
-                return await self._inquiries.dry_run(self._planner.plan(question))
+                return await self._inquiries.dry_run(self._planner.checked(self._planner.plan(question)))
             return await self._admit(question)
         except RefusalError as error:
             return await self._refuse(Refuse(error, question.headers))
@@ -131,18 +134,24 @@ class Admission:
         started_s = self._clock()
         plan = self._planner.plan(command)
         slo = plan.route.slo
-        if slo is None:
-            question = self._ask(plan)
-            ticket = self._fleet.route(plan.route, plan.strategy, self._clock())  # the planner has checked that it can
-        else:  # overload is refused before anything is charged
-            pending = PendingAdmission(self._queue, plan.route, slo, plan.strategy, started_s)
-            if pending.is_waiting:
-                return await self._admit_later(command, plan, pending)
-            ticket = await self._ticket(plan, pending)
-            question = self._ask(plan)
+        try:
+            self._fleet.check(plan.route)  # before anything is charged
+            if slo is None:
+                question = self._ask(plan)
+                ticket = self._fleet.route(plan.route, plan.strategy, self._clock())  # it was checked that it can
+            else:  # overload is refused before anything is charged
+                pending = PendingAdmission(self._queue, plan.route, slo, plan.strategy, started_s)
+                if pending.is_waiting:
+                    return await self._admit_later(command, plan, pending)
+                ticket = await pending.ticket()
+                question = self._ask(plan)
+        except NoCandidateError as error:
+            if error.why is not NoCandidateReason.NO_MATCH:  # more replicas would not have the labels either
+                self._count_arrival(plan)
+            raise self._planner.refusal(error, plan.route) from error
         picked_s = self._clock()
         try:
-            admitted = await question if question is not None else None
+            admitted = await self._answer(plan, question)
         except BaseException:
             self._queue.withdraw(ticket, self._clock())
             raise
@@ -169,8 +178,7 @@ class Admission:
     async def _charge_waiting(self, plan: Plan, pending: PendingAdmission) -> Admitted | None:
         """Charge; a request that may not be sent leaves the queue, and gives back the pod that it may have by now."""
         try:
-            question = self._ask(plan)
-            return await question if question is not None else None
+            return await self._answer(plan, self._ask(plan))
         except BaseException:
             pending.leave()
             with suppress(NoCandidateError, ClientGoneError):
@@ -180,6 +188,20 @@ class Admission:
     def _ask(self, plan: Plan) -> Awaitable[Admitted | None] | None:
         """Ask the limiter now, to be answered when awaited; None when no limit applies."""
         return charge(plan, self._limiter) if plan.is_limited else None
+
+    async def _answer(self, plan: Plan, question: Awaitable[Admitted | None] | None) -> Admitted | None:
+        """Await the limiter's answer.  What a limit refuses is no arrival, because more replicas would not serve it."""
+        try:
+            admitted = await question if question is not None else None
+        except LimitExceededError:
+            self._traffic.refuse(plan.route.model)
+            raise
+        self._count_arrival(plan)
+        return admitted
+
+    def _count_arrival(self, plan: Plan) -> None:
+        if not plan.estimate.is_free:
+            self._traffic.arrive(plan.route.model, plan.estimator.likely_prompt_tokens(plan.size))
 
     async def _ticket(self, plan: Plan, pending: PendingAdmission) -> Ticket:
         try:

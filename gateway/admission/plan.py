@@ -54,7 +54,7 @@ RETRY_NOT_READY_S = 5.0
 
 
 class Plan(NamedTuple):
-    """A request that some pod could take, before it is known whether its limits allow it."""
+    """A request that is understood, before it is known whether a pod could take it and its limits allow it."""
 
     user: str | None  # None: no user, and so no user's limits
     size: PromptSize
@@ -89,10 +89,7 @@ class Planner:
         self._estimators: dict[str, Estimator] = {}
 
     def plan(self, command: Admit) -> Plan:
-        """Return the plan.
-
-        Raises RefusalError: an unknown model or strategy, or no pod that could take the request.
-        """
+        """Return the plan; whether a pod could take the request is not checked.  Raises RefusalError."""
         request, headers, user = command.request, command.headers, command.user
         model = request.model or self._unnamed_model(headers)
         estimator = self._estimator(model)
@@ -127,8 +124,15 @@ class Planner:
             block_tokens=block_tokens,
             first_block_missing_tokens=FIRST_BLOCK_MISSING_SHARE * block_tokens,
         )
-        self._check(route)
         return Plan(user, size, estimate, estimator, route, strategy, policy.rps)
+
+    def checked(self, plan: Plan) -> Plan:
+        """Return the plan.  Raises RefusalError when no pod could take the request: its model may be unknown."""
+        try:
+            self._fleet.check(plan.route)
+        except NoCandidateError as error:
+            raise self.refusal(error, plan.route) from error
+        return plan
 
     def refusal(self, error: NoCandidateError, route: RouteRequest) -> RefusalError:
         """Return what the client is told when no pod may take its request (docs/contracts.md section 1).
@@ -180,12 +184,6 @@ class Planner:
             return self._fleet.strategy_for(policy, headers.get("routing-strategy"))
         except UnknownStrategyError as error:
             raise InvalidStrategyError(str(error)) from error
-
-    def _check(self, route: RouteRequest) -> None:
-        try:
-            self._fleet.check(route)
-        except NoCandidateError as error:
-            raise self.refusal(error, route) from error
 
 
 def _size(prompt: Prompt, encoded_bytes: int) -> PromptSize:

@@ -103,6 +103,13 @@ class RedisSettings(Section):
     accepted."""
 
 
+class TrafficSettings(Section):
+    """The counts of each model's requests and their lengths, which gateways write to Redis for the optimizer."""
+
+    enabled: bool = True
+    """Whether this gateway writes them, every 10 s; without them the optimizer knows no demand."""
+
+
 class SharingSettings(Section):
     """Workers and replicas on one Redis tell each other of load, cached prompts, speeds, failures, waiting requests."""
 
@@ -314,6 +321,7 @@ class Settings(Section):
     listen: ListenSettings = ListenSettings()
     redis: RedisSettings = RedisSettings()
     sharing: SharingSettings = SharingSettings()
+    traffic: TrafficSettings = TrafficSettings()
     routing: RoutingSettings = RoutingSettings()
     limits: LimitSettings = LimitSettings()
     timeouts: TimeoutSettings = TimeoutSettings()

@@ -36,6 +36,14 @@ class FleetDescription:
     objectives: Mapping[str, int] = field(default_factory=dict)  # name -> priority
     rewrites: tuple[Rewrite, ...] = ()  # of rules for one model, or for any, the first counts
 
+    def bases(self) -> dict[str, str | None]:
+        """Return the base model of every model and adapter, which a base model is itself; None = no engine has it."""
+        bases: dict[str, str | None] = dict.fromkeys(self.models)
+        for endpoint in self.endpoints:
+            base = endpoint.models[0]
+            bases |= {name: base for name in endpoint.models if bases.get(name) is None}
+        return bases | {endpoint.models[0]: endpoint.models[0] for endpoint in self.endpoints}
+
 
 class Discovery(Protocol):
     """Tells what the fleet is: level-triggered, not edge-triggered, so that a missed message costs nothing."""

@@ -53,10 +53,6 @@ class Hints:
         known = self._read | hints
         self._read = {model: known[model] for model in models if model in known}
 
-    async def aclose(self) -> None:
-        """Disconnect."""
-        await self._connection.aclose()
-
     def page(self) -> Mapping[str, object]:
         """Return the plan of each model and how it was followed, for /debug/plans."""
         return {model: self._model_page(model, hint) for model, hint in self._read.items()}

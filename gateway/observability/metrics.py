@@ -96,6 +96,7 @@ class Metrics:
         self._sharing_delay = self._histogram(
             "sharing_delay_seconds", "Time of a message through Redis.", _SHARING_BUCKETS
         )
+        self._traffic = self._counter("traffic_reports", "Windows of a model's traffic, for planners.", "outcome")
         self._replicas: Gauge | None = None
         self._sharing_up: Gauge | None = None
         self._redis_up: Gauge | None = None
@@ -216,6 +217,10 @@ class Metrics:
     def observe_sharing_delay(self, seconds: float) -> None:
         """Record how long a message took through Redis back to its sender."""
         self._sharing_delay.add(seconds)
+
+    def count_traffic_reports(self, outcome: Literal["written", "dropped"], count: int = 1) -> None:
+        """Count windows of models' traffic that Redis took, or that it did not take in time."""
+        self._traffic.add((outcome,), count)
 
     def set_endpoints(self, counts: Mapping[tuple[str, str], int]) -> None:
         """Set the number of endpoints by (model, state); pairs that are missing from `counts` become 0."""

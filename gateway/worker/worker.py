@@ -43,7 +43,6 @@ from gateway.discovery.static import Reload, log_reload
 from gateway.fleet.catalogue import Catalogue
 from gateway.fleet.decisions import pod_page
 from gateway.fleet.fleet import Fleet
-from gateway.fleet.hints import Hints
 from gateway.fleet.outbox import Outbox
 from gateway.observability import metrics
 from gateway.observability.guard import pages_guarded
@@ -56,6 +55,7 @@ from gateway.sharing.channels import Channels, Post
 from gateway.sharing.replicas import Replicas
 from gateway.sharing.sharing import Sharing
 from gateway.worker.launch import Place
+from gateway.worker.planning import Planning
 from gateway.worker.readiness import Readiness
 from ratelimit.accounts.keyring import KeyRing
 from ratelimit.accounts.keys import KeyStore
@@ -65,7 +65,6 @@ from ratelimit.limits import LimiterUnavailableError
 from ratelimit.redis.limiter import RedisLimiter
 from routing.table import STRATEGIES
 from routing.types import PodId
-from traffic.connection import Connection
 
 log = structlog.get_logger("app")
 
@@ -111,10 +110,10 @@ class Worker:
         self.keyring = KeyRing(redis.url, redis.timeout_s, cluster=redis.cluster)
         self.queue = AdmissionQueue(self.fleet, settings.routing, LoopTimer(time.monotonic), self.outbox)
         self.calibration = Calibration(lambda: self.redis_limiter.share[1])
-        grace_s = settings.limits.settle_grace_s
-        self.ledger = Ledger(
-            self.queue, self.limiter, self.metrics, grace_s, time.monotonic, calibration=self.calibration
+        self.planning = Planning(
+            settings, self.replica, self.fleet, self.queue, metrics=self.metrics, clock=time.monotonic
         )
+        self.ledger = self._ledger(settings)
         self.channels = Channels(redis, self.replica, self.metrics)
         self.replicas = Replicas(self.replica)
         self.catalogue = Catalogue(self.fleet, time.time)
@@ -134,7 +133,6 @@ class Worker:
         )
         self.sharing = self._sharing(settings)
         self.names = ModelNames()
-        self.hints = Hints(Connection(redis.url, redis.timeout_s, cluster=redis.cluster), self.fleet, time.monotonic)
         self.service = Service(
             settings,
             self._admission(settings),
@@ -153,7 +151,7 @@ class Worker:
         debug = {
             "endpoints": self.readiness.endpoints,
             "decisions": self.fleet.decisions.page,
-            "plans": self.hints.page,
+            "plans": self.planning.hints.page,
             "waiting": self.queue.page,
             "replicas": self.sharing.page,
             "fleet": lambda: [pod_page(pod, time.monotonic()) for pod in self.fleet.pods()],
@@ -189,6 +187,17 @@ class Worker:
             any_host=self.settings.admin_open,
         )
 
+    def _ledger(self, settings: Settings) -> Ledger:
+        return Ledger(
+            self.queue,
+            self.limiter,
+            self.metrics,
+            settings.limits.settle_grace_s,
+            time.monotonic,
+            calibration=self.calibration,
+            traffic=self.planning.counts,
+        )
+
     def _admission(self, settings: Settings) -> Admission:
         identity = Identity(settings, self.keyring)
         return Admission(
@@ -202,6 +211,7 @@ class Worker:
             limiter=self.limiter,
             ledger=self.ledger,
             metrics=self.metrics,
+            traffic=self.planning.counts,
             clock=time.monotonic,
             next_id=exchange_ids(self.place.index, self.replica),
             shadow=settings.routing.shadow,
@@ -231,7 +241,7 @@ class Worker:
         Raises TimeoutError when discovery has no result in FIRST_FLEET_S.
         """
         async with AsyncExitStack() as stack:
-            stores = (self.users.aclose, self.keys.aclose, self.keyring.aclose, self.hints.aclose)
+            stores = (self.users.aclose, self.keys.aclose, self.keyring.aclose, self.planning.aclose)
             for close in (self.redis_limiter.aclose, self.limiter.aclose, *stores, self.channels.aclose):
                 stack.push_async_callback(close)
             if self.settings.sharing.enabled:
@@ -265,7 +275,7 @@ class Worker:
                 "limiter": self.redis_limiter.run,
                 "metrics": self.metrics.run,
                 "report": self._report,
-                "hints": self.hints.run,
+                **self.planning.tasks(),
             }
             if self.certificates is not None:
                 work["certificates"] = self.certificates.run
@@ -313,6 +323,7 @@ class Worker:
 
     def _replace(self, description: FleetDescription) -> None:
         self.fleet.replace(description, time.monotonic())
+        self.planning.follow(description)
         self.metrics.add_models([card.name for card in self.catalogue.cards()])
         self._report_endpoints()
 

@@ -11,7 +11,7 @@ from gateway.config.settings import Settings
 from tests.support.source_tree import ROOT, read
 
 PAGE = read(Path("docs/architecture.md"))
-FILE = re.compile(r"`((?:controllers|forebay|gateway|kube|ratelimit|routing|simulator)/[\w/]+\.\w+)`")
+FILE = re.compile(r"`((?:controllers|forebay|gateway|kube|ratelimit|routing|simulator|traffic)/[\w/]+\.\w+)`")
 ROOM = re.compile(r"^\| `([\w.]+)` \|", re.MULTILINE)
 BY_CONSTANT = re.compile(r"^\| (.+?) \| .+? \| ([\d.]+) s[^|]* \| `([\w/.]+)` `(\w+)` \|$", re.MULTILINE)
 BY_SETTING = re.compile(r"^\| `(\w+)` \| .+? \| ([\d.]+) s, jittered \| `(\w+)\.(\w+)` \|$", re.MULTILINE)
@@ -52,4 +52,4 @@ def test_intervals_are_the_defaults_of_the_settings(row: tuple[str, str, str, st
 
 
 def test_the_table_of_timers_is_read():
-    assert (15, 2) == (len(BY_CONSTANT.findall(PAGE)), len(BY_SETTING.findall(PAGE)))
+    assert (16, 2) == (len(BY_CONSTANT.findall(PAGE)), len(BY_SETTING.findall(PAGE)))

@@ -32,6 +32,7 @@ from ratelimit.memory import MemoryLimiter
 from ratelimit.questions import failed
 from routing.table import STRATEGIES
 from tests.support.pods import MODEL, a_fleet, an_endpoint
+from traffic.counts import Counts
 
 CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 
@@ -93,7 +94,17 @@ class Shop:
         self.queue = AdmissionQueue(self.fleet, self.settings.routing, LoopTimer(self.clock))
         self.calibration = Calibration(lambda: 1)
         grace_s = self.settings.limits.settle_grace_s
-        self.ledger = Ledger(self.queue, self.limiter, self.metrics, grace_s, self.clock, calibration=self.calibration)
+        self.traffic = Counts()
+        self.traffic.follow(dict.fromkeys(self.fleet.models()))
+        self.ledger = Ledger(
+            self.queue,
+            self.limiter,
+            self.metrics,
+            grace_s,
+            self.clock,
+            calibration=self.calibration,
+            traffic=self.traffic,
+        )
         identity = Identity(self.settings, self)
         self.planner = Planner(self.settings.limits, self.fleet, trusts_headers=self.settings.trusts_picker_headers)
         self.rewrites = Rewrites(random.Random(1), trusts_header=self.settings.trusts_picker_headers)
@@ -108,6 +119,7 @@ class Shop:
             limiter=self.limiter,
             ledger=self.ledger,
             metrics=self.metrics,
+            traffic=self.traffic,
             clock=self.clock,
             next_id=exchange_ids(0, REPLICA),
             shadow=self.settings.routing.shadow,
