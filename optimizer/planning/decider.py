@@ -26,6 +26,9 @@ from optimizer.solver.plan import Plan, make_plan
 from traffic.hint import Hint
 from traffic.window import Window
 
+DEAR = 0.02
+"""A plan that costs more than this share above the cheapest is dear (docs/optimizer.md)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -38,7 +41,8 @@ class Policy:
     utilisation: float = 1.0
     """Highest utilisation of planned replicas, (0, 1], on top of the margin."""
     survivors_utilisation: float = 0.9
-    """Replicas are released only if those that stay would be used no more than this, as a part of `utilisation`."""
+    """Replicas are released only if those that stay would be used no more than this, as a part of `utilisation`; to the
+    full when 5 times as many plans agree."""
     agreeing_plans: int = 3
     """Replicas are released when so many plans in a row do without them, >= 1."""
     most_agreeing_plans: int = 60
@@ -53,6 +57,9 @@ class Policy:
     """Time limit of one plan."""
     weigh_changes: bool = True
     """Whether starting and stopping replicas has a price (MIGRATION_SHARE)."""
+    dear_plans: int = 10
+    """After so many plans in a row that this price made more than DEAR dearer, one is made without it: it is paid once,
+    the replicas by the hour.  10 are the 5 minutes that demand remembers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,8 @@ class Decider:
         self._in_force: dict[str, int] = {}
         """Published replicas of the deployments that were ever planned."""
         self._hint: Hint | None = None
+        self._dear_plans = 0
+        """Plans in a row that cost noticeably more than one from nothing."""
 
     def learn(self, window: Window) -> None:
         """Take a window in; they come in the order of time."""
@@ -124,7 +133,7 @@ class Decider:
             return self._hold(now_s, fleet, demand, silence or "no deployment has a profile to plan by")
         grid = grid_of(demand)
         case, notes = self._case(fleet, grid, is_idle=is_idle)
-        plan = make_plan(case)
+        plan = self._plan(case)
         if plan.problems:
             return self._hold(now_s, fleet, demand, f"the plan fails its verification: {'; '.join(plan.problems)}")
         settled = self._settle(fleet, case, plan, is_idle=is_idle)
@@ -158,6 +167,16 @@ class Decider:
         current = tuple(in_force[gpu.name] for gpu in types) if policy.weigh_changes else None
         rates = tuple(bucket.rate for bucket in grid.buckets)
         return Case(tuple(types), rates, 1.0 / policy.utilisation, current, policy.time_limit_s), notes
+
+    def _plan(self, case: Case) -> Plan:
+        """Return the plan from what runs, or from nothing when that has been cheaper for long enough."""
+        plan = make_plan(case)
+        if case.current is None:
+            return plan
+        afresh = make_plan(replace(case, current=None))
+        is_dear = plan.cost > afresh.cost * (1 + DEAR) and case.lost(plan.unserved) >= case.lost(afresh.unserved)
+        self._dear_plans = self._dear_plans + 1 if is_dear and not afresh.problems else 0
+        return afresh if self._dear_plans >= self._policy.dear_plans else plan
 
     def _settle(self, fleet: Fleet, case: Case, plan: Plan, *, is_idle: bool) -> Settled:
         """Return what of a plan is done now."""

@@ -1,10 +1,10 @@
 """Stability: which replicas of a plan are taken at once and which later.
 
 Up at once.  Down when several plans in a row agree, and only as far as the replicas that stay and are ready would carry
-the highest load that these plans were made for, not used to the full.  So an old GPU type goes when the new one is
-ready (make before break), and a load next to what one replica less carries changes nothing.  A release that is soon
-regretted doubles the number of plans that must agree on the next one, and one that lasts halves it again: noise around
-such a load changes little.
+the highest load that these plans were made for, not used to the full unless plans agree for longer.  So an old GPU type
+goes when the new one is ready (make before break), and a load next to what one replica less carries changes nothing at
+first.  A release that is soon regretted doubles the number of plans that must agree on the next one, and one that lasts
+halves it again: noise around such a load changes little.
 
 Lives here: the memory of plans and releases, and the check of those that stay.  Not here: plans.
 """
@@ -17,6 +17,9 @@ from optimizer.solver.case import Case
 from optimizer.solver.linear import Budget
 from optimizer.solver.serving import least_lost
 from optimizer.solver.shares import TIME_S, fitted
+
+PATIENCE = 5
+"""After so many times the plans that must agree, those that stay may be used to the full (chosen: a few minutes)."""
 
 Counts = Mapping[str, int]
 """Replicas by deployment."""
@@ -35,6 +38,7 @@ class Stability:
 
     def __init__(self, agreeing: int, most: int, survivors_utilisation: float) -> None:
         self._agreeing, self._most, self._utilisation = agreeing, max(agreeing, most), survivors_utilisation
+        self._kept = max(self._most, PATIENCE * agreeing)
         self._wanted: list[Counts] = []
         self._rates: list[float] = []
         self._regrets: dict[str, _Regret] = {}
@@ -45,17 +49,21 @@ class Stability:
 
     def settle(self, case: Case, wanted: Counts, in_force: Counts, ready: Counts) -> Settled:
         """Return what to publish for a plan that wants these replicas of the case's types."""
-        self._wanted = [*self._wanted, wanted][-self._most :]
-        self._rates = [*self._rates, fsum(case.rates)][-self._most :]
+        self._wanted = [*self._wanted, wanted][-self._kept :]
+        self._rates = [*self._rates, fsum(case.rates)][-self._kept :]
         counts = {key: max(in_force[key], n) for key, n in wanted.items()}
         held = []
         for gpu in sorted(case.types, key=lambda gpu: -gpu.cost):
             key, since = gpu.name, in_force[gpu.name]
             agreeing = self._agreeing_on(key, more=wanted[key] > since)
             lowest = self._agreed(key, since, agreeing)
-            survivors = _Survivors(self._at_peak(case, agreeing), ready)
+            survivors = self._survivors(case, agreeing, self._utilisation, ready)
             if lowest < since:
                 counts[key] = survivors.fewest(counts, key, lowest)
+            patient = min(PATIENCE * agreeing, self._kept)
+            sure = self._agreed(key, counts[key], patient)
+            if sure < counts[key]:
+                counts[key] = self._survivors(case, patient, 1.0, ready).fewest(counts, key, sure)
             if counts[key] > max(lowest, wanted[key]):
                 held.append(f"{key}: {counts[key]} to {lowest} replicas waits: {survivors.why(counts, key, lowest)}")
             elif counts[key] > wanted[key]:
@@ -92,11 +100,11 @@ class Stability:
         more = agreeing - agree
         return f"{more} more plan{'s' if more > 1 else ''} that agree{'' if more > 1 else 's'}"
 
-    def _at_peak(self, case: Case, agreeing: int) -> Case:
-        """Return the case at the highest rate of the last plans, at the utilisation that survivors may have."""
+    def _survivors(self, case: Case, plans: int, utilisation: float, ready: Counts) -> "_Survivors":
+        """Return the check at the highest rate of the last plans, and at a utilisation."""
         rate = fsum(case.rates)
-        growth = max(self._rates[-agreeing:]) / rate if rate > 0 else 1.0
-        return replace(case, headroom=case.headroom * growth / self._utilisation)
+        growth = max(self._rates[-plans:]) / rate if rate > 0 else 1.0
+        return _Survivors(replace(case, headroom=case.headroom * growth / utilisation), ready)
 
 
 @dataclass(slots=True)

@@ -46,6 +46,12 @@ def test_those_that_stay_must_not_be_used_to_the_full():
     assert Settled({"a": 1}) == settle(stability, 9.0, 1, 2)
 
 
+def test_those_that_stay_may_be_used_to_the_full_when_plans_agree_for_long():
+    stability = Stability(2, 60, 0.9)
+
+    assert [2] * 9 + [1] == [settle(stability, 9.5, 1, 2).replicas["a"] for _ in range(10)]
+
+
 def test_as_many_go_as_the_rest_allows():
     assert 4 == settle(Stability(1, 1, 0.9), 29.5, 3, 9).replicas["a"]
 
