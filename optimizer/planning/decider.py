@@ -23,6 +23,7 @@ from optimizer.profiles.capacity import Slo
 from optimizer.profiles.profile import Profile
 from optimizer.solver.case import Case
 from optimizer.solver.plan import Plan, make_plan
+from optimizer.solver.supply import Supply
 from traffic.hint import Hint
 from traffic.window import Window
 
@@ -55,6 +56,8 @@ class Policy:
     """Traces that end longer ago than this say nothing of now, and the last decision stands."""
     time_limit_s: float = 2.0
     """Time limit of one plan."""
+    supply: Supply = field(default_factory=Supply)
+    """GPUs, money and spot instances that there are, for all models together."""
     weigh_changes: bool = True
     """Whether starting and stopping replicas has a price (MIGRATION_SHARE)."""
     dear_plans: int = 10
@@ -120,10 +123,13 @@ class Decider:
         deployments: Sequence[Deployment],
         profiles: Mapping[str, Profile],
         overrides: Mapping[str, int] | None = None,
+        *,
+        others: Sequence[Deployment] = (),
     ) -> Decision:
         """Return the replicas that the model's deployments should have now.
 
-        `profiles` are by name of the deployment, `overrides` are replicas that somebody asked for, by key.
+        `profiles` are by name of the deployment, `overrides` are replicas that somebody asked for, by key, and `others`
+        are deployments of other models, whose replicas are taken off the supply.
         """
         fleet = fleet_of(deployments, profiles, overrides or {}, self._policy.slo)
         is_idle = self._heard.idle_s >= self._policy.idle_s
@@ -133,6 +139,8 @@ class Decider:
             return self._hold(now_s, fleet, demand, silence or "no deployment has a profile to plan by")
         grid = grid_of(demand)
         case, notes = self._case(fleet, grid, is_idle=is_idle)
+        if not is_idle:
+            case = replace(case, limits=fleet.limits(case, self._policy.supply, others))
         plan = self._plan(case)
         if plan.problems:
             return self._hold(now_s, fleet, demand, f"the plan fails its verification: {'; '.join(plan.problems)}")

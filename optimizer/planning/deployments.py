@@ -5,6 +5,8 @@ Lives here: the value.  Not here: where deployments are found.
 
 from dataclasses import dataclass
 
+from optimizer.solver.supply import Place
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
@@ -31,7 +33,18 @@ class Deployment:
     profile: str = ""
     """A file with its profile, or the name of a bundled one; empty = by its name."""
 
+    gpus_per_replica: int = 1
+    preemption: float = 0.0
+    """Part of the time that a spot replica is away, [0, 1)."""
+    domain: str = ""
+    """Failure domain of spot replicas."""
+
     @property
     def key(self) -> str:
         """`namespace/name`."""
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def place(self) -> Place:
+        """The place of a replica, as a supply asks for it."""
+        return Place(self.gpu, self.gpus_per_replica, self.pool, self.is_spot, self.preemption, self.domain)

@@ -7,13 +7,15 @@ Lives here: deployments and profiles to GPU types of a case.  Not here: decision
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import fsum
 
 from optimizer.planning.cases import Grid, offer_of, unfit
 from optimizer.planning.deployments import Deployment
 from optimizer.profiles.capacity import Slo
 from optimizer.profiles.profile import Profile
-from optimizer.solver.case import GpuType
+from optimizer.solver.case import Case, GpuType, Limit
+from optimizer.solver.supply import Supply
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +69,21 @@ class Fleet:
             offer = offer_of(profile, grid.buckets, slo, margin)
             fixed = resting[key] if is_idle or key in self.overrides else None
             lowest, highest = self._bounds(key) if fixed is None else (fixed, fixed)
-            cost = self.deployments[key].cost
-            types.append(
-                GpuType(
-                    key,
-                    profile.cost if cost is None else cost,
-                    offer.throughput,
-                    lowest,
-                    highest,
-                    self.deployments[key].pool_priority,
-                )
-            )
+            deployment = self.deployments[key]
+            cost = profile.cost if deployment.cost is None else deployment.cost
+            throughput = deployment.place.lasting(offer.throughput)
+            types.append(GpuType(key, cost, throughput, lowest, highest, deployment.pool_priority))
             notes += offer.notes
         return types, notes
+
+    def limits(self, case: Case, supply: Supply, others: Sequence[Deployment]) -> tuple[Limit, ...]:
+        """Return the limits of a supply on the types of a case, beside what is not planned and what `others` have."""
+        now = self.in_force({})
+        kept = [replace(each, replicas=now[key]) for key, each in self.deployments.items() if key not in self.profiles]
+        beside = [*kept, *others]
+        cost = fsum((each.cost or 0.0) * each.replicas for each in beside)
+        left = supply.less([(each.place, each.replicas) for each in beside], cost)
+        return left.limits([(case, [self.deployments[gpu.name].place for gpu in case.types])])
 
     def notes(self) -> list[str]:
         """Return what an operator should know of the deployments."""

@@ -6,6 +6,8 @@ goes when the new one is ready (make before break), and a load next to what one 
 first.  A release that is soon regretted doubles the number of plans that must agree on the next one, and one that lasts
 halves it again: noise around such a load changes little.
 
+Where a limit leaves no room for both, as on the last GPUs of a type, the plan is taken at once.
+
 Lives here: the memory of plans and releases, and the check of those that stay.  Not here: plans.
 """
 
@@ -71,6 +73,10 @@ class Stability:
                 held.append(f"{key}: {counts[key]} to {wanted[key]} replicas waits for {more}")
             if counts[key] < since:
                 self._regrets[key] = _Regret(agreeing)
+        if not case.allows([counts[gpu.name] for gpu in case.types]):
+            return Settled(
+                wanted, ("there is no room to keep replicas until others are ready: the plan is taken at once",)
+            )
         return Settled(counts, tuple(held))
 
     def _agreeing_on(self, key: str, *, more: bool) -> int:

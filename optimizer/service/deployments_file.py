@@ -3,7 +3,7 @@
     deployments:
       - {name: chat-l20, model: chat, namespace: default, replicas: 1, ready: 1, min_replicas: 0,
          min_replicas_policy: idle, max_replicas: 4, gpu: L20, pool: "", pool_priority: 0, spot: false, cost: 1.0,
-         profile: profiles/l20.json}
+         profile: profiles/l20.json, gpus_per_replica: 1, preemption: 0, domain: ""}
 
 Lives here: keys and rules.  Not here: watching the file (sources), reading YAML (documents).
 """
@@ -40,6 +40,9 @@ class DeploymentEntry(Document):
     spot: bool = False
     cost: Annotated[float, Field(gt=0)] | None = None
     profile: str = ""
+    gpus_per_replica: Count = 1
+    preemption: Annotated[float, Field(ge=0, le=0.99)] = 0.0
+    domain: str = ""
 
     @model_validator(mode="after")
     def _bounds(self) -> "DeploymentEntry":
@@ -55,6 +58,7 @@ class DeploymentEntry(Document):
             self.replicas if self.ready is None else self.ready,
             self.min_replicas, self.min_replicas_policy == "always", self.max_replicas,
             self.gpu, self.pool, self.pool_priority, self.spot, self.cost, self.profile,
+            self.gpus_per_replica, self.preemption, self.domain,
         )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ Lives here: from a supply to limits.  Not here: what a limit is (case), reading 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import fsum
 
 from optimizer.solver.case import Case, GpuType, Limit
@@ -52,6 +52,24 @@ class Supply:
     """Largest part of the capacity on spot instances of any one failure domain, [0, 1]."""
     on_demand_min: int = 0
     """Fewest replicas that are not on spot instances."""
+
+    def less(self, taken: Sequence[tuple[Place, int]], cost: float = 0.0) -> "Supply":
+        """Return what is left beside so many replicas at these places, which cost so much; shares stay as they are."""
+
+        def left(most: int, gpu: str, pool: str | None = None) -> int:
+            used = (p.gpus * n for p, n in taken if p.gpu == gpu and pool in (None, p.pool))
+            return max(0, most - sum(used))
+
+        return replace(
+            self,
+            gpus={gpu: left(most, gpu) for gpu, most in self.gpus.items()},
+            pool_gpus={
+                pool: {gpu: left(most, gpu, pool) for gpu, most in gpus.items()}
+                for pool, gpus in self.pool_gpus.items()
+            },
+            budget=None if self.budget is None else max(0.0, self.budget - cost),
+            on_demand_min=max(0, self.on_demand_min - sum(n for place, n in taken if not place.is_spot)),
+        )
 
     def limits(self, loads: Sequence[Load]) -> tuple[Limit, ...]:
         """Return the limits on the types of all loads, one load's after the other's."""

@@ -1,7 +1,7 @@
 """Up at once, down late, and only what the rest can do without."""
 
 from optimizer.planning.stability import Settled, Stability
-from optimizer.solver.case import Case, GpuType
+from optimizer.solver.case import Case, GpuType, Limit
 
 
 def settle(stability: Stability, rate: float, wanted: int, in_force: int, ready: int | None = None) -> Settled:
@@ -108,3 +108,18 @@ def test_a_release_that_lasts_halves_them():
     settle(stability, 20.0, 2, 1)
 
     assert 4 == released_after(stability, 10.0, 1, 2)
+
+
+def test_where_a_limit_leaves_no_room_for_both_the_plan_is_taken_at_once():
+    types = GpuType("new", 1.0, (10.0,)), GpuType("old", 2.0, (10.0,))
+    limits = [(), (Limit("GPUs", (1.0, 1.0), 4.0),)]
+
+    settled = [
+        Stability(3, 3, 1.0).settle(
+            Case(types, (40.0,), limits=limit), {"new": 4, "old": 0}, {"new": 0, "old": 4}, {"new": 0, "old": 4}
+        )
+        for limit in limits
+    ]
+
+    assert [{"new": 4, "old": 4}, {"new": 4, "old": 0}] == [each.replicas for each in settled]
+    assert "at once" in settled[1].held[0]

@@ -20,11 +20,13 @@ def test_every_key_is_read():
     deployments:
       - {name: m-l20, model: org/m, namespace: here, replicas: 2, ready: 1, min_replicas: 1,
          min_replicas_policy: always, max_replicas: 4, gpu: L20, pool: own, pool_priority: 1, spot: true,
-         cost: 1.5, profile: l20.json}
+         cost: 1.5, profile: l20.json, gpus_per_replica: 2, preemption: 0.1, domain: zone-a}
     """
 
     assert (
-        Deployment("here", "m-l20", "org/m", 2, 1, 1, True, 4, "L20", "own", 1, True, 1.5, "l20.json"),
+        Deployment(
+            "here", "m-l20", "org/m", 2, 1, 1, True, 4, "L20", "own", 1, True, 1.5, "l20.json", 2, 0.1, "zone-a"
+        ),
     ) == parse_deployments(text)
 
 

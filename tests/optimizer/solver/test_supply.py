@@ -65,6 +65,15 @@ def test_a_spot_replica_carries_less_by_the_time_that_it_is_away():
     assert (pytest.approx((9.0, 0.0))) == replace(SPOT, preemption=0.1).lasting([10.0, 0.0])
 
 
+def test_replicas_of_others_are_taken_off():
+    supply = Supply({"L4": 8, "T4": 1}, {"own": {"L4": 4}}, budget=5.0, spot_share=0.5, on_demand_min=3)
+
+    left = supply.less([(Place("L4", 2, pool="own"), 1), (Place("L4", pool="cloud"), 3), (SPOT, 2)], cost=1.5)
+
+    assert Supply({"L4": 3, "T4": 0}, {"own": {"L4": 2}}, 3.5, 0.5, None, 0) == left
+    assert (0.0, 8) == (supply.less([], cost=9.0).budget, supply.less([]).gpus["L4"])
+
+
 def test_types_of_several_loads_follow_each_other():
     found = Supply({"L4": 3}, budget=1.0).limits([(CASE, [Place("L4"), SPOT]), (CASE, [Place("T4"), Place("L4")])])
 
