@@ -2,25 +2,39 @@
 # ruff: noqa: PLC0415 - each command imports what it runs only then, so that `forebay --help` stays fast
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from forebay.cli.mixing import SYNTAX, mix_of
 from forebay.cli.options import DIRECTORY_PATH, FILE_PATH, FiniteRange
+
+if TYPE_CHECKING:
+    from forebay.local.mix.gpu_types import GpuType
+    from simulator.replay.summary import Slo
+
+MOST_REPLICAS = 1000
+"""Replicas of a GPU type where its MAX is left out (chosen: more are a mistake)."""
 
 
 @click.command()
-@click.option(
-    "--trace", type=FILE_PATH, required=True, help="Mooncake's or our JSON lines; Azure, ServeGen or VTC CSV."
-)
+@click.option("--trace", type=FILE_PATH, help="Mooncake's or our JSON lines; Azure, ServeGen or VTC CSV.")
+@click.option("--shape", "shapes", default="", help="With --mix: made-up traffic, chat,long,waves.")
 @click.option("--pods", type=click.IntRange(min=1), default=8, help="Number of pods.")
 @click.option("--gpu", default="published-fit", help="GPU profile of the pods, by name or file.")
+@click.option(
+    "--mix",
+    callback=mix_of(MOST_REPLICAS),
+    metavar="TYPES",
+    help=f"Close the loop with the optimizer over GPU types: {SYNTAX}.",
+)
+@click.option("--startup-s", type=FiniteRange(min=0), default=60.0, help="With --mix: until a new replica serves.")
 @click.option(
     "--strategy",
     "strategies",
     multiple=True,
-    default=("forebay",),
-    help="Strategies to compare, A,B,C (also round-robin); repeatable.  A value with a colon is one mixture, a:2,b.",
+    help="Strategies to compare, A,B,C (also round-robin); repeatable.  A value with a colon is one mixture, a:2,b.  "
+    "[default: forebay; with --mix slo]",
 )
 @click.option("--speedup", default="1", help="Factors by which arrivals are sped up: 1,4.")
 @click.option("--users", default="", help="Limits of users: NAME[:rpm=N][:tpm=N],...; * is every other user.")
@@ -35,19 +49,31 @@ from forebay.cli.options import DIRECTORY_PATH, FILE_PATH, FiniteRange
 @click.option("--assignments", type=FILE_PATH, help="Write the pod of each request to a file of JSON lines.")
 @click.option("--report", type=DIRECTORY_PATH, help="Write a page with plots to this directory.")
 def simulate(
-    *, trace: Path, pods: int, gpu: str, strategies: tuple[str, ...], speedup: str, users: str, faults: tuple[str, ...],
-    slo_ttft: float, slo_itl: float, keep_slo: bool, scrape_s: float, all_seeing: bool, replicas: str,
-    seed: int, assignments: Path | None, report: Path | None,
+    *, trace: Path | None, shapes: str, pods: int, gpu: str, mix: "tuple[GpuType, ...] | None", startup_s: float,
+    strategies: tuple[str, ...], speedup: str, users: str, faults: tuple[str, ...], slo_ttft: float, slo_itl: float,
+    keep_slo: bool, scrape_s: float, all_seeing: bool, replicas: str, seed: int, assignments: Path | None,
+    report: Path | None,
 ) -> None:  # fmt: skip
-    """Replay a trace on engine models, in virtual time."""
+    """Replay a trace on engine models, in virtual time.
+
+    With --mix the optimizer decides how many replicas of which GPU type there are.
+    """
     from forebay.simulation.comparison import Options, run
     from simulator.replay.outages import parse_outage
     from simulator.replay.summary import Slo
 
     try:
         names = [name for value in strategies for name in ([value] if ":" in value else value.split(","))]
+        if mix:
+            _close_the_loop(
+                mix, trace, shapes, strategies=names, slo=Slo(slo_ttft, slo_itl), startup_s=startup_s, seed=seed,
+                report=report,
+            )  # fmt: skip
+            return
+        if trace is None:
+            raise click.UsageError("needs --trace, or --mix with --shape")
         options = Options(
-            trace, pods, gpu, names, [float(factor) for factor in speedup.split(",")],
+            trace, pods, gpu, names or ["forebay"], [float(factor) for factor in speedup.split(",")],
             users=users, seed=seed, slo=Slo(slo_ttft, slo_itl), assignments=assignments, report=report,
             outages=[parse_outage(fault) for fault in faults], keep_slo=keep_slo, scrape_s=scrape_s,
             all_seeing=all_seeing, replicas=[int(number) for number in replicas.split(",")],
@@ -55,6 +81,19 @@ def simulate(
         run(options)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _close_the_loop(
+    mix: "tuple[GpuType, ...]", trace: Path | None, shapes: str, *, strategies: list[str], slo: "Slo",
+    startup_s: float, seed: int, report: Path | None,
+) -> None:  # fmt: skip
+    from forebay.simulation.mix import MixOptions, run
+
+    made_up = [name.strip() for name in shapes.split(",") if name.strip()]
+    if trace is None and not made_up:
+        raise click.UsageError("--mix needs --trace or --shape")
+    read = [trace] if trace else []
+    run(MixOptions(mix, read, made_up, strategies or ["slo"], slo, startup_s, seed, report))
 
 
 @click.command()

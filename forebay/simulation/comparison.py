@@ -172,7 +172,7 @@ class Comparer:
 
     def _scraping(self, gateways: Sequence[Gateway], engines: Mapping[PodId, Engine], variant: Variant) -> Scraping:
         """Scrape each new engine at once, as the gateway does."""
-        scrapes = [_scrape(gateway.fleet, engines) for gateway in gateways]
+        scrapes = [scrape_of(gateway.fleet, engines) for gateway in gateways]
         for scrape in scrapes:
             for pod in engines:
                 scrape(pod, 0.0)
@@ -190,7 +190,9 @@ class Comparer:
             assignments.write(calls, lines)
 
 
-def _scrape(fleet: Fleet, engines: Mapping[PodId, Engine]) -> Scrape:
+def scrape_of(fleet: Fleet, engines: Mapping[PodId, Engine]) -> Scrape:
+    """Return a gateway's scrape of these engines, of which there may be more later."""
+
     def scrape(pod: PodId, now_s: float) -> None:
         fleet.apply_readings(pod, _readings(engines[pod]), now_s, now_s + ScrapeSettings().stale_after_s)
 

@@ -3,7 +3,7 @@
 Lives here: rows, text and HTML.  Not here: the numbers (summary), drawing (plots).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -12,6 +12,10 @@ from simulator.replay.summary import Distribution, Slo, Summary
 ABSENT = "-"
 SHORT = frozenset({"", "good", "token reuse", "TTFT mean, ms", "TTFT p50, ms", "TTFT p99, ms", "served", "load spread"})
 """The labels of the figures in a short table."""
+
+
+Part = tuple[str, Sequence[Sequence[str]], Sequence[str]]
+"""A title, the rows of a table with a heading first, and addresses of pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +61,17 @@ def rows(comparison: Comparison) -> list[list[str]]:
 
 def table(comparison: Comparison) -> str:
     """Return the table as text for a terminal."""
-    return "\n".join([comparison.title, *_aligned(rows(comparison)), comparison.note])
+    return "\n".join([comparison.title, *aligned(rows(comparison)), comparison.note])
 
 
 def short_table(comparison: Comparison) -> str:
     """Return a table with a line for each replay and only the figures of SHORT, for many replays."""
     columns = [row for row in rows(comparison) if row[0] in SHORT]
-    return "\n".join([comparison.title, *_aligned(list(zip(*columns, strict=True))), comparison.note])
+    return "\n".join([comparison.title, *aligned(list(zip(*columns, strict=True))), comparison.note])
 
 
-def _aligned(cells: Sequence[Sequence[str]]) -> Iterator[str]:
+def aligned(cells: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the rows of a table as lines, the first column to the left and the others to the right."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for label, *values in cells:
         aligned = (value.rjust(width) for value, width in zip(values, widths[1:], strict=True))
@@ -75,21 +80,30 @@ def _aligned(cells: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def page(comparison: Comparison, images: Sequence[str]) -> str:
     """Return the HTML page; `images` are addresses relative to it."""
-    header, *body = rows(comparison)
+    return document(comparison.title, [("", rows(comparison), images)], comparison.note)
+
+
+def document(title: str, parts: Iterable[Part], note: str) -> str:
+    """Return an HTML page of tables and pictures."""
     return "\n".join(
         [
             "<!doctype html>",
-            f'<html lang="en"><head><meta charset="utf-8"><title>{escape(comparison.title)}</title>',
+            f'<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
             "<style>body{font:15px sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:left;white-space:nowrap}",
             "tr:nth-child(even){background:#f2f2f2}img{max-width:48%}</style></head><body>",
-            f"<h1>{escape(comparison.title)}</h1><table>",
-            _row(header, "th"),
-            *(_row(row, "td") for row in body),
-            f"</table><p>{escape(comparison.note)}</p>",
-            *(f'<img src="{escape(image)}" alt="{escape(image)}">' for image in images),
-            "</body></html>\n",
+            f"<h1>{escape(title)}</h1>",
+            *(line for part in parts for line in _part(*part)),
+            f"<p>{escape(note)}</p></body></html>\n",
         ]
     )
+
+
+def _part(title: str, cells: Sequence[Sequence[str]], images: Sequence[str]) -> Iterator[str]:
+    header, *body = cells
+    if title:
+        yield f"<h2>{escape(title)}</h2>"
+    yield f"<table>{_row(header, 'th')}{''.join(_row(row, 'td') for row in body)}</table>"
+    yield from (f'<img src="{escape(image)}" alt="{escape(image)}">' for image in images)
 
 
 def _row(cells: Sequence[str], tag: str) -> str:

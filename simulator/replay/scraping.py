@@ -28,6 +28,16 @@ class Scraping:
         self._schedule = [(interval_s * number / len(turns), *turn) for number, turn in enumerate(turns, 1)]  # a heap
         self._waiting: defaultdict[PodId, set[int]] = defaultdict(set)  # to be scraped at the end of the pod's pass
 
+    def replace(self, pods: Collection[PodId], now_s: float) -> None:
+        """Scrape exactly these pods from now on, new ones at once."""
+        known = {pod for _, pod, _ in self._schedule}
+        self._schedule = [turn for turn in self._schedule if turn[1] in pods]
+        heapq.heapify(self._schedule)
+        for pod in [pod for pod in pods if pod not in known]:
+            for replica, scrape in enumerate(self._scrapes):
+                scrape(pod, now_s)
+                heapq.heappush(self._schedule, (now_s + self._interval_s, pod, replica))
+
     def advance(self, now_s: float, busy: Container[PodId]) -> None:
         """Scrape the pods whose time has come; those that are `busy` are scraped at the end of their pass."""
         while self._schedule and self._schedule[0][0] <= now_s:

@@ -64,7 +64,7 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "httpx2": ("kube.client",),
     "highspy": ("optimizer.solver.linear",),
     "httpx": ("simulator.calibration", "forebay.profiling.engine_meter"),
-    "matplotlib": ("simulator.replay.plots", "optimizer.profiling.picture"),
+    "matplotlib": ("forebay.simulation.mix_plots", "simulator.replay.plots", "optimizer.profiling.picture"),
 }
 """The packages that may import each of these libraries directly."""
 

@@ -41,3 +41,12 @@ def test_all_seeing_scrapes_all_engines_before_every_decision():
     turns.before_decision(5.0)
 
     assert [("a", 5.0), ("b", 5.0)] == asked
+
+
+def test_a_pod_that_joins_is_scraped_at_once_and_one_that_left_no_more():
+    turns, asked = scraping()
+    turns.advance(2.0, ())
+    turns.replace(["b", "c"], 2.5)
+    turns.advance(4.5, ())
+
+    assert [("a", 1.0), ("b", 2.0), ("c", 2.5), ("b", 4.0), ("c", 4.5)] == asked
