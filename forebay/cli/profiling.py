@@ -49,6 +49,8 @@ def _target_options(command: Any) -> Any:
 @click.option("--percentile", type=FiniteRange(0, 100, max_open=True), default=0.0, help="Of latencies; 0 is the mean.")
 @click.option("--class", "classes", multiple=True, metavar="ttft=S,itl=S,...", help="One more SLO; repeatable.")
 @lengths(step=4)
+@click.option("--watch", "watch_s", type=FiniteRange(0, 3600), default=10.0, help="With --from-live: seconds.")
+@click.option("--token", default="", envvar="ADMIN_TOKEN", help="With --from-live: the gateway's admin token.")
 @click.option("--num-prompts", type=click.IntRange(min=10), default=200, help="With --from-sim: requests per load.")
 @click.option("-o", "--output", help="A file, or redis://[USER:PASSWORD@]HOST[:PORT][/DB]?model=NAME; else printed.")
 @click.option("--picture", type=FILE_PATH, help="Draw the profile to this PNG file.")
@@ -78,6 +80,8 @@ def profile(
         others = tuple(parse_targets(text) for text in classes)
         if from_sim is not None:
             measured, how = _simulated(from_sim, (targets, *others), options)
+        elif from_live is not None:
+            measured, how = _learned(from_live, deployment, (targets, *others), options)
         else:
             file = benchmark or Path("result") / f"{deployment}.jsonl"
             measured, how = read_file(file, parse_points), f"measured: {file.name}"
@@ -114,6 +118,22 @@ def _simulated(gpu: str, slos: Sequence[Targets], options: dict[str, Any]) -> tu
         raise InputError([f"all lengths are longer than the engine takes, {meter.max_model_len} tokens"])
     asyncio.run(measure_all(meter, grid, known))
     return Measured(known.points(), about(gpu, meter)), f"forebay profile --from-sim {gpu}"
+
+
+def _learned(url: str, deployment: str, slos: Sequence[Targets], options: dict[str, Any]) -> tuple["Measured", str]:
+    """Return what a gateway's page predicts, and how it was found."""
+    from forebay.profiling.fleet_page import readings
+    from optimizer.profiling.live import fit_of, predicted
+
+    try:
+        pages = readings(url, options["token"], options["watch_s"])
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+    fit = fit_of(pages, deployment)
+    click.echo(f"note: pods had {fit.max_batch} requests at once at most; more are not planned for", err=True)
+    inputs, outputs = grid_lengths(options)
+    cells = [(out, into) for out in outputs for into in inputs if fit.kv_tokens is None or into + out <= fit.kv_tokens]
+    return predicted(fit, cells, slos), "forebay profile --from-live"
 
 
 def _made(measured: "Measured", wanted: "Wanted") -> "Made":

@@ -172,3 +172,12 @@ def test_it_is_installed_as_a_program():
     program = Path(sys.executable).with_name("aibrix_gen_profile")
 
     assert 0 == subprocess.run([program, "--help"], check=False, capture_output=True).returncode
+
+
+def test_a_gateway_that_is_away_is_an_error_of_one_line():
+    url = f"http://127.0.0.1:{free_port()}"
+
+    result = run("profile", "m", "--from-live", url, "--ttft", "2")
+
+    assert (1, 1) == (result.exit_code, len(result.stderr.splitlines()))
+    assert result.stderr.startswith(f"Error: {url}/debug/fleet: ")
