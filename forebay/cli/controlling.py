@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from forebay.cli.options import FILE_PATH
+from forebay.cli.options import FILE_PATH, address_of
 
 ALL = "*"
 
@@ -30,16 +30,6 @@ def _duration_of(_context: click.Context, _parameter: click.Parameter, value: st
     return value
 
 
-def _address_of(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    from gateway.config.addresses import split_address
-
-    try:
-        split_address(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-    return value
-
-
 @click.command()
 @click.option(
     "--controllers", default=ALL, callback=_controllers_of, metavar="NAME[,NAME]", help="The ones to run; * is all."
@@ -56,7 +46,7 @@ def _address_of(_context: click.Context, _parameter: click.Parameter, value: str
 @click.option("--kubeconfig", type=FILE_PATH, help="How to reach the cluster; in a pod its service account.")
 @click.option("--lease", default="aibrix-controller-manager", help="The Lease by which one process of several leads.")
 @click.option(
-    "--listen", default="127.0.0.1:8080", callback=_address_of, help="Address of /metrics, /healthz and /readyz."
+    "--listen", default="127.0.0.1:8080", callback=address_of, help="Address of /metrics, /healthz and /readyz."
 )
 def controllers(
     *, controllers: tuple[str, ...], namespace: str, gateway: str, request_timeout: str, kubeconfig: Path | None,

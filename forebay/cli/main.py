@@ -12,6 +12,7 @@ from forebay.cli.benchmarking import bench_engine
 from forebay.cli.configuring import check_config, config_docs, config_schema, envoy_config, init
 from forebay.cli.controlling import controllers
 from forebay.cli.explaining import explain
+from forebay.cli.optimizing import optimizer
 from forebay.cli.options import SETTINGS
 from forebay.cli.planning import plan
 from forebay.cli.profiling import profile
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 for _command in (
-    up, init, gateway, controllers, engine, simulate, plan, explain, calibrate, bench_engine, profile,
+    up, init, gateway, controllers, optimizer, engine, simulate, plan, explain, calibrate, bench_engine, profile,
     check_config, envoy_config, config_docs, config_schema, make_secret,
 ):  # fmt: skip
     main.add_command(_command)

@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from forebay.local.engine_url import EngineUrl
+    from optimizer.profiles.capacity import Slo
 
 Read = TypeVar("Read")
 
@@ -143,3 +144,35 @@ def renamed(command: click.Command, name: str) -> click.Command:
 
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "show_default": True}
 """Settings of all commands."""
+
+
+def address_of(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return an address to listen on."""
+    from gateway.config.addresses import split_address
+
+    try:
+        split_address(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return value
+
+
+def _slo_of(_context: click.Context, _parameter: click.Parameter, value: str | None) -> "Slo | None":
+    """Return the targets of `ttft=2,itl=0.05,e2e=10`, in seconds."""
+    from optimizer.profiles.capacity import Slo
+
+    if value is None:
+        return None
+    targets: dict[str, float] = {}
+    for part in value.split(","):
+        name, _, text = part.partition("=")
+        if name not in ("ttft", "itl", "e2e") or f"{name}_s" in targets or not text:
+            raise click.BadParameter(f"{part!r}: must be ttft=SECONDS, itl=SECONDS or e2e=SECONDS, each once")
+        targets[f"{name}_s"] = FiniteRange(min=0, min_open=True)(text)
+    return Slo(**targets)
+
+
+SLO = click.option(
+    "--slo", callback=_slo_of, help="ttft=S,itl=S,e2e=S in seconds, each optional; default: as profiled."
+)
+"""The option that names targets of latencies."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forebay.cli.options import FILE_PATH, FiniteRange, read_file, told_problems
+from forebay.cli.options import FILE_PATH, SLO, FiniteRange, read_file, told_problems
 from optimizer.input.reading import InputError
 
 if TYPE_CHECKING:
@@ -26,28 +26,13 @@ LONGEST_S = 366 * 86_400.0
 """Longest trace that is read, in seconds of its clock: each 10 s of it take time, empty ones too (chosen)."""
 
 
-def _slo(_context: click.Context, _parameter: click.Parameter, value: str | None) -> "Slo | None":
-    """Return the targets of `ttft=2,itl=0.05,e2e=10`, in seconds."""
-    from optimizer.profiles.capacity import Slo
-
-    if value is None:
-        return None
-    targets: dict[str, float] = {}
-    for part in value.split(","):
-        name, _, text = part.partition("=")
-        if name not in ("ttft", "itl", "e2e") or f"{name}_s" in targets:
-            raise click.BadParameter(f"{part!r}: must be ttft=SECONDS, itl=SECONDS or e2e=SECONDS, each once")
-        targets[f"{name}_s"] = FiniteRange(min=0, min_open=True)(text)
-    return Slo(**targets)
-
-
 @click.command()
 @click.option("--json", "case_file", type=FILE_PATH, help="A case, as docs/contracts.md section 10 says; instead of:")
 @click.option("--trace", type=FILE_PATH, help="Requests: Mooncake's or our JSON lines; Azure, ServeGen or VTC CSV.")
 @click.option(
     "--profiles", type=FILE_PATH, multiple=True, help="Profile of a GPU type, a JSON file or bundled: L20; repeatable."
 )
-@click.option("--slo", callback=_slo, help="ttft=S,itl=S,e2e=S in seconds, each optional; default: as profiled.")
+@SLO
 @click.option("--margin", type=FiniteRange(1, 1e6), default=1.5, help="Plan for delays so many times as profiled.")
 @click.option("--speedup", type=FiniteRange(min=0, min_open=True), default=1.0, help="Speed up the arrivals.")
 def plan(

@@ -1,6 +1,6 @@
 """The check of requests to the HTTP interfaces of operators, by headers, before a request is routed or its body read.
 
-Lives here: the admin token, and what stands in for it on loopback.  Not here: which paths need it (the two functions at
+Lives here: the admin token, and what stands in for it on loopback.  Not here: which paths need it (the functions at
 the end say so), listening on loopback (gateway.config.checks).
 
 Only this machine reaches loopback, but a web page in one of its browsers does too.  DNS rebinding lets such a page read
@@ -21,6 +21,7 @@ from gateway.observability.http import Json, problem
 
 _PROBES = frozenset({"/healthz", "/readyz", "/readyz/gateway"})
 """Paths of listen.http for probes, which send the pod's address as `Host`; they tell nothing."""
+_READING = frozenset({"GET", "HEAD"})
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9.-]+?)\.?)(?::[0-9]*)?")
 
 
@@ -82,6 +83,23 @@ def pages_guarded(app: ASGIApp, token: str, *, on_loopback: bool) -> ASGIApp:
     if on_loopback:
         return Guard(app, lambda path: path not in _PROBES, token, needs_token=False)
     return Guard(app, lambda path: path.startswith("/debug"), token, needs_token=bool(token))
+
+
+def calls_guarded(app: ASGIApp, token: str, *, on_loopback: bool, is_open: bool) -> ASGIApp:
+    """Guard an address that other programs read: on loopback as `listen.http`; elsewhere reading is open, and changes
+    (all methods but GET and HEAD) need the token.
+
+    Without a token nobody there makes changes, unless `is_open`: then everybody does who is no page of another site.
+    """
+    if on_loopback:
+        return pages_guarded(app, token, on_loopback=True)
+    changes = Guard(app, lambda _path: True, token, needs_token=not is_open, any_host=True)
+
+    async def by_method(scope: Scope, receive: Receive, send: Send) -> None:
+        is_change = scope["type"] == "http" and scope["method"] not in _READING
+        await (changes if is_change else app)(scope, receive, send)
+
+    return by_method
 
 
 def _values(scope: Scope, header: bytes) -> list[str]:

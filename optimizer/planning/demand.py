@@ -113,7 +113,8 @@ def _remember(weights: dict[Key, float], kept: float, counts: Mapping[Key, int])
         if weights[key] < FORGOTTEN:
             del weights[key]
     for key, count in counts.items():
-        weights[key] = weights.get(key, 0.0) + count
+        if count:
+            weights[key] = weights.get(key, 0.0) + count
 
 
 def _normalised(weights: Mapping[Key, float]) -> dict[Key, float]:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import exp2, log2
 from typing import Any
 
-from optimizer.input.reading import InputError, Reader, shown
+from optimizer.input.reading import InputError, Reader, finite, shown
 from optimizer.profiles.capacity import Fit, Slo, capacity
 
 Grid = tuple[tuple[float, ...], ...]
@@ -59,6 +59,8 @@ class Profile:
     """Percentile of the latencies that its targets bound; 0 = the mean."""
     classes: tuple[tuple[Slo, Grid], ...] = ()
     """Throughput inside other SLOs, which were measured too."""
+    created_s: float = 0.0
+    """Unix time of the measurement; 0 = it is not told."""
 
     def at(
         self, input_tokens: float, output_tokens: float, slo: Slo | None = None, slowdown: float = 1.0
@@ -165,10 +167,13 @@ class _Reader(Reader):
         longest = fields.get("max_model_len")
         limit = None if longest is None else self.number("max_model_len", longest)
         classes = self._classes(fields.get("classes"), shape)
+        created_s = finite(fields.get("created")) or 0.0
         self.close()
         throughput, repaired = _monotone(measured, outputs, inputs)
         others = tuple((slo, _monotone(grid, outputs, inputs)[0]) for slo, grid in classes)
-        return Profile(str(gpu), cost, outputs, inputs, throughput, slo, fit, limit, repaired, percentile, others)
+        return Profile(
+            str(gpu), cost, outputs, inputs, throughput, slo, fit, limit, repaired, percentile, others, created_s
+        )
 
     def _classes(self, classes: Any, shape: tuple[int, int]) -> list[tuple[Slo, Grid]]:
         """Return the throughputs of further SLOs, each an object with `slos` and `tputs`."""

@@ -14,6 +14,9 @@ from pydantic_core import ErrorDetails
 
 from optimizer.input.reading import InputError, shown
 
+MOST_PROBLEMS = 100
+"""Problems that are told: looking for the nearest key of each takes a millisecond, and a document may be hostile."""
+
 
 class Document(BaseModel):
     """A mapping of keys; unknown ones are errors, and no value is converted to another type."""
@@ -42,7 +45,7 @@ def read_value(value: Any, kind: type[Read]) -> Read:
         return kind.model_validate(value)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
-        raise InputError([_problem(detail, kind) for detail in details]) from error
+        raise InputError([_problem(detail, kind) for detail in details[:MOST_PROBLEMS]]) from error
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,10 +1,13 @@
 """The admin token, and who is served without one."""
 
+from typing import Any
+
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
-from gateway.observability.guard import pages_guarded
+from gateway.observability.guard import calls_guarded, pages_guarded
 from gateway.observability.http import create_http_app
 from tests.support.admin import an_admin
 
@@ -168,3 +171,40 @@ async def test_prometheus_and_probes_name_the_pods_address(path: str):
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 async def test_probes_on_loopback_may_use_any_name(path: str):
     assert 200 == (await asked(pages(), path, host="evil.example")).status_code
+
+
+def calls(*, token: str = "", on_loopback: bool = False, is_open: bool = False) -> httpx.AsyncClient:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("done")(scope, receive, send)
+
+    guarded = calls_guarded(app, token, on_loopback=on_loopback, is_open=is_open)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://optimizer.cluster.local:8080")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("token", ["", "s3cret"])
+async def test_reading_calls_is_open_by_any_name_beyond_loopback(method: str, token: str):
+    assert 200 == (await calls(token=token).request(method, "/metrics/n/d")).status_code
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_changes_beyond_loopback_need_the_token(method: str):
+    client = calls(token="s3cret")
+
+    assert 401 == (await client.request(method, "/scale/n/d")).status_code
+    assert 200 == (await client.request(method, "/scale/n/d", headers={"authorization": "Bearer s3cret"})).status_code
+
+
+async def test_without_a_token_nobody_makes_changes_unless_it_is_open():
+    assert 401 == (await calls().put("/scale/n/d")).status_code
+    assert 200 == (await calls(is_open=True).put("/scale/n/d")).status_code
+    foreign = {"origin": "http://evil.example"}
+    assert 403 == (await calls(is_open=True).put("/scale/n/d", headers=foreign)).status_code
+
+
+async def test_calls_on_loopback_are_for_this_machine():
+    client = calls(on_loopback=True)
+
+    assert 403 == (await client.get("/plan/m")).status_code
+    assert 200 == (await client.get("/plan/m", headers={"host": "localhost"})).status_code
+    assert 200 == (await client.put("/scale/n/d", headers={"host": "127.0.0.1:8080"})).status_code

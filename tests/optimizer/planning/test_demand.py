@@ -83,3 +83,10 @@ def test_an_input_that_never_completed_has_the_outputs_of_the_nearest():
     window = Window(10.0, 100, {SHORT: 50, LONG: 5}, arrived_inputs={SHORT[0]: 50, 120: 50})
 
     assert {SHORT: pytest.approx(0.5), (120, LONG[1]): pytest.approx(0.5)} == learned(window).demand().shares
+
+
+def test_a_length_of_which_no_request_was_counted_is_none():
+    estimator = Estimator()
+    estimator.learn(Window(10.0, 3, {(70, 50): 3, (110, 80): 0}, {70: 3, 110: 0}))
+
+    assert [(70, 50)] == list(estimator.demand().shares)

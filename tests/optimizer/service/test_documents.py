@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field
 
 from optimizer.input.reading import InputError
-from optimizer.service.documents import Document, read_value, read_yaml
+from optimizer.service.documents import MOST_PROBLEMS, Document, read_value, read_yaml
 
 
 class Inner(Document):
@@ -36,6 +36,13 @@ def test_an_unknown_key_names_the_nearest_one_at_its_place():
     assert ("inner.cuont: unknown, did you mean count?",) == problems("name: a\ninner: {cuont: 1}")
     assert ("many[1].count1: unknown, did you mean count?",) == problems("name: a\nmany: [{}, {count1: 1}]")
     assert ("inner.zzz: unknown, known are count",) == problems("name: a\ninner: {zzz: 1}")
+
+
+def test_of_very_many_problems_the_first_are_told():
+    with pytest.raises(InputError) as caught:
+        read_value({"name": "a", **{f"key{n}": n for n in range(5000)}}, Outer)
+
+    assert MOST_PROBLEMS == len(caught.value.problems)
 
 
 def test_values_are_not_converted():

@@ -1,0 +1,45 @@
+"""The page that autoscalers read: how many replicas one deployment should have (docs/contracts.md, section 6).
+
+The value is 100 x replicas, so that an autoscaler's target of 100 means exactly these, and one of 50 twice as many.
+
+Lives here: its text.  Not here: HTTP (pages).
+"""
+
+from optimizer.planning.deployments import Deployment
+from optimizer.service.board import Model
+
+HUNDREDTHS = 100
+GAUGE = "vllm:deployment_replicas"
+
+
+def gauge_page(deployment: Deployment, model: Model, replicas: int, now_s: float, *, raw: bool) -> str:
+    """Return the page: one sample of the gauge, `raw` without the factor of 100, and what is to be known beside it."""
+    value = replicas if raw else HUNDREDTHS * replicas
+    lines = _family(GAUGE, "Replicas that the deployment should have, times 100.")
+    lines.append(f'{GAUGE}{{model_name="{_escaped(model.name)}"}} {value}')
+    decision = model.decision
+    labels = f'{{namespace="{_escaped(deployment.namespace)}",deployment="{_escaped(deployment.name)}"}}'
+    if decision is not None:
+        lines += _family("gpuopt_plan_replicas", "Replicas that were decided, whatever is asked for by hand.")
+        lines.append(f"gpuopt_plan_replicas{labels} {decision.replicas.get(deployment.key, 0)}")
+        lines += _family("gpuopt_plan_age_seconds", "Time since the last decision.")
+        lines.append(f"gpuopt_plan_age_seconds{labels} {max(0.0, now_s - model.decided_at_s):.3f}")
+        lines += _family("gpuopt_unserved_share", "Share of the model's requests that the plan leaves unserved.")
+        lines.append(f"gpuopt_unserved_share{labels} {unserved_share(model):.6g}")
+    return "\n".join([*lines, ""])
+
+
+def unserved_share(model: Model) -> float:
+    """Return the share of a model's requests that the plan leaves unserved."""
+    decision = model.decision
+    if decision is None or decision.demand.rate <= 0:
+        return 0.0
+    return decision.unserved_rate / decision.demand.rate
+
+
+def _family(name: str, text: str) -> list[str]:
+    return [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,0 +1,55 @@
+"""The page that autoscalers read."""
+
+from dataclasses import replace
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from optimizer.service.published import gauge_page, unserved_share
+from tests.support.boards import L20, NOW_S, a_board, a_decided_board
+
+
+def test_the_gauge_is_a_hundred_times_the_replicas():
+    _, model = a_decided_board()
+
+    lines = gauge_page(L20, model, 5, NOW_S + 3, raw=False).splitlines()
+
+    assert [
+        "# HELP vllm:deployment_replicas Replicas that the deployment should have, times 100.",
+        "# TYPE vllm:deployment_replicas gauge",
+        'vllm:deployment_replicas{model_name="org/m"} 500',
+    ] == lines[:3]
+    assert 'gpuopt_plan_replicas{namespace="default",deployment="m-l20"} 5' in lines
+    assert 'gpuopt_plan_age_seconds{namespace="default",deployment="m-l20"} 3.000' in lines
+    assert 'gpuopt_unserved_share{namespace="default",deployment="m-l20"} 0' in lines
+
+
+def test_raw_is_the_number_itself():
+    _, model = a_decided_board()
+
+    assert 'vllm:deployment_replicas{model_name="org/m"} 5\n' in gauge_page(L20, model, 5, NOW_S, raw=True)
+
+
+def test_any_name_is_one_label():
+    _, model = a_decided_board()
+    model.name = 'a"b\\c\nd'
+
+    families = list(text_string_to_metric_families(gauge_page(L20, model, 5, NOW_S, raw=False)))
+
+    assert {"model_name": 'a"b\\c\nd'} == families[0].samples[0].labels
+
+
+def test_without_a_decision_there_is_the_gauge_alone():
+    model = a_board().models["org/m"]
+
+    assert "gpuopt" not in gauge_page(L20, model, 2, NOW_S, raw=False)
+    assert 0.0 == unserved_share(model)
+
+
+def test_the_unserved_share_is_that_of_all_requests():
+    _, model = a_decided_board(rate=30.0)
+    assert model.decision is not None
+    assert model.decision.case is not None and model.decision.plan is not None
+
+    model.decision = replace(model.decision, plan=replace(model.decision.plan, unserved=(0.5,)))
+
+    assert 0.5 == unserved_share(model)
