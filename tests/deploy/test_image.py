@@ -109,7 +109,11 @@ def test_what_the_image_starts_is_whole(stage: Path):
 
     assert "--from=build /opt/forebay /opt/forebay" == taken
     assert '["forebay"]' == entrypoint
-    for command in ("--version", "gateway --help", "engine --help", "controllers --help", "make-secret --help"):
+    commands = (
+        "--version",
+        *(f"{name} --help" for name in ("gateway", "engine", "controllers", "optimizer", "make-secret")),
+    )
+    for command in commands:
         assert run(stage, f"/opt/forebay/bin/forebay {command}")
     (stage / "src" / "forebay.yaml").write_text((ROOT / "deploy/base/forebay.yaml").read_text())
     checked = run(stage, "REDIS_PASSWORD=p ADMIN_TOKEN=t /opt/forebay/bin/forebay check-config forebay.yaml")

@@ -14,6 +14,7 @@ import yaml
 
 from controllers.routes.objects import FILTERS, GRANTS, ROUTES
 from controllers.routes.workloads import ADAPTERS, DEPLOYMENTS, FLEETS, STATEFUL_SETS
+from forebay.cli.optimizing import optimizer
 from gateway.config.loading import load
 from gateway.config.settings import Settings
 from gateway.discovery.pods import NODES, PODS, WORKLOADS
@@ -26,6 +27,7 @@ from gateway.envoy.patches import EXTENSION_POLICY, GATEWAY, LISTENERS, NAMESPAC
 from kube.election import LEASES
 from kube.events import EVENTS
 from kube.objects import Kind
+from optimizer.service.workloads import WORKLOADS as OPTIMIZED
 from routing.table import STRATEGIES
 from tests.support.kubernetes.fields import wrong_fields
 from tests.support.manifests import COMPONENTS, OVERLAYS, Json, containers, kubectl, named, objects, with_components
@@ -65,10 +67,10 @@ def test_the_names_and_ports_are_those_of_the_contract():
         "aibrix-metadata-service": {8090: 32004},
         "aibrix-redis-master": {6379: None},
         "aibrix-controller-manager-metrics-service": {8080: None},
+        "aibrix-gpu-optimizer": {8080: None},
     } == services
-    assert {"aibrix-gateway-plugins", "aibrix-controller-manager", "aibrix-redis-master"} == {
-        one["metadata"]["name"] for one in workloads(DEFAULT)
-    }
+    roles = ("gateway-plugins", "controller-manager", "redis-master", "gpu-optimizer")
+    assert {f"aibrix-{role}" for role in roles} == {one["metadata"]["name"] for one in workloads(DEFAULT)}
     assert "aibrix-eg" == named(objects(DEFAULT), "Gateway", "aibrix-eg")["spec"]["gatewayClassName"]
     assert named(objects(DEFAULT), "GatewayClass", "aibrix-eg")
 
@@ -97,11 +99,13 @@ def test_services_and_policies_select_pods_and_ports_that_there_are(overlay: Pat
 
 
 @pytest.mark.parametrize("overlay", ALL, ids=lambda path: path.name)
-def test_of_the_pods_in_its_namespace_only_gateways_reach_redis(overlay: Path):
+def test_of_the_pods_in_its_namespace_only_gateways_and_the_optimizer_reach_redis(overlay: Path):
     [rule] = named(objects(overlay), "NetworkPolicy", "aibrix-redis-master")["spec"]["ingress"]
-    gateways = named(objects(overlay), "Deployment", "aibrix-gateway-plugins")["spec"]["selector"]
 
-    assert [{"podSelector": gateways}] == rule["from"]
+    [[allowed]] = [source["podSelector"]["matchExpressions"] for source in rule["from"]]
+
+    assert ("app.kubernetes.io/name", "In") == (allowed["key"], allowed["operator"])
+    assert {"aibrix-gateway-plugins", "aibrix-gpu-optimizer"} == set(allowed["values"])
 
 
 @pytest.mark.parametrize("overlay", ALL, ids=lambda path: path.name)
@@ -232,7 +236,8 @@ def test_the_pool_names_the_gateway_as_its_picker_and_the_gateway_knows_it():
     assert 50052 in [port["port"] for port in ports]
     assert "ext_proc" == picker.response_mode
     assert {"Gateway", "EnvoyProxy"}.isdisjoint(one["kind"] for one in found)
-    assert not [one for one in found if one["metadata"]["name"].startswith("aibrix-controller-manager")]
+    left_out = ("aibrix-controller-manager", "aibrix-gpu-optimizer")
+    assert not [one for one in found if one["metadata"]["name"].startswith(left_out)]
 
 
 def test_the_controllers_may_do_what_they_do_and_nothing_else():
@@ -243,6 +248,26 @@ def test_the_controllers_may_do_what_they_do_and_nothing_else():
     assert verbs((*FOLLOW, *KEEP), ROUTES, FILTERS) | verbs(("create", "get", "update"), LEASES) == allowed(
         "Role", "aibrix-controller-manager"
     )
+
+
+def test_the_optimizer_may_read_workloads_and_nothing_else():
+    assert verbs(FOLLOW, *OPTIMIZED) == allowed("ClusterRole", "aibrix-gpu-optimizer")
+
+
+@needs_kubectl
+@pytest.mark.parametrize(("overlay", "is_open"), [("default", False), ("dev", True)])
+def test_the_optimizer_takes_its_arguments(overlay: str, is_open: bool):
+    pods = named(objects(OVERLAYS / overlay), "Deployment", "aibrix-gpu-optimizer")["spec"]["template"]["spec"]
+    [container] = pods["containers"]
+    command, *arguments = container["args"]
+
+    taken = optimizer.make_context("optimizer", arguments).params
+
+    [port] = container["ports"]
+    assert ("optimizer", f"0.0.0.0:{port['containerPort']}") == (command, taken["listen"])
+    assert (True, is_open) == (taken["kubernetes"], taken["is_open"])
+    assert {"REDIS_HOST", "REDIS_PASSWORD", "ADMIN_TOKEN"} == {each["name"] for each in container["env"]}
+    assert "aibrix-redis-master" == container["env"][0]["value"]
 
 
 @pytest.mark.parametrize(("component", "name"), [("metadata", "http"), ("tls", "https")])

@@ -10,13 +10,14 @@ import pytest
 
 from routing.table import STRATEGIES
 from tests.support.kubernetes.article import MODEL, SAMPLES, chat, deployment
-from tests.support.kubernetes.installed import Forebay
+from tests.support.kubernetes.installed import DEPLOYMENTS, Forebay
 
 ROUTE = f"httproute/{MODEL}-router"
 USER = {"name": "lgy", "rpm": 100, "tpm": 1000}
 SERVICES = {
     "aibrix-controller-manager-metrics-service": "8080/TCP",
     "aibrix-gateway-plugins": "50052/TCP,8080/TCP",
+    "aibrix-gpu-optimizer": "8080/TCP",
     "aibrix-metadata-service": "8090:32004/TCP",
     "aibrix-redis-master": "6379/TCP",
 }
@@ -39,7 +40,7 @@ def served(forebay: Forebay) -> Iterator[str]:
 def test_the_roles_run(forebay: Forebay):
     pods = forebay.kubectl("get", "po", "-n", "aibrix-system", "--no-headers").splitlines()
 
-    for role in ("aibrix-controller-manager", "aibrix-gateway-plugins", "aibrix-redis-master"):
+    for role in DEPLOYMENTS:
         states = [line.split()[1:3] for line in pods if line.startswith(role)]
         assert states and all(state == ["1/1", "Running"] for state in states), pods
 

@@ -27,11 +27,12 @@ QUICK = ("--ingest-every=0.2", "--decide-every=0.5", "--agreeing-plans=2")
 class Optimizer:
     """One process; its log is a file."""
 
-    def __init__(self, redis_url: str, deployments: Path, log: Path, *options: str) -> None:
+    def __init__(self, redis_url: str, deployments: Path | None, log: Path, *options: str) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
         self._log = log
         listen = self.url.removeprefix("http://")
-        argv = ["optimizer", f"--redis={redis_url}", f"--deployments={deployments}", f"--listen={listen}", *options]
+        argv = ["optimizer", f"--redis={redis_url}", f"--listen={listen}", *options]
+        argv += [f"--deployments={deployments}"] if deployments else []
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "forebay", *argv], cwd=ROOT, stdout=output, stderr=output
@@ -85,8 +86,8 @@ class Optimizer:
 
 
 @contextmanager
-def optimizer(redis_url: str, deployments: Path, log: Path, *options: str) -> Iterator[Optimizer]:
-    """Run one for the length of a block."""
+def optimizer(redis_url: str, deployments: Path | None, log: Path, *options: str) -> Iterator[Optimizer]:
+    """Run one for the length of a block; without a file of deployments the options name a cluster."""
     running = Optimizer(redis_url, deployments, log, *options)
     try:
         yield running

@@ -28,7 +28,9 @@ NAMESPACE = "aibrix-system"
 PROXIES = "envoy-gateway-system"
 ADMIN = f"http://{GATEWAY}:32004"
 """The admin REST, on the node port that the article names."""
-DEPLOYMENTS = ("aibrix-redis-master", "aibrix-gateway-plugins", "aibrix-controller-manager")
+DEPLOYMENTS = tuple(
+    f"aibrix-{role}" for role in ("redis-master", "gateway-plugins", "controller-manager", "gpu-optimizer")
+)
 GATEWAYS = "app.kubernetes.io/name=aibrix-gateway-plugins"
 OWNED = "gateway.envoyproxy.io/owning-gateway-name=aibrix-eg"
 DONE = "data: [DONE]"
