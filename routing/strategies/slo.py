@@ -39,7 +39,8 @@ _IN_FLIGHT = attrgetter("in_flight")
 MAX_LABEL = 64
 """Characters of a deployment that a reason names at most."""
 WITHIN = 0.5
-"""Width of the scores within a deployment, when the next one is 1 away (chosen: in mixtures both must count)."""
+"""Width of the scores within a deployment, when the next one is 1 away (chosen: in mixtures both must count).  Such a
+score x becomes x / (1 + x), so that the first deployment is as far before the second however many there are."""
 
 Groups = dict[str, list[PodView]]
 """Candidates by deployment."""
@@ -136,7 +137,7 @@ class Slo(Scoring):
         for place, tier in enumerate(choice.tiers):
             scored = choice.strategy.score(request, tier, now_s)
             pods += scored.pods
-            scores += [place + WITHIN * score for score in normalised(scored.scores)]
+            scores += [1 - 1 / (1 + place + WITHIN * score) for score in normalised(scored.scores)]
             fallbacks[scored.fallback] = None
         return Scored(pods, scores, fallback=AND.join([fallback for fallback in fallbacks if fallback]))
 

@@ -172,6 +172,7 @@ def described(model: str, engines: Mapping[str, str]) -> dict[str, Any]:
             "address": address,
             "name": f"{model}-{pod}",
             "gpu": pod,
+            "deployment": pod,
             "labels": {"gpu": pod, "memory": "large" if pod == "h100" else "small"},
             "adapters": [f"{model}-adapter"] * (pod in LOADED),
         }

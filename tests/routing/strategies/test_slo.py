@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.fleet.hints import plan_of
@@ -70,6 +70,7 @@ def test_a_thousand_requests_are_divided_as_planned(name: str, replicas: int) ->
 SHARES = st.sampled_from(({"a": 1.0}, {"b": 1.0}, {"a": 0.5, "b": 0.5}, {"a": 0.2, "b": 0.3, "c": 0.5}, {"c": 1.0}))
 
 
+@settings(max_examples=20)  # of a thousand picks each
 @given(cells=st.lists(SHARES, min_size=9, max_size=9), replicas=st.sampled_from([1, 4]), seed=st.integers(0, 99))
 def test_any_mix_of_sizes_over_several_replicas_is_divided_as_planned(
     cells: list[Weights], replicas: int, seed: int
@@ -344,6 +345,16 @@ def test_in_a_mixture_the_plan_weighs_with_the_others(text: str) -> None:
 
     assert "l20" == decision.pod.deployment
     assert decision.scored is not None and 4 == len(decision.scored.pods)
+
+
+@pytest.mark.parametrize("others", [1, 5])
+def test_in_a_mixture_the_first_deployment_is_as_far_before_the_next_however_many_there_are(others: int) -> None:
+    pods = pods_of(l20=1, v100=1, **{f"other{number}": 1 for number in range(others)})
+    pods[0].in_flight = 1
+    tools = Tools(random.Random(1), plans=plans())
+    mixture = Mixture("slo:3,least-request", [(build("slo", tools), 3), (build("least-request", tools), 1)], tools)
+
+    assert "l20" == mixture.pick(asking(SHORT), pods, 0.0).pod.deployment
 
 
 def test_a_mixture_says_what_stood_in() -> None:
