@@ -2,7 +2,7 @@
 
 import pytest
 
-from optimizer.planning.demand import AVERAGE_S, Demand, Estimator
+from optimizer.planning.demand import ASSUMED, AVERAGE_S, Demand, Estimator
 from traffic.window import Window
 
 SHORT, LONG = (70, 60), (110, 100)
@@ -90,3 +90,11 @@ def test_a_length_of_which_no_request_was_counted_is_none():
     estimator.learn(Window(10.0, 3, {(70, 50): 3, (110, 80): 0}, {70: 3, 110: 0}))
 
     assert [(70, 50)] == list(estimator.demand().shares)
+
+
+def test_lengths_are_assumed_until_a_request_has_completed():
+    unknown, told = learned(Window(10.0, 3)), learned(Window(10.0, 3, arrived_inputs={70: 3}))
+
+    assert (True, {ASSUMED: 1.0}) == (unknown.demand().is_assumed, unknown.demand().shares)
+    assert (True, {(70, ASSUMED[1]): 1.0}) == (told.demand().is_assumed, told.demand().shares)
+    assert not learned(Window(10.0, 3), Window(10.0, 3, {SHORT: 1})).demand().is_assumed
