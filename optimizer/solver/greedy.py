@@ -40,7 +40,8 @@ def improve(case: Case, draft: Draft) -> Draft:
                 break
             if tries <= 0:
                 break
-    return draft
+    whole = completed(case, draft)  # a change holds all other types down, and may have made room for them
+    return whole if whole.is_better(draft, case) else draft
 
 
 def _changes(case: Case, replicas: Sequence[int]) -> Iterator[list[int]]:

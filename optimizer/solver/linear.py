@@ -7,7 +7,7 @@ Lives here: the model as rows and columns, the run, the only import of highspy. 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import fsum, inf
+from math import fsum, inf, isnan, nan
 from typing import Any
 
 INTEGER_TOLERANCE = 1e-6
@@ -92,13 +92,20 @@ class Model:
 
         `tolerance` is how far a row of a linear program may be violated; `start` an integer solution to begin with.
         One that is worse than the start, or not proven though there was time, is no optimum, whatever HiGHS says, and
-        is solved again without presolve: with it, optima were lost, and bounds left open, at tight tolerances.
+        is solved again without presolve, as is one that is no number: with it, optima were lost, and bounds left open,
+        at tight tolerances.
         """
-        outcome = self._run(budget, tolerance, start, "choose")
-        if start is None or budget.left_s <= 0 or (outcome and self._is_optimum(outcome, start)):
-            return outcome
-        again = self._run(budget, tolerance, start, "off")
-        return min(filter(None, (outcome, again)), key=lambda each: (each.objective, -each.bound), default=None)
+        outcomes = [self._run(budget, tolerance, start, "choose")]
+        if not self._is_settled(outcomes[0], start) and budget.left_s > 0:
+            outcomes.append(self._run(budget, tolerance, start, "off"))
+        found = [each for each in outcomes if each and not isnan(each.objective)]
+        return min(found, key=lambda each: (each.objective, -each.bound), default=None)
+
+    def _is_settled(self, outcome: Outcome | None, start: Sequence[float] | None) -> bool:
+        """Whether an outcome stands; that there is no solution does, unless there is one to begin with."""
+        if outcome is None:
+            return start is None
+        return not isnan(outcome.objective) and (start is None or self._is_optimum(outcome, start))
 
     def _is_optimum(self, outcome: Outcome, start: Sequence[float]) -> bool:
         """Whether it is proven, and no worse than the start."""
@@ -129,9 +136,10 @@ class Model:
         info, optimal = highs.getInfo(), highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
         if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
             return None
-        objective = float(info.objective_function_value)
+        values = list(highs.getSolution().col_value)
+        objective = nan if any(map(isnan, values)) else float(info.objective_function_value)
         bound = float(info.mip_dual_bound) if any(self.whole) else objective if optimal else -inf
-        return Outcome(list(highs.getSolution().col_value), objective, min(bound, objective))
+        return Outcome(values, objective, min(bound, objective))
 
     def loaded(self) -> Any:
         """Return a HiGHS that holds the model and prints nothing."""

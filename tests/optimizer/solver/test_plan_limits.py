@@ -148,6 +148,23 @@ def test_a_limit_that_takes_something_away_never_makes_a_plan_better(case: Case)
             assert free.values(best.replicas) <= tuple(value + 1e-9 for value in case.values(plan.replicas))
 
 
+def test_a_solution_of_highs_that_is_no_number_is_solved_again():
+    throughput = [1.0, 0.0, 1.0]
+    types = (a_type(name, 0.3, throughput, highest=2) for name in "ab")
+
+    plan = a_plan(a_case([1e-7, 0.0, 1.0], *types, limits=(Limit("share", (-1.0, 1.0), 0.0),)))
+
+    assert ((), 2) == (plan.problems, sum(plan.replicas))
+
+
+@pytest.mark.parametrize("seed", [17, 121, 196])
+def test_a_greedy_plan_uses_the_room_that_a_change_made(seed: int):
+    case = a_hard_case(3, 9, rate=64.0, seed=seed)
+    limits = Limit("share", (-1.0, 2.0, -1.0), 0.0), Limit("budget", tuple(gpu.cost for gpu in case.types), 60.0)
+
+    assert () == a_greedy_plan(replace(case, limits=limits)).problems
+
+
 def test_types_on_the_same_gpus_share_them():
     small, large = a_type("small", 1.0, [1.0, 0.0]), a_type("large", 5.0, [5.0, 5.0])
     elsewhere = a_type("elsewhere", 9.0, [2.0, 2.0])

@@ -1,10 +1,12 @@
 """From what there is to limits: GPUs by type and pool, money, spot instances."""
 
+import random
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
-from optimizer.solver.case import Case, Limit
+from optimizer.solver.case import Case, GpuType, Limit
 from optimizer.solver.plan import make_plan
 from optimizer.solver.supply import Place, Supply
 from tests.support.cases import a_case, a_type
@@ -78,3 +80,59 @@ def test_types_of_several_loads_follow_each_other():
     found = Supply({"L4": 3}, budget=1.0).limits([(CASE, [Place("L4"), SPOT]), (CASE, [Place("T4"), Place("L4")])])
 
     assert [(1.0, 0.0, 0.0, 1.0), (2.0, 0.5, 2.0, 0.5)] == [limit.weights for limit in found]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_plans_of_one_bucket_are_the_best_that_a_supply_allows(seed: int):
+    rng = random.Random(seed)
+    places = [
+        Place(rng.choice("AB"), rng.choice([1, 2]), rng.choice(["own", "cloud"]), spot, spot * 0.25, rng.choice("xy"))
+        for spot in (False, rng.random() < 0.5, True)
+    ]
+    types = [
+        GpuType(
+            name, rng.choice([0.5, 1.0, 2.5]), place.lasting([rng.choice([1.0, 2.0])]), priority=place.pool == "cloud"
+        )
+        for name, place in zip("abc", places, strict=True)
+    ]
+    supply = Supply(
+        {"A": rng.choice([2, 4, 9]), "B": 9}, {"own": {"B": rng.choice([2, 3, 9])}}, rng.choice([None, 4.0, 7.0]),
+        rng.choice([None, 0.5, 0.25]), rng.choice([None, 0.25]), rng.choice([0, 0, 1]),
+    )  # fmt: skip
+    rate = rng.choice([1.0, 3.0, 5.5])
+    case = a_case([rate], *types)
+    case = replace(case, limits=supply.limits([(case, places)]), time_limit_s=60.0)
+
+    allowed = [counts for counts in product(range(10), repeat=3) if is_within(supply, types, places, counts)]
+    best = min(goals(types, counts, rate) for counts in allowed)
+    plan = make_plan(case)
+
+    assert ((), 0.0) == (plan.problems, plan.gap)
+    assert pytest.approx(best) == goals(types, plan.replicas, rate)
+
+
+def is_within(supply: Supply, types: list[GpuType], places: list[Place], counts: tuple[int, ...]) -> bool:
+    """Whether replicas keep a supply, in its own words."""
+    running = list(zip(types, places, counts, strict=True))
+    capacity = sum(n * gpu.throughput[0] for gpu, _, n in running)
+    spot = {
+        zone: sum(n * gpu.throughput[0] for gpu, p, n in running if p.is_spot and p.domain == zone) for zone in "xy"
+    }
+    return (
+        all(sum(n * p.gpus for _, p, n in running if p.gpu == gpu) <= most for gpu, most in supply.gpus.items())
+        and sum(n * p.gpus for _, p, n in running if (p.pool, p.gpu) == ("own", "B")) <= supply.pool_gpus["own"]["B"]
+        and (supply.budget is None or sum(n * gpu.cost for gpu, _, n in running) <= supply.budget)
+        and (supply.spot_share is None or sum(spot.values()) <= supply.spot_share * capacity + 1e-9)
+        and (supply.domain_share is None or max(spot.values()) <= supply.domain_share * capacity + 1e-9)
+        and sum(n for _, p, n in running if not p.is_spot) >= supply.on_demand_min
+    )
+
+
+def goals(types: list[GpuType], counts: tuple[int, ...], rate: float) -> tuple[float, float, float]:
+    """Requests that nobody serves, the cost in the cloud, and the whole cost."""
+    lost = max(0.0, rate - sum(n * gpu.throughput[0] for gpu, n in zip(types, counts, strict=True)))
+    cloud, cost = (
+        sum(n * gpu.cost for gpu, n in zip(types, counts, strict=True) if gpu.priority >= priority)
+        for priority in (1, 0)
+    )
+    return round(lost, 9), round(cloud, 9) if len({gpu.priority for gpu in types}) > 1 else 0.0, round(cost, 9)
