@@ -122,6 +122,13 @@ def forebay(mode: Mode, site: Path | None = None, workers: int = 1, *, shares: b
     return start
 
 
+def write_configuration(settings: Settings, directory: Path) -> Path:
+    """Write the file of a gateway with these settings, without defaults: one that is written out may need others."""
+    file = directory / "forebay.yaml"  # JSON is YAML
+    file.write_text(settings.model_dump_json(exclude_unset=True))
+    return file
+
+
 @contextlib.contextmanager
 def serving(settings: Settings, directory: Path, site: Path | None = None) -> Iterator[Running]:
     """Start Redis, the gateway and Envoy, with a user whose limits are never reached.
@@ -129,8 +136,7 @@ def serving(settings: Settings, directory: Path, site: Path | None = None) -> It
     `site` is the directory of compiled packages (`make compiled`).
     """
     env = {} if site is None else {"PYTHONPATH": str(site.resolve()), "PYTHONSAFEPATH": "1"}
-    file = directory / "forebay.yaml"  # JSON is YAML
-    file.write_text(settings.model_dump_json())
+    file = write_configuration(settings, directory)
     redis_port = port_of(settings.redis.url.removesuffix("/0"))
     gateway_argv = (str(Path(sys.executable).with_name("forebay")), "gateway", "--config", str(file))
     with ExitStack() as stack:
