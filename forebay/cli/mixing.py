@@ -20,14 +20,18 @@ Read = Callable[[click.Context, click.Parameter, str | None], "tuple[GpuType, ..
 
 
 def mix_of(most: int) -> Read:
-    """Return the reader of GPU types, which the simulator must know; `most` is MAX where it is left out."""
+    """Return the reader of GPU types, which must have a profile; `most` is MAX where it is left out."""
 
     def read(_context: click.Context, _parameter: click.Parameter, value: str | None) -> "tuple[GpuType, ...] | None":
         from forebay.local.mix.gpu_types import parse_mix
+        from forebay.local.mix.profiles import profile_of
 
         try:
-            return None if value is None else parse_mix(value, most)
+            types = None if value is None else parse_mix(value, most)
+            for each in types or ():
+                profile_of(each)
         except (ValueError, OSError) as error:
             raise click.BadParameter(str(error)) from error
+        return types
 
     return read

@@ -65,11 +65,12 @@ def _redis_url_of(_context: click.Context, _parameter: click.Parameter, value: s
 )
 @click.option("--open", "is_open", is_flag=True, help="Changes need no token, whatever the address.")
 @click.option("--debug", is_flag=True, help="Log more.")
+@click.option("--port-is-held", is_flag=True, hidden=True, help="The process that starts this one holds the port.")
 def optimizer(
     *, listen: str, redis_url: str, redis_cluster: bool, deployments: Path | None, kubernetes: bool,
     kubeconfig: Path | None, namespace: str, profiles: tuple[Path, ...],
     slo: "Slo | None", margin: float, decide_every: float, ingest_every: float, agreeing_plans: int, idle_after: float,
-    stale_after: float, admin_token: str, is_open: bool, debug: bool,
+    stale_after: float, admin_token: str, is_open: bool, debug: bool, port_is_held: bool,
 ) -> None:  # fmt: skip
     """Run the optimizer: it reads the traffic that gateways count, and says how many replicas there should be.
 
@@ -94,7 +95,7 @@ def optimizer(
     comes_with = {name: bundled(name) for name in names()} if len(files) < len(profiles) else {}
     options = Options(
         listen, redis_url, redis_cluster, files, comes_with, policy, Pace(ingest_every, decide_every),
-        admin_token, is_open, debug,
+        admin_token, is_open, debug, port_is_held,
     )  # fmt: skip
     run(options, source)
 

@@ -157,7 +157,7 @@ def address_of(_context: click.Context, _parameter: click.Parameter, value: str)
     return value
 
 
-def _slo_of(_context: click.Context, _parameter: click.Parameter, value: str | None) -> "Slo | None":
+def slo_of(_context: click.Context, _parameter: click.Parameter, value: str | None) -> "Slo | None":
     """Return the targets of `ttft=2,itl=0.05,e2e=10`, in seconds."""
     from optimizer.profiles.capacity import Slo
 
@@ -172,7 +172,5 @@ def _slo_of(_context: click.Context, _parameter: click.Parameter, value: str | N
     return Slo(**targets)
 
 
-SLO = click.option(
-    "--slo", callback=_slo_of, help="ttft=S,itl=S,e2e=S in seconds, each optional; default: as profiled."
-)
+SLO = click.option("--slo", callback=slo_of, help="ttft=S,itl=S,e2e=S in seconds, each optional; default: as profiled.")
 """The option that names targets of latencies."""

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forebay.cli.options import ENGINE_URLS, FILE_PATH, FiniteRange, gpu_of
+from forebay.cli.mixing import DEFAULT_MIX, DEFAULT_SLO, SYNTAX, mix_of
+from forebay.cli.options import ENGINE_URLS, FILE_PATH, FiniteRange, gpu_of, slo_of
 
 if TYPE_CHECKING:
     from forebay.local.engine_url import EngineUrl
+    from forebay.local.mix.gpu_types import GpuType
+    from optimizer.profiles.capacity import Slo
 
+MOST_ON_A_LAPTOP = 3
+"""Simulated engines of a GPU type where its MAX is left out (chosen: six are what two cores simulate)."""
 MOST_WORKERS = 128
 """The most gateway processes (chosen: one takes 80 MB, and one per core is enough)."""
 
@@ -27,6 +32,17 @@ MOST_WORKERS = 128
     callback=gpu_of,
     help="GPU profile of the simulated engines, by name or file; an H100's when empty.",
 )
+@click.option(
+    "--mix",
+    is_flag=False,
+    flag_value=DEFAULT_MIX,
+    callback=mix_of(MOST_ON_A_LAPTOP),
+    metavar="[TYPES]",
+    help="Simulated engines of several GPU types, as many as the optimizer plans: "
+    f"{SYNTAX} ({DEFAULT_MIX} where none are named).",
+)
+@click.option("--slo", callback=slo_of, default=DEFAULT_SLO, help="With --mix: the SLO that is planned for.")
+@click.option("--startup-s", type=FiniteRange(min=0), default=5.0, help="With --mix: until a new engine serves.")
 @click.option("--strategy", default="", help="Default routing strategy.")
 @click.option(
     "--data", type=click.Path(path_type=Path), default=Path(".forebay"), help="Directory of users, logs, addresses."
@@ -34,24 +50,27 @@ MOST_WORKERS = 128
 @click.option("--config", "base", type=FILE_PATH, help="Configuration to start from; `forebay init` writes one.")
 def up(
     *, engines: int | None, engine_urls: tuple["EngineUrl", ...], models: Path | None, workers: int, gpu: str,
-    strategy: str, data: Path, base: Path | None,
+    mix: "tuple[GpuType, ...] | None", slo: "Slo", startup_s: float, strategy: str, data: Path, base: Path | None,
 ) -> None:  # fmt: skip
     """Run a whole installation on this machine until Ctrl-C.
 
-    It has Redis, Envoy, the gateway, and simulated engines unless others are named.  An address that the configuration
-    names is used; where it has the default one, a free port is.
+    It has Redis, Envoy, the gateway, and simulated engines unless others are named; with --mix also the optimizer.  An
+    address that the configuration names is used; where it has the default one, a free port is.
     """
     from forebay.local.engines import Engines
     from forebay.local.extras import require
+    from forebay.local.mix.gpu_types import Mix
 
-    named = {"--engines": engines, "--engine-url": engine_urls, "--models": models}
+    named = {"--engines": engines, "--engine-url": engine_urls, "--models": models, "--mix": mix}
     given = [option for option, value in named.items() if value]
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)} exclude each other")
     require("forebay up", "up", "envoy")
+    if mix:
+        require("forebay up --mix", "optimizer", "highspy")
     from forebay.local.up import run
 
-    chosen = Engines(engines, engine_urls, models)
+    chosen = Engines(engines, engine_urls, models, Mix(mix, slo, startup_s) if mix else None)
     run(engines=chosen, workers=workers, gpu=gpu, strategy=strategy, data=data, base=base)
 
 

@@ -48,6 +48,11 @@ class Base(NamedTuple):
         """Whether it says where the engines are."""
         return bool(self.settings.models or self.settings.models_file or self.settings.kubernetes.enabled)
 
+    @property
+    def has_strategy(self) -> bool:
+        """Whether it names a routing strategy."""
+        return "strategy" in self.section("routing")
+
     def section(self, name: str) -> dict[str, Any]:
         """Return a section of the file; one without a value stands for its defaults and is empty."""
         return self.content.get(name) or {}
@@ -65,9 +70,13 @@ class Addresses:
     redis: str
     workers: tuple[str, ...]
     engines: tuple[str, ...]
+    optimizer: str = ""
+    """Empty where none runs."""
 
     @classmethod
-    def take(cls, ports: Ports, engines: int, workers: int, base: Settings = _DEFAULTS) -> "Addresses":
+    def take(
+        cls, ports: Ports, engines: int, workers: int, base: Settings = _DEFAULTS, *, has_optimizer: bool = False
+    ) -> "Addresses":
         """Hold an address for each process.  Raises AddressError for one of the base configuration that is in use."""
 
         def held(section: str, key: str) -> str:
@@ -85,6 +94,7 @@ class Addresses:
             redis=ports.take(_REDIS_PORT),
             workers=tuple(ports.take() for _ in range(workers)),
             engines=tuple(ports.take(_FIRST_ENGINE_PORT + index) for index in range(engines)),
+            optimizer=ports.take() if has_optimizer else "",
         )
 
     def shell_variables(self, settings: Settings = _DEFAULTS) -> dict[str, str]:
@@ -100,7 +110,7 @@ class Addresses:
             "GRPC": reachable_address(self.grpc),
             "ENVOY_ADMIN": f"http://{reachable_address(self.envoy_admin)}",
             "REDIS_URL": f"redis://{self.redis}/0",
-        }
+        } | ({"OPTIMIZER": f"http://{self.optimizer}"} if self.optimizer else {})
 
 
 def write_configuration(

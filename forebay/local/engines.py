@@ -1,4 +1,4 @@
-"""The engines of `forebay up`: simulated ones, those at URLs, or those that a file describes.
+"""The engines of `forebay up`: simulated ones, those at URLs, those that a file describes, or as planned.
 
 Lives here: which ones there are, the processes of the simulated ones.  Not here: what an engine does
 (simulator.serving), asking engines at URLs (forebay.local.engine_watch).
@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from forebay.local.engine_url import EngineUrl
+from forebay.local.mix.gpu_types import Mix
 from forebay.local.supervision.probes import answers_ok
 from forebay.local.supervision.process import ProcessSpec
 from gateway.config.addresses import split_address
@@ -28,10 +29,11 @@ class Engines:
     simulated: int | None = None
     urls: tuple[EngineUrl, ...] = ()
     models_file: Path | None = None
+    mix: Mix | None = None
 
     def or_those_of(self, has_models: bool) -> "Engines":
         """Return this choice, with the default count of simulated engines where neither it nor the base has any."""
-        nothing = self.simulated is None and not self.urls and self.models_file is None
+        nothing = self == Engines()
         return Engines(DEFAULT_COUNT) if nothing and not has_models else self
 
 
@@ -42,10 +44,11 @@ def engine_name(index: int) -> str:
 
 def engine_specs(addresses: Sequence[str], gpu: str, logs: Path) -> list[ProcessSpec]:
     """Describe one process per simulated engine, as real engines have."""
-    return [_engine_spec(engine_name(index), address, gpu, logs) for index, address in enumerate(addresses)]
+    return [engine_spec(engine_name(index), address, gpu, logs) for index, address in enumerate(addresses)]
 
 
-def _engine_spec(name: str, address: str, gpu: str, logs: Path) -> ProcessSpec:
+def engine_spec(name: str, address: str, gpu: str, logs: Path) -> ProcessSpec:
+    """Describe the process of one simulated engine; `gpu` is a profile by name or file, an H100's when empty."""
     host, port = split_address(address)
     argv = [sys.executable, "-m", "forebay", "engine", "--model", MODEL, "--name", name, "--host", host]
     argv += ["--port", str(port), "--port-is-held", *(["--gpu", gpu] if gpu else [])]

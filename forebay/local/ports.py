@@ -83,6 +83,10 @@ class Ports:
             self._claims[address] = _claim(address)
         self._held.pop(address).close()
 
+    def let_go(self, address: str) -> None:
+        """Let go of an address for good."""
+        self._held.pop(address).close()
+
     def close(self) -> None:
         """Let go of all addresses."""
         for holders in (self._held, self._claims):

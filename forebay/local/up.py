@@ -18,6 +18,8 @@ from forebay.local.engine_watch import EngineWatch
 from forebay.local.engines import Engines, engine_specs
 from forebay.local.envoy import envoy_spec
 from forebay.local.extras import require_cluster
+from forebay.local.mix.fleet import MixFleet
+from forebay.local.mix.optimizer import MIX_STRATEGY
 from forebay.local.ports import AddressError, Ports
 from forebay.local.records import shell_assignments, write_atomically, write_processes
 from forebay.local.redis import NoRedisError, redis_spec
@@ -60,9 +62,11 @@ class _Stack:
         self._logs = directory / "logs"
         self._ports = ports
         self._gpu = gpu
-        self._strategy = strategy
+        self._strategy = strategy or ("" if engines.mix is None or base.has_strategy else MIX_STRATEGY)
         self._base = base
-        self._addresses = Addresses.take(ports, engines.simulated or 0, workers, base.settings)
+        self._addresses = Addresses.take(
+            ports, engines.simulated or 0, workers, base.settings, has_optimizer=engines.mix is not None
+        )
         self._supervisor = Supervisor(print_line, self._write_processes)
         self._urls = engines.urls
         self._watch: EngineWatch | None = None
@@ -72,6 +76,9 @@ class _Stack:
         if engines.urls:
             self._models_file = directory / "models.yaml"
             self._watch = EngineWatch(engines.urls, self._models_file, print_line)
+        self._mix = MixFleet(engines.mix, directory, ports, self._supervisor, print_line) if engines.mix else None
+        if self._mix:
+            self._models_file = self._mix.models_file
         self._configure()
 
     def _configure(self) -> None:
@@ -103,9 +110,10 @@ class _Stack:
 
     @contextlib.asynccontextmanager
     async def _fleet_kept_current(self) -> AsyncIterator[None]:
-        """Keep the models file in step with the engines at URLs, and Envoy's endpoints with it, in the block."""
+        """Keep the models file in step with the engines, and Envoy's endpoints with it, in the block."""
         async with (
             self._watch.running() if self._watch else contextlib.nullcontext(),
+            self._mix.running() if self._mix else contextlib.nullcontext(),
             eds_file_kept_current(self._settings, print_line),
         ):
             yield
@@ -114,9 +122,14 @@ class _Stack:
         """Start each process before those that check its health, so that no first check fails and delays requests."""
         await self._start_redis()
         await self._supervisor.start(*engine_specs(self._addresses.engines, self._gpu, self._logs))
+        if self._mix:
+            await self._mix.start()
         workers, run_dir = self._addresses.workers, self._directory / "run"
         await self._supervisor.start(*worker_specs(self._settings, self._config_file, workers, run_dir, self._log))
         await self._supervisor.start(envoy_spec(self._settings, self._directory, self._logs))
+        if self._mix:
+            await self._supervisor.start(self._mix.optimizer_spec(self._addresses))
+            self._mix.follow(self._addresses.optimizer)
 
     async def _start_redis(self) -> None:
         """Start Redis, on another port when it loses its own: it cannot listen beside the socket that holds it."""

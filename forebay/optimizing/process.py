@@ -62,13 +62,16 @@ class Options:
     is_open: bool = False
     """Whether changes need no token on any address."""
     is_debug: bool = False
+    is_port_held: bool = False
+    """Whether the process that started this one holds the address."""
 
 
 def run(options: Options, source: DeploymentSource) -> None:
     """Run until SIGTERM or SIGINT.  Raises AddressError for an address that cannot be had."""
     logs.set_up("debug" if options.is_debug else "info")
     with contextlib.closing(Ports()) as ports:
-        ports.hold("--listen", options.listen)
+        if not options.is_port_held:
+            ports.hold("--listen", options.listen)
         uvloop.run(_serve(options, source))
 
 

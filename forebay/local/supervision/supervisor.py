@@ -74,6 +74,15 @@ class Supervisor:
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None  # the first failure cancels the other starts
 
+    async def end(self, spec: ProcessSpec) -> None:
+        """Stop one process and supervise it no more; one that is not there is ended already."""
+        for each in [each for each in self._all if each.spec is spec]:
+            if each.restarts:
+                each.restarts.cancel()
+            await self._stop(each, signal.SIGTERM, signal.SIGKILL)
+            self._all.remove(each)
+        self._on_change()
+
     async def stop(self, kill_requested: asyncio.Event | None = None) -> None:
         """Stop all processes, one role at a time: `stops_first` first, then in the reverse order of starting.
 

@@ -21,7 +21,8 @@ def test_the_option_may_have_a_value_or_none_or_be_absent():
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("X9", "gpu = 'X9'"), ("missing.yaml", "missing.yaml"), ("L20:x", "must be")]
+    ("text", "why"),
+    [("X9", "gpu = 'X9'"), ("missing.yaml", "missing.yaml"), ("L20:x", "must be"), ("published-fit", "bundled")],
 )
 def test_what_is_no_mix_is_a_usage_error(text: str, why: str):
     assert why in read("--mix", text)

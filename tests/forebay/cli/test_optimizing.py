@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from forebay.local import extras
+from forebay.optimizing import process
 from tests.support.command import run
 from tests.support.optimizer import a_deployments_file
 
@@ -74,3 +75,17 @@ def test_a_missing_extra_is_named(deployments: str, monkeypatch: pytest.MonkeyPa
     result = run("optimizer", "--deployments", deployments)
 
     assert "forebay optimizer needs the extra optimizer: pip install 'forebay[optimizer]'" in result.output
+
+
+@pytest.mark.parametrize(("profiles", "names"), [((), set()), (("--profiles", "bundled"), {"L20", "V100"})])
+def test_bundled_profiles_are_there_where_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, deployments: str, profiles: tuple[str, ...], names: set[str]
+):
+    seen: list[process.Options] = []
+    monkeypatch.setattr(process, "run", lambda options, _source: seen.append(options))
+
+    result = run("optimizer", "--deployments", deployments, *profiles)
+
+    assert 0 == result.exit_code, result.output
+    assert [names] == [{"L20", "V100"} & options.bundled.keys() for options in seen]
+    assert [False] == [options.is_port_held for options in seen]

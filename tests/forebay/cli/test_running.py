@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from forebay.local.engines import Engines
+from forebay.local.mix.gpu_types import GpuType, Mix
+from optimizer.profiles.capacity import Slo
 from tests.support.command import run
 
 
@@ -27,6 +29,18 @@ def test_up_passes_its_options_on(replaced, record, calls):
             },
         ),
     ] == calls
+
+
+def test_up_passes_a_mix_on_and_other_engines_exclude_it(replaced, record, calls):
+    replaced("forebay.local.up", run=record)
+
+    chosen = run("up", "--mix", "L20:2", "--slo", "ttft=1", "--startup-s", "7")
+    both = run("up", "--mix", "L20", "--engines", "2")
+
+    assert (0, 2) == (chosen.exit_code, both.exit_code)
+    assert "--engines and --mix exclude each other" in both.output
+    mix = Mix((GpuType("L20", 2.0, 0, 3),), Slo(ttft_s=1.0), 7.0)
+    assert [Engines(mix=mix)] == [options["engines"] for (options,) in calls]
 
 
 def test_up_refuses_a_gpu_that_there_is_not_before_anything_starts(replaced, record, calls, tmp_path):

@@ -130,3 +130,11 @@ def test_a_cluster_in_the_base_gives_the_engines_unless_others_are_asked_for(tmp
     )
     assert (False, str(folder / "models.yaml")) == (replaced.kubernetes.enabled, replaced.models_file)
     assert ("ns/forebay", "") == (kept.picker.service, replaced.picker.service)
+
+
+def test_an_optimizer_has_an_address_of_its_own_and_a_variable_only_where_one_runs():
+    with contextlib.closing(Ports()) as ports:
+        plain, planned = (Addresses.take(ports, 0, 1, has_optimizer=has) for has in (False, True))
+
+    assert "OPTIMIZER" not in plain.shell_variables()
+    assert f"http://{planned.optimizer}" == planned.shell_variables()["OPTIMIZER"]

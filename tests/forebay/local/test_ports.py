@@ -175,3 +175,11 @@ def test_another_user_is_refused_too_and_a_low_port_needs_the_right(ports: Ports
     in_use, forbidden = os.read(reader, 4096).decode().splitlines()
     assert f"b = 127.0.0.1:{port}, is in use" == in_use
     assert "b = 127.0.0.1:81, needs the right to listen on ports below 1024, which this user does not have" == forbidden
+
+
+def test_an_address_that_is_let_go_is_free_for_anybody(ports: Ports):
+    address = ports.take()
+    ports.let_go(address)
+
+    with contextlib.closing(Ports()) as others:
+        assert address == others.hold("b", address)

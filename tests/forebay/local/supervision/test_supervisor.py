@@ -198,3 +198,21 @@ async def test_a_process_that_ignores_sigterm_is_killed():
     await supervisor.stop()
 
     assert not alive(pid)
+
+
+async def test_a_process_that_is_ended_is_not_started_again_and_the_others_stay():
+    output = Output()
+    supervisor = output.supervisor()
+    specs = [server("a"), server("b")]
+    await supervisor.start(*specs)
+    ended = pids(supervisor)["a"]
+
+    await supervisor.end(specs[0])
+    await supervisor.end(specs[0])  # once more changes nothing
+
+    assert not alive(ended)
+    assert ["b"] == list(pids(supervisor))
+    await asyncio.sleep(2 * module.BACK_OFF_S[0])
+    assert ["b"] == list(pids(supervisor))
+    assert not any("starting it again" in line for line in output.lines)
+    await supervisor.stop()
