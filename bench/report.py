@@ -155,6 +155,7 @@ def routing_target_rows(figures: Figures, routing: RoutingFigures) -> Iterator[R
         "<= 0.25",
         number(ratio(picking.route_us(100, 4_000), empty), 2),
     )
+    yield ("choosing by plan / by the default strategy, 100 pods", "<= 2", number(picking.by_plan, 2))
     yield ("speed of block hashing / of bytes in Python", ">= 0.5", number(picking.hash_share, 2))
     yield ("bytes per block in the index", "<= 120", number(memory.bytes_per_block))
     for megabytes in MEGABYTES:

@@ -230,10 +230,12 @@ class SloPackLoad(Slo):
         self._fullest = Fullest(tools)
 
     def _within(self, asked: Asked, tiers: Sequence[Sequence[PodView]], note: str, fallback: str) -> Choice:
-        fitting = [pod for pod in tiers[0] if asked.fits(pod)]
+        fitting: list[PodView] = []
+        rest: list[PodView] = []
+        for pod in tiers[0]:
+            (fitting if asked.fits(pod) else rest).append(pod)
         if not fitting:
             return Choice(tiers, self._inner, note, fallback)
-        rest = [pod for pod in tiers[0] if pod not in fitting]
         return Choice([fitting, *([rest] if rest else []), *tiers[1:]], self._fullest, note, fallback)
 
 

@@ -122,7 +122,7 @@ def test_the_limiter_has_a_table_of_its_own():
 
 def test_the_cost_of_a_decision_is_shown_by_pods_and_prompt():
     samples = tuple(PickSample(pods, tokens, 3.0, pods / 2, 9.0) for pods in PODS for tokens in TOKENS)
-    picking = PickFigures(samples, hash_share=0.6)
+    picking = PickFigures(samples, hash_share=0.6, by_plan=1.6)
     messages = [MessageSample(shape, size, ms * size) for shape, ms in (("a", 2.0), ("b", 3.0)) for size in MEGABYTES]
     memory = MemoryFigures(index=800_000_000, minute=50_000_000, hour=51_000_000)
     following = FollowFigures(5_000, 8_138, 0.6, 0.34, 3_384, paced_us=425.0, storm_us=54.0)
@@ -130,7 +130,7 @@ def test_the_cost_of_a_decision_is_shown_by_pods_and_prompt():
     figures = Figures([a_sample(SMALL, EMPTY, 200.0)])
 
     assert ("100", *["3 + 50"] * len(TOKENS)) in list(picking_rows(picking))
-    assert ["0.25", "0.60", "80", "3.0", "48.0", "0.80", "1.02"] == [
+    assert ["0.25", "1.60", "0.60", "80", "3.0", "48.0", "0.80", "1.02"] == [
         row[2] for row in routing_target_rows(figures, routing)
     ]
     assert [("a", "2.0", "32.0"), ("b", "3.0", "48.0")] == list(message_rows(messages))
