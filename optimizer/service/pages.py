@@ -23,6 +23,7 @@ from starlette.routing import Route
 from optimizer.input.reading import InputError
 from optimizer.service import simulation
 from optimizer.service.board import Board, Model
+from optimizer.service.dash import dash_route
 from optimizer.service.decision_json import history_values, plan_values
 from optimizer.service.explaining import as_text, explanation
 from optimizer.service.profile_reader import ProfileReader
@@ -41,6 +42,7 @@ MOST_PROBLEMS = 20
 
 PATHS = {
     "/metrics/{namespace}/{deployment}": "100 x the replicas that a deployment should have, for autoscalers",
+    "/dash/{model}": "load, plan, replicas and cost, for people",
     "/explain/{model}": "why: which stage is missing, and what waits for what",
     "/plan/{model}": "the last decision and its plan",
     "/history/{model}": "decisions of the last day",
@@ -89,6 +91,7 @@ class Pages:
             Route("/history/{model:path}", self.history),
             Route("/explain/{model:path}", self.explain),
             Route("/simulate", self.simulate, methods=["POST"]),
+            dash_route(),
         ]
 
     async def gauge(self, request: Request) -> Response:
