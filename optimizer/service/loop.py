@@ -97,7 +97,7 @@ class Loop:
         ingest_at_s = 0.0
         while True:
             is_new = any(not model.is_read for model in self._board.models.values())
-            if is_new or self._clock.now_s() >= ingest_at_s:
+            if is_new or not 0 < ingest_at_s - self._clock.now_s() <= self._pace.ingest_s:
                 await self._ingest()
                 ingest_at_s = self._next_ingest_s()
             due = [model for model in self._board.models.values() if self._is_due(model)]
@@ -114,9 +114,9 @@ class Loop:
     async def _rest(self, ingest_at_s: float) -> None:
         """Wait until there is something to do."""
         decide_at_s = (model.decided_at_s + self._pace.decide_s for model in self._board.models.values())
-        wait_s = min(ingest_at_s, *decide_at_s, ingest_at_s) - self._clock.now_s()
+        wait_s = min([ingest_at_s, *decide_at_s]) - self._clock.now_s()
         try:
-            async with asyncio.timeout(max(0.0, wait_s)):
+            async with asyncio.timeout(min(max(0.0, wait_s), self._pace.ingest_s)):
                 await self._board.news.wait()
         except TimeoutError:
             pass
@@ -143,8 +143,10 @@ class Loop:
             board.redis_problem = ""
 
     def _is_due(self, model: Model) -> bool:
+        """Return whether a model is decided now; one decided in the future is too, because clocks may go back."""
         decision, window = model.decision, model.last
-        if model.is_due or decision is None or self._clock.now_s() >= model.decided_at_s + self._pace.decide_s:
+        is_recent = 0 <= self._clock.now_s() - model.decided_at_s < self._pace.decide_s
+        if model.is_due or decision is None or not is_recent:
             return True
         if window is None or window.starts_at_s + window.duration_s <= model.decided_at_s - LATE_S:
             return False

@@ -185,6 +185,26 @@ async def test_a_defect_in_one_model_leaves_its_last_decision_and_the_others(ser
         assert (5, "ZeroDivisionError: a defect") == (board.published(L20.key), board.models[MODEL].failure)
 
 
+async def test_a_clock_that_goes_back_stops_nothing(server: RedisServer):
+    store_profiles(server)
+    await write_traffic(server.url, MODEL, [a_window(30, {SHORT: 1.0})] * 6)
+    async with running(server.url, Told(L20, V100)) as board:
+        await decided(board, m_l20=5)
+        model = board.models[MODEL]
+        ahead_s = model.decided_at_s = board.now_s() + 3600
+        await until(lambda: model.decided_at_s < ahead_s)
+
+
+def test_redis_clock_is_carried_on():
+    now_s = 100.0
+    clock = Clock(5.0, lambda: now_s)
+    assert 5.0 == clock.now_s()
+
+    clock.set(1000.0)
+    now_s = 101.5
+    assert 1001.5 == clock.now_s()
+
+
 async def test_models_whose_names_begin_alike_are_told_apart(server: RedisServer):
     deployments = [replace(L20, name=name, model=model) for name, model in (("a", "m"), ("b", "m_x"), ("c", "m*"))]
     for n, each in enumerate(deployments):
