@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forebay.cli.options import FILE_PATH, SLO, FiniteRange, address_of
+from forebay.cli.options import FILE_PATH, SLO, FiniteRange, address_of, read_file, told_problems
 
 if TYPE_CHECKING:
     from optimizer.profiles.capacity import Slo
@@ -55,6 +55,7 @@ def _redis_url_of(_context: click.Context, _parameter: click.Parameter, value: s
 )  # fmt: skip
 @SLO
 @click.option("--margin", type=FiniteRange(1, 1e6), default=1.5, help="Plan for delays so many times as profiled.")
+@click.option("--supply", type=FILE_PATH, help="GPUs, money and spot instances for all models; docs/optimizer.md.")
 @click.option("--decide-every", type=SECONDS, default=30.0, help="Seconds between decisions without an occasion.")
 @click.option("--ingest-every", type=SECONDS, default=10.0, help="Seconds between looks at the traffic.")
 @click.option("--agreeing-plans", type=click.IntRange(1, 1000), default=3, help="Plans that agree before replicas go.")
@@ -69,8 +70,9 @@ def _redis_url_of(_context: click.Context, _parameter: click.Parameter, value: s
 def optimizer(
     *, listen: str, redis_url: str, redis_cluster: bool, deployments: Path | None, kubernetes: bool,
     kubeconfig: Path | None, namespace: str, profiles: tuple[Path, ...],
-    slo: "Slo | None", margin: float, decide_every: float, ingest_every: float, agreeing_plans: int, idle_after: float,
-    stale_after: float, admin_token: str, is_open: bool, debug: bool, port_is_held: bool,
+    slo: "Slo | None", margin: float, supply: Path | None, decide_every: float, ingest_every: float,
+    agreeing_plans: int, idle_after: float, stale_after: float, admin_token: str, is_open: bool, debug: bool,
+    port_is_held: bool,
 ) -> None:  # fmt: skip
     """Run the optimizer: it reads the traffic that gateways count, and says how many replicas there should be.
 
@@ -84,11 +86,17 @@ def optimizer(
     from optimizer.planning.decider import Policy
     from optimizer.profiling.bundled import bundled, names
     from optimizer.service.loop import Pace
+    from optimizer.service.supply_file import parse_supply
+    from optimizer.solver.supply import Supply
 
     if (deployments is None) is not kubernetes:
         raise click.UsageError("needs --deployments FILE, or --kubernetes")
     source = _file(deployments) if deployments else _cluster(kubeconfig, namespace)
-    policy = Policy(slo, margin, agreeing_plans=agreeing_plans, idle_s=idle_after, stale_s=stale_after)
+    with told_problems():
+        there_is = read_file(supply, parse_supply) if supply else Supply()
+    policy = Policy(
+        slo, margin, agreeing_plans=agreeing_plans, idle_s=idle_after, stale_s=stale_after, supply=there_is
+    )  # fmt: skip
     files = tuple(path for path in profiles if str(path) != BUNDLED)
     if missing := [path for path in files if not path.exists()]:
         raise ConfigurationError(tuple(f"--profiles = {path}, there is no such file" for path in missing))

@@ -35,6 +35,15 @@ def test_a_missing_file_is_one_line(tmp_path: Path):
     )
 
 
+def test_a_broken_supply_is_told_with_all_its_problems(deployments: str, tmp_path: Path):
+    path = tmp_path / "supply.yaml"
+    path.write_text("{budget: -1, spot_share: 2}")
+
+    result = run("optimizer", "--deployments", deployments, "--supply", str(path))
+
+    assert (2, 2) == (result.exit_code, result.output.count(f"forebay: {path}: "))
+
+
 def test_a_missing_profile_is_one_line(deployments: str, tmp_path: Path):
     result = run("optimizer", "--deployments", deployments, "--profiles", str(tmp_path / "x.json"))
 
