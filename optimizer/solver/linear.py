@@ -64,6 +64,8 @@ class Model:
     lower: list[float] = field(default_factory=list)
     upper: list[float] = field(default_factory=list)
     whole: list[bool] = field(default_factory=list)
+    presolve: bool = True
+    """Whether HiGHS may simplify it first; with limits among the rows 1.16 then lost optima that it called proven."""
     _starts: list[int] = field(default_factory=lambda: [0])
     _columns: list[int] = field(default_factory=list)
     _coefficients: list[float] = field(default_factory=list)
@@ -95,8 +97,8 @@ class Model:
         is solved again without presolve, as is one that is no number: with it, optima were lost, and bounds left open,
         at tight tolerances.
         """
-        outcomes = [self._run(budget, tolerance, start, "choose")]
-        if not self._is_settled(outcomes[0], start) and budget.left_s > 0:
+        outcomes = [self._run(budget, tolerance, start, "choose" if self.presolve else "off")]
+        if self.presolve and not self._is_settled(outcomes[0], start) and budget.left_s > 0:
             outcomes.append(self._run(budget, tolerance, start, "off"))
         found = [each for each in outcomes if each and not isnan(each.objective)]
         return min(found, key=lambda each: (each.objective, -each.bound), default=None)

@@ -199,6 +199,7 @@ class _Program:
                 self._model.row([(share, 1.0), (self._replicas[g], -1.0)], upper=0.0)
 
     def _keep_limits(self) -> None:
+        self._model.presolve = not self._case.limits
         for limit in self._case.limits:
             largest = max(map(abs, limit.weights), default=0.0) or 1.0
             terms = [(n, weight / largest) for n, weight in zip(self._replicas, limit.weights, strict=True) if weight]

@@ -148,6 +148,15 @@ def test_a_limit_that_takes_something_away_never_makes_a_plan_better(case: Case)
             assert free.values(best.replicas) <= tuple(value + 1e-9 for value in case.values(plan.replicas))
 
 
+def test_an_optimum_that_presolve_loses_within_limits_is_found():
+    own, cloud = a_type("own", 7.5, [1.0, 0.5, 1.5], highest=3), a_type("cloud", 7.5, [1.5, 0.5, 3.0], priority=1)
+    limits = Limit("cap", (2.0, 1.0), 5.0), Limit("floor", (-1.0, 0.0), -1.0)
+
+    plan = a_plan(a_case([1e-7, 0.5, 0.5], own, cloud, headroom=1.5, current=(3, 2), limits=limits))
+
+    assert ((), (1, 1)) == (plan.problems, plan.replicas)
+
+
 def test_a_solution_of_highs_that_is_no_number_is_solved_again():
     throughput = [1.0, 0.0, 1.0]
     types = (a_type(name, 0.3, throughput, highest=2) for name in "ab")
