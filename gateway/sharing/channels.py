@@ -51,6 +51,8 @@ class Subscription:
     async def next(self, limit_s: float) -> Message | None:
         """Return the next message; None when there is none for `limit_s`.  Raises RedisError and OSError."""
         found = await self._pubsub.get_message(timeout=limit_s)
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError  # redis-py may have taken it for the end of a time limit of its own
         return None if found is None else Message(found["channel"] == self._own, found["data"])
 
 

@@ -134,3 +134,21 @@ async def test_a_redis_that_falls_silent_while_it_is_subscribed_to_raises(tmp_pa
         with pytest.raises((RedisError, OSError), match=r"(?i)timeout|no answer"):
             async with asyncio.timeout(10), a.subscribed():
                 pass
+
+
+@pytest.mark.parametrize("turns", range(0, 60, 3))
+async def test_hearing_ends_whenever_it_is_cancelled(settings, turns: int):
+    async with channels(settings, "a") as a:
+
+        async def hear() -> None:
+            async with a.subscribed() as subscription:
+                while True:
+                    await subscription.next(0.05)
+
+        hearing = asyncio.create_task(hear())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        hearing.cancel()
+        done, _ = await asyncio.wait({hearing}, timeout=20.0)
+
+    assert {hearing} == done
