@@ -120,6 +120,12 @@ def neither_alone(now: Situation) -> set[str]:
     return {"c"}
 
 
+def as_planned(now: Situation) -> set[str]:
+    now.planned("d")
+    now.send("d")
+    return {"d"}
+
+
 SITUATIONS: dict[str, Callable[[Situation], set[str]]] = {
     "forebay": soonest_first_token,
     "random": everywhere,
@@ -137,6 +143,9 @@ SITUATIONS: dict[str, Callable[[Situation], set[str]]] = {
     "vtc-basic": fewest_of_the_heavy,
     "session-affinity": home_of_the_session,
     "power-of-two": never_the_fullest,
+    "slo": as_planned,
+    "slo-least-load": as_planned,
+    "slo-pack-load": as_planned,
     MIXTURE: neither_alone,
 }
 """Each makes the situation and returns who may be picked in it, all of whom are in 60 picks."""

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.fleet import Fleet
+from gateway.fleet.hints import plan_of
 from gateway.fleet.ticket import Ticket
 from routing.selectors import parse_selector
 from routing.strategy import Finished
 from routing.types import RouteRequest, Signal
 from tests.support.pods import MODEL, a_description, an_endpoint
+from traffic.hint import Hint
 
 NOW_S = 100.0
 PODS = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}
@@ -28,7 +30,7 @@ class Situation:
     def __init__(self, seed: int = 1) -> None:
         self.fleet = Fleet(RoutingSettings(), random.Random(seed))
         pods = [
-            an_endpoint(name, address=f"10.0.0.{n}:1", gpu_type=name, labels={"pod": name})
+            an_endpoint(name, address=f"10.0.0.{n}:1", gpu_type=name, deployment=name, labels={"pod": name})
             for n, name in enumerate(PODS)
         ]
         self.fleet.replace(a_description(*pods))
@@ -57,6 +59,11 @@ class Situation:
         took_s = PODS[pod] * slower * (tokens + 10 * output) / 1000
         ended = Finished(ticket.pod.endpoint.id, ticket.request, NOW_S, False, took_s, None, tokens, output)
         self.fleet.finish(ticket, ended)
+
+    def planned(self, pod: str) -> None:
+        """Have the optimizer plan all requests for the deployment of a pod, which is its only one."""
+        hint = Hint(1, 0.0, (10.0,), (1000.0,), {pod: 1}, (({pod: 1.0},),), ({pod: 1.0},), {pod: ((5.0,),)})
+        self.fleet.plans.put(MODEL, plan_of(hint, NOW_S + 9))
 
     def says(self, pod: str, **signals: float) -> None:
         """Set the engine's metrics."""

@@ -9,11 +9,12 @@ import pytest
 
 from controllers.owned import Owned
 from controllers.routes.controller import RoutesController
-from controllers.routes.names import MODEL, RESERVED
+from controllers.routes.names import RESERVED
 from controllers.routes.objects import ROUTES, Home
 from controllers.routes.plan import Rules
 from kube.client import Client
 from kube.events import About, Recorder
+from kube.models import MODEL
 from kube.objects import Key, Kind, body
 from tests.contract.kube.conftest import Cluster
 from tests.support.kubernetes.deployments import DEPLOYMENTS

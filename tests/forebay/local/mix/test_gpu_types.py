@@ -11,7 +11,7 @@ def test_a_type_has_a_cost_and_bounds_and_each_may_be_left_out():
 
 
 def test_the_most_is_at_least_the_least():
-    assert 9 == parse_mix("L20:1:9")[0].max_replicas
+    assert [4, 9] == [parse_mix(text, most=4)[0].max_replicas for text in ("L20:1:3", "L20:1:9")]
 
 
 def test_the_default_is_two_types_of_which_one_is_always_there():
