@@ -197,8 +197,9 @@ class _Loop:
     def _decide(self, now_s: float, startup_s: float | None = None) -> None:
         deployments = self._fleet.deployments()
         decision = self._decider.decide(now_s, deployments, self._profiles)
-        self._unserved += decision.unserved_rate
-        self._demanded += decision.demand.rate
+        if (unserved := decision.unserved_rate) is not None:
+            self._unserved += unserved
+            self._demanded += decision.demand.rate
         if decision.hint is not None:
             self._gateway.fleet.plans.put(MODEL, plan_of(decision.hint, now_s + LIFE_S))
         for gpu, deployment in zip(self._fleet.gpus, deployments, strict=True):

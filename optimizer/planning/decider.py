@@ -87,14 +87,14 @@ class Decision:
     """State of each stage from traces to the plan, for /explain."""
 
     @property
-    def cost(self) -> float:
-        """Money per hour of the published replicas, as far as they were planned."""
-        return fsum(gpu.cost * self.replicas[gpu.name] for gpu in self.case.types) if self.case else 0.0
+    def cost(self) -> float | None:
+        """Money per hour of the published replicas, as far as they were planned; None = nothing was planned."""
+        return fsum(gpu.cost * self.replicas[gpu.name] for gpu in self.case.types) if self.case else None
 
     @property
-    def unserved_rate(self) -> float:
-        """Requests per second that the plan leaves unserved."""
-        return self.case.lost(self.plan.unserved) if self.case and self.plan else 0.0
+    def unserved_rate(self) -> float | None:
+        """Requests per second that the plan leaves unserved; None = nothing was planned."""
+        return self.case.lost(self.plan.unserved) if self.case and self.plan else None
 
 
 class Decider:

@@ -24,10 +24,10 @@ class Moment:
     """Requests per second that were planned for."""
     replicas: Mapping[str, int]
     """Published, by key of the deployment."""
-    cost: float
-    """Money per hour of these."""
-    unserved: float
-    """Requests per second that nobody serves."""
+    cost: float | None
+    """Money per hour of these; None = nothing was planned, the last decision stands."""
+    unserved: float | None
+    """Requests per second that nobody serves; None likewise."""
 
 
 class History:

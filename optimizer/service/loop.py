@@ -183,6 +183,9 @@ class Loop:
                 await self._stores.hints.publish(model.name, decision.hint)
             except RedisAwayError as error:
                 board.redis_problem = str(error)
+            except ValueError as error:  # too large for gateways; what is decided stands
+                log.warning("hint_not_published", model=model.name, why=str(error))
+                model.failure = f"the hint is not published: {error}"
 
 
 async def _supervised(name: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -88,7 +88,8 @@ def _figures(board: Board, model: Model) -> Iterator[Figure]:
     yield "demand_requests_per_second", "The rate that is planned for.", decision.demand.rate
     yield "cost_per_hour", "Money for the replicas that were decided.", decision.cost
     yield "unserved_requests_per_second", "Requests that the plan leaves unserved.", decision.unserved_rate
-    yield "coverage_ratio", "Share of the requests that the plan serves.", 1.0 - unserved_share(model)
+    share = unserved_share(decision)
+    yield "coverage_ratio", "Share of the requests that the plan serves.", None if share is None else 1.0 - share
     yield "held", "Changes that are put off, or 1 while the last decision is kept.", len(decision.held)
     if decision.plan is not None:
         yield "plan_cost_per_hour", "Money for the replicas of the plan.", decision.plan.cost

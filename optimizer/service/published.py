@@ -5,6 +5,7 @@ The value is 100 x replicas, so that an autoscaler's target of 100 means exactly
 Lives here: its text.  Not here: HTTP (pages).
 """
 
+from optimizer.planning.decider import Decision
 from optimizer.planning.deployments import Deployment
 from optimizer.service.board import Model
 
@@ -20,21 +21,21 @@ def gauge_page(deployment: Deployment, model: Model, replicas: int, now_s: float
     decision = model.decision
     labels = f'{{namespace="{_escaped(deployment.namespace)}",deployment="{_escaped(deployment.name)}"}}'
     if decision is not None:
-        lines += _family("gpuopt_plan_replicas", "Replicas that were decided, whatever is asked for by hand.")
-        lines.append(f"gpuopt_plan_replicas{labels} {decision.replicas.get(deployment.key, 0)}")
+        if deployment.key in decision.replicas:
+            lines += _family("gpuopt_plan_replicas", "Replicas that were decided, whatever is asked for by hand.")
+            lines.append(f"gpuopt_plan_replicas{labels} {decision.replicas[deployment.key]}")
         lines += _family("gpuopt_plan_age_seconds", "Time since the last decision.")
         lines.append(f"gpuopt_plan_age_seconds{labels} {max(0.0, now_s - model.decided_at_s):.3f}")
-        lines += _family("gpuopt_unserved_share", "Share of the model's requests that the plan leaves unserved.")
-        lines.append(f"gpuopt_unserved_share{labels} {unserved_share(model):.6g}")
+        if (share := unserved_share(decision)) is not None:
+            lines += _family("gpuopt_unserved_share", "Share of the model's requests that the plan leaves unserved.")
+            lines.append(f"gpuopt_unserved_share{labels} {share:.6g}")
     return "\n".join([*lines, ""])
 
 
-def unserved_share(model: Model) -> float:
-    """Return the share of a model's requests that the plan leaves unserved."""
-    decision = model.decision
-    if decision is None or decision.demand.rate <= 0:
-        return 0.0
-    return decision.unserved_rate / decision.demand.rate
+def unserved_share(decision: Decision) -> float | None:
+    """Return the share of a model's requests that the plan leaves unserved; None = nothing was planned."""
+    lost = decision.unserved_rate
+    return lost / decision.demand.rate if lost else lost
 
 
 def _family(name: str, text: str) -> list[str]:

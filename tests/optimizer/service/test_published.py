@@ -5,7 +5,7 @@ from dataclasses import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from optimizer.service.published import gauge_page, unserved_share
-from tests.support.boards import L20, NOW_S, a_board, a_decided_board
+from tests.support.boards import L20, NOW_S, V100, a_board, a_decided_board
 
 
 def test_the_gauge_is_a_hundred_times_the_replicas():
@@ -42,7 +42,17 @@ def test_without_a_decision_there_is_the_gauge_alone():
     model = a_board().models["org/m"]
 
     assert "gpuopt" not in gauge_page(L20, model, 2, NOW_S, raw=False)
-    assert 0.0 == unserved_share(model)
+
+
+def test_what_was_not_planned_is_not_told():
+    _, model = a_decided_board()
+    assert model.decision is not None
+    model.decision = replace(model.decision, case=None, plan=None, replicas={V100.key: 1})
+
+    page = gauge_page(L20, model, 2, NOW_S, raw=False)
+
+    assert ["gpuopt_plan_age_seconds"] == [line.split()[2] for line in page.splitlines() if "TYPE gpuopt" in line]
+    assert (None, None) == (model.decision.cost, unserved_share(model.decision))
 
 
 def test_the_unserved_share_is_that_of_all_requests():
@@ -52,4 +62,4 @@ def test_the_unserved_share_is_that_of_all_requests():
 
     model.decision = replace(model.decision, plan=replace(model.decision.plan, unserved=(0.5,)))
 
-    assert 0.5 == unserved_share(model)
+    assert 0.5 == unserved_share(model.decision)
