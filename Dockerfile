@@ -13,6 +13,7 @@ RUN python -m venv --without-pip /opt/forebay \
  && /build/bin/pip --python /opt/forebay/bin/python install --require-hashes -r requirements-kubernetes.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
+COPY autoscaling autoscaling
 COPY controllers controllers
 COPY forebay forebay
 COPY gateway gateway
@@ -20,6 +21,7 @@ COPY kube kube
 COPY optimizer optimizer
 COPY ratelimit ratelimit
 COPY routing routing
+COPY runtime runtime
 COPY simulator simulator
 COPY traffic traffic
 COPY deploy deploy

@@ -197,7 +197,7 @@ clean: ## remove what make made, but not .forebay with its users and logs
 	@touch $@
 
 # Apart from compiling, because it writes the protobuf messages once more; what follows may run beside tests.
-$(SITE)/.sources: deploy/compile.py $(shell find controllers forebay gateway kube optimizer routing ratelimit simulator traffic proto -name '*.py' ! -name '*_pb2.py' -o -name '*.lua' -o -name '*.proto') .venv/.compile
+$(SITE)/.sources: deploy/compile.py $(shell find autoscaling controllers forebay gateway kube optimizer routing ratelimit runtime simulator traffic proto -name '*.py' ! -name '*_pb2.py' -o -name '*.lua' -o -name '*.proto') .venv/.compile
 	@rm -rf build && mkdir -p build
 	@deploy/install.sh --no-deps --no-build-isolation --target $(SITE) .
 	@touch $@

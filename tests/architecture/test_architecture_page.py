@@ -11,7 +11,9 @@ from gateway.config.settings import Settings
 from tests.support.source_tree import ROOT, read
 
 PAGE = read(Path("docs/architecture.md"))
-FILE = re.compile(r"`((?:controllers|forebay|gateway|kube|ratelimit|routing|simulator|traffic)/[\w/]+\.\w+)`")
+FILE = re.compile(
+    r"`((?:autoscaling|controllers|forebay|gateway|kube|ratelimit|routing|runtime|simulator|traffic)/[\w/]+\.\w+)`"
+)
 ROOM = re.compile(r"^\| `([\w.]+)` \|", re.MULTILINE)
 BY_CONSTANT = re.compile(r"^\| (.+?) \| .+? \| ([\d.]+) s[^|]* \| `([\w/.]+)` `(\w+)` \|$", re.MULTILINE)
 BY_SETTING = re.compile(r"^\| `(\w+)` \| .+? \| ([\d.]+) s, jittered \| `(\w+)\.(\w+)` \|$", re.MULTILINE)

@@ -22,6 +22,7 @@ PURE = (
     "gateway.extproc.exchange",
     "gateway.fleet.fleet",
     "gateway.openai",
+    "autoscaling",
     "gateway.fleet.decisions",
     "gateway.fleet.pod",
     "gateway.sharing.messages",
@@ -106,7 +107,7 @@ def test_only_the_named_modules_import(target: str):
 
 
 def test_the_leaves_know_nobody():
-    leaves = ("gateway.pb", "kube", "ratelimit", "routing", "traffic")
+    leaves = ("autoscaling", "gateway.pb", "kube", "ratelimit", "routing", "traffic")
     reached = {leaf: graph().find_upstream_modules(leaf, as_package=True) for leaf in leaves}
 
     assert {} == {

@@ -16,6 +16,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "gateway/envoy/names.py": "names only; tests/contract and tests/e2e run both sides that use them",
     "gateway/discovery/probing/rounds.py": "half of a checker; tests/gateway/discovery/probing/test_health.py runs it",
     "optimizer/planning/deployments.py": "values only",
+    "autoscaling/decision.py": "values and a protocol; every test of a strategy reads them",
+    "autoscaling/spec.py": "values; the tests of their reader write and read them",
     "traffic/connection.py": "no rules of its own; tests/traffic/test_store.py runs it on a server and on a cluster",
     "traffic/hint.py": "values only; tests/traffic/test_hint_json.py writes and reads them",
     "simulator/core/sequence.py": "values only; tests/simulator/core/test_engine.py moves them on",

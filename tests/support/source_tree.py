@@ -8,7 +8,10 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("controllers", "forebay", "gateway", "kube", "optimizer", "ratelimit", "routing", "simulator", "traffic")
+PACKAGES = (
+    "autoscaling", "controllers", "forebay", "gateway", "kube", "optimizer", "ratelimit", "routing", "runtime",
+    "simulator", "traffic",
+)  # fmt: skip
 """The packages that are installed; a new top-level package is added here and to import-linter's root_packages."""
 
 
