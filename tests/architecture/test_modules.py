@@ -18,6 +18,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "optimizer/planning/deployments.py": "values only",
     "autoscaling/decision.py": "values and a protocol; every test of a strategy reads them",
     "autoscaling/spec.py": "values; the tests of their reader write and read them",
+    "controllers/podautoscaler/observing.py": "values and a protocol; tests of the controller use both",
     "traffic/connection.py": "no rules of its own; tests/traffic/test_store.py runs it on a server and on a cluster",
     "traffic/hint.py": "values only; tests/traffic/test_hint_json.py writes and reads them",
     "simulator/core/sequence.py": "values only; tests/simulator/core/test_engine.py moves them on",

@@ -1,0 +1,1 @@
+"""PodAutoscalers: how many replicas targets should have, decided again and again, and written to their `/scale`."""
