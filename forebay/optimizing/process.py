@@ -84,7 +84,7 @@ async def _serve(options: Options, source: DeploymentSource) -> None:
     board = Board(lambda: Decider(options.policy), clock.now_s, lambda: source.problem)
     profiles = ProfileReader(board, ProfilePlaces(connection, options.profiles, options.bundled))
     stores = Stores(connection, TraceStore(connection), HintStore(connection))
-    loop = Loop(board, source, profiles, stores, clock=clock, pace=options.pace)
+    loop = Loop(board, source, profiles, stores, clock=clock, pace=options.pace, supply=options.policy.supply)
     server = http_server(_app(board, Pages(board, profiles, stores.traces.models), options))
     server.config.timeout_graceful_shutdown = GOODBYE_S
     async with contextlib.aclosing(connection), asyncio.TaskGroup() as tasks:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import fsum, inf
 
+from optimizer.planning.allotment import limits_of
 from optimizer.planning.cases import MARGIN, Grid, buckets_of, grid_of, in_flight_within
 from optimizer.planning.demand import Demand, Estimator
 from optimizer.planning.deployments import Deployment
@@ -125,11 +126,13 @@ class Decider:
         overrides: Mapping[str, int] | None = None,
         *,
         others: Sequence[Deployment] = (),
+        allotted: Mapping[str, int] | None = None,
     ) -> Decision:
         """Return the replicas that the model's deployments should have now.
 
         `profiles` are by name of the deployment, `overrides` are replicas that somebody asked for, by key, and `others`
-        are deployments of other models, whose replicas are taken off the supply.
+        are deployments of other models, whose replicas are taken off the supply.  `allotted` are the most replicas of
+        each deployment, by key, where the supply is not enough for all models (allotment).
         """
         fleet = fleet_of(deployments, profiles, overrides or {}, self._policy.slo)
         is_idle = self._heard.idle_s >= self._policy.idle_s
@@ -140,7 +143,8 @@ class Decider:
         grid = grid_of(demand)
         case, notes = self._case(fleet, grid, is_idle=is_idle)
         if not is_idle:
-            case = replace(case, limits=fleet.limits(case, self._policy.supply, others))
+            shared = limits_of(case, allotted or {})
+            case = replace(case, limits=(*fleet.limits(case, self._policy.supply, others), *shared))
         plan = self._plan(case)
         if plan.problems:
             return self._hold(now_s, fleet, demand, f"the plan fails its verification: {'; '.join(plan.problems)}")

@@ -1,11 +1,13 @@
 """A deployment: replicas of a model on one GPU type, which the optimizer counts out and others start and stop.
 
-Lives here: the value.  Not here: where deployments are found.
+Lives here: the value, and what a supply has left beside some.  Not here: where deployments are found.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum
 
-from optimizer.solver.supply import Place
+from optimizer.solver.supply import Place, Supply
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +50,9 @@ class Deployment:
     def place(self) -> Place:
         """The place of a replica, as a supply asks for it."""
         return Place(self.gpu, self.gpus_per_replica, self.pool, self.is_spot, self.preemption, self.domain)
+
+
+def left_beside(supply: Supply, deployments: Sequence[Deployment]) -> Supply:
+    """Return what is left of a supply beside what these deployments are asked to have."""
+    cost = fsum((each.cost or 0.0) * each.replicas for each in deployments)
+    return supply.less([(each.place, each.replicas) for each in deployments], cost)

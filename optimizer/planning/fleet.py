@@ -8,10 +8,9 @@ Lives here: deployments and profiles to GPU types of a case.  Not here: decision
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import fsum
 
 from optimizer.planning.cases import Grid, offer_of, unfit
-from optimizer.planning.deployments import Deployment
+from optimizer.planning.deployments import Deployment, left_beside
 from optimizer.profiles.capacity import Slo
 from optimizer.profiles.profile import Profile
 from optimizer.solver.case import Case, GpuType, Limit
@@ -80,9 +79,7 @@ class Fleet:
         """Return the limits of a supply on the types of a case, beside what is not planned and what `others` have."""
         now = self.in_force({})
         kept = [replace(each, replicas=now[key]) for key, each in self.deployments.items() if key not in self.profiles]
-        beside = [*kept, *others]
-        cost = fsum((each.cost or 0.0) * each.replicas for each in beside)
-        left = supply.less([(each.place, each.replicas) for each in beside], cost)
+        left = left_beside(supply, [*kept, *others])
         return left.limits([(case, [self.deployments[gpu.name].place for gpu in case.types])])
 
     def notes(self) -> list[str]:

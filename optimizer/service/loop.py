@@ -16,10 +16,12 @@ from typing import NamedTuple
 
 import structlog
 
+from optimizer.planning.allotment import allotments
 from optimizer.service.board import Board, Model, by_name
 from optimizer.service.history import Moment
 from optimizer.service.profile_reader import ProfileReader
 from optimizer.service.sources import DeploymentSource
+from optimizer.solver.supply import Supply
 from traffic.connection import Connection, RedisAwayError
 from traffic.hint_store import HintStore
 from traffic.store import LATE_S, TraceStore
@@ -79,9 +81,11 @@ class Loop:
         *,
         clock: Clock,
         pace: Pace,
+        supply: Supply,
     ) -> None:
         self._board, self._source, self._profiles, self._stores = board, source, profiles, stores
-        self._clock, self._pace = clock, pace
+        self._clock, self._pace, self._supply = clock, pace, supply
+        self._allotted: dict[str, int] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -104,6 +108,8 @@ class Loop:
             if due:
                 await self._profiles.refresh()
             for model in due:
+                await self._decide(model)
+            for model in await self._share_out() if due else ():
                 await self._decide(model)
             await self._rest(ingest_at_s)
 
@@ -154,6 +160,18 @@ class Loop:
         backlog = JUMP * model.decided_waiting + LEAST_BACKLOG
         return rate > JUMP * decision.demand.rate or window.waiting > backlog
 
+    async def _share_out(self) -> list[Model]:
+        """Allot replicas where the supply is not enough for all models; return those whose allotments changed."""
+        board, before = self._board, self._allotted
+        cases = {name: model.decision.case for name, model in board.models.items() if model.decision}
+        planned = {name: case for name, case in cases.items() if case}
+        try:
+            self._allotted = await asyncio.to_thread(allotments, planned, board.planned(), self._supply)
+        except Exception:
+            log.exception("allotments_failed", keeping="the last ones")
+        changed = {key for key in {*before, *self._allotted} if before.get(key) != self._allotted.get(key)}
+        return [model for model in board.models.values() if any(each.key in changed for each in model.deployments)]
+
     async def _decide(self, model: Model) -> None:
         """Decide in a thread, because a plan may take seconds; what fails leaves the last decision."""
         board, now_s, started_s = self._board, self._clock.now_s(), time.perf_counter()
@@ -165,7 +183,7 @@ class Loop:
         model.decided_waiting = model.last.waiting if model.last else 0
         try:
             decision = await asyncio.to_thread(
-                model.decider.decide, now_s, deployments, profiles, overrides, others=others
+                model.decider.decide, now_s, deployments, profiles, overrides, others=others, allotted=self._allotted
             )
         except Exception as error:
             log.exception("decision_failed", model=model.name, keeping="the last decision")

@@ -12,8 +12,9 @@ from optimizer.service.board import Board
 from optimizer.service.loop import Clock, Loop, Pace, Stores
 from optimizer.service.profile_places import ProfilePlaces
 from optimizer.service.profile_reader import ProfileReader
+from optimizer.solver.supply import Supply
 from tests.support.boards import L20, PROFILES, SHORT, V100
-from tests.support.optimizer import a_window, write_traffic
+from tests.support.optimizer import a_profile, a_window, write_traffic
 from tests.support.polling import until
 from tests.support.redis import RedisServer, redis_server
 from traffic.connection import Connection
@@ -48,6 +49,17 @@ class Fails(Decider):
         raise ZeroDivisionError("a defect")
 
 
+class TooLarge(Decider):
+    """A decider whose hints are larger than gateways read."""
+
+    def __init__(self, decider: Decider) -> None:
+        self._decider = decider
+
+    def decide(self, *args: Any, **more: Any) -> Any:
+        decision = self._decider.decide(*args, **more)
+        return replace(decision, hint=replace(decision.hint, replicas={f"d{n}": 1 for n in range(100_000)}))
+
+
 @asynccontextmanager
 async def running(url: str, source: Told, pace: Pace = QUICK, policy: Policy | None = None) -> AsyncIterator[Board]:
     """A loop for the length of a block."""
@@ -56,7 +68,9 @@ async def running(url: str, source: Told, pace: Pace = QUICK, policy: Policy | N
     board = Board(lambda: Decider(policy), clock.now_s, lambda: source.problem)
     stores = Stores(connection, TraceStore(connection), HintStore(connection))
     profiles = ProfileReader(board, ProfilePlaces(connection, [], {}))
-    task = asyncio.create_task(Loop(board, source, profiles, stores, clock=clock, pace=pace).run())
+    task = asyncio.create_task(
+        Loop(board, source, profiles, stores, clock=clock, pace=pace, supply=(policy or Policy()).supply).run()
+    )
     try:
         yield board
     finally:
@@ -193,6 +207,39 @@ async def test_a_clock_that_goes_back_stops_nothing(server: RedisServer):
         model = board.models[MODEL]
         ahead_s = model.decided_at_s = board.now_s() + 3600
         await until(lambda: model.decided_at_s < ahead_s)
+
+
+async def test_models_share_a_supply_whoever_came_first(server: RedisServer):
+    first = replace(L20, name="a", model="a", gpu="L20", replicas=6, ready=6)
+    second = replace(L20, name="b", model="b", gpu="L20")
+    for each, short in ((first, 10.0), (second, 20.0)):
+        text = a_profile(each.name, 1.0, [[short, 2.0], [5.0, 0.0]])
+        server.own_client.set(f"aibrix:profile_{each.model}_{each.name}", text)
+    await write_traffic(server.url, "a", [a_window(40, {SHORT: 1.0})] * 6)
+    source = Told(first, second)
+
+    async with running(server.url, source, policy=Policy(supply=Supply({"L20": 6}))) as board:
+        await decided(board, a=6)
+        await write_traffic(server.url, "b", [a_window(40, {SHORT: 1.0})] * 6)
+        await until(lambda: (board.published(first.key) or 6) < 6)
+        kept = board.published(first.key)
+        assert kept is not None
+        source.tell(replace(first, replicas=kept, ready=kept), second)
+
+        await decided(board, b=6 - kept)
+
+
+async def test_a_hint_that_cannot_be_published_is_told_and_the_decision_stands(server: RedisServer):
+    store_profiles(server)
+    await write_traffic(server.url, MODEL, [a_window(30, {SHORT: 1.0})] * 6)
+    async with running(server.url, Told(L20, V100)) as board:
+        await decided(board, m_l20=5)
+        model = board.models[MODEL]
+        model.decider = TooLarge(model.decider)
+        await until(lambda: model.failure != "")
+
+        assert "the hint is not published: " in model.failure
+        assert 5 == board.published(L20.key)
 
 
 def test_redis_clock_is_carried_on():
