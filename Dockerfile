@@ -1,6 +1,6 @@
 # The image for production: `docker run forebay gateway --config /etc/forebay/forebay.yaml`.
-# Of the extras it has `kubernetes` and `optimizer`, so neither Envoy nor Redis; `forebay engine` runs without KV-cache
-# events.  Set the addresses in `listen`: their default, loopback, cannot be reached from outside the container.
+# Of the extras it has `kubernetes`, `optimizer` and `runtime`, so neither Envoy nor Redis; `forebay engine` runs without
+# KV-cache events.  Set the addresses in `listen`: their default, loopback, cannot be reached from outside the container.
 
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
