@@ -72,6 +72,8 @@ class Observation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     external: dict[str, float] = {}
     """Values that belong to the target as a whole, by the name of the metric; one that was not read is absent."""
     arrivals: Arrivals | None = None
+    queued: Amount | None = None
+    """Requests that wait in gateways, in no engine's queue yet."""
     latency: Latency | None = None
 
     @property

@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from autoscaling.exposition import is_ratio
 from autoscaling.options import number
 from autoscaling.spec import REPLICAS_METRIC, Source, SourceKind, StrategyName
 from autoscaling.values import Values
 
-RATIO_ENDINGS = ("_perc", "_ratio")
-RATIOS = frozenset({"token_usage", "kv_usage", "kv_cache_utilization", "cache_hit_rate"})
-"""Metrics in [0, 1] besides those with such endings; SGLang's and ours among them."""
 RESOURCES = ("cpu", "memory")
 PERCENT = 100.0
 
@@ -35,12 +33,6 @@ _REQUIRED: Mapping[SourceKind, tuple[str, ...]] = {
 class _Protocol(StrEnum):
     HTTP = "http"
     HTTPS = "https"
-
-
-def is_ratio(metric: str) -> bool:
-    """Tell whether a metric is reported in [0, 1]; prefixes of engines do not count."""
-    name = metric.rpartition(":")[2]
-    return name.endswith(RATIO_ENDINGS) or name in RATIOS
 
 
 def read_sources(values: Values, value: object, strategy: StrategyName) -> tuple[Source, ...]:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from autoscaling.observation import Observation
 from autoscaling.spec import Spec, Target
+from kube.models import DEFAULT_PORT
 
 
 class ScaledPod(NamedTuple):
@@ -18,6 +19,8 @@ class ScaledPod(NamedTuple):
     is_ready: bool
     started_s: float | None = None
     """Time at which a kubelet took it up, in seconds since the epoch; None before that."""
+    port: int = DEFAULT_PORT
+    """The port of its engine (label model.aibrix.ai/port), where strategy SLO finds the engine's page."""
 
 
 class Observed(NamedTuple):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from forebay.cli.options import FILE_PATH, address_of
+from forebay.cli.options import FILE_PATH, address_of, redis_options
 
 ALL = "*"
 
@@ -44,13 +44,14 @@ def _duration_of(_context: click.Context, _parameter: click.Parameter, value: st
     help="Time for a request with its answer, of models that ask for no other.",
 )  # fmt: skip
 @click.option("--kubeconfig", type=FILE_PATH, help="How to reach the cluster; in a pod its service account.")
+@redis_options
 @click.option("--lease", default="aibrix-controller-manager", help="The Lease by which one process of several leads.")
 @click.option(
     "--listen", default="127.0.0.1:8080", callback=address_of, help="Address of /metrics, /healthz and /readyz."
 )
 def controllers(
     *, controllers: tuple[str, ...], namespace: str, gateway: str, request_timeout: str, kubeconfig: Path | None,
-    lease: str, listen: str,
+    redis_url: str, redis_cluster: bool, lease: str, listen: str,
 ) -> None:  # fmt: skip
     """Run the controllers of a Kubernetes cluster.
 
@@ -61,4 +62,4 @@ def controllers(
     require("forebay controllers", "kubernetes", "lightkube")
     from forebay.cluster.controllers import Options, run
 
-    run(Options(controllers, namespace, gateway, kubeconfig, listen, lease, request_timeout))
+    run(Options(controllers, namespace, gateway, kubeconfig, listen, lease, request_timeout, redis_url, redis_cluster))

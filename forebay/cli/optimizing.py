@@ -4,14 +4,13 @@ Lives here: its options.  Not here: the process (forebay.optimizing).
 """
 # ruff: noqa: PLC0415 - the command imports what it runs only then, so that `forebay --help` stays fast
 
-import os
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from forebay.cli.options import FILE_PATH, SLO, FiniteRange, address_of, read_file, told_problems
+from forebay.cli.options import FILE_PATH, SLO, FiniteRange, address_of, read_file, redis_options, told_problems
 
 if TYPE_CHECKING:
     from optimizer.profiles.capacity import Slo
@@ -19,32 +18,14 @@ if TYPE_CHECKING:
 
 BUNDLED = "bundled"
 """In place of a path: the profiles that come with Forebay."""
-REDIS_URL = "redis://127.0.0.1:6379/0"
 SECONDS = FiniteRange(min=0.1, max=86_400)
-
-
-def _redis_url_of(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
-    """Return the URL; without one that of the environment, as for a gateway."""
-    from gateway.config.addresses import redis_url
-    from gateway.config.source import add_environment
-
-    found: dict[str, Any] = {"redis": {} if value is None else {"url": value}}
-    add_environment(found, os.environ)
-    try:
-        return redis_url(found["redis"].get("url", REDIS_URL))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 @click.command()
 @click.option(
     "--listen", default="127.0.0.1:8080", callback=address_of, help="Address of the pages; 0.0.0.0:8080 in a cluster."
 )
-@click.option(
-    "--redis", "redis_url", callback=_redis_url_of, metavar="URL",
-    help=f"Redis of the gateways; else of REDIS_HOST, REDIS_PORT and REDIS_PASSWORD, or {REDIS_URL}.",
-)  # fmt: skip
-@click.option("--redis-cluster", is_flag=True, help="The URL is of a Redis Cluster.")
+@redis_options
 @click.option("--deployments", type=FILE_PATH, help="File of deployments, which is watched; or:")
 @click.option("--kubernetes", is_flag=True, help="The deployments of a cluster whose labels name a model.")
 @click.option("--kubeconfig", type=FILE_PATH, help="How to reach the cluster; in a pod its service account.")

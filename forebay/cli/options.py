@@ -1,6 +1,7 @@
 """Option types that several commands share."""
 # ruff: noqa: PLC0415 - each command imports what it runs only then, so that `forebay --help` stays fast
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -18,6 +19,7 @@ Read = TypeVar("Read")
 
 FILE_PATH = click.Path(path_type=Path, dir_okay=False)
 """The path of a file; a missing one is an error only when it is opened."""
+REDIS_URL = "redis://127.0.0.1:6379/0"
 BAD_INPUT = 2
 """Exit status for input that cannot be used, as click's for options."""
 DIRECTORY_PATH = click.Path(path_type=Path, file_okay=False)
@@ -155,6 +157,26 @@ def address_of(_context: click.Context, _parameter: click.Parameter, value: str)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
     return value
+
+
+def _redis_url_of(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
+    """Return the URL; without one that of the environment, as for a gateway."""
+    from gateway.config.addresses import redis_url
+    from gateway.config.source import add_environment
+
+    found: dict[str, Any] = {"redis": {} if value is None else {"url": value}}
+    add_environment(found, os.environ)
+    try:
+        return redis_url(found["redis"].get("url", REDIS_URL))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def redis_options(command: Any) -> Any:
+    """Add the options that name the Redis of the gateways."""
+    command = click.option("--redis-cluster", is_flag=True, help="The URL is of a Redis Cluster.")(command)
+    text = f"Redis of the gateways; else of REDIS_HOST, REDIS_PORT and REDIS_PASSWORD, or {REDIS_URL}."
+    return click.option("--redis", "redis_url", callback=_redis_url_of, metavar="URL", help=text)(command)
 
 
 def slo_of(_context: click.Context, _parameter: click.Parameter, value: str | None) -> "Slo | None":

@@ -23,6 +23,9 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from controllers.controller import Controller
+from controllers.podautoscaler.observing import Observer
+from controllers.podautoscaler.sources.observer import Sources
+from controllers.podautoscaler.sources.pages import Pages
 from controllers.routes.controller import RoutesController
 from controllers.routes.objects import Home, shortest_prefixes
 from controllers.routes.plan import Rules
@@ -38,9 +41,13 @@ from kube.client import Client, connection
 from kube.election import Election
 from kube.events import Recorder
 from kube.times import Clocks
+from traffic.connection import Connection
+from traffic.store import TraceStore
 
 MANAGER = "forebay-controllers"
 """The name under which objects are written and events are told."""
+REDIS_S = 1.0
+"""Time limit of a call to Redis, in seconds (chosen: a decision waits for it)."""
 REPORT_S = 1.0
 """How often is looked whether the controllers can work (chosen)."""
 
@@ -58,6 +65,9 @@ class Options:
     listen: str
     lease: str
     request_timeout: str
+    redis_url: str
+    is_cluster: bool
+    """Whether `redis_url` is of a Redis Cluster."""
 
 
 class Tools(NamedTuple):
@@ -67,6 +77,7 @@ class Tools(NamedTuple):
     recorder: Recorder
     clocks: Clocks
     rng: random.Random
+    observer: Observer
 
 
 def _routes(options: Options, tools: Tools) -> Controller:
@@ -104,10 +115,13 @@ async def _serve(options: Options, client: Client) -> None:
     identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
     clocks = Clocks(time.monotonic, time.time)
     recorder = Recorder(client, MANAGER, identity, clocks=clocks, rng=rng)
-    controllers = [CONTROLLERS[name](options, Tools(client, recorder, clocks, rng)) for name in options.controllers]
+    traffic, pages = Connection(options.redis_url, REDIS_S, cluster=options.is_cluster), Pages()
+    observer = Sources(client, pages, TraceStore(traffic), clocks.wall)
+    tools = Tools(client, recorder, clocks, rng, observer)
+    controllers = [CONTROLLERS[name](options, tools) for name in options.controllers]
     election = Election(client, options.lease, options.namespace, identity=identity, clocks=clocks)
     server = http_server(_app(controllers, election, options.listen))
-    async with client, asyncio.TaskGroup() as tasks:
+    async with client, pages, contextlib.aclosing(traffic), asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(server.serve([shared_socket(options.listen)]), name="http")
         working = [tasks.create_task(_report(controllers), name="report")]
         working += [tasks.create_task(one.run(), name="follow") for each in controllers for one in each.followed]

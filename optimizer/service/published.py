@@ -10,7 +10,7 @@ from optimizer.planning.deployments import Deployment
 from optimizer.service.board import Model
 
 HUNDREDTHS = 100
-GAUGE = "vllm:deployment_replicas"
+GAUGE, PLAIN_GAUGE = "vllm:deployment_replicas", "gpuopt_replicas"
 
 
 def gauge_page(deployment: Deployment, model: Model, replicas: int, now_s: float, *, raw: bool) -> str:
@@ -20,6 +20,8 @@ def gauge_page(deployment: Deployment, model: Model, replicas: int, now_s: float
     lines.append(f'{GAUGE}{{model_name="{_escaped(model.name)}"}} {value}')
     decision = model.decision
     labels = f'{{namespace="{_escaped(deployment.namespace)}",deployment="{_escaped(deployment.name)}"}}'
+    lines += _family(PLAIN_GAUGE, "Replicas that the deployment should have.")
+    lines.append(f"{PLAIN_GAUGE}{labels} {replicas}")
     if decision is not None:
         if deployment.key in decision.replicas:
             lines += _family("gpuopt_plan_replicas", "Replicas that were decided, whatever is asked for by hand.")

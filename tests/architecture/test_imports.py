@@ -62,7 +62,7 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "zmq": ("simulator.serving.kv_events",),
     "msgpack": ("simulator.serving.kv_events",),
     "lightkube": ("kube.client",),
-    "httpx2": ("kube.client",),
+    "httpx2": ("kube.client", "controllers.podautoscaler.sources.pages"),
     "highspy": ("optimizer.solver.linear",),
     "httpx": ("simulator.calibration", "forebay.profiling.engine_meter"),
     "matplotlib": ("forebay.simulation.mix_plots", "simulator.replay.plots", "optimizer.profiling.picture"),

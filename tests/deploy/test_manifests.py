@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import yaml
 
+from controllers.podautoscaler.sources.apis import USAGES
 from controllers.routes.objects import FILTERS, GRANTS, ROUTES
 from controllers.routes.workloads import ADAPTERS, DEPLOYMENTS, FLEETS, STATEFUL_SETS
 from forebay.cli.optimizing import optimizer
@@ -99,13 +100,13 @@ def test_services_and_policies_select_pods_and_ports_that_there_are(overlay: Pat
 
 
 @pytest.mark.parametrize("overlay", ALL, ids=lambda path: path.name)
-def test_of_the_pods_in_its_namespace_only_gateways_and_the_optimizer_reach_redis(overlay: Path):
+def test_of_the_pods_in_its_namespace_only_its_users_reach_redis(overlay: Path):
     [rule] = named(objects(overlay), "NetworkPolicy", "aibrix-redis-master")["spec"]["ingress"]
 
     [[allowed]] = [source["podSelector"]["matchExpressions"] for source in rule["from"]]
 
     assert ("app.kubernetes.io/name", "In") == (allowed["key"], allowed["operator"])
-    assert {"aibrix-gateway-plugins", "aibrix-gpu-optimizer"} == set(allowed["values"])
+    assert {"aibrix-gateway-plugins", "aibrix-gpu-optimizer", "aibrix-controller-manager"} == set(allowed["values"])
 
 
 @pytest.mark.parametrize("overlay", ALL, ids=lambda path: path.name)
@@ -242,7 +243,8 @@ def test_the_pool_names_the_gateway_as_its_picker_and_the_gateway_knows_it():
 
 def test_the_controllers_may_do_what_they_do_and_nothing_else():
     everywhere = verbs(FOLLOW, DEPLOYMENTS, STATEFUL_SETS, ADAPTERS, FLEETS, GRANTS)
-    everywhere |= verbs(KEEP, GRANTS) | verbs(("create", "patch"), EVENTS)
+    everywhere |= verbs(KEEP, GRANTS) | verbs(("create", "patch"), EVENTS) | verbs(("list",), USAGES)
+    everywhere |= {(f"{api}.metrics.k8s.io", "*", verb) for api in ("custom", "external") for verb in ("get", "list")}
 
     assert everywhere == allowed("ClusterRole", "aibrix-controller-manager")
     assert verbs((*FOLLOW, *KEEP), ROUTES, FILTERS) | verbs(("create", "get", "update"), LEASES) == allowed(

@@ -18,6 +18,8 @@ DEFAULTS = {
     "listen": "127.0.0.1:8080",
     "lease": "aibrix-controller-manager",
     "request_timeout": "1h",
+    "redis_url": "redis://127.0.0.1:6379/0",
+    "is_cluster": False,
 }
 
 
@@ -50,9 +52,11 @@ def test_every_option_is_passed_on(passed: Callable[..., dict[str, Any]]):
         "listen": "[::1]:9",
         "lease": "l",
         "request_timeout": "90s",
+        "redis_url": "redis://r:1/2",
+        "is_cluster": True,
     } == passed(
         "--controllers=routes,*,routes", "--namespace=n", "--gateway=g", "--kubeconfig=k", "--listen=[::1]:9",
-        "--lease=l", "--request-timeout=90s",
+        "--lease=l", "--request-timeout=90s", "--redis=redis://r:1/2", "--redis-cluster",
     )  # fmt: skip
 
 

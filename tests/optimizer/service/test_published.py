@@ -38,10 +38,13 @@ def test_any_name_is_one_label():
     assert {"model_name": 'a"b\\c\nd'} == families[0].samples[0].labels
 
 
-def test_without_a_decision_there_is_the_gauge_alone():
+def test_without_a_decision_there_are_the_replicas_alone():
     model = a_board().models["org/m"]
 
-    assert "gpuopt" not in gauge_page(L20, model, 2, NOW_S, raw=False)
+    page = gauge_page(L20, model, 2, NOW_S, raw=False)
+
+    assert "gpuopt_plan" not in page
+    assert 'gpuopt_replicas{namespace="default",deployment="m-l20"} 2\n' in page
 
 
 def test_what_was_not_planned_is_not_told():
@@ -51,7 +54,8 @@ def test_what_was_not_planned_is_not_told():
 
     page = gauge_page(L20, model, 2, NOW_S, raw=False)
 
-    assert ["gpuopt_plan_age_seconds"] == [line.split()[2] for line in page.splitlines() if "TYPE gpuopt" in line]
+    told = [line.split()[2] for line in page.splitlines() if "TYPE gpuopt" in line]
+    assert ["gpuopt_replicas", "gpuopt_plan_age_seconds"] == told
     assert (None, None) == (model.decision.cost, unserved_share(model.decision))
 
 
