@@ -30,7 +30,7 @@ from gateway.openai.errors import ClientGoneError, LimiterAwayError, LimitExceed
 from gateway.openai.limit_headers import limit_headers
 from gateway.openai.rewrites import Rewrites
 from ratelimit.limits import NOTHING, Admitted, Limiter, LimiterUnavailableError, Reservation
-from routing.types import NoCandidateError, NoCandidateReason
+from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
 from traffic.counts import Counts
 
 MAX_EXISTING = 10_000
@@ -135,8 +135,7 @@ class Admission:
         plan = self._planner.plan(command)
         slo = plan.route.slo
         try:
-            self._fleet.check(plan.route)  # before anything is charged
-            if slo is None:
+            if slo is None and not self._awaits_first(plan.route):
                 question = self._ask(plan)
                 ticket = self._fleet.route(plan.route, plan.strategy, self._clock())  # it was checked that it can
             else:  # overload is refused before anything is charged
@@ -158,6 +157,19 @@ class Admission:
         self._metrics.observe_decision(picked_s - started_s)
         self._metrics.observe_limiter(self._clock() - picked_s)
         return self._open(command, plan, ticket, admitted)
+
+    def _awaits_first(self, request: RouteRequest) -> bool:
+        """Return whether the request has to wait for the first pod of its model.
+
+        Raises NoCandidateError, before anything is charged, when no pod may take it and none is started.
+        """
+        try:
+            self._fleet.check(request)
+        except NoCandidateError as error:
+            if not self._queue.awaits_first(request, error):
+                raise
+            return True
+        return False
 
     async def _admit_later(self, command: Admit, plan: Plan, pending: PendingAdmission) -> Routed:
         """Charge at once, so that no request waits that its limits refuse; give the charge back if it waits in vain."""

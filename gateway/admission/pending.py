@@ -19,7 +19,9 @@ SOONEST_S = 0.001
 class PendingAdmission:
     """Enters the queue when it is made.  Either `ticket` is awaited to its end, or `leave` is called."""
 
-    def __init__(self, queue: AdmissionQueue, request: RouteRequest, slo: Slo, strategy: str, now_s: float) -> None:
+    def __init__(
+        self, queue: AdmissionQueue, request: RouteRequest, slo: Slo | None, strategy: str, now_s: float
+    ) -> None:
         self._queue = queue
         self._outcome: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         self._queued = QueuedRequest(request, slo, strategy, self._outcome.set_result)

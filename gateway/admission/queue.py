@@ -10,6 +10,9 @@ A prompt so long that even an idle pod would break the promise is best effort: n
 `longest_wait_s`, and it is sent when no request with a promise waits for the same pods (see routing.overload).
 Tickets come from the queue and go back to it, because a request that ends may let the next one start.
 
+A model whose first pod is started on demand has a queue while it has none, with a promise or without: its requests wait
+up to `scale_from_zero.longest_wait_s`, and the model is `asleep` (see gateway.admission.waking).
+
 Over several replicas the queue is one: each tells the others who waits there and what its users are charged (`outbox`),
 takes over what they tell (`apply`), and while requests wait elsewhere sends only in its turn.
 """
@@ -20,6 +23,7 @@ from itertools import count
 from math import inf
 from typing import Protocol, TypeGuard
 
+from gateway.config.from_zero import ScaleFromZeroSettings
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.fleet import Fleet
 from gateway.fleet.outbox import Outbox
@@ -55,7 +59,9 @@ class QueuedRequest:
         "deadline_s", "entered_s", "flow", "is_best_effort", "is_waiting", "on_outcome", "request", "slo", "strategy",
     )  # fmt: skip
 
-    def __init__(self, request: RouteRequest, slo: Slo, strategy: str, on_outcome: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self, request: RouteRequest, slo: Slo | None, strategy: str, on_outcome: Callable[[Outcome], None]
+    ) -> None:
         self.request = request
         self.flow = flow(request.user, request.priority)
         self.slo = slo
@@ -81,6 +87,7 @@ class _ModelQueue:
         self._turns = Turns(replica)
         self._deadlines: list[tuple[float, int, QueuedRequest]] = []  # a heap; requests that left are skipped later
         self._serial = count()
+        self.is_asleep = False  # requests wait for the model's first pod
 
     def push(self, queued: QueuedRequest, work_s: float, now_s: float) -> None:
         queued.is_waiting = True
@@ -93,6 +100,7 @@ class _ModelQueue:
         self.order_of(queued).remove(queued.flow, queued)
         if not self:
             self._deadlines.clear()
+            self.is_asleep = False
 
     def __len__(self) -> int:
         """Return how many requests wait."""
@@ -155,16 +163,34 @@ class _ModelQueue:
         return self._deadlines[0][0] if self._deadlines else inf
 
 
+def _nobody_wakes() -> None:
+    """Nobody starts pods."""
+
+
 class AdmissionQueue:
     """One queue per model.  `timer` brings the queue back to requests that wait while nothing else happens.
 
-    What other replicas must know is written into `outbox`; None = there are none.
+    What other replicas must know is written into `outbox`; None = there are none.  `on_asleep` is called when a model
+    falls asleep.
     """
 
-    def __init__(self, fleet: Fleet, settings: RoutingSettings, timer: Timer, outbox: Outbox | None = None) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        settings: RoutingSettings,
+        timer: Timer,
+        outbox: Outbox | None = None,
+        *,
+        from_zero: ScaleFromZeroSettings = ScaleFromZeroSettings(),  # noqa: B008 - a value
+        on_asleep: Callable[[], None] = _nobody_wakes,
+    ) -> None:
         self._fleet = fleet
         self._outbox = outbox or Outbox("")
         self._timer = timer
+        self._from_zero = from_zero
+        self._on_asleep = on_asleep
+        self.promised: frozenset[str] = frozenset()
+        """Models of which somebody starts the first pod when told that requests wait for it."""
         self._longest_wait_s = settings.longest_wait_s
         self._output_weight = settings.output_weight
         self._queues: dict[str, _ModelQueue] = {}
@@ -176,7 +202,7 @@ class AdmissionQueue:
         queue = self._queue_of(model)
         if queue.first_rival(queued) is None and not queue.waits_elsewhere:
             outcome = self._route(queue, queued, now_s)
-            if not _must_wait(outcome):
+            if not self._must_wait(outcome, queued):
                 queued.on_outcome(outcome)
                 return
         self._wait(queue, queued, now_s)
@@ -245,6 +271,19 @@ class AdmissionQueue:
         """Return how many requests wait, by model."""
         return {model: len(queue) for model, queue in self._queues.items()}
 
+    def asleep(self) -> frozenset[str]:
+        """Return the models for whose first pod requests wait."""
+        return frozenset(model for model, queue in self._queues.items() if queue.is_asleep)
+
+    def awaits_first(self, request: RouteRequest, error: NoCandidateError) -> bool:
+        """Return whether a request that no pod may take, as `error` says, may wait for the model's first pod.
+
+        Not within a subset: the proxy has chosen among the pods that there were.
+        """
+        if error.why is not NoCandidateReason.NOT_READY or request.subset is not None:
+            return False
+        return request.model in self.promised or self._fleet.policy(request.model).scales_from_zero
+
     def _on_siblings(self, now_s: float) -> None:
         """Go on, because others wait or wait no more."""
         self._outbox.has_waiting_siblings = any(queue.waits_elsewhere for queue in self._queues.values())
@@ -282,9 +321,11 @@ class AdmissionQueue:
     def _wait(self, queue: _ModelQueue, queued: QueuedRequest, now_s: float) -> None:
         request, slo = queued.request, queued.slo
         try:
+            if slo is None:
+                raise NoCandidateError(NoCandidateReason.NOT_READY)
             opens_s, after_s, work_s, rate = self._fleet.estimate_wait(request, slo, now_s)
         except NoCandidateError as error:
-            queued.on_outcome(error)
+            self._wait_for_first(queue, queued, error, now_s)
             return
         queued.is_best_effort = work_s > MARGIN * slo.ttft_s
         wait_s = opens_s + queue.ahead_s(queued, work_s, now_s) / rate
@@ -292,6 +333,17 @@ class AdmissionQueue:
         if wait_s > longest_s:
             queued.on_outcome(_overloaded(queued, wait_s - max(0.0, longest_s)))
             return
+        self._push(queue, queued, work_s, now_s, longest_s)
+
+    def _wait_for_first(self, queue: _ModelQueue, queued: QueuedRequest, why: NoCandidateError, now_s: float) -> None:
+        """Let the request wait for the first pod of its model, unless none is started or too many wait."""
+        limits = self._from_zero
+        if len(queue) < limits.most_waiting and limits.longest_wait_s and self.awaits_first(queued.request, why):
+            self._push(queue, queued, 0.0, now_s, limits.longest_wait_s)
+        else:
+            queued.on_outcome(why)
+
+    def _push(self, queue: _ModelQueue, queued: QueuedRequest, work_s: float, now_s: float, longest_s: float) -> None:
         queued.deadline_s = now_s + longest_s
         queue.push(queued, work_s, now_s)
         self._tell_waiting(queue, queued)
@@ -300,23 +352,28 @@ class AdmissionQueue:
 
     def _advance(self, queue: _ModelQueue, now_s: float) -> None:
         closed: set[Hashable] = set()
-        opens_s = inf
+        opens_s, is_asleep = inf, False
         while (queued := queue.next(closed)) is not None:
             outcome = self._route(queue, queued, now_s)
-            if _must_wait(outcome):
+            if self._must_wait(outcome, queued):
                 closed.add(queued.pod_choice)
-                opens_s = min(opens_s, outcome.retry_after_s)
+                is_asleep = outcome.why is NoCandidateReason.NOT_READY
+                opens_s = min(opens_s, inf if is_asleep else outcome.retry_after_s)
             else:
                 self._remove(queue, queued)
                 queued.on_outcome(outcome)
+        if is_asleep and not queue.is_asleep:
+            self._on_asleep()
+        queue.is_asleep = is_asleep
         if closed:
             self._refuse_expired(queue, opens_s, now_s)
 
     def _refuse_expired(self, queue: _ModelQueue, opens_s: float, now_s: float) -> None:
         """Refuse requests past their deadline, and set the timer for the next deadline or the next pod that opens."""
+        none_came = NoCandidateError(NoCandidateReason.NOT_READY) if queue.is_asleep else None
         for queued in queue.expired(now_s):
             self._remove(queue, queued)
-            queued.on_outcome(_overloaded(queued, opens_s))
+            queued.on_outcome(none_came or _overloaded(queued, opens_s))
         if queue:
             self._timer.set(min(now_s + min(opens_s, LOOK_S), queue.next_deadline_s), self.advance)
 
@@ -329,12 +386,13 @@ class AdmissionQueue:
         self._charge(queue, queued.request, self._expected_cost(queued.request))
         return ticket
 
+    def _must_wait(self, outcome: Outcome, queued: QueuedRequest) -> TypeGuard[NoCandidateError]:
+        if not isinstance(outcome, NoCandidateError):
+            return False
+        return outcome.why is NoCandidateReason.OVERLOADED or self.awaits_first(queued.request, outcome)
+
     def _expected_cost(self, request: RouteRequest) -> float:
         return request.prompt_tokens + self._output_weight * request.output_tokens
-
-
-def _must_wait(outcome: Outcome) -> TypeGuard[NoCandidateError]:
-    return isinstance(outcome, NoCandidateError) and outcome.why is NoCandidateReason.OVERLOADED
 
 
 def _overloaded(queued: QueuedRequest, retry_after_s: float) -> NoCandidateError:

@@ -17,6 +17,7 @@ from gateway.config.addresses import (
     redis_url,
     web_origin,
 )
+from gateway.config.from_zero import LONGEST_WAIT_S, ScaleFromZeroSettings
 from gateway.config.picker import PickerSettings
 from gateway.config.section import NO_FLAG, ModelName, Section
 from gateway.config.tls import GatewayTlsSettings, ListenTlsSettings, TlsSettings
@@ -24,8 +25,6 @@ from ratelimit.limits import MAX_LIMIT
 
 LONGEST_S = 7 * 24 * 3600.0
 """Chosen: a week.  Envoy and the timers of asyncio overflow far above it, and nothing here waits so long."""
-LONGEST_WAIT_S = 3590.0
-"""Envoy waits an hour for ext_proc at most, and beyond this wait some seconds for us (gateway.envoy.filters)."""
 SHORTEST_S = 0.001
 """A millisecond, the unit of Envoy's timers and of what we write into its configuration."""
 MOST_TOKENS = 100_000_000
@@ -309,10 +308,12 @@ class ModelSettings(Section):
     """Whether the request header `routing-strategy` is ignored for this model."""
     rps: Annotated[int | None, Field(ge=0, le=MAX_LIMIT), NO_FLAG] = None
     """The most requests in any second, of all users together and over all replicas.  Absent: unlimited; 0: none."""
+    scales_from_zero: bool = False
+    """Whether somebody starts an engine when requests wait for the first one, as `scale_from_zero` says."""
     profiles: tuple[ProfileSettings, ...] = ()
     """Other treatments that clients may ask for."""
     endpoints: tuple[EndpointSettings, ...] = ()
-    """The engines that serve the model.  A model without any is known and answers 503."""
+    """The engines that serve the model.  A model without any is known and answers 503, or lets requests wait."""
 
 
 class Settings(Section):
@@ -323,6 +324,7 @@ class Settings(Section):
     sharing: SharingSettings = SharingSettings()
     traffic: TrafficSettings = TrafficSettings()
     routing: RoutingSettings = RoutingSettings()
+    scale_from_zero: ScaleFromZeroSettings = ScaleFromZeroSettings()
     limits: LimitSettings = LimitSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     health: HealthSettings = HealthSettings()

@@ -21,6 +21,7 @@ class ModelPolicy:
     rps: int | None = None  # requests in any second, of all users together; None: unlimited
     slo_ttft_s: float | None = None  # None: the gateway's default; 0: nothing is promised
     slo_itl_s: float | None = None
+    scales_from_zero: bool = False  # somebody starts its first pod when told that requests wait for it
     profiles: Mapping[str, "ModelPolicy"] = field(default_factory=dict)  # in its place, by the header `config-profile`
 
 

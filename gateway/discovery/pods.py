@@ -103,6 +103,7 @@ class Profiles(msgspec.Struct, frozen=True, rename="camel"):
     locked_routing_strategy: str = ""
     default_profile: str = ""
     profiles: dict[str, Profile] = {}
+    scales_from_zero: bool = False
 
 
 class Pool(NamedTuple):
@@ -275,7 +276,7 @@ def policy_of(model: str, config: str, strategies: Collection[str]) -> ModelPoli
     if read.default_profile and read.default_profile not in policies:
         log.warning("model_config_ignored", model=model, why=f"no profile {read.default_profile[:QUOTED]!r}")
     default = policies.get(read.default_profile or "default") or _policy(model, read, Profile(), strategies)
-    return replace(default, profiles=policies)
+    return replace(default, profiles=policies, scales_from_zero=read.scales_from_zero)
 
 
 def _policy(model: str, read: Profiles, profile: Profile, strategies: Collection[str]) -> ModelPolicy:

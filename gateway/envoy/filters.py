@@ -72,11 +72,12 @@ def usage_filters(settings: Settings) -> list[Json]:
 
 
 def _ext_proc(settings: Settings) -> Json:
+    longest_wait_s = max(settings.routing.longest_wait_s, settings.scale_from_zero.longest_wait_s)
     return extension(
         "envoy.filters.http.ext_proc",
         "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
         grpc_service={"envoy_grpc": {"cluster_name": PROCESSOR}, "retry_policy": another_worker()},
-        message_timeout=duration(settings.routing.longest_wait_s + _SPARE_S),
+        message_timeout=duration(longest_wait_s + _SPARE_S),
         processing_mode=_processing_mode(settings),
         failure_mode_allow=True,  # so that answers outlive their worker; a request without a decision finds no host
         status_on_error={"code": "ServiceUnavailable"},

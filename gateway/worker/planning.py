@@ -1,13 +1,15 @@
-"""A worker's side of planning: traces of its traffic for the optimizer, and the optimizer's hints.
+"""A worker's side of planning: traces of its traffic, the optimizer's hints, and wakes for those who start pods.
 
 Lives here: wiring, and whether there are traces.  Not here: counting (traffic.counts), when traces are written
-(gateway.accounting.traces) and hints read (gateway.fleet.hints).
+(gateway.accounting.traces), hints read (gateway.fleet.hints) and wakes told (gateway.admission.waking).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from gateway.accounting.traces import Traces
 from gateway.admission.queue import AdmissionQueue
+from gateway.admission.waking import Waking
 from gateway.config.settings import Settings
 from gateway.discovery.description import FleetDescription
 from gateway.fleet.fleet import Fleet
@@ -16,12 +18,13 @@ from gateway.observability.metrics import Metrics
 from traffic.connection import Connection
 from traffic.counts import Counts
 from traffic.store import TraceStore
+from traffic.wakes import Wakes
 
 
 class Planning:
-    """Counts, traces and hints of the worker `replica`.  Without `traffic.enabled` nothing is counted.
+    """Counts, traces, hints and wakes of the worker `replica`.  Without `traffic.enabled` nothing is counted.
 
-    `clock` is in seconds.
+    `asleep` is set when a model falls asleep; `clock` is in seconds.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class Planning:
         replica: str,
         fleet: Fleet,
         queue: AdmissionQueue,
+        asleep: asyncio.Event,
         *,
         metrics: Metrics,
         clock: Callable[[], float],
@@ -42,6 +46,7 @@ class Planning:
             self.counts, TraceStore(self._redis, replica), fleet.in_flight, queue.waiting, metrics=metrics, clock=clock
         )
         self.hints = Hints(self._redis, fleet, clock)
+        self.waking = Waking(queue, asleep, Wakes(self._redis), fleet.models)
 
     def follow(self, description: FleetDescription) -> None:
         """Count the requests for these models from now on."""
@@ -50,7 +55,9 @@ class Planning:
 
     def tasks(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return what runs in the background, by name."""
-        tasks: dict[str, Callable[[], Awaitable[None]]] = {"hints": self.hints.run}
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {
+            "hints": self.hints.run, "wakes": self.waking.run, "promises": self.waking.read,
+        }  # fmt: skip
         if self._writes:
             tasks["traffic"] = self.traces.run
         return tasks

@@ -108,10 +108,11 @@ class Worker:
         self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
         self.keyring = KeyRing(redis.url, redis.timeout_s, cluster=redis.cluster)
-        self.queue = AdmissionQueue(self.fleet, settings.routing, LoopTimer(time.monotonic), self.outbox)
+        asleep = asyncio.Event()
+        self.queue = self._queue(settings, asleep)
         self.calibration = Calibration(lambda: self.redis_limiter.share[1])
         self.planning = Planning(
-            settings, self.replica, self.fleet, self.queue, metrics=self.metrics, clock=time.monotonic
+            settings, self.replica, self.fleet, self.queue, asleep, metrics=self.metrics, clock=time.monotonic
         )
         self.ledger = self._ledger(settings)
         self.channels = Channels(redis, self.replica, self.metrics)
@@ -185,6 +186,12 @@ class Worker:
             unavailable=(UserStoreUnavailableError, LimiterUnavailableError),
             token=self.settings.admin_token,
             any_host=self.settings.admin_open,
+        )
+
+    def _queue(self, settings: Settings, asleep: asyncio.Event) -> AdmissionQueue:
+        timer, from_zero = LoopTimer(time.monotonic), settings.scale_from_zero
+        return AdmissionQueue(
+            self.fleet, settings.routing, timer, self.outbox, from_zero=from_zero, on_asleep=asleep.set
         )
 
     def _ledger(self, settings: Settings) -> Ledger:
@@ -323,6 +330,7 @@ class Worker:
 
     def _replace(self, description: FleetDescription) -> None:
         self.fleet.replace(description, time.monotonic())
+        self.queue.advance(time.monotonic())  # the pod may have come that requests wait for
         self.planning.follow(description)
         self.metrics.add_models([card.name for card in self.catalogue.cards()])
         self._report_endpoints()

@@ -82,16 +82,18 @@ class Shop:
     limiter: Limiter | None = None
     keys: dict[str, str] = field(default_factory=dict)  # key -> user
     away: bool = False
+    pods: str = "abc"
+    """Names of the pods, each of a letter."""
 
     def __post_init__(self) -> None:
-        self.fleet: Fleet = a_fleet(
-            an_endpoint("a"), an_endpoint("b"), an_endpoint("c"), settings=self.settings.routing
-        )
+        self.fleet: Fleet = a_fleet(*map(an_endpoint, self.pods), settings=self.settings.routing)
         self.metrics = Metrics(STRATEGIES)
         self.metrics.add_models(self.fleet.models())
         if self.limiter is None:  # an empty one is false
             self.limiter = MemoryLimiter(self.users.get, self.clock)
-        self.queue = AdmissionQueue(self.fleet, self.settings.routing, LoopTimer(self.clock))
+        self.queue = AdmissionQueue(
+            self.fleet, self.settings.routing, LoopTimer(self.clock), from_zero=self.settings.scale_from_zero
+        )
         self.calibration = Calibration(lambda: 1)
         grace_s = self.settings.limits.settle_grace_s
         self.traffic = Counts()

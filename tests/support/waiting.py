@@ -1,5 +1,6 @@
-"""Waiting for something to become true, in plain threads."""
+"""Waiting for something to become true: in plain threads, or for turns of the event loop."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -15,3 +16,9 @@ def until(condition: Callable[[], object], *, limit_s: float = 10.0, every_s: fl
             pass
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(every_s)
+
+
+async def turns(number: int) -> None:
+    """Let the event loop turn so often."""
+    for _ in range(number):
+        await asyncio.sleep(0)

@@ -255,6 +255,11 @@ def test_a_pod_that_did_not_change_keeps_its_endpoint_and_one_of_the_same_name_i
             ModelPolicy("random", locked=True),
         ),
         ('{"defaultProfile": "absent", "profiles": {}}', ModelPolicy()),
+        ('{"scalesFromZero": true}', ModelPolicy(scales_from_zero=True)),
+        (
+            '{"scalesFromZero": true, "profiles": {"default": {"requestsPerSecond": 5}}}',
+            ModelPolicy(rps=5, scales_from_zero=True),
+        ),
     ],
 )
 def test_the_annotation_is_the_models_policy(config: str, policy: ModelPolicy):

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.config.from_zero import ScaleFromZeroSettings
 from gateway.config.settings import RoutingSettings, Settings
 from gateway.envoy.filters import http_filters
 from gateway.envoy.messages import duration
@@ -242,7 +243,9 @@ async def test_full_duplex_bodies_arrive_whole(tmp_path: Path):
     assert body == gateway.seen[0].body == answer.content
 
 
-def test_envoy_is_more_patient_than_requests_may_wait_in_the_gateway():
-    ext_proc, *_ = http_filters(Settings(routing=RoutingSettings(longest_wait_s=45.0)))
+@pytest.mark.parametrize(("overload_s", "from_zero_s"), [(45.0, 0.0), (20.0, 45.0)])
+def test_envoy_is_more_patient_than_requests_may_wait_in_the_gateway(overload_s: float, from_zero_s: float):
+    routing, from_zero = RoutingSettings(longest_wait_s=overload_s), ScaleFromZeroSettings(longest_wait_s=from_zero_s)
+    ext_proc, *_ = http_filters(Settings(routing=routing, scale_from_zero=from_zero))
 
     assert duration(55.0) == ext_proc["typed_config"]["message_timeout"]
