@@ -75,6 +75,8 @@ class Observation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queued: Amount | None = None
     """Requests that wait in gateways, in no engine's queue yet."""
     latency: Latency | None = None
+    wakes: bool = False
+    """Requests wait for the first replica of this target."""
 
     @property
     def ordered(self) -> int:

@@ -63,13 +63,13 @@ def _count(text: str) -> int:
 def _window_s(text: str) -> float:
     value_s = duration_s(text)
     if not 1 <= value_s <= LONGEST_WINDOW_S:
-        raise ValueError("must be a duration from 1s to 24h")
+        raise ValueError("must be a duration from 1s to 1h")
     return value_s
 
 
 def _delay_s(text: str) -> float:
     value_s = duration_s(text)
-    if value_s > LONGEST_WINDOW_S:
+    if value_s > LONGEST_DELAY_S:
         raise ValueError("must be a duration up to 24h")
     return value_s
 
@@ -85,8 +85,10 @@ def _text(text: str) -> str:
     return text
 
 
-LONGEST_WINDOW_S = 86_400.0
-"""Longest window and delay in seconds, so that what is kept of the past is bounded (chosen: a day)."""
+LONGEST_WINDOW_S = 3600.0
+"""Longest window of metrics in seconds, so that what is kept of the past is bounded (Knative's and AIBrix's limit)."""
+LONGEST_DELAY_S = 86_400.0
+"""Longest delay in seconds (chosen: a day)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The strategies, one module for each; `autoscaling.autoscaler` has their table."""
