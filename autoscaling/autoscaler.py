@@ -5,7 +5,7 @@ Lives here: from a specification to something that decides.  Not here: the strat
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import msgspec
@@ -15,8 +15,10 @@ from autoscaling.decision import Decision, Strategy
 from autoscaling.observation import Observation
 from autoscaling.options import settings
 from autoscaling.spec import REPLICAS_METRIC, Spec, StrategyName
+from autoscaling.strategies.apa import Apa
 from autoscaling.strategies.counts import Counts
-from autoscaling.strategies.kpa import Kpa, KpaSettings
+from autoscaling.strategies.hpa import Hpa
+from autoscaling.strategies.kpa import Kpa
 
 
 class Remembering(Strategy, Protocol):
@@ -27,9 +29,17 @@ class Remembering(Strategy, Protocol):
 
 
 STRATEGIES: Mapping[StrategyName, Callable[[Spec], Remembering]] = {
+    StrategyName.HPA: Hpa,
     StrategyName.KPA: Kpa,
+    StrategyName.APA: Apa,
 }
 """The strategies that there are; one metric that is a number of replicas goes before them all but HPA."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waking:
+    activation_scale: int = 1
+    """Replicas that a target without any is woken with."""
 
 
 class _State(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,7 +70,7 @@ class Autoscaler:
 
     def __init__(self, spec: Spec, strategy: Remembering, *, is_cold: bool) -> None:
         self._spec, self._strategy, self._is_cold = spec, strategy, is_cold
-        self._activation = settings(KpaSettings, spec.options).activation_scale
+        self._activation = settings(_Waking, spec.options).activation_scale
         self._known_since_s: float | None = None  # None = there was no past
         self._is_awake = False  # since a wake, until it was ready for long enough
         self._idle_from_s: float | None = None  # from when a target that was woken may be idle

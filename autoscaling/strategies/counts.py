@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from autoscaling.decision import Decision
+from autoscaling.metering import kept
 from autoscaling.observation import Observation
 from autoscaling.options import settings
 from autoscaling.readings import total
@@ -49,8 +50,7 @@ class Counts:
         source, next_s = self._source, observation.now_s + INTERVAL_S
         value = total(observation, source)
         if value is None:
-            reason = f"{source.metric} is missing, {observation.ordered} replicas are kept"
-            return Decision(observation.ordered, reason, next_s, missing=f"no value of {source.metric}")
+            return kept(observation, source.metric, INTERVAL_S)
         desired = ceil(round(value / source.target, _DIGITS))
         reason = f"{source.metric} {value:g} / target {source.target:g} = {desired}"
         if self._delay_s <= 0:

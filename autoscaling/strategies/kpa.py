@@ -17,11 +17,11 @@ from typing import Any
 import msgspec
 
 from autoscaling.decision import Decision
+from autoscaling.metering import Meters, kept
 from autoscaling.observation import Observation
 from autoscaling.options import settings
-from autoscaling.readings import total
 from autoscaling.spec import Source, Spec
-from autoscaling.windows import MeanWindow, PeakWindow, Samples
+from autoscaling.windows import PeakWindow, Samples
 
 INTERVAL_S = 2.0
 """Seconds between decisions (Knative)."""
@@ -80,44 +80,34 @@ class Kpa:
 
     def __init__(self, spec: Spec) -> None:
         self._settings = settings(KpaSettings, spec.options)
-        self._sources = {f"{source.kind}:{source.metric}": source for source in spec.sources}
-        windows = (self._settings.stable_window_s, self._settings.panic_window_s)
-        self._windows = {key: (MeanWindow(windows[0]), MeanWindow(windows[1])) for key in self._sources}
+        self._meters = Meters(spec.sources, (self._settings.stable_window_s, self._settings.panic_window_s))
         self._delay = PeakWindow(self._settings.scale_down_delay_s)
         self._panic_since_s: float | None = None
         self._panic_peak = 0
         self._has_begun = False
         self.memory_s = self._settings.stable_window_s
 
-    def observe(self, observation: Observation) -> set[str]:
-        """Take in the metrics without deciding; return the keys of those that are there."""
-        there = set()
-        for key, source in self._sources.items():
-            value = total(observation, source)
-            if value is not None:
-                there.add(key)
-                for window in self._windows[key]:
-                    window.record(observation.now_s, value)
-        return there
+    def observe(self, observation: Observation) -> None:
+        """Take in the metrics without deciding."""
+        self._meters.observe(observation)
 
     def decide(self, observation: Observation) -> Decision:
         """Return the replicas before bounds; where a metric is missing it may raise but not shrink."""
         now_s, ready = observation.now_s, max(1, observation.ready)
-        there = self.observe(observation)
+        self.observe(observation)
         if not self._has_begun:
             self._begin(observation)
-        needs = [self._need(key, now_s) for key in self._sources if key in there]
-        missing = ", ".join(source.metric for key, source in self._sources.items() if key not in there)
+        needs = [_Need(source, *means) for source, means in self._meters.means(now_s)]
         if not needs:
-            return self._held(observation, missing)
+            return kept(observation, self._meters.missing, INTERVAL_S)
         stable, panic = max(needs, key=lambda need: need.stable), max(needs, key=lambda need: need.panic)
         self._enter_or_leave_panic(now_s, is_over=panic.panic / ready >= self._settings.panic_threshold)
         desired = self._within_rates(stable.stable, observation)
         if self._panic_since_s is not None:
             desired = max(desired, self._within_rates(panic.panic, observation), self._panic_peak)
             self._panic_peak = desired
-        if missing and desired < observation.ordered:
-            return self._held(observation, missing)
+        if self._meters.missing and desired < observation.ordered:
+            return kept(observation, self._meters.missing, INTERVAL_S)
         delayed = desired
         if self._settings.scale_down_delay_s > 0:
             self._delay.record(now_s, desired)
@@ -126,9 +116,8 @@ class Kpa:
 
     def state(self) -> dict[str, Any]:
         """Return the windows of metrics, the panic and the delay."""
-        windows = {key: stable.state() for key, (stable, _) in self._windows.items()}
         held: dict[str, Any] = msgspec.to_builtins(
-            _State(self._panic_since_s, self._panic_peak, windows, self._delay.state())
+            _State(self._panic_since_s, self._panic_peak, self._meters.state(), self._delay.state())
         )
         return held
 
@@ -140,9 +129,7 @@ class Kpa:
             raise ValueError(f"no state of KPA: {error}") from error
         self._panic_since_s, self._panic_peak, self._has_begun = held.panic_since_s, held.panic_peak, True
         self._delay.restore(held.delay)
-        for key, samples in held.windows.items():
-            for window in self._windows.get(key, ()):
-                window.restore(samples)
+        self._meters.restore(held.windows)
 
     def _begin(self, observation: Observation) -> None:
         """Begin in panic where there are several pods: the past is unknown, and they may be needed."""
@@ -150,10 +137,6 @@ class Kpa:
         self._panic_peak = observation.ready
         if observation.ready > 1:
             self._panic_since_s = observation.now_s
-
-    def _need(self, key: str, now_s: float) -> _Need:
-        stable, panic = (window.mean(now_s) or 0.0 for window in self._windows[key])  # a value was recorded just now
-        return _Need(self._sources[key], stable, panic)
 
     def _within_rates(self, need: int, observation: Observation) -> int:
         """Return a need within the rates of change, lifted to the activation scale.
@@ -174,10 +157,6 @@ class Kpa:
             self._panic_since_s = now_s
         elif self._panic_since_s is not None and now_s > self._panic_since_s + self._settings.stable_window_s:
             self._panic_since_s, self._panic_peak = None, 0
-
-    def _held(self, observation: Observation, missing: str) -> Decision:
-        reason = f"{missing} is missing, {observation.ordered} replicas are kept"
-        return Decision(observation.ordered, reason, observation.now_s + INTERVAL_S, missing=f"no value of {missing}")
 
     def _reason(self, observation: Observation, stable: _Need, panic: _Need, desired: int, delayed: int) -> str:
         ready = observation.ready

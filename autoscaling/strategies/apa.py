@@ -1,0 +1,132 @@
+"""APA, AIBrix's autoscaler: the mean per pod against the target, with a tolerance for fluctuations.
+
+    ratio = mean over the window of the metric's sum / r / target
+    ratio > 1 + up    desired = min(ceil(r x ratio), ceil(r x up rate))
+    ratio < 1 - down  desired = max(ceil(r x ratio), floor(r / down rate))
+    else              desired is what there is
+
+with r = ready pods.  Source: AIBrix v0.2.1, pkg/controller/podautoscaler (scaler and algorithm).
+
+Lives here: the decision.  Not here: bounds, schedules and wakes (autoscaler), the sum over pods (readings).
+"""
+
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import Any
+
+import msgspec
+
+from autoscaling.decision import Decision
+from autoscaling.metering import Meters, kept
+from autoscaling.observation import Observation
+from autoscaling.options import settings
+from autoscaling.spec import Spec
+from autoscaling.windows import PeakWindow, Samples
+
+INTERVAL_S = 10.0
+"""Seconds between decisions (AIBrix)."""
+_DIGITS = 9
+"""Products are rounded to so many digits before they are rounded up, so that noise does not order a pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApaSettings:
+    """Settings, with the defaults of AIBrix v0.2.1."""
+
+    window_s: float = 60.0
+    """Window of the mean, in seconds."""
+    up_tolerance: float = 0.1
+    """Share above the target at which nothing is raised yet."""
+    down_tolerance: float = 0.2
+    """Share below the target at which nothing is lowered yet."""
+    max_up_rate: float = 2.0
+    """At most so many times the ready pods in one step."""
+    max_down_rate: float = 2.0
+    """At least the ready pods divided by this in one step."""
+    scale_up_delay_s: float = 0.0
+    """Replicas rise to the smallest number of the last so many seconds; 0 = at once."""
+    scale_down_delay_s: float = 0.0
+    """Replicas fall to the largest number of the last so many seconds; 0 = at once."""
+
+
+class _State(msgspec.Struct, forbid_unknown_fields=True):
+    windows: dict[str, Samples]
+    largest: Samples
+    smallest: Samples
+
+
+def desired_replicas(ready: int, ordered: int, ratio: float, chosen: ApaSettings) -> int:
+    """Return the replicas for a use of `ratio` times the target by the ready pods; `ordered` has those that start.
+
+    A use above the target never takes back pods that are starting, and one within the tolerance leaves them.
+    """
+    need = ceil(round(ready * ratio, _DIGITS))
+    if ratio > 1 + chosen.up_tolerance:
+        return max(ordered, min(need, ceil(ready * chosen.max_up_rate)))
+    if ratio < 1 - chosen.down_tolerance:
+        return max(need, floor(ready / chosen.max_down_rate))
+    return ordered
+
+
+class Apa:
+    """Decides for one target."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._settings = settings(ApaSettings, spec.options)
+        self._meters = Meters(spec.sources, (self._settings.window_s,))
+        self._largest = PeakWindow(self._settings.scale_down_delay_s)
+        self._smallest = PeakWindow(self._settings.scale_up_delay_s, -1)
+        self.memory_s = self._settings.window_s
+
+    def decide(self, observation: Observation) -> Decision:
+        """Return the replicas before bounds; where a metric is missing it may raise but not shrink."""
+        now_s, ready, ordered = observation.now_s, observation.ready, observation.ordered
+        self._meters.observe(observation)
+        means = self._meters.means(now_s)
+        if not means or not ready:
+            return kept(observation, self._meters.missing or "a ready pod", INTERVAL_S)
+        used = {source.metric: (mean / ready, source.target) for source, (mean,) in means}
+        wanted = {
+            metric: desired_replicas(ready, ordered, use / target, self._settings)
+            for metric, (use, target) in used.items()
+        }
+        metric = max(wanted, key=lambda each: wanted[each])
+        desired = wanted[metric]
+        if self._meters.missing and desired < ordered:
+            return kept(observation, self._meters.missing, INTERVAL_S)
+        delayed = self._delayed(now_s, desired, ordered)
+        late = f"; {desired} is delayed" if delayed != desired else ""
+        return Decision(delayed, self._reason(metric, *used[metric], ready) + late, now_s + INTERVAL_S)
+
+    def state(self) -> dict[str, Any]:
+        """Return the windows of metrics and of what was desired."""
+        held: dict[str, Any] = msgspec.to_builtins(
+            _State(self._meters.state(), self._largest.state(), self._smallest.state())
+        )
+        return held
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state.  Raises ValueError where it is none."""
+        try:
+            held = msgspec.convert(state, _State)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"no state of APA: {error}") from error
+        self._meters.restore(held.windows)
+        self._largest.restore(held.largest)
+        self._smallest.restore(held.smallest)
+
+    def _delayed(self, now_s: float, desired: int, ordered: int) -> int:
+        """Return what both delays leave of a change."""
+        for window in (self._largest, self._smallest):
+            window.record(now_s, desired)
+        if desired > ordered:
+            return max(ordered, int(self._smallest.peak(now_s, desired)))
+        return min(ordered, int(self._largest.peak(now_s, desired)))
+
+    def _reason(self, metric: str, use: float, target: float, ready: int) -> str:
+        chosen = self._settings
+        return (
+            f"{metric} {use:g} per pod over {chosen.window_s:g} s is {use / target:.3g} of target {target:g}, "
+            f"tolerance -{chosen.down_tolerance:g} to +{chosen.up_tolerance:g}; {ready} ready, "
+            f"steps of {chosen.max_up_rate:g} up and {chosen.max_down_rate:g} down"
+        )
