@@ -19,6 +19,7 @@ from forebay.cli.profiling import profile
 from forebay.cli.running import engine, gateway, up
 from forebay.cli.scaling import scale_decide
 from forebay.cli.securing import make_secret
+from forebay.cli.sidecar import runtime
 from forebay.cli.simulating import calibrate, simulate
 
 USAGE_ERROR = 2
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 for _command in (
-    up, init, gateway, controllers, optimizer, engine, simulate, plan, scale_decide, explain, calibrate, bench_engine,
-    profile, check_config, envoy_config, config_docs, config_schema, make_secret,
+    up, init, gateway, controllers, optimizer, runtime, engine, simulate, plan, scale_decide, explain, calibrate,
+    bench_engine, profile, check_config, envoy_config, config_docs, config_schema, make_secret,
 ):  # fmt: skip
     main.add_command(_command)

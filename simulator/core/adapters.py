@@ -19,14 +19,14 @@ class Adapters:
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        self.loaded: dict[str, None] = {}  # in the order of loading
+        self.loaded: dict[str, str] = {}  # name -> path, in the order of loading
         self.active: Counter[str] = Counter()  # sequences in the batch by adapter; none is 0
 
-    def load(self, name: str) -> None:
-        """Accept requests for the adapter from now on.  Raises AdapterLoadedError."""
+    def load(self, name: str, path: str) -> None:
+        """Accept requests for the adapter from now on; its path is only kept.  Raises AdapterLoadedError."""
         if name in self.loaded:
             raise AdapterLoadedError(name)
-        self.loaded[name] = None
+        self.loaded[name] = path
 
     def unload(self, name: str) -> None:
         """Accept no more requests for the adapter; those that were accepted go on.  Raises UnknownAdapterError."""

@@ -31,7 +31,7 @@ class EngineState:
         self.started_at = started_at
         self.model = EngineModel(profile.gpu, changes)
         for adapter in profile.adapters:
-            self.model.adapters.load(adapter)
+            self.model.adapters.load(adapter, adapter)
         self.sleep_level = 0  # 0: awake
         self.ending: tuple[Sequence, ...] = ()  # those that get their last token from the pass under way
         self.prompt_tokens = 0

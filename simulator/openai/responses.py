@@ -324,11 +324,11 @@ def embeddings(
     return orjson.dumps(head | {"data": data, "usage": usage})
 
 
-def models(profile: Profile, created: int, permission_ids: Series[str]) -> bytes:
-    """Return the body of /v1/models: the model, then its adapters."""
+def models(profile: Profile, created: int, permission_ids: Series[str], roots: Mapping[str, str]) -> bytes:
+    """Return the body of /v1/models: the model, then its adapters, whose paths `roots` has by name."""
     cards = [_card(profile.model, None, profile.max_model_len, created, permission_ids[0])]
     for adapter, permission in zip(profile.adapters, permission_ids[1:], strict=True):
-        cards.append(_card(adapter, profile.model, None, created, permission))
+        cards.append(_card(adapter, profile.model, None, created, permission) | {"root": roots[adapter]})
     return orjson.dumps({"object": "list", "data": cards})
 
 

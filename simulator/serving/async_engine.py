@@ -164,9 +164,9 @@ class AsyncEngine:
         self._wake()
         return generation
 
-    def load_adapter(self, name: str) -> None:
+    def load_adapter(self, name: str, path: str) -> None:
         """Serve the adapter as a model from now on.  Raises AdapterLoadedError."""
-        self.state.model.adapters.load(name)
+        self.state.model.adapters.load(name, path)
         self.state.profile = replace(self.profile, adapters=(*self.profile.adapters, name))
 
     def unload_adapter(self, name: str) -> None:

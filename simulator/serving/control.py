@@ -3,6 +3,8 @@
 Not here: routes that only show the engine (routes), generating requests (endpoints).
 """
 
+from typing import Literal
+
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -18,6 +20,7 @@ from simulator.serving.faults import Fault, Faults
 from simulator.serving.json_responses import Endpoint, answering_errors, json_response, not_for_pages
 
 SLEEP_LEVELS = {"1": 1, "2": 2}
+CACHE_TAG = "kv_cache"
 VARY = {"vary": "Origin"}
 
 
@@ -34,6 +37,12 @@ class SpeedBody(BaseModel):
     def speed(self, gpu: Speed) -> Speed:
         """Return the speed to use."""
         return ScaledSpeed(gpu if self.tokens_per_s is None else steady(self.tokens_per_s), self.factor)
+
+
+class RpcBody(BaseModel):
+    """The body of POST /collective_rpc."""
+
+    method: Literal["reload_weights"]
 
 
 class ControlRoutes:
@@ -54,6 +63,7 @@ class ControlRoutes:
             ("POST", "/sleep", answering_errors(self.sleep)),
             ("POST", "/wake_up", self.wake_up),
             ("GET", "/is_sleeping", self.is_sleeping),
+            ("POST", "/collective_rpc", answering_errors(self.collective_rpc)),
             ("POST", "/reset_prefix_cache", self.reset_prefix_cache),
             ("POST", "/sim/fault", answering_errors(self.add_fault)),
             ("DELETE", "/sim/fault", self.clear_faults),
@@ -64,7 +74,7 @@ class ControlRoutes:
         """POST /v1/load_lora_adapter."""
         body = requests.validated(requests.LoadAdapterBody, parse_json(await request.body()))
         try:
-            self._engine.load_adapter(body.lora_name)
+            self._engine.load_adapter(body.lora_name, body.lora_path)
         except AdapterLoadedError as error:
             raise AdapterExistsError(body.lora_name) from error
         return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' added successfully.", headers=VARY)
@@ -86,10 +96,17 @@ class ControlRoutes:
         self._engine.sleep(SLEEP_LEVELS[level])
         return json_response(orjson.dumps({"status": "sleeping", "level": SLEEP_LEVELS[level]}))
 
-    async def wake_up(self, _: Request) -> Response:
-        """POST /wake_up."""
-        self._engine.wake()
-        return json_response(orjson.dumps({"status": "awake", "tags": None}))
+    async def wake_up(self, request: Request) -> Response:
+        """POST /wake_up: requests go on when the cache has its memory back; `?tags=weights` is only the first half."""
+        tags = request.query_params.getlist("tags")
+        if not tags or CACHE_TAG in tags:
+            self._engine.wake()
+        return json_response(orjson.dumps({"status": "awake", "tags": tags or None}))
+
+    async def collective_rpc(self, request: Request) -> Response:
+        """POST /collective_rpc: of vLLM's workers, of which there is one; it has no weights to read."""
+        requests.validated(RpcBody, parse_json(await request.body()))
+        return json_response(orjson.dumps({"results": [None]}))
 
     async def is_sleeping(self, _: Request) -> Response:
         """GET /is_sleeping."""

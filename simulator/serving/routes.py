@@ -55,7 +55,8 @@ class InfoRoutes:
         """GET /v1/models."""
         profile = self._engine.profile
         permission_ids = [self._new_id() for _ in (profile.model, *profile.adapters)]
-        return json_response(responses.models(profile, int(self._engine.clock()), permission_ids))
+        roots = self._engine.state.model.adapters.loaded
+        return json_response(responses.models(profile, int(self._engine.clock()), permission_ids, roots))
 
     async def health(self, _: Request) -> Response:
         """GET /health: an empty 200; 503 when the engine is dead or a fault says so."""

@@ -19,6 +19,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "autoscaling/decision.py": "values and a protocol; every test of a strategy reads them",
     "autoscaling/spec.py": "values; the tests of their reader write and read them",
     "controllers/podautoscaler/observing.py": "values and a protocol; tests of the controller use both",
+    "runtime/errors.py": "a value; tests/runtime/test_app.py reads the answers that are made of it",
     "runtime/downloader.py": "a protocol, its values and its error; the tests of downloads and adapters use them",
     "traffic/connection.py": "no rules of its own; tests/traffic/test_store.py runs it on a server and on a cluster",
     "traffic/hint.py": "values only; tests/traffic/test_hint_json.py writes and reads them",

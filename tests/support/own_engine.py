@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import orjson
 
 PROBED = ("/health", "/metrics", "/v1/models")
-"""The paths that gateways ask every engine for; such requests are not kept, and get an empty answer or `metrics`."""
+"""The paths that gateways ask every engine for; requests are not kept, and get nothing, `metrics` or `models`."""
 PAUSE_S = 0.002
 """After a piece of an answer, so that it travels alone."""
 
@@ -46,10 +46,11 @@ def usage_reply(prompt_tokens: int = 7, completion_tokens: int = 5, **headers: s
 
 @dataclass
 class OwnEngine:
-    """A running engine; `answer` and its page of `metrics` may be replaced at any time."""
+    """A running engine; `answer`, its page of `metrics` and its list of `models` may be replaced at any time."""
 
     address: str = ""
     metrics: bytes = b""
+    models: Reply = Reply(body=b"")
     received: list[Received] = field(default_factory=list)
     answer: Callable[[Received], Reply] = lambda _: usage_reply()
 
@@ -95,7 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def do_GET(self) -> None:
-        if self.path in PROBED:
+        if self.path == "/v1/models":
+            self._send(self.server.engine.models)
+        elif self.path in PROBED:
             self._send(Reply(body=self.server.engine.metrics if self.path == "/metrics" else b""))
         else:
             self.do_POST()

@@ -13,7 +13,7 @@ def test_the_base_model_needs_no_adapter_and_no_slot():
 
 def test_only_a_loaded_adapter_can_be_asked_for():
     adapters = Adapters(slots=1)
-    adapters.load("a")
+    adapters.load("a", "/a")
     adapters.check("a")
     adapters.unload("a")
 
@@ -23,10 +23,10 @@ def test_only_a_loaded_adapter_can_be_asked_for():
 
 def test_an_adapter_is_loaded_once_and_unloaded_once():
     adapters = Adapters(slots=1)
-    adapters.load("a")
+    adapters.load("a", "/a")
 
     with pytest.raises(AdapterLoadedError):
-        adapters.load("a")
+        adapters.load("a", "/a")
     with pytest.raises(UnknownAdapterError):
         adapters.unload("b")
 

@@ -61,7 +61,8 @@ def test_the_fingerprint_stands_once_in_a_stream():
 
 @pytest.mark.parametrize(("adapters", "recording"), [((), "get_models"), (("ad1", "ad2"), "lora_models")])
 def test_models_have_the_recorded_shape_and_parents(adapters, recording):
-    body = responses.models(a_profile(adapters=adapters), 5, ["1", "2", "3"][: len(adapters) + 1])
+    profile, ids = a_profile(adapters=adapters), ["1", "2", "3"][: len(adapters) + 1]
+    body = responses.models(profile, 5, ids, {name: name for name in adapters})
     ours, theirs = responses.orjson.loads(body), recorded(recording).json
 
     assert [shape(card) for card in theirs["data"]] == [shape(card) for card in ours["data"]]

@@ -188,7 +188,7 @@ async def test_a_crash_loses_requests_cache_counts_and_adapters_and_the_engine_c
     engine = an_engine(adapters=("first",))
     prompt = Choice(encode("x" * 640), WRITER.compose(b"", 0, 2, natural_end=False))
     [token async for token in engine.generate("tiny", (prompt,))]
-    engine.load_adapter("second")
+    engine.load_adapter("second", "/second")
     lost = engine.generate("second", (some_work(8000),))
 
     engine.crash(restart_s=0.01)

@@ -65,6 +65,7 @@ async def test_adapters_come_and_go_as_recorded():
         refused = await client.post(CHAT, json=a_chat(model="ad3"))
 
     assert [("tiny", None), ("ad1", "tiny"), ("ad3", "tiny")] == [(model["id"], model["parent"]) for model in models]
+    assert ["tiny", "/adapters/1", "/adapters/1"] == [model["root"] for model in models]
     assert (200, "ad3") == (served.status_code, served.json()["model"])
     for answer, recording in (
         (loaded, "lora_load_ok"), (again, "lora_load_dup"), (gone, "lora_unload_ok"),
@@ -98,6 +99,21 @@ async def test_a_sleeping_engine_is_healthy_lets_requests_hang_and_says_so_as_re
     ):  # fmt: skip
         ours, theirs = told(answer, recording)
         assert theirs == ours
+
+
+async def test_an_engine_whose_weights_were_discarded_wakes_in_steps():
+    async with an_engine() as (running, client):
+        await client.post("/sleep?level=2")
+        states = []
+        for path, body in (
+            ("/wake_up?tags=weights", None), ("/collective_rpc", {"method": "reload_weights"}),
+            ("/wake_up?tags=kv_cache", None),
+        ):  # fmt: skip
+            assert 200 == (await client.post(path, json=body)).status_code
+            states.append(running.engine.state.sleep_level)
+        unknown = await client.post("/collective_rpc", json={"method": "shutdown"})
+
+    assert ([2, 2, 0], 400) == (states, unknown.status_code)
 
 
 async def test_an_unknown_level_of_sleep_is_refused():

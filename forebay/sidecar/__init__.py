@@ -1,0 +1,1 @@
+"""The process that stands beside an engine: `forebay runtime`."""
