@@ -1,7 +1,7 @@
 # Needs make and Python >= 3.11; everything else is installed into .venv.  `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-clients test-vllm test-kubernetes test-image test-compiled compiled check bench fmt docs profiles manifests kind-up kind-down lock clean
+.PHONY: help up test test-clients test-vllm test-kubernetes test-originals test-image test-compiled compiled check bench fmt docs profiles manifests kind-up kind-down lock clean
 .DELETE_ON_ERROR:
 
 ARGS ?=
@@ -49,6 +49,11 @@ test-vllm: .venv/.dev .vllm/.installed ## run the tests of engine and gateway on
 test-kubernetes: .venv/.dev .kubernetes/.envoy ## run the tests on the real Kubernetes and Envoy Gateway (Linux, Go)
 	@programs=$$($(BIN)/python tests/kubernetes/build.py) && FOREBAY_KUBERNETES="$$programs" \
 	  tests/kubernetes/enter.sh $(BIN)/python -m pytest tests/kubernetes tests/contract/kube $(ARGS)
+
+# Knative's autoscaler and Kubernetes' replica calculator, built once (tests/autoscaling/originals/build.py).
+test-originals: .venv/.dev ## compare the autoscalers with Knative's and Kubernetes' own code (Go)
+	@program=$$($(BIN)/python tests/autoscaling/originals/build.py) && FOREBAY_ORIGINALS="$$program" \
+	  $(BIN)/python -m pytest tests/autoscaling/originals $(ARGS)
 
 # What the Dockerfile says, without a container engine, in a folder; two minutes, most of them pip's.
 test-image: .venv/.dev ## run the steps that make the container image (fetches its packages)

@@ -1,24 +1,22 @@
 """Builds Kubernetes and Envoy Gateway for tests and prints their directory: `python tests/kubernetes/build.py`.
 
-Each is built once, from the module in tools/, into `$FOREBAY_CACHE`, else `$XDG_CACHE_HOME/forebay`, else
-`~/.cache/forebay`, in a directory for these versions, this version of Go and these flags.  What a
-directory KUBEBUILDER_ASSETS has of them, as setup-envtest makes it, is taken from there.  Needs Go; some 7 minutes of
-two processors and 2 GB of memory.
+Each is built once, from the module in tools/, into the user's cache (tests/support/go_module.py).  What a directory
+KUBEBUILDER_ASSETS has of them, as setup-envtest makes it, is taken from there.  Needs Go; some 7 minutes of two
+processors and 2 GB of memory.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-MODULE = Path(__file__).resolve().parent / "tools"
+from tests.support.go_module import LEAN, GoModule, has_go
+
 COMMANDS = "k8s.io/kubernetes/cmd"
 ENVOY_GATEWAY = "github.com/envoyproxy/gateway"
 PROGRAMS = {
@@ -37,30 +35,12 @@ KUBERNETES = "v1.36.3"
 _MAJOR, _MINOR = KUBERNETES[1:].split(".")[:2]
 _VERSION = {"gitVersion": KUBERNETES, "gitMajor": _MAJOR, "gitMinor": _MINOR}
 _STAMP = " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in _VERSION.items())
-FLAGS = ("-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", f"-s -w {_STAMP}")
-"""Without debugging information, which takes a third of the compiler's time."""
-
-
-def say(line: str) -> None:
-    """Print on standard error, so that standard output has only the directory."""
-    sys.stderr.write(f"[kubernetes] {line}\n")
-
-
-def go(*arguments: str) -> str:
-    """Return what a go command prints in the module.  Raises CalledProcessError."""
-    command = ["go", *arguments]
-    environment = os.environ | {"CGO_ENABLED": "0"}
-    return subprocess.run(command, cwd=MODULE, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+MODULE = GoModule("kubernetes", Path(__file__).resolve().parent / "tools", (*LEAN, "-ldflags", f"-s -w {_STAMP}"))
 
 
 def inputs(assets: Path | None) -> Iterator[bytes]:
     """Yield all that the programs depend on: those in `assets` as they are, others by what they are built of."""
-    if shutil.which("go"):
-        yield go("env", "GOVERSION", "GOOS", "GOARCH").encode()
-    yield "\0".join(FLAGS).encode()
-    for path in sorted(path for path in MODULE.rglob("*") if path.is_file()):
-        yield path.relative_to(MODULE).as_posix().encode()
-        yield path.read_bytes()
+    yield from MODULE.inputs()
     for program in found(assets):
         yield f"{program} {program.stat().st_mtime_ns}".encode()
 
@@ -68,25 +48,6 @@ def inputs(assets: Path | None) -> Iterator[bytes]:
 def found(assets: Path | None) -> list[Path]:
     """Return the programs that `assets` has."""
     return [assets / name for name in PROGRAMS if (assets / name).exists()] if assets else []
-
-
-def cache(of: Iterable[bytes]) -> Path:
-    """Return the directory for these inputs."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    root = Path(os.environ.get("FOREBAY_CACHE") or Path(base) / "forebay")
-    directory = root / "kubernetes" / hashlib.sha256(b"\0".join(of)).hexdigest()[:16]
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
-
-
-def build(name: str, directory: Path) -> None:
-    """Build a program; it is there when it is whole."""
-    say(f"building {name}, once")
-    began_s = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=directory) as scratch:
-        go("build", *FLAGS, "-o", f"{scratch}/{name}", PROGRAMS[name])
-        (Path(scratch) / name).replace(directory / name)
-    say(f"built {name} in {time.monotonic() - began_s:.0f} s")
 
 
 def copy_kinds(directory: Path, name: str, manifests: Path) -> None:
@@ -104,19 +65,19 @@ def copy_kinds(directory: Path, name: str, manifests: Path) -> None:
 def main() -> None:
     """Print the directory of the programs: links to those that there are already, and the others built."""
     assets = Path(os.environ["KUBEBUILDER_ASSETS"]).resolve() if os.environ.get("KUBEBUILDER_ASSETS") else None
-    directory = cache(inputs(assets))
+    directory = MODULE.cache(inputs(assets))
     for program in found(assets):
         with contextlib.suppress(FileExistsError):
             (directory / program.name).symlink_to(program)
     missing = [name for name in PROGRAMS if not (directory / name).exists()]
-    if missing and not shutil.which("go"):
+    if missing and not has_go():
         sys.exit(f"make: needs Go, to build {', '.join(missing)}, or KUBEBUILDER_ASSETS with them")
     try:
         for name in missing:
-            build(name, directory)
-        if shutil.which("go"):
-            copy_kinds(directory, "crds", Path(go("list", "-m", "-f", "{{.Dir}}", ENVOY_GATEWAY).strip()) / CRDS)
-            module = json.loads(go("mod", "download", "-json", EXTENSION))["Dir"]
+            MODULE.build(name, PROGRAMS[name], directory)
+        if has_go():
+            copy_kinds(directory, "crds", Path(MODULE.go("list", "-m", "-f", "{{.Dir}}", ENVOY_GATEWAY).strip()) / CRDS)
+            module = json.loads(MODULE.go("mod", "download", "-json", EXTENSION))["Dir"]
             copy_kinds(directory, "inference-crds", Path(module) / EXTENSION_CRDS)
     except subprocess.CalledProcessError as error:
         sys.exit(f"make: {' '.join(error.cmd)} failed with status {error.returncode}")
