@@ -11,10 +11,13 @@ from forebay.cli.mixing import DEFAULT_MIX, DEFAULT_SLO, SYNTAX, mix_of
 from forebay.cli.options import ENGINE_URLS, FILE_PATH, FiniteRange, gpu_of, slo_of
 
 if TYPE_CHECKING:
+    from forebay.local.autoscaling.choice import Autoscale
     from forebay.local.engine_url import EngineUrl
     from forebay.local.mix.gpu_types import GpuType
     from optimizer.profiles.capacity import Slo
 
+STRATEGY_SYNTAX = "NAME[:key=value,...]|FILE.yaml"
+"""That of forebay.cli.autoscale_option, which takes long to import."""
 MOST_ON_A_LAPTOP = 3
 """Simulated engines of a GPU type where its MAX is left out (chosen: six are what two cores simulate)."""
 MOST_WORKERS = 128
@@ -41,8 +44,15 @@ MOST_WORKERS = 128
     help="Simulated engines of several GPU types, as many as the optimizer plans: "
     f"{SYNTAX} ({DEFAULT_MIX} where none are named).",
 )
-@click.option("--slo", callback=slo_of, default=DEFAULT_SLO, help="With --mix: the SLO that is planned for.")
-@click.option("--startup-s", type=FiniteRange(min=0), default=5.0, help="With --mix: until a new engine serves.")
+@click.option("--slo", callback=slo_of, default=DEFAULT_SLO, help="The SLO that --mix or strategy SLO plans for.")
+@click.option(
+    "--autoscale", default="", metavar=STRATEGY_SYNTAX, help="Simulated engines, as many as this strategy decides."
+)
+@click.option("--min", "least", type=click.IntRange(min=0), default=1, help="With --autoscale: the fewest engines.")
+@click.option(
+    "--max", "most", type=click.IntRange(min=1), default=MOST_ON_A_LAPTOP, help="With --autoscale: the most engines."
+)
+@click.option("--startup-s", type=FiniteRange(min=0), default=5.0, help="Seconds until a new engine serves.")
 @click.option("--strategy", default="", help="Default routing strategy.")
 @click.option(
     "--data", type=click.Path(path_type=Path), default=Path(".forebay"), help="Directory of users, logs, addresses."
@@ -50,18 +60,22 @@ MOST_WORKERS = 128
 @click.option("--config", "base", type=FILE_PATH, help="Configuration to start from; `forebay init` writes one.")
 def up(
     *, engines: int | None, engine_urls: tuple["EngineUrl", ...], models: Path | None, workers: int, gpu: str,
-    mix: "tuple[GpuType, ...] | None", slo: "Slo", startup_s: float, strategy: str, data: Path, base: Path | None,
+    mix: "tuple[GpuType, ...] | None", slo: "Slo", autoscale: str, least: int, most: int, startup_s: float,
+    strategy: str, data: Path, base: Path | None,
 ) -> None:  # fmt: skip
     """Run a whole installation on this machine until Ctrl-C.
 
-    It has Redis, Envoy, the gateway, and simulated engines unless others are named; with --mix also the optimizer.  An
-    address that the configuration names is used; where it has the default one, a free port is.
+    It has Redis, Envoy, the gateway, and simulated engines unless others are named; with --mix also the optimizer.
+    With --autoscale engines start and end as a strategy decides, down to none with --min 0.  An address that the
+    configuration names is used; where it has the default one, a free port is.
     """
     from forebay.local.engines import Engines
     from forebay.local.extras import require
     from forebay.local.mix.gpu_types import Mix
 
-    named = {"--engines": engines, "--engine-url": engine_urls, "--models": models, "--mix": mix}
+    named = {
+        "--engines": engines, "--engine-url": engine_urls, "--models": models, "--mix": mix, "--autoscale": autoscale,
+    }  # fmt: skip
     given = [option for option, value in named.items() if value]
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)} exclude each other")
@@ -70,8 +84,22 @@ def up(
         require("forebay up --mix", "optimizer", "highspy")
     from forebay.local.up import run
 
-    chosen = Engines(engines, engine_urls, models, Mix(mix, slo, startup_s) if mix else None)
+    scale = _autoscale(autoscale, slo, least, most, startup_s) if autoscale else None
+    chosen = Engines(engines, engine_urls, models, Mix(mix, slo, startup_s) if mix else None, scale)
     run(engines=chosen, workers=workers, gpu=gpu, strategy=strategy, data=data, base=base)
+
+
+def _autoscale(text: str, slo: "Slo", least: int, most: int, startup_s: float) -> "Autoscale":
+    """Return how engines are scaled.  Raises BadParameter."""
+    from forebay.cli.autoscale_option import Bounds, spec_of
+    from forebay.local.autoscaling.choice import Autoscale
+
+    if slo.ttft_s is None or slo.itl_s is None:
+        raise click.BadParameter("must have ttft and itl with --autoscale", param_hint="--slo")
+    try:
+        return Autoscale(spec_of(text, Bounds(least, most, slo.ttft_s, slo.itl_s)), startup_s)
+    except (ValueError, OSError) as error:
+        raise click.BadParameter(str(error), param_hint="--autoscale") from error
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The engines of `forebay up`: simulated ones, those at URLs, those that a file describes, or as planned.
+"""The engines of `forebay up`: simulated ones, those at URLs, those that a file describes, as planned or autoscaled.
 
 Lives here: which ones there are, the processes of the simulated ones.  Not here: what an engine does
 (simulator.serving), asking engines at URLs (forebay.local.engine_watch).
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from forebay.local.autoscaling.choice import Autoscale
 from forebay.local.engine_url import EngineUrl
 from forebay.local.mix.gpu_types import Mix
 from forebay.local.supervision.probes import answers_ok
@@ -30,6 +31,7 @@ class Engines:
     urls: tuple[EngineUrl, ...] = ()
     models_file: Path | None = None
     mix: Mix | None = None
+    autoscale: Autoscale | None = None
 
     def or_those_of(self, has_models: bool) -> "Engines":
         """Return this choice, with the default count of simulated engines where neither it nor the base has any."""

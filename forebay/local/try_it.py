@@ -12,10 +12,11 @@ _CHAT = '{"model":%s,"messages":[{"role":"user","content":"Say this is a test!"}
 _PICK_KEY = """ | sed 's/.*"secret":"\\([^"]*\\)".*/\\1/'"""
 
 
-def try_it(settings: Settings, variables: Mapping[str, str]) -> str:
+def try_it(settings: Settings, variables: Mapping[str, str], *, starts_engines: bool = False) -> str:
     """Return commands to copy: make a user, with API keys a key, and send a chat request.
 
-    `variables` are the shell variables that the user has; the admin token is named and not shown.
+    `variables` are the shell variables that the user has; the admin token is named and not shown.  `starts_engines`
+    says that a request starts the first engine.
     """
     admin, gateway = _curl(variables["ADMIN"]), _curl(variables["GATEWAY"])
     token = ' -H "authorization: Bearer $ADMIN_TOKEN"' if settings.admin_token else ""
@@ -27,7 +28,8 @@ def try_it(settings: Settings, variables: Mapping[str, str]) -> str:
         identity = '-H "authorization: Bearer $KEY"'
     lines.append(f"{gateway}/v1/chat/completions {identity} {_JSON} \\")
     lines.append(f"  -d {shlex.quote(_CHAT % orjson.dumps(variables['MODEL']).decode())}")
-    title = "Try it:" if variables["ENGINES"] else "Try it, once a model has an engine (503 until then):"
+    has_engine = variables["ENGINES"] or starts_engines
+    title = "Try it:" if has_engine else "Try it, once a model has an engine (503 until then):"
     return "\n".join([title, *(f"  {line}" for line in lines)])
 
 

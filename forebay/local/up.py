@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+from forebay.local.autoscaling.scaler import AutoscaledFleet
 from forebay.local.configuration import Addresses, Base, write_configuration, write_simulated_models
 from forebay.local.data_directory import data_directory
-from forebay.local.eds_file import eds_file_kept_current
+from forebay.local.eds_file import eds_file_kept_current, written_from
 from forebay.local.engine_watch import EngineWatch
 from forebay.local.engines import Engines, engine_specs
 from forebay.local.envoy import envoy_spec
@@ -76,9 +77,12 @@ class _Stack:
         if engines.urls:
             self._models_file = directory / "models.yaml"
             self._watch = EngineWatch(engines.urls, self._models_file, print_line)
-        self._mix = MixFleet(engines.mix, directory, ports, self._supervisor, print_line) if engines.mix else None
-        if self._mix:
-            self._models_file = self._mix.models_file
+        parts = directory, ports, self._supervisor, print_line
+        self._mix = MixFleet(engines.mix, *parts) if engines.mix else None
+        self._scaled = AutoscaledFleet(engines.autoscale, *parts, gpu=gpu) if engines.autoscale else None
+        self._fleet = self._mix or self._scaled
+        if self._fleet:
+            self._models_file = self._fleet.models_file
         self._configure()
 
     def _configure(self) -> None:
@@ -113,8 +117,10 @@ class _Stack:
         """Keep the models file in step with the engines, and Envoy's endpoints with it, in the block."""
         async with (
             self._watch.running() if self._watch else contextlib.nullcontext(),
-            self._mix.running() if self._mix else contextlib.nullcontext(),
-            eds_file_kept_current(self._settings, print_line),
+            self._fleet.running() if self._fleet else contextlib.nullcontext(),
+            written_from(self._fleet, Path(self._settings.envoy.eds_file), print_line)
+            if self._fleet
+            else eds_file_kept_current(self._settings, print_line),
         ):
             yield
 
@@ -122,14 +128,16 @@ class _Stack:
         """Start each process before those that check its health, so that no first check fails and delays requests."""
         await self._start_redis()
         await self._supervisor.start(*engine_specs(self._addresses.engines, self._gpu, self._logs))
-        if self._mix:
-            await self._mix.start()
+        if self._fleet:
+            await self._fleet.start_least()
         workers, run_dir = self._addresses.workers, self._directory / "run"
         await self._supervisor.start(*worker_specs(self._settings, self._config_file, workers, run_dir, self._log))
         await self._supervisor.start(envoy_spec(self._settings, self._directory, self._logs))
         if self._mix:
             await self._supervisor.start(self._mix.optimizer_spec(self._addresses))
             self._mix.follow(self._addresses.optimizer)
+        if self._scaled:
+            self._scaled.follow(f"redis://{self._addresses.redis}/0")
 
     async def _start_redis(self) -> None:
         """Start Redis, on another port when it loses its own: it cannot listen beside the socket that holds it."""
@@ -166,7 +174,7 @@ class _Stack:
             variables = self._variables()
             self._written(variables)
         if variables["MODEL"]:
-            print_line(f"\n{try_it(self._settings, variables)}")
+            print_line(f"\n{try_it(self._settings, variables, starts_engines=bool(self._scaled))}")
 
     def _variables(self) -> dict[str, str]:
         """Return the shell variables, as the engines are known now."""

@@ -6,12 +6,13 @@ Lives here: which windows are new, and which part of a model's traffic is a targ
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from autoscaling.arrivals import arrivals_of
 from autoscaling.observation import Arrivals
 from autoscaling.spec import Target
 from controllers.podautoscaler.sources.pages import SourceError
 from traffic.connection import RedisAwayError
 from traffic.store import TraceStore
-from traffic.window import Window, tokens_of
+from traffic.window import Window
 
 NAMED = ("Deployment", "StatefulSet")
 """Kinds whose names gateways count requests by."""
@@ -48,19 +49,7 @@ async def arrivals(traces: TraceStore, model: str, target: Target, after_s: floa
             raise SourceError(f"Redis has no traffic of {model} since {now_s - after_s:.0f} s: no gateway counts any")
         return Seen(None, None, after_s)
     share = _share(windows, target)
-    return Seen(_arrivals(windows, share), windows[-1].queued * share, windows[-1].starts_at_s)
-
-
-def _arrivals(windows: Sequence[Window], share: float) -> Arrivals:
-    inputs = [window.arrived_inputs for window in windows if window.arrived_inputs is not None]
-    into = sum(count * tokens_of(index) for window in inputs for index, count in window.items())
-    out = sum(count * tokens_of(index) for window in windows for (_, index), count in window.completed.items())
-    return Arrivals(
-        requests=share * sum(window.arrivals for window in windows),
-        duration_s=sum(window.duration_s for window in windows),
-        input_tokens=share * into if len(inputs) == len(windows) else None,
-        output_tokens=share * out,
-    )
+    return Seen(arrivals_of(windows, share), windows[-1].queued * share, windows[-1].starts_at_s)
 
 
 def _share(windows: Sequence[Window], target: Target) -> float:

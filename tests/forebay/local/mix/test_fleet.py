@@ -13,6 +13,7 @@ import httpx
 import pytest
 import yaml
 
+from forebay.local import fleet as local
 from forebay.local.engines import MODEL
 from forebay.local.mix import fleet as module
 from forebay.local.mix.fleet import MixFleet
@@ -22,6 +23,7 @@ from forebay.local.supervision.supervisor import Supervisor
 from optimizer.profiles.capacity import Slo
 from tests.support.polling import until
 from tests.support.publishing import Publisher
+from tests.support.slow_answer import a_long_answer
 
 
 @dataclass
@@ -65,26 +67,11 @@ async def following(directory: Path, types: str, startup_s: float = 0.0, **repli
         fleet = MixFleet(mix, directory, ports, supervisor, lines.append)
         try:
             async with publisher.serving(), fleet.running():
-                await fleet.start()
+                await fleet.start_least()
                 fleet.follow(publisher.address)
                 yield Running(fleet, supervisor, publisher, lines)
         finally:
             await supervisor.stop()
-
-
-async def a_long_answer(user: httpx.AsyncClient, url: str, tokens: int, tokens_per_s: int) -> asyncio.Task[Any]:
-    """Begin a request that runs when this returns."""
-    body = {"model": MODEL, "prompt": "Hi", "max_tokens": tokens, "min_tokens": tokens, "ignore_eos": True}
-    await user.post(f"{url}/sim/speed", json={"tokens_per_s": tokens_per_s})
-    answer = asyncio.create_task(user.post(f"{url}/v1/completions", json=body))
-
-    async def runs() -> bool:
-        return "vllm:num_requests_running{" in (page := (await user.get(f"{url}/metrics")).text) and any(
-            line.startswith("vllm:num_requests_running{") and line.endswith(" 1.0") for line in page.splitlines()
-        )
-
-    await until(runs)
-    return answer
 
 
 async def test_the_least_replicas_are_there_at_once_and_the_published_ones_follow(tmp_path: Path):
@@ -135,7 +122,7 @@ async def test_an_engine_ends_only_after_its_requests(tmp_path: Path):
 async def test_a_request_that_does_not_end_holds_its_engine_only_so_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(module, "DRAIN_S", 1.0)
+    monkeypatch.setattr(local, "DRAIN_S", 1.0)
     async with following(tmp_path, "V100:0.6:1", v100=1) as mix, httpx.AsyncClient(trust_env=False, timeout=60) as user:
         answer = await a_long_answer(user, f"http://{mix.endpoints()['v100-1']['address']}", 4000, tokens_per_s=1)
         mix.publisher.replicas["v100"] = 0
