@@ -136,10 +136,11 @@ def test_every_container_is_confined_probed_and_bounded(overlay: Path):
 
 def test_the_image_is_named_once_with_the_version_of_the_package():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    [image] = yaml.safe_load((ROOT / "deploy/base/kustomization.yaml").read_text())["images"]
+    folders = (ROOT / "deploy/base", COMPONENTS / "runtime")  # the latter is for models, without the base
+    images = [yaml.safe_load((folder / "kustomization.yaml").read_text())["images"] for folder in folders]
     texts = [path.read_text() for path in (ROOT / "deploy").rglob("*.yaml")]
 
-    assert {"name": "forebay", "newName": "forebay", "newTag": version} == image
+    assert [[{"name": "forebay", "newName": "forebay", "newTag": version}]] * 2 == images
     assert not [tag for text in texts for tag in re.findall(r"image: forebay(\S+)", text)]
 
 
@@ -349,7 +350,9 @@ def test_monitors_come_with_the_way_to_the_metrics(tmp_path: Path):
     found = with_component(tmp_path, "service-monitor")
     services = [one for one in found if one["kind"] == "Service"]
 
-    for monitor in (one for one in found if one["kind"] == "ServiceMonitor"):
+    for monitor in (
+        one for one in found if one["kind"] == "ServiceMonitor" and one["metadata"]["name"] != "aibrix-engines"
+    ):
         wanted = monitor["spec"]["selector"]["matchLabels"].items()
         assert 1 == len([one for one in services if wanted <= one["metadata"]["labels"].items()])
     assert named(found, "NetworkPolicy", "aibrix-metrics")

@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from forebay.cli.running import engine
+from forebay.cli.sidecar import runtime
 from gateway.discovery.pods import Cluster, Fleet, Pod
 from routing.table import STRATEGIES
+from runtime.settings import read_settings
 from simulator.core.gpus import GPUS
 from tests.support.kubernetes.fields import wrong_fields
 from tests.support.manifests import Json, containers, named
@@ -78,12 +80,40 @@ def test_the_pods_of_a_sample_serve_its_model(sample: Path):
 @every_sample
 def test_simulated_engines_take_their_arguments_in_the_image_of_this_version(sample: Path):
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    for container in (each for one in deployments(sample) for each in containers(one) if "forebay" in each["image"]):
+    ours = [each for one in deployments(sample) for each in containers(one) if "forebay" in each["image"]]
+    for container in (each for each in ours if "args" in each):
         command, *arguments = container["args"]
         taken = engine.make_context("engine", arguments).params
 
         assert ("engine", f"forebay:{version}", "0.0.0.0") == (command, container["image"], taken["host"])
         assert taken["port"] in {port["containerPort"] for port in container["ports"]}
+
+
+@pytest.mark.parametrize("sample", [ROOT / "samples" / "article", ROOT / "samples" / "heterogeneous"])
+def test_the_runtime_stands_beside_engines_as_it_is_printed(sample: Path):
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for one in deployments(sample):
+        main, beside = containers(one)
+        service = named(applied(sample), "Service", one["metadata"]["labels"]["model.aibrix.ai/name"])["metadata"]
+        [port] = beside["ports"]
+        program, *arguments = beside["command"]
+        listens = runtime.make_context(program, arguments).params
+
+        assert ("aibrix-runtime", f"forebay:{version}") == (beside["name"], beside["image"])
+        assert ("aibrix_runtime", "0.0.0.0", 8080) == (program, listens["host"], listens["port"])
+        environment = {each["name"]: each["value"] for each in beside["env"]}
+        assert main["ports"][0]["containerPort"] == read_settings(environment).port
+        assert "vllm" == environment["INFERENCE_ENGINE"]
+        probes = {
+            kind: (*each["httpGet"].values(), each["initialDelaySeconds"], each["periodSeconds"])
+            for kind, each in beside.items()
+            if kind.endswith("Probe")
+        }
+        assert {"livenessProbe": ("/healthz", 8080, 3, 2), "readinessProbe": ("/ready", 8080, 5, 10)} == probes
+        assert {"prometheus.io/scrape": "true", "prometheus.io/port": str(port["containerPort"])} == service[
+            "annotations"
+        ]
+        assert "true" == service["labels"]["prometheus-discovery"]
 
 
 def test_the_heterogeneous_sample_has_the_names_that_its_text_prints():

@@ -15,8 +15,12 @@ MODEL = "deepseek-r1-distill-llama-8b"
 
 
 def deployment(model: str, name: str = "", replicas: int = 1) -> dict[str, Any]:
-    """The Deployment of a model; one of several of the same model has a `name`."""
+    """The Deployment of a model; one of several of the same model has a `name`.
+
+    Without the runtime, a second process in each of many pods: test_page.py has the sample as it is.
+    """
     made = _objects(model)[0]
+    del made["spec"]["template"]["spec"]["containers"][1:]
     made["spec"]["replicas"] = replicas
     if name:
         made["metadata"]["name"] = name

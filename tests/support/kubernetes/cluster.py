@@ -54,12 +54,14 @@ class Cluster:
         made = {
             "envoy": ENVOY, "envoy-gateway": self._programs / "envoy-gateway", "redis-server": redis,
             "redis-cli": redis.with_name("redis-cli"), "forebay": ROOT / ".venv/bin/forebay",
+            "aibrix_runtime": ROOT / ".venv/bin/aibrix_runtime",
         }  # fmt: skip
         for name, program in made.items():
             (binaries / name).symlink_to(program)
         programs = {
             "python3 -m vllm.entrypoints.openai.api_server": VLLM,
             "vllm serve": VLLM,
+            "aibrix_runtime": ["aibrix_runtime"],
             "envoy-gateway": ["envoy-gateway"],
             "docker.io/envoyproxy/gateway:": ["envoy-gateway"],
             "docker.io/envoyproxy/envoy:": ["envoy"],
