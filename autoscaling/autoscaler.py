@@ -14,6 +14,7 @@ from autoscaling.bounds import bounds_at
 from autoscaling.decision import Decision, Strategy
 from autoscaling.observation import Observation
 from autoscaling.options import settings
+from autoscaling.slo.strategy import Slo
 from autoscaling.spec import REPLICAS_METRIC, Spec, StrategyName
 from autoscaling.strategies.apa import Apa
 from autoscaling.strategies.counts import Counts
@@ -32,6 +33,7 @@ STRATEGIES: Mapping[StrategyName, Callable[[Spec], Remembering]] = {
     StrategyName.HPA: Hpa,
     StrategyName.KPA: Kpa,
     StrategyName.APA: Apa,
+    StrategyName.SLO: Slo,
 }
 """The strategies that there are; one metric that is a number of replicas goes before them all but HPA."""
 

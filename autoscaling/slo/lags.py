@@ -1,0 +1,57 @@
+"""Lags: demand as it was some time ago, each with the largest error that it would have made as a forecast.
+
+So demand that repeats is foreseen, and how well is known; a lag that fits nothing has an error that says so.
+
+Lives here: lags and their errors.  Not here: the demand itself (demand).
+"""
+
+from collections.abc import Sequence
+from operator import add
+
+import msgspec
+
+MOST_LAG = 720
+"""Longest lag in slots: an hour.  The cost of a decision grows with it."""
+NEAR = 3
+"""Slots to either side of a lag within which the largest demand counts."""
+GENERATION = 1440
+"""Errors are forgotten after one to two generations of slots: two to four hours."""
+
+
+def _nothing() -> list[float]:
+    return [0.0] * (MOST_LAG + 1)
+
+
+class Lags(msgspec.Struct):
+    """The largest error of each lag, upwards or downwards, in requests per second."""
+
+    slots: int = 0
+    nearby: list[float] = []
+    """The largest demand near each slot, the newest first: of NEAR slots before the present one, and before that."""
+    errors: list[float] = msgspec.field(default_factory=_nothing)
+    """By lag, of this generation and the one before."""
+    newest: list[float] = msgspec.field(default_factory=_nothing)
+    """By lag, of this generation."""
+
+    def observe(self, means: Sequence[float]) -> None:
+        """Take over the newest of `means`."""
+        self.slots += 1
+        if self.slots % GENERATION == 0:
+            self.errors, self.newest = self.newest, _nothing()
+        if len(means) > 2 * NEAR:
+            self.nearby.insert(0, max(means[-1 - 2 * NEAR :]))
+            del self.nearby[MOST_LAG - NEAR + 1 :]
+        now, newest, errors = means[-1], self.newest, self.errors
+        for lag, value in enumerate(self.nearby, NEAR):
+            error = abs(now - value)
+            if error > newest[lag]:
+                newest[lag] = error
+                errors[lag] = max(errors[lag], error)
+
+    def least(self, ahead: int) -> float:
+        """Return the smallest demand, `ahead` slots from now, that some lag and its error allow; infinite = none does.
+
+        A lag counts when it fits twice into the past.
+        """
+        shortest, longest = ahead + NEAR, min(MOST_LAG, self.slots // 2)
+        return min(map(add, self.nearby, self.errors[shortest : longest + 1]), default=float("inf"))

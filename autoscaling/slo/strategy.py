@@ -1,0 +1,164 @@
+"""Strategy SLO: the fewest replicas with which requests that come within a start-up time are served as promised.
+
+Lives here: settings, the choice of replicas, and when to shrink.  Not here: what is learned (learned), what a number of
+replicas leads to (outlook).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from autoscaling.decision import Decision
+from autoscaling.observation import Observation
+from autoscaling.options import settings
+from autoscaling.slo.concurrency import ITL_SHARE
+from autoscaling.slo.demand import LEARNING, SLOT_S
+from autoscaling.slo.learned import Learned
+from autoscaling.slo.outlook import Capacity, Outlook, Pods
+from autoscaling.spec import Spec
+
+INTERVAL_S = SLOT_S
+"""Seconds between decisions."""
+BEYOND_S = 15.0
+"""Seconds that are looked at beyond the start of a pod ordered now (chosen: demand is known this late)."""
+LEARNING_STARTS = 4
+"""Start-up times in which the record of demand is held, and pods are not given up near it (chosen)."""
+NEAR_RECORD = 0.8
+SETTLE_S = 10.0
+"""Nothing shrinks before a start-up time and these seconds have been seen."""
+ENOUGH_S = 15.0
+"""Fewer replicas must have been enough for so long."""
+QUEUE_SHARE = 0.5
+"""Share of the promised TTFT that a queue may take to be served."""
+NOISE = 1.0
+"""Standard deviations of demand over a service time that are added to it."""
+TOLERANCE = 0.5
+"""Excess, in requests times slots, that is taken for none."""
+DIGITS = 4
+"""Decimals of the state."""
+
+
+@dataclass(frozen=True, slots=True)
+class SloSettings:
+    """The promise."""
+
+    slo_ttft_s: float = 3.0
+    """Promised mean time to the first token."""
+    slo_itl_s: float = float("inf")
+    """Promised mean time between tokens."""
+
+
+class Slo:
+    """Decides for one target."""
+
+    memory_s = SLOT_S * LEARNING
+
+    def __init__(self, spec: Spec) -> None:
+        self._settings = settings(SloSettings, spec.options)
+        self._least = spec.least
+        self._most = max([spec.most, *(schedule.most or 0 for schedule in spec.schedules)])
+        self._learned = Learned()
+        self._enough: list[tuple[float, int]] = []
+        """Replicas that were enough, with their times, of the last ENOUGH_S."""
+        self._began_s: float | None = None
+        """Time of the first observation of this process."""
+
+    def decide(self, observation: Observation) -> Decision:
+        """See `Strategy.decide`; without arrivals, or without a pod that tells what it computes, replicas are kept."""
+        now_s, ordered = observation.now_s, observation.ordered
+        if self._began_s is None:
+            self._began_s = now_s
+        self._learned.observe(observation)
+        missing = _missing(observation)
+        if missing:
+            return Decision(ordered, f"{missing}: replicas are kept", now_s + INTERVAL_S, missing)
+        keep, buy, reason = self._needed(observation)
+        return Decision(self._desired(now_s, ordered, keep, buy), reason, now_s + INTERVAL_S)
+
+    def _needed(self, observation: Observation) -> tuple[int, int, str]:
+        """Return the replicas to keep at least and those to have at least, and why."""
+        learned, now_s = self._learned, observation.now_s
+        startup_s = learned.startup.expected_s
+        demand = learned.demand.ahead(int((startup_s + BEYOND_S) / SLOT_S) + 1)
+        if self._is_learning(now_s):
+            demand = [max(rate, learned.demand.record) for rate in demand]
+        is_idle = not (max(demand) > 0 or learned.running + learned.waiting > 0)
+        least = max(self._least, 0 if is_idle else 1)
+        capacity, hopeful = self._capacity(hopeful=False), self._capacity(hopeful=True)
+        if capacity is None or hopeful is None:
+            kept = max(least, observation.ordered)
+            return kept, kept, "what a pod can do is not known yet: replicas are kept"
+        pods = Pods(observation.ready, learned.startup.remaining_s(now_s), startup_s)
+        outlook = Outlook(learned.flight, learned.waiting, pods, demand)
+        keep = self._fewest(outlook, least, capacity)
+        buy = self._fewest(outlook, least, hopeful) if keep > observation.ordered else keep
+        reason = (
+            f"{max(demand):.2f} requests/s may come within {startup_s + BEYOND_S:.0f} s, "
+            f"{learned.demand.now:.2f} come now; a pod serves {capacity.rate:.2f}, {capacity.most:.0f} at once in "
+            f"{capacity.service_s:.1f} s"
+        )
+        return keep, buy, reason
+
+    def _capacity(self, *, hopeful: bool) -> Capacity | None:
+        learned = self._learned
+        curve = learned.curve(hopeful=hopeful)
+        if curve is None:
+            return None
+        tokens = learned.output_tokens
+        longest_s = ITL_SHARE * self._settings.slo_itl_s * tokens if tokens > 1 else float("inf")
+        return Capacity(curve, learned.concurrency.end(learned.service.most, curve, longest_s))
+
+    def _fewest(self, outlook: Outlook, least: int, capacity: Capacity) -> int:
+        noise = self._learned.demand.noise
+        demand = [rate + NOISE * noise(rate, capacity.service_s) for rate in outlook.demand]
+        longest_queue = QUEUE_SHARE * self._settings.slo_ttft_s * capacity.rate
+        noisy = Outlook(outlook.flight, outlook.waiting, outlook.pods, demand)
+        return noisy.enough(least, max(least, self._most), capacity, longest_queue, TOLERANCE)
+
+    def _is_learning(self, now_s: float) -> bool:
+        began_s = self._learned.began_s
+        return began_s is None or now_s - began_s < LEARNING_STARTS * self._learned.startup.expected_s
+
+    def _desired(self, now_s: float, ordered: int, keep: int, buy: int) -> int:
+        self._enough = [each for each in self._enough if each[0] >= now_s - ENOUGH_S] + [(now_s, keep)]
+        if buy > ordered:
+            return buy
+        enough = max(replicas for _, replicas in self._enough)
+        return enough if enough < ordered and self._may_shrink(now_s) else ordered
+
+    def _may_shrink(self, now_s: float) -> bool:
+        learned = self._learned
+        if self._began_s is None or learned.began_s is None or now_s - self._began_s < ENOUGH_S:
+            return False
+        if now_s - learned.began_s < learned.startup.expected_s + SETTLE_S:
+            return False
+        return not (self._is_learning(now_s) and learned.demand.now > NEAR_RECORD * learned.demand.record)
+
+    def state(self) -> dict[str, Any]:
+        """See `Strategy.state`: all that was learned, about 40 kB at most."""
+        return {key: _rounded(value) for key, value in msgspec.to_builtins(self._learned, str_keys=True).items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Strategy.restore`."""
+        try:
+            self._learned = msgspec.convert(state, Learned, str_keys=True)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"state: {error}") from None
+
+
+def _missing(observation: Observation) -> str:
+    """Return what is missing for a decision."""
+    if observation.arrivals is None:
+        return "arrivals are unknown"
+    if observation.ready and all(pod.running is None for pod in observation.pods):
+        return "no pod tells how many requests it computes"
+    return ""
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list | tuple) else value

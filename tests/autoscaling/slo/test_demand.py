@@ -1,0 +1,74 @@
+"""Demand ahead: slots, the three bounds, and the noise of arrivals."""
+
+import random
+from math import pi, sin
+
+import pytest
+
+from autoscaling.slo.demand import LEARNING, SLOT_S, Demand
+
+
+def observe(rates: list[float]) -> Demand:
+    demand = Demand()
+    for rate in rates:
+        demand.observe(rate * SLOT_S, SLOT_S)
+    return demand
+
+
+def test_demand_is_the_mean_of_half_a_minute():
+    assert 3 == observe([9.0] * 9 + [0.0, 0.0, 0.0, 0.0, 9.0, 9.0]).now
+
+
+@pytest.mark.parametrize("ticks", [[5.0] * 12, [10.0] * 6, [2.5] * 24, [1.0] * 60, [60.0]])
+def test_slots_do_not_depend_on_the_interval_of_observations(ticks):
+    demand = Demand()
+    for seconds in ticks:
+        demand.observe(4 * seconds, seconds)
+
+    assert 4 == demand.now and 11 <= demand.lags.slots <= 20
+
+
+def test_what_never_rose_is_not_expected_to():
+    assert [4.0] * 20 == observe([4.0] * 100).ahead(20)
+
+
+def test_a_step_may_come_again():
+    ahead = observe([2.0] * 66 + [4.0] * 30).ahead(20)
+
+    assert 4 <= min(ahead) and 6 == max(ahead)
+
+
+def test_a_wave_is_foreseen():
+    def wave(slot: int) -> float:
+        return 5 + 3 * sin(2 * pi * slot / 96)
+
+    now = 300
+    ahead = observe([wave(slot) for slot in range(now)]).ahead(30)
+
+    for slot, rate in enumerate(ahead):
+        assert wave(now + slot) - 0.1 <= rate <= wave(now + slot) + 1.2
+
+
+def test_while_the_usual_level_is_learned_a_rise_goes_on_as_it_goes_now():
+    climbing = observe([slot / 10 for slot in range(24)])
+    over = observe([slot / 10 for slot in range(24)] + [2.4] * 12)
+
+    assert len(over.means) < LEARNING
+    assert max(climbing.ahead(20)) > climbing.now + 1
+    assert [over.now] * 20 == over.ahead(20)
+
+
+def test_even_arrivals_have_no_noise_and_random_ones_that_of_poisson():
+    rng = random.Random(1)
+    even, chance = Demand(), Demand()
+    for _ in range(1000):
+        even.observe(rng.choice([24, 25, 26]), SLOT_S)
+        chance.observe(sum(rng.random() < 0.05 for _ in range(500)), SLOT_S)
+
+    assert 0 == even.noise(5, 30)
+    assert 0.5 < chance.dispersion < 1.6
+    assert 0.2 < chance.noise(5, 30) < 0.6
+
+
+def test_nothing_known_expects_nothing():
+    assert [0.0] * 5 == Demand().ahead(5)
