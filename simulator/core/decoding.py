@@ -5,7 +5,7 @@ A sequence's progress follows from the number of the pass: after pass n it has n
 token prompt + generated - 1 while it generates the next.  A pass costs O(sequences that start, end or fill a block).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from simulator.core.sequence import Sequence
 
@@ -33,7 +33,12 @@ class Decoding:
         """Return the number of output tokens so far of any sequence."""
         return self.passes - sequence.start_pass if sequence in self._members else sequence.generated
 
-    def filled(self) -> Iterable[Sequence]:
+    def before_an_end(self) -> Iterator[Collection[Sequence]]:
+        """Yield `filled()` for each pass that can come before one in which a sequence gets its last token."""
+        for number in range(self.passes + 1, min(self._ending)):
+            yield self._filling[number % len(self._filling)]
+
+    def filled(self) -> Collection[Sequence]:
         """Return the sequences whose blocks are full, so that they need one more for the next pass."""
         return self._filling[(self.passes + 1) % len(self._filling)]
 

@@ -110,6 +110,45 @@ class Engine:
         self.totals.computed_tokens += decodes + chunks.new_tokens
         return self._finish_pass(now_s + duration_s, duration_s, decodes, prefills)
 
+    def run(self, now_s: float, until_s: float) -> tuple[float, Step] | None:
+        """Run a pass, and those after it that only decode and begin before `until_s`; return their end and result.
+
+        The same as one `step` after the other, in a tenth of the time, for a caller that neither changes the engine nor
+        looks at it before `until_s`.  It is over before a pass that ends a sequence, or needs more than there is.
+        """
+        step = self.step(now_s)
+        if step is None:
+            return None
+        end_s = now_s + step.duration_s
+        if end_s >= until_s or step.ended or self._paused_until_s > now_s or not self._only_decodes():
+            return end_s, step
+        return self._decode_on(until_s), step
+
+    def _only_decodes(self) -> bool:
+        """Tell whether nothing can start before a sequence ends."""
+        if not self.decoding or self._partial_prefill is not None:
+            return False
+        return not self.waiting or len(self.running) >= self.profile.max_running
+
+    def _decode_on(self, until_s: float) -> float:
+        """Run passes in which all sequences of the batch decode; return the end of the last."""
+        decoding, totals, pass_s = self.decoding, self.totals, self.profile.speed.pass_s
+        decodes, end_s = len(decoding), self._last_end_s
+        for filled in decoding.before_an_end():
+            if end_s >= until_s or len(filled) > self.blocks.free:
+                break
+            if filled:
+                self._allocate_decode_blocks()
+            duration_s = pass_s(decodes, decoding.tokens)
+            begun_s, end_s = end_s, end_s + duration_s
+            totals.busy_s += duration_s
+            totals.observe_itl(end_s - begun_s, decodes)
+            decoding.advance()
+            totals.computed_tokens += decodes
+            totals.output_tokens += decodes
+        self._last_end_s = end_s
+        return end_s
+
     # Before a pass: allocation and scheduling
 
     def _allocate_decode_blocks(self) -> bool:

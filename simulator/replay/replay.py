@@ -150,6 +150,7 @@ class Replay(Generic[Ticket]):
             (outage.at_s, next(self._order), outage.pod, outage) for outage in outages
         ]
         heapq.heapify(self._events)
+        self._has_outages = bool(self._events)
         self._passes: dict[PodId, Step] = {}  # the pass under way of each pod that is not idle
         self._down: set[PodId] = set()
         self._in_flight: dict[Answer, tuple[Call, Ticket]] = {}
@@ -183,7 +184,7 @@ class Replay(Generic[Ticket]):
             elif self._passes.get(pod) is event:  # else the engine crashed meanwhile
                 for answer in event.ended:
                     self._close(answer, now_s)
-                self._begin_pass(pod, now_s)
+                self._begin_pass(pod, now_s, before_s)
 
     def _next_s(self) -> float:
         """Return when something happens next; infinity when nothing will."""
@@ -210,16 +211,24 @@ class Replay(Generic[Ticket]):
         self._router.set_health(pod, False)
         self._down.add(pod)
 
-    def _begin_pass(self, pod: PodId, now_s: float) -> None:
+    def _begin_pass(self, pod: PodId, now_s: float, before_s: float) -> None:
         self._scraping.end_pass(pod, now_s)
         if pod in self._down:
             self._down.remove(pod)
             self._router.set_health(pod, True)
-        step = self._engines[pod].step(now_s)
-        if step is None:
+        run = self._engines[pod].run(now_s, self._undisturbed_until_s(now_s, before_s))
+        if run is None:
             del self._passes[pod]
         else:
-            self._push(now_s + step.duration_s, pod, step)
+            self._push(run[0], pod, run[1])
+
+    def _undisturbed_until_s(self, now_s: float, before_s: float) -> float:
+        """Return until when surely nothing touches an engine or looks at it; the next arrival is at `before_s`."""
+        if self._has_outages:
+            return now_s
+        if self._slo is not None:  # any request that ends may let the router send one that waits
+            before_s = min(before_s, self._next_s())
+        return min(before_s, self._time.timer_s, self._scraping.next_s)
 
     def _push(self, end_s: float, pod: PodId, step: Step) -> None:
         self._passes[pod] = step

@@ -38,6 +38,11 @@ class Scraping:
                 scrape(pod, now_s)
                 heapq.heappush(self._schedule, (now_s + self._interval_s, pod, replica))
 
+    @property
+    def next_s(self) -> float:
+        """When the next scrape is due; infinity = never."""
+        return self._schedule[0][0] if self._schedule else inf
+
     def advance(self, now_s: float, busy: Container[PodId]) -> None:
         """Scrape the pods whose time has come; those that are `busy` are scraped at the end of their pass."""
         while self._schedule and self._schedule[0][0] <= now_s:

@@ -2,6 +2,7 @@ from typing import ClassVar
 
 import pytest
 
+from forebay.simulation.comparison import scrape_of
 from gateway.discovery.description import FleetDescription
 from ratelimit.limits import User
 from routing.strategy import Finished
@@ -183,3 +184,18 @@ def test_engines_are_scraped_in_turn_without_the_counts_of_the_pass_under_way():
     a_replay([a_request(0), a_request(5000)], engines, scraping=scraping).run()
 
     assert [(2.0, 2), (3.0, 2), (4.5, 2), (6.0, 3)] == heard
+
+
+@pytest.mark.parametrize("strategy", ["least-request", "least-kv-cache", "least-utilization"])
+def test_passes_that_nobody_can_see_are_run_together_without_a_difference(strategy: str):
+    trace = [a_request(700 * at, prompt=5 + at % 30, output=1 + at % 23) for at in range(60)]
+
+    def calls(*outages: Outage) -> list[tuple[object, ...]]:
+        engines = {f"pod-{index}": an_engine(max_running=3, kv_blocks=30) for index in range(3)}
+        fleet = sim_fleet(3, strategy)
+        scraping = Scraping(engines, [scrape_of(fleet, engines)], 2.0)
+        done = a_replay(trace, engines, strategy=strategy, router=fleet, scraping=scraping, outages=outages).run()
+        return [(call.pod, call.arrived_s, call.answer.first_token_s, call.answer.ended_s) for call in done]
+
+    after_all = Outage(OutageKind.STALL, "pod-0", 400.0, 0.0)  # where there are outages each pass is an event
+    assert calls(after_all) == calls()

@@ -50,3 +50,11 @@ def test_a_pod_that_joins_is_scraped_at_once_and_one_that_left_no_more():
     turns.advance(4.5, ())
 
     assert [("a", 1.0), ("b", 2.0), ("c", 2.5), ("b", 4.0), ("c", 4.5)] == asked
+
+
+def test_the_next_scrape_is_known():
+    turns, _ = scraping()
+
+    assert 1.0 == turns.next_s
+    turns.advance(1.0, ())
+    assert (2.0, inf) == (turns.next_s, Scraping((), [], 2.0).next_s)
