@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from forebay.cli.autoscaling import autoscale_options, compare, refuse_alone
 from forebay.cli.mixing import SYNTAX, mix_of
 from forebay.cli.options import DIRECTORY_PATH, FILE_PATH, FiniteRange
 
@@ -17,9 +18,10 @@ MOST_REPLICAS = 1000
 """Replicas of a GPU type where its MAX is left out (chosen: more are a mistake)."""
 
 
+@autoscale_options
 @click.command()
 @click.option("--trace", type=FILE_PATH, help="Mooncake's or our JSON lines; Azure, ServeGen or VTC CSV.")
-@click.option("--shape", "shapes", default="", help="With --mix: made-up traffic, chat,long,waves.")
+@click.option("--shape", "shapes", default="", help="With --mix or --autoscale: made-up traffic, chat,long,waves.")
 @click.option("--pods", type=click.IntRange(min=1), default=8, help="Number of pods.")
 @click.option("--gpu", default="published-fit", help="GPU profile of the pods, by name or file.")
 @click.option(
@@ -28,13 +30,13 @@ MOST_REPLICAS = 1000
     metavar="TYPES",
     help=f"Close the loop with the optimizer over GPU types: {SYNTAX}.",
 )
-@click.option("--startup-s", type=FiniteRange(min=0), default=60.0, help="With --mix: until a new replica serves.")
+@click.option("--startup-s", type=FiniteRange(min=0), default=60.0, help="Until a new replica serves, in seconds.")
 @click.option(
     "--strategy",
     "strategies",
     multiple=True,
     help="Strategies to compare, A,B,C (also round-robin); repeatable.  A value with a colon is one mixture, a:2,b.  "
-    "[default: forebay; with --mix slo]",
+    "[default: forebay; with --mix slo, with --autoscale least-request]",
 )
 @click.option("--speedup", default="1", help="Factors by which arrivals are sped up: 1,4.")
 @click.option("--users", default="", help="Limits of users: NAME[:rpm=N][:tpm=N],...; * is every other user.")
@@ -52,17 +54,20 @@ def simulate(
     *, trace: Path | None, shapes: str, pods: int, gpu: str, mix: "tuple[GpuType, ...] | None", startup_s: float,
     strategies: tuple[str, ...], speedup: str, users: str, faults: tuple[str, ...], slo_ttft: float, slo_itl: float,
     keep_slo: bool, scrape_s: float, all_seeing: bool, replicas: str, seed: int, assignments: Path | None,
-    report: Path | None,
+    report: Path | None, **autoscale: Any,
 ) -> None:  # fmt: skip
     """Replay a trace on engine models, in virtual time.
 
-    With --mix the optimizer decides how many replicas of which GPU type there are.
+    With --mix the optimizer decides how many replicas of which GPU type there are; with --autoscale autoscalers decide
+    how many there are, and are compared.
     """
     from forebay.simulation.comparison import Options, run
     from simulator.replay.outages import parse_outage
     from simulator.replay.summary import Slo
 
     try:
+        if not autoscale["autoscale"]:
+            refuse_alone(click.get_current_context())
         names = [name for value in strategies for name in ([value] if ":" in value else value.split(","))]
         if mix:
             _close_the_loop(
@@ -70,8 +75,14 @@ def simulate(
                 report=report,
             )  # fmt: skip
             return
+        if autoscale["autoscale"]:
+            compare(
+                autoscale, trace=trace, shapes=_names(shapes), gpu=gpu, strategies=names, slo=Slo(slo_ttft, slo_itl),
+                startup_s=startup_s, seed=seed, report=report,
+            )  # fmt: skip
+            return
         if trace is None:
-            raise click.UsageError("needs --trace, or --mix with --shape")
+            raise click.UsageError("needs --trace, or --mix with --shape, or --autoscale with --pattern")
         options = Options(
             trace, pods, gpu, names or ["forebay"], [float(factor) for factor in speedup.split(",")],
             users=users, seed=seed, slo=Slo(slo_ttft, slo_itl), assignments=assignments, report=report,
@@ -89,11 +100,15 @@ def _close_the_loop(
 ) -> None:  # fmt: skip
     from forebay.simulation.mix import MixOptions, run
 
-    made_up = [name.strip() for name in shapes.split(",") if name.strip()]
+    made_up = _names(shapes)
     if trace is None and not made_up:
         raise click.UsageError("--mix needs --trace or --shape")
     read = [trace] if trace else []
     run(MixOptions(mix, read, made_up, strategies or ["slo"], slo, startup_s, seed, report))
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @click.command()

@@ -6,8 +6,8 @@ Beside the mix each type is replayed alone, planned by the same rules: the best 
 A replay begins with the replicas that are planned for the first minute of its traffic.  A decision takes no time, and
 what gateways count is known at once.
 
-Lives here: what is replayed, the loop.  Not here: the decisions (optimizer.planning), replicas (mix_fleet), counting
-(mix_traffic), the table and the page (mix_report).
+Lives here: what is replayed, the loop.  Not here: the decisions (optimizer.planning), replicas (elastic_fleet),
+counting (mix_traffic), the table and the page (mix_report).
 """
 
 import random
@@ -24,8 +24,9 @@ from forebay.local.mix.gpu_types import MOST_REPLICAS, GpuType
 from forebay.local.mix.profiles import profile_of
 from forebay.simulation import mix_report
 from forebay.simulation.comparison import scrape_of
-from forebay.simulation.mix_fleet import MixFleet
-from forebay.simulation.mix_traffic import CountingRouter
+from forebay.simulation.elastic_fleet import ElasticFleet
+from forebay.simulation.elastic_router import ElasticRouter
+from forebay.simulation.mix_traffic import WindowCounts
 from forebay.simulation.replicas import Gateway
 from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
 from gateway.fleet.fleet import Fleet
@@ -124,7 +125,7 @@ class _Loop:
     ) -> None:
         self._options, self._variant, self._profiles, self._trace = options, variant, profiles, trace
         self._time = VirtualTime()
-        self._fleet = MixFleet(variant.gpus, options.startup_s, self._time)
+        self._fleet = ElasticFleet(variant.gpus, options.startup_s, self._time)
         slo = PlannedSlo(options.slo.ttft_s, options.slo.itl_s)
         self._decider = Decider(Policy(slo=slo, idle_s=IDLE_S))
         self._until_s = trace[-1].timestamp / 1000 + TAIL_S
@@ -135,7 +136,7 @@ class _Loop:
         self._scraping = Scraping(
             (), [scrape_of(self._gateway.fleet, self._fleet.engines)], ScrapeSettings().interval_s
         )
-        self._router = CountingRouter(self._gateway, self._fleet, self._scraping)
+        self._router = ElasticRouter(self._gateway, self._fleet, self._scraping, WindowCounts())
         self._begin()
 
     def _begin(self) -> None:
@@ -183,7 +184,7 @@ class _Loop:
 
     def _tick(self, now_s: float) -> None:
         """End a window: learn from it, and decide when it is time or the rate has jumped."""
-        window = self._router.window(now_s)
+        window = self._router.counts.window(now_s, self._router.in_flight, self._router.waiting)
         self._decider.learn(window)
         rate = window.arrivals / window.duration_s
         if now_s - self._decided_s >= DECIDE_S or abs(rate - self._decided_rate) > JUMP * self._decided_rate:

@@ -96,3 +96,22 @@ def gpu_profile(name: str) -> GpuProfile:
     if name not in GPUS:
         raise ValueError(f"gpu = {name!r}, must be one of: {', '.join(GPUS)}")
     return GPUS[name]
+
+
+def resized(
+    profile: GpuProfile, *, max_running: int | None = None, kv_blocks: int | None = None,
+    block_tokens: int | None = None,
+) -> GpuProfile:  # fmt: skip
+    """Return a profile with other sizes, None = as it is; a fitted speed goes by the share of the new cache.
+
+    Raises ValueError for sizes that no engine can have.
+    """
+    changed = replace(
+        profile,
+        max_running=max_running or profile.max_running,
+        kv_blocks=kv_blocks or profile.kv_blocks,
+        block_tokens=block_tokens or profile.block_tokens,
+    )
+    if isinstance(profile.speed, FittedSpeed):
+        return replace(changed, speed=replace(profile.speed, kv_tokens=changed.kv_blocks * changed.block_tokens))
+    return changed

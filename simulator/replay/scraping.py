@@ -40,7 +40,7 @@ class Scraping:
 
     @property
     def next_s(self) -> float:
-        """When the next scrape is due; infinity = never."""
+        """The time of the next scrape; infinity = never."""
         return self._schedule[0][0] if self._schedule else inf
 
     def advance(self, now_s: float, busy: Container[PodId]) -> None:

@@ -78,7 +78,7 @@ def summarize(
         served=len(served),
         prompt_share=prompt_tokens / max(1, sum(call.request.input_length for call in calls)),
         refused=Counter(call.why for call in calls if call.why),
-        good=sum(_is_good(call, slo) for call in served),
+        good=sum(is_good(call, slo) for call in served),
         ttfts_s=sorted(call.ttft_s for call in served),
         itl=itl_distribution(totals.values()),
         e2e=distribution([call.e2e_s for call in served]),
@@ -122,6 +122,7 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[low] + (place - low) * (ordered[high] - ordered[low])
 
 
-def _is_good(call: Call, slo: Slo) -> bool:
+def is_good(call: Call, slo: Slo) -> bool:
+    """Tell whether a served request was in time."""
     intervals = max(1, call.request.output_length - 1)
     return call.ttft_s <= slo.ttft_s and (call.e2e_s - call.ttft_s) / intervals <= slo.itl_s

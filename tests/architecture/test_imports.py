@@ -65,7 +65,12 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "httpx2": ("kube.client", "controllers.podautoscaler.sources.pages"),
     "highspy": ("optimizer.solver.linear",),
     "httpx": ("simulator.calibration", "forebay.profiling.engine_meter", "runtime"),
-    "matplotlib": ("forebay.simulation.mix_plots", "simulator.replay.plots", "optimizer.profiling.picture"),
+    "matplotlib": (
+        "forebay.simulation.autoscale_plots",
+        "forebay.simulation.mix_plots",
+        "simulator.replay.plots",
+        "optimizer.profiling.picture",
+    ),
 }
 """The packages that may import each of these libraries directly."""
 

@@ -1,60 +1,29 @@
-"""Counting in virtual time, as gateways count: with the gateway's own fleet."""
+"""Windows of a mix's traffic, as gateways count them."""
 
-import random
-
-from forebay.local.mix.gpu_types import parse_mix
-from forebay.simulation.mix_fleet import MixFleet
-from forebay.simulation.mix_traffic import CountingRouter
-from forebay.simulation.replicas import Gateway
-from gateway.config.settings import RoutingSettings
-from gateway.fleet.fleet import Fleet
-from gateway.fleet.ticket import Ticket
+from forebay.simulation.mix_traffic import WindowCounts
 from routing.strategy import Finished
 from routing.types import RouteRequest
-from simulator.replay.replay import MODEL, VirtualTime
-from simulator.replay.scraping import Scraping
+from simulator.replay.replay import MODEL
 from traffic.window import index_of
 
-(V100,) = parse_mix("V100:1:1")
 
+def test_a_window_has_lengths_and_what_was_sent_where():
+    counts, request = WindowCounts(), RouteRequest(MODEL, "", prompt_tokens=100)
+    counts.arrived(request)
+    counts.sent("v100")
+    counts.finished(Finished("v100-1", request, 5.0, False, input_tokens=100, output_tokens=7))
+    counts.finished(Finished("v100-1", request, 6.0, True))
+    window = counts.window(10.0, 3, 2)
 
-def a_router() -> tuple[CountingRouter, MixFleet]:
-    time, settings = VirtualTime(), RoutingSettings(strategy="least-request")
-    fleet = MixFleet((V100,), 30.0, time)
-    gateway = Gateway(Fleet(settings, random.Random(1)), settings, time)
-    return CountingRouter(gateway, fleet, Scraping((), [], 2.0)), fleet
-
-
-def entered(router: CountingRouter, prompt_tokens: int) -> Ticket:
-    outcomes: list[object] = []
-    request = RouteRequest(MODEL, "", prompt_tokens=prompt_tokens, output_tokens=10)
-    router.enter(request, "least-request", 0.0, outcomes.append)
-    (outcome,) = outcomes
-    assert isinstance(outcome, Ticket)
-    return outcome
-
-
-def test_a_window_has_arrivals_completions_and_what_was_sent_where():
-    router, fleet = a_router()
-    fleet.adjust(V100, 1, 0.0, startup_s=0.0)
-    first, _ = entered(router, 100), entered(router, 100)
-    router.release(first, 5.0)
-    router.finish(first, Finished("v100-1", first.request, 5.0, False, input_tokens=100, output_tokens=7))
-    window = router.window(10.0)
-
-    assert (2, 1, 0, 0.0) == (window.arrivals, window.in_flight, window.queued, window.starts_at_s)
+    assert (1, 3, 2, 0.0) == (window.arrivals, window.in_flight, window.queued, window.starts_at_s)
     assert {(index_of(100), index_of(7)): 1} == window.completed
-    assert {index_of(100): 2} == window.arrived_inputs
-    assert {"v100": 2} == window.sent
-    after = router.window(20.0)
-    assert (0, 1, {}, {}) == (after.arrivals, after.in_flight, after.completed, after.sent)
+    assert ({index_of(100): 1}, {"v100": 1}) == (window.arrived_inputs, window.sent)
 
 
-def test_a_request_that_nobody_can_serve_is_an_arrival_all_the_same():
-    router, _ = a_router()
-    outcomes: list[object] = []
-    router.enter(RouteRequest(MODEL, "", prompt_tokens=5), "least-request", 0.0, outcomes.append)
-    window = router.window(10.0)
+def test_each_window_begins_anew():
+    counts = WindowCounts()
+    counts.arrived(RouteRequest(MODEL, "", prompt_tokens=100))
+    counts.window(10.0, 0, 0)
+    window = counts.window(20.0, 0, 0)
 
-    assert 1 == len(outcomes)
-    assert (1, 0, 0, {}) == (window.arrivals, window.in_flight, window.queued, window.sent)
+    assert (0, {}, {}, {}) == (window.arrivals, window.completed, window.arrived_inputs, window.sent)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from simulator.core.gpus import GPUS, gpu_profile
+from simulator.core.gpus import GPUS, gpu_profile, resized
 from simulator.core.speed import Chunks
 
 
@@ -45,3 +45,17 @@ def test_the_error_for_an_unknown_gpu_lists_the_valid_ones():
 def test_sizes_with_which_nothing_could_run_are_refused(fields: dict[str, int]):
     with pytest.raises(ValueError, match="GpuProfile"):
         replace(gpu_profile("L4"), **fields)
+
+
+def test_another_size_keeps_the_speed_but_the_share_of_the_cache():
+    fitted, small = gpu_profile("published-fit"), resized(gpu_profile("published-fit"), kv_blocks=4096, max_running=16)
+    full, half = 4096 * 64, 4096 * 64 // 2
+
+    assert (4096, 64, 16) == (small.kv_blocks, small.block_tokens, small.max_running)
+    assert fitted.speed.pass_s(1, 4 * half) == small.speed.pass_s(1, half) < small.speed.pass_s(1, full)
+    assert gpu_profile("L20").speed is resized(gpu_profile("L20"), kv_blocks=99).speed
+
+
+def test_sizes_that_no_engine_can_have_are_refused():
+    with pytest.raises(ValueError, match="pass_tokens > max_running"):
+        resized(gpu_profile("L20"), max_running=5000)

@@ -1,9 +1,10 @@
-"""The replicas of several GPU types in virtual time: ordered, serving after a start-up time, drained, ended.
+"""The replicas of GPU types in virtual time: ordered, serving after a start-up time, drained, ended.
 
-Lives here: the life of a replica, and what all have cost.  Not here: how many there should be (mix), requests (replay).
+Lives here: the life of a replica, and what all have cost.  Not here: how many there should be (mix, autoscale_loop),
+requests (replay).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import fsum, inf
@@ -14,6 +15,7 @@ from optimizer.planning.deployments import Deployment
 from routing.types import Endpoint, PodId
 from simulator.calibration.gpu_file import load_gpu
 from simulator.core.engine import Engine
+from simulator.core.gpus import GpuProfile
 from simulator.replay.replay import MODEL, VirtualTime
 
 HOUR_S = 3600.0
@@ -26,25 +28,40 @@ class Replica:
     gpu: GpuType
     endpoint: Endpoint
     ordered_s: float
-    is_serving: bool = False
-    is_wanted: bool = True
-    in_flight: int = 0
+    served_s: float = inf
+    """The time from which it serves."""
+    unwanted_s: float = inf
+    """The time when it was let go of; it ends what it has."""
     ended_s: float = inf
+    in_flight: int = 0
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it takes requests, or did until it was let go of."""
+        return self.served_s < inf
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it has not been let go of."""
+        return self.unwanted_s == inf
 
     def paid_s(self, until_s: float) -> float:
         """Return the seconds from the order to the end, as far as they are before this time."""
         return max(0.0, min(self.ended_s, until_s) - self.ordered_s)
 
 
-class MixFleet:
+class ElasticFleet:
     """All replicas that there ever were.  `engines` has their engines, also of those that have ended."""
 
-    def __init__(self, gpus: Sequence[GpuType], startup_s: float, time: VirtualTime) -> None:
+    def __init__(
+        self, gpus: Sequence[GpuType], startup_s: float, time: VirtualTime,
+        profiles: Mapping[GpuType, GpuProfile] | None = None,
+    ) -> None:  # fmt: skip
         self.engines: dict[PodId, Engine] = {}
         self.gpus = gpus
         self._startup_s = startup_s
         self._time = time
-        self._profiles = {gpu: load_gpu(gpu.gpu) for gpu in gpus}
+        self._profiles = profiles or {gpu: load_gpu(gpu.gpu) for gpu in gpus}
         if len({profile.block_tokens for profile in self._profiles.values()}) > 1:
             raise ValueError("the GPU types of a mix must have one block size")
         self._replicas: dict[PodId, Replica] = {}
@@ -61,7 +78,7 @@ class MixFleet:
             else:
                 self._serve(replica, now_s)
         for replica in there[replicas:]:
-            replica.is_wanted = False
+            replica.unwanted_s = now_s
             self._changed = self._changed or replica.is_serving
             self._end_if_idle(replica, now_s)
 
@@ -77,9 +94,9 @@ class MixFleet:
         self.engines[name] = Engine(self._profiles[gpu])
         return replica
 
-    def _serve(self, replica: Replica, now_s: float) -> None:  # noqa: ARG002  the timer's signature
+    def _serve(self, replica: Replica, now_s: float) -> None:
         if replica.is_wanted:
-            replica.is_serving = self._changed = True
+            replica.served_s, self._changed = now_s, True
 
     def _end_if_idle(self, replica: Replica, now_s: float) -> None:
         if not replica.is_wanted and not replica.in_flight:
@@ -131,6 +148,11 @@ class MixFleet:
             gpu.deployment: fsum(each.paid_s(until_s) for each in self._replicas.values() if each.gpu is gpu) / until_s
             for gpu in self.gpus
         }
+
+    @property
+    def replicas(self) -> Collection[Replica]:
+        """All replicas that there ever were, in the order of their orders."""
+        return self._replicas.values()
 
     @property
     def started(self) -> int:

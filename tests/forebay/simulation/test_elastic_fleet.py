@@ -3,7 +3,7 @@
 import pytest
 
 from forebay.local.mix.gpu_types import parse_mix
-from forebay.simulation.mix_fleet import MixFleet
+from forebay.simulation.elastic_fleet import ElasticFleet
 from simulator.replay.replay import VirtualTime
 
 L20, V100 = parse_mix("L20:3.6:0:2,V100:1.8:1:3")
@@ -16,17 +16,17 @@ class Clock(VirtualTime):
         self.now_s = to_s
 
 
-def a_fleet() -> tuple[MixFleet, Clock]:
+def a_fleet() -> tuple[ElasticFleet, Clock]:
     time = Clock()
-    return MixFleet((L20, V100), 30.0, time), time
+    return ElasticFleet((L20, V100), 30.0, time), time
 
 
-def serving(fleet: MixFleet) -> list[str]:
+def serving(fleet: ElasticFleet) -> list[str]:
     description = fleet.changed()
     return [] if description is None else [endpoint.id for endpoint in description.endpoints]
 
 
-def counts(fleet: MixFleet) -> dict[str, tuple[int, int]]:
+def counts(fleet: ElasticFleet) -> dict[str, tuple[int, int]]:
     return {each.name: (each.replicas, each.ready) for each in fleet.deployments()}
 
 
@@ -78,4 +78,4 @@ def test_deployments_say_what_the_optimizer_must_know():
 
 def test_types_with_other_block_sizes_cannot_be_mixed():
     with pytest.raises(ValueError, match="one block size"):
-        MixFleet(parse_mix("V100,published-fit"), 30.0, VirtualTime())
+        ElasticFleet(parse_mix("V100,published-fit"), 30.0, VirtualTime())

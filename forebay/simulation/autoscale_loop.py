@@ -1,0 +1,130 @@
+"""One replay of traffic on a fleet that an autoscaler grows and shrinks, in virtual time.
+
+Pods that are ordered serve after the start-up time; pods that are let go of end what they have.  A decision takes no
+time, and what pods and gateways count is known at once.
+
+Lives here: the loop.  Not here: decisions (autoscaling), observations (autoscale_readings), replicas (elastic_fleet).
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from autoscaling.decision import Decision, Strategy
+from autoscaling.observation import Observation
+from forebay.local.mix.gpu_types import GpuType
+from forebay.simulation.autoscale_readings import ArrivalCounts, LatencyCounts, observation
+from forebay.simulation.comparison import scrape_of
+from forebay.simulation.elastic_fleet import ElasticFleet, Replica
+from forebay.simulation.elastic_router import ElasticRouter
+from forebay.simulation.replicas import Gateway
+from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
+from gateway.fleet.fleet import Fleet
+from routing.strategies.forebay import Forebay
+from simulator.core.gpus import GpuProfile
+from simulator.replay import baselines
+from simulator.replay.admission import Admission
+from simulator.replay.replay import MODEL, Call, Replay, VirtualTime
+from simulator.replay.scraping import Scraping
+from simulator.replay.summary import Slo
+from simulator.replay.traces import TraceRequest
+
+FIRST_TICK_S = 1.0
+"""Time of the first decision: after a second something has arrived."""
+SHORTEST_TICK_S = 0.1
+"""Shortest time between two decisions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """All that several strategies are compared on."""
+
+    name: str
+    trace: Sequence[TraceRequest]
+    until_s: float
+    """End of the traffic: until then replicas are decided on and paid for."""
+    profile: GpuProfile
+    startup_s: float
+    slo: Slo
+    routing: str
+    """The gateway's strategy; that of Forebay queues and refuses to keep the SLO."""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """The strategy that never changes anything."""
+
+    replicas: int
+
+    def decide(self, seen: Observation) -> Decision:
+        """Return the same number."""
+        return Decision(self.replicas, "constant", seen.now_s + 3600.0)
+
+    def state(self) -> dict[str, object]:
+        """Return nothing: nothing is remembered."""
+        return {}
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Take over nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The requests at their ends, and every replica that there was."""
+
+    calls: Sequence[Call]
+    replicas: Sequence[Replica]
+    decisions: Sequence[tuple[float, Decision]]
+    """Decisions that changed the number of replicas, with their times."""
+    fleet: ElasticFleet
+
+
+class Loop:
+    """One replay, which begins with `first` replicas that serve."""
+
+    def __init__(self, scenario: Scenario, strategy: Strategy, first: int) -> None:
+        self._scenario, self._strategy = scenario, strategy
+        self._time = VirtualTime()
+        self._type = GpuType("engine")
+        self._fleet = ElasticFleet((self._type,), scenario.startup_s, self._time, {self._type: scenario.profile})
+        self._gateway = self._made_gateway()
+        self._scraping = Scraping(
+            (), [scrape_of(self._gateway.fleet, self._fleet.engines)], ScrapeSettings().interval_s
+        )
+        self._router = ElasticRouter(self._gateway, self._fleet, self._scraping, ArrivalCounts())
+        self._latencies = LatencyCounts()
+        self._decisions: list[tuple[float, Decision]] = []
+        self._fleet.adjust(self._type, first, 0.0, startup_s=0.0)
+
+    def _made_gateway(self) -> Gateway:
+        slo = self._scenario.slo
+        settings = RoutingSettings(strategy=self._scenario.routing, slo_ttft_s=slo.ttft_s, slo_itl_s=slo.itl_s)
+        rng = random.Random(self._scenario.seed)  # noqa: S311 - spreads load, keeps no secret
+        return Gateway(Fleet(settings, rng, build=baselines.build), settings, self._time)
+
+    def run(self, progress: Callable[[int], None]) -> Outcome:
+        """Replay the traffic; `progress` is called with 1 for each arrival."""
+        self._router.discover(0.0)
+        routing = self._scenario.routing
+        replay = Replay(
+            trace=self._scenario.trace, engines=self._fleet.engines, router=self._router, time=self._time,
+            strategy=routing, admission=Admission({}, LimitSettings().output_tokens), scraping=self._scraping,
+            slo=self._gateway.fleet.slo(MODEL) if routing == Forebay.name else None,
+        )  # fmt: skip
+        self._time.set(FIRST_TICK_S, self._tick)
+        calls = replay.run(progress)
+        return Outcome(calls, tuple(self._fleet.replicas), self._decisions, self._fleet)
+
+    def _tick(self, now_s: float) -> None:
+        """Observe, decide, and have as many replicas as were decided on."""
+        arrivals = self._router.counts.arrivals(now_s)
+        seen = observation(now_s, self._fleet, arrivals, self._latencies.latency(self._fleet.engines.values()))
+        decision = self._strategy.decide(seen)
+        if decision.desired != seen.ordered:
+            self._decisions.append((now_s, decision))
+            self._fleet.adjust(self._type, decision.desired, now_s)
+            self._router.discover(now_s)
+        next_s = max(decision.next_s, now_s + SHORTEST_TICK_S)
+        if next_s < self._scenario.until_s:
+            self._time.set(next_s, self._tick)
