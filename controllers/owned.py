@@ -32,12 +32,13 @@ class Owned(Object, frozen=True):
 
 
 class Wanted(NamedTuple):
-    """An object that there should be.  `spec` has the values that the server would fill in."""
+    """An object that there should be.  `spec` has the values that the server would fill in; `metadata` our label."""
 
     kind: Kind[Any]
     namespace: str
     name: str
     spec: Spec
+    metadata: Mapping[str, Any] = {"labels": LABELS}
 
     @property
     def id(self) -> Key:
@@ -46,7 +47,7 @@ class Wanted(NamedTuple):
 
     def body(self) -> dict[str, Any]:
         """Return the object as it is created."""
-        return body(self.kind, self.name, self.namespace, metadata={"labels": LABELS}, spec=self.spec)
+        return body(self.kind, self.name, self.namespace, metadata=self.metadata, spec=self.spec)
 
 
 def id_of(kind: Kind[Any], key: Key) -> Key:

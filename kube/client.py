@@ -23,7 +23,7 @@ from lightkube.core.exceptions import ConfigError
 from yaml import YAMLError
 
 from kube.errors import NoWayError, Unreachable, from_answer
-from kube.objects import Event, Kind, Object, Told, read_list, read_metadata, read_told
+from kube.objects import Event, Kind, Object, Resource, Told, read_list, read_metadata, read_resources, read_told, root
 
 T = TypeVar("T", bound=Object)
 
@@ -93,9 +93,15 @@ class Client:
     ) -> None:
         await self._http.aclose()
 
-    async def get(self, kind: Kind[T], name: str, namespace: str = "") -> T:
-        """Return the object."""
-        return _decode(kind, await self._call("GET", kind.path(namespace, name)))
+    async def get(self, kind: Kind[T], name: str, namespace: str = "", subresource: str = "") -> T:
+        """Return the object, or its subresource, of which `kind` then has the model."""
+        return _decode(kind, await self._call("GET", kind.path(namespace, name, subresource)))
+
+    async def resources(self, group: str, version: str) -> Sequence[Resource]:
+        """Return what the server has of this version of a group, subresources too.  Raises NotFound if it has none."""
+        answer = await self._call("GET", root(group, version))
+        with _understood():
+            return read_resources(answer)
 
     async def list(self, kind: Kind[T], selection: Selection = ALL) -> tuple[list[T], str]:
         """Return the objects that there are now and the version to watch from; costs a call per PAGE_ITEMS objects."""
@@ -157,10 +163,13 @@ class Client:
         path = kind.path(*_place(body), subresource)
         return _decode(kind, await self._call("PATCH", path, query, body, APPLY))
 
-    async def merge(self, kind: Kind[T], name: str, namespace: str, fields: Mapping[str, Any]) -> T:
-        """Write these fields of the object, whoever owns them; None removes one (RFC 7396)."""
+    async def merge(
+        self, kind: Kind[T], name: str, namespace: str, fields: Mapping[str, Any], subresource: str = ""
+    ) -> T:
+        """Write these fields of the object, or of its subresource, whoever owns them; None removes one (RFC 7396)."""
         query = {"fieldManager": self.manager}
-        return _decode(kind, await self._call("PATCH", kind.path(namespace, name), query, fields, MERGE))
+        path = kind.path(namespace, name, subresource)
+        return _decode(kind, await self._call("PATCH", path, query, fields, MERGE))
 
     async def delete(
         self, kind: Kind[Any], name: str, namespace: str = "", uid: str = "", *, grace_s: int | None = None

@@ -95,10 +95,9 @@ class Kind(Generic[T]):
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """Return the path of one object, or of all, in one namespace or (`namespace` empty) in all."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         space = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
         one = "".join(f"/{quote(part, safe='')}" for part in (name, subresource) if part)
-        return f"{root}{space}/{self.plural}{one}"
+        return f"{root(self.group, self.version)}{space}/{self.plural}{one}"
 
     @cached_property
     def _decoder(self) -> msgspec.json.Decoder[T]:
@@ -107,6 +106,18 @@ class Kind(Generic[T]):
     def decode(self, body: bytes | msgspec.Raw) -> T:
         """Return the object.  Raises msgspec.MsgspecError where it does not fit the model."""
         return self._decoder.decode(body)
+
+
+class Resource(msgspec.Struct, frozen=True):
+    """Something that the server has of a version of a group."""
+
+    name: str  # the plural, for a subresource as in "pods/log"
+    kind: str
+
+
+def root(group: str, version: str) -> str:
+    """Return the path of a version of a group, the core group where it is ""."""
+    return f"/apis/{quote(group, safe='')}/{quote(version, safe='')}" if group else f"/api/{quote(version, safe='')}"
 
 
 class _ListMetadata(msgspec.Struct, rename="camel"):
@@ -119,7 +130,12 @@ class _List(msgspec.Struct):
     metadata: _ListMetadata
 
 
+class _Resources(msgspec.Struct):
+    resources: tuple[Resource, ...]
+
+
 _LISTS = msgspec.json.Decoder(_List)
+_RESOURCES = msgspec.json.Decoder(_Resources)
 _TOLD = msgspec.json.Decoder(Told)
 _ANY = msgspec.json.Decoder(Object)
 
@@ -133,6 +149,11 @@ def read_list(body: bytes) -> Listed:
 def read_told(line: bytes) -> Told:
     """Return what a line of a watch tells.  Raises msgspec.MsgspecError where it is half a line."""
     return _TOLD.decode(line)
+
+
+def read_resources(body: bytes) -> Sequence[Resource]:
+    """Return what a version of a group has.  Raises msgspec.MsgspecError where the answer is something else."""
+    return _RESOURCES.decode(body).resources
 
 
 def read_metadata(body: msgspec.Raw) -> Metadata:

@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from controllers.controller import Controller
+from controllers.podautoscaler.controller import PodAutoscalerController
 from controllers.podautoscaler.observing import Observer
 from controllers.podautoscaler.sources.observer import Sources
 from controllers.podautoscaler.sources.pages import Pages
@@ -85,7 +86,12 @@ def _routes(options: Options, tools: Tools) -> Controller:
     return RoutesController(tools.client, rules, tools.recorder, tools.clocks, tools.rng)
 
 
-CONTROLLERS: Mapping[str, Callable[[Options, Tools], Controller]] = {"routes": _routes}
+def _podautoscaler(options: Options, tools: Tools) -> Controller:
+    client, recorder, clocks, rng, observer = tools
+    return PodAutoscalerController(client, observer, recorder, clocks, rng=rng, namespace=options.namespace)
+
+
+CONTROLLERS: Mapping[str, Callable[[Options, Tools], Controller]] = {"routes": _routes, "podautoscaler": _podautoscaler}
 """Every controller, by name."""
 
 

@@ -12,9 +12,7 @@ import msgspec
 import pytest
 import yaml
 
-from controllers.podautoscaler.sources.apis import USAGES
-from controllers.routes.objects import FILTERS, GRANTS, ROUTES
-from controllers.routes.workloads import ADAPTERS, DEPLOYMENTS, FLEETS, STATEFUL_SETS
+from controllers.routes.workloads import ADAPTERS
 from forebay.cli.optimizing import optimizer
 from gateway.config.loading import load
 from gateway.config.settings import Settings
@@ -25,8 +23,6 @@ from gateway.envoy.access_logs import usage_logs
 from gateway.envoy.headers import strip_from_clients
 from gateway.envoy.names import CLIENT_MODEL, DESTINATION, UPSTREAM_ADDRESS_ATTRIBUTE
 from gateway.envoy.patches import EXTENSION_POLICY, GATEWAY, LISTENERS, NAMESPACE, patch_policies
-from kube.election import LEASES
-from kube.events import EVENTS
 from kube.objects import Kind
 from optimizer.service.workloads import WORKLOADS as OPTIMIZED
 from routing.table import STRATEGIES
@@ -240,17 +236,6 @@ def test_the_pool_names_the_gateway_as_its_picker_and_the_gateway_knows_it():
     assert {"Gateway", "EnvoyProxy"}.isdisjoint(one["kind"] for one in found)
     left_out = ("aibrix-controller-manager", "aibrix-gpu-optimizer")
     assert not [one for one in found if one["metadata"]["name"].startswith(left_out)]
-
-
-def test_the_controllers_may_do_what_they_do_and_nothing_else():
-    everywhere = verbs(FOLLOW, DEPLOYMENTS, STATEFUL_SETS, ADAPTERS, FLEETS, GRANTS)
-    everywhere |= verbs(KEEP, GRANTS) | verbs(("create", "patch"), EVENTS) | verbs(("list",), USAGES)
-    everywhere |= {(f"{api}.metrics.k8s.io", "*", verb) for api in ("custom", "external") for verb in ("get", "list")}
-
-    assert everywhere == allowed("ClusterRole", "aibrix-controller-manager")
-    assert verbs((*FOLLOW, *KEEP), ROUTES, FILTERS) | verbs(("create", "get", "update"), LEASES) == allowed(
-        "Role", "aibrix-controller-manager"
-    )
 
 
 def test_the_optimizer_may_read_workloads_and_nothing_else():

@@ -16,6 +16,7 @@ from gateway.discovery.pods import Cluster, Fleet, Pod
 from routing.table import STRATEGIES
 from runtime.settings import read_settings
 from simulator.core.gpus import GPUS
+from tests.support import pod_autoscalers
 from tests.support.kubernetes.fields import wrong_fields
 from tests.support.manifests import Json, containers, named
 from tests.support.source_tree import ROOT
@@ -139,6 +140,25 @@ def test_the_engines_of_the_heterogeneous_sample_have_one_account_with_roles_of_
     assert {account} == {subject["name"] for one in bindings for subject in one["subjects"]}
     pods = [one["spec"]["template"]["spec"] for one in found if one["kind"] == "Deployment"]
     assert [account, account] == [pod["serviceAccountName"] for pod in pods]
+
+
+def test_the_autoscalers_of_the_heterogeneous_sample_are_as_its_text_prints_them():
+    sample = ROOT / "samples" / "heterogeneous"
+    found = {one["metadata"]["name"]: one for one in applied(sample) if one["kind"] == "PodAutoscaler"}
+
+    assert {"podautoscaler-deepseek-coder-7b-v100", "podautoscaler-deepseek-coder-7b-l20"} == found.keys()
+    assert pod_autoscalers.s1() == found["podautoscaler-deepseek-coder-7b-v100"]
+    for name, one in found.items():
+        deployment = one["spec"]["scaleTargetRef"]["name"]
+        assert name == f"podautoscaler-{deployment}"
+        assert f"/metrics/default/{deployment}" == one["spec"]["metricsSources"][0]["path"]
+
+
+@pytest.mark.parametrize("strategy", ["HPA", "KPA", "APA"])
+def test_the_autoscalers_of_the_article_are_as_it_prints_them(strategy: str):
+    file = ROOT / "samples" / "article" / "podautoscalers" / f"{strategy.lower()}.yaml"
+
+    assert pod_autoscalers.s2(strategy) == yaml.safe_load(file.read_text())
 
 
 def test_the_route_of_the_article_is_the_users_own():

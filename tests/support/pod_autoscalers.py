@@ -48,7 +48,7 @@ def s2(strategy: str) -> dict[str, Any]:
     annotations, most, path, target = {
         "HPA": ({}, 10, "/metrics", "50"),
         "KPA": (S2_KPA_ANNOTATIONS, 8, "metrics", "0.5"),
-        "APA": (S2_APA_ANNOTATIONS, 8, "/metrics", "0.5"),
+        "APA": (S2_APA_ANNOTATIONS, 8, "metrics", "0.5"),
     }[strategy]
     metadata: dict[str, Any] = {
         "name": f"{S2_NAME}-{strategy.lower()}",

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
@@ -25,6 +25,7 @@ from tests.support.kubernetes.hands import Hands
 from tests.support.kubernetes.script import talking
 from tests.support.kubernetes.workloads import a_workload
 from tests.support.polling import until
+from tests.support.running import running
 
 AT_HOME = (ROUTES, FILTERS)
 MISSING, FORBIDDEN = answer("404 page not found", status=404), answer('{"code": 403, "message": "no"}', status=403)
@@ -78,18 +79,6 @@ def a_controller(client: Client) -> RoutesController:
     clocks = Hands().clocks()
     recorder = Recorder(client, "forebay-test", "i", clocks=clocks, rng=Random(1))
     return RoutesController(client, RULES, recorder, clocks, Random(2))
-
-
-@asynccontextmanager
-async def running(*endless: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(one) for one in endless]
-    try:
-        yield
-        assert not any(task.done() for task in tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 @asynccontextmanager

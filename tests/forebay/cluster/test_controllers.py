@@ -22,8 +22,10 @@ KINDS = {
     "ModelAdapter",
     "RayClusterFleet",
     "HTTPRouteFilter",
+    "PodAutoscaler",
+    "HorizontalPodAutoscaler",
 }
-"""All that routes depend on; only a server tells that the last three are not installed."""
+"""All that the controllers depend on; only a server tells which of them are not installed."""
 
 
 @pytest.fixture

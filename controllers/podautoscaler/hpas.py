@@ -1,0 +1,144 @@
+"""The HorizontalPodAutoscalers of strategy HPA: what is in them, and what their status says of the autoscaler.
+
+Lives here: their specs and the reading of their status, without I/O.  Not here: making them (controllers.owned), who
+scales: that is Kubernetes' own controller.  Specs are written as the server keeps them, quantities too, so that a spec
+that is as it should be is equal to what is read.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import msgspec
+
+from autoscaling.bounds import Bounds
+from autoscaling.options import settings
+from autoscaling.spec import Source, SourceKind, Spec
+from controllers.owned import LABELS, Owned, Wanted
+from controllers.podautoscaler.conditions import ABLE, ACTIVE, Said
+from controllers.podautoscaler.objects import AUTOSCALERS
+from kube.conditions import Condition
+from kube.objects import Kind, Metadata
+
+SUFFIX = "-hpa"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+PERIOD_S = 60
+"""The time in which the rates hold (AIBrix)."""
+PERCENT, MILLI = 100, 1000
+_DECIMAL = ("m", "", "k", "M", "G", "T", "P", "E")
+_BINARY = ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+KI = 1024
+"""Bytes of Ki, and Ki of Mi, in which targets of memory are given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behavior:
+    """The options that a HorizontalPodAutoscaler takes; the defaults are AIBrix's."""
+
+    max_up_rate: float = 2.0
+    max_down_rate: float = 2.0
+    scale_up_delay_s: float = 0.0
+    scale_down_delay_s: float = 300.0
+
+
+class HpaStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The state of a HorizontalPodAutoscaler."""
+
+    current_replicas: int | None = None
+    desired_replicas: int | None = None
+    last_scale_time: str | None = None
+    conditions: tuple[Condition, ...] | None = None
+
+
+class Hpa(Owned, frozen=True):
+    """A HorizontalPodAutoscaler."""
+
+    status: HpaStatus = HpaStatus()
+
+
+HPAS = Kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", Hpa)
+
+
+def hpa_of(autoscaler: Metadata, spec: Spec, bounds: Bounds) -> Wanted:
+    """Return the HorizontalPodAutoscaler that an autoscaler with strategy HPA stands for now; it goes with it."""
+    owner = {
+        "apiVersion": AUTOSCALERS.api_version, "kind": AUTOSCALERS.name, "name": autoscaler.name,
+        "uid": autoscaler.uid, "controller": True,
+    }  # fmt: skip
+    metadata = {
+        "labels": autoscaler.labels | LABELS,
+        "annotations": {key: value for key, value in autoscaler.annotations.items() if key != LAST_APPLIED},
+        "ownerReferences": [owner],
+    }
+    return Wanted(HPAS, autoscaler.namespace, hpa_name(autoscaler), _spec(spec, bounds), metadata)
+
+
+def hpa_name(autoscaler: Metadata) -> str:
+    """Return the name of the HorizontalPodAutoscaler of an autoscaler, in its namespace."""
+    return autoscaler.name + SUFFIX
+
+
+def owner_of(hpa: Hpa) -> str:
+    """Return the key of the autoscaler that a HorizontalPodAutoscaler belongs to, empty where it has none."""
+    owners = (one for one in hpa.metadata.owner_references if one.controller and one.kind == AUTOSCALERS.name)
+    return next((f"{hpa.metadata.namespace}/{one.name}" for one in owners), "")
+
+
+def mirrored(hpa: Hpa) -> Mapping[str, Said]:
+    """Return what a HorizontalPodAutoscaler says of itself, as words on our conditions."""
+    said = {one.type: Said(one.status, one.reason, one.message) for one in hpa.status.conditions or ()}
+    waits = Said("Unknown", "NotLookedAt", f"HorizontalPodAutoscaler {hpa.metadata.name} was not looked at yet")
+    return {kind: said.get(kind, waits) for kind in (ABLE, ACTIVE)}
+
+
+def _spec(spec: Spec, bounds: Bounds) -> dict[str, Any]:
+    target = spec.target
+    behavior = settings(Behavior, spec.options)
+    return {
+        "scaleTargetRef": {"apiVersion": target.api_version, "kind": target.kind, "name": target.name},
+        "minReplicas": max(bounds.least, 1),  # servers take 0 only where they are told to
+        "maxReplicas": bounds.most,
+        "metrics": list(_metrics(spec.sources)),
+        "behavior": {
+            "scaleUp": _rules((behavior.max_up_rate - 1) * PERCENT, behavior.scale_up_delay_s),
+            "scaleDown": _rules((1 - 1 / behavior.max_down_rate) * PERCENT, behavior.scale_down_delay_s),
+        },
+    }
+
+
+def _rules(percent: float, delay_s: float) -> dict[str, Any]:
+    return {
+        "stabilizationWindowSeconds": ceil(delay_s),
+        "selectPolicy": "Max",
+        "policies": [{"type": "Percent", "value": max(1, round(percent)), "periodSeconds": PERIOD_S}],
+    }
+
+
+def _metrics(sources: Sequence[Source]) -> Iterator[dict[str, Any]]:
+    for source in sources:
+        if source.kind is SourceKind.RESOURCE:
+            yield {"type": "Resource", "resource": {"name": source.metric, "target": _resource_target(source)}}
+        else:
+            kind = "External" if source.kind is SourceKind.EXTERNAL else "Pods"
+            target = {"type": "AverageValue", "averageValue": decimal(source.target)}
+            yield {"type": kind, kind.lower(): {"metric": {"name": source.metric}, "target": target}}
+
+
+def _resource_target(source: Source) -> dict[str, Any]:
+    if source.metric == "cpu":
+        return {"type": "Utilization", "averageUtilization": ceil(source.target)}
+    return {"type": "AverageValue", "averageValue": _quantity(round(source.target * KI), KI, _BINARY)}
+
+
+def decimal(value: float) -> str:
+    """Return a quantity in thousandths as the server writes it: 0.5 is `500m`, 1500 is `1500`, 2000 is `2k`."""
+    return _quantity(max(1, round(value * MILLI)), MILLI, _DECIMAL)
+
+
+def _quantity(number: int, base: int, suffixes: Sequence[str]) -> str:
+    rest = list(suffixes)
+    while number % base == 0 and number and len(rest) > 1:
+        number //= base
+        rest.pop(0)
+    return f"{number}{rest[0]}"

@@ -1,0 +1,157 @@
+"""One autoscaler at work: looks at its target, has its strategy decide, and writes the replicas.
+
+Lives here: the steps of one decision, and what each can fail by.  Not here: which autoscalers work (controller), what
+is decided (autoscaling), how a target is seen (targets, sources).  While anything is unknown the replicas stay.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from autoscaling.autoscaler import autoscaler
+from autoscaling.bounds import bounds_at
+from autoscaling.decision import Decision, Strategy
+from autoscaling.spec import Spec
+from controllers.podautoscaler.conditions import ABLE, ACTIVE, Said
+from controllers.podautoscaler.memory import Memory
+from controllers.podautoscaler.objects import PodAutoscaler, ScalingDecision, ScheduledBounds, Status
+from controllers.podautoscaler.observing import Observed, Observer
+from controllers.podautoscaler.targets import Seen, Targets
+from kube.errors import ApiError, Unreachable
+from kube.objects import Metadata
+from kube.scaling import NoScale
+from kube.times import timestamp
+
+LOOK_AGAIN_S = 10.0
+"""How often is looked for a target that is not there (chosen)."""
+SOONEST_S, LATEST_S = 0.5, 60.0
+"""Between two decisions, whatever a strategy says."""
+KEEP_S = 30.0
+"""How often a state is kept: so much of a window a crash may lose."""
+
+log = structlog.get_logger(__name__)
+
+
+class Tools(NamedTuple):
+    """The things that all autoscalers of a process work with."""
+
+    targets: Targets
+    observer: Observer
+    memory: Memory
+    wall: Callable[[], float]  # seconds since the epoch
+
+
+class Step(NamedTuple):
+    """One look at an autoscaler and what came of it; None: not known."""
+
+    again_s: float | None  # until the next look; None: when something changes
+    found: Mapping[str, Said]  # the conditions that are not as when all is well, or that have more to say
+    actual: int | None = None
+    desired: int | None = None
+    change: ScalingDecision | None = None
+    scaled_at: str | None = None  # where somebody else scales
+    bounds: ScheduledBounds | None = None
+
+
+class Scaler:
+    """One autoscaler and the memory of its strategy."""
+
+    def __init__(self, autoscaler: PodAutoscaler, spec: Spec, tools: Tools) -> None:
+        self.spec = spec
+        self._metadata = autoscaler.metadata
+        self._is_new = autoscaler.status == Status()
+        self._tools = tools
+        self._strategy: Strategy | None = None
+        self._kept_s = tools.wall()
+
+    def is_of(self, metadata: Metadata, spec: Spec) -> bool:
+        """Whether this is the autoscaler, and nothing else is asked for."""
+        return self.is_same(metadata) and self.spec == spec
+
+    def is_same(self, metadata: Metadata) -> bool:
+        """Whether this is the autoscaler, whatever it asks for."""
+        return self._metadata.uid == metadata.uid
+
+    async def step(self) -> Step:
+        """Look and do what is due.  Raises Unreachable while there is no API server."""
+        strategy = self._strategy = self._strategy or await self._remembering()
+        try:
+            seen = await self._tools.targets.look(self.spec.target)
+        except Unreachable:
+            raise
+        except (NoScale, ApiError) as error:
+            return Step(LOOK_AGAIN_S, {ABLE: Said("False", "FailedGetScale", f"spec.scaleTargetRef: {error}")})
+        if seen.replicas == 0 and is_never_empty(self.spec):
+            why = "the target has 0 replicas, and spec.minReplicas is not 0: scale it by hand to have it scaled again"
+            return Step(LOOK_AGAIN_S, {ACTIVE: Said("False", "ScalingDisabled", why)}, seen.actual, 0)
+        observed = await self._observe(seen)
+        decision = strategy.decide(observed.observation)
+        step = await self._obey(seen, decision, observed.failures)
+        await self._keep_sometimes()
+        return step._replace(bounds=scheduled(self.spec, self._tools.wall()))
+
+    async def end(self) -> None:
+        """Keep the state, for who decides next."""
+        if self._strategy is None:
+            return
+        try:
+            await self._tools.memory.keep(self._metadata, self._strategy.state())
+        except ApiError as error:
+            log.warning("autoscaler_state_not_kept", key=self._metadata.key, why=str(error))
+
+    async def _remembering(self) -> Strategy:
+        """Return the strategy, with the state that an earlier process kept; one whose state is lost is cold."""
+        state = await self._tools.memory.recall(self._metadata)
+        if state is None:
+            return autoscaler(self.spec, is_cold=not self._is_new)
+        try:
+            strategy = autoscaler(self.spec)
+            strategy.restore(state)
+        except ValueError as error:
+            log.info("autoscaler_state_not_used", key=self._metadata.key, why=str(error))
+            strategy = autoscaler(self.spec, is_cold=True)
+        return strategy
+
+    async def _observe(self, seen: Seen) -> Observed:
+        observed = await self._tools.observer.observe(self.spec, seen.model, seen.pods, seen.starting, seen.leaving)
+        return observed._replace(observation=msgspec.structs.replace(observed.observation, ready=seen.ready))
+
+    async def _obey(self, seen: Seen, decision: Decision, failures: tuple[str, ...]) -> Step:
+        found = {ACTIVE: Said("True", "MetricsAreThere", decision.reason)}
+        if decision.missing:
+            found = {ACTIVE: Said("False", "FailedGetMetrics", "; ".join((decision.missing, *failures)))}
+        change = None
+        if decision.desired != seen.replicas:
+            change = await self._change(seen.replicas, decision)
+            if not change.success:
+                found[ABLE] = Said("False", "FailedUpdateScale", change.error)
+        again_s = min(max(decision.next_s - self._tools.wall(), SOONEST_S), LATEST_S)
+        return Step(again_s, found, seen.actual, decision.desired, change)
+
+    async def _change(self, replicas: int, decision: Decision) -> ScalingDecision:
+        error = ""
+        try:
+            await self._tools.targets.scale(self.spec.target, decision.desired)
+        except (NoScale, ApiError) as refusal:
+            error = str(refusal)
+        reason = f"{self.spec.strategy}: {decision.reason}"
+        now = timestamp(self._tools.wall())
+        return ScalingDecision(now, replicas, decision.desired, reason, not error, error)
+
+    async def _keep_sometimes(self) -> None:
+        if self._tools.wall() - self._kept_s >= KEEP_S:
+            self._kept_s = self._tools.wall()
+            await self.end()
+
+
+def scheduled(spec: Spec, now_s: float) -> ScheduledBounds | None:
+    """Return the bounds that hold now, of an autoscaler that has schedules."""
+    bounds = bounds_at(spec, now_s)
+    return ScheduledBounds(bounds.least, bounds.most, bounds.schedule) if spec.schedules else None
+
+
+def is_never_empty(spec: Spec) -> bool:
+    """Whether the bounds allow 0 replicas at no time, so that somebody has switched off a target that has 0."""
+    return 0 not in {spec.least, *(schedule.least for schedule in spec.schedules)}

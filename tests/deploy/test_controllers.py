@@ -1,0 +1,40 @@
+"""The manifests of the controllers: what these may do in a cluster, and the kinds that come with them."""
+
+from autoscaling.spec import StrategyName
+from controllers.podautoscaler.hpas import HPAS
+from controllers.podautoscaler.memory import CONFIG_MAPS
+from controllers.podautoscaler.objects import AUTOSCALERS
+from controllers.podautoscaler.sources.apis import USAGES
+from controllers.routes.objects import FILTERS, GRANTS, ROUTES
+from controllers.routes.workloads import ADAPTERS, DEPLOYMENTS, FLEETS, STATEFUL_SETS
+from gateway.discovery.pods import PODS
+from kube.election import LEASES
+from kube.events import EVENTS
+from tests.deploy.test_manifests import DEFAULT, FOLLOW, KEEP, allowed, verbs
+from tests.support.manifests import objects
+
+
+def test_the_controllers_may_do_what_they_do_and_nothing_else():
+    everywhere = verbs(FOLLOW, DEPLOYMENTS, STATEFUL_SETS, ADAPTERS, FLEETS, GRANTS)
+    everywhere |= verbs(KEEP, GRANTS) | verbs(("create", "patch"), EVENTS) | verbs(("list",), USAGES)
+    everywhere |= {(f"{api}.metrics.k8s.io", "*", verb) for api in ("custom", "external") for verb in ("get", "list")}
+    everywhere |= verbs(FOLLOW, AUTOSCALERS) | {(AUTOSCALERS.group, "podautoscalers/status", "patch")}
+    everywhere |= verbs(("get",), DEPLOYMENTS, STATEFUL_SETS, FLEETS) | verbs(("list",), PODS)
+    everywhere |= {("*", "*/scale", verb) for verb in ("get", "patch")} | verbs((*FOLLOW, *KEEP), HPAS)
+    at_home = verbs((*FOLLOW, *KEEP), ROUTES, FILTERS) | verbs(("create", "get", "update"), LEASES)
+    at_home |= verbs(("get", "list", *KEEP), CONFIG_MAPS)
+
+    assert everywhere == allowed("ClusterRole", "aibrix-controller-manager")
+    assert at_home == allowed("Role", "aibrix-controller-manager")
+
+
+def test_the_kinds_of_the_controllers_come_with_them():
+    [kind] = [one for one in objects(DEFAULT) if one["kind"] == "CustomResourceDefinition"]
+    [version] = kind["spec"]["versions"]
+
+    assert f"{AUTOSCALERS.plural}.{AUTOSCALERS.group}" == kind["metadata"]["name"]
+    assert {*StrategyName} == {
+        *version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["scalingStrategy"]["enum"]
+    }
+    columns = [column["name"] for column in version["additionalPrinterColumns"]]
+    assert ["MINPODS", "MAXPODS", "REPLICAS", "STRATEGY", "AGE"] == columns
