@@ -23,6 +23,8 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from controllers.controller import Controller
+from controllers.modeladapter.controller import ModelAdapterController
+from controllers.modeladapter.engines import Engines
 from controllers.podautoscaler.controller import PodAutoscalerController
 from controllers.podautoscaler.observing import Observer
 from controllers.podautoscaler.sources.observer import Sources
@@ -91,7 +93,15 @@ def _podautoscaler(options: Options, tools: Tools) -> Controller:
     return PodAutoscalerController(client, observer, recorder, clocks, rng=rng, namespace=options.namespace)
 
 
-CONTROLLERS: Mapping[str, Callable[[Options, Tools], Controller]] = {"routes": _routes, "podautoscaler": _podautoscaler}
+def _adapters(_options: Options, tools: Tools) -> Controller:
+    return ModelAdapterController(tools.client, Engines, tools.recorder, tools.clocks, tools.rng)
+
+
+CONTROLLERS: Mapping[str, Callable[[Options, Tools], Controller]] = {
+    "routes": _routes,
+    "modeladapter": _adapters,
+    "podautoscaler": _podautoscaler,
+}
 """Every controller, by name."""
 
 

@@ -10,6 +10,10 @@ from gateway.envoy.names import REFUSAL_DETAILS
 from gateway.openai.errors import FIRST_ERROR, FIRST_SERVER_ERROR, anthropic_error
 from gateway.openai.operations import ANTHROPIC_TARGETS
 
+UNAVAILABLE = 503
+RETRY_S = 1
+"""`retry-after` of 503, in seconds (chosen): Envoy has no pod for a moment, while one goes and another comes."""
+
 
 def local_replies(settings: Settings) -> Json:
     """Return the mappers, of which the first that matches decides: the gateway's refusals, known statuses, the rest."""
@@ -49,14 +53,14 @@ def _openai(comparison: str, status: int, code: str, message: str, *, compat: bo
     error: Json = {"message": message, "type": kind, "code": code, "param": None}
     if compat:
         error = {"code": "%RESPONSE_CODE%", "message": message}  # a lone operator of a number stays a number
-    return _mapper(_by_status(comparison, status, code), {"error": error})
+    return _mapper(_by_status(comparison, status, code), {"error": error}, status)
 
 
 def _anthropic(comparison: str, status: int, code: str, message: str) -> Json:
     """Return the mapper of the same error on Anthropic's paths."""
     path = {"name": ":path", "string_match": {"safe_regex": {"regex": ANTHROPIC_TARGETS}}}
     both = {"and_filter": {"filters": [_by_status(comparison, status, code), {"header_filter": {"header": path}}]}}
-    return _mapper(both, anthropic_error(status, message, "%REQ(x-request-id)%"))
+    return _mapper(both, anthropic_error(status, message, "%REQ(x-request-id)%"), status)
 
 
 def _by_status(comparison: str, status: int, code: str) -> Json:
@@ -64,5 +68,8 @@ def _by_status(comparison: str, status: int, code: str) -> Json:
     return {"status_code_filter": {"comparison": {"op": comparison, "value": value}}}
 
 
-def _mapper(chosen: Json, body: Json) -> Json:
-    return {"filter": chosen, "body_format_override": {"json_format": body}}
+def _mapper(chosen: Json, body: Json, status: int) -> Json:
+    mapper: Json = {"filter": chosen, "body_format_override": {"json_format": body}}
+    if status == UNAVAILABLE:
+        mapper["headers_to_add"] = [{"header": {"key": "retry-after", "value": str(RETRY_S)}}]
+    return mapper

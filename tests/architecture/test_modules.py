@@ -16,6 +16,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "gateway/envoy/names.py": "names only; tests/contract and tests/e2e run both sides that use them",
     "gateway/discovery/probing/rounds.py": "half of a checker; tests/gateway/discovery/probing/test_health.py runs it",
     "optimizer/planning/deployments.py": "values only",
+    "controllers/modeladapter/controller.py": "calls only; tests/kubernetes/test_adapters.py runs it in a cluster",
     "autoscaling/decision.py": "values and a protocol; every test of a strategy reads them",
     "autoscaling/spec.py": "values; the tests of their reader write and read them",
     "controllers/podautoscaler/observing.py": "values and a protocol; tests of the controller use both",

@@ -1,6 +1,7 @@
 """The manifests of the controllers: what these may do in a cluster, and the kinds that come with them."""
 
 from autoscaling.spec import StrategyName
+from controllers.modeladapter.services import SERVICES, SLICES
 from controllers.podautoscaler.hpas import HPAS
 from controllers.podautoscaler.memory import CONFIG_MAPS
 from controllers.podautoscaler.objects import AUTOSCALERS
@@ -14,12 +15,17 @@ from tests.deploy.test_manifests import DEFAULT, FOLLOW, KEEP, allowed, verbs
 from tests.support.manifests import objects
 
 
+OF_ADAPTERS = {"": "patch", "/status": "patch", "/finalizers": "update"}
+
+
 def test_the_controllers_may_do_what_they_do_and_nothing_else():
     everywhere = verbs(FOLLOW, DEPLOYMENTS, STATEFUL_SETS, ADAPTERS, FLEETS, GRANTS)
     everywhere |= verbs(KEEP, GRANTS) | verbs(("create", "patch"), EVENTS) | verbs(("list",), USAGES)
     everywhere |= {(f"{api}.metrics.k8s.io", "*", verb) for api in ("custom", "external") for verb in ("get", "list")}
     everywhere |= verbs(FOLLOW, AUTOSCALERS) | {(AUTOSCALERS.group, "podautoscalers/status", "patch")}
-    everywhere |= verbs(("get",), DEPLOYMENTS, STATEFUL_SETS, FLEETS) | verbs(("list",), PODS)
+    everywhere |= verbs(("get",), DEPLOYMENTS, STATEFUL_SETS, FLEETS) | verbs(FOLLOW, PODS)
+    everywhere |= verbs((*FOLLOW, "get", "create", "patch"), SERVICES, SLICES)
+    everywhere |= {(ADAPTERS.group, f"{ADAPTERS.plural}{more}", verb) for more, verb in OF_ADAPTERS.items()}
     everywhere |= {("*", "*/scale", verb) for verb in ("get", "patch")} | verbs((*FOLLOW, *KEEP), HPAS)
     at_home = verbs((*FOLLOW, *KEEP), ROUTES, FILTERS) | verbs(("create", "get", "update"), LEASES)
     at_home |= verbs(("get", "list", *KEEP), CONFIG_MAPS)
@@ -29,10 +35,11 @@ def test_the_controllers_may_do_what_they_do_and_nothing_else():
 
 
 def test_the_kinds_of_the_controllers_come_with_them():
-    [kind] = [one for one in objects(DEFAULT) if one["kind"] == "CustomResourceDefinition"]
-    [version] = kind["spec"]["versions"]
+    kinds = {one["metadata"]["name"]: one for one in objects(DEFAULT) if one["kind"] == "CustomResourceDefinition"}
+    autoscalers, adapters = (f"{kind.plural}.{kind.group}" for kind in (AUTOSCALERS, ADAPTERS))
+    [version] = kinds[autoscalers]["spec"]["versions"]
 
-    assert f"{AUTOSCALERS.plural}.{AUTOSCALERS.group}" == kind["metadata"]["name"]
+    assert {autoscalers, adapters} == kinds.keys()
     assert {*StrategyName} == {
         *version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["scalingStrategy"]["enum"]
     }

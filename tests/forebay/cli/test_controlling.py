@@ -11,7 +11,7 @@ from forebay.cluster import controllers
 from tests.support.command import run
 
 DEFAULTS = {
-    "controllers": ("routes",),
+    "controllers": ("routes", "modeladapter", "podautoscaler"),
     "namespace": "aibrix-system",
     "gateway": "aibrix-eg",
     "kubeconfig": None,
@@ -45,7 +45,7 @@ def test_defaults_are_those_of_the_manifests(passed: Callable[..., dict[str, Any
 
 def test_every_option_is_passed_on(passed: Callable[..., dict[str, Any]]):
     assert {
-        "controllers": ("routes",),
+        "controllers": ("routes", "modeladapter", "podautoscaler"),
         "namespace": "n",
         "gateway": "g",
         "kubeconfig": Path("k"),
@@ -67,7 +67,7 @@ def test_in_a_pod_its_namespace_is_the_default(passed: Callable[..., dict[str, A
 @pytest.mark.parametrize(
     ("option", "why"),
     [
-        ("--controllers=routes,nope", "nope: there are routes, and * for all"),
+        ("--controllers=routes,nope", "nope: there are routes, modeladapter, podautoscaler, and * for all"),
         ("--controllers=,", "names no controller"),
         ("--request-timeout=120", "must be a duration"),
         ("--listen=8080", "must be host:port"),

@@ -24,6 +24,9 @@ KINDS = {
     "HTTPRouteFilter",
     "PodAutoscaler",
     "HorizontalPodAutoscaler",
+    "Pod",
+    "Service",
+    "EndpointSlice",
 }
 """All that the controllers depend on; only a server tells which of them are not installed."""
 

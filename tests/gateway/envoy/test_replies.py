@@ -39,7 +39,9 @@ async def test_a_gateway_that_is_away_is_503(tmp_path: Path):
 async def test_no_engine_that_accepts_is_503(tmp_path: Path):
     dead = free_address()
     async with stack(tmp_path, [asks_for(dead)], {"m": {"pod-a": dead}}) as client:
-        assert_openai_shaped(await client.post("/"), 503, "service_unavailable")
+        answer = await client.post("/")
+        assert_openai_shaped(answer, 503, "service_unavailable")
+        assert "1" == answer.headers["retry-after"]
 
 
 async def test_an_engine_that_never_answers_is_504(tmp_path: Path):

@@ -1,0 +1,182 @@
+"""LoRA adapters in a cluster: loaded on engines, found by gateways, loaded again when engines or pods go."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.kubernetes.article import chat, deployment, service
+from tests.support.kubernetes.installed import NAMESPACE, Forebay
+
+BASE = "qwen-coder-1-5b-instruct"
+ADAPTER = "qwen-code-lora"
+LABEL = f"model.aibrix.ai/name={BASE}"
+
+
+def an_adapter(name: str = ADAPTER, **spec: Any) -> dict[str, Any]:
+    """The article's object, of an adapter that engines find by themselves."""
+    return {
+        "apiVersion": "model.aibrix.ai/v1alpha1",
+        "kind": "ModelAdapter",
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "labels": {"model.aibrix.ai/name": name, "model.aibrix.ai/port": "8000"},
+        },
+        "spec": {
+            "baseModel": BASE,
+            "podSelector": {"matchLabels": {"model.aibrix.ai/name": BASE}},
+            "artifactURL": "huggingface://ai-blond/Qwen-Qwen2.5-Coder-1.5B-Instruct-lora",
+            "schedulerName": "default",
+            **spec,
+        },
+    }
+
+
+class Adapters:
+    """The adapters of the installation, as its users see them."""
+
+    def __init__(self, forebay: Forebay) -> None:
+        self.forebay = forebay
+
+    def status(self, name: str = ADAPTER) -> dict[str, Any]:
+        return dict(json.loads(self.forebay.kubectl("get", "modeladapter", name, "-o", "json")).get("status", {}))
+
+    def condition(self, kind: str, name: str = ADAPTER) -> tuple[str, str, str]:
+        for one in self.status(name).get("conditions", ()):
+            if one["type"] == kind:
+                return one["status"], one["reason"], one["message"]
+        return "", "", ""
+
+    def instances(self, name: str = ADAPTER) -> list[str]:
+        return list(self.status(name).get("instances", ()))
+
+    def is_running(self, name: str = ADAPTER) -> bool:
+        return self.status(name).get("phase") == "Running"
+
+    def address(self, pod: str) -> str:
+        return self.forebay.kubectl("get", "pod", pod, "-o", "jsonpath={.status.podIP}")
+
+    def listed(self, pod: str) -> set[str]:
+        """The models that the engine of a pod lists."""
+        answer = httpx.get(f"http://{self.address(pod)}:8000/v1/models", trust_env=False, timeout=10).json()
+        return {card["id"] for card in answer["data"]}
+
+    def spread(self, names: list[str]) -> list[int]:
+        """How many adapters each pod of the base model has, the fewest first; none while one of them has no pod."""
+        pods = self.forebay.pods(LABEL)
+        found = json.loads(self.forebay.kubectl("get", "modeladapter", *names, "-o", "json"))["items"]
+        where = [pod for one in found for pod in one.get("status", {}).get("instances", ())]
+        counts = Counter(where)
+        return sorted(counts[pod] for pod in pods) if len(where) == len(names) and set(where) <= set(pods) else []
+
+
+@pytest.fixture(scope="module")
+def adapters(forebay: Forebay) -> Iterator[Adapters]:
+    """Two engines of the base model."""
+    forebay.apply(deployment(BASE, replicas=2), service(BASE))
+    forebay.rolled_out(BASE, "default")
+    yield Adapters(forebay)
+    forebay.kubectl("delete", "modeladapter", "--all", "--timeout=60s")
+    forebay.remove(BASE)
+
+
+@pytest.fixture
+def loaded(adapters: Adapters) -> str:
+    """The pod that has loaded the article's adapter."""
+    adapters.forebay.apply(an_adapter())
+    adapters.forebay.eventually(adapters.is_running)
+    (pod,) = adapters.instances()
+    return pod
+
+
+def test_an_adapter_is_a_model_on_the_pod_that_loaded_it(adapters: Adapters, loaded: str):
+    forebay = adapters.forebay
+    assert ADAPTER in adapters.listed(loaded)
+    (other,) = set(forebay.pods(LABEL)) - {loaded}
+    assert ADAPTER not in adapters.listed(other)
+
+    forebay.answers(200, ADAPTER)
+    assert {loaded} == {forebay.ask(body=chat(ADAPTER, max_tokens=2)).headers["target-pod"] for _ in range(10)}
+
+    (endpoint,) = json.loads(forebay.kubectl("get", "endpointslice", ADAPTER, "-o", "json"))["endpoints"]
+    assert [adapters.address(loaded)] == endpoint["addresses"]
+    assert "None" == forebay.kubectl("get", "service", ADAPTER, "-o", "jsonpath={.spec.clusterIP}")
+    assert f"{ADAPTER}-router" in forebay.kubectl("get", "httproute", "-n", NAMESPACE, "-o", "name")
+
+
+async def test_when_its_pod_goes_it_is_loaded_elsewhere_and_no_answer_is_wrong(adapters: Adapters, loaded: str):
+    forebay = adapters.forebay
+    forebay.answers(200, ADAPTER)
+    async with forebay.load(ADAPTER) as answers:
+        await asyncio.to_thread(forebay.kubectl, "delete", "pod", loaded, "--wait=false")
+        await asyncio.to_thread(
+            forebay.eventually, lambda: loaded not in adapters.instances() and adapters.is_running()
+        )
+        await asyncio.to_thread(forebay.answers, 200, ADAPTER)
+
+    wrong = [lost for lost in answers.lost if not lost.startswith("503 ") or "retry-after" not in lost]
+    assert not wrong, wrong[:3]
+    assert answers.pods[adapters.instances()[0]] > 0
+
+
+def test_ten_adapters_stay_even_while_pods_come_and_go(adapters: Adapters):
+    forebay = adapters.forebay
+    names = [f"lora-{n}" for n in range(10)]
+    forebay.kubectl("delete", "modeladapter", ADAPTER, "--ignore-not-found", "--timeout=60s")
+    forebay.apply(*(an_adapter(name) for name in names), deployment(BASE, replicas=4))
+    forebay.rolled_out(BASE, "default")
+    forebay.eventually(lambda: adapters.spread(names) == [2, 2, 3, 3])
+
+    forebay.apply(deployment(BASE, replicas=3))
+    forebay.eventually(lambda: adapters.spread(names) == [3, 3, 4])
+
+    forebay.apply(deployment(BASE, replicas=4))
+    forebay.eventually(lambda: adapters.spread(names) == [2, 2, 3, 3])
+
+    forebay.kubectl("delete", "modeladapter", *names, "--timeout=60s")
+    assert not any(adapters.listed(pod) & set(names) for pod in forebay.pods(LABEL))
+
+
+def test_an_adapter_that_is_deleted_is_unloaded_and_its_objects_go(adapters: Adapters, loaded: str):
+    forebay = adapters.forebay
+    forebay.kubectl("delete", "modeladapter", ADAPTER, "--timeout=60s")
+
+    assert ADAPTER not in adapters.listed(loaded)
+    forebay.eventually(lambda: not forebay.kubectl("get", "service,endpointslice", "-o", "name").count(ADAPTER))
+    forebay.answers(404, ADAPTER)
+
+
+@pytest.mark.parametrize(
+    ("spec", "condition", "said"),
+    [
+        ({"artifactURL": "ftp://x/y"}, "Initialized", ("False", "InvalidSpec", "spec.artifactURL = 'ftp://x/y'")),
+        ({"schedulerName": "nearest"}, "Initialized", ("False", "InvalidSpec", "spec.schedulerName = 'nearest'")),
+        ({"podSelector": {"matchLabels": {"no": "pod"}}}, "Scheduled", ("False", "NoPods", "no ready pod")),
+        ({"artifactURL": "s3://bucket/lora"}, "Bound", ("False", "ModelAdapterLoadingError", "needs a container")),
+        (
+            {"credentialsSecretRef": {"name": "none"}}, "Bound",
+            ("False", "ModelAdapterLoadingError", "spec.credentialsSecretRef.name = none"),
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_a_condition(
+    adapters: Adapters, spec: dict[str, Any], condition: str, said: tuple[str, str, str]
+):
+    adapters.forebay.apply(an_adapter("bad", **spec))
+
+    def is_told() -> bool:
+        status, reason, message = adapters.condition(condition, "bad")
+        return (status, reason) == said[:2] and said[2] in message
+
+    adapters.forebay.eventually(is_told)
+    adapters.forebay.kubectl("delete", "modeladapter", "bad", "--timeout=60s")
+
+
+def test_the_place_of_an_adapter_cannot_be_changed(adapters: Adapters, loaded: str):
+    with pytest.raises(Exception, match="make another adapter"):
+        adapters.forebay.apply(an_adapter(artifactURL="huggingface://somebody/else"))
