@@ -5,11 +5,14 @@ Lives here: from an observation to a number or None.  Not here: windows and repl
 """
 
 from collections.abc import Mapping
-from math import isfinite
+from math import ceil
 
 from autoscaling.observation import Observation, PodReading
 from autoscaling.spec import Source, SourceKind
+from autoscaling.values import MOST_COUNT
 
+MOST_VALUE = 1e15
+"""Values above this are no measurements (chosen: thousandths of it are exact)."""
 IN_FLIGHT = "in_flight"
 """Requests in the engine: running and waiting ones together."""
 FIELDS: Mapping[str, str] = {
@@ -78,5 +81,10 @@ def total(observation: Observation, source: Source) -> float | None:
     return max(known, source.target * observation.ready)
 
 
+def replicas_for(load: float, target: float = 1.0) -> int:
+    """Return the replicas for a load of which each bears the target, rounded up; at most what Kubernetes can hold."""
+    return ceil(min(load / target, MOST_COUNT))
+
+
 def _sound(value: float | None) -> float | None:
-    return value if value is not None and isfinite(value) and value >= 0 else None
+    return value if value is not None and 0 <= value <= MOST_VALUE else None

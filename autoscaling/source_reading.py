@@ -44,6 +44,7 @@ def read_sources(values: Values, value: object, strategy: StrategyName) -> tuple
     if value is not None and not items:
         values.problem(path, value, "must have at least one source")
     sources = tuple(_source(values, f"{path}[{index}]", item) for index, item in enumerate(items))
+    _check_together(values, path, sources, strategy)
     if strategy is StrategyName.SLO:
         values.notes.append(f"{path} does nothing with strategy {strategy}.")
     return sources
@@ -66,6 +67,17 @@ def _source(values: Values, path: str, value: object) -> Source:
         path=_path(source.get("path")),
         port=_port(values, f"{path}.port", source.get("port")),
     )
+
+
+def _check_together(values: Values, path: str, sources: tuple[Source, ...], strategy: StrategyName) -> None:
+    """Note sources that a strategy cannot tell apart, or cannot take together."""
+    seen: set[tuple[SourceKind, str]] = set()
+    for index, source in enumerate(sources):
+        if (source.kind, source.metric) in seen:
+            values.problem(f"{path}[{index}].targetMetric", source.metric, "must not be there twice")
+        seen.add((source.kind, source.metric))
+        if source.metric == REPLICAS_METRIC and len(sources) > 1 and strategy is not StrategyName.HPA:
+            values.problem(f"{path}[{index}].targetMetric", source.metric, "must be the only metric")
 
 
 def _kind(values: Values, path: str, source: Mapping[str, Any]) -> SourceKind:

@@ -57,7 +57,7 @@ def read(document: Mapping[str, Any]) -> Spec:
     name = values.text("spec.scalingStrategy", spec.get("scalingStrategy"))
     strategy = values.choice("spec.scalingStrategy", name, StrategyName)
     least, most = _bounds(values, spec)
-    options = _options(values, values.mapping("metadata", document.get("metadata", {})), strategy)
+    options = _options(values, values.mapping("metadata", document.get("metadata") or {}), strategy)
     _take_windows(values, spec, strategy, options)
     sources = read_sources(values, spec.get("metricsSources"), strategy)
     _warn_of_least(values, sources, least)
@@ -88,7 +88,9 @@ def _check_kind(values: Values, document: Mapping[str, Any]) -> None:
 
 def _bounds(values: Values, spec: Mapping[str, Any]) -> tuple[int, int]:
     earlier = len(values.problems)
-    least = values.count("spec.minReplicas", spec.get("minReplicas", DEFAULT_LEAST), 0)
+    least = (
+        DEFAULT_LEAST if spec.get("minReplicas") is None else values.count("spec.minReplicas", spec["minReplicas"], 0)
+    )
     most = values.count("spec.maxReplicas", spec.get("maxReplicas"), 1)
     if most < least and len(values.problems) == earlier:
         values.problem("spec.maxReplicas", most, f"must be >= spec.minReplicas, which is {least}")

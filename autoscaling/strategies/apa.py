@@ -20,6 +20,7 @@ from autoscaling.decision import Decision
 from autoscaling.metering import Meters, kept
 from autoscaling.observation import Observation
 from autoscaling.options import settings
+from autoscaling.readings import replicas_for
 from autoscaling.spec import Spec
 from autoscaling.windows import PeakWindow, Samples
 
@@ -60,7 +61,7 @@ def desired_replicas(ready: int, ordered: int, ratio: float, chosen: ApaSettings
 
     A use above the target never takes back pods that are starting, and one within the tolerance leaves them.
     """
-    need = ceil(round(ready * ratio, _DIGITS))
+    need = replicas_for(round(ready * ratio, _DIGITS))
     if ratio > 1 + chosen.up_tolerance:
         return max(ordered, min(need, ceil(ready * chosen.max_up_rate)))
     if ratio < 1 - chosen.down_tolerance:
@@ -76,7 +77,7 @@ class Apa:
         self._meters = Meters(spec.sources, (self._settings.window_s,))
         self._largest = PeakWindow(self._settings.scale_down_delay_s)
         self._smallest = PeakWindow(self._settings.scale_up_delay_s, -1)
-        self.memory_s = self._settings.window_s
+        self.memory_s = max(self._settings.window_s, self._settings.scale_down_delay_s)
 
     def decide(self, observation: Observation) -> Decision:
         """Return the replicas before bounds; where a metric is missing it may raise but not shrink."""

@@ -5,7 +5,6 @@ an option asks for it.
 """
 
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ from autoscaling.decision import Decision
 from autoscaling.metering import kept
 from autoscaling.observation import Observation
 from autoscaling.options import settings
-from autoscaling.readings import total
+from autoscaling.readings import replicas_for, total
 from autoscaling.spec import Spec
 from autoscaling.windows import PeakWindow, Samples
 
@@ -51,7 +50,7 @@ class Counts:
         value = total(observation, source)
         if value is None:
             return kept(observation, source.metric, INTERVAL_S)
-        desired = ceil(round(value / source.target, _DIGITS))
+        desired = replicas_for(round(value / source.target, _DIGITS))
         reason = f"{source.metric} {value:g} / target {source.target:g} = {desired}"
         if self._delay_s <= 0:
             return Decision(desired, reason, next_s)

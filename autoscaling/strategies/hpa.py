@@ -14,7 +14,7 @@ Lives here: the decision.  Not here: the objects that have Kubernetes do this (c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, inf
+from math import ceil, inf, nextafter
 from typing import Any
 
 import msgspec
@@ -122,11 +122,13 @@ class Hpa:
         self._settings = settings(HpaSettings, spec.options)
         behavior = {"scale-up-delay", "scale-down-delay", "max-scale-up-rate", "max-scale-down-rate"}
         self._has_behavior = bool(behavior & spec.options.keys())
-        self._largest = PeakWindow(self._settings.scale_down_delay_s)
+        delay_s = self._settings.scale_down_delay_s
+        # Without `behavior` a recommendation that is exactly as old still counts.
+        self._largest = PeakWindow(delay_s if self._has_behavior else nextafter(delay_s, inf))
         self._smallest = PeakWindow(self._settings.scale_up_delay_s, -1)
         self._changes: list[tuple[float, float]] = []  # times and changes of replicas
         self._has_begun = False
-        self.memory_s = self._settings.scale_down_delay_s
+        self.memory_s = delay_s
 
     def decide(self, observation: Observation) -> Decision:
         """Return the replicas, within bounds as the HPA object would have them."""

@@ -20,6 +20,7 @@ from autoscaling.decision import Decision
 from autoscaling.metering import Meters, kept
 from autoscaling.observation import Observation
 from autoscaling.options import settings
+from autoscaling.readings import replicas_for
 from autoscaling.spec import Source, Spec
 from autoscaling.windows import PeakWindow, Samples
 
@@ -68,11 +69,11 @@ class _Need:
 
     @property
     def stable(self) -> int:
-        return ceil(self.stable_value / self.source.target)
+        return replicas_for(self.stable_value, self.source.target)
 
     @property
     def panic(self) -> int:
-        return ceil(self.panic_value / self.source.target)
+        return replicas_for(self.panic_value, self.source.target)
 
 
 class Kpa:
@@ -85,7 +86,7 @@ class Kpa:
         self._panic_since_s: float | None = None
         self._panic_peak = 0
         self._has_begun = False
-        self.memory_s = self._settings.stable_window_s
+        self.memory_s = max(self._settings.stable_window_s, self._settings.scale_down_delay_s)
 
     def observe(self, observation: Observation) -> None:
         """Take in the metrics without deciding."""

@@ -5,7 +5,7 @@ from math import inf, nan
 import pytest
 
 from autoscaling.observation import Observation, PodReading
-from autoscaling.readings import external_value, pod_value, total
+from autoscaling.readings import external_value, pod_value, replicas_for, total
 from autoscaling.spec import Source, SourceKind
 from tests.support.observations import seen
 
@@ -37,10 +37,15 @@ def test_what_was_read_by_that_name_counts_first():
     assert 9 == pod_value(PodReading("a", running=3, metrics={"running": 9}), "running")
 
 
-@pytest.mark.parametrize("strange", [nan, inf, -1.0])
+@pytest.mark.parametrize("strange", [nan, inf, -1.0, 1e16])
 def test_values_that_cannot_be_are_missing(strange: float):
     assert pod_value(PodReading("a", metrics={"m": strange}), "m") is None
     assert external_value(Observation(0, 1, external={"m": strange}), "m") is None
+
+
+@pytest.mark.parametrize(("load", "target", "replicas"), [(41, 10, 5), (0, 10, 0), (1e15, 1e-300, 2**31 - 1)])
+def test_replicas_are_rounded_up_and_bounded(load: float, target: float, replicas: int):
+    assert replicas == replicas_for(load, target)
 
 
 def test_the_total_is_of_all_pods():

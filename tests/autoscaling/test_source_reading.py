@@ -71,6 +71,18 @@ def test_an_external_metric_of_the_clusters_api_needs_no_address():
     assert Source(SourceKind.EXTERNAL, "queue", 5.0) == spec.sources[0]
 
 
+def test_a_metric_is_there_once_and_a_number_of_replicas_alone():
+    pod = a_pod_autoscaler()["spec"]["metricsSources"][0]
+    count = s1()["spec"]["metricsSources"][0]
+
+    assert ("spec.metricsSources[1].targetMetric = running, must not be there twice",) == problems_of(
+        a_pod_autoscaler(metricsSources=[pod, pod])
+    )
+    assert ("spec.metricsSources[1].targetMetric = vllm:deployment_replicas, must be the only metric",) == problems_of(
+        a_pod_autoscaler(metricsSources=[pod, count])
+    )
+
+
 @pytest.mark.parametrize(
     ("metric", "expected"),
     [

@@ -204,6 +204,12 @@ def test_a_bad_annotation_is_named(key: str, value: str, rule: str):
     assert key.split("/")[1] in problem and f"= {value}" in problem and rule in problem
 
 
+def test_empty_fields_are_absent_ones():
+    spec = read(a_pod_autoscaler(minReplicas=None) | {"metadata": None})
+
+    assert (1, "default") == (spec.least, spec.target.namespace)
+
+
 def test_all_problems_are_told_at_once():
     document = a_pod_autoscaler("XPA", target="0", maxReplicas=0) | {"kind": "Pod", "apiVersion": "v1"}
 
