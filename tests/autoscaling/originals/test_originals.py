@@ -17,13 +17,15 @@ from autoscaling.observation import Observation
 from autoscaling.readings import total
 from autoscaling.spec import Source
 from autoscaling.spec_reading import read
-from autoscaling.strategies.hpa import HpaSettings, milli, replicas_of_pods, replicas_of_whole
+from autoscaling.strategies.hpa import Hpa, HpaSettings, milli, replicas_of_pods, replicas_of_whole
 from autoscaling.strategies.kpa import POD_CAPACITY, Kpa, excess_burst_capacity
 from tests.support.observations import seen
 from tests.support.pod_autoscalers import a_pod_autoscaler
 
 SERIES = 5_000
 """Series of each kind."""
+LIMITS = 1_000
+"""Series of recommendations, whose decisions are limited."""
 STEPS = 20
 """Steps of a series of HPA."""
 
@@ -184,6 +186,59 @@ def test_hpa_recommends_as_kubernetes_does():
         for step, mine, their in zip(case["hpa"]["steps"], mines, answers, strict=True)
         if mine != their
     ]
+
+
+def a_limits_case(rng: random.Random) -> tuple[dict[str, Any], Hpa]:
+    """Return a case of Kubernetes' controller and an autoscaler of ours with the same limits."""
+    least, most = rng.choice([(1, 10), (2, 100), (1, 2**31 - 1)])
+    up_rate, down_rate = rng.choice([None, 1.5, 2.0, 10.0]), rng.choice([None, 1.5, 2.0, 4.0])
+    up_delay, down_delay = rng.choice([None, 0, 30, 60]), rng.choice([None, 0, 60, 600])
+    options = {
+        "max-scale-up-rate": up_rate,
+        "max-scale-down-rate": down_rate,
+        "scale-up-cooldown-window": None if up_delay is None else f"{up_delay}s",
+        "scale-down-cooldown-window": None if down_delay is None else f"{down_delay}s",
+    }
+    named = {name: str(value) for name, value in options.items() if value is not None and rng.random() < 0.7}
+    behavior: dict[str, Any] = {"scaleUp": {"stabilizationWindowSeconds": 0}, "scaleDown": {}}
+    for name, side, percent in (
+        ("max-scale-up-rate", "scaleUp", int(((up_rate or 1) - 1) * 100)),
+        ("max-scale-down-rate", "scaleDown", int((1 - 1 / (down_rate or 1)) * 100)),
+    ):
+        if name in named:
+            behavior[side]["policies"] = [{"type": "Percent", "value": percent, "periodSeconds": 60}]
+    for name, side, delay in (
+        ("scale-up-cooldown-window", "scaleUp", up_delay),
+        ("scale-down-cooldown-window", "scaleDown", down_delay),
+    ):
+        if name in named:
+            behavior[side]["stabilizationWindowSeconds"] = delay
+    source = {"metricSourceType": "external", "targetMetric": "m", "targetValue": "1"}
+    annotations = {f"autoscaling.aibrix.ai/{name}": value for name, value in named.items()}
+    spec = a_pod_autoscaler("HPA", least=least, most=most, annotations=annotations, metricsSources=[source])
+    return {"least": least, "most": most} | ({"behavior": behavior} if named else {}), Hpa(read(spec))
+
+
+def test_hpa_delays_and_limits_as_kubernetes_does():
+    rng = random.Random(3)
+    cases, ours = [], []
+    for _ in range(LIMITS):
+        case, hpa = a_limits_case(rng)
+        now_s, current, steps, decided = 0, rng.randrange(1, 12), [], []
+        for _ in range(STEPS):
+            after_s = rng.choice([15, 15, 15, 30, 45, 300])
+            now_s += after_s
+            asked = rng.choice([current, rng.randrange(0, 60), max(0, current + rng.randrange(-3, 4))])
+            wish = replicas_of_whole(asked * 1000, current=current, target=1000, chosen=HpaSettings())
+            steps.append({"after_s": after_s, "current": current, "wish": wish})
+            decided.append(hpa.decide(Observation(now_s, current, external={"m": asked})).desired)
+            current = max(1, rng.choice([decided[-1], decided[-1], current, current + 1]))
+        cases.append({"limits": case | {"steps": steps}})
+        ours.append(decided)
+
+    theirs = [answer["desired"] for answer in originals(cases)]
+
+    assert [] == [triple for triple in zip(cases, ours, theirs, strict=True) if triple[1] != triple[2]]
 
 
 def test_a_gap_is_a_deliberate_difference():

@@ -1,6 +1,6 @@
 // Command originals decides by Knative's and Kubernetes' own code: a JSON line in, a JSON line out, until the input ends.
 //
-// A line is a case of one kind: {"kpa": ...} or {"hpa": ...}; the answer has the decision of each of its steps.
+// A line is a case of one kind: {"kpa": ...}, {"hpa": ...} or {"limits": ...}; the answer has the decision of each of its steps.
 package main
 
 import (
@@ -11,8 +11,9 @@ import (
 )
 
 type problem struct {
-	KPA *kpaCase `json:"kpa"`
-	HPA *hpaCase `json:"hpa"`
+	KPA    *kpaCase    `json:"kpa"`
+	HPA    *hpaCase    `json:"hpa"`
+	Limits *limitsCase `json:"limits"`
 }
 
 func main() {
@@ -31,6 +32,8 @@ func main() {
 			answer = each.KPA.decide()
 		case each.HPA != nil:
 			answer = each.HPA.decide()
+		case each.Limits != nil:
+			answer = each.Limits.decide()
 		default:
 			fail(fmt.Errorf("a case of no kind"))
 		}
