@@ -14,7 +14,6 @@ from kube.events import EVENTS
 from tests.deploy.test_manifests import DEFAULT, FOLLOW, KEEP, allowed, verbs
 from tests.support.manifests import objects
 
-
 OF_ADAPTERS = {"": "patch", "/status": "patch", "/finalizers": "update"}
 
 
