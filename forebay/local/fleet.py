@@ -97,7 +97,7 @@ class LocalFleet:
         self._engines: list[Engine] = []  # in the order in which they were ordered
         self._serials: dict[str, int] = {}  # the last number of each deployment
         self._tasks: set[asyncio.Task[None]] = set()
-        self._written: dict[Path, bytes] = {}
+        self._written: dict[Path, object] = {}
         self._changed = asyncio.Event()
         self.write()
 
@@ -166,15 +166,14 @@ class LocalFleet:
         """Write the files as the engines are now; one that cannot be written is said, and tried again later."""
         self._changed.set()
         for file, content in self._files().items():
-            text = yaml.safe_dump(content, sort_keys=False).encode()
-            if text == self._written.get(file):
+            if content == self._written.get(file):
                 continue
             try:
-                write_atomically(file, text)
+                write_atomically(file, yaml.safe_dump(content, sort_keys=False).encode())
             except OSError as error:
                 self.say(f"{file} cannot be written: {error.strerror}")
             else:
-                self._written[file] = text
+                self._written[file] = content
 
     def _files(self) -> dict[Path, object]:
         """Return the content of each file, as the engines are now."""

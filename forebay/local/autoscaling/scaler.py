@@ -7,16 +7,17 @@ Lives here: when it decides, and that it is done and said.  Not here: what is de
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from autoscaling.autoscaler import autoscaler
-from autoscaling.decision import Decision
+from autoscaling.observation import Observation
 from forebay.local.autoscaling.choice import Autoscale
 from forebay.local.autoscaling.observing import Observing
 from forebay.local.eds_file import PrintLine
+from forebay.local.engines import MODEL
 from forebay.local.fleet import Engine, LocalFleet
 from forebay.local.ports import Ports
 from forebay.local.supervision.supervisor import Supervisor
@@ -37,6 +38,14 @@ class _Kind:
     gpu: str
     label: str
     deployment: str = "engine"
+
+
+class Observes(Protocol):
+    """Sees the engines."""
+
+    async def observe(self, now_s: float, wanted: Sequence[Engine], draining: int) -> Observation:
+        """Return what is seen at `now_s` of the engines that serve or start."""
+        ...
 
 
 class AutoscaledFleet(LocalFleet):
@@ -63,36 +72,41 @@ class AutoscaledFleet(LocalFleet):
 
     def follow(self, redis_url: str) -> None:
         """Scale from now on, by the traffic and the wakes in Redis too."""
+        self.begin(self._follow(redis_url), "follow")
+
+    async def _follow(self, redis_url: str) -> None:
         connection = Connection(redis_url, REDIS_S)
-        self.begin(self._scale(connection), "scale")
-        self.begin(self._listen(Wakes(connection)), "listen for wakes")
+        wakes = Wakes(connection)
+        observing = Observing(self._spec, TraceStore(connection), wakes)
+        async with contextlib.aclosing(connection), asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.scale(observing, time.time), name="scale")
+            tasks.create_task(self.listen(wakes), name="listen for wakes")
 
-    async def _scale(self, connection: Connection) -> None:
-        observing = Observing(self._spec, TraceStore(connection), Wakes(connection))
+    async def scale(self, observing: Observes, clock: Callable[[], float]) -> None:
+        """Decide and obey, for ever; `clock` goes on over restarts, in seconds."""
         strategy, missing = autoscaler(self._spec), ""
-        async with contextlib.aclosing(connection):
-            while True:
-                self._woken.clear()
-                seen = await observing.observe(time.time(), self.wanted(self._kind), self.draining(self._kind))
-                decision = strategy.decide(seen)
-                if seen.ready and bool(decision.missing) != bool(missing):
-                    missing = decision.missing
-                    self.say(f"{missing}; the engines stay as they are" if missing else "everything is read again")
-                self.adjust(self._kind, decision.desired, decision.reason)
-                await self._pause(decision)
+        while True:
+            self._woken.clear()
+            seen = await observing.observe(clock(), self.wanted(self._kind), self.draining(self._kind))
+            decision = strategy.decide(seen)
+            if seen.ready and bool(decision.missing) != bool(missing):
+                missing = decision.missing
+                self.say(f"{missing}; the engines stay as they are" if missing else "everything is read again")
+            self.adjust(self._kind, decision.desired, decision.reason)
+            await self._pause(decision.next_s - clock())
 
-    async def _pause(self, decision: Decision) -> None:
-        """Wait until the next decision is due, or until requests wait and no engine was ordered."""
-        left_s = max(SOONEST_S, decision.next_s - time.time())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(left_s):
-                await self._woken.wait()
-
-    async def _listen(self, wakes: Wakes) -> None:
+    async def listen(self, wakes: Wakes) -> None:
+        """Have it decide at once when requests wait and no engine was ordered, for ever."""
         async with contextlib.aclosing(wakes.listen()) as heard:
-            async for _ in heard:
-                if not self.wanted(self._kind):
+            async for model in heard:
+                if model == MODEL and not self.wanted(self._kind):
                     self._woken.set()
+
+    async def _pause(self, left_s: float) -> None:
+        """Wait until the next decision is due, or is wanted at once."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(SOONEST_S, left_s)):
+                await self._woken.wait()
 
     def _models(self, engines: Iterable[Engine]) -> list[dict[str, Any]]:
         return [model | {"scales_from_zero": True} for model in super()._models(engines)]
