@@ -6,7 +6,7 @@ objects of strategy HPA (mirror), statuses and events (reporting), how targets a
 
 import asyncio
 from collections.abc import Iterator, Sequence, Set
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from random import Random
 from typing import Any, ClassVar, NamedTuple
 
@@ -31,6 +31,7 @@ from kube.informer import Informer, Pace
 from kube.objects import Key
 from kube.queue import WorkQueue
 from kube.times import Clocks
+from traffic.wakes import Wakes
 
 WORKERS = 16
 """Autoscalers that are looked at at a time (chosen): most of a look is waiting for engines."""
@@ -65,10 +66,11 @@ class PodAutoscalerController:
     name: ClassVar[str] = "podautoscaler"
 
     def __init__(
-        self, client: Client, observer: Observer, recorder: Recorder, clocks: Clocks, *, rng: Random, namespace: str
-    ) -> None:
+        self, client: Client, observer: Observer, recorder: Recorder, clocks: Clocks, *, rng: Random, namespace: str,
+        wakes: Wakes,
+    ) -> None:  # fmt: skip
         self._memory = Memory(client, namespace)
-        self._tools = Tools(Targets(client), observer, self._memory, clocks.wall)
+        self._tools = Tools(Targets(client), observer, self._memory, wakes, clocks.wall)
         self._autoscalers: Informer[PodAutoscaler] = Informer(client, AUTOSCALERS, ALL, rng, PACE)
         self._hpas: Informer[Hpa] = Informer(client, HPAS, Selection(labels=OURS), rng, PACE)
         self._mirror = Mirror(client, self._hpas, clocks.wall)
@@ -98,11 +100,20 @@ class PodAutoscalerController:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(look_at_changes(self._autoscalers, self._look), name="look at autoscalers")
                 tasks.create_task(look_at_changes(self._hpas, self._look_at_hpas), name="look at hpas")
+                tasks.create_task(self._listen(), name="listen for wakes")
                 for _ in range(WORKERS):
                     tasks.create_task(self.queue.work(self._work), name="work")
                 self._look()
         finally:
             await self._end()
+
+    async def _listen(self) -> None:
+        """Have a target without replicas looked at when requests wait for its model."""
+        async with aclosing(self._tools.wakes.listen()) as heard:
+            async for model in heard:
+                for key, scaler in self._scalers.items():
+                    if scaler.sleeps(model):
+                        self.queue.add(key)
 
     async def _end(self) -> None:
         """Keep what strategies remember, and be as before."""

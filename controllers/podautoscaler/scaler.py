@@ -23,6 +23,8 @@ from kube.errors import ApiError, Unreachable
 from kube.objects import Metadata
 from kube.scaling import NoScale
 from kube.times import timestamp
+from traffic.connection import RedisAwayError
+from traffic.wakes import Wakes
 
 LOOK_AGAIN_S = 10.0
 """How often is looked for a target that is not there (chosen)."""
@@ -40,6 +42,7 @@ class Tools(NamedTuple):
     targets: Targets
     observer: Observer
     memory: Memory
+    wakes: Wakes
     wall: Callable[[], float]  # seconds since the epoch
 
 
@@ -65,6 +68,11 @@ class Scaler:
         self._tools = tools
         self._strategy: Strategy | None = None
         self._kept_s = tools.wall()
+        self._asleep = ""  # the model of the target while it has no replica
+
+    def sleeps(self, model: str) -> bool:
+        """Whether the target has no replica, as far as was seen, and would serve the model if it had one."""
+        return bool(model) and self._asleep == model
 
     def is_of(self, metadata: Metadata, spec: Spec) -> bool:
         """Whether this is the autoscaler, and nothing else is asked for."""
@@ -116,7 +124,21 @@ class Scaler:
 
     async def _observe(self, seen: Seen) -> Observed:
         observed = await self._tools.observer.observe(self.spec, seen.model, seen.pods, seen.starting, seen.leaving)
-        return observed._replace(observation=msgspec.structs.replace(observed.observation, ready=seen.ready))
+        wakes = await self._is_woken(seen)
+        return observed._replace(
+            observation=msgspec.structs.replace(observed.observation, ready=seen.ready, wakes=wakes)
+        )
+
+    async def _is_woken(self, seen: Seen) -> bool:
+        """Promise gateways a pod for requests that wait, where there may be none; return whether some do."""
+        self._asleep = "" if seen.replicas else seen.model
+        if is_never_empty(self.spec) or not seen.model:
+            return False
+        try:
+            await self._tools.wakes.promise({seen.model})
+            return not seen.ready and bool(await self._tools.wakes.waiting({seen.model}))
+        except RedisAwayError:
+            return False  # the wake is repeated, and heard when Redis is back
 
     async def _obey(self, seen: Seen, decision: Decision, failures: tuple[str, ...]) -> Step:
         found = {ACTIVE: Said("True", "MetricsAreThere", decision.reason)}

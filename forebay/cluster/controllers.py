@@ -46,6 +46,7 @@ from kube.events import Recorder
 from kube.times import Clocks
 from traffic.connection import Connection
 from traffic.store import TraceStore
+from traffic.wakes import Wakes
 
 MANAGER = "forebay-controllers"
 """The name under which objects are written and events are told."""
@@ -81,6 +82,7 @@ class Tools(NamedTuple):
     clocks: Clocks
     rng: random.Random
     observer: Observer
+    wakes: Wakes
 
 
 def _routes(options: Options, tools: Tools) -> Controller:
@@ -89,8 +91,10 @@ def _routes(options: Options, tools: Tools) -> Controller:
 
 
 def _podautoscaler(options: Options, tools: Tools) -> Controller:
-    client, recorder, clocks, rng, observer = tools
-    return PodAutoscalerController(client, observer, recorder, clocks, rng=rng, namespace=options.namespace)
+    client, recorder, clocks, rng, observer, wakes = tools
+    return PodAutoscalerController(
+        client, observer, recorder, clocks, rng=rng, namespace=options.namespace, wakes=wakes
+    )
 
 
 def _adapters(_options: Options, tools: Tools) -> Controller:
@@ -133,7 +137,7 @@ async def _serve(options: Options, client: Client) -> None:
     recorder = Recorder(client, MANAGER, identity, clocks=clocks, rng=rng)
     traffic, pages = Connection(options.redis_url, REDIS_S, cluster=options.is_cluster), Pages()
     observer = Sources(client, pages, TraceStore(traffic), clocks.wall)
-    tools = Tools(client, recorder, clocks, rng, observer)
+    tools = Tools(client, recorder, clocks, rng, observer, Wakes(traffic))
     controllers = [CONTROLLERS[name](options, tools) for name in options.controllers]
     election = Election(client, options.lease, options.namespace, identity=identity, clocks=clocks)
     server = http_server(_app(controllers, election, options.listen))

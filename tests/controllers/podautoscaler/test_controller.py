@@ -1,5 +1,6 @@
 """The controller of PodAutoscalers, told by a server that answers as written here; the real one: tests/kubernetes."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +15,19 @@ from tests.support.kubernetes import script
 from tests.support.kubernetes.autoscalers import a_source, an_autoscaler
 from tests.support.kubernetes.conversation import ANY, Double, Exchange, Request, answer
 from tests.support.kubernetes.hands import Hands
-from tests.support.kubernetes.scaled import MISSING, STATES, Seeing, a_look, a_pod, kept, kinds, recalled, scaled
+from tests.support.kubernetes.scaled import (
+    MISSING,
+    STATES,
+    Seeing,
+    a_look,
+    a_pod,
+    kept,
+    kinds,
+    recalled,
+    scaled,
+    the_object,
+)
+from tests.support.memory_wakes import MemoryWakes
 from tests.support.polling import until
 from tests.support.running import running
 
@@ -56,7 +69,9 @@ async def leading(
     async with script.talking([*sets, *exchanges, *[told()] * 20]) as (client, double):
         clocks = Hands().clocks()
         recorder = Recorder(client, "forebay-test", "i", clocks=clocks, rng=Random(1))
-        one = PodAutoscalerController(client, sight, recorder, clocks, rng=Random(2), namespace="home")
+        one = PodAutoscalerController(
+            client, sight, recorder, clocks, rng=Random(2), namespace="home", wakes=MemoryWakes()
+        )
         async with running(*(each.run() for each in one.followed), one.lead()):
             yield one, double
 
@@ -155,7 +170,24 @@ async def test_where_the_kind_is_not_installed_there_is_nothing_to_do():
     async with script.talking(sets) as (client, _):
         clocks = Hands().clocks()
         recorder = Recorder(client, "forebay-test", "i", clocks=clocks, rng=Random(1))
-        one = PodAutoscalerController(client, Seeing(), recorder, clocks, rng=Random(2), namespace="home")
+        one = PodAutoscalerController(
+            client, Seeing(), recorder, clocks, rng=Random(2), namespace="home", wakes=MemoryWakes()
+        )
         async with running(*(each.run() for each in one.followed)):
             await until(lambda: one.followed[0].is_absent and one.followed[1].is_listed)
             assert [] == list(one.missing())
+
+
+async def test_a_wake_has_its_target_looked_at_at_once_and_no_other():
+    looks = [kinds(), recalled("a-uid"), *a_look(0), the_object(**{"model.aibrix.ai/name": "m"}), written("a")]
+    again = [*a_look(0), scaled(1), written("a")]
+    async with leading(Seeing(0.0), [an_object("a")], *looks, *again) as (one, double):
+        wakes = one._tools.wakes
+        await until(lambda: any(scaler.sleeps("m") for scaler in one._scalers.values()))
+        await wakes.publish("other")
+        await asyncio.sleep(0.2)
+        assert len([asked for asked in double.asked if asked.target.endswith("/scale")]) == 1
+
+        await wakes.publish("m")
+
+        await until(lambda: any(asked.method == "PATCH" and "/scale" in asked.target for asked in double.asked))

@@ -28,6 +28,7 @@ from tests.support.kubernetes.scaled import (
     the_object,
 )
 from tests.support.kubernetes.script import talking
+from tests.support.memory_wakes import MemoryWakes
 
 MODEL = {"model.aibrix.ai/name": "m"}
 PLAN = a_source(metricSourceType="domain", endpoint="e:80", port=None, targetMetric="vllm:deployment_replicas")
@@ -37,14 +38,19 @@ BY_PLAN = {"metricsSources": [PLAN | {"targetValue": "100"}], "minReplicas": 0}
 
 @asynccontextmanager
 async def a_scaler(
-    sight: Seeing, *exchanges: Exchange, status: Status | None = None, uid: str = "u", **spec: Any
+    sight: Seeing,
+    *exchanges: Exchange,
+    status: Status | None = None,
+    uid: str = "u",
+    wakes: MemoryWakes | None = None,
+    **spec: Any,
 ) -> AsyncIterator[tuple[Scaler, Double]]:
     """A scaler at an API server that answers so."""
     document = an_autoscaler(**spec)
     document["metadata"] |= {"uid": uid}
     autoscaler = msgspec.structs.replace(msgspec.convert(document, PodAutoscaler), status=status or Status())
     async with talking([kinds(), *exchanges]) as (client, double):
-        tools = Tools(Targets(client), sight, Memory(client, "home"), lambda: sight.now_s)
+        tools = Tools(Targets(client), sight, Memory(client, "home"), wakes or MemoryWakes(), lambda: sight.now_s)
         yield Scaler(autoscaler, read(autoscaler.document()), tools), double
 
 
@@ -188,3 +194,40 @@ def test_bounds_of_a_schedule_may_empty_a_target_too():
     assert bounds
     assert ("night", 0, 8) == (bounds.active_schedule, bounds.effective_min_replicas, bounds.effective_max_replicas)
     assert scheduled(asked[0], 1_800_000_000.0) is None
+
+
+async def test_requests_that_wait_wake_a_target_that_may_be_empty():
+    wakes = MemoryWakes()
+    looks = [*a_look(0), the_object(**MODEL), *a_look(0), scaled(1)]
+    async with a_scaler(Seeing(0.0), recalled("u"), *looks, wakes=wakes, **BY_PLAN) as (scaler, double):
+        assert not scaler.sleeps("m")
+        idle = await scaler.step()
+        assert ({"m"}, True, False) == (wakes.promises, scaler.sleeps("m"), scaler.sleeps("other"))
+        await wakes.publish("m")
+        woken = await scaler.step()
+
+    assert [] == double.unsaid
+    assert (0, 1) == (idle.desired, woken.desired)
+    assert woken.change
+    assert "woken by requests that wait" in woken.change.reason
+
+
+async def test_nothing_is_promised_for_a_target_that_is_never_empty_and_no_wake_of_a_ready_one_counts():
+    wakes = MemoryWakes()
+    await wakes.publish("m")
+    looks = [*a_look(1, *pods(1))]
+    spec = BY_PLAN | {"minReplicas": 1}
+    async with a_scaler(Seeing(1.0), recalled("u"), *looks, wakes=wakes, **spec) as (scaler, _):
+        step = await scaler.step()
+
+    assert (set(), 1, False) == (wakes.promises, step.desired, scaler.sleeps("m"))
+
+
+async def test_while_redis_is_away_decisions_go_on():
+    wakes = MemoryWakes()
+    wakes.away = True
+    looks = [*a_look(0), the_object(**MODEL), scaled(3)]
+    async with a_scaler(Seeing(3.0), recalled("u"), *looks, wakes=wakes, **BY_PLAN) as (scaler, double):
+        await scaler.step()
+
+    assert [] == double.unsaid

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -33,9 +33,9 @@ from gateway.discovery.static import ModelsFile
 from gateway.envoy.names import DESTINATION
 from gateway.extproc.events import Routed
 from routing.table import STRATEGIES
+from tests.support.memory_wakes import MemoryWakes
 from tests.support.shop import Shop
 from tests.support.virtual_time import in_virtual_time
-from traffic.wakes import Wakes
 
 RACES = int(os.environ.get("FOREBAY_RACES", "1000"))
 IDLE_S = 6.0
@@ -47,26 +47,6 @@ SPARE_S = 1.0
 
 def now_s() -> float:
     return asyncio.get_running_loop().time()
-
-
-class MemoryWakes(Wakes):
-    """Redis's part of wakes, for one model."""
-
-    def __init__(self) -> None:
-        self.told_s: list[float] = []
-        self._heard: asyncio.Queue[str] = asyncio.Queue()
-
-    async def publish(self, model: str) -> None:
-        self.told_s.append(now_s())
-        self._heard.put_nowait(model)
-
-    async def waiting(self, models: Collection[str]) -> frozenset[str]:
-        is_kept = bool(self.told_s) and now_s() - self.told_s[-1] < 5.0
-        return frozenset(models if is_kept else ())
-
-    async def listen(self) -> AsyncGenerator[str, None]:
-        while True:
-            yield await self._heard.get()
 
 
 class Machine(Supervisor):
