@@ -16,6 +16,7 @@ from autoscaling.observation import Observation
 from autoscaling.options import settings
 from autoscaling.slo.strategy import Slo
 from autoscaling.spec import REPLICAS_METRIC, Spec, StrategyName
+from autoscaling.states import dumped, loaded
 from autoscaling.strategies.apa import Apa
 from autoscaling.strategies.counts import Counts
 from autoscaling.strategies.hpa import Hpa
@@ -98,19 +99,13 @@ class Autoscaler:
         if self._at_s is None:
             return {}
         name, inner = self._spec.strategy.value, self._strategy.state()
-        held: dict[str, Any] = msgspec.to_builtins(
-            _State(self._at_s, self._known_since_s, name, inner, self._is_awake, self._idle_from_s)
-        )
-        return held
+        return dumped(_State(self._at_s, self._known_since_s, name, inner, self._is_awake, self._idle_from_s))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over the state of an earlier process.  Raises ValueError where it is not one of this strategy's."""
         if not state:
             return
-        try:
-            held = msgspec.convert(state, _State)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"no state of an autoscaler: {error}") from error
+        held = loaded(_State, state, "an autoscaler")
         if held.strategy != self._spec.strategy:
             raise ValueError(f"a state of strategy {held.strategy}, not of {self._spec.strategy}")
         self._strategy.restore(held.inner)

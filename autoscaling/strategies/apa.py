@@ -22,6 +22,7 @@ from autoscaling.observation import Observation
 from autoscaling.options import settings
 from autoscaling.readings import replicas_for
 from autoscaling.spec import Spec
+from autoscaling.states import dumped, loaded
 from autoscaling.windows import PeakWindow, Samples
 
 INTERVAL_S = 10.0
@@ -101,17 +102,11 @@ class Apa:
 
     def state(self) -> dict[str, Any]:
         """Return the windows of metrics and of what was desired."""
-        held: dict[str, Any] = msgspec.to_builtins(
-            _State(self._meters.state(), self._largest.state(), self._smallest.state())
-        )
-        return held
+        return dumped(_State(self._meters.state(), self._largest.state(), self._smallest.state()))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state.  Raises ValueError where it is none."""
-        try:
-            held = msgspec.convert(state, _State)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"no state of APA: {error}") from error
+        held = loaded(_State, state, "APA")
         self._meters.restore(held.windows)
         self._largest.restore(held.largest)
         self._smallest.restore(held.smallest)

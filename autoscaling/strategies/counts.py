@@ -15,6 +15,7 @@ from autoscaling.observation import Observation
 from autoscaling.options import settings
 from autoscaling.readings import replicas_for, total
 from autoscaling.spec import Spec
+from autoscaling.states import dumped, loaded
 from autoscaling.windows import PeakWindow, Samples
 
 INTERVAL_S = 2.0
@@ -61,12 +62,8 @@ class Counts:
 
     def state(self) -> dict[str, Any]:
         """Return the delay."""
-        held: dict[str, Any] = msgspec.to_builtins(_State(self._delay.state()))
-        return held
+        return dumped(_State(self._delay.state()))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state.  Raises ValueError where it is none."""
-        try:
-            self._delay.restore(msgspec.convert(state, _State).delay)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"no state of numbers of replicas: {error}") from error
+        self._delay.restore(loaded(_State, state, "numbers of replicas").delay)

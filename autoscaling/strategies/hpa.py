@@ -26,6 +26,7 @@ from autoscaling.observation import Observation
 from autoscaling.options import settings
 from autoscaling.readings import external_value, pod_values
 from autoscaling.spec import Source, SourceKind, Spec
+from autoscaling.states import dumped, loaded
 from autoscaling.windows import PeakWindow, Samples
 
 INTERVAL_S = 15.0
@@ -155,15 +156,11 @@ class Hpa:
 
     def state(self) -> dict[str, Any]:
         """Return the recommendations and changes of late."""
-        held: dict[str, Any] = msgspec.to_builtins(_State(self._largest.state(), self._smallest.state(), self._changes))
-        return held
+        return dumped(_State(self._largest.state(), self._smallest.state(), self._changes))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state.  Raises ValueError where it is none."""
-        try:
-            held = msgspec.convert(state, _State)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"no state of HPA: {error}") from error
+        held = loaded(_State, state, "HPA")
         self._largest.restore(held.largest)
         self._smallest.restore(held.smallest)
         self._changes, self._has_begun = list(held.changes), True
@@ -205,21 +202,24 @@ class Hpa:
         """Return a number of replicas within the limits of change and the bounds."""
         if not self._has_behavior:
             return min(bounds.clamp(desired), max(STEP_FACTOR * current, STEP_PODS))
-        chosen = self._settings
         if desired > current:
-            if chosen.max_up_rate:
-                most = self._start(now_s, current, RATE_PERIOD_S) * (
-                    1 + int((chosen.max_up_rate - 1) * _HUNDRED) / _HUNDRED
-                )
-            else:
-                start = self._start(now_s, current, DEFAULT_PERIOD_S)
-                most = max(start + DEFAULT_PODS, start * (1 + DEFAULT_PERCENT / _HUNDRED))
-            return min(desired, bounds.most, max(current, ceil(most)))
-        if desired < current and chosen.max_down_rate:
-            start = self._start(now_s, current, RATE_PERIOD_S)
-            fewest = int(start * (1 - int((1 - 1 / chosen.max_down_rate) * _HUNDRED) / _HUNDRED))
-            return max(desired, bounds.least, min(current, fewest))
-        return bounds.clamp(desired)
+            return min(desired, bounds.most, max(current, self._most(now_s, current)))
+        return max(desired, bounds.least, min(current, self._fewest(now_s, current)))
+
+    def _most(self, now_s: float, current: int) -> int:
+        """Return what the policies allow to rise to."""
+        if self._settings.max_up_rate:
+            percent = int((self._settings.max_up_rate - 1) * _HUNDRED)
+            return ceil(self._start(now_s, current, RATE_PERIOD_S) * (1 + percent / _HUNDRED))
+        start = self._start(now_s, current, DEFAULT_PERIOD_S)
+        return max(start + DEFAULT_PODS, ceil(start * (1 + DEFAULT_PERCENT / _HUNDRED)))
+
+    def _fewest(self, now_s: float, current: int) -> int:
+        """Return what the policies allow to fall to."""
+        if not self._settings.max_down_rate:
+            return 0
+        percent = int((1 - 1 / self._settings.max_down_rate) * _HUNDRED)
+        return int(self._start(now_s, current, RATE_PERIOD_S) * (1 - percent / _HUNDRED))
 
     def _start(self, now_s: float, current: int, period_s: float) -> int:
         """Return the replicas that there were at the start of a period."""

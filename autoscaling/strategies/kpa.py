@@ -22,6 +22,7 @@ from autoscaling.observation import Observation
 from autoscaling.options import settings
 from autoscaling.readings import replicas_for
 from autoscaling.spec import Source, Spec
+from autoscaling.states import dumped, loaded
 from autoscaling.windows import PeakWindow, Samples
 
 INTERVAL_S = 2.0
@@ -117,17 +118,11 @@ class Kpa:
 
     def state(self) -> dict[str, Any]:
         """Return the windows of metrics, the panic and the delay."""
-        held: dict[str, Any] = msgspec.to_builtins(
-            _State(self._panic_since_s, self._panic_peak, self._meters.state(), self._delay.state())
-        )
-        return held
+        return dumped(_State(self._panic_since_s, self._panic_peak, self._meters.state(), self._delay.state()))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state.  Raises ValueError where it is none."""
-        try:
-            held = msgspec.convert(state, _State)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"no state of KPA: {error}") from error
+        held = loaded(_State, state, "KPA")
         self._panic_since_s, self._panic_peak, self._has_begun = held.panic_since_s, held.panic_peak, True
         self._delay.restore(held.delay)
         self._meters.restore(held.windows)
