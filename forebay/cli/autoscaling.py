@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 STATIC, BEST_STATIC = "static", "best-static"
 MOST_REPLICAS = 1000
 """Largest number of replicas (chosen: more are a mistake)."""
-ROUTING = "least-request"
-"""The gateway's strategy where none is named: the autoscaler alone decides what is in time."""
+
 _COUNT = click.IntRange(1, MOST_REPLICAS)
 
 OPTIONS: Sequence[click.Option] = (
@@ -65,7 +64,7 @@ def compare(
     """Compare the autoscalers that the options name.  Raises ValueError, OSError and click.UsageError."""
     from forebay.cli.autoscale_option import Bounds, split
     from forebay.simulation.autoscale import AutoscaleOptions, run
-    from forebay.simulation.autoscale_loop import Scenario
+    from forebay.simulation.autoscale_loop import ROUTING, Scenario
     from simulator.calibration.gpu_file import load_gpu
     from simulator.core.gpus import resized
     from simulator.replay import baselines

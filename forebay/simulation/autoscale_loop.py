@@ -29,6 +29,8 @@ from simulator.replay.scraping import Scraping
 from simulator.replay.summary import Slo
 from simulator.replay.traces import TraceRequest
 
+ROUTING = "least-request"
+"""The gateway's strategy where none is named: the autoscaler alone decides what is in time."""
 FIRST_TICK_S = 1.0
 """Time of the first decision: after a second something has arrived."""
 SHORTEST_TICK_S = 0.1

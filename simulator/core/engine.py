@@ -132,10 +132,10 @@ class Engine:
 
     def _decode_on(self, until_s: float) -> float:
         """Run passes in which all sequences of the batch decode; return the end of the last."""
-        decoding, totals, pass_s = self.decoding, self.totals, self.profile.speed.pass_s
-        decodes, end_s = len(decoding), self._last_end_s
+        decoding, totals, blocks, pass_s = self.decoding, self.totals, self.blocks, self.profile.speed.pass_s
+        decodes, end_s, passes = len(decoding), self._last_end_s, 0
         for filled in decoding.before_an_end():
-            if end_s >= until_s or len(filled) > self.blocks.free:
+            if end_s >= until_s or (filled and len(filled) > blocks.free):
                 break
             if filled:
                 self._allocate_decode_blocks()
@@ -144,8 +144,9 @@ class Engine:
             totals.busy_s += duration_s
             totals.observe_itl(end_s - begun_s, decodes)
             decoding.advance()
-            totals.computed_tokens += decodes
-            totals.output_tokens += decodes
+            passes += 1
+        totals.computed_tokens += passes * decodes
+        totals.output_tokens += passes * decodes
         self._last_end_s = end_s
         return end_s
 
