@@ -1,7 +1,7 @@
 # Needs make and Python >= 3.11; everything else is installed into .venv.  `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-clients test-vllm test-kubernetes test-originals test-image test-compiled compiled check bench fmt docs profiles manifests kind-up kind-down lock clean
+.PHONY: help up test test-clients test-azure test-vllm test-kubernetes test-originals test-image test-compiled compiled check bench fmt docs profiles manifests kind-up kind-down lock clean
 .DELETE_ON_ERROR:
 
 ARGS ?=
@@ -41,6 +41,10 @@ PYTHON_CLIENTS := litellm langchain
 NODE_CLIENTS := openai_node vercel_ai
 test-clients: .venv/.dev $(PYTHON_CLIENTS:%=.clients/%/.python) $(NODE_CLIENTS:%=.clients/%/.node) ## run the core flow of more client libraries (Node >= 20 and npm)
 	@FOREBAY_CLIENTS=.clients $(BIN)/python -m pytest tests/clients $(ARGS)
+
+# Azurite, which is a package of npm; the other stores' emulators are Python's and run with `make test`.
+test-azure: .venv/.dev .azurite/.installed ## run the downloads from Azure on its emulator (Node >= 20 and npm)
+	@FOREBAY_AZURITE=.azurite $(BIN)/python -m pytest tests/runtime/downloads/sources/test_azure.py $(ARGS)
 
 test-vllm: .venv/.dev .vllm/.installed ## run the tests of engine and gateway on a real vLLM (CPU; Linux, 6 GB, libnuma)
 	@FOREBAY_VLLM=.vllm $(BIN)/python -m pytest tests/contract/engine $(ARGS)
@@ -141,7 +145,7 @@ lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade for new version
 	@! grep -n -e '://' -e '^--' requirements*.lock $(CLIENTS)/*.lock tests/kubernetes/envoy.lock
 
 clean: ## remove what make made, but not .forebay with its users and logs
-	rm -rf .venv .vllm .clients .kubernetes .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .vllm .clients .azurite .kubernetes .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	rm -f gateway/pb/*_pb2.py gateway/pb/*_pb2.pyi
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -189,6 +193,12 @@ clean: ## remove what make made, but not .forebay with its users and logs
 	@echo "[clients] $*"
 	@mkdir -p $(@D) && cp -r $(<D)/. $(@D)
 	@cd $(@D) && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+.azurite/.installed: tests/support/stores/azurite/package.json
+	@echo "[azurite] Azure's emulator, 360 MB"
+	@mkdir -p $(@D) && cp $< $(@D)
+	@cd $(@D) && npm install --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 # Envoy Gateway pins an older Envoy than ours, which has a folder of its own.

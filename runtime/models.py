@@ -13,6 +13,7 @@ import structlog
 
 from runtime.adapters import NAME
 from runtime.downloader import Downloader, DownloadError
+from runtime.downloads.locations import name_of
 from runtime.errors import Problem
 
 SOURCES: Mapping[str, str] = {
@@ -54,7 +55,7 @@ class Models:
 
         Raises Problem: 400 for a name that is none, 409 while another source is downloaded to the same place.
         """
-        name = name or uri.rstrip("/").rpartition("/")[2]
+        name = name or name_of(uri)
         if not NAME.fullmatch(name):
             message = f"model_name = {name[:200]!r}, must be 1 to 128 of A-Z a-z 0-9 . _ - and begin with one of them"
             raise Problem(HTTPStatus.BAD_REQUEST, message, param="model_name")

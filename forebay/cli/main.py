@@ -11,6 +11,7 @@ import click
 from forebay.cli.benchmarking import bench_engine
 from forebay.cli.configuring import check_config, config_docs, config_schema, envoy_config, init
 from forebay.cli.controlling import controllers
+from forebay.cli.downloading import download
 from forebay.cli.explaining import explain
 from forebay.cli.optimizing import optimizer
 from forebay.cli.options import SETTINGS
@@ -64,6 +65,6 @@ def main() -> None:
 
 for _command in (
     up, init, gateway, controllers, optimizer, runtime, engine, simulate, plan, scale_decide, explain, calibrate,
-    bench_engine, profile, check_config, envoy_config, config_docs, config_schema, make_secret,
+    bench_engine, profile, download, check_config, envoy_config, config_docs, config_schema, make_secret,
 ):  # fmt: skip
     main.add_command(_command)

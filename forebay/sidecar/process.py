@@ -6,13 +6,12 @@ Lives here: the composition root: options, the engine's client, HTTP, the orderl
 
 import asyncio
 import contextlib
+import os
+import random
 import signal
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
-from typing import Any
 
 import structlog
 import uvloop
@@ -26,7 +25,8 @@ from gateway.observability.serving import http_server, shared_socket
 from runtime.adapters import Adapters
 from runtime.app import Parts, create_app
 from runtime.counting import Counted
-from runtime.downloader import Artifact, Downloader, DownloadError
+from runtime.downloader import Downloader
+from runtime.downloads.downloading import Downloads
 from runtime.engines.calls import Calls, engine_client
 from runtime.engines.table import ENGINES, engine_class
 from runtime.metrics.api_calls import ApiCalls
@@ -39,18 +39,6 @@ GOODBYE_S = 3
 """Time that answers which are being given have at the end, in seconds (chosen)."""
 
 log = structlog.get_logger("runtime")
-
-
-class LocalPaths:
-    """A Downloader that brings nothing: only paths can be used."""
-
-    async def fetch(self, uri: str, name: str, folder: Path, options: Mapping[str, Any]) -> Path:  # noqa: ARG002 - a protocol
-        """Raise DownloadError."""
-        raise DownloadError(f"{uri.partition('://')[0]}: nothing can be downloaded yet, only local paths are", 501)
-
-    def found(self, folder: Path) -> Sequence[Artifact]:  # noqa: ARG002 - a protocol
-        """Return nothing."""
-        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +56,8 @@ def run(options: Options, settings: Settings) -> None:
     logs.set_up("info")
     with contextlib.closing(Ports()) as ports:
         ports.hold("--host and --port", options.listen)
-        uvloop.run(_serve(options, settings, LocalPaths()))
+        downloads = Downloads(os.environ, random.Random())  # noqa: S311 - of pauses between attempts
+        uvloop.run(_serve(options, settings, downloads))
 
 
 async def _serve(options: Options, settings: Settings, downloader: Downloader) -> None:

@@ -21,6 +21,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "autoscaling/spec.py": "values; the tests of their reader write and read them",
     "controllers/podautoscaler/observing.py": "values and a protocol; tests of the controller use both",
     "runtime/errors.py": "a value; tests/runtime/test_app.py reads the answers that are made of it",
+    "runtime/downloads/files.py": "values and a protocol; the tests of every source make them",
     "runtime/downloader.py": "a protocol, its values and its error; the tests of downloads and adapters use them",
     "traffic/connection.py": "no rules of its own; tests/traffic/test_store.py runs it on a server and on a cluster",
     "traffic/hint.py": "values only; tests/traffic/test_hint_json.py writes and reads them",

@@ -14,6 +14,7 @@ from tests.support.source_tree import PACKAGES, ROOT
 COMMANDS = {
     "forebay": "forebay.cli.main:main",
     "aibrix_benchmark": "forebay.cli.benchmarking:aibrix_benchmark",
+    "aibrix_download": "forebay.cli.downloading:aibrix_download",
     "aibrix_gen_profile": "forebay.cli.profiling:aibrix_gen_profile",
 }
 FILES = ("pyproject.toml", "README.md", "LICENSE", "proto", "deploy")
