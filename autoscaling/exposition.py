@@ -6,7 +6,7 @@ Lives here: which names mean the same, what becomes of several series.  Not here
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import isfinite
 from typing import NamedTuple
@@ -48,11 +48,22 @@ class Total(NamedTuple):
     """Count of observations."""
 
 
+class Series(NamedTuple):
+    """One series of a metric."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
 class Exposition:
     """The metrics of one process, by name."""
 
-    def __init__(self, series: Mapping[str, list[float]]) -> None:
+    def __init__(self, series: Mapping[str, list[Series]]) -> None:
         self._series = series
+
+    def series(self, name: str) -> Sequence[Series]:
+        """Return the series of exactly this name whose values are numbers."""
+        return [one for one in self._series.get(name, ()) if isfinite(one.value)]
 
     def value(self, metric: str) -> float | None:
         """Return the value of the first name of the metric that is on the page; None = it is not there, or no number.
@@ -70,7 +81,7 @@ class Exposition:
         return None
 
     def _one(self, name: str) -> float | None:
-        values = self._series.get(name)
+        values = [one.value for one in self._series.get(name, ())]
         if not values or not all(map(isfinite, values)):
             return None
         return sum(values) / (len(values) if is_ratio(name) else 1)
@@ -87,21 +98,21 @@ def parse(page: bytes) -> Exposition:
     if page.lstrip()[:1] == b"<":
         raise NoExpositionError("the page is HTML, not metrics")
     text = _UNREAD.sub(b"", page).decode(errors="replace")
-    series: dict[str, list[float]] = {}
+    series: dict[str, list[Series]] = {}
     try:
-        for name, value in _samples(text_string_to_metric_families(text)):
-            series.setdefault(name, []).append(value)
+        for name, one in _samples(text_string_to_metric_families(text)):
+            series.setdefault(name, []).append(one)
     except (ValueError, LookupError) as error:
         raise NoExpositionError("the page is not of metrics") from error
     return Exposition(series)
 
 
-def _samples(families: Iterable[Metric]) -> Iterator[tuple[str, float]]:
-    """Yield names and values, without quantiles: they do not add up."""
+def _samples(families: Iterable[Metric]) -> Iterator[tuple[str, Series]]:
+    """Yield names and series, without quantiles: they do not add up."""
     for family in families:
         for sample in family.samples:
             if "quantile" not in sample.labels:
-                yield sample.name, sample.value
+                yield sample.name, Series(sample.labels, sample.value)
 
 
 @lru_cache(maxsize=1024)

@@ -15,6 +15,7 @@ DEFAULT_PORT = 8000
 BY_ANNOTATION = f"!{MODEL},{PORT}"
 """The objects whose model may be in an annotation, which no selector reads: they name their port and no model."""
 GPU, POOL, GPU_PRODUCT = "forebay.io/gpu", "forebay.io/pool", "nvidia.com/gpu.product"
+TEMPLATE_HASH = "pod-template-hash"
 GPU_VENDORS = ("nvidia.com/", "amd.com/", "gpu.intel.com/")
 NO_TYPE = ("gpu", "mig-", "i915", "xe")
 """Names, or their beginnings, of GPU resources that say no type."""
@@ -35,6 +36,16 @@ class Container(msgspec.Struct, frozen=True):
 def model_of(metadata: Metadata) -> str:
     """Return the model in the label, or in the annotation of the same name: no label can hold `org/Name`."""
     return metadata.labels.get(MODEL) or metadata.annotations.get(MODEL, "")
+
+
+def owner_of(metadata: Metadata) -> tuple[str, str]:
+    """Return kind and name of what owns the pod: the Deployment, where that owns it by a ReplicaSet; else empty."""
+    owner = next((one for one in metadata.owner_references if one.controller), None)
+    if owner is None:
+        return "", ""
+    if owner.kind != "ReplicaSet":
+        return owner.kind, owner.name
+    return "Deployment", owner.name.removesuffix(f"-{metadata.labels.get(TEMPLATE_HASH, '')}")
 
 
 def asked_gpu(containers: Iterable[Container]) -> str:

@@ -88,6 +88,11 @@ class Pod(Object, frozen=True):
         """Whether Kubernetes sends it requests."""
         return any(one.type == "Ready" and one.status == "True" for one in self.status.conditions)
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether it takes requests, and is to stay."""
+        return self.is_ready and self.metadata.deletion_timestamp is None
+
 
 AUTOSCALERS = Kind("autoscaling.aibrix.ai", "v1alpha1", "PodAutoscaler", "podautoscalers", PodAutoscaler)
 PODS = Kind("", "v1", "Pod", "pods", Pod)

@@ -63,7 +63,7 @@ class Targets:
         scale = await self._scales.read(*place)
         pods = await self._pods(target, scale.status.selector)
         alive = [pod for pod in pods if not pod.has_ended]
-        staying = [_scaled(pod) for pod in alive if pod.metadata.deletion_timestamp is None]
+        staying = [scaled(pod) for pod in alive if pod.metadata.deletion_timestamp is None]
         model = await self._model(target, scale.metadata, pods)
         return Seen(scale.spec.replicas, scale.status.replicas, staying, len(alive) - len(staying), model)
 
@@ -97,7 +97,8 @@ class Targets:
             return ""
 
 
-def _scaled(pod: Pod) -> ScaledPod:
+def scaled(pod: Pod) -> ScaledPod:
+    """Return a pod as observers look at it."""
     started = pod.status.start_time
     started_s = datetime.fromisoformat(started).timestamp() if started else None
     port = pod.metadata.labels.get(PORT, "")

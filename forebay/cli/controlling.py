@@ -30,6 +30,10 @@ def _duration_of(_context: click.Context, _parameter: click.Parameter, value: st
     return value
 
 
+def _optional_address_of(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    return address_of(context, parameter, value) if value else ""
+
+
 @click.command()
 @click.option(
     "--controllers", default=ALL, callback=_controllers_of, metavar="NAME[,NAME]", help="The ones to run; * is all."
@@ -49,9 +53,19 @@ def _duration_of(_context: click.Context, _parameter: click.Parameter, value: st
 @click.option(
     "--listen", default="127.0.0.1:8080", callback=address_of, help="Address of /metrics, /healthz and /readyz."
 )
+@click.option(
+    "--metrics-api", default="", callback=_optional_address_of,
+    help="Address of external.metrics.k8s.io and custom.metrics.k8s.io, in TLS, for the API server alone.",
+)  # fmt: skip
+@click.option("--metrics-service", default="aibrix-metrics-api", help="The Service that leads to that address.")
+@click.option(
+    "--gateways", default="app.kubernetes.io/name=aibrix-gateway-plugins", help="Labels of the gateways' pods."
+)
+@click.option("--optimizer", default="http://aibrix-gpu-optimizer:8080", help="URL of the optimizer.")
 def controllers(
     *, controllers: tuple[str, ...], namespace: str, gateway: str, request_timeout: str, kubeconfig: Path | None,
-    redis_url: str, redis_cluster: bool, lease: str, listen: str,
+    redis_url: str, redis_cluster: bool, lease: str, listen: str, metrics_api: str, metrics_service: str,
+    gateways: str, optimizer: str,
 ) -> None:  # fmt: skip
     """Run the controllers of a Kubernetes cluster.
 
@@ -62,4 +76,9 @@ def controllers(
     require("forebay controllers", "kubernetes", "lightkube")
     from forebay.cluster.controllers import Options, run
 
-    run(Options(controllers, namespace, gateway, kubeconfig, listen, lease, request_timeout, redis_url, redis_cluster))
+    run(
+        Options(
+            controllers, namespace, gateway, kubeconfig, listen, lease, request_timeout, redis_url, redis_cluster,
+            metrics_api, metrics_service, gateways, optimizer,
+        )
+    )  # fmt: skip

@@ -23,16 +23,23 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from controllers.controller import Controller
+from controllers.metricsapi.api import MetricsApi
+from controllers.metricsapi.certificate import Place
+from controllers.metricsapi.external import ExternalMetrics, Places
+from controllers.metricsapi.pods import PodMetrics
 from controllers.modeladapter.controller import ModelAdapterController
 from controllers.modeladapter.engines import Engines
 from controllers.podautoscaler.controller import PodAutoscalerController
 from controllers.podautoscaler.observing import Observer
+from controllers.podautoscaler.sources.apis import MetricsApis
 from controllers.podautoscaler.sources.observer import Sources
 from controllers.podautoscaler.sources.pages import Pages
+from controllers.podautoscaler.sources.pods import Pods
 from controllers.routes.controller import RoutesController
 from controllers.routes.objects import Home, shortest_prefixes
 from controllers.routes.plan import Rules
 from forebay.cluster.metrics import ControllerMetrics
+from forebay.cluster.metrics_api import MetricsApiServer
 from forebay.local.ports import Ports
 from gateway.config.addresses import is_loopback, split_address
 from gateway.observability import logs
@@ -52,6 +59,8 @@ MANAGER = "forebay-controllers"
 """The name under which objects are written and events are told."""
 REDIS_S = 1.0
 """Time limit of a call to Redis, in seconds (chosen: a decision waits for it)."""
+GATEWAY_PORT = 8080
+"""The port of gateways' pages in a cluster (docs/contracts.md, section 8)."""
 REPORT_S = 1.0
 """How often is looked whether the controllers can work (chosen)."""
 
@@ -72,6 +81,14 @@ class Options:
     redis_url: str
     is_cluster: bool
     """Whether `redis_url` is of a Redis Cluster."""
+    metrics_api: str = ""
+    """Address of the metrics APIs; empty = they are not served."""
+    metrics_service: str = ""
+    """The Service by which an API server reaches that address."""
+    gateways: str = ""
+    """Label selector of the gateways' pods."""
+    optimizer: str = ""
+    """URL of the optimizer."""
 
 
 class Tools(NamedTuple):
@@ -123,6 +140,8 @@ def run(options: Options) -> None:
     config = connection(options.kubeconfig)
     with contextlib.closing(Ports()) as ports:
         ports.hold("--listen", options.listen)
+        if options.metrics_api:
+            ports.hold("--metrics-api", options.metrics_api)
         client = Client(config, MANAGER)
         uvloop.run(_serve(options, client))
 
@@ -136,7 +155,8 @@ async def _serve(options: Options, client: Client) -> None:
     clocks = Clocks(time.monotonic, time.time)
     recorder = Recorder(client, MANAGER, identity, clocks=clocks, rng=rng)
     traffic, pages = Connection(options.redis_url, REDIS_S, cluster=options.is_cluster), Pages()
-    observer = Sources(client, pages, TraceStore(traffic), clocks.wall)
+    traces = TraceStore(traffic)
+    observer = Sources(client, pages, traces, clocks.wall)
     tools = Tools(client, recorder, clocks, rng, observer, Wakes(traffic))
     controllers = [CONTROLLERS[name](options, tools) for name in options.controllers]
     election = Election(client, options.lease, options.namespace, identity=identity, clocks=clocks)
@@ -145,6 +165,9 @@ async def _serve(options: Options, client: Client) -> None:
         serving = tasks.create_task(server.serve([shared_socket(options.listen)]), name="http")
         working = [tasks.create_task(_report(controllers), name="report")]
         working += [tasks.create_task(one.run(), name="follow") for each in controllers for one in each.followed]
+        if options.metrics_api:
+            api = _metrics_api(options, client, pages, traces)
+            working.append(tasks.create_task(api.run(), name="metrics-api"))
         standing = tasks.create_task(election.run(lambda: _lead(controllers), rng), name="election")
         await stop.wait()
         log.info("controllers_stop")
@@ -154,6 +177,14 @@ async def _serve(options: Options, client: Client) -> None:
             task.cancel()
         server.should_exit = True
         await serving
+
+
+def _metrics_api(options: Options, client: Client, pages: Pages, traces: TraceStore) -> MetricsApiServer:
+    places = Places(options.namespace, options.gateways, GATEWAY_PORT, options.optimizer)
+    of_pods = PodMetrics(client, Pods(pages, MetricsApis(client), time.time))
+    api = MetricsApi(ExternalMetrics(client, pages, traces, places), of_pods, time.time)
+    place = Place(options.namespace, options.metrics_service, f"{options.metrics_service}-tls")
+    return MetricsApiServer(client, api.app(), options.metrics_api, place, time.time)
 
 
 async def _lead(controllers: Sequence[Controller]) -> None:

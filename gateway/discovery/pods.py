@@ -15,14 +15,14 @@ import structlog
 
 from gateway.config.addresses import MAX_PORT
 from gateway.discovery.description import FleetDescription, ModelPolicy
-from kube.models import DEFAULT_PORT, GPU, GPU_PRODUCT, POOL, PORT, Container, asked_gpu, model_of
+from kube.models import DEFAULT_PORT, GPU, GPU_PRODUCT, POOL, PORT, Container, asked_gpu, model_of, owner_of
 from kube.objects import Key, Kind, Metadata, Object
 from ratelimit.limits import MAX_LIMIT
 from routing.mixture import parse_mixture
 from routing.types import Endpoint
 
 METRIC_PORT, ENGINE, CONFIG = (f"model.aibrix.ai/{name}" for name in ("metric-port", "engine", "config"))
-RAY_NODE, TEMPLATE_HASH = "ray.io/node-type", "pod-template-hash"
+RAY_NODE = "ray.io/node-type"
 ENGINES = frozenset({"vllm", "sglang", "trtllm"})
 QUOTED = 80
 """Characters of a word of an annotation, which may have 256 KiB, that the log quotes (chosen)."""
@@ -253,16 +253,6 @@ def _at_ports(endpoint: Endpoint, ports: Sequence[int]) -> Sequence[Endpoint]:
         replace(one, id=f"{one.id}:{port}", name=f"{one.name}-rank-{rank}", metrics="")
         for rank, (one, port) in enumerate(zip(at, ports, strict=True))
     ]
-
-
-def owner_of(metadata: Metadata) -> tuple[str, str]:
-    """Return kind and name of what owns the pod: the Deployment, where that owns it by a ReplicaSet; else empty."""
-    owner = next((one for one in metadata.owner_references if one.controller), None)
-    if owner is None:
-        return "", ""
-    if owner.kind != "ReplicaSet":
-        return owner.kind, owner.name
-    return "Deployment", owner.name.removesuffix(f"-{metadata.labels.get(TEMPLATE_HASH, '')}")
 
 
 def policy_of(model: str, config: str, strategies: Collection[str]) -> ModelPolicy:

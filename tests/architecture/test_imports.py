@@ -56,6 +56,7 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
         "traffic",
         "optimizer.profiling.destinations",
     ),
+    "cryptography": ("controllers.metricsapi.certificate",),
     "envoy": ("forebay.local.envoy",),
     "simulator": ("simulator", "forebay"),
     "optimizer": ("optimizer", "forebay"),

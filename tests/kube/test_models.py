@@ -2,8 +2,8 @@
 
 import pytest
 
-from kube.models import MODEL, Container, Resources, asked_gpu, model_of
-from kube.objects import Metadata
+from kube.models import MODEL, Container, Resources, asked_gpu, model_of, owner_of
+from kube.objects import Metadata, Owner
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,19 @@ def test_the_type_of_a_gpu_is_in_the_name_of_its_resource(gpu: str, resources: l
     containers = [Container(Resources(limits={resource: "1"})) for resource in resources]
 
     assert gpu == asked_gpu(containers)
+
+
+@pytest.mark.parametrize(
+    ("owner", "workload"),
+    [
+        (Owner("ReplicaSet", "d-5d8f", controller=True), ("Deployment", "d")),
+        (Owner("ReplicaSet", "by-hand", controller=True), ("Deployment", "by-hand")),
+        (Owner("StatefulSet", "s", controller=True), ("StatefulSet", "s")),
+        (Owner("ConfigMap", "c"), ("", "")),
+        (None, ("", "")),
+    ],
+)
+def test_the_workload_is_the_owner(owner: Owner | None, workload: tuple[str, str]):
+    owners = (owner,) if owner else ()
+
+    assert workload == owner_of(Metadata(labels={"pod-template-hash": "5d8f"}, owner_references=owners))

@@ -15,7 +15,7 @@ from controllers.podautoscaler.sources.apis import MetricsApis
 from controllers.podautoscaler.sources.arrivals import Seen, arrivals
 from controllers.podautoscaler.sources.engines import Engines
 from controllers.podautoscaler.sources.pages import Pages, SourceError, url
-from controllers.podautoscaler.sources.pods import Pods
+from controllers.podautoscaler.sources.pods import ENGINE, Pods
 from kube.client import Client
 from traffic.store import TraceStore
 
@@ -50,9 +50,10 @@ class Sources:
         memory = self._memories.setdefault(spec.target, _Memory())
         memory.engines.keep({pod.name for pod in pods})
         ready = [pod for pod in pods if pod.is_ready]
+        sources = (ENGINE,) if spec.strategy is StrategyName.SLO else spec.sources
         failures: list[str] = []
         look, traffic, external = await asyncio.gather(
-            self._pods.look(spec, ready, memory.engines),
+            self._pods.look(sources, spec.target.namespace, ready, memory.engines),
             self._traffic(spec, model, memory, failures),
             self._external(spec, failures),
         )

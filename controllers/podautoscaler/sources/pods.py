@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from autoscaling.exposition import Exposition
 from autoscaling.observation import Latency, PodReading
-from autoscaling.spec import Source, SourceKind, Spec, StrategyName
+from autoscaling.spec import Source, SourceKind
 from controllers.podautoscaler.observing import ScaledPod
 from controllers.podautoscaler.sources.apis import MetricsApis
 from controllers.podautoscaler.sources.engines import SETTLE_S, Engines, latency, reading
@@ -70,16 +70,17 @@ class Pods:
     def __init__(self, pages: Pages, apis: MetricsApis, now_s: Callable[[], float]) -> None:
         self._pages, self._apis, self._now_s = pages, apis, now_s
 
-    async def look(self, spec: Spec, pods: Sequence[ScaledPod], engines: Engines) -> Look:
+    async def look(
+        self, sources: Sequence[Source], namespace: str, pods: Sequence[ScaledPod], engines: Engines
+    ) -> Look:
         """Ask all sources that are of pods for these, the ready ones.
 
         A pod whose engine began anew a moment ago is as one that was not read: that it is empty does not mean that
         nobody asks.
         """
         found = _Found(pods)
-        sources = [ENGINE] if spec.strategy is StrategyName.SLO else spec.sources
         scraped = [self._scrape(source, found) for source in sources if source.kind is SourceKind.POD]
-        asked = [self._ask(source, spec.target.namespace, found) for source in sources if source.kind in BY_API]
+        asked = [self._ask(source, namespace, found) for source in sources if source.kind in BY_API]
         await asyncio.gather(*scraped, *asked)
         steps = {name: engines.step(name, page, self._now_s()) for name, page in found.pages.items()}
         restarted = [name for name, step in steps.items() if step is None]

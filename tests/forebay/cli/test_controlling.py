@@ -20,6 +20,10 @@ DEFAULTS = {
     "request_timeout": "1h",
     "redis_url": "redis://127.0.0.1:6379/0",
     "is_cluster": False,
+    "metrics_api": "",
+    "metrics_service": "aibrix-metrics-api",
+    "gateways": "app.kubernetes.io/name=aibrix-gateway-plugins",
+    "optimizer": "http://aibrix-gpu-optimizer:8080",
 }
 
 
@@ -54,9 +58,14 @@ def test_every_option_is_passed_on(passed: Callable[..., dict[str, Any]]):
         "request_timeout": "90s",
         "redis_url": "redis://r:1/2",
         "is_cluster": True,
+        "metrics_api": "0.0.0.0:6443",
+        "metrics_service": "s",
+        "gateways": "app=g",
+        "optimizer": "http://o",
     } == passed(
         "--controllers=routes,*,routes", "--namespace=n", "--gateway=g", "--kubeconfig=k", "--listen=[::1]:9",
-        "--lease=l", "--request-timeout=90s", "--redis=redis://r:1/2", "--redis-cluster",
+        "--lease=l", "--request-timeout=90s", "--redis=redis://r:1/2", "--redis-cluster", "--metrics-api=0.0.0.0:6443",
+        "--metrics-service=s", "--gateways=app=g", "--optimizer=http://o",
     )  # fmt: skip
 
 

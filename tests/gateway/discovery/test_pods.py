@@ -24,7 +24,6 @@ from gateway.discovery.pods import (
     PodSpec,
     PodStatus,
     endpoint_of,
-    owner_of,
     policy_of,
 )
 from kube.models import Container, Resources
@@ -181,20 +180,6 @@ def test_the_pool_is_named_by_the_pod_or_its_node():
     pools = [endpoint_of(pod, node, None).pool for pod in (a_pod(labels={"forebay.io/pool": "local"}), a_pod())]
 
     assert ["local", "cloud"] == pools
-
-
-@pytest.mark.parametrize(
-    ("owner", "workload"),
-    [
-        (Owner("ReplicaSet", "d-5d8f", controller=True), ("Deployment", "d")),
-        (Owner("ReplicaSet", "by-hand", controller=True), ("Deployment", "by-hand")),
-        (Owner("StatefulSet", "s", controller=True), ("StatefulSet", "s")),
-        (Owner("ConfigMap", "c"), ("", "")),
-        (None, ("", "")),
-    ],
-)
-def test_the_workload_is_the_owner(owner: Owner | None, workload: tuple[str, str]):
-    assert workload == owner_of(a_pod(labels={"pod-template-hash": "5d8f"}, owner=owner).metadata)
 
 
 def test_workloads_of_two_kinds_may_share_a_name():

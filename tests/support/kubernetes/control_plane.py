@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.support.certificates import an_authority
 from tests.support.kubernetes.node.network import GATEWAY
 from tests.support.ports import free_port
 from tests.support.source_tree import ROOT
@@ -24,6 +25,8 @@ from tests.support.waiting import until
 START_DEADLINE_S = 120.0
 STATE = "state-2"
 """Name of what is kept of etcd beside the programs; another one when `_install` makes something else."""
+AUTHORITY, FRONT_PROXY = "front-proxy-ca", "front-proxy"
+"""Names of the certificates by which servers of further APIs know the API server."""
 TOKEN = "admin-token"  # of a server that only this machine reaches
 
 
@@ -100,7 +103,11 @@ class ControlPlane:
             "--service-cluster-ip-range=10.96.0.0/16",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             "--service-account-key-file=accounts.pub", "--service-account-signing-key-file=accounts.key",
-            "--allow-privileged=true",
+            "--allow-privileged=true", "--enable-aggregator-routing=true",
+            f"--requestheader-client-ca-file={AUTHORITY}.crt", f"--requestheader-allowed-names={FRONT_PROXY}",
+            f"--proxy-client-cert-file={FRONT_PROXY}.crt", f"--proxy-client-key-file={FRONT_PROXY}.key",
+            "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         )  # fmt: skip
 
     def wait(self) -> None:
@@ -113,7 +120,8 @@ class ControlPlane:
             self.folder, self._programs / "kube-controller-manager", f"--kubeconfig={self.kubeconfig}",
             "--leader-elect=false", "--bind-address=127.0.0.1", f"--secure-port={free_port()}", "--cert-dir=.",
             "--service-account-private-key-file=accounts.key", "--root-ca-file=apiserver.crt", "--controllers=*",
-            "--node-monitor-grace-period=20s",
+            "--node-monitor-grace-period=20s", "--horizontal-pod-autoscaler-sync-period=2s",
+            "--horizontal-pod-autoscaler-downscale-stabilization=5s",
         )  # fmt: skip
 
     def start_node(self, *options: str | Path) -> None:
@@ -180,7 +188,8 @@ class ControlPlane:
 
 
 def _make_keys(folder: Path) -> None:
-    """Make the key that signs tokens of service accounts."""
+    """Make the key that signs tokens of service accounts, and the certificate of the front proxy."""
+    an_authority(folder, AUTHORITY).sign(FRONT_PROXY)
     key, public = folder / "accounts.key", folder / "accounts.pub"
     for arguments in (
         ["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key],

@@ -1,0 +1,1 @@
+"""Our server of Kubernetes' metrics APIs, so that any HorizontalPodAutoscaler scales on what we measure."""
