@@ -78,6 +78,7 @@ class Autoscaler:
         self._is_awake = False  # since a wake, until it was ready for long enough
         self._idle_from_s: float | None = None  # from when a target that was woken may be idle
         self._at_s: float | None = None
+        self._next_s = 0.0  # when the decision after that one was to be
 
     def decide(self, observation: Observation) -> Decision:
         """Return the replicas to have, within the bounds that hold now."""
@@ -86,7 +87,7 @@ class Autoscaler:
         decision = self._strategy.decide(observation)
         decision = self._awake(observation, decision)
         decision = self._not_blind(observation, decision)
-        self._at_s = now_s
+        self._at_s, self._next_s = now_s, decision.next_s
         bounds = bounds_at(self._spec, now_s)
         desired = bounds.clamp(decision.desired)
         if desired == decision.desired:
@@ -113,8 +114,8 @@ class Autoscaler:
         self._is_awake, self._idle_from_s = held.is_awake, held.idle_from_s
 
     def _learn_gap(self, now_s: float) -> None:
-        """After a gap as long as the memory the past is unknown again."""
-        has_gap = self._at_s is not None and now_s - self._at_s > self._strategy.memory_s > 0
+        """After a gap as long as the memory the past is unknown again; the time between two decisions is none."""
+        has_gap = self._at_s is not None and now_s - max(self._at_s, self._next_s) > self._strategy.memory_s > 0
         if self._is_cold or has_gap:
             self._known_since_s, self._is_cold = now_s, False
 

@@ -6,7 +6,6 @@ that is as it should be is equal to what is read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -15,6 +14,13 @@ import msgspec
 from autoscaling.bounds import Bounds
 from autoscaling.options import settings
 from autoscaling.spec import Source, SourceKind, Spec
+from autoscaling.strategies.hpa import (
+    DEFAULT_PERCENT,
+    DEFAULT_PERIOD_S,
+    DEFAULT_PODS,
+    RATE_PERIOD_S,
+    HpaSettings,
+)
 from controllers.owned import LABELS, Owned, Wanted
 from controllers.podautoscaler.conditions import ABLE, ACTIVE, Said
 from controllers.podautoscaler.objects import AUTOSCALERS
@@ -23,23 +29,13 @@ from kube.objects import Kind, Metadata
 
 SUFFIX = "-hpa"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-PERIOD_S = 60
-"""The time in which the rates hold (AIBrix)."""
+BEHAVIOR = frozenset({"max-scale-up-rate", "max-scale-down-rate", "scale-up-delay", "scale-down-delay"})
+"""The options that a HorizontalPodAutoscaler takes; without them it does as Kubernetes does."""
 PERCENT, MILLI = 100, 1000
 _DECIMAL = ("m", "", "k", "M", "G", "T", "P", "E")
 _BINARY = ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 KI = 1024
 """Bytes of Ki, and Ki of Mi, in which targets of memory are given."""
-
-
-@dataclass(frozen=True, slots=True)
-class Behavior:
-    """The options that a HorizontalPodAutoscaler takes; the defaults are AIBrix's."""
-
-    max_up_rate: float = 2.0
-    max_down_rate: float = 2.0
-    scale_up_delay_s: float = 0.0
-    scale_down_delay_s: float = 300.0
 
 
 class HpaStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -94,25 +90,33 @@ def mirrored(hpa: Hpa) -> Mapping[str, Said]:
 
 def _spec(spec: Spec, bounds: Bounds) -> dict[str, Any]:
     target = spec.target
-    behavior = settings(Behavior, spec.options)
-    return {
+    made = {
         "scaleTargetRef": {"apiVersion": target.api_version, "kind": target.kind, "name": target.name},
         "minReplicas": max(bounds.least, 1),  # servers take 0 only where they are told to
         "maxReplicas": bounds.most,
         "metrics": list(_metrics(spec.sources)),
-        "behavior": {
-            "scaleUp": _rules((behavior.max_up_rate - 1) * PERCENT, behavior.scale_up_delay_s),
-            "scaleDown": _rules((1 - 1 / behavior.max_down_rate) * PERCENT, behavior.scale_down_delay_s),
-        },
     }
+    return made | (
+        {"behavior": _behavior(settings(HpaSettings, spec.options))} if BEHAVIOR & spec.options.keys() else {}
+    )
 
 
-def _rules(percent: float, delay_s: float) -> dict[str, Any]:
-    return {
-        "stabilizationWindowSeconds": ceil(delay_s),
-        "selectPolicy": "Max",
-        "policies": [{"type": "Percent", "value": max(1, round(percent)), "periodSeconds": PERIOD_S}],
-    }
+def _behavior(hpa: HpaSettings) -> dict[str, Any]:
+    percent = _policy("Percent", DEFAULT_PERCENT, DEFAULT_PERIOD_S)
+    up, down = [_policy("Pods", DEFAULT_PODS, DEFAULT_PERIOD_S), percent], [percent]
+    if hpa.max_up_rate:
+        up = [_policy("Percent", (hpa.max_up_rate - 1) * PERCENT, RATE_PERIOD_S)]
+    if hpa.max_down_rate:
+        down = [_policy("Percent", (1 - 1 / hpa.max_down_rate) * PERCENT, RATE_PERIOD_S)]
+    return {"scaleUp": _rules(up, hpa.scale_up_delay_s), "scaleDown": _rules(down, hpa.scale_down_delay_s)}
+
+
+def _policy(kind: str, value: float, period_s: float) -> dict[str, Any]:
+    return {"type": kind, "value": max(1, round(value)), "periodSeconds": round(period_s)}
+
+
+def _rules(policies: list[dict[str, Any]], delay_s: float) -> dict[str, Any]:
+    return {"stabilizationWindowSeconds": ceil(delay_s), "selectPolicy": "Max", "policies": policies}
 
 
 def _metrics(sources: Sequence[Source]) -> Iterator[dict[str, Any]]:

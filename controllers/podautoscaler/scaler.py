@@ -102,10 +102,10 @@ class Scaler:
 
     async def end(self) -> None:
         """Keep the state, for who decides next."""
-        if self._strategy is None:
-            return
+        state = self._strategy.state() if self._strategy else {}
         try:
-            await self._tools.memory.keep(self._metadata, self._strategy.state())
+            if state:  # nothing was decided yet: there may be an older one
+                await self._tools.memory.keep(self._metadata, state)
         except ApiError as error:
             log.warning("autoscaler_state_not_kept", key=self._metadata.key, why=str(error))
 

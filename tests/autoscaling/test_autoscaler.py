@@ -76,6 +76,13 @@ def test_a_long_gap_is_a_lost_past_and_a_short_one_is_not():
     assert 0 == long.decide(seen(160, 1, 0)).desired
 
 
+def test_a_window_that_is_shorter_than_the_time_between_decisions_is_no_gap():
+    scaler = autoscaler(read(a_pod_autoscaler("APA", annotations={"apa.autoscaling.aibrix.ai/window": "2s"})))
+    scaler.decide(seen(0, 2, 20, 20))
+
+    assert 1 == scaler.decide(seen(10.5, 2, 0, 0)).desired  # a decision every 10 s, and one is a little late
+
+
 def test_a_state_keeps_a_wake_over_a_restart():
     before, after = a_scaler(), a_scaler()
     before.decide(seen(0, 0, wakes=True))

@@ -65,6 +65,7 @@ def home(forebay: Forebay) -> Iterator[Installed]:
     """An installation with the sample."""
     forebay.kubectl("apply", "-k", SAMPLE)
     for name in (L20, V100):
+        forebay.at_most(f"podautoscaler-{name}", 2)
         forebay.rolled_out(name, "default")
     forebay.answers(200, MODEL)
     yield Installed(forebay)

@@ -1,7 +1,6 @@
 """The controller of PodAutoscalers, as processes, on the real API server; with pods: test_scaled_engines."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
@@ -10,19 +9,17 @@ import pytest
 
 from autoscaling.spec import REPLICAS_METRIC
 from controllers.podautoscaler.hpas import HPAS
-from controllers.podautoscaler.memory import CONFIG_MAPS
-from controllers.podautoscaler.objects import AUTOSCALERS, PodAutoscaler
+from controllers.podautoscaler.objects import AUTOSCALERS
 from kube.client import Client, Selection
 from kube.errors import AlreadyExists, NotFound
 from kube.objects import Kind, Object, body
-from kube.scaling import Scale, Scales
 from tests.kubernetes.conftest import eventually
 from tests.kubernetes.test_routes import EVENTS, SPACES
 from tests.support.kubernetes import gateway_api
-from tests.support.kubernetes.autoscalers import ARTICLE, KIND, a_source, an_autoscaler, written
+from tests.support.kubernetes.autoscaled import a_target, autoscale, has, of, replicas, said, says
+from tests.support.kubernetes.autoscalers import ARTICLE, KIND, written
 from tests.support.kubernetes.control_plane import ControlPlane
 from tests.support.kubernetes.controllers import Controllers, controllers
-from tests.support.kubernetes.deployments import DEPLOYMENTS
 from tests.support.kubernetes.published_plan import Plan, published_plan
 
 HOME = "aibrix-system"
@@ -65,54 +62,9 @@ async def running(api: Client, started: Controllers, plan: Plan) -> Controllers:
     return started
 
 
-async def a_target(api: Client, name: str, replicas: int = 1, kind: Kind[Any] = DEPLOYMENTS, **more: Any) -> None:
-    """A workload without pods, as no controller of Kubernetes runs."""
-    own = {"app": name}
-    template = {"metadata": {"labels": own}, "spec": {"containers": [{"name": "c", "image": "none"}]}}
-    spec = {"replicas": replicas, "selector": {"matchLabels": own}, "template": template, **more}
-    await api.create(kind, body(kind, name, "default", spec=spec))
-
-
-async def replicas(api: Client, name: str, kind: Kind[Any] = DEPLOYMENTS) -> int:
-    scale: Scale = await Scales(api).read(kind.api_version, kind.name, name, "default")
-    return scale.spec.replicas
-
-
-async def has(api: Client, name: str, wanted: int, kind: Kind[Any] = DEPLOYMENTS) -> bool:
-    return await replicas(api, name, kind) == wanted
-
-
-def of(name: str, kind: Kind[Any] = DEPLOYMENTS) -> dict[str, Any]:
-    return {"scaleTargetRef": {"apiVersion": kind.api_version, "kind": kind.name, "name": name}}
-
-
-async def autoscale(api: Client, name: str, annotations: dict[str, str] | None = None, **spec: Any) -> None:
-    document = an_autoscaler(name, **spec)
-    document["metadata"]["annotations"] = annotations or {}
-    await api.create(AUTOSCALERS, document)
-
-
 async def by_plan(api: Client, plan: Plan, name: str, target: str = "100", **spec: Any) -> None:
     """An autoscaler `name` of the Deployment `name`."""
     await autoscale(api, name, **({"minReplicas": 0, "metricsSources": [plan.source(target)]} | of(name) | spec))
-
-
-async def said(api: Client, name: str, kind: str) -> tuple[str, str, str]:
-    """Status, reason and message of a condition."""
-    found: PodAutoscaler = await api.get(AUTOSCALERS, name, "default")
-    [one] = [one for one in found.status.conditions if one.type == kind] or [None]
-    return (one.status, one.reason, one.message) if one else ("", "", "")
-
-
-async def says(api: Client, name: str, kind: str, status: str, words: str = "") -> str:
-    """The message of a condition, as soon as it is so and has these words."""
-
-    async def is_so() -> bool:
-        now, reason, message = await said(api, name, kind)
-        return now == status and words in f"{reason} {message}"
-
-    await eventually(is_so)
-    return (await said(api, name, kind))[2]
 
 
 async def test_replicas_are_what_the_optimizer_publishes(running: Controllers, api: Client, plan: Plan):
@@ -314,56 +266,3 @@ async def test_while_the_api_server_is_away_nothing_changes_and_then_all_goes_on
 
     plan.wants(3)
     await eventually(lambda: has(api, "outage", 3))
-
-
-async def test_who_takes_over_knows_what_was_known(plane: ControlPlane, kinds: None, api: Client, plan: Plan):
-    log, options = plane.folder / "one.log", ("--controllers=podautoscaler", "--lease=take-over")
-    await a_target(api, "keeps")
-    document = an_autoscaler("keeps", **of("keeps"), metricsSources=[
-        a_source(metricSourceType="external", endpoint=plan.endpoint, port=None, targetMetric="load", targetValue="10")
-    ])  # fmt: skip
-    document["metadata"]["annotations"] = {"kpa.autoscaling.aibrix.ai/scale-down-delay": "10m"}
-    plan.answers(200, "load 35\n")
-    with controllers(plane.kubeconfig, log, *options) as first:
-        await eventually(first.leads)
-        await api.create(AUTOSCALERS, document)
-        await eventually(lambda: has_at_least(api, "keeps", 2))
-    uid = (await api.get(AUTOSCALERS, "keeps", "default")).metadata.uid
-    state = await api.get(CONFIG_MAPS, f"podautoscaler-{uid}", HOME)
-    assert "KPA" == json.loads(state.data["state.json"])["strategy"]
-    reached = await replicas(api, "keeps")
-
-    plan.answers(200, "load 1\n")
-    before = await said(api, "keeps", "ScalingActive")
-    with controllers(plane.kubeconfig, log, *options) as second:
-        await eventually(second.leads)
-        await eventually(lambda: says_else(api, "keeps", before))
-        assert "were seen" not in (await said(api, "keeps", "ScalingActive"))[2]  # it knows the past
-        await asyncio.sleep(3.0)
-        assert reached <= await replicas(api, "keeps")
-
-
-async def says_else(api: Client, name: str, before: tuple[str, str, str]) -> bool:
-    return await said(api, name, "ScalingActive") != before
-
-
-async def has_at_least(api: Client, name: str, wanted: int) -> bool:
-    return await replicas(api, name) >= wanted
-
-
-async def test_states_of_autoscalers_that_are_gone_go(plane: ControlPlane, api: Client, kinds: None):
-    state = body(CONFIG_MAPS, "podautoscaler-of-nobody", HOME, data={},
-                 metadata={"labels": {"forebay.io/remembers": "podautoscaler"}})  # fmt: skip
-    await api.create(CONFIG_MAPS, state)
-    options = ("--controllers=podautoscaler", "--lease=tidies")
-
-    async def is_gone() -> bool:
-        try:
-            await api.get(CONFIG_MAPS, "podautoscaler-of-nobody", HOME)
-        except NotFound:
-            return True
-        return False
-
-    with controllers(plane.kubeconfig, plane.folder / "tidies.log", *options) as process:
-        await eventually(process.leads)
-        await eventually(is_gone)

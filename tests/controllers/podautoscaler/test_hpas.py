@@ -72,6 +72,10 @@ def test_bounds_are_those_that_hold_and_never_0():
     assert (1, 5) == (spec["minReplicas"], spec["maxReplicas"])
 
 
+def test_without_rates_and_delays_it_does_as_kubernetes_does():
+    assert "behavior" not in an_hpa(an_autoscaler(scalingStrategy="HPA")).spec
+
+
 def test_rates_and_delays_are_passed_on():
     document = an_autoscaler(scalingStrategy="HPA")
     document["metadata"]["annotations"] = {
@@ -83,8 +87,13 @@ def test_rates_and_delays_are_passed_on():
     hpa = an_hpa(document)
 
     up, down = hpa.spec["behavior"]["scaleUp"], hpa.spec["behavior"]["scaleDown"]
-    assert ((200, 0), (50, 90)) == tuple(
-        (one["policies"][0]["value"], one["stabilizationWindowSeconds"]) for one in (up, down)
+    assert (0, [{"type": "Percent", "value": 200, "periodSeconds": 60}]) == (
+        up["stabilizationWindowSeconds"],
+        up["policies"],
+    )
+    assert (90, [{"type": "Percent", "value": 100, "periodSeconds": 15}]) == (
+        down["stabilizationWindowSeconds"],
+        down["policies"],
     )
     assert "kubectl.kubernetes.io/last-applied-configuration" not in hpa.metadata["annotations"]
 

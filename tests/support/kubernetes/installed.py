@@ -83,6 +83,16 @@ class Forebay:
         """`kubectl apply -f -` of the objects."""
         self.kubectl("apply", "-f", "-", given=manifest(*objects))
 
+    def at_most(self, autoscaler: str, replicas: int) -> None:
+        """Bound the replicas of an autoscaler's target: each is processes of this machine."""
+        self.kubectl(
+            "patch", "podautoscaler", autoscaler, "--type=merge", "-p", f'{{"spec":{{"maxReplicas":{replicas}}}}}'
+        )
+
+    def replicas(self, deployment: str) -> int:
+        """Return how many replicas a Deployment should have."""
+        return int(self.kubectl("get", "deployment", deployment, "-o", "jsonpath={.spec.replicas}"))
+
     def serve(self, *models: str) -> None:
         """Apply the article's objects for models and return when all are answered for."""
         self.apply(*(made(model) for model in models for made in (deployment, service)))
