@@ -59,6 +59,7 @@ class Endpoint:
     started_at: float | None = None  # Unix seconds; None = unknown
     metrics: str = ""  # `ip:port[/path]` of its metrics page; empty: `address` and the engine's default path
     labels: Mapping[str, str] = field(default_factory=dict)
+    lists_adapters: bool = False  # its engine's own list says which adapters it has, beside those in `models`
 
 
 class Slo(NamedTuple):

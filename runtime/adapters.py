@@ -133,7 +133,7 @@ def _is_taken_by_it(name: str, path: str, cards: Mapping[str, Mapping[str, Any]]
     if not card.get("parent"):
         message = f"lora_name = {name}, is the name of a model that the engine serves"
     elif isinstance(root, str) and root not in (name, path):
-        message = f"the adapter {name} is loaded already from {root}; unload it first"
+        message = f"the adapter {name} is loaded from {root}, another source; unload it first"
     else:
         return True
     raise Problem(HTTPStatus.CONFLICT, message, param="lora_name")

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from gateway.config.addresses import is_loopback, overlap, redis_database, split_address
 from gateway.config.picker import ObjectiveSettings
 from gateway.config.problems import Problems
+from gateway.config.section import AUTO
 from gateway.config.settings import (
     ANONYMOUS_WORDS,
     EndpointSettings,
@@ -237,7 +238,7 @@ def _unique_adapters(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:
     names = {model.name: index for index, model in enumerate(models)}
     for index, model in enumerate(models):
         for position, endpoint in enumerate(model.endpoints):
-            for place, adapter in enumerate(endpoint.adapters):
+            for place, adapter in enumerate(() if endpoint.adapters == (AUTO,) else endpoint.adapters):
                 key = f"models[{index}].endpoints[{position}].adapters[{place}]"
                 if adapter in names:
                     yield key, adapter, f"must not be the name of a model, models[{names[adapter]}] has it"

@@ -63,9 +63,9 @@ def _type(key: Json) -> str:
     """Return the type in words, with its bounds."""
     if section_in(key):
         return f"{'list' if is_list(key) else 'mapping'}, see below"
-    [value] = [choice for choice in key.get("anyOf", [key]) if choice.get("type") != "null"]
-    bounds = [words.format(value[bound]) for bound, words in _BOUNDS.items() if bound in value]
-    return ", ".join([_plain_type(value), *bounds])
+    choices = [choice for choice in key.get("anyOf", [key]) if choice.get("type") != "null"]
+    bounds = [words.format(each[bound]) for each in choices for bound, words in _BOUNDS.items() if bound in each]
+    return ", ".join([" or ".join(map(_plain_type, choices)), *bounds])
 
 
 def _plain_type(value: Json) -> str:

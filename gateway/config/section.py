@@ -5,7 +5,7 @@ Not here: the sections (settings, picker).
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from ratelimit.limits import MAX_NAME_BYTES
 
@@ -26,3 +26,10 @@ def no_flag(value: object) -> object:
 
 NO_FLAG = BeforeValidator(no_flag)
 ModelName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
+AUTO = "auto"
+"""In place of adapters: those that the engine lists."""
+Adapters = Annotated[
+    tuple[ModelName, ...],
+    BeforeValidator(lambda value: (AUTO,) if value == AUTO else value),
+    WithJsonSchema({"anyOf": [{"enum": [AUTO]}, {"type": "array", "items": {"type": "string", "minLength": 1}}]}),
+]

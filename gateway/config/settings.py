@@ -19,7 +19,7 @@ from gateway.config.addresses import (
 )
 from gateway.config.from_zero import LONGEST_WAIT_S, ScaleFromZeroSettings
 from gateway.config.picker import PickerSettings
-from gateway.config.section import NO_FLAG, ModelName, Section
+from gateway.config.section import NO_FLAG, Adapters, ModelName, Section
 from gateway.config.tls import GatewayTlsSettings, ListenTlsSettings, TlsSettings
 from ratelimit.limits import MAX_LIMIT
 
@@ -264,8 +264,9 @@ class EndpointSettings(Section):
     """The rank of its pool; a lower one is preferred."""
     deployment: str = ""
     """The deployment that it belongs to; replica hints are given per deployment."""
-    adapters: tuple[ModelName, ...] = ()
-    """The LoRA adapters that it has loaded; each is a model name of its own, with the settings of its model."""
+    adapters: Adapters = ()
+    """The LoRA adapters that it has loaded; each is a model name of its own, with the settings of its model.  `auto`:
+    those that its engine lists (`/v1/models`, with the model as `parent`), asked every half second."""
     labels: dict[str, str] = Field(default={})
     """Its labels, which the request header `external-filter` selects by."""
 

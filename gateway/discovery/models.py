@@ -7,6 +7,7 @@ it (gateway.config.checks).
 from dataclasses import replace
 
 from gateway.config.picker import PickerSettings
+from gateway.config.section import AUTO
 from gateway.config.settings import EndpointSettings, ModelSettings, ProfileSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.openai.rewrites import Rewrite, Target
@@ -25,7 +26,8 @@ def describe(models: tuple[ModelSettings, ...]) -> FleetDescription:
             endpoint = _endpoint(model.name, settings)
             earlier = endpoints.setdefault(endpoint.id, endpoint)
             models_of_both = dict.fromkeys(earlier.models + endpoint.models)  # a set that keeps the order
-            endpoints[endpoint.id] = replace(earlier, models=tuple(models_of_both))
+            lists_adapters = earlier.lists_adapters or endpoint.lists_adapters
+            endpoints[endpoint.id] = replace(earlier, models=tuple(models_of_both), lists_adapters=lists_adapters)
     return FleetDescription(_policies(models), tuple(endpoints.values()))
 
 
@@ -47,7 +49,7 @@ def _endpoint(model: str, settings: EndpointSettings) -> Endpoint:
         id=name,
         name=name,
         address=settings.address,
-        models=(model, *settings.adapters),
+        models=(model,) if settings.adapters == (AUTO,) else (model, *settings.adapters),
         engine=settings.engine,
         deployment=settings.deployment,
         gpu_type=settings.gpu,
@@ -55,6 +57,7 @@ def _endpoint(model: str, settings: EndpointSettings) -> Endpoint:
         pool_priority=settings.pool_priority,
         labels=settings.labels,
         metrics=_metrics(settings),
+        lists_adapters=settings.adapters == (AUTO,),
     )
 
 
@@ -84,6 +87,6 @@ def _policies(models: tuple[ModelSettings, ...]) -> dict[str, ModelPolicy]:
     policies = {model.name: _policy(model) for model in models}
     for model in models:
         for settings in model.endpoints:
-            for adapter in settings.adapters:
+            for adapter in () if settings.adapters == (AUTO,) else settings.adapters:
                 policies.setdefault(adapter, policies[model.name])
     return policies

@@ -1,4 +1,4 @@
-"""The models of endpoints that nothing names, as the pods of an InferencePool may be: those that their engines list.
+"""The models that engines list, where nothing else names them: all of a pod of an InferencePool, or only its adapters.
 
 Lives here: what was learned, and a description completed by it.  Not here: asking (probing.model_lists).
 """
@@ -6,6 +6,7 @@ Lives here: what was learned, and a description completed by it.  Not here: aski
 from dataclasses import replace
 
 from gateway.discovery.description import FleetDescription
+from gateway.discovery.probing.model_lists import Listing
 from routing.types import Endpoint, PodId
 
 
@@ -14,33 +15,43 @@ class ModelNames:
 
     def __init__(self) -> None:
         self._description = FleetDescription()
-        self._unnamed: dict[PodId, Endpoint] = {}
+        self._open: dict[PodId, Endpoint] = {}
         self._learned: dict[PodId, tuple[str, ...]] = {}
 
     def describe(self, description: FleetDescription) -> FleetDescription:
         """Return the description, completed; what was learned of an engine goes with its address or its start."""
-        unnamed = {endpoint.id: endpoint for endpoint in description.endpoints if not endpoint.models}
+        is_open = {one.id: one for one in description.endpoints if not one.models or one.lists_adapters}
         self._learned = {
-            pod: models for pod, models in self._learned.items() if _is_same(unnamed.get(pod), self._unnamed[pod])
+            pod: models for pod, models in self._learned.items() if _is_same(is_open.get(pod), self._open[pod])
         }
-        self._description, self._unnamed = description, unnamed
+        self._description, self._open = description, is_open
         return self._completed()
 
-    def learn(self, pod: PodId, models: tuple[str, ...]) -> FleetDescription | None:
-        """Return the description with these models of an endpoint, the base model first; None = nothing is new."""
-        if pod not in self._unnamed or self._learned.get(pod, ()) == models:
+    def learn(self, pod: PodId, listing: Listing) -> FleetDescription | None:
+        """Return the description with what this endpoint lists, the base model first; None = nothing is new."""
+        endpoint = self._open.get(pod)
+        if endpoint is None:
+            return None
+        models = listing.adapters if endpoint.models else tuple(listing.lengths)
+        if self._learned.get(pod, ()) == models:
             return None
         self._learned[pod] = models
         return self._completed()
 
     def _completed(self) -> FleetDescription:
-        if not self._unnamed:
+        """Return the description with all that was learned; adapters have the policy of their base model."""
+        if not self._open:
             return self._description
-        named = [
-            endpoint if endpoint.models else replace(endpoint, models=self._learned.get(endpoint.id, ()))
-            for endpoint in self._description.endpoints
-        ]
-        return replace(self._description, endpoints=tuple(endpoint for endpoint in named if endpoint.models))
+        endpoints = [self._named(endpoint) for endpoint in self._description.endpoints]
+        models = dict(self._description.models)
+        for endpoint in endpoints:
+            if endpoint.lists_adapters and (policy := models.get(endpoint.models[0])) is not None:
+                models = dict.fromkeys(endpoint.models, policy) | models
+        return replace(self._description, models=models, endpoints=tuple(one for one in endpoints if one.models))
+
+    def _named(self, endpoint: Endpoint) -> Endpoint:
+        learned = self._learned.get(endpoint.id, ())
+        return replace(endpoint, models=tuple(dict.fromkeys((*endpoint.models, *learned)))) if learned else endpoint
 
 
 def _is_same(now: Endpoint | None, before: Endpoint) -> bool:

@@ -34,7 +34,7 @@ from gateway.discovery.description import FleetDescription
 from gateway.discovery.naming import ModelNames
 from gateway.discovery.probing import model_lists
 from gateway.discovery.probing.health import HealthChecker, HttpProbe
-from gateway.discovery.probing.model_lists import ModelLists
+from gateway.discovery.probing.model_lists import Listing, ModelLists
 from gateway.discovery.probing.readings import Readings
 from gateway.discovery.probing.rounds import Rounds
 from gateway.discovery.probing.scraping import HttpFetch, Poller
@@ -254,29 +254,20 @@ class Worker:
             if self.settings.sharing.enabled:
                 stack.push_async_callback(self.sharing.leave)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            checker = HealthChecker(
-                self.settings.health,
-                HttpProbe(self.settings.health.path),
-                self.fleet.set_health,
-                random.Random(),  # noqa: S311 - jitter
-            )
-            discovered = asyncio.Event()
-            poller = Poller(
-                self.settings.scrape,
-                HttpFetch(self.settings.scrape.path),
-                self._apply_readings,
-                random.Random(),  # noqa: S311 - jitter
-            )
-            lists = ModelLists(
-                HttpFetch(model_lists.PATH),
-                self._apply_list,
-                random.Random(),  # noqa: S311 - jitter
+            jitter, discovered = random.Random(), asyncio.Event()  # noqa: S311 - guards nothing
+            health, scrape = self.settings.health, self.settings.scrape
+            checker = HealthChecker(health, HttpProbe(health.path), self.fleet.set_health, jitter)
+            poller = Poller(scrape, HttpFetch(scrape.path), self._apply_readings, jitter)
+            lists, adapter_lists = (
+                ModelLists(HttpFetch(model_lists.PATH), self._apply_list, jitter, adapters=adapters)
+                for adapters in (False, True)
             )
             work: dict[str, Callable[[], Awaitable[None]]] = {
-                "discovery": partial(self._discover, (checker, poller, lists), discovered),
+                "discovery": partial(self._discover, (checker, poller, lists, adapter_lists), discovered),
                 "health": checker.run,
                 "scrape": poller.run,
                 "models": lists.run,
+                "adapters": adapter_lists.run,
                 "ledger": self.ledger.run,
                 "deliveries": self.deliveries.run,
                 "limiter": self.redis_limiter.run,
@@ -335,11 +326,12 @@ class Worker:
         self.metrics.add_models([card.name for card in self.catalogue.cards()])
         self._report_endpoints()
 
-    def _apply_list(self, pod: PodId, models: Mapping[str, int | None]) -> None:
+    def _apply_list(self, pod: PodId, listing: Listing) -> None:
         """Apply an engine's list of its models, which names those of a pod that nothing else names."""
-        if (description := self.names.learn(pod, tuple(models))) is not None:
+        if (description := self.names.learn(pod, listing)) is not None:
             self._replace(description)
-        self.fleet.set_model_lengths(pod, {name: length for name, length in models.items() if length is not None})
+        lengths = {name: length for name, length in listing.lengths.items() if length is not None}
+        self.fleet.set_model_lengths(pod, lengths)
 
     def _apply_readings(self, pod: PodId, readings: Readings, now_s: float, fresh_until_s: float) -> None:
         """Apply an engine's metrics where they are used: by routing, and by the estimates of tokens."""

@@ -76,7 +76,7 @@ async def test_two_loads_of_one_name_at_a_time_are_one(engine: Vllm, adapters: A
 
 
 TAKEN = {
-    "ad": "the adapter ad is loaded already from /models/ad; unload it first",
+    "ad": "the adapter ad is loaded from /models/ad, another source; unload it first",
     "tiny": "lora_name = tiny, is the name of a model that the engine serves",
 }
 

@@ -194,6 +194,12 @@ def test_a_pod_has_one_name_because_its_load_would_be_counted_in_halves(tmp_path
     )
 
 
+def test_adapters_that_engines_list_contradict_nothing(tmp_path):
+    text = 'models: [{name: auto, endpoints: [{address: "1.1.1.1:1", adapters: auto}]}]'
+
+    assert ("auto",) == loaded(tmp_path, text).models[0].endpoints[0].adapters
+
+
 def test_a_pod_is_described_alike_wherever_it_stands_but_for_its_adapters(tmp_path):
     text = """
         models:

@@ -35,7 +35,7 @@ def test_types_are_given_in_words_with_their_bounds():
     assert "`deny` or `allow`" in rows_of("`redis`")["when_away"][0]
     assert "text, at least 1 character" == model["name"][0]
     assert ["whole number, >= 0, <= 9007199254740992", "`null`"] == model["rps"][:2]
-    assert ["list of text", "`[]`"] == endpoint["adapters"][:2]
+    assert ["`auto` or list of text", "`[]`"] == endpoint["adapters"][:2]
     assert ["mapping of text to text", "`{}`"] == endpoint["labels"][:2]
 
 

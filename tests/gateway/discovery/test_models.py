@@ -70,6 +70,15 @@ def test_one_engine_under_two_models_is_one_endpoint_that_serves_both() -> None:
     assert endpoint.models == ("m", "x", "n")
 
 
+def test_adapters_that_an_engine_lists_are_told_by_nobody_else() -> None:
+    listing, naming = ({"address": "10.0.0.1:80", "adapters": adapters} for adapters in ("auto", ["x"]))
+    fleet = describe((a_model("m", naming), a_model("n", listing)))
+
+    assert {"m", "n", "x"} == fleet.models.keys()
+    assert [(("m", "x", "n"), True)] == [(one.models, one.lists_adapters) for one in fleet.endpoints]
+    assert not describe((a_model("m", naming),)).endpoints[0].lists_adapters
+
+
 def test_an_adapter_has_its_base_models_policy() -> None:
     fleet = describe((
         a_model("m", {"address": "10.0.0.1:80", "adapters": ["x", "y"]}, strategy="random", locked=True),
