@@ -81,7 +81,11 @@ class Downloads:
         place, settings = order.place, order.settings
         retrying = Retrying(settings.retries, order.stop, self._rng)
         source = source_of(order.location, order.variables, transfer, retrying)
-        listing = chosen(source.listing(), settings.allow_file_suffix, shown(order.location.uri))
+        where = shown(order.location.uri)
+        try:
+            listing = chosen(source.listing(), settings.allow_file_suffix, where)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # of clients that read something else
+            raise DownloadError(f"{where}: the source does not answer as its API does") from error
         if not settings.force_download and place.path.exists() and place.receipt() is None:
             order.adopt(listing, source)
             return place.path

@@ -36,7 +36,9 @@ ALIASES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 """Scheme -> short names of options, as AIBrix's `--download-extra-config` has them -> variables."""
 ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "TOS_ENDPOINT", "HF_ENDPOINT", "STORAGE_EMULATOR_HOST",
-             "AZURE_STORAGE_ENDPOINT", "AZURE_STORAGE_CONNECTION_STRING")  # fmt: skip
+             "AZURE_STORAGE_ENDPOINT", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT_NAME",
+             "AZURE_STORAGE_ACCOUNT")  # fmt: skip
+"""Variables that decide which host is asked."""
 CREDENTIALS = ("AWS_", "TOS_", "HF_", "GOOGLE_", "AZURE_")
 """Beginnings of variables that a call with an endpoint of its own does not take from the environment."""
 GENERAL = ("num_threads", "part_threshold", "part_chunksize", "allow_file_suffix", "force_download",

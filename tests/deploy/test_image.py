@@ -111,7 +111,10 @@ def test_what_the_image_starts_is_whole(stage: Path):
     assert '["forebay"]' == entrypoint
     commands = (
         "--version",
-        *(f"{name} --help" for name in ("gateway", "engine", "controllers", "optimizer", "make-secret")),
+        *(
+            f"{name} --help"
+            for name in ("gateway", "engine", "controllers", "optimizer", "runtime", "download", "make-secret")
+        ),
     )
     for command in commands:
         assert run(stage, f"/opt/forebay/bin/forebay {command}")

@@ -128,9 +128,12 @@ class Account:
             config["account_key"] = self._key
         elif self._is_public:
             config["skip_signature"] = True
-        return AzureStore(
-            container, config=config, client_options={"allow_http": True}, retry_config={"max_retries": 0}
-        )
+        try:
+            return AzureStore(
+                container, config=config, client_options={"allow_http": True}, retry_config={"max_retries": 0}
+            )
+        except (exceptions.BaseError, ValueError) as error:
+            raise DownloadError("the account, its key or its endpoint cannot be used", 400) from error
 
 
 def connection_of(text: str) -> dict[str, str]:

@@ -30,6 +30,8 @@ class HuggingFace:
         self._repository, self._path, revision = repository_of(location)
         self._revision = revision or variables.get("HF_REVISION") or "main"
         self._endpoint = (variables.get("HF_ENDPOINT") or SERVER).rstrip("/")
+        if not self._endpoint.startswith(("http://", "https://")):
+            raise DownloadError("HF_ENDPOINT must begin with http:// or https://", 400)
         self._token = variables.get("HF_TOKEN") or (None if variables.has_machine else False)
         self._retrying = retrying
         self._commit = ""

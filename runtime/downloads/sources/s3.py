@@ -131,7 +131,10 @@ def status_of(error: exceptions.ClientError) -> int:
 
 
 def client_of(variables: Variables, prefix: str) -> Any:
-    """Return a client that has the endpoint, region and credentials of variables that begin with a prefix."""
+    """Return a client that has the endpoint, region and credentials of variables that begin with a prefix.
+
+    Raises DownloadError for variables that cannot be used.
+    """
     session = Session()
     if prefix == "TOS":
         key, secret, token = variables.get("TOS_ACCESS_KEY"), variables.get("TOS_SECRET_KEY"), "TOS_SECURITY_TOKEN"
@@ -141,16 +144,21 @@ def client_of(variables: Variables, prefix: str) -> Any:
         token = "AWS_SESSION_TOKEN"  # noqa: S105 - a variable's name
         endpoint = variables.get("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
         region = variables.get("AWS_REGION", "AWS_DEFAULT_REGION")
-    is_signed = bool(key and secret) or (variables.has_machine and session.get_credentials() is not None)
+    if bool(key) != bool(secret):
+        raise DownloadError(f"of {prefix}'s access key and secret key only one is set", 400)
+    is_signed = bool(key) or (variables.has_machine and session.get_credentials() is not None)
     config = Config(
         signature_version="s3v4" if is_signed else UNSIGNED,
         s3={"addressing_style": "virtual" if prefix == "TOS" and not _is_address(endpoint) else "auto"},
         connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S, retries={"total_max_attempts": 1},
     )  # fmt: skip
-    return session.create_client(
-        "s3", region or None, endpoint_url=endpoint or None, aws_access_key_id=key or None, config=config,
-        aws_secret_access_key=secret or None, aws_session_token=(key and variables.get(token)) or None,
-    )  # fmt: skip
+    try:
+        return session.create_client(
+            "s3", region or None, endpoint_url=endpoint or None, aws_access_key_id=key or None, config=config,
+            aws_secret_access_key=secret or None, aws_session_token=(key and variables.get(token)) or None,
+        )  # fmt: skip
+    except (exceptions.BotoCoreError, ValueError) as error:
+        raise DownloadError(f"{prefix}: the endpoint or the region cannot be used", 400) from error
 
 
 def tos_endpoint(text: str) -> str:

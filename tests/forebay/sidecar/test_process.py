@@ -1,5 +1,6 @@
 """`forebay runtime` as a process beside a simulated engine, and whom it lets in."""
 
+import asyncio
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,9 @@ from forebay.sidecar.process import Options, guarded
 from tests.support.engines import an_engine
 from tests.support.polling import until
 from tests.support.sidecar import AWAY, Sidecar, sidecar
+from tests.support.stores.bringing import PART, SMALL, content, held
+from tests.support.stores.file_server import Site, file_server
+from tests.support.stores.hub import add_model
 
 
 async def test_it_stands_beside_an_engine(tmp_path: Path):
@@ -31,6 +35,31 @@ async def test_no_engine_and_no_name_of_one_keeps_it_from_starting(tmp_path: Pat
 
     assert ("\naibrix:engine_up 0.0\n" in page, 0) == (True, status)
     assert '"event":"engine_unknown"' in (tmp_path / "log").read_text()
+
+
+async def test_it_downloads_also_what_an_ended_process_began(tmp_path: Path):
+    files = {"config.json": b"{}", "model.safetensors": content(1, 40 * PART)}
+    folder, log = str(tmp_path / "models"), tmp_path / "log"
+    with file_server(Site(hold_after=10 * PART)) as hub:
+        add_model(hub, "org/m", files)
+        environment = {**SMALL, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
+
+        async def reached(beside: Sidecar, status: str) -> bool:
+            cards = (await beside.get(f"/v1/model/list?local_dir={folder}")).json()["data"]
+            return [status] == [card["model_status"] for card in cards]
+
+        with sidecar(AWAY, log, **environment) as beside:
+            await until(lambda: _answers(beside, "/healthz", 200))
+            begun = await beside.post("/v1/model/download", model_uri="hf://org/m@main", local_dir=folder)
+            assert "downloading" == begun.json()["model_status"]
+            await until(lambda: asyncio.to_thread(lambda: hub.total >= 10 * PART))
+            hub.released.set()
+        with sidecar(AWAY, log, **environment) as beside:
+            await until(lambda: _answers(beside, "/healthz", 200))
+            await beside.post("/v1/model/download", model_uri="hf://org/m@main", local_dir=folder)
+            await until(lambda: reached(beside, "downloaded"))
+
+    assert held(tmp_path / "models" / "m") == files
 
 
 async def _answers(beside: Sidecar, path: str, status: int) -> bool:

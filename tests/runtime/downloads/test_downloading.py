@@ -184,6 +184,19 @@ def test_a_folder_that_cannot_be_written_is_an_error_in_one_line(hub: Site, tmp_
         fetch_model(hub, tmp_path / "file")
 
 
+@pytest.mark.parametrize("page", [[], "words", {"id": 1, "siblings": [{}]}, {"siblings": 7}])
+def test_a_source_that_answers_something_else_is_told(page: object, hub: Site, tmp_path: Path):
+    hub.pages["/api/models/org/m/revision/main"] = page
+
+    with pytest.raises(DownloadError, match=r"^hf://org/m: (the source does not answer as|there is no such)"):
+        fetch_model(hub, tmp_path)
+
+
+def test_an_endpoint_that_is_no_address_is_told(tmp_path: Path):
+    with pytest.raises(DownloadError, match="HF_ENDPOINT must begin with"):
+        fetch("hf://org/m", tmp_path, "m", {"HF_ENDPOINT": "hf-mirror.com"})
+
+
 def test_a_setting_that_cannot_be_used_is_said(hub: Site, tmp_path: Path):
     with pytest.raises(DownloadError, match="DOWNLOADER_NUM_THREADS = many"):
         fetch_model(hub, tmp_path, num_threads="many")

@@ -59,6 +59,7 @@ def test_options_go_before_the_environment_under_either_name():
         ("hf", "hf_endpoint", "HF_TOKEN"),
         ("s3", "endpoint", "AWS_SECRET_ACCESS_KEY"),
         ("az", "endpoint", "AZURE_STORAGE_KEY"),
+        ("az", "ak", "AZURE_STORAGE_SAS_TOKEN"),
     ],
 )
 def test_credentials_of_the_environment_do_not_go_to_an_endpoint_that_a_caller_names(

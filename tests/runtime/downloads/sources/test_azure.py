@@ -87,6 +87,13 @@ def test_without_an_account_it_says_what_is_missing(tmp_path: Path):
         fetch("az://models/m", tmp_path)
 
 
+def test_a_key_that_is_none_is_told(tmp_path: Path):
+    variables = {"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": "no base64"}
+
+    with pytest.raises(DownloadError, match="the account, its key or its endpoint cannot be used"):
+        fetch("az://models/m", tmp_path, "m", variables)
+
+
 def test_a_store_that_is_not_there_is_told(tmp_path: Path):
     variables = {"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ENDPOINT": "http://127.0.0.1:9"}
 

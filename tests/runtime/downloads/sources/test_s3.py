@@ -143,6 +143,20 @@ def test_buckets_of_tos_are_part_of_the_host():
     assert url.startswith("https://bucket.tos-s3-cn-beijing.volces.com/m/x?X-Amz-Algorithm=AWS4-HMAC-SHA256")
 
 
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "k"}, "only one is set"),
+        ({"AWS_ENDPOINT_URL": "no url"}, "the endpoint or the region cannot be used"),
+        ({"AWS_REGION": "evil.example/x"}, "the endpoint or the region cannot be used"),
+    ],
+)
+def test_variables_that_cannot_be_used_are_told(variables: dict[str, str], reason: str):
+    with pytest.raises(DownloadError, match=reason) as caught:
+        client_of(Variables(variables, has_machine=False), "AWS")
+    assert 400 == caught.value.status
+
+
 def test_without_credentials_nothing_is_signed():
     client = client_of(Variables({"AWS_REGION": "eu-west-1"}, has_machine=False), "AWS")
 
