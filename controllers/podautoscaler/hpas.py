@@ -13,7 +13,7 @@ import msgspec
 
 from autoscaling.bounds import Bounds
 from autoscaling.options import settings
-from autoscaling.spec import Source, SourceKind, Spec
+from autoscaling.spec import REPLICAS_METRIC, Source, SourceKind, Spec
 from autoscaling.strategies.hpa import (
     DEFAULT_PERCENT,
     DEFAULT_PERIOD_S,
@@ -28,6 +28,8 @@ from kube.conditions import Condition
 from kube.objects import Kind, Metadata
 
 SUFFIX = "-hpa"
+OPTIMIZER_REPLICAS = "forebay_optimizer_replicas"
+"""The external metric that has what optimizers publish (controllers.metricsapi)."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 BEHAVIOR = frozenset({"max-scale-up-rate", "max-scale-down-rate", "scale-up-delay", "scale-down-delay"})
 """The options that a HorizontalPodAutoscaler takes; without them it does as Kubernetes does."""
@@ -94,7 +96,7 @@ def _spec(spec: Spec, bounds: Bounds) -> dict[str, Any]:
         "scaleTargetRef": {"apiVersion": target.api_version, "kind": target.kind, "name": target.name},
         "minReplicas": max(bounds.least, 1),  # servers take 0 only where they are told to
         "maxReplicas": bounds.most,
-        "metrics": list(_metrics(spec.sources)),
+        "metrics": list(_metrics(spec)),
     }
     return made | (
         {"behavior": _behavior(settings(HpaSettings, spec.options))} if BEHAVIOR & spec.options.keys() else {}
@@ -119,14 +121,21 @@ def _rules(policies: list[dict[str, Any]], delay_s: float) -> dict[str, Any]:
     return {"stabilizationWindowSeconds": ceil(delay_s), "selectPolicy": "Max", "policies": policies}
 
 
-def _metrics(sources: Sequence[Source]) -> Iterator[dict[str, Any]]:
-    for source in sources:
+def _metrics(spec: Spec) -> Iterator[dict[str, Any]]:
+    for source in spec.sources:
         if source.kind is SourceKind.RESOURCE:
             yield {"type": "Resource", "resource": {"name": source.metric, "target": _resource_target(source)}}
         else:
             kind = "External" if source.kind is SourceKind.EXTERNAL else "Pods"
             target = {"type": "AverageValue", "averageValue": decimal(source.target)}
-            yield {"type": kind, kind.lower(): {"metric": {"name": source.metric}, "target": target}}
+            yield {"type": kind, kind.lower(): {"metric": _metric(spec, source), "target": target}}
+
+
+def _metric(spec: Spec, source: Source) -> dict[str, Any]:
+    """Return the name of a metric; Kubernetes reads an optimizer's replicas from our metrics API, not from its page."""
+    if source.metric == REPLICAS_METRIC:
+        return {"name": OPTIMIZER_REPLICAS, "selector": {"matchLabels": {"deployment": spec.target.name}}}
+    return {"name": source.metric}
 
 
 def _resource_target(source: Source) -> dict[str, Any]:

@@ -65,6 +65,8 @@ class Scaler:
         self.spec = spec
         self._metadata = autoscaler.metadata
         self._is_new = autoscaler.status == Status()
+        changes = autoscaler.status.scaling_history
+        self._has_emptied = bool(changes) and changes[-1].success and changes[-1].new_scale == 0
         self._tools = tools
         self._strategy: Strategy | None = None
         self._kept_s = tools.wall()
@@ -91,7 +93,7 @@ class Scaler:
             raise
         except (NoScale, ApiError) as error:
             return Step(LOOK_AGAIN_S, {ABLE: Said("False", "FailedGetScale", f"spec.scaleTargetRef: {error}")})
-        if seen.replicas == 0 and is_never_empty(self.spec):
+        if seen.replicas == 0 and is_never_empty(self.spec) and not self._has_emptied:
             why = "the target has 0 replicas, and spec.minReplicas is not 0: scale it by hand to have it scaled again"
             return Step(LOOK_AGAIN_S, {ACTIVE: Said("False", "ScalingDisabled", why)}, seen.actual, 0)
         observed = await self._observe(seen)

@@ -7,9 +7,10 @@ import pytest
 
 from autoscaling.bounds import Bounds
 from autoscaling.spec_reading import read
+from controllers.metricsapi import external
 from controllers.owned import Wanted
 from controllers.podautoscaler.conditions import ABLE, ACTIVE
-from controllers.podautoscaler.hpas import Hpa, HpaStatus, decimal, hpa_of, mirrored, owner_of
+from controllers.podautoscaler.hpas import OPTIMIZER_REPLICAS, Hpa, HpaStatus, decimal, hpa_of, mirrored, owner_of
 from controllers.podautoscaler.objects import PodAutoscaler
 from kube.conditions import Condition
 from kube.objects import Metadata, Owner
@@ -43,7 +44,7 @@ def test_the_articles_target_of_50_is_half_of_a_ratio():
 def test_resources_and_external_metrics_are_those_of_kubernetes():
     cpu = {"metricSourceType": "resource", "targetMetric": "cpu", "targetValue": "50.5"}
     memory = {"metricSourceType": "resource", "targetMetric": "memory", "targetValue": "2048"}
-    external = {"metricSourceType": "external", "targetMetric": "queue", "targetValue": "5"}
+    queue = {"metricSourceType": "external", "targetMetric": "queue", "targetValue": "5"}
 
     assert [
         {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 51}},
@@ -54,8 +55,20 @@ def test_resources_and_external_metrics_are_those_of_kubernetes():
             "type": "External",
             "external": {"metric": {"name": "queue"}, "target": {"type": "AverageValue", "averageValue": "5"}},
         }
-    ] == targets(external)
+    ] == targets(queue)
     assert "Pods" == targets(a_source(metricSourceType="custom"))[0]["type"]
+
+
+def test_an_optimizers_replicas_come_from_our_metrics_api():
+    source = a_source(
+        metricSourceType="domain", endpoint="e:80", targetMetric="vllm:deployment_replicas", targetValue="100"
+    )
+
+    [metric] = targets(source)
+
+    assert OPTIMIZER_REPLICAS == external.OPTIMIZER_REPLICAS == metric["external"]["metric"]["name"]
+    assert {"matchLabels": {"deployment": "d"}} == metric["external"]["metric"]["selector"]
+    assert "1" == metric["external"]["target"]["averageValue"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from autoscaling.spec_reading import read
 from controllers.podautoscaler.conditions import ABLE, ACTIVE
 from controllers.podautoscaler.memory import Memory
-from controllers.podautoscaler.objects import PodAutoscaler, Status
+from controllers.podautoscaler.objects import PodAutoscaler, ScalingDecision, Status
 from controllers.podautoscaler.scaler import KEEP_S, LOOK_AGAIN_S, Scaler, Tools, is_never_empty, scheduled
 from controllers.podautoscaler.targets import Targets
 from kube.errors import Unreachable
@@ -106,6 +106,15 @@ async def test_a_target_that_somebody_switched_off_is_left_alone():
 
     assert ([], 0, None) == (sight.seen, step.desired, step.change)
     assert ("False", "ScalingDisabled") == step.found[ACTIVE][:2]
+
+
+async def test_a_target_that_an_autoscaler_emptied_has_its_new_least_replicas():
+    emptied = Status(scaling_history=(ScalingDecision("2027-01-01T00:00:00Z", 1, 0, "KPA: idle", success=True),))
+    exchanges = (recalled("u"), *a_look(0), the_object(), scaled(1))
+    async with a_scaler(Seeing(0.0), *exchanges, status=emptied) as (scaler, double):
+        await scaler.step()
+
+    assert [] == double.unsaid
 
 
 async def test_a_target_at_0_is_scaled_where_that_is_within_its_bounds():
