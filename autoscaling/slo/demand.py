@@ -1,12 +1,14 @@
 """Demand ahead: how much may arrive in each of the next slots of time, from what arrived so far.
 
-Three bounds, of which the smallest counts: the largest rise may come again; a record may be passed by as much as ever;
-what was a lag ago may come again, with the largest error of that lag (lags).
+Three bounds, of which the smallest counts: the largest rise may come again (rises); a record may be passed by as much
+as ever; what was a lag ago may come again, with the largest error of that lag (lags).  Above every record, where
+nothing is known, a rise that has lasted goes on.
 
-Lives here: slots, records, noise and the three bounds.  Not here: what pods can take (service, concurrency).
+Lives here: slots, records, noise, slopes and the bounds.  Not here: what pods can take (service, concurrency).
 """
 
 import math
+from itertools import pairwise
 
 import msgspec
 
@@ -22,6 +24,18 @@ CENTRE = 3
 LEARNING = 48
 """Slots, four minutes, in which the usual level is learned: what passes a record in them is no overshoot, and a rise
 goes on at most as steeply as it goes now (chosen: without it the first ascent of a fast wave is taken for a half)."""
+CREST = 1.1
+"""A record counts as one when it is this many times the first mean: a crest that was there from the start may have been
+on the way up."""
+LASTING = 3
+"""A rise has lasted when it went on for so many windows, and goes on as steeply as in the flattest of them."""
+PASSED = 1.05
+"""Growth of the record while a rise lasts, so that it is no crest that is a little higher than the last one."""
+RISING = 0.02
+"""Share of the record by which demand rises in a window, or does not rise."""
+QUIET = 0.05
+"""Share of the record by which quiet demand changes in two minutes.  So waves of half an hour are not quiet, but for
+their crests and troughs."""
 DISPERSION_OLD = 0.97
 MOST_DISPERSION = 4.0
 """A jump must not count as noise."""
@@ -46,6 +60,8 @@ class Demand(msgspec.Struct):
     """The largest mean so far at the end of each slot."""
     overshoots: list[float] = msgspec.field(default_factory=_nothing)
     """How far the record of so many slots ago was passed at most."""
+    first: float = 0.0
+    """The mean of the first full window."""
     dispersion: float = 0.0
     """Variance of the counts of slots over their mean: 0 for even arrivals, 1 for random ones (Poisson)."""
     requests: float = 0.0
@@ -71,7 +87,10 @@ class Demand(msgspec.Struct):
         self.means.append(sum(self.rates) / len(self.rates))
         del self.means[: -(MOST_LAG + 1)]
         self._learn_record()
-        self.rises.observe(self.means, self.record, self.noise(self.now, WINDOW * SLOT_S))
+        quiet_change = QUIET * self.record + self.noise(self.now, WINDOW * SLOT_S)
+        self.rises.observe(self.means, quiet_change, falls_count=self._is_learning)
+        if len(self.rates) == WINDOW and not self.first:
+            self.first = self.now
         self.lags.observe(self.means)
 
     def _learn_dispersion(self, rate: float) -> None:
@@ -107,11 +126,31 @@ class Demand(msgspec.Struct):
         return [self._at(min(MOST_AHEAD, slot + CENTRE)) for slot in range(1, slots + 1)]
 
     def _at(self, ahead: int) -> float:
-        rise = self.rises.largest[ahead]
+        now, record, rise = self.now, self.record, self.rises.largest[ahead]
         if self._is_learning:
-            before = self.means[-WINDOW - 1 :][:1] or [0.0]
-            return self.now + min(rise, max(0.0, self.now - before[0]) * ahead / WINDOW)
-        return min(self.now + rise, self.record + self.overshoots[ahead], self.lags.least(ahead))
+            likely = now + min(rise, self._slope(1) * ahead)
+            return likely if self._passes_record(1, 1.0) else min(likely, record)
+        highest = record + self.overshoots[ahead] if record > CREST * self.first else math.inf
+        known = min(now + rise, highest, self.lags.least(ahead))
+        is_unknown = self._passes_record(LASTING, PASSED)
+        return max(known, now + self._slope(LASTING) * ahead) if is_unknown else known
+
+    def _passes_record(self, windows: int, times: float) -> bool:
+        """Return whether the record has grown in the last windows, by more than that factor."""
+        return bool(self.records) and self.record > times * self.records[-windows * WINDOW - 1 :][0]
+
+    @property
+    def is_rising(self) -> bool:
+        """Whether demand rises now."""
+        return self._slope(1) > 0
+
+    def _slope(self, windows: int) -> float:
+        """Return the rise per slot that the last windows have in common, in requests per second."""
+        if len(self.means) <= windows * WINDOW:
+            return 0.0
+        means = self.means[-windows * WINDOW - 1 :: WINDOW]
+        rise = min(later - before for before, later in pairwise(means))
+        return rise / WINDOW if rise > RISING * self.record else 0.0
 
     def noise(self, rate: float, seconds: float) -> float:
         """Return the standard deviation of the mean rate of so many seconds, in requests per second."""

@@ -13,9 +13,7 @@ BUCKETS, BUCKET_AGE = 5, 18.0
 """The memory: 72 to 90 quiet slots, six to seven and a half minutes (chosen: a staircase of six-minute steps
 is remembered, a single step stops to cost after this)."""
 QUIET_SLOTS = 24
-QUIET = 0.05
-"""A slot is quiet where demand differs from that of two minutes ago by at most this share of the record.  So waves of
-half an hour are not quiet, but for their crests and troughs."""
+"""A slot is quiet where demand differs little from that of two minutes ago."""
 MOVING_AGE = 0.1
 """Quiet slots that a slot with moving demand counts as."""
 
@@ -34,17 +32,21 @@ class Rises(msgspec.Struct):
     age: float = 0.0
     """Age of the newest bucket, in quiet slots."""
 
-    def observe(self, means: Sequence[float], record: float, noise: float) -> None:
-        """Take over the newest of `means`."""
-        self._grow_older(means, QUIET * record + noise)
-        now = least = means[-1]
+    def observe(self, means: Sequence[float], quiet_change: float, *, falls_count: bool) -> None:
+        """Take over the newest of `means`; a change of up to `quiet_change` in two minutes is quiet.
+
+        Where `falls_count`, what fell may rise as much: before any rise was seen a fall is all that is known.
+        """
+        self._grow_older(means, quiet_change)
+        now = least = most = means[-1]
         newest, largest = self.buckets[-1], self.largest
         for ahead in range(1, MOST_AHEAD + 1):
             if ahead < len(means):
-                least = min(least, means[-1 - ahead])
-            if now - least > newest[ahead]:
-                newest[ahead] = now - least
-                largest[ahead] = max(largest[ahead], now - least)
+                least, most = min(least, means[-1 - ahead]), max(most, means[-1 - ahead])
+            change = max(now - least, most - now) if falls_count else now - least
+            if change > newest[ahead]:
+                newest[ahead] = change
+                largest[ahead] = max(largest[ahead], change)
 
     def _grow_older(self, means: Sequence[float], quiet_change: float) -> None:
         if len(means) > QUIET_SLOTS:

@@ -17,6 +17,9 @@ FLOOR = 0.3
 HOPE = 0.5
 """Beyond what was seen, the hopeful curve has this share of the exponent: without it replicas are bought before
 anything is known (a ramp cost 0.3 replicas more in trials)."""
+HALF = 4.0
+"""Running requests that double the service time of an idle pod, as long as one concurrency alone was seen (chosen:
+engines take more; without it a pod with one request would be full, and nothing would shrink)."""
 STRANGE, MOST_STRANGE = 0.3, 12
 """A sample that differs from what is known by this share is strange; so many in a row, a minute, are another engine or
 model, and the curve is learned anew (chosen)."""
@@ -74,7 +77,7 @@ class Service(msgspec.Struct):
         s0 = sum(s * weight for _, s, weight in upper) / total
         spread = sum(weight * (b - b0) ** 2 for b, _, weight in upper)
         rise = sum(weight * (b - b0) * (s - s0) for b, s, weight in upper)
-        slope = rise / spread if spread > total / 100 else s0 / b0
-        exponent = min(1.0, max(0.0, slope * b0 / s0))
+        steepness = rise / spread * b0 / s0 if spread > total / 100 else b0 / (b0 + HALF)
+        exponent = min(1.0, max(0.0, steepness))
         top = Curve(s0, b0, exponent).seconds(self.most)
         return Curve(top * output_tokens, self.most, exponent * hope)

@@ -5,6 +5,7 @@ replicas leads to (outlook).
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import msgspec
@@ -22,9 +23,17 @@ INTERVAL_S = SLOT_S
 """Seconds between decisions."""
 BEYOND_S = 15.0
 """Seconds that are looked at beyond the start of a pod ordered now (chosen: demand is known this late)."""
+LONGEST_DRAIN_S = 120.0
+"""A pod is given up where it is not needed for the time that it will drain either, up to this bound: a pod that drains
+for 40 s and is ordered again after 30 s only costs."""
 LEARNING_STARTS = 4
-"""Start-up times in which the record of demand is held, and pods are not given up near it (chosen)."""
-NEAR_RECORD = 0.8
+"""Start-up times in which the record of demand is held, and replicas fall slowly and only while demand does not rise
+(chosen)."""
+SLOWLY_S = 40.0
+"""Seconds between two replicas that fall slowly."""
+BLIND_S = 60.0
+"""Seconds, from the first observation, in which nothing is bought unless requests wait: the first answers are those of
+engines that fill, and the first demand has no slope."""
 SETTLE_S = 10.0
 """Nothing shrinks before a start-up time and these seconds have been seen."""
 ENOUGH_S = 15.0
@@ -35,7 +44,7 @@ NOISE = 1.0
 """Standard deviations of demand over a service time that are added to it."""
 TOLERANCE = 0.5
 """Excess, in requests times slots, that is taken for none."""
-DIGITS = 4
+DIGITS = 7
 """Decimals of the state."""
 
 
@@ -45,7 +54,7 @@ class SloSettings:
 
     slo_ttft_s: float = 3.0
     """Promised mean time to the first token."""
-    slo_itl_s: float = float("inf")
+    slo_itl_s: float = inf
     """Promised mean time between tokens."""
 
 
@@ -61,6 +70,7 @@ class Slo:
         self._learned = Learned()
         self._enough: list[tuple[float, int]] = []
         """Replicas that were enough, with their times, of the last ENOUGH_S."""
+        self._shrunk_s = -inf
         self._began_s: float | None = None
         """Time of the first observation of this process."""
 
@@ -79,26 +89,30 @@ class Slo:
     def _needed(self, observation: Observation) -> tuple[int, int, str]:
         """Return the replicas to keep at least and those to have at least, and why."""
         learned, now_s = self._learned, observation.now_s
+        capacity, hopeful = self._capacity(hopeful=False), self._capacity(hopeful=True)
         startup_s = learned.startup.expected_s
-        demand = learned.demand.ahead(int((startup_s + BEYOND_S) / SLOT_S) + 1)
-        if self._is_learning(now_s):
-            demand = [max(rate, learned.demand.record) for rate in demand]
+        ahead_s = startup_s + BEYOND_S
+        drain_s = min(LONGEST_DRAIN_S, capacity.service_s) if capacity is not None else 0.0
+        demand = self._demand(now_s, ahead_s + drain_s)
         is_idle = not (max(demand) > 0 or learned.running + learned.waiting > 0)
         least = max(self._least, 0 if is_idle else 1)
-        capacity, hopeful = self._capacity(hopeful=False), self._capacity(hopeful=True)
         if capacity is None or hopeful is None:
             kept = max(least, observation.ordered)
             return kept, kept, "what a pod can do is not known yet: replicas are kept"
         pods = Pods(observation.ready, learned.startup.remaining_s(now_s), startup_s)
-        outlook = Outlook(learned.flight, learned.waiting, pods, demand)
-        keep = self._fewest(outlook, least, capacity)
-        buy = self._fewest(outlook, least, hopeful) if keep > observation.ordered else keep
+        keep = self._fewest(Outlook(learned.flight, learned.waiting, pods, demand), least, capacity)
+        soon = Outlook(learned.flight, learned.waiting, pods, demand[: _slots(ahead_s)])
+        buy = self._fewest(soon, least, hopeful) if keep > observation.ordered else keep
         reason = (
-            f"{max(demand):.2f} requests/s may come within {startup_s + BEYOND_S:.0f} s, "
-            f"{learned.demand.now:.2f} come now; a pod serves {capacity.rate:.2f}, {capacity.most:.0f} at once in "
-            f"{capacity.service_s:.1f} s"
+            f"{max(demand):.2f} requests/s may come within {ahead_s + drain_s:.0f} s, {learned.demand.now:.2f} come "
+            f"now; a pod serves {capacity.rate:.2f}, {capacity.most:.0f} at once in {capacity.service_s:.1f} s"
         )
         return keep, buy, reason
+
+    def _demand(self, now_s: float, seconds: float) -> list[float]:
+        learned = self._learned
+        held = learned.demand.record if self._is_learning(now_s) else 0.0
+        return [max(rate, held) for rate in learned.demand.ahead(_slots(seconds))]
 
     def _capacity(self, *, hopeful: bool) -> Capacity | None:
         learned = self._learned
@@ -106,7 +120,7 @@ class Slo:
         if curve is None:
             return None
         tokens = learned.output_tokens
-        longest_s = ITL_SHARE * self._settings.slo_itl_s * tokens if tokens > 1 else float("inf")
+        longest_s = ITL_SHARE * self._settings.slo_itl_s * tokens if tokens > 1 else inf
         return Capacity(curve, learned.concurrency.end(learned.service.most, curve, longest_s))
 
     def _fewest(self, outlook: Outlook, least: int, capacity: Capacity) -> int:
@@ -123,9 +137,20 @@ class Slo:
     def _desired(self, now_s: float, ordered: int, keep: int, buy: int) -> int:
         self._enough = [each for each in self._enough if each[0] >= now_s - ENOUGH_S] + [(now_s, keep)]
         if buy > ordered:
-            return buy
-        enough = max(replicas for _, replicas in self._enough)
-        return enough if enough < ordered and self._may_shrink(now_s) else ordered
+            return buy if ordered == 0 or self._may_grow(now_s) else ordered
+        fewest = max(replicas for _, replicas in self._enough)
+        if fewest >= ordered or not self._may_shrink(now_s):
+            return ordered
+        ready = self._learned.ready
+        if self._is_learning(now_s):
+            fewest = max(fewest, ready - 1 if now_s - self._shrunk_s >= SLOWLY_S else ready)
+        if fewest < ready:
+            self._shrunk_s = now_s
+        return min(ordered, fewest)
+
+    def _may_grow(self, now_s: float) -> bool:
+        learned = self._learned
+        return learned.waiting > learned.ready or learned.began_s is None or now_s - learned.began_s >= BLIND_S
 
     def _may_shrink(self, now_s: float) -> bool:
         learned = self._learned
@@ -133,10 +158,10 @@ class Slo:
             return False
         if now_s - learned.began_s < learned.startup.expected_s + SETTLE_S:
             return False
-        return not (self._is_learning(now_s) and learned.demand.now > NEAR_RECORD * learned.demand.record)
+        return not (self._is_learning(now_s) and learned.demand.is_rising)
 
     def state(self) -> dict[str, Any]:
-        """See `Strategy.state`: all that was learned, about 40 kB at most."""
+        """See `Strategy.state`: all that was learned, about 60 kB at most."""
         return {key: _rounded(value) for key, value in msgspec.to_builtins(self._learned, str_keys=True).items()}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -145,6 +170,11 @@ class Slo:
             self._learned = msgspec.convert(state, Learned, str_keys=True)
         except msgspec.ValidationError as error:
             raise ValueError(f"state: {error}") from None
+
+
+def _slots(seconds: float) -> int:
+    """Return how many slots cover so many seconds."""
+    return int(seconds / SLOT_S) + 1
 
 
 def _missing(observation: Observation) -> str:

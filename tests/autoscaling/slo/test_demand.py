@@ -58,6 +58,28 @@ def test_while_the_usual_level_is_learned_a_rise_goes_on_as_it_goes_now():
     assert [over.now] * 20 == over.ahead(20)
 
 
+def test_above_every_record_a_rise_that_lasts_goes_on_and_a_step_does_not():
+    flat = [2.0] * 100
+    ramp = observe(flat + [2 + slot / 20 for slot in range(40)])
+    step = observe(flat + [4.0] * 6)
+
+    assert max(ramp.ahead(20)) == pytest.approx(ramp.now + 23 / 20)
+    assert max(step.ahead(20)) <= step.now + 2 and step.is_rising
+    assert not observe(flat).is_rising
+
+
+def test_a_crest_that_was_there_from_the_start_bounds_nothing():
+    falling = [8 - slot / 20 for slot in range(100)]
+    from_above, known = observe(falling), observe([2.0] * 10 + falling)
+
+    rising_again = [3.0 + slot / 20 for slot in range(97)]
+    for rate in rising_again:
+        from_above.observe(rate * SLOT_S, SLOT_S)
+        known.observe(rate * SLOT_S, SLOT_S)
+    assert max(known.ahead(20)) <= 8.1
+    assert max(from_above.ahead(20)) > 8.1
+
+
 def test_even_arrivals_have_no_noise_and_random_ones_that_of_poisson():
     rng = random.Random(1)
     even, chance = Demand(), Demand()

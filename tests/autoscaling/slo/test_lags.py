@@ -49,8 +49,12 @@ def test_no_lag_was_ever_wrong_by_more_than_its_error(values):
 
     for lag in range(NEAR, len(values) - NEAR - 1):
         for now in range(lag + NEAR, len(values)):
-            near = values[now - lag - NEAR : now - lag + NEAR + 1]
-            assert abs(values[now] - max(near)) <= lags.errors[lag] + 1e-9
+            near, error = values[now - lag - NEAR : now - lag + NEAR + 1], lags.errors[lag] + 1e-9
+            assert min(near) - error <= values[now] <= max(near) + error
+
+
+def test_a_wave_of_a_minute_has_lags_without_an_error():
+    assert observe(wave(200, 12)).errors[36] < 1e-9
 
 
 def test_errors_are_forgotten_and_the_past_is_bounded():
@@ -59,4 +63,4 @@ def test_errors_are_forgotten_and_the_past_is_bounded():
     assert 9 == observe(before).errors[20]
     after = observe(before + [9.0] * (2 * GENERATION))
     assert 0 == after.errors[20]
-    assert MOST_LAG - NEAR + 1 == len(after.nearby)
+    assert MOST_LAG - NEAR + 1 == len(after.highest)

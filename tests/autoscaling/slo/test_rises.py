@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from autoscaling.slo.rises import BUCKET_AGE, BUCKETS, QUIET_SLOTS, Rises
 
 
-def observe(*values: float) -> Rises:
+def observe(*values: float, falls_count: bool = False) -> Rises:
     rises, means = Rises(), []
     for value in values:
         means.append(value)
-        rises.observe(means, max(means), 0.0)
+        rises.observe(means, 0.05 * max(means), falls_count=falls_count)
     return rises
 
 
@@ -21,6 +21,10 @@ def test_the_largest_rise_within_each_time_is_known(values):
     for ahead in range(1, len(values)):
         pairs = [(i, j) for j in range(len(values)) for i in range(max(0, j - ahead), j)]
         assert max((max(0.0, values[j] - values[i]) for i, j in pairs), default=0.0) == rises.largest[ahead]
+
+
+def test_before_any_rise_was_seen_what_fell_may_rise():
+    assert (0, 3) == (observe(5, 4, 2).largest[2], observe(5, 4, 2, falls_count=True).largest[2])
 
 
 def test_a_step_is_forgotten_after_quiet_minutes():

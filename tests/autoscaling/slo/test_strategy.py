@@ -2,6 +2,7 @@
 
 import json
 import time
+from itertools import pairwise
 from math import inf, pi, sin
 
 import pytest
@@ -26,7 +27,7 @@ def wave(period_s: float):
 
 
 def staircase(now_s: float) -> float:
-    return 2.0 + 2.0 * min(3, now_s // 360) if now_s < 1440 else 2.0
+    return 1.8 + 1.8 * min(3, now_s // 360) if now_s < 1440 else 1.8
 
 
 def test_a_wave_slower_than_a_start_is_followed_before_the_queue_shows_it():
@@ -47,7 +48,7 @@ def test_a_wave_faster_than_a_start_gets_what_its_crests_need():
 
 def test_a_staircase_is_climbed_ahead_of_its_steps():
     pods = ServedPods(3)
-    pods.follow(a_scaler(), staircase, 1800)
+    pods.follow(a_scaler(least=3), staircase, 1800)
 
     assert pods.late(0, 2.0) < 0.01
     assert pods.pod_seconds / 1800 < 5
@@ -95,15 +96,32 @@ def test_a_restart_decides_as_though_nothing_had_happened():
     other = a_scaler()
     other.restore(kept)
 
-    observation = pods.observe()
+    fresh, observation = a_scaler(), pods.observe()
 
-    assert scaler.decide(observation).reason == other.decide(observation).reason
+    told = [each.decide(observation) for each in (scaler, other, fresh)]
+    assert told[0].desired == told[1].desired
+    assert told[0].reason.split(";")[0] == told[1].reason.split(";")[0] != told[2].reason
     assert len(json.dumps(kept)) < 100_000
 
 
 def test_a_state_of_something_else_is_refused():
     with pytest.raises(ValueError, match="state"):
         Slo(read(a_pod_autoscaler("SLO"))).restore({"startup": 3})
+
+
+def test_at_first_replicas_fall_one_by_one():
+    decisions = ServedPods(8).follow(a_scaler(), lambda _: 1.0, 480)
+    replicas = [decision.desired for decision in decisions]
+
+    assert {0, 1} == {before - after for before, after in pairwise(replicas)}
+    assert replicas[-1] <= 2
+
+
+def test_nothing_is_bought_in_the_first_minute_unless_requests_wait():
+    calm, waiting = ServedPods(2, startup_s=500), ServedPods(1, startup_s=500)
+
+    assert {2} == {decision.desired for decision in calm.follow(a_scaler(), lambda now_s: 1.0 + now_s / 60, 60)}
+    assert 1 < waiting.follow(a_scaler(), lambda _: 8.0, 60)[-1].desired
 
 
 def test_nothing_shrinks_before_a_start_was_seen():
