@@ -22,8 +22,9 @@ from autoscaling.strategies.kpa import POD_CAPACITY, Kpa, excess_burst_capacity
 from tests.support.observations import seen
 from tests.support.pod_autoscalers import a_pod_autoscaler
 
-SERIES = 5_000
-"""Series of each kind."""
+SEEDS = range(20)
+SERIES = 250
+"""Series of each kind for each seed, 5,000 together."""
 LIMITS = 1_000
 """Series of recommendations, whose decisions are limited."""
 STEPS = 20
@@ -107,8 +108,9 @@ def kpa_series(rng: random.Random) -> tuple[dict[str, Any], dict[str, list[int]]
     return {"kpa": case | {"load": sums, "ready": pods}}, answers
 
 
-def test_kpa_decides_as_knative_does():
-    rng = random.Random(17)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_kpa_decides_as_knative_does(seed: int):
+    rng = random.Random(seed)
     series = [kpa_series(rng) for _ in range(SERIES)]
 
     theirs = originals([case for case, _ in series])
@@ -165,8 +167,9 @@ def hpa_decision(step: dict[str, Any], target: int, chosen: HpaSettings) -> int 
     )
 
 
-def test_hpa_recommends_as_kubernetes_does():
-    rng = random.Random(17)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_hpa_recommends_as_kubernetes_does(seed: int):
+    rng = random.Random(seed)
     cases = []
     for _ in range(SERIES):
         target = rng.choice([500, 1000, 50_000, rng.randrange(1, 100_000)])
