@@ -16,6 +16,9 @@ from traffic.wakes import REPEAT_S, Wakes
 
 log = structlog.get_logger("wakes")
 
+SETTLE_S = 0.3
+"""Seconds by which Envoy may learn later of a first pod (chosen: its endpoints and ours are read from one file, each in
+polls of 0.25 s)."""
 READ_S = 5.0
 """Seconds between two looks at who is promised a pod (chosen: a promise holds for a minute)."""
 
@@ -49,6 +52,11 @@ class Waking:
             with contextlib.suppress(RedisAwayError):
                 self._queue.promised = await self._wakes.promised(self._models())
             await asyncio.sleep(READ_S)
+
+    async def settle(self) -> None:
+        """Give Envoy time to learn what we have learned, if that may be the first pod of requests that wait."""
+        if self._queue.asleep():
+            await asyncio.sleep(SETTLE_S)
 
     async def _tell(self) -> None:
         now_s = asyncio.get_running_loop().time()

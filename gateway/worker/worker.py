@@ -108,8 +108,7 @@ class Worker:
         self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
         self.keyring = KeyRing(redis.url, redis.timeout_s, cluster=redis.cluster)
-        asleep = asyncio.Event()
-        self.queue = self._queue(settings, asleep)
+        self.queue = self._queue(settings, asleep := asyncio.Event())
         self.calibration = Calibration(lambda: self.redis_limiter.share[1])
         self.planning = Planning(
             settings, self.replica, self.fleet, self.queue, asleep, metrics=self.metrics, clock=time.monotonic
@@ -312,6 +311,7 @@ class Worker:
 
     async def _discover(self, rounds: Sequence[Rounds], discovered: asyncio.Event) -> None:
         async for description in self.discovery.watch():
+            await self.planning.waking.settle()
             self._replace(self.names.describe(description))
             self.rewrites.replace(description.rewrites)
             self.calibration.forget({endpoint.id for endpoint in description.endpoints})

@@ -27,6 +27,8 @@ from traffic.wakes import Wakes
 
 REDIS_S = 2.0
 """Time limit of an answer of Redis."""
+SILENCE_S = 30.0
+"""Seconds of missing values after which that is said (chosen: traffic is told every 10 s, later than some look)."""
 SOONEST_S = 0.1
 """Seconds between two decisions at least, whatever a strategy says (chosen)."""
 
@@ -84,14 +86,16 @@ class AutoscaledFleet(LocalFleet):
 
     async def scale(self, observing: Observes, clock: Callable[[], float]) -> None:
         """Decide and obey, for ever; `clock` goes on over restarts, in seconds."""
-        strategy, missing = autoscaler(self._spec), ""
+        strategy, read_s, is_told = autoscaler(self._spec), clock(), False
         while True:
             self._woken.clear()
             seen = await observing.observe(clock(), self.wanted(self._kind), self.draining(self._kind))
             decision = strategy.decide(seen)
-            if seen.ready and bool(decision.missing) != bool(missing):
-                missing = decision.missing
-                self.say(f"{missing}; the engines stay as they are" if missing else "everything is read again")
+            if not (seen.ready and decision.missing):
+                read_s, is_told = seen.now_s, False
+            elif seen.now_s - read_s > SILENCE_S and not is_told:
+                is_told = True
+                self.say(f"{decision.missing}; the engines stay as they are")
             self.adjust(self._kind, decision.desired, decision.reason)
             await self._pause(decision.next_s - clock())
 

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from gateway.admission.queue import AdmissionQueue
-from gateway.admission.waking import Waking
+from gateway.admission.waking import SETTLE_S, Waking
 from tests.support.empty_shop import Empty
 from tests.support.pods import MODEL
 from tests.support.shop import routed
@@ -84,3 +84,20 @@ async def test_while_redis_is_away_requests_wait_and_the_wake_is_told_when_it_is
 
     assert 1 <= await awake.after(15)
     telling.cancel()
+
+
+@pytest.mark.interpreted("sets the queue of an admission")
+async def test_a_first_pod_is_used_a_moment_later_so_that_envoy_knows_it_too(monkeypatch: pytest.MonkeyPatch):
+    awake = Awake(monkeypatch)
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    await awake.waking.settle()
+    assert loop.time() - began_s < SETTLE_S / 2
+
+    task = await awake.empty.ask()
+    began_s = loop.time()
+    await awake.waking.settle()
+
+    assert loop.time() - began_s >= 0.99 * SETTLE_S
+    awake.empty.pods("a")
+    routed(await task)

@@ -105,6 +105,7 @@ class World:
     async def follow_models(self) -> None:
         load = partial(load_models, environ={}, strategies=STRATEGIES)
         async for description in ModelsFile(self.fleet.models_file, load, lambda _reload: None).watch():
+            await self.waking.settle()
             self.shop.fleet.replace(description, now_s())
             self.shop.queue.advance(now_s())
 
