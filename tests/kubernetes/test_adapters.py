@@ -4,13 +4,18 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
-from tests.support.kubernetes.article import chat, deployment, service
+from tests.support.kubernetes.article import SAMPLES, chat, deployment, service
 from tests.support.kubernetes.installed import NAMESPACE, Forebay
+from tests.support.kubernetes.node.network import GATEWAY
+from tests.support.stores.file_server import Site, file_server
+from tests.support.stores.hub import add_model
 
 BASE = "qwen-coder-1-5b-instruct"
 ADAPTER = "qwen-code-lora"
@@ -73,6 +78,30 @@ class Adapters:
         where = [pod for one in found for pod in one.get("status", {}).get("instances", ())]
         counts = Counter(where)
         return sorted(counts[pod] for pod in pods) if len(where) == len(names) and set(where) <= set(pods) else []
+
+
+def test_the_articles_objects_load_an_adapter_from_the_hub_through_the_runtime(forebay: Forebay, tmp_path: Path):
+    base, *others = yaml.safe_load_all((SAMPLES / "adapter.yaml").read_text())
+    with file_server(Site(), GATEWAY) as hub:
+        add_model(hub, "ai-blond/Qwen-Qwen2.5-Coder-1.5B-Instruct-lora", {"adapter_config.json": b"{}"})
+        environment = {"HF_ENDPOINT": hub.url, "ADAPTER_LOCAL_DIR": str(tmp_path)}
+        runtime = base["spec"]["template"]["spec"]["containers"][1]
+        runtime["env"] = [one for one in runtime["env"] if one["name"] not in environment]
+        runtime["env"] += [{"name": name, "value": value} for name, value in environment.items()]
+        forebay.apply(base, *others)
+        adapters = Adapters(forebay)
+        forebay.eventually(adapters.is_running)
+
+    assert [b"{}"] == [file.read_bytes() for file in tmp_path.rglob("adapter_config.json")]
+    forebay.answers(200, ADAPTER)
+    (pod,) = forebay.pods(LABEL)
+    assert (pod, [pod]) == (forebay.ask(body=chat(ADAPTER, max_tokens=2)).headers["target-pod"], adapters.instances())
+
+    forebay.kubectl("delete", "modeladapter", ADAPTER, "--timeout=60s")
+    assert ADAPTER not in adapters.listed(pod)
+    assert not [*tmp_path.rglob("adapter_config.json")]
+    forebay.remove(BASE)
+    forebay.eventually(lambda: not forebay.pods(LABEL))
 
 
 @pytest.fixture(scope="module")

@@ -51,12 +51,12 @@ class Site:
 
 
 @contextmanager
-def file_server(site: Site) -> Iterator[Site]:
+def file_server(site: Site, host: str = "127.0.0.1") -> Iterator[Site]:
     """Serve a site until the block ends."""
     handler = type("Handler", (_Handler,), {"site": site})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer((host, 0), handler)
     server.daemon_threads = True
-    site.url = f"http://127.0.0.1:{server.server_port}"
+    site.url = f"http://{host}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
