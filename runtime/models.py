@@ -13,7 +13,7 @@ import structlog
 
 from runtime.adapters import NAME
 from runtime.downloader import Downloader, DownloadError
-from runtime.downloads.locations import name_of
+from runtime.downloads.locations import name_of, shown
 from runtime.errors import Problem
 
 SOURCES: Mapping[str, str] = {
@@ -62,7 +62,7 @@ class Models:
         destination = self._place(folder) / name
         known = self._downloads.get(destination)
         if known and not known.task.done() and known.uri != uri:
-            raise Problem(HTTPStatus.CONFLICT, f"{destination} is being downloaded from {known.uri}")
+            raise Problem(HTTPStatus.CONFLICT, f"{destination} is being downloaded from {shown(known.uri)}")
         if known is None or known.uri != uri or _has_failed(known.task):
             fetching = self._fetch(uri, destination, options)
             known = _Download(uri, asyncio.create_task(fetching, name=f"download {destination.name}"))

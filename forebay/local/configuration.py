@@ -158,7 +158,7 @@ def write_configuration(
 def write_simulated_models(directory: Path, engines: tuple[str, ...], gpu: str) -> Path:
     """Write DIR/models.yaml with the simulated engines at these addresses; return its path."""
     endpoints = [
-        {"address": address, "name": engine_name(index), "engine": "vllm", "gpu": Path(gpu).stem}
+        {"address": address, "name": engine_name(index), "engine": "vllm", "gpu": Path(gpu).stem, "adapters": "auto"}
         for index, address in enumerate(engines)
     ]
     models = directory / "models.yaml"

@@ -15,7 +15,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from gateway.admin.adapters import adapter_calls, on_adapter_error
 from gateway.admin.bodies import MAX_PAGE, CheckBody, JsonRoute, NewUserBody, PageSize, UsageAnswer, UserBody
+from gateway.admin.engines import AdapterError, Engines
 from gateway.admin.keys import Keys, key_calls
 from gateway.admin.problems import (
     REFUSALS,
@@ -34,6 +36,7 @@ from ratelimit.limits import Charge, Limiter, MalformedUserError, UnknownUser, U
 CALLS = {
     "POST /CreateUser": 'make a user: {"name": "lgy", "rpm": 3, "tpm": 1000}; likewise Read, Update and DeleteUser',
     "POST /CreateKey": 'make an API key: {"user": "lgy"}; RevokeKey revokes one',
+    "POST /LoadAdapter": 'load a LoRA adapter: {"model", "name", "path"}; UnloadAdapter unloads, GET /adapters lists',
     "GET /users": "all users; /users/NAME/usage and /users/NAME/keys say more",
     "GET /openapi.json": "every call",
 }
@@ -73,13 +76,15 @@ def create_admin_app(
     *,
     operations: Sequence[Route],
     unavailable: Sequence[type[Exception]],
+    engines: Engines,
     token: str = "",
     any_host: bool = False,
 ) -> ASGIApp:
     """Make the application of `listen.admin`.
 
     `models` returns the names of the models that are served; `operations` are further routes, from
-    gateway.observability.http; the exceptions `unavailable`, of `users` and `limiter`, become 503.
+    gateway.observability.http; the exceptions `unavailable`, of `users` and `limiter`, become 503.  `engines` are those
+    whose adapters may be changed.
     With a `token`, every path but / and /healthz requires it as a bearer token.  Without one the header `Host` must be
     a name of loopback, unless `any_host`.
     """
@@ -91,12 +96,14 @@ def create_admin_app(
             HTTPException: on_http_error,
             RequestValidationError: on_invalid,
             MalformedUserError: on_malformed,
+            AdapterError: on_adapter_error,
             Exception: on_defect,
             **dict.fromkeys(unavailable, on_store_away),
         },
     )
     app.include_router(_user_calls(users, keys))
     app.include_router(key_calls(users, keys))
+    app.include_router(adapter_calls(engines))
     app.include_router(_queries(users, limiter, models))
     app.router.routes.extend(operations)
     _declare_token(app, is_needed=bool(token))

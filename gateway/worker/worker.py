@@ -21,6 +21,7 @@ from gateway.accounting.calibration import Calibration
 from gateway.accounting.deliveries import Deliveries
 from gateway.accounting.ledger import Ledger
 from gateway.admin.app import CALLS, create_admin_app
+from gateway.admin.engines import Engines
 from gateway.admission.admit import Admission, exchange_ids
 from gateway.admission.identity import Identity
 from gateway.admission.inquiries import Inquiries
@@ -32,7 +33,7 @@ from gateway.config.addresses import is_loopback, reachable_address, split_addre
 from gateway.config.settings import Settings
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.naming import ModelNames
-from gateway.discovery.probing import model_lists
+from gateway.discovery.probing import http_get, model_lists
 from gateway.discovery.probing.health import HealthChecker, HttpProbe
 from gateway.discovery.probing.model_lists import Listing, ModelLists
 from gateway.discovery.probing.readings import Readings
@@ -79,6 +80,8 @@ FIRST_FLEET_S = 10.0
 
 REPLICA_BITS = 48
 """Random bits in a replica's name: of 1,000 replicas that ever lived, two share one in one of 10^9 cases (chosen)."""
+ENGINE_BYTES = 1024 * 1024
+"""The longest answer of an engine about an adapter (chosen)."""
 ENTRIES = "entries"
 """The kind of letters with access-log entries."""
 
@@ -183,6 +186,11 @@ class Worker:
                 ),
             ],
             unavailable=(UserStoreUnavailableError, LimiterUnavailableError),
+            engines=Engines(
+                self.fleet.pods,
+                partial(http_get.post, limit_bytes=ENGINE_BYTES),
+                random.Random(),  # noqa: S311 - of equals
+            ),
             token=self.settings.admin_token,
             any_host=self.settings.admin_open,
         )

@@ -39,6 +39,11 @@ class Adapters:
         self._open: Counter[str] = Counter()  # requests that were sent and whose end is not known yet
         self._reported = NO_USE
 
+    @property
+    def slots(self) -> int:
+        """Adapters that the engine keeps loaded, as far as is known."""
+        return self._slots
+
     def is_loaded(self, adapter: str) -> bool:
         """Whether the adapter is loaded, or being loaded for a request in flight."""
         return adapter in self._used or adapter in self._reported.active or self._open[adapter] > 0

@@ -1,14 +1,18 @@
 """The HTTP face, with the bodies and answers of AIBrix's runtime, beside a simulated engine."""
 
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from runtime.downloads.downloading import Downloads
 from tests.support.engines import an_engine
 from tests.support.own_engine import Reply, own_engine
 from tests.support.polling import until
 from tests.support.sidecar import AWAY, Shelf, a_runtime
+from tests.support.stores.file_server import Site, file_server
+from tests.support.stores.hub import add_model
 
 LOAD, UNLOAD = "/v1/lora_adapter/load", "/v1/lora_adapter/unload"
 PHASES = "/v1/runtime/models"
@@ -64,6 +68,29 @@ async def test_an_artifact_is_loaded_as_by_later_releases(tmp_path: Path):
     assert {"status", "message", "local_path", "engine_response"} == loaded.json().keys()
     assert [(uri, {"revision": "r", "token": "t"})] == shelf.fetched
     assert [] == list(adapters.iterdir())
+
+
+def files_in(folder: str) -> set[str]:
+    return {path.name for path in Path(folder).iterdir()}
+
+
+async def test_the_adapter_of_the_article_comes_from_the_hub(tmp_path: Path):
+    repository, files = "ai-blond/Qwen-Qwen2.5-Coder-1.5B-Instruct-lora", {"adapter_config.json": b"{}"}
+    with file_server(Site()) as hub:
+        add_model(hub, repository, files)
+        downloads = Downloads({"HF_ENDPOINT": hub.url}, Random(1))
+        async with (
+            an_engine() as (running, engine),
+            a_runtime(running.url, downloads, adapters_folder=tmp_path) as client,
+        ):
+            body = {"lora_name": "qwen-code-lora", "artifact_url": f"huggingface://{repository}"}
+            loaded = await client.post(LOAD, json=body)
+            listed = {card["id"]: card["root"] for card in (await engine.get("/v1/models")).json()["data"]}
+
+    assert 200 == loaded.status_code, loaded.text
+    local = loaded.json()["local_path"]
+    assert listed["qwen-code-lora"] == local
+    assert {"adapter_config.json"} <= files_in(local)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,17 @@
 """The admin interface on doubles: users in memory, usage as told."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from random import Random
 
 import httpx
 
 from gateway.admin.app import CALLS, create_admin_app
+from gateway.admin.engines import Engines
+from gateway.discovery.probing import http_get
+from gateway.fleet.pod import Pod
 from gateway.observability.http import index_route, monitoring_routes
 from gateway.openai.answers import ModelCard
 from ratelimit.accounts.keys import Key
@@ -118,9 +123,10 @@ class Admin:
 
 
 def an_admin(
-    token: str = "", not_ready: tuple[str, ...] = (), models: tuple[str, ...] = (), *, any_host: bool = False
-) -> Admin:
-    """An admin interface without a server."""
+    token: str = "", not_ready: tuple[str, ...] = (), models: tuple[str, ...] = (), *, any_host: bool = False,
+    pods: Sequence[Pod] = (),
+) -> Admin:  # fmt: skip
+    """An admin interface without a server; the engines of `pods` are asked."""
     users, keys, limiter = MemoryUsers(), MemoryKeys(), ToldLimiter()
     app = create_admin_app(
         users,
@@ -132,6 +138,7 @@ def an_admin(
             *monitoring_routes(lambda: b"a_metric 1\n", "text/plain", lambda: not_ready),
         ],
         unavailable=(StoreAwayError, LimiterUnavailableError),
+        engines=Engines(lambda: pods, partial(http_get.post, limit_bytes=1024 * 1024), Random(1)),
         token=token,
         any_host=any_host,
     )

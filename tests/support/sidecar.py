@@ -18,7 +18,7 @@ import httpx
 from runtime.adapters import Adapters
 from runtime.app import Parts, create_app
 from runtime.counting import Counted
-from runtime.downloader import Artifact, DownloadError
+from runtime.downloader import Artifact, Downloader, DownloadError
 from runtime.engines.calls import Calls
 from runtime.engines.table import engine_class
 from runtime.metrics.api_calls import ApiCalls
@@ -64,7 +64,7 @@ class Shelf:
 
 
 @asynccontextmanager
-async def a_runtime(endpoint: str, shelf: Shelf | None = None, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def a_runtime(endpoint: str, shelf: Downloader | None = None, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the runtime's application beside the engine at this address; `changes` are of Settings."""
     settings = replace(Settings(endpoint=endpoint), **changes)
     shelf = shelf or Shelf(settings.adapters_folder)

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 GET on a connection of its own: for health checks, scraping and local probes.
+"""One HTTP/1.1 call on a connection of its own: GET for health checks, scraping and local probes, POST for adapters.
 
 Lives here: the request, where the answer ends, and its bounds.  Not here: what an answer means, how often to ask, and
 for how long (the callers set the timeout).
@@ -40,7 +40,13 @@ async def get(address: str, path: str, *, limit_bytes: int) -> Response:
     the connection.  Raises AnswerError, also for an answer of more than `limit_bytes` as sent, and OSError when there
     is no connection.
     """
-    return await _ask(address, path, limit_bytes)
+    return await _ask(address, _head("GET", path, address), limit_bytes)
+
+
+async def post(address: str, path: str, body: bytes, *, limit_bytes: int) -> Response:
+    """POST JSON to `path` at `host:port` and return the whole answer; errors are those of `get`."""
+    fields = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    return await _ask(address, _head("POST", path, address, fields) + body, limit_bytes)
 
 
 async def get_status(address: str, path: str) -> int:
@@ -48,13 +54,16 @@ async def get_status(address: str, path: str) -> int:
 
     Raises AnswerError, and OSError when there is no connection.
     """
-    return (await _ask(address, path, None)).status
+    return (await _ask(address, _head("GET", path, address), None)).status
 
 
-async def _ask(address: str, path: str, limit_bytes: int | None) -> Response:
+def _head(method: str, path: str, address: str, fields: str = "") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nhost: {address}\r\n{fields}connection: close\r\n\r\n".encode()
+
+
+async def _ask(address: str, request: bytes, limit_bytes: int | None) -> Response:
     """Return the answer, or only its head when `limit_bytes` is None."""
     host, port = split_address(address)
-    request = f"GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n".encode()
     loop = asyncio.get_running_loop()
     transport, exchange = await loop.create_connection(partial(_Exchange, request, limit_bytes), host, port)
     try:

@@ -94,27 +94,30 @@ def test_a_models_file_is_watched_never_written_and_used_by_the_next_run(tmp_pat
             assert described(other) == file.read_text()
 
 
-def test_adapters_that_engines_list_come_and_go_without_a_change_of_the_file(tmp_path: Path):
+def test_adapters_come_and_go_by_the_admin_rest_without_a_change_of_the_file(tmp_path: Path):
     file = tmp_path / "my-models.yaml"
-    with engine(free_port()) as with_it, engine(free_port()) as without:
-        engines = [{"address": f"127.0.0.1:{port}", "adapters": "auto"} for port in (with_it, without)]
+    with engine(free_port()) as one, engine(free_port()) as other:
+        engines = [{"address": f"127.0.0.1:{port}", "adapters": "auto"} for port in (one, other)]
         file.write_text(yaml.safe_dump([{"name": "mine", "endpoints": engines}]))
         with up(tmp_path / "data", "--models", str(file)) as stack:
             until(lambda: chat(stack, "mine").is_success)
             assert 404 == chat(stack, "tuned").status_code
 
-            load(with_it, "load", lora_path="/adapters/tuned")
+            loaded = admin(stack, "LoadAdapter", model="mine", path="/adapters/tuned")
             until(lambda: chat(stack, "tuned").is_success, limit_s=5)
             pods = {chat(stack, "tuned").headers["target-pod"] for _ in range(8)}
-            load(with_it, "unload")
+            unloaded = admin(stack, "UnloadAdapter")
             until(lambda: chat(stack, "tuned").status_code == 404, limit_s=5)
 
-    assert {f"127.0.0.1:{with_it}"} == pods
+    assert 1 == len(pods)
+    assert sorted(pods) == loaded["adapter"]["pods"] == unloaded["adapter"]["pods"]
 
 
-def load(port: int, call: str, **more: str) -> None:
-    body = {"lora_name": "tuned", **more}
-    httpx.post(f"http://127.0.0.1:{port}/v1/{call}_lora_adapter", json=body, trust_env=False).raise_for_status()
+def admin(stack: Stack, call: str, **more: str) -> dict[str, Any]:
+    url = f"{stack.variables['ADMIN']}/{call}"
+    answer = httpx.post(url, json={"name": "tuned", **more}, trust_env=False, timeout=30)
+    assert 200 == answer.status_code, answer.text
+    return dict(answer.json())
 
 
 def described(port: int) -> str:

@@ -192,7 +192,16 @@ async def test_openapi_describes_every_call_and_no_page_loads_other_hosts():
 
     paths = document.json()["paths"]
     users = ("/users", "/users/{name}/usage", "/users/{name}/check", "/users/{name}/keys")
-    assert {*CALLS, "/CreateKey", "/RevokeKey", *users, "/v1/models"} == set(paths)
+    assert {
+        *CALLS,
+        "/LoadAdapter",
+        "/UnloadAdapter",
+        "/adapters",
+        "/CreateKey",
+        "/RevokeKey",
+        *users,
+        "/v1/models",
+    } == set(paths)
     assert {"200", "400", "401", "403", "404", "413", "415", "422", "500", "503"} == set(
         paths["/CreateUser"]["post"]["responses"]
     )

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from httptools import HttpResponseParser
 
-from gateway.discovery.probing.http_get import MAX_HEAD_BYTES, AnswerError, Response, _Exchange, get, get_status
+from gateway.discovery.probing.http_get import MAX_HEAD_BYTES, AnswerError, Response, _Exchange, get, get_status, post
 from tests.support.ports import free_address
 
 LIMIT = 256 * 1024
@@ -135,6 +135,14 @@ async def test_the_request_names_path_and_host_and_asks_for_the_connection_to_cl
         await get(address, "/its/own?x=1", limit_bytes=LIMIT)
 
     assert [f"GET /its/own?x=1 HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n".encode()] == server.requests
+
+
+async def test_a_post_announces_its_body_as_json() -> None:
+    async with playing(whole(OK + b"content-length: 0\r\n\r\n")) as (address, server):
+        await post(address, "/p", b'{"a":1}', limit_bytes=LIMIT)
+
+    head = f"POST /p HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: 7\r\n"
+    assert [f"{head}connection: close\r\n\r\n".encode()] == server.requests
 
 
 @pytest.mark.parametrize("end", [b"", b"garbage", OK + b"content-length: 3\r\n\r\nyes"])
