@@ -195,6 +195,8 @@ class Decider:
         if is_idle:
             self._stability.forget()
             return Settled(fleet.at_rest())
+        if not any(case.rates):  # a plan for nothing has no replicas at all, not even min_replicas
+            return Settled(fleet.in_force(self._in_force), ("no requests are heard, and not for long enough to rest",))
         wanted = {gpu.name: n for gpu, n in zip(case.types, plan.replicas, strict=True)}
         return self._stability.settle(case, wanted, fleet.in_force(self._in_force), fleet.ready())
 

@@ -50,6 +50,14 @@ def test_without_load_there_is_exactly_the_minimum(minimum: int):
     assert (minimum,) == loop.rest()
 
 
+def test_a_model_that_was_never_asked_keeps_what_runs_until_it_is_idle():
+    loop = one(replicas=2, min_replicas=1)
+
+    assert {(2,)} == {loop.step(0.0) for _ in range(5)}
+    assert loop.decide().held[0].startswith("no requests are heard")
+    assert (1,) == loop.rest()
+
+
 def test_the_minimum_is_ignored_under_load_unless_it_is_for_always():
     for is_always, expected in ((False, 2), (True, 7)):
         loop = one(replicas=7, min_replicas=7, is_min_always=is_always)
