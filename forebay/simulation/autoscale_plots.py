@@ -52,6 +52,7 @@ def _replicas(axes: Axes, run: AutoscaleRun, until_s: float) -> None:
         title=f"{run.name}: {run.mean:.2f} replicas, {run.attainment:.2%} in SLO", ylabel="replicas",
         ylim=(0, 1.15 * max(1, run.highest)),
     )  # fmt: skip
+    axes.yaxis.get_major_locator().set_params(integer=True)
 
 
 def _demand(axes: Axes, comparison: AutoscaleComparison, run: AutoscaleRun) -> None:
