@@ -1,7 +1,7 @@
 """Replicas that autoscalers need, and the share of requests that they keep inside the promise, in virtual time.
 
 Two engines, one bound by its seats and one by its KV cache; a ramp and waves; pods take 100 s to start.  KPA, HPA and
-APA have the targets that are best for the ramp, found by hand for each engine; SLO is told the promise only.
+APA have the targets that suit KPA best on the ramp, found by hand for each engine; SLO is told the promise only.
 
 Lives here: the measurement and its table.  `python -m bench.autoscaling` prints it, and takes a quarter of an hour.
 """
@@ -20,13 +20,15 @@ from simulator.core.gpus import GpuProfile, gpu_profile, resized
 from simulator.replay.patterns import TokenRange, generate, parse_pattern
 from simulator.replay.summary import Slo
 
-PATTERNS: Mapping[str, str] = {
-    "ramp": "2x330,4x360,6x360,8x360,10x360,4x360,1x300",
-    "small fast wave": "wave:mean=5,amplitude=0.4,period=420,for=2520",
-    "large fast wave": "wave:mean=5,amplitude=0.7,period=420,for=2520",
-    "small slow wave": "wave:mean=5,amplitude=0.4,period=840,for=2520",
-    "large slow wave": "wave:mean=5,amplitude=0.7,period=840,for=2520",
+PATTERNS: Mapping[str, tuple[str, int]] = {
+    "ramp": ("2x330,4x360,6x360,8x360,10x360,4x360,1x300", 3),
+    "small fast wave": ("wave:mean=5,amplitude=0.5,period=240,for=2520", 5),
+    "large fast wave": ("wave:mean=5,amplitude=0.7,period=240,for=2520", 6),
+    "small slow wave": ("wave:mean=5,amplitude=0.5,period=840,for=2520", 5),
+    "large slow wave": ("wave:mean=5,amplitude=0.7,period=840,for=2520", 6),
 }
+"""Pattern and replicas at its beginning: a wave begins with the constant number that is best for it, because nobody can
+foresee the first."""
 ENGINES: Mapping[str, GpuProfile] = {
     "seats": resized(gpu_profile("published-fit"), max_running=16),
     "KV": resized(gpu_profile("published-fit"), kv_blocks=4096),
@@ -54,7 +56,7 @@ class ScaleSample:
 
 def scenario_of(pattern: str, engine: str) -> Scenario:
     """Return a pattern on an engine."""
-    steps = parse_pattern(PATTERNS[pattern])
+    steps = parse_pattern(PATTERNS[pattern][0])
     trace = generate(steps, PROMPTS, ANSWERS, Random(0), is_even=True)
     until_s = sum(step.seconds for step in steps)
     return Scenario(f"{pattern}, {engine}", trace, until_s, ENGINES[engine], STARTUP_S, SLO, ROUTING, seed=0)
@@ -74,7 +76,9 @@ def measure_autoscaling(
         for engine in engines:
             progress(f"autoscaling: {pattern}, {engine}")
             scenario = scenario_of(pattern, engine)
-            options = AutoscaleOptions([scenario], contenders(engine), LEAST, MOST, LEAST, ATTAINMENT, None)
+            options = AutoscaleOptions(
+                [scenario], contenders(engine), LEAST, MOST, PATTERNS[pattern][1], ATTAINMENT, None
+            )
             yield ScaleSample(pattern, engine, compare(options, scenario).runs)
 
 

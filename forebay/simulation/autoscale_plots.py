@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from forebay.simulation.autoscale_report import AutoscaleComparison, AutoscaleRun
 from forebay.simulation.elastic_fleet import Replica
@@ -52,7 +53,7 @@ def _replicas(axes: Axes, run: AutoscaleRun, until_s: float) -> None:
         title=f"{run.name}: {run.mean:.2f} replicas, {run.attainment:.2%} in SLO", ylabel="replicas",
         ylim=(0, 1.15 * max(1, run.highest)),
     )  # fmt: skip
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _demand(axes: Axes, comparison: AutoscaleComparison, run: AutoscaleRun) -> None:

@@ -8,7 +8,7 @@ from bench.autoscaling import ENGINES, HEADER, measure_autoscaling, row, scenari
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autoscaling, "PATTERNS", {"ramp": "2x6,4x6"})
+    monkeypatch.setattr(autoscaling, "PATTERNS", {"ramp": ("2x6,4x6", 3)})
     monkeypatch.setattr(autoscaling, "ANSWERS", autoscaling.TokenRange(50, 50))
 
 
