@@ -28,6 +28,8 @@ OPTIMIZER_REPLICAS = "forebay_optimizer_replicas"
 OF_GATEWAYS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "forebay_requests_waiting": sum,
     "forebay_requests_in_flight": sum,
+    "forebay_tokens_in_flight": sum,
+    "forebay_predicted_ttft_ratio": max,
 }
 """Gauges of gateways (docs/operations.md), and what several gateways' make together."""
 METRICS = (ARRIVAL_RATE, *OF_GATEWAYS, OPTIMIZER_REPLICAS)

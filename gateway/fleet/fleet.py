@@ -326,12 +326,13 @@ class Fleet:
         """Return requests in flight by model, 0 for a known model without any."""
         return dict.fromkeys(self._serving, 0) | +self._in_flight
 
-    def endpoint_counts(self) -> Mapping[tuple[str, PodState], int]:
+    def endpoint_counts(self) -> Mapping[tuple[str, str], int]:
         """Return the number of pods by model and state, zeros included, for `forebay_endpoints{model,state}`."""
-        counts = {(model, state): 0 for model in self._serving for state in PodState}
+        counts = {(model, state.value): 0 for model in self._serving for state in PodState}
         for pod in self.pods():
             for model in pod.endpoint.models:
-                counts[model, pod.state] = counts.get((model, pod.state), 0) + 1
+                key = model, pod.state.value
+                counts[key] = counts.get(key, 0) + 1
         return counts
 
     def pods(self) -> Iterator[Pod]:

@@ -88,6 +88,12 @@ class Metrics:
             "wait_seconds", "Time in the admission queue, of requests that had to wait.", _WAIT_BUCKETS
         )
         self._waiting = self._gauge("requests_waiting", "Requests in the admission queue.", "livesum", "model")
+        self._tokens_in_flight = self._gauge(
+            "tokens_in_flight", "Prompt and expected output tokens of requests in flight.", "livesum", "model"
+        )
+        self._ttft_ratio = self._gauge(
+            "predicted_ttft_ratio", "Predicted time to the first token, of what is promised.", "livemax", "model"
+        )
         self._shared_messages = self._counter("sharing_messages", "Messages among replicas.", "direction")
         self._shared_bytes = self._counter("sharing_bytes", "Bytes of messages among replicas.", "direction")
         self._refused_messages = self._counter(
@@ -189,6 +195,13 @@ class Metrics:
         """Set the number of requests in the admission queue, by model, zeros included."""
         for model, count in counts.items():
             self._waiting.labels(self._models.get(model, UNKNOWN)).set(count)
+
+    def set_loads(self, loads: Mapping[str, tuple[float, float]]) -> None:
+        """Set tokens in flight and the predicted TTFT over the promised one (NaN = none), by model."""
+        for model, (tokens, ttft_ratio) in loads.items():
+            label = self._models.get(model, UNKNOWN)
+            self._tokens_in_flight.labels(label).set(tokens)
+            self._ttft_ratio.labels(label).set(ttft_ratio)
 
     def set_redis_up(self, up: bool) -> None:
         """Set whether Redis answers."""

@@ -44,6 +44,7 @@ from gateway.discovery.static import Reload, log_reload
 from gateway.fleet.catalogue import Catalogue
 from gateway.fleet.decisions import pod_page
 from gateway.fleet.fleet import Fleet
+from gateway.fleet.loads import loads
 from gateway.fleet.outbox import Outbox
 from gateway.observability import metrics
 from gateway.observability.guard import pages_guarded
@@ -332,7 +333,7 @@ class Worker:
         self.queue.advance(time.monotonic())  # the pod may have come that requests wait for
         self.planning.follow(description)
         self.metrics.add_models([card.name for card in self.catalogue.cards()])
-        self._report_endpoints()
+        self.metrics.set_endpoints(self.fleet.endpoint_counts())
 
     def _apply_list(self, pod: PodId, listing: Listing) -> None:
         """Apply an engine's list of its models, which names those of a pod that nothing else names."""
@@ -350,10 +351,6 @@ class Worker:
         log_reload(reload)
         self.metrics.count_config_reload("failure" if reload.fleet is None else "success")
 
-    def _report_endpoints(self) -> None:
-        counts = self.fleet.endpoint_counts()
-        self.metrics.set_endpoints({(model, state.value): count for (model, state), count in counts.items()})
-
     async def _report(self) -> None:
         redis_up = True
         while True:
@@ -362,9 +359,10 @@ class Worker:
                 why = {} if redis_up else {"why": self.limiter.away_because}
                 event = "redis_is_back" if redis_up else "redis_is_away"
                 log.warning(event, when_away=self.settings.redis.when_away, **why)
-            self._report_endpoints()
+            self.metrics.set_endpoints(self.fleet.endpoint_counts())
             self.metrics.set_followed(self.discovery.behind_s())
-            self.metrics.set_waiting(self.queue.waiting())
+            self.metrics.set_waiting(waiting := self.queue.waiting())
+            self.metrics.set_loads(loads(self.fleet, waiting, time.monotonic()))
             self.metrics.set_redis_up(redis_up)
             await self._report_pause(redis_up)
 

@@ -3,7 +3,7 @@
 import json
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tests.kubernetes.conftest import eventually as soon
 from tests.support.certificates import Authority, an_authority
 from tests.support.kubernetes.control_plane import AUTHORITY, ControlPlane
 from tests.support.kubernetes.controllers import controllers
+from tests.support.kubernetes.installed import Forebay
 from tests.support.kubernetes.metrics_pod import PORT
 from tests.support.kubernetes.node.network import GATEWAY
 from tests.support.manifests import COMPONENTS
@@ -34,21 +35,11 @@ METRICS_POD = [sys.executable, "-m", "tests.support.kubernetes.metrics_pod"]
 eventually = partial(until, limit_s=PATIENCE_S, every_s=0.2)
 
 
-class Api:
-    """The metrics APIs of one control plane."""
+class Installed:
+    """Deployments of a server that scale."""
 
-    def __init__(self, plane: ControlPlane, redis: RedisServer, port: int) -> None:
-        self.plane, self.redis, self.port = plane, redis, port
-        self.kubectl = plane.kubectl
-
-    def raw(self, path: str) -> Any:
-        return json.loads(self.kubectl("get", "--raw", path))
-
-    def refusal(self, path: str) -> str:
-        """The words of kubectl where there is no value."""
-        with pytest.raises(AssertionError) as failed:
-            self.raw(path)
-        return str(failed.value)
+    def __init__(self, kubectl: Callable[..., str]) -> None:
+        self.kubectl = kubectl
 
     def apply(self, *objects: dict[str, Any]) -> None:
         self.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(objects))
@@ -68,6 +59,23 @@ class Api:
 
     def is_scaled(self, name: str, replicas: int) -> bool:
         return self.replicas(name) == replicas == len(self.addresses(name))
+
+
+class Api(Installed):
+    """The metrics APIs of one control plane."""
+
+    def __init__(self, plane: ControlPlane, redis: RedisServer, port: int) -> None:
+        super().__init__(plane.kubectl)
+        self.plane, self.redis, self.port = plane, redis, port
+
+    def raw(self, path: str) -> Any:
+        return json.loads(self.kubectl("get", "--raw", path))
+
+    def refusal(self, path: str) -> str:
+        """The words of kubectl where there is no value."""
+        with pytest.raises(AssertionError) as failed:
+            self.raw(path)
+        return str(failed.value)
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
@@ -133,12 +141,11 @@ def api(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     plane.start_controllers()
     plane.start_node()
     port = free_port()
-    made = Api(plane, None, port)  # type: ignore[arg-type]  # set below
-    made.apply(*a_service(port))
-    plane.kubectl("apply", "-f", API_SERVICES)
     with redis_server() as redis:
-        made.redis = redis
-        options = (f"--metrics-api={GATEWAY}:{port}", f"--redis={redis.url}")
+        made = Api(plane, redis, port)
+        made.apply(*a_service(port))
+        plane.kubectl("apply", "-f", API_SERVICES)
+        options = ("--controllers=routes", f"--metrics-api={GATEWAY}:{port}", f"--redis={redis.url}")
         with controllers(plane.kubeconfig, tmp_path_factory.mktemp("api") / "log", *options):
             for name in ("v1beta1.external", "v1beta1.custom", "v1beta2.custom"):
                 plane.kubectl(
@@ -227,3 +234,22 @@ def test_what_is_not_there_is_no_zero(api: Api, path: str):
 
 def test_a_selector_that_is_none_is_refused(api: Api):
     assert "BadRequest" in api.refusal(f"{EXTERNAL}/forebay_arrival_rate?labelSelector=a%20b")
+
+
+def test_the_articles_object_of_strategy_hpa_scales(forebay: Forebay):
+    """Installed by the manifests, with the permissions that these give."""
+    name, page = "deepseek-r1-distill-llama-8b", "vllm:gpu_cache_usage_perc %s\n"
+    for version in ("v1beta1.external", "v1beta1.custom", "v1beta2.custom"):
+        forebay.kubectl("wait", f"apiservice/{version}.metrics.k8s.io", "--for=condition=Available", "--timeout=120s")
+    pods = Installed(forebay.kubectl)
+    pods.apply(a_deployment(name, page % 0.3))
+    forebay.kubectl("apply", "-f", ROOT / "samples/article/podautoscalers/hpa.yaml")
+    try:
+        eventually(lambda: "ValidMetricFound" in forebay.kubectl("get", "hpa", f"{name}-hpa-hpa", "-o", "yaml"))
+        assert 1 == pods.replicas(name)
+
+        pods.show(name, page % 0.95)
+
+        eventually(lambda: pods.is_scaled(name, 2))
+    finally:
+        forebay.kubectl("delete", f"podautoscaler/{name}-hpa", f"deployment/{name}")

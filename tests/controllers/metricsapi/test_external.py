@@ -26,6 +26,8 @@ PLACES = Places("home", "app=g", 1, "http://127.0.0.1:1")
 PAGE = """forebay_requests_waiting{model="org/m"} 2
 forebay_requests_waiting{model="n"} 1
 forebay_requests_in_flight{model="n"} 5
+forebay_predicted_ttft_ratio{model="n"} 0.5
+forebay_predicted_ttft_ratio{model="org/m"} NaN
 """
 NO_REDIS = "redis://127.0.0.1:1/0"
 
@@ -49,17 +51,19 @@ def gateways(*pods: tuple[str, bool]) -> Exchange:
     return PODS, answer(json.dumps({"metadata": {}, "items": items}))
 
 
-async def test_gateways_are_added_up():
+async def test_gateways_are_added_up_but_of_a_ratio_the_worst_counts():
     async with metrics_pages() as page:
         page.show(PAGE)
         pods = gateways(("127.0.0.1", True), ("127.0.0.1", True), ("127.0.0.1", False))
         async with external([pods], PLACES._replace(port=page.port)) as metrics:
             waiting = await metrics.read("forebay_requests_waiting", "any", ALL)
             in_flight = await metrics.read("forebay_requests_in_flight", "any", ALL)
+            ratio = await metrics.read("forebay_predicted_ttft_ratio", "any", ALL)
             selected = await metrics.read("forebay_requests_waiting", "any", parse_selector("model=org_m"))
 
     assert [Value({"model": "org_m"}, 4), Value({"model": "n"}, 2)] == waiting
     assert [Value({"model": "n"}, 10)] == in_flight
+    assert [Value({"model": "n"}, 0.5)] == ratio
     assert [Value({"model": "org_m"}, 4)] == selected
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -242,3 +243,16 @@ def test_a_shadow_strategy_is_counted_by_whether_it_agrees():
     metrics.count_shadow_decision("random", "least-request", True)
 
     assert 1 == samples(metrics)["forebay_shadow_decisions_total", "true", "least-request", "random"]
+
+
+def test_loads_are_shown_by_model_and_no_prediction_is_no_number():
+    metrics = Metrics(())
+    metrics.add_models(["m", "n"])
+
+    metrics.set_loads({"m": (1200.0, 0.5), "n": (0.0, nan), "made-up": (3.0, nan)})
+
+    page = metrics.render().decode()
+    assert 'forebay_tokens_in_flight{model="m"} 1200.0' in page
+    assert 'forebay_tokens_in_flight{model="unknown"} 3.0' in page
+    assert 'forebay_predicted_ttft_ratio{model="m"} 0.5' in page
+    assert 'forebay_predicted_ttft_ratio{model="n"} NaN' in page
