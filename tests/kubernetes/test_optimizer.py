@@ -53,6 +53,11 @@ class Installed:
     def explained(self) -> dict[str, Any]:
         return dict(self.get(f"/explain/{MODEL}").json())
 
+    def forget_profiles(self) -> None:
+        """Leave no slow engines to the tests that follow."""
+        with Redis.from_url(self.redis()) as redis:
+            redis.delete(*(f"aibrix:profile_{MODEL}_{name}" for name in (V100, L20)))
+
     def redis(self) -> str:
         """The URL of Redis."""
         secret = json.loads(self.kubectl("get", "secret", "aibrix-secrets", "-n", NAMESPACE, "-o", "json"))
@@ -68,8 +73,10 @@ def home(forebay: Forebay) -> Iterator[Installed]:
         forebay.at_most(f"podautoscaler-{name}", 2)
         forebay.rolled_out(name, "default")
     forebay.answers(200, MODEL)
-    yield Installed(forebay)
+    made = Installed(forebay)
+    yield made
     forebay.kubectl("delete", "-k", SAMPLE)
+    made.forget_profiles()
 
 
 def test_what_runs_is_kept_until_there_is_something_to_plan_by(home: Installed):

@@ -116,8 +116,10 @@ def heterogeneous(forebay: Forebay) -> Iterator[Installed]:
         forebay.at_most(f"podautoscaler-{name}", 2)
     forebay.kubectl("label", "deployment", V100, "model.aibrix.ai/max_replicas=2")
     forebay.answers(200, CODER)
-    yield Installed(forebay)
+    made = Installed(forebay)
+    yield made
     forebay.kubectl("delete", "-k", SAMPLE)
+    made.forget_profiles()
     with_arguments(before)
 
 
