@@ -64,8 +64,12 @@ def test_the_heterogeneous_sample_is_one_model_on_two_types_of_gpus(home: Foreba
         home.rolled_out(f"deepseek-coder-7b-{name}", "default")
 
     assert "8000:30081/TCP" in typed(home, "kubectl get svc deepseek-coder-7b")
-    listed = typed(home, "kubectl get pods -l model.aibrix.ai/name=deepseek-coder-7b")
-    assert {"2/2 Running"} == {" ".join(line.split()[1:3]) for line in listed.splitlines()[1:]}
+
+    def states() -> set[str]:
+        listed = typed(home, "kubectl get pods -l model.aibrix.ai/name=deepseek-coder-7b")
+        return {" ".join(line.split()[1:3]) for line in listed.splitlines()[1:]}
+
+    home.eventually(lambda: states() == {"2/2 Running"})  # those of other tests may still be ending
     home.answers(200, "deepseek-coder-7b")
     body = chat("deepseek-coder-7b", max_tokens=2)
     pods = {home.ask(body=body, routing_strategy="random").headers["target-pod"] for _ in range(30)}
