@@ -16,6 +16,7 @@ COMMANDS = {
     "aibrix_benchmark": "forebay.cli.benchmarking:aibrix_benchmark",
     "aibrix_download": "forebay.cli.downloading:aibrix_download",
     "aibrix_gen_profile": "forebay.cli.profiling:aibrix_gen_profile",
+    "aibrix_runtime": "forebay.cli.sidecar:aibrix_runtime",
 }
 FILES = ("pyproject.toml", "README.md", "LICENSE", "proto", "deploy")
 
