@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
+from typing import Any
 
 import httpx
 
@@ -131,22 +132,33 @@ class Fetching:
     def _run(self, targets: Sequence[Target], stop: Event) -> None:
         """Do all parts, and check each file after its last one; the first error stops all threads and is raised."""
         waiting = [target for target in targets if not target.journal.is_good]
+        failed = Event()  # tells the threads of an error before this one has heard of it
+
+        def unless_failed(work: Callable[..., None], *arguments: Any) -> None:
+            if failed.is_set():
+                return
+            try:
+                work(*arguments)
+            except BaseException:
+                failed.set()
+                raise
+
         with ThreadPoolExecutor(self._settings.num_threads, "download") as pool:
             todo = Counter({target: len(target.parts) for target in waiting})
             under_way: dict[Future[None], Target] = {}
             try:
                 for target in waiting:
                     for part in target.parts:
-                        under_way[pool.submit(self._bring, target, part)] = target
+                        under_way[pool.submit(unless_failed, self._bring, target, part)] = target
                     if not target.parts:
-                        under_way[pool.submit(self._finish, target)] = target
+                        under_way[pool.submit(unless_failed, self._finish, target)] = target
                 while under_way:
                     for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                         future.result()
                         target = under_way.pop(future)
                         todo[target] -= 1
                         if todo[target] == 0:
-                            under_way[pool.submit(self._finish, target)] = target
+                            under_way[pool.submit(unless_failed, self._finish, target)] = target
             except BaseException:
                 stop.set()
                 pool.shutdown(cancel_futures=True)

@@ -81,7 +81,7 @@ class Adapters:
 
 
 def test_the_articles_objects_load_an_adapter_from_the_hub_through_the_runtime(forebay: Forebay, tmp_path: Path):
-    base, *others = yaml.safe_load_all((SAMPLES / "adapter.yaml").read_text())
+    base, *others = yaml.safe_load_all((SAMPLES / "adapters/qwen-code-lora.yaml").read_text())
     with file_server(Site(), GATEWAY) as hub:
         add_model(hub, "ai-blond/Qwen-Qwen2.5-Coder-1.5B-Instruct-lora", {"adapter_config.json": b"{}"})
         environment = {"HF_ENDPOINT": hub.url, "ADAPTER_LOCAL_DIR": str(tmp_path)}

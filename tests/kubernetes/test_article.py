@@ -1,6 +1,7 @@
 """The article's objects and calls for users, limits and routing, applied as printed, one by one, through Envoy Gateway.
 
-Its other kinds (adapters, fleets of Ray, autoscalers, KV caches) come with their controllers.
+Its adapter and its autoscalers: test_adapters.py, test_podautoscaler.py.  Its fleet of Ray and its KV cache come with
+their controllers.
 """
 
 import json
@@ -19,6 +20,7 @@ SERVICES = {
     "aibrix-gateway-plugins": "50052/TCP,8080/TCP",
     "aibrix-gpu-optimizer": "8080/TCP",
     "aibrix-metadata-service": "8090:32004/TCP",
+    "aibrix-metrics-api": "443/TCP",
     "aibrix-redis-master": "6379/TCP",
 }
 

@@ -180,7 +180,7 @@ def test_an_aborted_sequence_gives_everything_back(passes: int):
 def test_a_request_for_an_adapter_waits_for_a_slot_and_blocks_no_other():
     engine = an_engine()
     for name in ("a", "b"):
-        engine.adapters.load(name)
+        engine.adapters.load(name, f"/{name}")
     first, second = a_sequence(adapter="a", output=2), a_sequence(adapter="b", output=2)
     base, again = a_sequence(output=2), a_sequence(adapter="a", output=2)
     for sequence in (first, second, base, again):
@@ -223,7 +223,7 @@ def test_an_engine_that_sleeps_does_nothing_until_it_is_woken():
 def test_a_crash_loses_what_was_there_and_forgets_the_cache():
     engine = an_engine()
     run_out(engine, a_sequence(prompt=9, hashes=[1, 2]))
-    engine.adapters.load("a")
+    engine.adapters.load("a", "/a")
     running, waiting, again = a_sequence(), a_sequence(), a_sequence(prompt=9, hashes=[1, 2])
     engine.add(running, 5.0)
     steps(engine, 1, 5.0)
