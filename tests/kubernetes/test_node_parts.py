@@ -211,6 +211,9 @@ async def test_a_container_has_started_when_its_startup_probe_says_so(tmp_path: 
         probed.well.touch()
         await until(lambda: container.is_started and container.is_ready)
 
+        container.signal(signal.SIGKILL)
+        await until(lambda: container.restarts == 1 and container.is_ready)
+
 
 async def test_a_process_may_finish_before_it_is_killed(tmp_path: Path):
     script = (

@@ -67,7 +67,6 @@ async def test_the_articles_kpa_scales_up_at_once_and_down_when_its_delay_is_ove
 
 async def test_the_articles_apa_follows_the_load_of_a_pod(scaled: Forebay):
     one = the_articles("apa", **BY_RUNNING)
-    one["metadata"]["annotations"]["apa.autoscaling.aibrix.ai/window"] = "2s"
     one["spec"]["maxReplicas"] = 3
     scaled.apply(one)
     async with scaled.load(MODEL, clients=24) as answers:

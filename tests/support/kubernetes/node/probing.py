@@ -21,14 +21,15 @@ SERVING = b"\x08\x01"
 
 
 async def probe(container: Container, kind: str, host: str, http: httpx.AsyncClient) -> None:
-    """Run one kind of probe, for ever; a startup probe until it succeeds."""
+    """Run one kind of probe, for ever: a startup probe until the container has started, the others from then on."""
     spec: Json = container.spec[kind]
     period_s, limit = spec.get("periodSeconds", 10), spec.get("failureThreshold", 3)
     good = bad = 0
     due_s = 0.0
     await asyncio.sleep(spec.get("initialDelaySeconds", 0))
     while True:
-        if kind != "startupProbe" and not container.is_started:
+        if container.is_started == (kind == "startupProbe"):
+            good = bad = 0  # it may start again
             await asyncio.sleep(EAGER_S / 2)
             continue
         if await succeeds(spec, container, host, http):
@@ -39,7 +40,6 @@ async def probe(container: Container, kind: str, host: str, http: httpx.AsyncCli
             container.be_ready(ready=good >= spec.get("successThreshold", 1) or (container.is_ready and bad < limit))
         elif kind == "startupProbe" and good:
             container.be_ready(ready="readinessProbe" not in container.spec)
-            return
         elif bad >= limit:
             container.signal(signal.SIGKILL)
             bad = 0
