@@ -50,7 +50,8 @@ class Concurrency(msgspec.Struct):
             self.kv_per_request += (1 - KV_OLD if self.kv_per_request else 1.0) * (share - self.kv_per_request)
         if running > self.largest:
             self.largest, self.evidence = running, 0.0
-        if running == self.largest and (kv_usage or 0.0) + 2 * self.kv_per_request < KV_FREE:
+        used = running * self.kv_per_request if kv_usage is None else kv_usage  # an engine may never tell it: then 0
+        if running == self.largest and used + 2 * self.kv_per_request < KV_FREE:
             self.evidence += min(waiting, MOST_EVIDENCE)
 
     def forget(self) -> None:

@@ -10,7 +10,7 @@ written (status, services), calls to engines (engines).
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from random import Random
@@ -21,7 +21,18 @@ import msgspec
 from controllers.controller import look_at_changes, unfollowed
 from controllers.modeladapter.engines import EngineError, Engines
 from controllers.modeladapter.failures import Failures
-from controllers.modeladapter.objects import ADAPTERS, FINALIZER, PODS, Adapter, Host, Pod, host_of, is_ready, selected
+from controllers.modeladapter.objects import (
+    ADAPTERS,
+    FINALIZER,
+    PODS,
+    Adapter,
+    Host,
+    Pod,
+    host_of,
+    hosts_of,
+    is_ready,
+    selected,
+)
 from controllers.modeladapter.plan import Look, Probe, Wish, plan
 from controllers.modeladapter.services import SERVICES, SLICES, endpoint_slice, publish, service
 from controllers.modeladapter.status import status_of
@@ -101,7 +112,7 @@ class ModelAdapterController:
     def states(self) -> dict[str, int]:
         """Return how many adapters answer requests and how many do not."""
         ready = [is_ready(adapter) for adapter in self._adapters.objects.values()]
-        return {"ready": sum(ready), "not_ready": len(ready) - sum(ready)}
+        return {"ready": sum(ready), "not ready": len(ready) - sum(ready)}
 
     async def lead(self) -> None:
         """Look after each change of a set, and do what is due; nothing is left of it when that ends."""
@@ -123,10 +134,11 @@ class ModelAdapterController:
         if not all(informer.is_listed for informer in self.followed):
             return
         adapters = self._adapters.objects
-        self._follow_pods(adapters)
+        hosts = {key: hosts_of(adapter, self._pods.objects) for key, adapter in adapters.items()}
+        self._follow_pods(host for some in hosts.values() for host in some)
         now_s = self._clocks.wall()
         self._failures.know(adapters)
-        look = Look(adapters, self._pods.objects, self._probes, self._wishes, self._failures.pairs(now_s))
+        look = Look(adapters, hosts, self._probes, self._wishes, self._failures.pairs(now_s))
         self._wishes = plan(look, self._rng)
         self._failures.keep({key for key, wish in self._wishes.items() if wish.lacking}, self._pods.objects, now_s)
         for key in adapters:
@@ -135,13 +147,9 @@ class ModelAdapterController:
             for host in self._wishes.get(key, Wish()).lacking:
                 self.queue.add(f"load/{key}@{host.name}", self._failures.wait_s(key, host.key, now_s))
 
-    def _follow_pods(self, adapters: Mapping[Key, Adapter]) -> None:
+    def _follow_pods(self, selected_hosts: Iterable[Host]) -> None:
         """Ask the engines of pods that adapters select; at once where a pod is new or its engine was started again."""
-        hosts = {
-            pod.metadata.key: host_of(pod, adapter.port)
-            for adapter in adapters.values()
-            for pod in selected(adapter, self._pods.objects)
-        }
+        hosts = {host.key: host for host in selected_hosts}
         for key in self._probes.keys() - hosts.keys():
             del self._probes[key]
         for key, host in hosts.items():
@@ -207,7 +215,7 @@ class ModelAdapterController:
         rate = None
         if before and before.tokens is not None and tokens is not None and tokens >= before.tokens:
             rate = (tokens - before.tokens) / max(now_s - before.at_s, PROBE_S)
-        return Probe(host, models, slots, latency_s, tokens, rate, now_s)  # no longer in doubt
+        return Probe(host, models, slots, latency_s, tokens, rate, now_s)
 
     async def _load(self, key: Key, pod_name: str) -> float | None:
         """Load an adapter on a pod, if that is still wanted; a failure is tried again, each time later."""
@@ -292,7 +300,7 @@ class ModelAdapterController:
         """Unload an adapter that is being deleted, as far as engines answer in time, and let it go."""
         if FINALIZER not in adapter.metadata.finalizers:
             return
-        hosts = [host_of(pod, adapter.port) for pod in selected(adapter, self._pods.objects)]
+        hosts = hosts_of(adapter, self._pods.objects)
         tried = self._tried.get(adapter.metadata.key, set())
         there = [host for host in hosts if host in tried or self._has(host, adapter)]
         try:

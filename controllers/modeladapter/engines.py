@@ -6,7 +6,6 @@ Lives here: paths, bodies, time limits, and an engine's own words for what went 
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import TracebackType
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 import httpx2
 
+from autoscaling.exposition import NoExpositionError, parse
 from controllers.modeladapter.objects import API_KEY, BY_ENGINE, Adapter, Host
 
 ASK_S = 3.0
@@ -25,7 +25,6 @@ MOST_BYTES = 8 << 20
 WORDS = 500
 """Characters of an engine's words that are kept."""
 MOST_AT_ONCE = 64
-_SLOTS = re.compile(rb'^vllm:lora_requests_info\{[^}]*max_lora="(\d+)"', re.MULTILINE)
 _NO_PATH = (
     "the engine has no such path: it was started without --enable-lora, or VLLM_ALLOW_RUNTIME_LORA_UPDATING is not set"
 )
@@ -50,22 +49,19 @@ NO_WORK = Work()
 
 
 def work_of(page: bytes) -> Work:
-    """Return what a page of metrics of vLLM or SGLang says."""
-    slots = max((int(number) for number in _SLOTS.findall(page)), default=0)
-    count = _total(page, b"e2e_request_latency_seconds_count")
-    spent_s = _total(page, b"e2e_request_latency_seconds_sum")
-    prompt, generated = (_total(page, family) for family in (b"prompt_tokens_total", b"generation_tokens_total"))
+    """Return what a page of metrics says."""
+    try:
+        found = parse(page)
+    except NoExpositionError:
+        return NO_WORK
+    slots = [one.labels.get("max_lora", "") for one in found.series("vllm:lora_requests_info")]
+    spent = found.total("e2e_request_latency_seconds")
+    prompt, generated = found.value("prompt_tokens_total"), found.value("generation_tokens_total")
     return Work(
-        slots or None,
-        spent_s / count if count and spent_s is not None else None,
+        max((int(number) for number in slots if number.isdecimal()), default=0) or None,
+        spent.amount / spent.number if spent and spent.number else None,
         2 * prompt + generated if prompt is not None and generated is not None else None,
     )
-
-
-def _total(page: bytes, name: bytes) -> float | None:
-    """Return the sum of all series of a metric of an engine; None where there is none."""
-    values = re.findall(rb"^(?:vllm|sglang):" + name + rb"(?:\{[^}]*\})? ([-+.eE\d]+)", page, re.MULTILINE)
-    return sum(map(float, values)) if values else None
 
 
 class Engines:

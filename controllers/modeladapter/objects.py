@@ -244,6 +244,11 @@ def selected(adapter: Adapter, pods: Mapping[Key, Pod]) -> list[Pod]:
     ]
 
 
+def hosts_of(adapter: Adapter, pods: Mapping[Key, Pod]) -> list[Host]:
+    """Return the engines of the usable pods that an adapter selects."""
+    return [host_of(pod, adapter.port) for pod in selected(adapter, pods)]
+
+
 def is_ready(adapter: Adapter) -> bool:
     """Whether its status says that requests are answered."""
     return adapter.status is not None and is_true(adapter.status.conditions, "Ready")

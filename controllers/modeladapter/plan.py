@@ -4,10 +4,10 @@ Lives here: what follows from adapters, pods and the engines' answers, without I
 (routing.placement), calls (controller), what is written (status, services).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from controllers.modeladapter.objects import Adapter, Host, Pod, host_of, selected
+from controllers.modeladapter.objects import Adapter, Host
 from kube.objects import Key
 from routing import placement
 from routing.placement import Ask, Rng
@@ -63,7 +63,8 @@ class Look(NamedTuple):
     """Everything that a plan is made from."""
 
     adapters: Mapping[Key, Adapter]
-    pods: Mapping[Key, Pod]
+    hosts: Mapping[Key, Sequence[Host]]
+    """By key of the adapter: the engines of the usable pods that it selects."""
     probes: Mapping[Key, Probe]
     """By key of the pod."""
     before: Mapping[Key, Wish]
@@ -74,7 +75,7 @@ class Look(NamedTuple):
 
 def plan(look: Look, rng: Rng) -> dict[Key, Wish]:
     """Return the wish of each adapter that is not about to go."""
-    wishes = {key: _seen(look, adapter) for key, adapter in look.adapters.items() if not adapter.is_going}
+    wishes = {key: _seen(look, key, adapter) for key, adapter in look.adapters.items() if not adapter.is_going}
     asks = [
         _ask(look, key, wish)
         for key, wish in sorted(wishes.items(), key=lambda each: _age(look.adapters[each[0]], each[0]))
@@ -93,9 +94,9 @@ def plan(look: Look, rng: Rng) -> dict[Key, Wish]:
     return wishes
 
 
-def _seen(look: Look, adapter: Adapter) -> Wish:
+def _seen(look: Look, key: Key, adapter: Adapter) -> Wish:
     """Return where an adapter is."""
-    hosts = [host_of(pod, adapter.port) for pod in selected(adapter, look.pods)]
+    hosts = look.hosts[key]
     if invalid := adapter.invalid():
         return Wish(tuple(hosts), invalid=invalid)
     probes = {host.key: look.probes.get(host.key) for host in hosts}

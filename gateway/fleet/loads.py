@@ -40,7 +40,7 @@ def loads(fleet: Fleet, waiting: Mapping[str, int], now_s: float) -> dict[str, M
 def _ttft_s(pods: Sequence[Pod], waiting: int, now_s: float) -> float:
     """Return the wait for the prompts that the least loaded pod has, for those that wait, and a usual prompt's prefill.
 
-    A usual prompt is the mean of those in flight.
+    A usual prompt is the mean of those in flight; without any the wait alone counts, which then is none.
     """
     busy = [pod.speed.prefill_s(pod.prefill_tokens / pod.in_flight) for pod in pods if pod.in_flight]
     usual_s = sum(busy) / len(busy) if busy else 0.0

@@ -38,6 +38,11 @@ def test_requests_that_wait_for_the_cache_tell_no_seats():
     assert inf == observe((50, 9, 0.96), (50, 9, 0.96)).seats
 
 
+def test_a_cache_that_was_not_read_once_is_not_taken_for_free():
+    assert inf == observe((50, 0, 0.96), (50, 9, None), (50, 9, None)).seats
+    assert 50 == observe((50, 9, None), (50, 9, None), (50, 9, None)).seats  # where it is never told, whatever it is
+
+
 @pytest.mark.parametrize(("seen", "end"), [(0, PRIOR_SEATS), (5, 16), (16, 16), (17, 32), (40, 64)])
 def test_as_long_as_the_cache_is_far_the_next_power_of_two_is_taken(seen, end):
     assert end == observe((4, 0, 0.004)).end(seen, FLAT, inf)

@@ -2,6 +2,7 @@
 
 from random import Random
 
+from controllers.modeladapter.objects import hosts_of
 from controllers.modeladapter.plan import Look, Probe, Wish, plan
 from tests.support.adapters import a_pod, an_adapter, by_key, probes
 
@@ -12,8 +13,18 @@ KEY = "default/lora"
 def planned(
     *adapters, pods=(A, B), answers: dict[str, Probe] | None = None, before: dict[str, Wish] | None = None, failing=()
 ) -> dict[str, Wish]:
+    known = by_key(*adapters)
     answers = probes(*((pod, ()) for pod in pods)) if answers is None else answers
-    return plan(Look(by_key(*adapters), by_key(*pods), answers, before or {}, frozenset(failing)), Random(1))
+    return plan(
+        Look(
+            known,
+            {key: hosts_of(one, by_key(*pods)) for key, one in known.items()},
+            answers,
+            before or {},
+            frozenset(failing),
+        ),
+        Random(1),
+    )
 
 
 def names(hosts) -> list[str]:
