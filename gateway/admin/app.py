@@ -35,7 +35,7 @@ from ratelimit.limits import Charge, Limiter, MalformedUserError, UnknownUser, U
 
 CALLS = {
     "POST /CreateUser": 'make a user: {"name": "lgy", "rpm": 3, "tpm": 1000}; likewise Read, Update and DeleteUser',
-    "POST /CreateKey": 'make an API key: {"user": "lgy"}; RevokeKey revokes one',
+    "POST /CreateKey": 'make an API key: {"user": "lgy"}; UpdateKey changes and RevokeKey revokes one',
     "POST /LoadAdapter": 'load a LoRA adapter: {"model", "name", "path"}; UnloadAdapter unloads, GET /adapters lists',
     "GET /users": "all users; /users/NAME/usage and /users/NAME/keys say more",
     "GET /openapi.json": "every call",
@@ -77,6 +77,7 @@ def create_admin_app(
     operations: Sequence[Route],
     unavailable: Sequence[type[Exception]],
     engines: Engines,
+    clock: Callable[[], float],
     token: str = "",
     any_host: bool = False,
 ) -> ASGIApp:
@@ -84,7 +85,7 @@ def create_admin_app(
 
     `models` returns the names of the models that are served; `operations` are further routes, from
     gateway.observability.http; the exceptions `unavailable`, of `users` and `limiter`, become 503.  `engines` are those
-    whose adapters may be changed.
+    whose adapters may be changed; `clock` is in seconds since 1970.
     With a `token`, every path but / and /healthz requires it as a bearer token.  Without one the header `Host` must be
     a name of loopback, unless `any_host`.
     """
@@ -102,7 +103,7 @@ def create_admin_app(
         },
     )
     app.include_router(_user_calls(users, keys))
-    app.include_router(key_calls(users, keys))
+    app.include_router(key_calls(users, keys, models, clock))
     app.include_router(adapter_calls(engines))
     app.include_router(_queries(users, limiter, models))
     app.router.routes.extend(operations)

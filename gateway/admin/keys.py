@@ -3,17 +3,21 @@
 Lives here: their bodies, their answers, and the protocol of the store.  Not here: the store (ratelimit.accounts.keys).
 """
 
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Protocol
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response
 
 from gateway.admin.bodies import MAX_PAGE, JsonRoute, Name, PageSize, StoredName
 from gateway.admin.problems import REFUSALS, missing_user
 from gateway.admin.users import Users
+from gateway.config.validation import shown
 from gateway.observability.http import problem
+from gateway.openai.answers import ModelCard
 from ratelimit.accounts.keys import Key
 
 
@@ -23,8 +27,16 @@ class Keys(Protocol):
     Every method may raise the store's unavailability error.
     """
 
-    async def create(self, user: str, name: str) -> tuple[str, Key]:
+    async def create(
+        self, user: str, name: str, expires_at: int | None = None, models: tuple[str, ...] | None = None
+    ) -> tuple[str, Key]:
         """Make a key; return its secret, which is not stored, and its record."""
+        ...
+
+    async def update(
+        self, user: str, key_id: str, name: str, expires_at: int | None, models: tuple[str, ...] | None
+    ) -> Key | None:
+        """Replace what may change of a key and return it; None = the user has no such key."""
         ...
 
     async def list(self, user: str) -> list[Key]:
@@ -40,8 +52,27 @@ class Keys(Protocol):
         ...
 
 
-class NewKey(BaseModel):
-    """The user and the purpose of a new key."""
+MAX_MODELS = 1000
+"""The most models that a key may be limited to (chosen: more than a gateway serves)."""
+
+
+def _moment(value: object) -> object:
+    """Read a time that says its zone: as a number, or without a zone, it could be meant as another one."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        if moment is not None and moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    message = "must be a time with its offset from UTC, as 2030-01-31T12:00:00Z or 2030-01-31T12:00:00+02:00"
+    raise ValueError(message)
+
+
+Expiry = Annotated[datetime, BeforeValidator(_moment)]
+
+
+class _Terms(BaseModel):
+    """The user of a key, and what an administrator says of it."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -49,6 +80,26 @@ class NewKey(BaseModel):
     """The user that the key identifies; must exist."""
     name: Name = ""
     """A label for people, to tell the key from others."""
+    expires_at: Expiry | None = None
+    """The end of the key, with an offset from UTC; absent or null: never."""
+    models: Annotated[list[str], Field(min_length=1, max_length=MAX_MODELS)] | None = None
+    """The only models that the key may be used for, which must exist; absent or null: any."""
+
+    def terms(self) -> tuple[str, int | None, tuple[str, ...] | None]:
+        """Return what the store takes."""
+        expires_at = None if self.expires_at is None else int(self.expires_at.timestamp())
+        return self.name, expires_at, None if self.models is None else tuple(dict.fromkeys(self.models))
+
+
+class NewKey(_Terms):
+    """The user and the purpose of a new key."""
+
+
+class KeyChange(_Terms):
+    """The choice of one key, and all that is to be true of it."""
+
+    id: str
+    """The id of the key, as CreateKey returned it and the list shows it."""
 
 
 class KeyChoice(BaseModel):
@@ -63,13 +114,15 @@ class KeyChoice(BaseModel):
 
 
 class KeyRecord(BaseModel):
-    """A key without its secret."""
+    """A key without its secret; `expires_at` and `models` where it has them."""
 
     id: str
     user: str
     name: str
     created: int
     last4: str
+    expires_at: datetime | None = None
+    models: list[str] | None = None
 
 
 class KeyAnswer(BaseModel):
@@ -93,22 +146,40 @@ class KeyList(BaseModel):
     """The `after` of the next page; there is none when it is absent."""
 
 
-def key_calls(users: Users, keys: Keys) -> APIRouter:
-    """Make the calls that create, list and revoke keys."""
+def key_calls(
+    users: Users, keys: Keys, models: Callable[[], Collection[ModelCard]], clock: Callable[[], float]
+) -> APIRouter:
+    """Make the calls that create, change, list and revoke keys.
+
+    `models` are those that a key may be limited to; `clock`, in seconds since 1970, tells which time is in the future.
+    """
     router = APIRouter(route_class=JsonRoute, responses=REFUSALS)
 
-    @router.post("/CreateKey", response_model=NewKeyAnswer)
+    @router.post("/CreateKey", response_model=NewKeyAnswer, response_model_exclude_unset=True)
     async def create_key(body: NewKey) -> NewKeyAnswer | Response:
-        """Make a key.  It works at once, is shown only here, and is valid until it is revoked or its user deleted."""
+        """Make a key.  It works at once, is shown only here, and is valid until it expires, is revoked, or its user is
+        deleted."""
+        if (wrong := _impossible(body, models(), clock())) is not None:
+            return wrong
         if await users.read(body.user) is None:
             return missing_user(body.user)
-        secret, key = await keys.create(body.user, body.name)
+        secret, key = await keys.create(body.user, *body.terms())
         if await users.read(body.user) is None:  # deleted meanwhile, perhaps after DeleteUser revoked the keys
             await keys.revoke(body.user, key.id)
             return missing_user(body.user)
         return NewKeyAnswer(message=f"Created Key: {key.id}", key=_record(key), secret=secret)
 
-    @router.post("/RevokeKey", response_model=KeyAnswer)
+    @router.post("/UpdateKey", response_model=KeyAnswer, response_model_exclude_unset=True)
+    async def update_key(body: KeyChange) -> KeyAnswer | Response:
+        """Replace the name and the terms of a key: an absent one is taken off.  Every worker obeys within a second."""
+        if (wrong := _impossible(body, models(), clock())) is not None:
+            return wrong
+        key = await keys.update(body.user, body.id, *body.terms())
+        if key is None:
+            return _missing_key(body.id, "id")
+        return KeyAnswer(message=f"Updated Key: {key.id}", key=_record(key))
+
+    @router.post("/RevokeKey", response_model=KeyAnswer, response_model_exclude_unset=True)
     async def revoke_key(body: KeyChoice) -> KeyAnswer | Response:
         """Revoke a key; every worker refuses it within a second."""
         key = await keys.revoke(body.user, body.id)
@@ -135,5 +206,24 @@ def _missing_key(key_id: str, param: str) -> Response:
     return problem(HTTPStatus.NOT_FOUND, f"Key: {key_id} does not exist", "key_not_found", param=param)
 
 
+def _impossible(body: _Terms, models: Collection[ModelCard], now_s: float) -> Response | None:
+    """Return the answer to terms of the past, or that name a model which does not exist; None = they can be kept."""
+    if body.expires_at is not None and body.expires_at.timestamp() <= now_s:
+        return _invalid("expires_at", body.expires_at.isoformat(), "must be in the future")
+    existing = {card.name for card in models}
+    for place, name in enumerate(body.models or ()):
+        if name not in existing:
+            return _invalid(f"models[{place}]", name, "must be a model that exists")
+    return None
+
+
+def _invalid(field: str, value: str, rule: str) -> Response:
+    message = f"{field} = {shown(field, value)}, {rule}"
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, message, "invalid_value", field)
+
+
 def _record(key: Key) -> KeyRecord:
-    return KeyRecord(**key._asdict())
+    fields: dict[str, Any] = {name: value for name, value in key._asdict().items() if value is not None}
+    if key.expires_at is not None:
+        fields["expires_at"] = datetime.fromtimestamp(key.expires_at, UTC)
+    return KeyRecord(**fields)

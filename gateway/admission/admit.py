@@ -29,6 +29,7 @@ from gateway.observability.metrics import NONE_HEALTHY, Metrics
 from gateway.openai.errors import ClientGoneError, LimiterAwayError, LimitExceededError, RefusalError
 from gateway.openai.limit_headers import limit_headers
 from gateway.openai.rewrites import Rewrites
+from ratelimit.accounts.sender import Sender
 from ratelimit.limits import NOTHING, Admitted, Limiter, LimiterUnavailableError, Reservation
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
 from traffic.counts import Counts
@@ -82,7 +83,7 @@ class Admission:
             claim = self._identity.claim(question.headers)
         except RefusalError as error:
             return self._refuse(Refuse(error, question.headers))
-        if claim is None or (isinstance(claim, str) and claim in self._existing):
+        if claim is None or (isinstance(claim, Sender) and claim.user in self._existing):
             return Identified(claim)
         return self._identified(question, claim)
 
@@ -105,14 +106,14 @@ class Admission:
         if pending is not None:
             pending.leave()
 
-    async def _identified(self, question: Identify, claim: str | Awaitable[str]) -> Identified | Refused:
+    async def _identified(self, question: Identify, claim: Sender | Awaitable[Sender]) -> Identified | Refused:
         try:
-            user = claim if isinstance(claim, str) else await claim
-            if user not in self._existing:
-                await self._look_up(user)
+            sender = claim if isinstance(claim, Sender) else await claim
+            if sender.user not in self._existing:
+                await self._look_up(sender.user)
         except RefusalError as error:
             return await self._refuse(Refuse(error, question.headers))
-        return Identified(user)
+        return Identified(sender)
 
     async def _look_up(self, user: str) -> None:
         """Refuse a user who does not exist before the body is read; when that cannot be told now, the limiter will."""
@@ -126,8 +127,8 @@ class Admission:
         """Count a refusal and add the headers that a user with limits sees on every answer.  Charges nothing."""
         self._metrics.count_refusal(command.error.kind)
         headers = dict(command.error.headers)
-        if not headers and (user := await self._identity.known(command.headers)) is not None:
-            headers = await self._inquiries.quota_headers(user)
+        if not headers and (sender := await self._identity.known(command.headers)) is not None:
+            headers = await self._inquiries.quota_headers(sender.user)
         return Refused(command.error, headers)
 
     async def _admit(self, command: Admit) -> Routed:

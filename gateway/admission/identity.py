@@ -1,4 +1,4 @@
-"""Identifies the user of a request: by the `user` header, by an API key, or by the setting `anonymous`.
+"""Identifies the sender of a request: by the `user` header, by an API key, or by the setting `anonymous`.
 
 Lives here: reading the headers and refusing.  Not here: what users may do (ratelimit), where keys are kept (keyring).
 """
@@ -9,6 +9,7 @@ from typing import Protocol
 from gateway.config.settings import Settings
 from gateway.openai.errors import InvalidKeyError, LimiterAwayError, RefusalError, UnknownUserError
 from ratelimit.accounts.names import may_be_named
+from ratelimit.accounts.sender import Sender
 from ratelimit.limits import LimiterUnavailableError
 
 KEY_HEADERS = ("authorization", "x-api-key", "api-key")
@@ -18,14 +19,14 @@ KEYS_AWAY_RETRY_S = 1.0
 
 
 class Keys(Protocol):
-    """The interface of a key ring: it finds the user of an API key."""
+    """The interface of a key ring: it finds the sender of an API key."""
 
-    def remembered(self, key: str) -> str | None:
-        """The user whose key it is, where that can be told at once."""
+    def remembered(self, key: str) -> Sender | None:
+        """The user whose key it is, with its terms, where that can be told at once."""
         ...
 
-    async def user_of(self, key: str) -> str | None:
-        """The user whose key it is, None when it is nobody's.  Raises LimiterUnavailableError."""
+    async def sender_of(self, key: str) -> Sender | None:
+        """The same, None when it is no valid key.  Raises LimiterUnavailableError."""
         ...
 
 
@@ -41,8 +42,8 @@ class Identity:
         """The request headers that engines must not see: a key is a secret, and its sender wrote `user` as he liked."""
         return (*KEY_HEADERS, "user") if self._keys is not None else ()
 
-    def claim(self, headers: Mapping[str, str]) -> str | Awaitable[str] | None:
-        """Return the user, or what to await for it where a key was not seen before; None = nobody, without limits.
+    def claim(self, headers: Mapping[str, str]) -> Sender | Awaitable[Sender] | None:
+        """Return the sender, or what to await for it where a key was not seen before; None = nobody, without limits.
 
         Raises InvalidKeyError and UnknownUserError; awaiting raises InvalidKeyError, and LimiterAwayError while Redis
         is away.
@@ -53,20 +54,20 @@ class Identity:
                 return self._keys.remembered(given) or _holder(self._keys, given)
             if not may_be_named(given):  # Redis need not be asked
                 raise UnknownUserError("user must have a name that users can have")
-            return given
+            return Sender(given)
         if self._anonymous == "deny":
             raise self.missing()
-        return None if self._anonymous == "allow" else self._anonymous
+        return None if self._anonymous == "allow" else Sender(self._anonymous)
 
-    async def user(self, headers: Mapping[str, str]) -> str | None:
-        """Return the user.  Raises as `claim` does, and as awaiting that does."""
+    async def sender(self, headers: Mapping[str, str]) -> Sender | None:
+        """Return the sender.  Raises as `claim` does, and as awaiting that does."""
         claim = self.claim(headers)
-        return claim if claim is None or isinstance(claim, str) else await claim
+        return claim if claim is None or isinstance(claim, Sender) else await claim
 
-    async def known(self, headers: Mapping[str, str]) -> str | None:
-        """The user, where that can be told; never raises."""
+    async def known(self, headers: Mapping[str, str]) -> Sender | None:
+        """The sender, where that can be told; never raises."""
         try:
-            return await self.user(headers)
+            return await self.sender(headers)
         except RefusalError:
             return None
 
@@ -95,14 +96,14 @@ def _given_key(headers: Mapping[str, str]) -> str:
     return ""
 
 
-async def _holder(keys: Keys, key: str) -> str:
+async def _holder(keys: Keys, key: str) -> Sender:
     try:
-        user = await keys.user_of(key)
+        sender = await keys.sender_of(key)
     except LimiterUnavailableError as error:
         raise LimiterAwayError("API keys cannot be checked now", retry_after_s=KEYS_AWAY_RETRY_S) from error
-    if user is None:
+    if sender is None:
         raise _invalid("API key is not valid")
-    return user
+    return sender
 
 
 def _invalid(message: str) -> InvalidKeyError:

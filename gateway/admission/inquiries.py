@@ -4,7 +4,7 @@ Lives here: who is told what.  Not here: the shapes of the answers (gateway.open
 (plan).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -17,7 +17,7 @@ from gateway.extproc.commands import Answer
 from gateway.extproc.events import Answered
 from gateway.fleet.catalogue import Catalogue
 from gateway.fleet.fleet import Fleet
-from gateway.openai.answers import check_record, models_list, usage_record
+from gateway.openai.answers import ModelCard, check_record, models_list, usage_record
 from gateway.openai.errors import BadRequestError, UnknownModelError, header_safe
 from gateway.openai.limit_headers import limit_headers
 from gateway.openai.operations import Operation, model_in_path
@@ -48,10 +48,13 @@ class Inquiries:
             return Answered(orjson.dumps({"version": VERSION}))
         if operation in (Operation.HEALTH, Operation.PING, Operation.PING_BY_POST):
             return self._health()
-        user = await self._identity.user(command.headers)
+        sender = await self._identity.sender(command.headers)
+        user = None if sender is None else sender.user
         if operation is Operation.USAGE:
             return await self._usage(user)
-        body = self._models() if operation is Operation.MODELS else self._model(command.headers.get(":path", ""))
+        cards = [card for card in self._catalogue.cards() if sender is None or sender.may_use(card.name)]
+        path = command.headers.get(":path", "")
+        body = models_list(cards) if operation is Operation.MODELS else _model(cards, path)
         return Answered(orjson.dumps(body), await self.quota_headers(user) if user is not None else {})
 
     def _health(self) -> Answered:
@@ -59,19 +62,6 @@ class Inquiries:
         if self._fleet.has_ready_pod:
             return Answered(orjson.dumps({"status": "ok"}))
         return Answered(orjson.dumps({"status": "no pod is ready"}), status=503)
-
-    def _models(self) -> dict[str, Any]:
-        return models_list(self._catalogue.cards())
-
-    def _model(self, target: str) -> dict[str, Any]:
-        name = model_in_path(target)
-        for card in self._catalogue.cards():
-            if card.name == name:
-                return card.shown()
-        existing = ", ".join(self._fleet.models())
-        raise UnknownModelError(
-            f"model {name[:MAX_SHOWN_CHARACTERS]} does not exist, must be one of: {existing}", param="model"
-        )
 
     async def dry_run(self, plan: Plan) -> Answered:
         """Say whether the limits would admit the request now, and if not, when.  Raises RefusalError."""
@@ -93,6 +83,17 @@ class Inquiries:
             raise self._identity.missing()
         usage: Usage = await limiter_answer(user, self._limiter.usage(user))
         return Answered(orjson.dumps(usage_record(usage)), limit_headers(usage.quotas))
+
+
+def _model(cards: Sequence[ModelCard], target: str) -> dict[str, Any]:
+    name = model_in_path(target)
+    for card in cards:
+        if card.name == name:
+            return card.shown()
+    existing = ", ".join(card.name for card in cards)
+    raise UnknownModelError(
+        f"model {name[:MAX_SHOWN_CHARACTERS]} does not exist, must be one of: {existing}", param="model"
+    )
 
 
 def is_dry_run(headers: Mapping[str, str]) -> bool:

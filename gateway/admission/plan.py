@@ -21,12 +21,14 @@ from gateway.openai.errors import (
     BadRequestError,
     InvalidFilterError,
     InvalidStrategyError,
+    ModelNotAllowedError,
     NoReadyPodError,
     OverloadedError,
     RefusalError,
     UnknownModelError,
 )
 from gateway.openai.prompt import Prompt
+from ratelimit.accounts.sender import Sender
 from ratelimit.limits import Amounts, Charge
 from routing.prefix.blocks import BLOCK_BYTES, FIRST_BLOCK_MISSING_SHARE, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
@@ -92,6 +94,8 @@ class Planner:
         """Return the plan; whether a pod could take the request is not checked.  Raises RefusalError."""
         request, headers, user = command.request, command.headers, command.user
         model = request.model or self._unnamed_model(headers)
+        if command.sender is not None and command.sender.models is not None:
+            _check_key(command.sender, model, command.asked_model or model)
         estimator = self._estimator(model)
         prompt = request.prompt_text()
         size = _size(request.prompt, len(prompt))
@@ -184,6 +188,13 @@ class Planner:
             return self._fleet.strategy_for(policy, headers.get("routing-strategy"))
         except UnknownStrategyError as error:
             raise InvalidStrategyError(str(error)) from error
+
+
+def _check_key(sender: Sender, model: str, asked_model: str) -> None:
+    """Refuse a model that the key is not good for, neither by its own name nor by the one that the client asked for."""
+    if not (sender.may_use(model) or sender.may_use(asked_model)):
+        message = f"this API key does not have access to model {asked_model[:MAX_SHOWN_CHARACTERS]}"
+        raise ModelNotAllowedError(message, param="model")
 
 
 def _size(prompt: Prompt, encoded_bytes: int) -> PromptSize:

@@ -14,6 +14,7 @@ from gateway.openai.errors import RefusalError
 from gateway.openai.operations import Operation
 from gateway.openai.request import InferenceRequest
 from gateway.openai.usage import TokenUsage
+from ratelimit.accounts.sender import Sender
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 NO_METADATA: Mapping[str, Mapping[str, str]] = MappingProxyType({})
@@ -115,7 +116,13 @@ class Admit(NamedTuple):
     request: InferenceRequest
     headers: Mapping[str, str]
     subset: frozenset[str] | None
-    user: str | None  # None: nobody in particular, without limits
+    sender: Sender | None  # None: nobody in particular, without limits
+    asked_model: str = ""  # by the client, where the request asks for another; empty = that of the request
+
+    @property
+    def user(self) -> str | None:
+        """The user whose limits count."""
+        return None if self.sender is None else self.sender.user
 
 
 @dataclass(frozen=True, slots=True)

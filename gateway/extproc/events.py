@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gateway.envoy.names import RESPONSE_NAMESPACE
 from gateway.openai.errors import RefusalError
+from ratelimit.accounts.sender import Sender
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -74,7 +75,7 @@ class ResponseTrailers:
 class Identified(NamedTuple):
     """It is known who sends the request."""
 
-    user: str | None  # None: nobody in particular, without limits
+    sender: Sender | None  # None: nobody in particular, without limits
 
 
 class Decoded(NamedTuple):

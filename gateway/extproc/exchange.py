@@ -63,6 +63,7 @@ from gateway.openai.operations import Operation, find_operation, forwarded_targe
 from gateway.openai.request import parse_request
 from gateway.openai.rewrites import Rewrites, with_model
 from gateway.openai.stream_usage import with_stream_usage
+from ratelimit.accounts.sender import Sender
 
 NO_HEADERS_YET = RequestHeaders({})
 UNKNOWN_END = Finish()
@@ -135,7 +136,7 @@ class Exchange:
         self._asks_usage = asks_usage  # of streams whose clients did not ask
         self._headers = NO_HEADERS_YET
         self._operation: Operation | None = None
-        self._user: str | None = None
+        self._sender: Sender | None = None
         self._pieces: list[bytes] = []
         self._size = 0
         self._trailers = False
@@ -191,7 +192,7 @@ class Exchange:
         return [Identify(headers)]
 
     def _begin_collecting(self, event: Identified) -> list[Command]:
-        self._user = event.user
+        self._sender = event.sender
         if self._headers.end_of_stream:
             return self._admit(b"")
         self.state = State.COLLECTING
@@ -246,7 +247,7 @@ class Exchange:
             request, body = request._replace(wants_usage=True), changed
         self._body = body
         self.state = State.ADMITTING
-        return [Admit(request, headers, self._headers.subset, self._user)]
+        return [Admit(request, headers, self._headers.subset, self._sender, self._asked_model)]
 
     def _forward(self, event: Routed) -> list[Command]:
         self._routed = event

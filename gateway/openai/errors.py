@@ -136,6 +136,14 @@ class UnknownModelError(CallerError):
     error_header = "x-error-no-model-backends"
 
 
+class ModelNotAllowedError(CallerError):
+    """The API key is limited to other models.  Status and code are those of OpenAI's API."""
+
+    status = 403
+    code = "model_not_found"
+    kind = "model_not_allowed"
+
+
 class UnknownPathError(CallerError):
     """There is no operation at this path."""
 

@@ -111,7 +111,7 @@ class Worker:
         self.limiter = LocalFallback(self.redis_limiter, redis.when_away)
         self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
-        self.keyring = KeyRing(redis.url, redis.timeout_s, cluster=redis.cluster)
+        self.keyring = KeyRing(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
         self.queue = self._queue(settings, asleep := asyncio.Event())
         self.calibration = Calibration(lambda: self.redis_limiter.share[1])
         self.planning = Planning(
@@ -192,6 +192,7 @@ class Worker:
                 partial(http_get.post, limit_bytes=ENGINE_BYTES),
                 random.Random(),  # noqa: S311 - of equals
             ),
+            clock=time.time,
             token=self.settings.admin_token,
             any_host=self.settings.admin_open,
         )

@@ -1,6 +1,6 @@
 """API keys as stored in Redis.
 
-Lives here: making, listing and revoking keys.  Not here: the check of a request's key (keyring), HTTP.
+Lives here: making, listing, changing and revoking keys.  Not here: the check of a request's key (keyring), HTTP.
 
 Only a key's SHA-256 is stored.  A slow, salted hash guards secrets that can be guessed; 256 random bits cannot be.
 All Redis keys have one hash tag, so that a change is one transaction in a Redis Cluster too.
@@ -27,8 +27,20 @@ SHOWN_CHARACTERS = 4
 
 HOLDERS = "forebay:{api-keys}:holders"
 """A hash: digest -> user."""
+TERMS = "forebay:{api-keys}:terms"
+"""A hash: digest -> JSON of the key's `id`, and of `expires_at` and `models` where it has them."""
 EPOCH = "forebay:{api-keys}:epoch"
-"""A counter of revocations: what was remembered of HOLDERS is to be forgotten when it changes."""
+"""A counter of revocations and changes: what was remembered of both is to be forgotten when it changes."""
+
+_CHANGE = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('HSET', KEYS[2], ARGV[4], ARGV[5])
+redis.call('INCR', KEYS[3])
+return 1
+"""
+"""Lua: replace a key's record and its terms unless it was changed or revoked meanwhile.
+KEYS: index of the user, terms, epoch.  ARGV: id, old record, new one, digest, new terms."""
 
 _Record = bytes | str  # redis-py's type; it is always bytes
 
@@ -41,6 +53,8 @@ class Key(NamedTuple):
     name: str
     created: int  # seconds since 1970
     last4: str
+    expires_at: int | None = None  # seconds since 1970, from which on it is no key; None = never
+    models: tuple[str, ...] | None = None  # the only models that it may be used for; None = any
 
 
 def digest_of(key: str) -> str:
@@ -59,16 +73,33 @@ class KeyStore:
         self._timeout_s = timeout_s
         self._clock = clock
 
-    async def create(self, user: str, name: str) -> tuple[str, Key]:
+    async def create(
+        self, user: str, name: str, expires_at: int | None = None, models: tuple[str, ...] | None = None
+    ) -> tuple[str, Key]:
         """Make a key; return the secret, which is not stored, and the record.  The user need not exist."""
         secret = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
-        key = Key(secrets.token_hex(ID_BYTES), user, name, int(self._clock()), secret[-SHOWN_CHARACTERS:])
+        key_id, created, last4 = secrets.token_hex(ID_BYTES), int(self._clock()), secret[-SHOWN_CHARACTERS:]
+        key = Key(key_id, user, name, created, last4, expires_at, models)
         digest = digest_of(secret)
         async with Availability(self._timeout_s), self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(HOLDERS, digest, user)
-            pipe.hset(_index(user), key.id, json.dumps({**key._asdict(), "digest": digest}))
+            pipe.hset(TERMS, digest, _terms(key))
+            pipe.hset(_index(user), key.id, _stored(key, digest))
             await pipe.execute()
         return secret, key
+
+    async def update(
+        self, user: str, key_id: str, name: str, expires_at: int | None, models: tuple[str, ...] | None
+    ) -> Key | None:
+        """Replace what may change of a key and return its record; None = the user has no such key."""
+        async with Availability(self._timeout_s):
+            while (record := await self._redis.hget(_index(user), key_id)) is not None:
+                key = _key(record)._replace(name=name, expires_at=expires_at, models=models)
+                digest = json.loads(record)["digest"]
+                change = (key_id, record, _stored(key, digest), digest, _terms(key))
+                if await self._redis.eval(_CHANGE, 3, _index(user), TERMS, EPOCH, *change):
+                    return key
+        return None
 
     async def list(self, user: str) -> list[Key]:
         """Return a user's valid keys, the oldest first."""
@@ -94,7 +125,9 @@ class KeyStore:
 
     async def _forget(self, user: str, records: Mapping[Any, _Record]) -> None:
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hdel(HOLDERS, *(json.loads(record)["digest"] for record in records.values()))
+            digests = [json.loads(record)["digest"] for record in records.values()]
+            pipe.hdel(HOLDERS, *digests)
+            pipe.hdel(TERMS, *digests)
             pipe.hdel(_index(user), *records)
             pipe.incr(EPOCH)
             await pipe.execute()
@@ -111,4 +144,15 @@ def _index(user: str) -> str:
 
 def _key(record: _Record) -> Key:
     fields = json.loads(record)
-    return Key(*(fields[name] for name in Key._fields))
+    key = Key(**{name: fields[name] for name in Key._fields if name in fields})
+    return key if key.models is None else key._replace(models=tuple(key.models))
+
+
+def _stored(key: Key, digest: str) -> str:
+    return json.dumps({**key._asdict(), "digest": digest})
+
+
+def _terms(key: Key) -> str:
+    """Return what a request's key is judged by."""
+    terms = {"id": key.id, "expires_at": key.expires_at, "models": key.models}
+    return json.dumps({name: value for name, value in terms.items() if value is not None})

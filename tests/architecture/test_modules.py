@@ -11,6 +11,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "gateway/config/settings.py": "declarations only; tests/gateway/config/test_loading.py reads files into them",
     "gateway/extproc/commands.py": "values only; tests/gateway/extproc/test_exchange.py expects them",
     "gateway/extproc/events.py": "values only; tests/gateway/extproc/test_exchange.py feeds them",
+    "ratelimit/accounts/sender.py": "a value; tests/ratelimit/accounts/test_keyring.py compares it",
     "gateway/fleet/ticket.py": "values only; tests/gateway/fleet/test_fleet.py gets and returns them",
     "gateway/worker/process.py": "a process; tests/contract/test_ext_proc.py starts it",
     "gateway/envoy/names.py": "names only; tests/contract and tests/e2e run both sides that use them",

@@ -17,6 +17,8 @@ from gateway.openai.answers import ModelCard
 from ratelimit.accounts.keys import Key
 from ratelimit.limits import Amounts, Charge, LimiterUnavailableError, Reservation, UnknownUser, Usage, User, Verdict
 
+NOW_S = 1_800_000_000.0
+
 
 class StoreAwayError(Exception):
     """The error that the double raises while `away`."""
@@ -61,12 +63,25 @@ class MemoryKeys:
     made: dict[str, tuple[str, Key]] = field(default_factory=dict)
     away: bool = False
 
-    async def create(self, user: str, name: str) -> tuple[str, Key]:
+    async def create(
+        self, user: str, name: str, expires_at: int | None = None, models: tuple[str, ...] | None = None
+    ) -> tuple[str, Key]:
         if self.away:
             raise StoreAwayError
         number = len(self.made) + 1
-        self.made[f"id{number}"] = f"secret-{number}", Key(f"id{number}", user, name, 1000 + number, "last")
-        return self.made[f"id{number}"]
+        key = Key(f"id{number}", user, name, 1000 + number, "last", expires_at, models)
+        self.made[key.id] = f"secret-{number}", key
+        return self.made[key.id]
+
+    async def update(
+        self, user: str, key_id: str, name: str, expires_at: int | None, models: tuple[str, ...] | None
+    ) -> Key | None:
+        before = {key.id: key for key in await self.list(user)}.get(key_id)
+        if before is None:
+            return None
+        key = before._replace(name=name, expires_at=expires_at, models=models)
+        self.made[key_id] = self.made[key_id][0], key
+        return key
 
     async def list(self, user: str) -> list[Key]:
         if self.away:
@@ -139,6 +154,7 @@ def an_admin(
         ],
         unavailable=(StoreAwayError, LimiterUnavailableError),
         engines=Engines(lambda: pods, partial(http_get.post, limit_bytes=1024 * 1024), Random(1)),
+        clock=lambda: NOW_S,
         token=token,
         any_host=any_host,
     )

@@ -27,6 +27,7 @@ from gateway.openai.operations import Operation
 from gateway.openai.request import parse_request
 from gateway.openai.rewrites import Rewrites
 from gateway.serving.service import Service
+from ratelimit.accounts.sender import Sender
 from ratelimit.limits import Amounts, Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from ratelimit.questions import failed
@@ -80,7 +81,7 @@ class Shop:
     now_s: float = 1000.0
     users: dict[str, User] = field(default_factory=dict)
     limiter: Limiter | None = None
-    keys: dict[str, str] = field(default_factory=dict)  # key -> user
+    keys: dict[str, Sender] = field(default_factory=dict)
     away: bool = False
     pods: str = "abc"
     """Names of the pods, each of a letter."""
@@ -127,10 +128,10 @@ class Shop:
             shadow=self.settings.routing.shadow,
         )
 
-    def remembered(self, key: str) -> str | None:
+    def remembered(self, key: str) -> Sender | None:
         """This ring remembers nothing."""
 
-    async def user_of(self, key: str) -> str | None:
+    async def sender_of(self, key: str) -> Sender | None:
         """Keys are as `keys` says; as a ring of keys, `away` like Redis."""
         if self.away:
             raise LimiterUnavailableError
@@ -152,7 +153,7 @@ class Shop:
         identified = identity if isinstance(identity, Identified) else await identity
         if isinstance(identified, Refused):
             return identified
-        outcome = await self.admission.decide(command._replace(user=identified.user))
+        outcome = await self.admission.decide(command._replace(sender=identified.sender))
         if isinstance(outcome, Routed):
             self.last_id = outcome.exchange_id
         return outcome
@@ -171,7 +172,7 @@ class Shop:
             request,
             {name.replace("_", "-"): value for name, value in headers.items()},
             subset,
-            headers.get("user"),
+            Sender(headers["user"]) if "user" in headers else None,
         )
 
     def sample(self, name: str) -> float:

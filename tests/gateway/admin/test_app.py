@@ -199,6 +199,7 @@ async def test_openapi_describes_every_call_and_no_page_loads_other_hosts():
         "/adapters",
         "/CreateKey",
         "/RevokeKey",
+        "/UpdateKey",
         *users,
         "/v1/models",
     } == set(paths)

@@ -1,5 +1,7 @@
 """The admin calls about keys: statuses, messages and bodies."""
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -75,9 +77,9 @@ async def test_a_key_made_while_its_user_is_deleted_does_not_outlive_it():
     admin = await a_user()
     create = admin.keys.create
 
-    async def slowly(user: str, name: str):
-        made = await create(user, name)
-        await admin.users.delete(user)
+    async def slowly(*key: Any):
+        made = await create(*key)
+        await admin.users.delete(key[0])
         return made
 
     admin.keys.create = slowly  # type: ignore[method-assign]  # the race
@@ -120,3 +122,47 @@ async def test_calls_are_post_and_json_only(path: str, _body: object):
 
     assert 405 == (await admin.client.get(path)).status_code
     assert 415 == (await admin.client.post(path, content=b"{}")).status_code
+
+
+async def test_a_keys_terms_are_shown_and_replaced():
+    admin = an_admin(models=("a", "b"))
+    await admin.call("/CreateUser", {"name": "lgy"})
+
+    terms = {"expires_at": "2990-01-31T12:00:00.9+02:00", "models": ["b", "b", "a"]}
+    created = (await admin.call("/CreateKey", {"user": "lgy", **terms})).json()["key"]
+    changed = await admin.call("/UpdateKey", {"user": "lgy", "id": "id1", "name": "desk", "models": ["a"]})
+
+    assert ("2990-01-31T10:00:00Z", ["b", "a"]) == (created["expires_at"], created["models"])
+    expected = {"id": "id1", "user": "lgy", "name": "desk", "created": 1001, "last4": "last", "models": ["a"]}
+    assert {"message": "Updated Key: id1", "key": expected} == changed.json()
+    assert {"keys": [expected]} == (await admin.client.get("/users/lgy/keys")).json()
+    assert 404 == (await admin.call("/UpdateKey", {"user": "lgy", "id": "id2"})).status_code
+
+
+@pytest.mark.parametrize(
+    ("terms", "field"),
+    [
+        ({"expires_at": "2990-01-31T12:00:00"}, "expires_at"),
+        ({"expires_at": "2990-01-31"}, "expires_at"),
+        ({"expires_at": "2990-01-31T12:00:00 Mars/Olympus"}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-05:00"}, "expires_at"),
+        ({"expires_at": "2020-01-31T12:00:00Z"}, "expires_at"),
+        ({"expires_at": 32_000_000_000}, "expires_at"),
+        ({"expires_at": "32000000000"}, "expires_at"),
+        ({"models": []}, "models"),
+        ({"models": "a"}, "models"),
+        ({"models": ["a", "nope"]}, "models[1]"),
+        ({"models": [1]}, "models[0]"),
+    ],
+)
+async def test_terms_that_cannot_be_are_422_that_names_the_field_and_change_nothing(terms, field):
+    admin = an_admin(models=("a",))
+    await admin.call("/CreateUser", {"name": "lgy"})
+    await admin.call("/CreateKey", {"user": "lgy"})
+    before = dict(admin.keys.made)
+
+    made = await admin.call("/CreateKey", {"user": "lgy", **terms})
+    changed = await admin.call("/UpdateKey", {"user": "lgy", "id": "id1", **terms})
+
+    assert [(422, field)] * 2 == [(each.status_code, each.json()["error"]["param"]) for each in (made, changed)]
+    assert before == admin.keys.made

@@ -14,6 +14,7 @@ from gateway.extproc.events import Refused, Routed
 from gateway.openai.errors import BadRequestError, error_headers
 from gateway.openai.operations import Operation
 from gateway.openai.request import parse_request
+from ratelimit.accounts.sender import Sender
 from ratelimit.limits import Charge, Rates, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from routing.pods.load import Work
@@ -94,7 +95,7 @@ NEEDS = "this request needs 1,234 tokens, more than the limit allows at any time
 )
 async def test_what_no_time_cures_says_so_with_limit_and_size(user: User, message: str):
     body = orjson.dumps({"model": MODEL, "prompt": [7] * 1234})
-    command = Admit(parse_request(Operation.COMPLETIONS, "", body), {"user": "lgy"}, None, "lgy")
+    command = Admit(parse_request(Operation.COMPLETIONS, "", body), {"user": "lgy"}, None, Sender("lgy"))
 
     outcome = await Shop(users={"lgy": user}).admission.decide(command)
 
@@ -206,7 +207,9 @@ async def test_a_limiter_that_is_away_and_may_not_be_ignored_is_unavailable():
 
 
 async def test_with_keys_on_the_holder_is_charged_and_the_engine_sees_neither_key_nor_claim():
-    shop = Shop(Settings(identity="api_key", anonymous="allow"), users={"lgy": User("lgy", 1)}, keys={"k": "lgy"})
+    shop = Shop(
+        Settings(identity="api_key", anonymous="allow"), users={"lgy": User("lgy", 1)}, keys={"k": Sender("lgy")}
+    )
 
     outcome = routed(await shop.admit(authorization="Bearer k", user="root"))
 
@@ -219,7 +222,7 @@ async def test_with_keys_on_the_holder_is_charged_and_the_engine_sees_neither_ke
 
 
 async def test_a_malformed_body_shows_the_limits_of_the_holder_and_nothing_to_a_bad_key():
-    shop = Shop(Settings(identity="api_key"), users={"lgy": User("lgy", 3)}, keys={"k": "lgy"})
+    shop = Shop(Settings(identity="api_key"), users={"lgy": User("lgy", 3)}, keys={"k": Sender("lgy")})
     shown = [
         (await shop.admission.decide(Refuse(BadRequestError("x"), {"authorization": f"Bearer {key}"}))).headers
         for key in ("k", "x")

@@ -16,6 +16,7 @@ from gateway.openai.errors import BadRequestError
 from gateway.openai.operations import Operation
 from gateway.openai.request import parse_request
 from gateway.openai.usage import TokenUsage
+from ratelimit.accounts.sender import Sender
 from ratelimit.limits import TPM, Rates, User
 from tests.support.pods import MODEL
 from tests.support.shop import UNIX_S, AwayLimiter, Shop, refused, routed
@@ -191,7 +192,7 @@ async def test_a_limit_of_nothing_is_certain(user: User):
 async def test_token_ids_are_certain(ids: int, waits: bool):
     shop = Shop(users={"lgy": User("lgy", tpm=1000)})
     body = {"model": MODEL, "prompt": [7] * ids, "max_tokens": 500}
-    command = Admit(parse_request(Operation.COMPLETIONS, "", orjson.dumps(body)), {"user": "lgy"}, None, "lgy")
+    command = Admit(parse_request(Operation.COMPLETIONS, "", orjson.dumps(body)), {"user": "lgy"}, None, Sender("lgy"))
 
     if waits:
         routed(await shop.admission.decide(command))
@@ -299,3 +300,28 @@ async def test_a_model_that_does_not_exist_is_404_and_a_stranger_is_refused():
     assert "org/none" in missing.error.message
     denied = Shop(Settings(anonymous="deny"))
     assert 401 == refused(await denied.admission.decide(Answer(Operation.MODEL, {":path": "/v1/models/m"})))[0]
+
+
+async def test_a_key_that_is_limited_to_models_sees_and_uses_no_other():
+    keys = {"k": Sender("lgy", models=frozenset({"other"})), "free": Sender("lgy", models=frozenset({MODEL}))}
+    shop = Shop(Settings(identity="api_key"), users={"lgy": User("lgy")}, keys=keys)
+
+    async def listed(key: str) -> list[str]:
+        outcome = await shop.admission.decide(Answer(Operation.MODELS, {"authorization": f"Bearer {key}"}))
+        return [card["id"] for card in answer(outcome)["data"]]
+
+    assert [[], [MODEL]] == [await listed(key) for key in keys]
+    one = {"authorization": "Bearer k", ":path": f"/v1/models/{MODEL}"}
+    assert (404, "unknown_model", "model") == refused(await shop.admission.decide(Answer(Operation.MODEL, one)))
+    for asked in ("false", "true"):
+        refusal = refused(await shop.admit(authorization="Bearer k", dry_run=asked))
+        assert (403, "model_not_allowed", "model") == refusal
+    routed(await shop.admit(authorization="Bearer free"))
+    assert 1 == len(shop.ledger)
+
+
+async def test_a_key_may_use_a_model_by_the_name_that_it_is_asked_by():
+    shop = Shop(Settings(identity="api_key"), users={"lgy": User("lgy")})
+    command = shop.command()._replace(sender=Sender("lgy", models=frozenset({"alias"})), asked_model="alias")
+
+    routed(await shop.admission.decide(command))

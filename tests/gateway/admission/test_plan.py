@@ -10,6 +10,7 @@ from gateway.config.settings import Settings
 from gateway.discovery.description import ModelPolicy
 from gateway.extproc.events import Refused
 from gateway.openai.operations import Operation
+from ratelimit.accounts.sender import Sender
 from ratelimit.limits import User
 from tests.support.pods import MODEL, a_description, an_endpoint
 from tests.support.shop import CHAT, Shop, refused, routed
@@ -120,7 +121,7 @@ OBJECTIVES = {"urgent": 10, "batch": -10}
 
 
 def a_shop(**settings: Any) -> Shop:
-    shop = Shop(Settings(**settings), users={"lgy": User("lgy")}, keys={"k": "lgy"})
+    shop = Shop(Settings(**settings), users={"lgy": User("lgy")}, keys={"k": Sender("lgy")})
     shop.fleet.replace(replace(a_description(an_endpoint("a")), objectives=OBJECTIVES))
     return shop
 

@@ -34,6 +34,7 @@ from gateway.extproc.exchange import PIECE_BYTES
 from gateway.openai.errors import InvalidKeyError, LimitExceededError
 from gateway.openai.operations import Operation
 from gateway.openai.usage import TokenUsage
+from ratelimit.accounts.sender import Sender
 from ratelimit.limits import RPM
 from tests.support.exchanges import (
     BODY,
@@ -70,7 +71,7 @@ def test_who_may_not_send_requests_is_told_so_before_the_body(mode: BodyMode):
 
 def test_the_user_is_identified_once():
     machine = exchange()
-    for event in (headers(), Identified("lgy")):
+    for event in (headers(), Identified(Sender("lgy"))):
         machine.step(event)
 
     (command,) = machine.step(RequestBody(BODY, True))

@@ -1,8 +1,9 @@
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 
-from ratelimit.accounts.keys import KEY_LENGTH, KEY_PREFIX, Key, KeyStore
+from ratelimit.accounts.keys import HOLDERS, KEY_LENGTH, KEY_PREFIX, TERMS, Key, KeyStore
 from ratelimit.accounts.users import UserStoreUnavailableError
 from tests.support.redis import RedisServer
 
@@ -73,7 +74,26 @@ async def test_revoking_all_of_a_user_leaves_nothing_of_it(server, store):
 
     assert ([], [other]) == (await store.list("lgy"), await store.list("other"))
     with server.client() as client:
-        assert 1 == client.hlen("forebay:{api-keys}:holders")
+        assert [1, 1] == [client.hlen(name) for name in (HOLDERS, TERMS)]
+
+
+async def test_a_change_replaces_the_terms_and_nothing_else(store):
+    _, key = await store.create("lgy", "laptop", 1_900_000_000, ("a",))
+    assert (1_900_000_000, ("a",)) == (key.expires_at, key.models)
+
+    changed = await store.update("lgy", key.id, "desk", None, ("b", "c"))
+
+    assert key._replace(name="desk", expires_at=None, models=("b", "c")) == changed
+    assert [changed] == await store.list("lgy")
+    assert [None, None] == [await store.update(user, "x", "", None, None) for user in ("lgy", "other")]
+
+
+async def test_a_key_that_an_older_release_made_is_listed(server, store):
+    old = {"id": "1", "user": "lgy", "name": "n", "created": 1, "last4": "abcd", "digest": "d"}
+    with server.client() as client:
+        client.hset("forebay:{api-keys}:of:lgy", "1", json.dumps(old))
+
+    assert [Key("1", "lgy", "n", 1, "abcd")] == await store.list("lgy")
 
 
 async def test_calls_end_in_time_while_redis_is_away(mortal_server):

@@ -7,6 +7,7 @@ from redis.crc import key_slot
 
 from ratelimit.accounts.keyring import KeyRing
 from ratelimit.accounts.keys import KeyStore
+from ratelimit.accounts.sender import Sender
 from ratelimit.accounts.users import UserStore
 from ratelimit.fallback import LocalFallback
 from ratelimit.limits import RPM, RPS, Admitted, Amounts, LimiterUnavailableError, Rates, Refused, User
@@ -59,17 +60,18 @@ async def test_a_call_while_the_cluster_is_away_says_why():
 
 
 async def test_keys_of_any_user_are_made_known_and_revoked(cluster):
-    keys, ring = KeyStore(cluster.url, 5.0, lambda: 0.0, cluster=True), KeyRing(cluster.url, 5.0, cluster=True)
+    keys, ring = [made(cluster.url, 5.0, lambda: 0.0, cluster=True) for made in (KeyStore, KeyRing)]
     await ring.refresh()
     made = {name: await keys.create(name, "") for name in NAMES[:6]}
 
-    assert list(made) == [await ring.user_of(secret) for secret, _ in made.values()]
+    for name, (secret, key) in made.items():
+        assert Sender(name, key.id) == await ring.sender_of(secret)
     for name, (_, key) in made.items():
         assert [key] == await keys.list(name)
         assert key == await keys.revoke(name, key.id)
     await ring.refresh()
 
-    assert {None} == {await ring.user_of(secret) for secret, _ in made.values()}
+    assert {None} == {await ring.sender_of(secret) for secret, _ in made.values()}
     await keys.revoke_all(NAMES[0])
     await ring.aclose()
     await keys.aclose()
