@@ -15,6 +15,7 @@ DEFAULT_PORT = 8000
 BY_ANNOTATION = f"!{MODEL},{PORT}"
 """The objects whose model may be in an annotation, which no selector reads: they name their port and no model."""
 GPU, POOL, GPU_PRODUCT = "forebay.io/gpu", "forebay.io/pool", "nvidia.com/gpu.product"
+POOL_PRIORITY = "forebay.io/pool-priority"
 TEMPLATE_HASH = "pod-template-hash"
 GPU_VENDORS = ("nvidia.com/", "amd.com/", "gpu.intel.com/")
 NO_TYPE = ("gpu", "mig-", "i915", "xe")

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from gateway.config.addresses import is_loopback, overlap, redis_database, split_address
 from gateway.config.picker import ObjectiveSettings
+from gateway.config.pools import PoolSettings
 from gateway.config.problems import Problems
 from gateway.config.section import AUTO
 from gateway.config.settings import (
@@ -46,6 +47,9 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("models", "models_file", "kubernetes.enabled"), lambda: _one_source_of_models(settings)),
         (("picker", "kubernetes.enabled"), lambda: _one_source_of_objectives(settings)),
         (("picker.objectives",), lambda: _unique_names("picker.objectives", settings.picker.objectives)),
+        (("pools",), lambda: _unique_names("pools", settings.pools)),
+        (("pools",), lambda: _one_priority_each(settings.pools)),
+        (("pools",), lambda: _known_pools(settings)),
         (("anonymous",), lambda: _anonymous_is_meant(settings.anonymous_requests)),
         (("redis.url", "redis.cluster"), lambda: _cluster_has_one_database(settings.redis)),
         (("scrape.interval_s", "scrape.stale_after_s"), lambda: _metrics_outlive_an_interval(settings.scrape)),
@@ -217,12 +221,30 @@ def _known_model_strategies(models: tuple[ModelSettings, ...], strategies: Colle
                 yield from _known_strategy(key, profile.strategy, strategies)
 
 
-def _unique_names(key: str, named: Sequence[ModelSettings | ObjectiveSettings]) -> Iterator[Finding]:
+def _unique_names(key: str, named: Sequence[ModelSettings | ObjectiveSettings | PoolSettings]) -> Iterator[Finding]:
     first: dict[str, int] = {}
     for index, each in enumerate(named):
         other = first.setdefault(each.name, index)
         if other != index:
             yield f"{key}[{index}].name", each.name, f"must be unique, {key.rpartition('.')[2]}[{other}] has it"
+
+
+def _one_priority_each(pools: Sequence[PoolSettings]) -> Iterator[Finding]:
+    first: dict[int, str] = {}
+    for index, pool in enumerate(pools):
+        other = first.setdefault(pool.priority, pool.name)
+        if other != pool.name:
+            yield f"pools[{index}].priority", pool.priority, f"must be unique, pool {other} has it"
+
+
+def _known_pools(settings: Settings) -> Iterator[Finding]:
+    """Check that no misspelt pool is taken for one that is preferred to all others."""
+    names = [pool.name for pool in settings.pools]
+    for index, model in enumerate(settings.models if names else ()):
+        for position, endpoint in enumerate(model.endpoints):
+            if endpoint.pool not in names:
+                rule = f"must be one of pools: {', '.join(names)}"
+                yield f"models[{index}].endpoints[{position}].pool", endpoint.pool, rule
 
 
 def _unique_profiles(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:

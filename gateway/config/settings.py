@@ -19,6 +19,7 @@ from gateway.config.addresses import (
 )
 from gateway.config.from_zero import LONGEST_WAIT_S, ScaleFromZeroSettings
 from gateway.config.picker import PickerSettings
+from gateway.config.pools import PoolSettings, Priority
 from gateway.config.section import NO_FLAG, Adapters, ModelName, Section
 from gateway.config.tls import GatewayTlsSettings, ListenTlsSettings, TlsSettings
 from ratelimit.limits import MAX_LIMIT
@@ -128,6 +129,9 @@ class RoutingSettings(Section):
     header `routing-strategy` take precedence."""
     fallbacks: Annotated[int, Field(ge=0, le=10), NO_FLAG] = 2
     """How many further pods are named after the chosen one; Envoy tries them in this order when a connection fails."""
+    when_full: Literal["queue", "spread", "refuse"] = "queue"
+    """The lot of requests while all pools are full: they wait in the gateway, at most `longest_wait_s` (`queue`),
+    go to the engine that the strategy chooses of all pools (`spread`), or get 429 (`refuse`)."""
     slo_ttft_s: PromisedSeconds = 0.0
     """The promised time to first token (TTFT).  When no pod can keep it and `slo_itl_s` both, requests wait in the
     gateway, where users take turns; a request that would wait too long is refused with 429.  0: nothing is promised."""
@@ -259,9 +263,9 @@ class EndpointSettings(Section):
     gpu: str = ""
     """The type of its GPU, for example `L20`."""
     pool: str = ""
-    """The pool that it belongs to, for example `local` or `cloud`."""
-    pool_priority: Annotated[int, Field(ge=-1000, le=1000), NO_FLAG] = 0
-    """The rank of its pool; a lower one is preferred."""
+    """The pool that it belongs to, for example `local` or `cloud`; one of `pools` where there are any."""
+    pool_priority: Priority = 0
+    """The rank of its pool, where `pools` does not have it; a lower one is preferred."""
     deployment: str = ""
     """The deployment that it belongs to; replica hints are given per deployment."""
     adapters: Adapters = ()
@@ -367,6 +371,8 @@ class Settings(Section):
     """The least severe events that are logged; logs go to standard error."""
     kubernetes: KubernetesSettings = KubernetesSettings()
     picker: PickerSettings = PickerSettings()
+    pools: tuple[PoolSettings, ...] = ()
+    """The pools that engines belong to.  None: the engines' own `pool_priority` says which are preferred."""
     models: tuple[ModelSettings, ...] = ()
     """The models and the engines that serve them; `[]` is an empty fleet."""
     models_file: str = ""

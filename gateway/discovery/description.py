@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.config.pools import PoolSettings
 from gateway.openai.rewrites import Rewrite
 from routing.types import Endpoint
 
@@ -36,6 +37,7 @@ class FleetDescription:
     endpoints: tuple[Endpoint, ...] = ()
     objectives: Mapping[str, int] = field(default_factory=dict)  # name -> priority
     rewrites: tuple[Rewrite, ...] = ()  # of rules for one model, or for any, the first counts
+    pools: Mapping[str, PoolSettings] = field(default_factory=dict)  # by name; endpoints may be in others, or in none
 
     def bases(self) -> dict[str, str | None]:
         """Return the base model of every model and adapter, which a base model is itself; None = no engine has it."""

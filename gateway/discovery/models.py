@@ -1,12 +1,14 @@
-"""The fleet that `models` in the configuration describes: endpoints and policies; and what `picker` says of requests.
+"""The fleet that `models` in the configuration describes: endpoints and policies; and what steers requests for it.
 
 Lives here: the translation, without I/O.  Not here: when the configuration is read (static), what contradicts itself in
 it (gateway.config.checks).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.config.picker import PickerSettings
+from gateway.config.pools import MAX_PRIORITY, PoolSettings
 from gateway.config.section import AUTO
 from gateway.config.settings import EndpointSettings, ModelSettings, ProfileSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
@@ -41,6 +43,17 @@ def steered(description: FleetDescription, picker: PickerSettings) -> FleetDescr
             for rule in picker.rewrites
         ),
     )
+
+
+def pooled(description: FleetDescription, pools: Sequence[PoolSettings]) -> FleetDescription:
+    """Return the description with these pools, and with their priorities; what is in none of them comes last."""
+    by_name = {pool.name: pool for pool in pools}
+    priorities = {name: pool.priority for name, pool in by_name.items()}
+    endpoints = tuple(
+        replace(endpoint, pool_priority=priorities.get(endpoint.pool, MAX_PRIORITY + 1))
+        for endpoint in description.endpoints
+    )
+    return replace(description, endpoints=endpoints, pools=by_name)
 
 
 def _endpoint(model: str, settings: EndpointSettings) -> Endpoint:

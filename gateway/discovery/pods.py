@@ -4,6 +4,7 @@ Lives here: what is read of pods, nodes and workloads, and what it means, withou
 (kubernetes), what is made of the description (gateway.fleet).  The labels are those of docs/contracts.md, section 5.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -14,8 +15,20 @@ import msgspec
 import structlog
 
 from gateway.config.addresses import MAX_PORT
+from gateway.config.pools import MAX_PRIORITY
 from gateway.discovery.description import FleetDescription, ModelPolicy
-from kube.models import DEFAULT_PORT, GPU, GPU_PRODUCT, POOL, PORT, Container, asked_gpu, model_of, owner_of
+from kube.models import (
+    DEFAULT_PORT,
+    GPU,
+    GPU_PRODUCT,
+    POOL,
+    POOL_PRIORITY,
+    PORT,
+    Container,
+    asked_gpu,
+    model_of,
+    owner_of,
+)
 from kube.objects import Key, Kind, Metadata, Object
 from ratelimit.limits import MAX_LIMIT
 from routing.mixture import parse_mixture
@@ -229,6 +242,7 @@ def endpoint_of(pod: Pod, node: Object | None, workload: Object | None) -> Endpo
         or node_labels.get(GPU_PRODUCT)
         or asked_gpu(pod.spec.containers),
         pool=labels.get(POOL) or node_labels.get(POOL, ""),
+        pool_priority=_priority(labels.get(POOL_PRIORITY) or node_labels.get(POOL_PRIORITY, "")),
         node=pod.spec.node_name,
         ready=any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions),
         draining=meta.deletion_timestamp is not None,
@@ -287,6 +301,12 @@ def _is_known(strategy: str, strategies: Collection[str]) -> bool:
 def _port(text: str | None) -> int:
     """Return the port that a label says, 0 where it says none."""
     return int(text) if text and text.isascii() and text.isdecimal() and 0 < int(text) <= MAX_PORT else 0
+
+
+def _priority(text: str) -> int:
+    """Return the priority that a label says, 0 where it says none."""
+    number = int(text) if re.fullmatch(r"-?[0-9]{1,4}", text) else 0
+    return number if abs(number) <= MAX_PRIORITY else 0
 
 
 def _seconds(timestamp: str | None) -> float | None:

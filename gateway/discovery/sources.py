@@ -5,29 +5,28 @@ gateway, gateway.envoy.endpoints for Envoy).
 """
 
 import random
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
 from gateway.config.loading import load_models
-from gateway.config.picker import PickerSettings
 from gateway.config.settings import Settings
 from gateway.discovery.description import Discovery, FleetDescription
-from gateway.discovery.models import steered
+from gateway.discovery.models import pooled, steered
 from gateway.discovery.static import ModelsFile, OnReload, StaticModels
 
 
-class Steered:
-    """A discovery with the objectives and rewrites of the configuration."""
+class Completed:
+    """A discovery, and what the configuration says of its fleet; `complete` adds that to a description."""
 
-    def __init__(self, discovery: Discovery, picker: PickerSettings) -> None:
+    def __init__(self, discovery: Discovery, complete: Callable[[FleetDescription], FleetDescription]) -> None:
         self._discovery = discovery
-        self._picker = picker
+        self._complete = complete
 
     async def watch(self) -> AsyncIterator[FleetDescription]:
         """Yield what the discovery says, completed."""
         async for description in self._discovery.watch():
-            yield steered(description, self._picker)
+            yield self._complete(description)
 
     def behind_s(self) -> Mapping[str, float]:
         """Return what the discovery says."""
@@ -42,18 +41,20 @@ def discovery_for(
     A models file is read with `environ` for its `${NAME}` references and checked against the names in `strategies`;
     `on_reload` is called after each attempt to read it again.
     """
+    discovery, picker = _bare(settings, environ, strategies, on_reload), settings.picker
+    if picker.objectives or picker.rewrites:
+        discovery = Completed(discovery, partial(steered, picker=picker))
+    return Completed(discovery, partial(pooled, pools=settings.pools)) if settings.pools else discovery
+
+
+def _bare(
+    settings: Settings, environ: Mapping[str, str], strategies: Collection[str], on_reload: OnReload
+) -> Discovery:
     if settings.picker.service:
         from gateway.discovery.pools import InferencePools  # noqa: PLC0415 - its packages are an extra
 
         rng = random.Random()  # noqa: S311 - jitter
         return InferencePools(settings.kubernetes, settings.picker.service, strategies, rng)
-    discovery, picker = _unsteered(settings, environ, strategies, on_reload), settings.picker
-    return Steered(discovery, picker) if picker.objectives or picker.rewrites else discovery
-
-
-def _unsteered(
-    settings: Settings, environ: Mapping[str, str], strategies: Collection[str], on_reload: OnReload
-) -> Discovery:
     if settings.kubernetes.enabled:
         from gateway.discovery.kubernetes import KubernetesPods  # noqa: PLC0415 - its packages are an extra
 

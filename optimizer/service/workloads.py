@@ -12,14 +12,14 @@ from typing import NamedTuple, TypeVar
 import msgspec
 import structlog
 
-from kube.models import GPU, GPU_PRODUCT, POOL, Container, asked_gpu, model_of
+from kube.models import GPU, GPU_PRODUCT, POOL, POOL_PRIORITY, Container, asked_gpu, model_of
 from kube.objects import Key, Kind, Metadata, Object
 from optimizer.planning.deployments import Deployment
 
 MIN_REPLICAS, MIN_REPLICAS_POLICY, MAX_REPLICAS, GPU_COST = (
     f"model.aibrix.ai/{name}" for name in ("min_replicas", "min_replicas_policy", "max_replicas", "gpu_cost")
 )
-POOL_PRIORITY, SPOT = "forebay.io/pool-priority", "forebay.io/spot"
+SPOT = "forebay.io/spot"
 POLICIES: Mapping[str, bool] = {"idle": False, "always": True}
 TRUTHS: Mapping[str, bool] = {"true": True, "false": False}
 DIGITS = 6

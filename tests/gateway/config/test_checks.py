@@ -123,6 +123,26 @@ def test_keys_are_not_left_unchecked_when_no_gateway_answers(tmp_path):
     assert loaded(tmp_path, "{identity: header, envoy: {fail_open: true}}").envoy.fail_open
 
 
+def test_pools_differ_and_endpoints_name_one_of_them(tmp_path):
+    text = """
+        pools: [{name: own, priority: 0}, {name: cloud, priority: 0}, {name: own, priority: 2}]
+        models:
+          - {name: a, endpoints: [{address: "1.1.1.1:1", pool: own}, {address: "1.1.1.1:2", pool: clud}]}
+          - {name: b, endpoints: [{address: "1.1.1.1:3"}]}
+        """
+
+    assert problems_of(tmp_path, text) == (
+        "pools[2].name = own, must be unique, pools[0] has it",
+        "pools[1].priority = 0, must be unique, pool own has it",
+        "models[0].endpoints[1].pool = clud, must be one of pools: own, cloud, own",
+        "models[1].endpoints[0].pool = '', must be one of pools: own, cloud, own",
+    )
+
+
+def test_without_pools_endpoints_may_name_any(tmp_path):
+    assert loaded(tmp_path, "models: [{name: a, endpoints: [{address: '1.1.1.1:1', pool: x, pool_priority: 3}]}]")
+
+
 def test_models_come_from_one_place(tmp_path):
     assert problems_of(tmp_path, "{models: [{name: m}], models_file: fleet.yaml}") == (
         "models_file = fleet.yaml, must be empty when models are given here",

@@ -182,6 +182,16 @@ def test_the_pool_is_named_by_the_pod_or_its_node():
     assert ["local", "cloud"] == pools
 
 
+@pytest.mark.parametrize(
+    ("label", "priority"), [("3", 3), ("-1", -1), ("", 0), ("1001", 0), ("9999999", 0), ("1.5", 0), ("\u0663", 0)]
+)
+def test_the_rank_of_the_pool_is_a_label_and_0_where_it_says_none(label: str, priority: int) -> None:
+    labels = {"forebay.io/pool-priority": label}
+
+    assert priority == endpoint_of(a_pod(labels=labels), None, None).pool_priority
+    assert priority == endpoint_of(a_pod(), a_node(**labels), None).pool_priority
+
+
 def test_workloads_of_two_kinds_may_share_a_name():
     ports = {"Deployment": "9001", "StatefulSet": "9002"}
     workloads = {

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from gateway.config.loading import ConfigurationError
+from gateway.config.pools import MAX_PRIORITY
 from gateway.config.settings import KubernetesSettings, ModelSettings, Settings
 from gateway.discovery.kubernetes import KubernetesPods
+from gateway.discovery.models import describe, pooled
 from gateway.discovery.pools import InferencePools
-from gateway.discovery.sources import discovery_for
+from gateway.discovery.sources import Completed, discovery_for
 from gateway.discovery.static import ModelsFile, StaticModels
 from gateway.openai.rewrites import Rewrite, Target
 from routing.table import STRATEGIES
@@ -58,6 +60,21 @@ async def test_objectives_and_rewrites_of_the_configuration_go_with_every_fleet(
     fleets = [fleet async for fleet in discovery_for(settings, {}, STRATEGIES, lambda _reload: None).watch()]
 
     assert [({"o": 3}, (Rewrite(("m",), (Target("v"),)),))] == [(one.objectives, one.rewrites) for one in fleets]
+
+
+async def test_pools_of_the_configuration_go_with_every_fleet_and_what_is_in_none_comes_last() -> None:
+    endpoints = [{"address": f"10.0.0.{n}:1", "pool": pool} for n, pool in enumerate(("own", "cloud", "other"))]
+    settings = Settings.model_validate({
+        "pools": [{"name": "own", "priority": 5}, {"name": "cloud", "priority": 7}],
+        "models_file": "fleet.yaml",
+    })  # fmt: skip
+    fleet = describe((ModelSettings.model_validate({"name": "m", "endpoints": endpoints}),))
+
+    completed = pooled(fleet, settings.pools)
+
+    assert [5, 7, MAX_PRIORITY + 1] == [endpoint.pool_priority for endpoint in completed.endpoints]
+    assert {pool.name: pool for pool in settings.pools} == completed.pools
+    assert isinstance(discovery_for(settings, {}, STRATEGIES, lambda _reload: None), Completed)
 
 
 def test_a_gateway_that_is_a_picker_follows_pools() -> None:

@@ -1,0 +1,54 @@
+"""The section `pools`: one's own engines first, others for what does not fit.
+
+Lives here: the keys of a pool.  Not here: those of the whole file (settings), rules between keys (checks), the choice
+of a pool for a request (routing.spill).
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gateway.config.prices import Money, PriceSettings
+from gateway.config.section import NO_FLAG, Section
+
+MAX_PRIORITY = 1000
+MAX_HOLD_S = 3600.0
+"""Chosen: an hour; nobody waits longer for a session to come home."""
+
+Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY), NO_FLAG]
+
+
+class SpillSettings(Section):
+    """The marks at which an engine is full, beside those of a promise; once all are, the next pool gets requests."""
+
+    max_in_flight: Annotated[int | None, Field(ge=1, le=1_000_000), NO_FLAG] = None
+    """The most requests in flight on one engine.  Absent: as many as the other marks allow.  Without it bursts between
+    two scrapes of the engines' metrics go unnoticed."""
+    max_waiting: Annotated[int, Field(ge=0, le=1_000_000), NO_FLAG] = 0
+    """The most requests that wait in the engine itself, as it reports them."""
+    max_kv_usage: Annotated[float, Field(gt=0, le=1), NO_FLAG] = 0.9
+    """The share of its KV cache from which the engine is full, as it reports it."""
+    free_share: Annotated[float, Field(gt=0, le=1), NO_FLAG] = 0.75
+    """The share of these marks below which a pool that was full is free again."""
+    hold_s: Annotated[float, Field(ge=0, le=MAX_HOLD_S), NO_FLAG] = 5.0
+    """How long the pool must be free until sessions and cached prompts in later pools are given up for it."""
+
+
+class PoolSettings(Section):
+    """A pool of engines.  Requests go to the pool of the lowest priority that is not full."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)]
+    """The name that endpoints, pods (`forebay.io/pool`) and metrics have."""
+    priority: Priority
+    """Its rank, which no other pool has; a lower one is preferred."""
+    cost_per_hour: Money = 0.0
+    """The price of one of its replicas for an hour; 0 for one's own, which cost the same when they are idle."""
+    prices: PriceSettings = PriceSettings()
+    """The prices of tokens, for a pool that is paid by use."""
+    cap: Annotated[int | None, Field(ge=0, le=1_000_000), NO_FLAG] = None
+    """The most GPUs that there are in it.  Absent: any number."""
+    provisioning_delay_s: Annotated[float, Field(ge=0, le=86_400), NO_FLAG] = 0.0
+    """The time from the order of a replica to its first answer."""
+    keep_warm_s: Annotated[float, Field(ge=0, le=86_400), NO_FLAG] = 0.0
+    """How long a replica without work is kept."""
+    spill: SpillSettings = SpillSettings()
