@@ -20,7 +20,7 @@ from gateway.admission.limiting import charge, limiter_answer
 from gateway.admission.pending import PendingAdmission
 from gateway.admission.plan import Plan, Planner
 from gateway.admission.queue import AdmissionQueue
-from gateway.admission.reply import Replies
+from gateway.admission.reply import Replies, by_address
 from gateway.extproc.commands import Admit, Answer, Identify, Refuse
 from gateway.extproc.events import Answered, Identified, Refused, Routed
 from gateway.fleet.fleet import Fleet
@@ -184,7 +184,7 @@ class Admission:
                     await self._give_back(admitted.reservation)
                 raise
             self._metrics.observe_wait(ticket.waited_s)
-            return self._open(command, plan, ticket, admitted)
+            return self._open(command, plan, ticket, admitted, awaited_first=pending.awaited_first)
         finally:
             del self._pending[id(command)]
 
@@ -229,7 +229,9 @@ class Admission:
         except LimiterUnavailableError:
             self._metrics.count_error("settle")  # the reservation ends with its window
 
-    def _open(self, command: Admit, plan: Plan, ticket: Ticket, admitted: Admitted | None) -> Routed:
+    def _open(
+        self, command: Admit, plan: Plan, ticket: Ticket, admitted: Admitted | None, *, awaited_first: bool = False
+    ) -> Routed:
         """Enter the request in the ledger and return the reply."""
         self._count_decision(plan, ticket)
         exchange_id = self._next_id()
@@ -241,7 +243,8 @@ class Admission:
         self._ledger.open(OpenRequest(exchange_id, ticket, plan.size, estimate, plan.estimator, reservation))
         quotas = limit_headers(admitted.quotas) if admitted is not None else {}
         exchange = carried(exchange_id, reservation)
-        return self._replies.routed(exchange, plan.route, ticket.decision, command.headers, quotas)
+        reply = self._replies.routed(exchange, plan.route, ticket.decision, command.headers, quotas)
+        return by_address(reply, ticket.decision) if awaited_first else reply
 
     def _count_decision(self, plan: Plan, ticket: Ticket) -> None:
         decision = ticket.decision

@@ -32,6 +32,11 @@ class PendingAdmission:
         """Whether there is no outcome yet."""
         return not self._outcome.done()
 
+    @property
+    def awaited_first(self) -> bool:
+        """Whether it waits, or waited, for the first pod of its model."""
+        return self._queued.awaited_first
+
     def leave(self) -> None:
         """Give the request up if it still waits; `ticket` then raises ClientGoneError."""
         if self._queued.is_waiting:

@@ -56,7 +56,8 @@ class QueuedRequest:
     """A request that may have to wait.  `on_outcome` is called once, unless the request leaves before."""
 
     __slots__ = (
-        "deadline_s", "entered_s", "flow", "is_best_effort", "is_waiting", "on_outcome", "request", "slo", "strategy",
+        "awaited_first", "deadline_s", "entered_s", "flow", "is_best_effort", "is_waiting", "on_outcome", "request",
+        "slo", "strategy",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +72,7 @@ class QueuedRequest:
         self.deadline_s = inf  # the latest time at which it can be sent and still keep the promise
         self.is_waiting = False
         self.is_best_effort = False  # no pod can keep the promise, so none is made
+        self.awaited_first = False  # it waits, or waited, for the first pod of its model
 
     @property
     def pod_choice(self) -> Hashable:
@@ -301,10 +303,7 @@ class AdmissionQueue:
         self._tell_waiting(queue, queued)
 
     def _tell_waiting(self, queue: _ModelQueue, queued: QueuedRequest) -> None:
-        """Tell the other replicas how much work of each user waits here, for any pod of the model.
-
-        They are not told of requests for certain pods: they would hold other pods for them in vain.
-        """
+        """Tell other replicas each user's work that waits here for any pod; for certain pods they would hold others."""
         self._outbox.wait(queued.request.model, queue.order.told_s, queue.best_effort.told_s)
 
     def _charge(self, queue: _ModelQueue, request: RouteRequest, tokens: float) -> None:
@@ -339,6 +338,7 @@ class AdmissionQueue:
         """Let the request wait for the first pod of its model, unless none is started or too many wait."""
         limits = self._from_zero
         if len(queue) < limits.most_waiting and limits.longest_wait_s and self.awaits_first(queued.request, why):
+            queued.awaited_first = True
             self._push(queue, queued, 0.0, now_s, limits.longest_wait_s)
         else:
             queued.on_outcome(why)

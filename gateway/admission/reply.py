@@ -11,6 +11,7 @@ from gateway.envoy.names import (
     DESTINATION,
     EXCHANGE_KEY,
     EXCHANGE_NAMESPACE,
+    FIRST_POD,
     LB_NAMESPACE,
     MAX_REQUEST_ID_CHARACTERS,
     PODS_NAMESPACE,
@@ -70,6 +71,12 @@ class Replies:
         if len(given_id) > MAX_REQUEST_ID_CHARACTERS:
             sent["x-request-id"] = request_id
         return Routed(exchange_id, sent, shown, metadata, self._fleet.names, self._withheld)
+
+
+def by_address(reply: Routed, decision: Decision) -> Routed:
+    """Return the reply with the pod's address for an Envoy that came to know the pod after the request."""
+    destination = {**reply.metadata[LB_NAMESPACE], FIRST_POD: decision.pod.address}
+    return reply._replace(metadata={**reply.metadata, LB_NAMESPACE: destination})
 
 
 def _search(decision: Decision) -> dict[str, str]:

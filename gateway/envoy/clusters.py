@@ -56,13 +56,20 @@ def worker_cluster(index: int) -> str:
 
 def _engines(settings: Settings, fleet: FleetDescription) -> Json:
     return {
-        "name": ENGINES,
+        **engine_cluster(ENGINES, settings, engine_filters()),
+        "load_balancing_policy": _override_host(settings.envoy.fail_open),
+        **_engine_endpoints(settings, fleet),
+    }
+
+
+def engine_cluster(name: str, settings: Settings, filters: list[Json]) -> Json:
+    """Return a cluster of engines, behind `filters`, without its endpoints and the choice among them."""
+    return {
+        "name": name,
         "connect_timeout": duration(settings.timeouts.connect_s),
         "per_connection_buffer_limit_bytes": 1024 * 1024,
         "circuit_breakers": _UNLIMITED,
-        "load_balancing_policy": _override_host(settings.envoy.fail_open),
-        "typed_extension_protocol_options": {HTTP_OPTIONS: _engine_http()},
-        **_engine_endpoints(settings, fleet),
+        "typed_extension_protocol_options": {HTTP_OPTIONS: _engine_http(filters)},
     }
 
 
@@ -110,7 +117,7 @@ def engine_filters() -> list[Json]:
     return [strip_untrusted(), codec]
 
 
-def _engine_http() -> Json:
+def _engine_http(filters: list[Json]) -> Json:
     return message(
         HTTP_OPTIONS,
         common_http_protocol_options={
@@ -119,7 +126,7 @@ def _engine_http() -> Json:
             "max_response_headers_kb": ROOMY_HEADERS_KB,
         },
         explicit_http_config={"http_protocol_options": {}},
-        http_filters=engine_filters(),
+        http_filters=filters,
     )
 
 

@@ -73,18 +73,22 @@ def _connection_manager(settings: Settings) -> Json:
 
 
 def _virtual_host(settings: Settings) -> Json:
-    route = {
-        "cluster": ENGINES,
+    everything = {
+        "match": {"prefix": "/"},
+        "route": to_engines(ENGINES, settings),
+        "response_headers_to_add": response_headers(settings),
+    }
+    return {"name": "users", "domains": ["*"], "routes": [*index_routes(), everything], **cors_policy(settings)}
+
+
+def to_engines(cluster: str, settings: Settings) -> Json:
+    """Return the action of a route to a cluster of engines."""
+    return {
+        "cluster": cluster,
         "timeout": duration(settings.timeouts.request_s),
         "idle_timeout": duration(settings.timeouts.idle_s),
         "retry_policy": _next_named_endpoint(settings),
     }
-    everything = {
-        "match": {"prefix": "/"},
-        "route": route,
-        "response_headers_to_add": response_headers(settings),
-    }
-    return {"name": "users", "domains": ["*"], "routes": [*index_routes(), everything], **cors_policy(settings)}
 
 
 def _next_named_endpoint(settings: Settings) -> Json:

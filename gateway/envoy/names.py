@@ -9,6 +9,9 @@ DESTINATION = "x-gateway-destination-endpoint"
 
 LB_NAMESPACE = "envoy.lb"
 """Namespace of the dynamic metadata that Envoy's load balancing reads: DESTINATION and `model`."""
+FIRST_POD = "first-pod"
+"""Key in LB_NAMESPACE: `ip:port` of the pod to try next, of a request that waited for the first pod of its model.  Its
+DESTINATION there is then the pods that may still be tried, this one the first."""
 RESPONSE_NAMESPACE = "forebay.response"
 """Namespace of the dynamic metadata that becomes response headers; its keys are their names."""
 EXCHANGE_NAMESPACE = "forebay"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from gateway.config.settings import Settings
+from gateway.envoy import first_pods
 from gateway.envoy.access_logs import BUFFER_BYTES, FAILURE_FLUSH_S, FLUSH_S
 from gateway.envoy.clusters import engine_filters
 from gateway.envoy.filters import MUTATION_RULES, another_worker, usage_filters
@@ -58,6 +59,7 @@ def patch_policies(settings: Settings, listener: Listener) -> list[Json]:
                 "type": "JSONPatch",
                 "targetRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": GATEWAY},
                 "jsonPatches": [
+                    *_patches(f"{_TYPES}.cluster.v3.Cluster", first_pods.CLUSTER, _of_clusters(settings)),
                     *_patches(f"{_TYPES}.listener.v3.Listener", listener_name, _of_listener(settings)),
                     *_patches(f"{_TYPES}.route.v3.RouteConfiguration", routes_name, _of_routes(settings)),
                 ],
@@ -89,5 +91,11 @@ def _of_listener(settings: Settings) -> Iterator[Json]:
     yield {"jsonPath": ext_proc, "path": "grpc_service/retry_policy", "value": another_worker()}
 
 
+def _of_clusters(settings: Settings) -> Iterator[Json]:
+    """Yield the cluster of our own.  All policies add the same one, because any of them may be the only one."""
+    yield {"path": "", "value": first_pods.cluster(settings)}
+
+
 def _of_routes(settings: Settings) -> Iterator[Json]:
+    yield {"jsonPath": "$.virtual_hosts[*]", "path": "routes/0", "value": first_pods.route(settings)}
     yield {"path": "/response_headers_to_add", "value": response_headers(settings, POD_BY_ADDRESS)}

@@ -16,7 +16,6 @@ from tests.support.kubernetes.node.network import GATEWAY
 from tests.support.manifests import OVERLAYS, with_components
 
 MODEL = "listened"
-PATCHES = ("aibrix-eg-http", "aibrix-eg-http-by-port")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +50,7 @@ def test_users_may_send_over_tls(home: Forebay, tmp_path: Path):
 
     try:
         home.eventually(answers, limit_s=120)
+        assert ["True", "False"] == programmed(home, "https")
         assert is_whole(home.answers(200, MODEL))  # the plain listener stays
     finally:
         home.install("dev")
@@ -58,10 +58,11 @@ def test_users_may_send_over_tls(home: Forebay, tmp_path: Path):
         home.kubectl("delete", "secret", "-n", NAMESPACE, "aibrix-eg-tls")
 
 
-def programmed(home: Forebay) -> list[str]:
-    """The condition Programmed of each of our two policies: True where its patches were made."""
+def programmed(home: Forebay, listener: str = "http") -> list[str]:
+    """The condition Programmed of each of the two policies of a listener: True where its patches were made."""
+    policies = (f"aibrix-eg-{listener}", f"aibrix-eg-{listener}-by-port")
     query = 'jsonpath={.status.ancestors[0].conditions[?(@.type=="Programmed")].status}'
-    return [home.kubectl("get", "envoypatchpolicy", name, "-n", NAMESPACE, "-o", query) for name in PATCHES]
+    return [home.kubectl("get", "envoypatchpolicy", name, "-n", NAMESPACE, "-o", query) for name in policies]
 
 
 def configure(home: Forebay, **more: object) -> None:

@@ -131,10 +131,12 @@ class Processor:
         reply = _continue(phase)
         metadata = dict(answer.metadata)
         if answer.destination:
-            metadata["envoy.lb"] = {"x-gateway-destination-endpoint": answer.destination, "model": answer.model}
+            named = {"x-gateway-destination-endpoint": answer.destination, "model": answer.model}
+            metadata["envoy.lb"] = named | metadata.get("envoy.lb", {})
             headers = getattr(reply, phase).response.header_mutation
             _set(headers, {"x-gateway-destination-endpoint": answer.destination})
         reply.dynamic_metadata.update(metadata)
+        getattr(reply, phase).response.clear_route_cache = True
         return reply
 
 

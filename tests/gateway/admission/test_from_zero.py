@@ -29,6 +29,16 @@ async def test_a_request_waits_charged_for_the_first_pod(slo_ttft_s: float):
     assert ({MODEL: 0}, frozenset()) == (empty.shop.queue.waiting(), empty.shop.queue.asleep())
 
 
+async def test_only_what_waited_for_the_first_pod_is_sent_by_its_address():
+    empty = Empty()
+    task = await empty.ask()
+    empty.pods("a")
+
+    waited, later = routed(await task).metadata["envoy.lb"], routed(await empty.shop.admit()).metadata["envoy.lb"]
+
+    assert waited == later | {"first-pod": later["x-gateway-destination-endpoint"]}
+
+
 async def test_a_pod_that_is_there_and_not_ready_is_waited_for():
     empty = Empty()
     empty.pods("a", ready=False)

@@ -17,7 +17,7 @@ def test_there_is_a_policy_for_each_scheme_of_names_with_the_same_changes():
     }.items():
         policies = patches(listener=listener)
 
-        assert names == [(one[0]["name"], one[-1]["name"]) for one in policies]
+        assert names == [(one[1]["name"], one[-1]["name"]) for one in policies]
         assert [each["operation"] for each in policies[0]] == [each["operation"] for each in policies[1]]
 
 
@@ -36,6 +36,14 @@ def test_the_pod_that_answered_is_found_by_its_address():
     assert "NAME" == headers["target-pod"]
     assert "%UPSTREAM_METADATA(forebay:pod)%" not in str(patches())
     assert "%CEL(metadata.filter_metadata['forebay.pods'][upstream.address])%" in str(patches())
+
+
+def test_every_policy_has_the_way_to_first_pods():
+    for listener in LISTENERS:
+        for policy in patches(listener=listener):
+            [cluster] = [one for one in policy if one["type"].endswith("Cluster")]
+            [route] = [one["operation"] for one in policy if one["operation"].get("path") == "routes/0"]
+            assert cluster["name"] == cluster["operation"]["value"]["name"] == route["value"]["route"]["cluster"]
 
 
 def test_what_a_listener_buffers_follows_the_body_limit():
