@@ -1,6 +1,6 @@
 """The calls of the admin REST for LoRA adapters: LoadAdapter, UnloadAdapter, GET /adapters.
 
-Lives here: paths, bodies, messages.  Not here: what is done (engines).
+Lives here: paths, bodies, messages.  Not here: what is done (gateway.adapters).
 """
 
 from typing import Annotated, Any
@@ -10,8 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.adapters.desk import AdapterError, Desk
+from gateway.adapters.placing import Adapter
+from gateway.adapters.records import Wanted
 from gateway.admin.bodies import JsonRoute
-from gateway.admin.engines import Adapter, AdapterError, Engines
 from gateway.admin.problems import REFUSALS
 from gateway.observability.http import problem
 from routing.placement import DEFAULT, Policy, policy_of
@@ -39,7 +41,7 @@ class LoadBody(_Body):
     path: Annotated[str, Field(min_length=1)]
     """The path of its files, where the engines read it; or whatever else they take."""
     replicas: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """Pods that should have it, those that have it counted."""
+    """Pods that should have it; all where there are fewer."""
     policy: Annotated[str, AfterValidator(_known_policy)] = DEFAULT
     """How pods are chosen; `leastAdapters` by default."""
 
@@ -51,26 +53,25 @@ class AdapterAnswer(BaseModel):
     adapter: dict[str, Any]
 
 
-def adapter_calls(engines: Engines) -> APIRouter:
+def adapter_calls(desk: Desk) -> APIRouter:
     """Make the three calls."""
     router = APIRouter(route_class=JsonRoute, responses={**REFUSALS, 409: REFUSALS[400], 502: REFUSALS[400]})
 
     @router.post("/LoadAdapter")
     async def load_adapter(body: LoadBody) -> AdapterAnswer:
-        """Load an adapter where it fits; requests for it are served as soon as engines list it."""
-        policy = policy_of(body.policy) or Policy.LEAST_ADAPTERS
-        loaded = await engines.load(body.model, body.name, body.path, body.replicas, policy)
+        """Load an adapter where it fits, and again whenever an engine lost it; requests for it are served then."""
+        loaded = await desk.load(Wanted(body.name, body.model, body.path, body.replicas, body.policy))
         return AdapterAnswer(message=f"Loaded Adapter: {body.name}", adapter=_shown(loaded))
 
     @router.post("/UnloadAdapter")
     async def unload_adapter(body: _Body) -> AdapterAnswer:
         """Unload an adapter everywhere."""
-        return AdapterAnswer(message=f"Unloaded Adapter: {body.name}", adapter=_shown(await engines.unload(body.name)))
+        return AdapterAnswer(message=f"Unloaded Adapter: {body.name}", adapter=_shown(await desk.unload(body.name)))
 
     @router.get("/adapters")
     async def list_adapters() -> dict[str, Any]:
-        """List the adapters that engines list, with their pods."""
-        return {"adapters": [_shown(one) for one in engines.adapters()]}
+        """List the adapters that engines list or that are to be loaded, with the pods that have them."""
+        return {"adapters": [_shown(one) for one in await desk.adapters()]}
 
     return router
 

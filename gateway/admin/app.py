@@ -15,9 +15,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from gateway.adapters.desk import AdapterError, Desk
 from gateway.admin.adapters import adapter_calls, on_adapter_error
 from gateway.admin.bodies import MAX_PAGE, CheckBody, JsonRoute, NewUserBody, PageSize, UsageAnswer, UserBody
-from gateway.admin.engines import AdapterError, Engines
 from gateway.admin.keys import Keys, key_calls
 from gateway.admin.problems import (
     REFUSALS,
@@ -76,7 +76,7 @@ def create_admin_app(
     *,
     operations: Sequence[Route],
     unavailable: Sequence[type[Exception]],
-    engines: Engines,
+    adapters: Desk,
     clock: Callable[[], float],
     token: str = "",
     any_host: bool = False,
@@ -84,8 +84,8 @@ def create_admin_app(
     """Make the application of `listen.admin`.
 
     `models` returns the names of the models that are served; `operations` are further routes, from
-    gateway.observability.http; the exceptions `unavailable`, of `users` and `limiter`, become 503.  `engines` are those
-    whose adapters may be changed; `clock` is in seconds since 1970.
+    gateway.observability.http; the exceptions `unavailable`, of `users` and `limiter`, become 503.  `clock` is in
+    seconds since 1970.
     With a `token`, every path but / and /healthz requires it as a bearer token.  Without one the header `Host` must be
     a name of loopback, unless `any_host`.
     """
@@ -104,7 +104,7 @@ def create_admin_app(
     )
     app.include_router(_user_calls(users, keys))
     app.include_router(key_calls(users, keys, models, clock))
-    app.include_router(adapter_calls(engines))
+    app.include_router(adapter_calls(adapters))
     app.include_router(_queries(users, limiter, models))
     app.router.routes.extend(operations)
     _declare_token(app, is_needed=bool(token))

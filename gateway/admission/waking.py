@@ -6,7 +6,7 @@ is told (traffic.wakes).
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -24,15 +24,18 @@ READ_S = 5.0
 
 
 class Waking:
-    """Wakes what is asleep in `queue`, at once when `asleep` is set; `models` tells all that are known."""
+    """Wakes what is asleep in `queue`, at once when `asleep` is set; `bases` tells all base models.
+
+    An adapter's pods are those of its base model, which therefore is woken, and promised, in its place.
+    """
 
     def __init__(
-        self, queue: AdmissionQueue, asleep: asyncio.Event, wakes: Wakes, models: Callable[[], Sequence[str]]
+        self, queue: AdmissionQueue, asleep: asyncio.Event, wakes: Wakes, bases: Callable[[], Mapping[str, str | None]]
     ) -> None:
         self._queue = queue
         self._asleep = asleep
         self._wakes = wakes
-        self._models = models
+        self._bases = bases
         self._again_s: dict[str, float] = {}  # by model: when it is told again
         self._fails = False
 
@@ -49,8 +52,10 @@ class Waking:
     async def read(self) -> None:
         """Learn which models somebody starts a pod of, again and again; while Redis is away they stay the same."""
         while True:
+            bases = {model: base or model for model, base in self._bases().items()}
             with contextlib.suppress(RedisAwayError):
-                self._queue.promised = await self._wakes.promised(self._models())
+                promised = await self._wakes.promised(set(bases.values()))
+                self._queue.promised = frozenset(model for model, base in bases.items() if base in promised)
             await asyncio.sleep(READ_S)
 
     async def settle(self) -> None:
@@ -60,7 +65,9 @@ class Waking:
 
     async def _tell(self) -> None:
         now_s = asyncio.get_running_loop().time()
-        self._again_s = {model: self._again_s.get(model, now_s) for model in self._queue.asleep()}
+        bases = self._bases()
+        asleep = {bases.get(model) or model for model in self._queue.asleep()}
+        self._again_s = {model: self._again_s.get(model, now_s) for model in asleep}
         due = [model for model, again_s in self._again_s.items() if again_s <= now_s]
         self._again_s |= dict.fromkeys(due, now_s + REPEAT_S)
         try:

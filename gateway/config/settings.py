@@ -197,8 +197,7 @@ class ScrapeSettings(Section):
     """Engine metrics: GET `path` on each engine."""
 
     path: HttpPath = "/metrics"
-    """The path of the metrics page, unless an endpoint has its own; vLLM, SGLang and TensorRT-LLM all serve
-    `/metrics`."""
+    """The path of the metrics page, unless an endpoint has its own; the engines that we know serve `/metrics`."""
     interval_s: Seconds = 2.0
     """Time between two scrapes of one endpoint by one worker.  Each costs 0.25 ms of CPU; an engine that does not
     answer is asked up to 16 times as rarely.  A shorter interval makes routing steadier under overload."""
@@ -315,6 +314,8 @@ class ModelSettings(Section):
     """The most requests in any second, of all users together and over all replicas.  Absent: unlimited; 0: none."""
     scales_from_zero: bool = False
     """Whether somebody starts an engine when requests wait for the first one, as `scale_from_zero` says."""
+    waits_for_adapters: bool = False
+    """Whether requests for an adapter that is to be loaded, and that no engine has, wait as `scale_from_zero` says."""
     profiles: tuple[ProfileSettings, ...] = ()
     """Other treatments that clients may ask for."""
     endpoints: tuple[EndpointSettings, ...] = ()

@@ -5,7 +5,7 @@ gateway, gateway.envoy.endpoints for Envoy).
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gateway.config.pools import PoolSettings
@@ -23,7 +23,12 @@ class ModelPolicy:
     slo_ttft_s: float | None = None  # None: the gateway's default; 0: nothing is promised
     slo_itl_s: float | None = None
     scales_from_zero: bool = False  # somebody starts its first pod when told that requests wait for it
+    waits_for_adapters: bool = False  # requests for an adapter wait while it is known and no pod has it
     profiles: Mapping[str, "ModelPolicy"] = field(default_factory=dict)  # in its place, by the header `config-profile`
+
+    def of_adapter(self) -> "ModelPolicy":
+        """Return the policy of the model's adapters: its own; somebody loads them, as a first pod is started."""
+        return replace(self, scales_from_zero=True) if self.waits_for_adapters else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +43,11 @@ class FleetDescription:
     objectives: Mapping[str, int] = field(default_factory=dict)  # name -> priority
     rewrites: tuple[Rewrite, ...] = ()  # of rules for one model, or for any, the first counts
     pools: Mapping[str, PoolSettings] = field(default_factory=dict)  # by name; endpoints may be in others, or in none
+    adapters: Mapping[str, str] = field(default_factory=dict)  # name -> base model, of those that are to be loaded
 
     def bases(self) -> dict[str, str | None]:
         """Return the base model of every model and adapter, which a base model is itself; None = no engine has it."""
-        bases: dict[str, str | None] = dict.fromkeys(self.models)
+        bases: dict[str, str | None] = {**dict.fromkeys(self.models), **self.adapters}
         for endpoint in self.endpoints:
             base = endpoint.models[0]
             bases |= {name: base for name in endpoint.models if bases.get(name) is None}

@@ -76,7 +76,13 @@ def _endpoint(model: str, settings: EndpointSettings) -> Endpoint:
 
 def _policy(model: ModelSettings) -> ModelPolicy:
     policy = ModelPolicy(
-        model.strategy, model.locked, model.rps, model.slo_ttft_s, model.slo_itl_s, model.scales_from_zero
+        model.strategy,
+        model.locked,
+        model.rps,
+        model.slo_ttft_s,
+        model.slo_itl_s,
+        model.scales_from_zero,
+        model.waits_for_adapters,
     )
     return replace(policy, profiles={profile.name: _under(policy, profile) for profile in model.profiles})
 

@@ -1,8 +1,10 @@
 """The models that engines list, where nothing else names them: all of a pod of an InferencePool, or only its adapters.
 
-Lives here: what was learned, and a description completed by it.  Not here: asking (probing.model_lists).
+Lives here: what was learned, adapters that are to be loaded, and a description completed by both.  Not here: asking
+(probing.model_lists), loading (gateway.adapters).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from gateway.discovery.description import FleetDescription
@@ -17,6 +19,7 @@ class ModelNames:
         self._description = FleetDescription()
         self._open: dict[PodId, Endpoint] = {}
         self._learned: dict[PodId, tuple[str, ...]] = {}
+        self._wanted: Mapping[str, str] = {}
 
     def describe(self, description: FleetDescription) -> FleetDescription:
         """Return the description, completed; what was learned of an engine goes with its address or its start."""
@@ -38,16 +41,26 @@ class ModelNames:
         self._learned[pod] = models
         return self._completed()
 
+    def want(self, adapters: Mapping[str, str]) -> FleetDescription:
+        """Return the description with adapters that are to be loaded, by name their base models; all others go."""
+        self._wanted = adapters
+        return self._completed()
+
     def _completed(self) -> FleetDescription:
         """Return the description with all that was learned; adapters have the policy of their base model."""
-        if not self._open:
-            return self._description
-        endpoints = [self._named(endpoint) for endpoint in self._description.endpoints]
-        models = dict(self._description.models)
-        for endpoint in endpoints:
-            if endpoint.lists_adapters and (policy := models.get(endpoint.models[0])) is not None:
-                models = dict.fromkeys(endpoint.models, policy) | models
-        return replace(self._description, models=models, endpoints=tuple(one for one in endpoints if one.models))
+        described = self._description
+        if not self._open and not self._wanted:
+            return described
+        endpoints = [self._named(endpoint) for endpoint in described.endpoints]
+        listed = {name: one.models[0] for one in endpoints if one.lists_adapters for name in one.models}
+        adapters = {name: base for name, base in {**listed, **self._wanted}.items() if base in described.models}
+        policies = {name: described.models[base].of_adapter() for name, base in adapters.items()}
+        return replace(
+            described,
+            models={**policies, **described.models},
+            endpoints=tuple(one for one in endpoints if one.models),
+            adapters={**{name: adapters[name] for name in self._wanted if name in adapters}, **described.adapters},
+        )
 
     def _named(self, endpoint: Endpoint) -> Endpoint:
         learned = self._learned.get(endpoint.id, ())

@@ -21,6 +21,7 @@ from kube.models import (
     DEFAULT_PORT,
     GPU,
     GPU_PRODUCT,
+    MODEL,
     POOL,
     POOL_PRIORITY,
     PORT,
@@ -81,10 +82,17 @@ WORKLOADS = (
 """Owners of pods whose label makes a model known while it has no pod, and gives a port that its pods do not name."""
 
 
+class AdapterPods(msgspec.Struct, frozen=True, rename="camel"):
+    """The labels of the pods that may load a LoRA adapter."""
+
+    match_labels: dict[str, str] = {}
+
+
 class AdapterSpec(msgspec.Struct, frozen=True, rename="camel"):
     """The model that a LoRA adapter is for."""
 
     base_model: str = ""
+    pod_selector: AdapterPods = AdapterPods()
 
 
 class AdapterStatus(msgspec.Struct, frozen=True):
@@ -117,6 +125,7 @@ class Profiles(msgspec.Struct, frozen=True, rename="camel"):
     default_profile: str = ""
     profiles: dict[str, Profile] = {}
     scales_from_zero: bool = False
+    waits_for_adapters: bool = False
 
 
 class Pool(NamedTuple):
@@ -165,7 +174,12 @@ class Fleet:
                 if rival is None or (rival.started_at or 0) <= (endpoint.started_at or 0):
                     endpoints[endpoint.address] = endpoint  # an address is handed on when its pod has ended
         self._known = known
-        return FleetDescription(self._models(cluster), tuple(endpoints.values()))
+        models = self._models(cluster)
+        adapters = {one.metadata.name: one for one in cluster.adapters.values() if one.metadata.name not in models}
+        bases = {name: _base_of(one, cluster.pods) for name, one in adapters.items()}
+        policies = {name: _policy_of(one, models.get(bases[name], ModelPolicy())) for name, one in adapters.items()}
+        bases = {name: base for name, base in bases.items() if base in models}
+        return FleetDescription({**models, **policies}, tuple(endpoints.values()), adapters=bases)
 
     def _entry(self, key: Key, pod: Pod, cluster: Cluster, adapters: Sequence[str]) -> _Entry:
         node = cluster.nodes.get(pod.spec.node_name)
@@ -183,7 +197,7 @@ class Fleet:
         return pod, node, workload, ports, adapters, (endpoint,) if ports is None else _at_ports(endpoint, ports)
 
     def _models(self, cluster: Cluster) -> dict[str, ModelPolicy]:
-        """Return the policy of every model; the newest pod's annotation counts, so that a rolling update takes hold."""
+        """Return policies of base models; the newest pod's annotation counts, so that a rolling update takes hold."""
         newest: dict[str, tuple[str, str]] = {}
         in_fleet = [pod for key, pod in cluster.pods.items() if cluster.pools is None or self._known[key][3]]
         for one in (*cluster.workloads.values(), *in_fleet):
@@ -196,17 +210,21 @@ class Fleet:
             config: self._policies.get(config) or policy_of(model, config, self._strategies)
             for config, model in models.items()
         }
-        policies = {model: self._policies[config] for model, (_, config) in newest.items()}
-        for adapter in cluster.adapters.values():
-            policies.setdefault(adapter.metadata.name, policies.get(_base_of(adapter, cluster.pods), ModelPolicy()))
-        return policies
+        return {model: self._policies[config] for model, (_, config) in newest.items()}
+
+
+def _policy_of(adapter: Adapter, base: ModelPolicy) -> ModelPolicy:
+    """Return the policy of an adapter; nobody waits for one that is about to go."""
+    is_going = adapter.metadata.deletion_timestamp is not None
+    return replace(base, scales_from_zero=False) if is_going else base.of_adapter()
 
 
 def _base_of(adapter: Adapter, pods: Mapping[Key, Pod]) -> str:
     """Return the model of a pod that has the adapter, else the base model that it names."""
     loaded = (pods.get(f"{adapter.metadata.namespace}/{name}") for name in adapter.status.instances or ())
     models = (model_of(pod.metadata) for pod in loaded if pod is not None)
-    return next(filter(None, models), adapter.spec.base_model)
+    spec = adapter.spec
+    return next(filter(None, models), spec.base_model or spec.pod_selector.match_labels.get(MODEL, ""))
 
 
 def _loaded(adapters: Mapping[Key, Adapter]) -> dict[Key, list[str]]:
@@ -280,7 +298,8 @@ def policy_of(model: str, config: str, strategies: Collection[str]) -> ModelPoli
     if read.default_profile and read.default_profile not in policies:
         log.warning("model_config_ignored", model=model, why=f"no profile {read.default_profile[:QUOTED]!r}")
     default = policies.get(read.default_profile or "default") or _policy(model, read, Profile(), strategies)
-    return replace(default, profiles=policies, scales_from_zero=read.scales_from_zero)
+    zero, adapters = read.scales_from_zero, read.waits_for_adapters
+    return replace(default, profiles=policies, scales_from_zero=zero, waits_for_adapters=adapters)
 
 
 def _policy(model: str, read: Profiles, profile: Profile, strategies: Collection[str]) -> ModelPolicy:

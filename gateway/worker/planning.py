@@ -5,7 +5,7 @@ Lives here: wiring, and whether there are traces.  Not here: counting (traffic.c
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.accounting.traces import Traces
 from gateway.admission.queue import AdmissionQueue
@@ -40,18 +40,20 @@ class Planning:
     ) -> None:
         redis = settings.redis
         self._writes = settings.traffic.enabled
+        self._bases: Mapping[str, str | None] = {}
         self._redis = Connection(redis.url, redis.timeout_s, cluster=redis.cluster)
         self.counts = Counts()
         self.traces = Traces(
             self.counts, TraceStore(self._redis, replica), fleet.in_flight, queue.waiting, metrics=metrics, clock=clock
         )
         self.hints = Hints(self._redis, fleet, clock)
-        self.waking = Waking(queue, asleep, Wakes(self._redis), fleet.models)
+        self.waking = Waking(queue, asleep, Wakes(self._redis), lambda: self._bases)
 
     def follow(self, description: FleetDescription) -> None:
-        """Count the requests for these models from now on."""
+        """Count the requests for these models from now on, and wake these."""
+        self._bases = description.bases()
         if self._writes:
-            self.counts.follow(description.bases())
+            self.counts.follow(self._bases)
 
     def tasks(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return what runs in the background, by name."""

@@ -21,7 +21,6 @@ from gateway.accounting.calibration import Calibration
 from gateway.accounting.deliveries import Deliveries
 from gateway.accounting.ledger import Ledger
 from gateway.admin.app import CALLS, create_admin_app
-from gateway.admin.engines import Engines
 from gateway.admission.admit import Admission, exchange_ids
 from gateway.admission.identity import Identity
 from gateway.admission.inquiries import Inquiries
@@ -33,7 +32,7 @@ from gateway.config.addresses import is_loopback, reachable_address, split_addre
 from gateway.config.settings import Settings
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.naming import ModelNames
-from gateway.discovery.probing import http_get, model_lists
+from gateway.discovery.probing import model_lists
 from gateway.discovery.probing.health import HealthChecker, HttpProbe
 from gateway.discovery.probing.model_lists import Listing, ModelLists
 from gateway.discovery.probing.readings import Readings
@@ -56,6 +55,7 @@ from gateway.serving.service import Service
 from gateway.sharing.channels import Channels, Post
 from gateway.sharing.replicas import Replicas
 from gateway.sharing.sharing import Sharing
+from gateway.worker.adapting import Adapting
 from gateway.worker.launch import Place
 from gateway.worker.planning import Planning
 from gateway.worker.readiness import Readiness
@@ -67,6 +67,7 @@ from ratelimit.limits import LimiterUnavailableError
 from ratelimit.redis.limiter import RedisLimiter
 from routing.table import STRATEGIES
 from routing.types import PodId
+from traffic.connection import RedisAwayError
 
 log = structlog.get_logger("app")
 
@@ -81,8 +82,6 @@ FIRST_FLEET_S = 10.0
 
 REPLICA_BITS = 48
 """Random bits in a replica's name: of 1,000 replicas that ever lived, two share one in one of 10^9 cases (chosen)."""
-ENGINE_BYTES = 1024 * 1024
-"""The longest answer of an engine about an adapter (chosen)."""
 ENTRIES = "entries"
 """The kind of letters with access-log entries."""
 
@@ -137,6 +136,7 @@ class Worker:
         )
         self.sharing = self._sharing(settings)
         self.names = ModelNames()
+        self.adapting = Adapting(settings, self.replica, self.fleet, self._want, time.time)
         self.service = Service(
             settings,
             self._admission(settings),
@@ -186,12 +186,8 @@ class Worker:
                     self.metrics.render, metrics.CONTENT_TYPE, self.readiness.reasons, self.readiness.notes
                 ),
             ],
-            unavailable=(UserStoreUnavailableError, LimiterUnavailableError),
-            engines=Engines(
-                self.fleet.pods,
-                partial(http_get.post, limit_bytes=ENGINE_BYTES),
-                random.Random(),  # noqa: S311 - of equals
-            ),
+            unavailable=(UserStoreUnavailableError, LimiterUnavailableError, RedisAwayError),
+            adapters=self.adapting.desk,
             clock=time.time,
             token=self.settings.admin_token,
             any_host=self.settings.admin_open,
@@ -257,9 +253,9 @@ class Worker:
         Raises TimeoutError when discovery has no result in FIRST_FLEET_S.
         """
         async with AsyncExitStack() as stack:
-            stores = (self.users.aclose, self.keys.aclose, self.keyring.aclose, self.planning.aclose)
-            for close in (self.redis_limiter.aclose, self.limiter.aclose, *stores, self.channels.aclose):
-                stack.push_async_callback(close)
+            stores = (self.users, self.keys, self.keyring, self.planning, self.adapting)
+            for store in (self.redis_limiter, self.limiter, *stores, self.channels):
+                stack.push_async_callback(store.aclose)
             if self.settings.sharing.enabled:
                 stack.push_async_callback(self.sharing.leave)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -283,6 +279,7 @@ class Worker:
                 "metrics": self.metrics.run,
                 "report": self._report,
                 **self.planning.tasks(),
+                **self.adapting.tasks(),
             }
             if self.certificates is not None:
                 work["certificates"] = self.certificates.run
@@ -335,6 +332,10 @@ class Worker:
         self.planning.follow(description)
         self.metrics.add_models([card.name for card in self.catalogue.cards()])
         self.metrics.set_endpoints(self.fleet.endpoint_counts())
+
+    def _want(self, adapters: Mapping[str, str]) -> None:
+        """Know these adapters, by name their base models, before engines have them."""
+        self._replace(self.names.want(adapters))
 
     def _apply_list(self, pod: PodId, listing: Listing) -> None:
         """Apply an engine's list of its models, which names those of a pod that nothing else names."""

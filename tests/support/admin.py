@@ -1,17 +1,15 @@
 """The admin interface on doubles: users in memory, usage as told."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from random import Random
 
 import httpx
 
+from gateway.adapters.desk import AdapterError, Desk
+from gateway.adapters.placing import Adapter
+from gateway.adapters.records import Wanted
 from gateway.admin.app import CALLS, create_admin_app
-from gateway.admin.engines import Engines
-from gateway.discovery.probing import http_get
-from gateway.fleet.pod import Pod
 from gateway.observability.http import index_route, monitoring_routes
 from gateway.openai.answers import ModelCard
 from ratelimit.accounts.keys import Key
@@ -124,6 +122,19 @@ class ToldLimiter:
         return self.used.get(user)
 
 
+class NoAdapters(Desk):
+    """A desk of a fleet without pods, and of adapters that nobody asked for."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def load(self, one: Wanted) -> Adapter:
+        raise AdapterError(404, "no such model", "model_not_found", "model")
+
+    async def unload(self, name: str) -> Adapter:
+        raise AdapterError(404, "no such adapter", "adapter_not_found", "name")
+
+
 @dataclass
 class Admin:
     """The application, its surroundings and a client."""
@@ -138,10 +149,9 @@ class Admin:
 
 
 def an_admin(
-    token: str = "", not_ready: tuple[str, ...] = (), models: tuple[str, ...] = (), *, any_host: bool = False,
-    pods: Sequence[Pod] = (),
-) -> Admin:  # fmt: skip
-    """An admin interface without a server; the engines of `pods` are asked."""
+    token: str = "", not_ready: tuple[str, ...] = (), models: tuple[str, ...] = (), *, any_host: bool = False
+) -> Admin:
+    """An admin interface without a server; of adapters it knows only how to say that they are not there."""
     users, keys, limiter = MemoryUsers(), MemoryKeys(), ToldLimiter()
     app = create_admin_app(
         users,
@@ -153,7 +163,7 @@ def an_admin(
             *monitoring_routes(lambda: b"a_metric 1\n", "text/plain", lambda: not_ready),
         ],
         unavailable=(StoreAwayError, LimiterUnavailableError),
-        engines=Engines(lambda: pods, partial(http_get.post, limit_bytes=1024 * 1024), Random(1)),
+        adapters=NoAdapters(),
         clock=lambda: NOW_S,
         token=token,
         any_host=any_host,

@@ -47,7 +47,7 @@ class ModelLists(Rounds):
         self, fetch: Fetch, report: Callable[[PodId, Listing], None], rng: Random, *, adapters: bool = False
     ) -> None:
         interval_s = ADAPTERS_INTERVAL_S if adapters else INTERVAL_S
-        super().__init__(Schedule(interval_s, rng, doublings=DOUBLINGS), TIMEOUT_S, "models")
+        super().__init__(Schedule(interval_s, rng, doublings=0 if adapters else DOUBLINGS), TIMEOUT_S, "models")
         self._fetch = fetch
         self._report = report
         self._adapters = adapters
@@ -57,8 +57,14 @@ class ModelLists(Rounds):
         super().replace([one for one in endpoints if one.lists_adapters is self._adapters])
 
     async def ask(self, target: Target) -> None:
-        """Ask one endpoint."""
-        self._report(target.pod, listed(await self._fetch(target.address)))
+        """Ask one endpoint.  An engine that is not there has no adapters, and none when it is started again."""
+        try:
+            page = await self._fetch(target.address)
+        except ConnectionRefusedError:
+            if self._adapters:
+                self._report(target.pod, Listing({}))
+            raise
+        self._report(target.pod, listed(page))
 
 
 def listed(page: bytes) -> Listing:

@@ -2,30 +2,38 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
+from tests.support.adapter_gateways import a_gateway
 from tests.support.admin import an_admin
 from tests.support.engines import an_engine
-from tests.support.pods import a_pod
+from tests.support.redis import redis_server
 
 LOAD = {"model": "tiny", "name": "ad", "path": "/ad"}
 
 
 async def test_an_adapter_is_loaded_listed_and_unloaded():
-    async with an_engine() as (running, engine):
-        pod = a_pod("a", address=running.address, models=("tiny",), lists_adapters=True)
-        loaded = await an_admin(pods=[pod]).call("/LoadAdapter", {**LOAD, "replicas": 1, "policy": "binPack"})
-        there = [card["id"] for card in (await engine.get("/v1/models")).json()["data"]]
-        pods = [a_pod("a", address=running.address, models=("tiny", "ad"), lists_adapters=True)]
-        listed = await an_admin(pods=pods).client.get("/adapters")
-        unloaded = await an_admin(pods=pods).call("/UnloadAdapter", {"name": "ad"})
-        left = [card["id"] for card in (await engine.get("/v1/models")).json()["data"]]
+    with redis_server() as server:
+        async with an_engine() as (running, engine), a_gateway(server.url, running.address) as gateway:
+            transport = httpx.ASGITransport(gateway.admin)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60) as client:
+                loaded = await client.post("/LoadAdapter", json={**LOAD, "replicas": 1, "policy": "binPack"})
+                there = [card["id"] for card in (await engine.get("/v1/models")).json()["data"]]
+                listed = await client.get("/adapters")
+                models = [card["id"] for card in (await client.get("/v1/models")).json()["data"]]
+                unloaded = await client.post("/UnloadAdapter", json={"name": "ad"})
+                left = [card["id"] for card in (await engine.get("/v1/models")).json()["data"]]
 
-    adapter = {"name": "ad", "model": "tiny", "pods": ["a"]}
+                server.kill()
+                away = [await client.post("/LoadAdapter", json=LOAD), await client.get("/adapters")]
+
+    adapter = {"name": "ad", "model": "tiny", "pods": [running.address]}
     assert (200, {"message": "Loaded Adapter: ad", "adapter": adapter}) == (loaded.status_code, loaded.json())
-    assert {"adapters": [adapter]} == listed.json()
+    assert ({"adapters": [adapter]}, ["ad", "tiny"]) == (listed.json(), models)
     assert {"message": "Unloaded Adapter: ad", "adapter": adapter} == unloaded.json()
     assert (["tiny", "ad"], ["tiny"]) == (there, left)
+    assert [503, 503] == [answer.status_code for answer in away]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection
 
 import pytest
 
@@ -28,6 +29,9 @@ class Told(Wakes):
             raise RedisAwayError("away")
         self.models[model] += 1
 
+    async def promised(self, models: Collection[str]) -> frozenset[str]:
+        return frozenset({"base"} & set(models))
+
 
 class Awake:
     """A queue whose wakes are remembered."""
@@ -36,10 +40,11 @@ class Awake:
         monkeypatch.setattr("gateway.admission.waking.REPEAT_S", 10 * STEP_S)
         self.empty = Empty()
         self.told, asleep = Told(), asyncio.Event()
+        self.bases: dict[str, str | None] = {MODEL: None}
         shop = self.empty.shop
         queue = AdmissionQueue(shop.fleet, shop.settings.routing, self, on_asleep=asleep.set)
         shop.queue = shop.admission._queue = queue
-        self.waking = Waking(queue, asleep, self.told, shop.fleet.models)
+        self.waking = Waking(queue, asleep, self.told, lambda: self.bases)
 
     def set(self, at_s: float, callback: object) -> None:
         """Be a timer that never fires."""
@@ -101,3 +106,17 @@ async def test_a_first_pod_is_used_a_moment_later_so_that_envoy_knows_it_too(mon
     assert loop.time() - began_s >= 0.99 * SETTLE_S
     awake.empty.pods("a")
     routed(await task)
+
+
+@pytest.mark.interpreted("sets the queue of an admission")
+async def test_the_base_model_of_an_adapter_is_woken_and_promised_in_its_place(monkeypatch: pytest.MonkeyPatch):
+    awake = Awake(monkeypatch)
+    awake.bases = {MODEL: "base", "base": "base", "other": None}
+    tasks = [asyncio.create_task(work) for work in (awake.waking.run(), awake.waking.read())]
+    await awake.empty.ask()
+
+    assert 0 == await awake.after(3)
+    assert {"base"} == awake.told.models.keys()
+    assert {MODEL, "base"} == awake.empty.shop.queue.promised
+    for task in tasks:
+        task.cancel()

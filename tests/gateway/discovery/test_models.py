@@ -106,7 +106,10 @@ def test_a_profile_changes_what_it_says_and_no_locked_strategy():
 
 def test_a_model_says_that_somebody_starts_its_first_engine_and_its_profiles_change_nothing_of_that() -> None:
     profiles = [{"name": "batch", "strategy": "throughput"}]
-    policy = describe((a_model("m", scales_from_zero=True, profiles=profiles),)).models["m"]
+    policy = describe((a_model("m", scales_from_zero=True, waits_for_adapters=True, profiles=profiles),)).models["m"]
 
-    assert ModelPolicy(scales_from_zero=True, profiles={"batch": policy.profiles["batch"]}) == policy
+    assert (
+        ModelPolicy(scales_from_zero=True, waits_for_adapters=True, profiles={"batch": policy.profiles["batch"]})
+        == policy
+    )
     assert policy.profiles["batch"].scales_from_zero

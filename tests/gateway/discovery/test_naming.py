@@ -64,3 +64,17 @@ def test_an_endpoint_that_lists_its_adapters_has_them_beside_its_own_models_with
     assert {"m": policy, "named": policy, "lora": policy} == learned.models
     assert None is names.learn("n/c", listing("m", "lora", adapters=("lora", "named")))
     assert fleet.endpoints == (gone.endpoints if (gone := names.learn("n/c", listing("m"))) else ())
+
+
+def test_adapters_that_are_to_be_loaded_are_known_before_an_engine_has_them_with_what_their_base_says():
+    names, policy = ModelNames(), ModelPolicy(rps=3, waits_for_adapters=True)
+    fleet = FleetDescription({"m": policy}, (OPEN,))
+    names.describe(fleet)
+
+    wanted = names.want({"lora": "m", "of-nobody": "other", "m": "m"})
+    assert {"m": policy, "named": policy.of_adapter(), "lora": policy.of_adapter()} == wanted.models
+    assert (True, False) == (policy.of_adapter().scales_from_zero, policy.scales_from_zero)
+    assert {"m": "m", "named": "m", "lora": "m"} == wanted.bases()
+
+    assert {"m", "lora"} == names.describe(FleetDescription({"m": policy})).models.keys()
+    assert {"m"} == names.want({}).models.keys()

@@ -15,6 +15,7 @@ from gateway.discovery.pods import (
     CONFIG,
     PODS,
     Adapter,
+    AdapterPods,
     AdapterSpec,
     AdapterStatus,
     Cluster,
@@ -367,6 +368,19 @@ def test_an_adapter_that_is_about_to_go_is_sent_nothing_and_one_of_nobody_is_kno
 
     assert [("m",)] == [one.models for one in fleet.endpoints]
     assert {"m", "going", "lost"} == fleet.models.keys()
+
+
+def test_requests_wait_for_an_adapter_as_its_base_says_unless_it_is_about_to_go():
+    config = '{"waitsForAdapters": true}'
+    going = an_adapter("going", base="m", deletion_timestamp="2026-01-01T00:00:00Z")
+    spec = AdapterSpec(pod_selector=AdapterPods({"model.aibrix.ai/name": "m"}))
+    by_labels = Adapter(Metadata("by-labels", "default"), spec)
+    fleet = with_adapters(an_adapter("cold", base="m"), going, by_labels, pods=[a_pod("pod-a", config=config)])
+
+    assert {"m": False, "cold": True, "by-labels": True, "going": False} == {
+        model: policy.scales_from_zero for model, policy in fleet.models.items()
+    }
+    assert {"cold": "m", "by-labels": "m", "going": "m"} == fleet.adapters
 
 
 def test_an_adapter_named_like_its_base_model_changes_nothing():

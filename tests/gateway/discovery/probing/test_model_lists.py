@@ -85,3 +85,20 @@ async def test_engines_whose_lists_tell_their_adapters_are_asked_apart(adapters:
         running.cancel()
 
     assert asked == seen
+
+
+async def test_an_engine_that_is_not_there_has_no_adapters():
+    told: list[tuple[str, Listing]] = []
+
+    async def fetch(address: str) -> bytes:
+        raise ConnectionRefusedError if address == "10.0.0.1:8000" else TimeoutError
+
+    for adapters in (True, False):
+        lists = ModelLists(fetch, lambda pod, found: told.append((pod, found)), Random(1), adapters=adapters)
+        endpoints = [an_endpoint("a", address="10.0.0.1:8000"), an_endpoint("b", address="10.0.0.2:8000")]
+        lists.replace([replace(endpoint, lists_adapters=adapters) for endpoint in endpoints])
+        running = asyncio.create_task(lists.run())
+        await asyncio.sleep(0.05)
+        running.cancel()
+
+    assert [("a", Listing({}))] == told
