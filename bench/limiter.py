@@ -17,7 +17,8 @@ from redis.asyncio import Redis
 from bench.processes import cpu_seconds, free_port, running
 from bench.variants import REDIS, redis_argv
 from ratelimit.accounts.users import UserStore
-from ratelimit.limits import Admitted, Amounts, Charge, User
+from ratelimit.kinds import Amounts
+from ratelimit.limits import Admitted, Charge, User
 from ratelimit.redis.connection import Argument, Script
 from ratelimit.redis.limiter import RedisLimiter, user_key, window_key
 from ratelimit.redis.scripts import RESERVE, SETTLE

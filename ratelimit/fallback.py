@@ -18,19 +18,15 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
+from ratelimit.kinds import MODEL_KINDS, NOTHING, USER_KINDS, Amounts, LimitKind
 from ratelimit.limits import (
-    MODEL_KINDS,
-    NOTHING,
     UNCOUNTED_SLOT,
-    USER_KINDS,
     Admitted,
-    Amounts,
     Charge,
     Limiter,
     LimiterUnavailableError,
-    LimitKind,
     Rates,
     Refused,
     Reservation,
@@ -230,7 +226,7 @@ class LocalFallback:
         verdict = self._memory.decide(self._with_share(charge), takes=True)
         if isinstance(verdict, Admitted) and charge.user:
             self._enter(verdict.reservation, verdict.reservation.amounts)
-            if verdict.reservation.holds_permit:
+            if verdict.reservation.permits:
                 self._primary.take_permit(charge.user)
             verdict = verdict._replace(reservation=verdict.reservation._replace(is_shared=False))
         elif isinstance(verdict, Refused) and verdict.retry_after_s is None:
@@ -371,6 +367,6 @@ def _decided(decide: Callable[[Charge], Verdict], charge: Charge) -> Awaitable[V
         return failed(error)
 
 
-def _limits(verdict: Admitted | Refused, kinds: Sequence[LimitKind]) -> dict[str, int | None]:
+def _limits(verdict: Admitted | Refused, kinds: Sequence[LimitKind]) -> dict[str, Any]:
     """Return the limits that a verdict showed, by the names of their fields."""
     return {kind.field: verdict.quotas[kind].limit for kind in kinds}

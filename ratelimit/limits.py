@@ -1,21 +1,25 @@
-"""The vocabulary of limits: the one table of their kinds, and the seam every limiter implements.
+"""The vocabulary of limits: who has them, charges, verdicts, and the seam every limiter implements.
 
-Lives here: values and the `Limiter` protocol.  Not here: window arithmetic (window), Redis (redis.limiter).
-
-A new kind of a user's limit in the 60 s window is one row in `LIMIT_KINDS` and one field of `User`, and if it counts
-what nothing counted before, one field of `Amounts`.  From these derive the stored record, the REST bodies, the
-arguments and replies of the Lua scripts, both limiters, errors, headers and metric labels.
+Lives here: values and the `Limiter` protocol.  Not here: the table of kinds (kinds), window arithmetic (window), Redis
+(redis.limiter).
 """
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, Protocol
 
-WINDOW_S = 60
-"""A limit per minute means never more than N in any WINDOW_S seconds (docs/contracts.md section 3)."""
-
-CONCURRENCY_RETRY_S = 1.0
-"""Seconds until a client asks again for a permit: a stream's end cannot be foreseen (chosen)."""
+from ratelimit.kinds import (
+    LEVEL_KINDS,
+    MODEL_KINDS,
+    USER,
+    USER_FIELDS,
+    USER_KINDS,
+    Amounts,
+    LimitKind,
+    Limits,
+    Scope,
+)
 
 MAX_NAME_BYTES = 256
 """The longest user name, in bytes of UTF-8 (docs/contracts.md section 2)."""
@@ -23,105 +27,8 @@ MAX_LIMIT = 2**53
 """The largest integer that Lua's and JSON's numbers hold exactly; a larger limit is malformed, a larger charge counts
 as this."""
 
-
-class Amounts(NamedTuple):
-    """How much a request uses of each unit, or several requests together.  The fields' names are the units' names.
-
-    No unit has a default: a place that forgets a new one is a type error instead of a charge of nothing.
-    """
-
-    requests: int
-    tokens: int
-    """Tokens of prompt and output together."""
-
-    def plus(self, other: "Amounts") -> "Amounts":
-        """Return the sum."""
-        return Amounts(self.requests + other.requests, self.tokens + other.tokens)
-
-    def minus(self, other: "Amounts") -> "Amounts":
-        """Return the difference; it may be below zero."""
-        return Amounts(self.requests - other.requests, self.tokens - other.tokens)
-
-
-UNITS = Amounts._fields
-"""The names of the units."""
-NOTHING = Amounts(0, 0)
-"""No request and no tokens."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scope:
-    """The requests that a limit counts together."""
-
-    prefix: str
-    """The beginning of the names of its kinds."""
-    message: str
-    """The error message of a limit that is exceeded, a template."""
-
-
-USER = Scope("", "user: {user} has exceeded {limit_name}: {limit}")
-USER_AND_MODEL = Scope("model_", "user: {user} has exceeded {limit_name} for model {model}: {limit}")
-"""The user's requests for one model."""
-MODEL = Scope("", "model: {model} has exceeded {limit_name}: {limit}")
-"""All users' requests for one model."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class LimitKind:
-    """One row of the table.  Kinds are compared by identity."""
-
-    field: str
-    """The name of the limit in the user's record and in REST bodies; for a model, of its setting."""
-    scope: Scope
-    meaning: str
-    """The beginning of its description in REST schemas."""
-    unit: str = ""
-    """The field of `Amounts` that is counted in a window; empty = running requests are counted, without a window."""
-    always_shown: bool = False
-    """Whether records, REST answers and responses show the kind where it has no limit, as AIBrix's clients expect."""
-
-    def __repr__(self) -> str:
-        return f"LimitKind({self.name})"
-
-    @property
-    def name(self) -> str:
-        """The metric label, and the name inside Lua and in its replies."""
-        return self.scope.prefix + self.field
-
-    @property
-    def error_header(self) -> str:
-        """The response header that is `true` when this limit refused a request."""
-        return f"x-error-{self.field}-exceeded"
-
-    def of(self, amounts: Amounts) -> int:
-        """Return the amount that this limit bounds.  Precondition: it has a unit."""
-        amount: int = getattr(amounts, self.unit)
-        return amount
-
-    def message(self, user: str, model: str, limit: int) -> str:
-        """Return the error message of a request that exceeded the limit."""
-        return self.scope.message.format(user=user, model=model, limit_name=self.field.upper(), limit=limit)
-
-
-RPM = LimitKind("rpm", USER, "Requests in any 60 seconds", "requests", always_shown=True)
-TPM = LimitKind("tpm", USER, "Tokens in any 60 seconds, prompt and output together", "tokens", always_shown=True)
-MODEL_RPM = LimitKind("rpm", USER_AND_MODEL, "Requests in any 60 seconds", "requests", always_shown=True)
-MODEL_TPM = LimitKind("tpm", USER_AND_MODEL, "Tokens in any 60 seconds", "tokens", always_shown=True)
-RPS = LimitKind("rps", MODEL, "Requests in any second", "requests")
-CONCURRENCY = LimitKind("concurrency", USER, "Requests at the same time")
-
-LIMIT_KINDS = (RPM, TPM, MODEL_RPM, MODEL_TPM, RPS, CONCURRENCY)
-"""Every kind.  Of several limits in a request's way with equal waits, the first of the table is named to the client."""
-
-USER_FIELDS = tuple(kind for kind in LIMIT_KINDS if kind.scope is USER)
-"""The limits that a user's record has for all models together."""
-USER_KINDS = tuple(kind for kind in USER_FIELDS if kind.unit)
-"""The limits of the user's window."""
-MODEL_KINDS = tuple(kind for kind in LIMIT_KINDS if kind.scope is USER_AND_MODEL)
-"""The limits of the user's window for one model, and what a record may hold for each model."""
-
-Limits = Mapping[LimitKind, int | None]
-"""The limits of one window, in the order of the table.  None = unlimited, 0 = nothing allowed."""
+Reserve = Literal["expected", "maximum"]
+"""How much a request reserves: a guess of what it will use, or the most that it may use, so that limits are hard."""
 
 
 class Rates(NamedTuple):
@@ -137,6 +44,33 @@ class Rates(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """The limits of a level of its own, an API key or a group: a field per kind in USER_FIELDS, and budgets.
+
+    None = unlimited, 0 = nothing allowed.
+    """
+
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    budgets: Mapping[str, int] = field(default_factory=dict)
+    """By the fields in BUDGET_FIELDS; money in NANO of its unit.  What is not there is unlimited."""
+
+    def window(self, scope: Scope) -> Limits:
+        """Return the limits of the level's window."""
+        return {kind: getattr(self, kind.field) for kind in LEVEL_KINDS[scope][0]}
+
+    def periods(self, scope: Scope) -> Limits:
+        """Return all its budgets, or {} where it has none, and none are counted."""
+        return {kind: self.budgets.get(kind.field) for kind in LEVEL_KINDS[scope][1]} if self.budgets else {}
+
+    def scaled(self, scale: Callable[[int | None], int | None]) -> "Policy":
+        """Return it with every limit replaced by what `scale` makes of it."""
+        budgets = {name: scale(limit) or 0 for name, limit in self.budgets.items()}
+        return Policy(scale(self.rpm), scale(self.tpm), scale(self.concurrency), budgets)
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     """A stored user: a field per kind in USER_FIELDS.  None = unlimited, 0 = nothing allowed."""
 
@@ -146,23 +80,59 @@ class User:
     concurrency: int | None = None
     models: Mapping[str, Rates] = field(default_factory=dict)
     """Further limits on what goes to a model, by its name."""
+    budgets: Mapping[str, int] = field(default_factory=dict)
+    """As a Policy has them."""
+    reserve: Reserve | None = None
+    """None = as the charge says."""
+    group: str = ""
+    """The group whose limits its requests count against too; "" = none."""
+
+    @property
+    def policy(self) -> Policy:
+        """The limits over all models."""
+        return Policy(self.rpm, self.tpm, self.concurrency, self.budgets)
 
     @property
     def window(self) -> Limits:
         """The limits of the user's window over all models."""
-        return {kind: getattr(self, kind.field) for kind in USER_KINDS}
+        return self.policy.window(USER)
 
     def scaled(self, scale: Callable[[int | None], int | None]) -> "User":
         """Return the user with every limit replaced by what `scale` makes of it."""
-        limits = {kind.field: scale(getattr(self, kind.field)) for kind in USER_FIELDS}
+        own = self.policy.scaled(scale)
         models = {model: Rates(*map(scale, rates)) for model, rates in self.models.items()}
-        return User(self.name, **limits, models=models)
+        limits = {kind.field: getattr(own, kind.field) for kind in USER_FIELDS}
+        return replace(self, **limits, models=models, budgets=own.budgets)
 
 
-def shown_limits(limits: User | Rates, kinds: Sequence[LimitKind]) -> dict[str, int | None]:
+def shown_limits(limits: User | Policy | Rates, kinds: Sequence[LimitKind]) -> dict[str, int | None]:
     """Return limits by field, as records and REST answers have them."""
     values = {kind: getattr(limits, kind.field) for kind in kinds}
     return {kind.field: limit for kind, limit in values.items() if kind.always_shown or limit is not None}
+
+
+class Bounds(NamedTuple):
+    """The amounts of one request where limits are hard: upper bounds, of which it is granted what is left.
+
+    It is refused when not even `prompt` and one token of the answer are left.
+    """
+
+    prompt: Amounts
+    most: Amounts
+    """The prompt and the largest answer that the request allows."""
+    token_cost: float = 0.0
+    """The price of a token of the answer, in NANO money."""
+
+    @property
+    def least(self) -> Amounts:
+        """The amounts without which it is refused."""
+        return self.granting(self.prompt.tokens + 1)
+
+    def granting(self, tokens: int) -> Amounts:
+        """Return the amounts when so many tokens are granted, of at most `most`."""
+        tokens = min(tokens, self.most.tokens)
+        answer_cost = math.ceil((tokens - self.prompt.tokens) * self.token_cost)
+        return Amounts(self.most.requests, tokens, self.prompt.cost + answer_cost)
 
 
 class Charge(NamedTuple):
@@ -177,6 +147,12 @@ class Charge(NamedTuple):
     model: str = ""
     rps: int | None = None
     certain: Amounts | None = None
+    key: str = ""
+    """The id of the user's API key that the request came with."""
+    bounds: Bounds | None = None
+    """None = limits cannot be hard for it."""
+    reserve: Reserve = "expected"
+    """For users whose record does not say which."""
 
     def within(self, limits: Limits) -> Amounts:
         """Return what is charged under a user's limits: a guess shrinks to what an empty window allows.
@@ -208,23 +184,34 @@ class Quota(NamedTuple):
 class Reservation(NamedTuple):
     """The amounts held for a running request, in the slot of the window where it was admitted.
 
-    `model` is set when it is held in the user's window for that model too; `holds_permit` when the request holds one of
-    the user's permits (`concurrency`), which `Limiter.release` gives back; `is_shared` unless it is known here alone.
+    `model`, `key` and `group` are set when it is held in the windows of those too.  The user's and theirs are one step.
     """
 
     user: str
     slot: int
     amounts: Amounts
     model: str = ""
-    holds_permit: bool = False
+    permits: tuple[Scope, ...] = ()
+    """The levels of whose `concurrency` the request holds a permit, which `Limiter.release` gives back."""
     is_shared: bool = True
+    """False = it is known here alone."""
+    key: str = ""
+    group: str = ""
+    budgets: tuple[Scope, ...] = ()
+    """The levels in whose budgets it is held, in the day and the month of its slot."""
+    is_hard: bool = False
+    """Its amounts are upper bounds.  They count while the request runs, and its use counts from its end on."""
 
+
+RENEW_S = 15.0
+"""Between two renewals of a hard reservation, in seconds (chosen: three may fail before its slot leaves the window)."""
 
 UNCOUNTED_SLOT = -1
 """The slot of a reservation that nobody counts; settling it does nothing."""
 
 Quotas = Mapping[LimitKind, Quota]
-"""The user's quotas after a verdict: all USER_KINDS, and all MODEL_KINDS when the user has limits for the model."""
+"""The quotas after a verdict: all USER_KINDS, all kinds of the windows that the model, the key and the group have, and
+all budgets of each level that has any."""
 
 
 class Admitted(NamedTuple):
@@ -266,7 +253,7 @@ def uncounted(charge: Charge) -> Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A user's use of the window over all models now: a quota for each of USER_KINDS."""
+    """The use of a level now: a quota for each limit of its window over all models, and for its budgets if any."""
 
     name: str
     quotas: Quotas
@@ -311,6 +298,7 @@ class Limiter(Protocol):
         Called exactly once per reservation, or once with the sums of several of one user, slot and model; a
         reservation that has left the window changes nothing.  `used` still has the request itself, unless that is given
         back too (docs/contracts.md section 1, upstream errors: one request and no tokens).
+        A hard reservation is settled alone, and its use counts from now on, in the budgets of its own day and month.
         Where any replica may learn of a request's end, `changes` has the difference for each request by its id: a
         shared limiter applies that of an id once, whoever brings it.
         Raises LimiterUnavailableError.

@@ -5,16 +5,11 @@ Lives here: windows and permits by user, and forgetting them.  Not here: the ari
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from ratelimit.kinds import CONCURRENCY, CONCURRENCY_RETRY_S, RPS, USER, Amounts, LimitKind, Limits
 from ratelimit.limits import (
-    CONCURRENCY,
-    CONCURRENCY_RETRY_S,
-    RPS,
     UNLIMITED,
     Admitted,
-    Amounts,
     Charge,
-    LimitKind,
-    Limits,
     Quota,
     Reservation,
     UnknownUser,
@@ -64,9 +59,9 @@ class MemoryLimiter:
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`."""
         running = self._running.get(reservation.user, 0)
-        if reservation.holds_permit and running > 1:
+        if reservation.permits and running > 1:
             self._running[reservation.user] = running - 1
-        elif reservation.holds_permit:
+        elif reservation.permits:
             self._running.pop(reservation.user, None)
 
     async def usage(self, user: str) -> Usage | None:
@@ -124,7 +119,7 @@ class MemoryLimiter:
         if obstacles:
             return refused(obstacles, counted, user.concurrency)
         model = charge.model if charge.model in limits else ""
-        reservation = Reservation(user.name, slot, charge.amounts, model, user.concurrency is not None)
+        reservation = Reservation(user.name, slot, charge.amounts, model, () if user.concurrency is None else (USER,))
         return Admitted(reservation, counted, user.concurrency)
 
     def _take(self, user: User, charge: Charge, windows: dict[str, Window], now_s: float) -> int:

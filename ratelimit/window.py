@@ -12,7 +12,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ratelimit.limits import NOTHING, UNITS, WINDOW_S, Amounts, LimitKind, Limits, Quota, Quotas, Refused
+from ratelimit.kinds import NOTHING, UNITS, WINDOW_S, Amounts, LimitKind, Limits
+from ratelimit.limits import Quota, Quotas, Refused
 
 
 class Span(NamedTuple):

@@ -7,7 +7,8 @@ usage that its entry reports.  It is in a namespace that no header is made of, s
 """
 
 from gateway.envoy.names import EXCHANGE_KEY
-from ratelimit.limits import MAX_LIMIT, UNCOUNTED_SLOT, Amounts, Reservation
+from ratelimit.kinds import Amounts
+from ratelimit.limits import MAX_LIMIT, UNCOUNTED_SLOT, Reservation
 
 RESERVED_KEY = "reserved"
 """Key beside EXCHANGE_KEY; its text is `SLOT REQUESTS TOKENS LENGTH MODEL USER`, the last two without a blank between
@@ -21,7 +22,7 @@ def carried(exchange_id: str, reservation: Reservation | None) -> dict[str, str]
     if reservation is None or not reservation.is_shared or reservation.slot == UNCOUNTED_SLOT:
         return {EXCHANGE_KEY: exchange_id}
     user, slot, amounts, model = reservation[:4]
-    requests, tokens = amounts
+    requests, tokens, _ = amounts
     return {EXCHANGE_KEY: exchange_id, RESERVED_KEY: f"{slot} {requests} {tokens} {len(model)} {model}{user}"}
 
 

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from gateway.accounting.access_log import Entry, decode, encode
 from gateway.accounting.ledger import Ledger
 from gateway.accounting.settlement import used_as_reported
-from ratelimit.limits import Amounts, Limiter, LimiterUnavailableError, Reservation
+from ratelimit.kinds import Amounts
+from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
 
 EXCHANGE_ID_PARTS = 3
 WATCHED_S = 4.0

@@ -18,7 +18,8 @@ from gateway.accounting.outcomes import ObservedEnd, PodProof
 from gateway.accounting.settlement import Estimate, Settlement, settlement_for
 from gateway.fleet.ticket import Ticket
 from gateway.observability.metrics import Metrics
-from ratelimit.limits import Amounts, Limiter, LimiterUnavailableError, Reservation
+from ratelimit.kinds import Amounts
+from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
 from routing.strategy import Finished
 from traffic.counts import Counts
 

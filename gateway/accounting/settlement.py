@@ -12,7 +12,7 @@ from gateway.accounting.outcomes import OK, Charged, ObservedEnd, PodProof, verd
 from gateway.accounting.stream_sizes import StreamShape, StreamSize
 from gateway.openai.operations import Operation
 from gateway.openai.usage import TokenUsage
-from ratelimit.limits import NOTHING, Amounts
+from ratelimit.kinds import NOTHING, Amounts
 
 _EVENTS_AROUND_AN_ERROR = 2
 """Events of a stream that are no output: the one that names the role, and the error itself."""

@@ -16,19 +16,8 @@ from starlette.responses import Response
 
 from gateway.observability.http import problem
 from ratelimit.accounts.names import checked_name
-from ratelimit.limits import (
-    MAX_LIMIT,
-    MAX_NAME_BYTES,
-    MODEL_KINDS,
-    UNITS,
-    USER_FIELDS,
-    USER_KINDS,
-    Amounts,
-    LimitKind,
-    Rates,
-    User,
-    shown_limits,
-)
+from ratelimit.kinds import MODEL_KINDS, UNITS, USER_FIELDS, USER_KINDS, Amounts, LimitKind
+from ratelimit.limits import MAX_LIMIT, MAX_NAME_BYTES, Rates, User, shown_limits
 
 MAX_BODY_BYTES = 1024 * 1024
 """The largest request body, in bytes (chosen); a larger one answers 413."""
@@ -113,7 +102,7 @@ class NewUserBody(UserBody):
     """1 to 256 bytes of UTF-8 without control, bidi or zero-width characters, commas, or blanks at either end."""
 
 
-def _limits(body: BaseModel, kinds: Sequence[LimitKind]) -> dict[str, int | None]:
+def _limits(body: BaseModel, kinds: Sequence[LimitKind]) -> dict[str, Any]:
     return {kind.field: getattr(body, kind.field) for kind in kinds}
 
 

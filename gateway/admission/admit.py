@@ -30,7 +30,8 @@ from gateway.openai.errors import ClientGoneError, LimiterAwayError, LimitExceed
 from gateway.openai.limit_headers import limit_headers
 from gateway.openai.rewrites import Rewrites
 from ratelimit.accounts.sender import Sender
-from ratelimit.limits import NOTHING, Admitted, Limiter, LimiterUnavailableError, Reservation
+from ratelimit.kinds import NOTHING
+from ratelimit.limits import Admitted, Limiter, LimiterUnavailableError, Reservation
 from routing.types import NoCandidateError, NoCandidateReason, RouteRequest
 from traffic.counts import Counts
 

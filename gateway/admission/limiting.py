@@ -16,12 +16,12 @@ from gateway.openai.errors import (
     UnknownUserError,
 )
 from gateway.openai.limit_headers import limit_headers
+from ratelimit.kinds import LimitKind
 from ratelimit.limits import (
     Admitted,
     Charge,
     Limiter,
     LimiterUnavailableError,
-    LimitKind,
     MalformedUserError,
     UnknownUser,
     Verdict,

@@ -29,7 +29,8 @@ from gateway.openai.errors import (
 )
 from gateway.openai.prompt import Prompt
 from ratelimit.accounts.sender import Sender
-from ratelimit.limits import Amounts, Charge
+from ratelimit.kinds import Amounts
+from ratelimit.limits import Charge
 from routing.prefix.blocks import BLOCK_BYTES, FIRST_BLOCK_MISSING_SHARE, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.strategies.session_affinity import SessionAffinity

@@ -7,7 +7,8 @@ errors (openai.errors).
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ratelimit.limits import WINDOW_S, Admitted, Refused, Usage
+from ratelimit.kinds import WINDOW_S
+from ratelimit.limits import Admitted, Refused, Usage
 
 
 class ModelCard(NamedTuple):

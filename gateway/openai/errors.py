@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from ratelimit.limits import LimitKind
+from ratelimit.kinds import LimitKind
 
 LONGEST_RETRY_S = 60
 """The longest `retry-after` that common clients honour; told to wait longer, they ask again at once."""

@@ -8,7 +8,8 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-from ratelimit.limits import MODEL_KINDS, USER_KINDS, WINDOW_S, LimitKind, Quota, Quotas
+from ratelimit.kinds import MODEL_KINDS, USER_KINDS, WINDOW_S, LimitKind
+from ratelimit.limits import Quota, Quotas
 
 MS_PER_S = 1000
 

@@ -16,16 +16,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
-from ratelimit.limits import (
-    MAX_LIMIT,
-    MODEL_KINDS,
-    USER_FIELDS,
-    LimitKind,
-    MalformedUserError,
-    Rates,
-    User,
-    shown_limits,
-)
+from ratelimit.kinds import MODEL_KINDS, USER_FIELDS, LimitKind
+from ratelimit.limits import MAX_LIMIT, MalformedUserError, Rates, User, shown_limits
 from ratelimit.patience import Patience
 from ratelimit.redis.limiter import USER_KEY_PREFIX, user_key
 
@@ -200,7 +192,7 @@ def _user(name: str, stored: bytes | str | None) -> User | None:
         return None
 
 
-def _limits(stored: Any, kinds: Sequence[LimitKind]) -> dict[str, int | None]:
+def _limits(stored: Any, kinds: Sequence[LimitKind]) -> dict[str, Any]:
     """Read the limits by the names of their fields.  Raises ValueError for anything that is no limit."""
     if not isinstance(stored, dict):
         raise ValueError(stored)

@@ -14,20 +14,14 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 
+from ratelimit.kinds import LIMIT_KINDS, MODEL_KINDS, NOTHING, USER, USER_KINDS, WINDOW_UNITS, Amounts, LimitKind
 from ratelimit.limits import (
-    LIMIT_KINDS,
     MAX_LIMIT,
-    MODEL_KINDS,
-    NOTHING,
     UNCOUNTED_SLOT,
-    UNITS,
     UNLIMITED,
-    USER_KINDS,
     Admitted,
-    Amounts,
     Charge,
     LimiterUnavailableError,
-    LimitKind,
     MalformedUserError,
     Quota,
     Refused,
@@ -69,7 +63,7 @@ _REFUSED, _ADMITTED, _UNKNOWN, _MALFORMED = range(4)  # the first number of a re
 _KINDS = {kind.name.encode(): kind for kind in LIMIT_KINDS}
 _BOTH_KINDS = USER_KINDS + MODEL_KINDS
 _CHARGED_FROM = 5  # where a reply of lua/reserve.lua tells the amounts that it charges
-_SHOWN_FROM = _CHARGED_FROM + len(UNITS)  # where it begins to show the windows
+_SHOWN_FROM = _CHARGED_FROM + len(WINDOW_UNITS)  # where it begins to show the windows
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -161,7 +155,7 @@ class RedisLimiter:
 
     async def _reserved(self, charge: Charge, reply: asyncio.Future[Reply]) -> Verdict:
         verdict = self._verdict(charge, await reply)
-        if isinstance(verdict, Admitted) and verdict.reservation.holds_permit:
+        if isinstance(verdict, Admitted) and verdict.reservation.permits:
             self._permits.take(charge.user)
         return verdict
 
@@ -199,7 +193,7 @@ class RedisLimiter:
 
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`.  Nobody waits for the answer: if it is lost, the next renewal corrects the number."""
-        if reservation.holds_permit:
+        if reservation.permits:
             self._permits.give_back(reservation.user)
             self._send_permits(reservation.user, None, -1)
 
@@ -218,7 +212,7 @@ class RedisLimiter:
         A `handover` that arrives twice counts once.  The call is queued when this returns, ahead of calls made later.
         """
         marker = f"forebay:{{{USER_KEY_PREFIX}{user}}}:absorbed:{handover}"
-        amounts = [number for slot in sorted(slots) for number in (slot, *slots[slot])]
+        amounts = [number for slot in sorted(slots) for number in (slot, *slots[slot].window)]
         arguments: list[Argument] = [self._time(), *amounts]
         return self._calls.call(ABSORB, (window_key(user, model), marker), arguments)
 
@@ -282,7 +276,7 @@ class RedisLimiter:
     def _call_model(self, charge: Charge, *, takes: bool) -> asyncio.Future[Reply]:
         """Precondition: the charge has a limit of requests per second."""
         amounts = _clamped(charge.amounts)
-        arguments: list[Argument] = [self._time(), charge.rps or 0, 1 if takes else 0, *amounts]
+        arguments: list[Argument] = [self._time(), charge.rps or 0, 1 if takes else 0, *amounts.window]
         return self._calls.call(MODEL_RPS, (model_key(charge.model),), arguments)
 
     async def _model_verdict(self, charge: Charge, reply: asyncio.Future[Reply]) -> tuple[Admitted | Refused, int]:
@@ -298,7 +292,7 @@ class RedisLimiter:
             self._calls.call(LEASE, (f"{window_key(user)}:leases",), arguments)
 
     def _ask(self, charge: Charge, *, takes: bool) -> asyncio.Future[Reply]:
-        user, amounts, model, rps, certain = charge
+        user, amounts, model, rps, certain = charge[:5]
         keys = [user_key(user), window_key(user)]
         if rps is not None:
             keys.append(model_key(model))
@@ -307,7 +301,7 @@ class RedisLimiter:
             certain = certain and _clamped(certain)
         arguments = (
             self._time(), model, self._replica, 1 if takes else 0, "" if rps is None else rps,
-            *amounts, *(certain or amounts),
+            *amounts.window, *(certain or amounts).window,
         )  # fmt: skip
         return self._calls.call(self._reserve_script, keys, arguments)
 
@@ -330,7 +324,7 @@ class RedisLimiter:
             return refused(_obstacles(reply[_SHOWN_FROM + 3 * len(kinds) :]), counted, permits)
         model = charge.model if has_model else ""
         amounts = Amounts(*reply[_CHARGED_FROM:_SHOWN_FROM])
-        reservation = Reservation(charge.user, slot if taken else 0, amounts, model, permits is not None)
+        reservation = Reservation(charge.user, slot if taken else 0, amounts, model, () if permits is None else (USER,))
         return Admitted(reservation, counted, permits)
 
 
@@ -361,7 +355,7 @@ def _corrections(slot: int, changes: Mapping[str, Amounts]) -> list[Argument]:
     for request, change in changes.items():
         if change != NOTHING:
             arguments.append(request)
-            arguments += _clamped(change)
+            arguments += _clamped(change).window
     return arguments
 
 

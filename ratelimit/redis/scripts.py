@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 
-from ratelimit.limits import CONCURRENCY_RETRY_S, MAX_LIMIT, MODEL_KINDS, UNITS, USER_KINDS, LimitKind
+from ratelimit.kinds import CONCURRENCY_RETRY_S, MODEL_KINDS, UNITS, USER_KINDS, WINDOW_UNITS, LimitKind
+from ratelimit.limits import MAX_LIMIT
 from ratelimit.redis.connection import Script
 from ratelimit.redis.permits import LEASE_S
 from ratelimit.window import KEEP_S, MINUTE, SECOND, Span
@@ -26,17 +27,17 @@ def _span(span: Span) -> str:
     return f"{1_000_000 // span.per_s}, {span.slots}"
 
 
-_SLOT_FIELDS = [f"'{unit}'" for unit in UNITS] + [f"'{unit[0]}' .. slot" for unit in UNITS]
+_SLOT_FIELDS = [f"'{unit}'" for unit in WINDOW_UNITS] + [f"'{unit[0]}' .. slot" for unit in WINDOW_UNITS]
 
 CONSTANTS = {
-    "UNIT_COUNT": str(len(UNITS)),
-    "SLOT_LETTERS": "'" + "".join(unit[0] for unit in UNITS) + "l'",
+    "UNIT_COUNT": str(len(WINDOW_UNITS)),
+    "SLOT_LETTERS": "'" + "".join(unit[0] for unit in WINDOW_UNITS) + "l'",
     "SLOT_FIELDS": ", ".join(_SLOT_FIELDS),
     "SLOT_PAIRS": ", ".join(f"{field}, stored[{i}]" for i, field in enumerate(_SLOT_FIELDS, start=1)),
     "USER_LIMITS": _limits(USER_KINDS),
     "MODEL_LIMITS": _limits(MODEL_KINDS),
-    "UNIT_NAMES": "{ " + ", ".join(f"'{unit}'" for unit in UNITS) + " }",
-    "REQUESTS": str(UNITS.index("requests") + 1),
+    "UNIT_NAMES": "{ " + ", ".join(f"'{unit}'" for unit in WINDOW_UNITS) + " }",
+    "REQUESTS": str(WINDOW_UNITS.index("requests") + 1),
     "MINUTE": _span(MINUTE),
     "SECOND": _span(SECOND),
     "MAX_LIMIT": str(MAX_LIMIT),

@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import cycle
 from typing import Any, TypeVar
 
-from ratelimit.limits import USER_KINDS, Admitted, Amounts, Charge, Refused, Reservation, User
+from ratelimit.kinds import USER_KINDS, Amounts
+from ratelimit.limits import Admitted, Charge, Refused, Reservation, User
 from ratelimit.memory import MemoryLimiter
 from simulator.replay.traces import TraceRequest
 
@@ -58,7 +59,8 @@ def parse_users(text: str) -> dict[str, User]:
         pairs = dict(limit.split("=", 1) for limit in limits if "=" in limit)
         if len(pairs) != len(limits) or not pairs.keys() <= set(known) or not all(map(str.isdigit, pairs.values())):
             raise ValueError(f"user = {part!r}, must be NAME{''.join(f'[:{limit}=N]' for limit in known)}")
-        users[name] = User(name, **{limit: int(number) for limit, number in pairs.items()}, models={})
+        rates: dict[str, Any] = {limit: int(number) for limit, number in pairs.items()}
+        users[name] = User(name, **rates)
     return users
 
 

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from ratelimit.limits import MODEL_TPM, RPM, TPM, Admitted, Amounts, Quota, Rates, Refused, UnknownUser, User
+from ratelimit.kinds import MODEL_TPM, RPM, TPM, Amounts
+from ratelimit.limits import Admitted, Quota, Rates, Refused, UnknownUser, User
 from tests.support.limiters import a_charge, a_reservation, admit, count_admitted, refuse, used
 
 

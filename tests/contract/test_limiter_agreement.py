@@ -20,7 +20,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ratelimit.limits import WINDOW_S, Admitted, Amounts, Charge, Quotas, Rates, Reservation, Usage, User, Verdict
+from ratelimit.kinds import WINDOW_S, Amounts
+from ratelimit.limits import Admitted, Charge, Quotas, Rates, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from ratelimit.redis.limiter import RedisLimiter, window_key
 from ratelimit.redis.permits import LEASE_S
@@ -147,7 +148,7 @@ class Agreement(RuleBasedStateMachine):
             limited = (each for each in self.log if each.charge.model == charge.model and each.charge.rps is not None)
             assert sum(clock_s - 1 < each.asked_s <= clock_s for each in limited) <= charge.rps
         if user.concurrency is not None:
-            assert sum(each.running and each.reservation.holds_permit for each in of_user) <= user.concurrency
+            assert sum(each.running and each.reservation.permits for each in of_user) <= user.concurrency
 
     @precondition(lambda self: any(not entry.settled for entry in self.log))
     @rule(data=st.data(), tokens=st.integers(0, 40), which=st.integers(0, 1))
@@ -251,7 +252,7 @@ class Agreement(RuleBasedStateMachine):
         for _ in range(2):  # the first renewal leaves new numbers as they are
             self.renew()
         self.memory = self.new_memory()
-        running = [entry for entry in self.log if entry.running and entry.reservation.holds_permit]
+        running = [entry for entry in self.log if entry.running and entry.reservation.permits]
         for name in ("u", "v"):
             self.memory.seed_permits(name, sum(entry.charge.user == name for entry in running))
         for entry in self.log:  # what was admitted before counts no more, only what runs still does

@@ -2,25 +2,8 @@
 
 import asyncio
 
-from ratelimit.limits import (
-    CONCURRENCY,
-    MODEL_KINDS,
-    MODEL_RPM,
-    MODEL_TPM,
-    RPM,
-    RPS,
-    TPM,
-    UNCOUNTED_SLOT,
-    UNLIMITED,
-    Admitted,
-    Amounts,
-    LimitKind,
-    Quota,
-    Rates,
-    Refused,
-    UnknownUser,
-    User,
-)
+from ratelimit.kinds import CONCURRENCY, MODEL_KINDS, MODEL_RPM, MODEL_TPM, RPM, RPS, TPM, Amounts, LimitKind
+from ratelimit.limits import UNCOUNTED_SLOT, UNLIMITED, Admitted, Quota, Rates, Refused, UnknownUser, User
 from tests.support.limiters import a_charge, a_reservation, admit, count_admitted, refuse, used
 
 

@@ -4,21 +4,8 @@ import pytest
 
 from ratelimit import fallback as fallback_module
 from ratelimit.fallback import LocalFallback
-from ratelimit.limits import (
-    CONCURRENCY,
-    MODEL_RPM,
-    RPM,
-    TPM,
-    UNLIMITED,
-    Admitted,
-    Amounts,
-    Charge,
-    LimiterUnavailableError,
-    Rates,
-    Refused,
-    UnknownUser,
-    User,
-)
+from ratelimit.kinds import CONCURRENCY, MODEL_RPM, RPM, TPM, Amounts
+from ratelimit.limits import UNLIMITED, Admitted, Charge, LimiterUnavailableError, Rates, Refused, UnknownUser, User
 from ratelimit.redis.limiter import RedisLimiter, user_key, window_key
 from tests.support.fallbacks import a_fallback, come_back, leave
 from tests.support.limiters import a_charge, a_redis_limiter, admit, put_user, refuse, used

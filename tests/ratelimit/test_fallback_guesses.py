@@ -1,6 +1,7 @@
 """Guesses while Redis is away: a replica decides by its share of the limits."""
 
-from ratelimit.limits import Admitted, Amounts, Refused, User
+from ratelimit.kinds import Amounts
+from ratelimit.limits import Admitted, Refused, User
 from tests.support.fallbacks import a_fallback, come_back, leave
 from tests.support.limiters import a_charge, put_user, used
 

@@ -1,4 +1,5 @@
-from ratelimit.limits import Admitted, Amounts, Refused, User
+from ratelimit.kinds import Amounts
+from ratelimit.limits import Admitted, Refused, User
 from ratelimit.memory import MemoryLimiter
 from tests.support.limiters import a_charge
 

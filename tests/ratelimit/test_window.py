@@ -1,6 +1,7 @@
 import pytest
 
-from ratelimit.limits import RPM, RPS, TPM, Admitted, Amounts, Quota, Refused, Reservation, User
+from ratelimit.kinds import RPM, RPS, TPM, Amounts
+from ratelimit.limits import Admitted, Quota, Refused, Reservation, User
 from ratelimit.window import SECOND, Window, leaves_in_s, quotas, refused
 
 T = 1_700_000_000.0

@@ -13,7 +13,8 @@ from gateway.admin.app import CALLS, create_admin_app
 from gateway.observability.http import index_route, monitoring_routes
 from gateway.openai.answers import ModelCard
 from ratelimit.accounts.keys import Key
-from ratelimit.limits import Amounts, Charge, LimiterUnavailableError, Reservation, UnknownUser, Usage, User, Verdict
+from ratelimit.kinds import Amounts
+from ratelimit.limits import Charge, LimiterUnavailableError, Reservation, UnknownUser, Usage, User, Verdict
 
 NOW_S = 1_800_000_000.0
 

@@ -7,7 +7,8 @@ from gateway.config.from_zero import ScaleFromZeroSettings
 from gateway.config.settings import RoutingSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.events import Answered, Refused, Routed
-from ratelimit.limits import RPM, User
+from ratelimit.kinds import RPM
+from ratelimit.limits import User
 from tests.support.pods import MODEL, an_endpoint
 from tests.support.shop import Shop
 from tests.support.waiting import turns

@@ -8,19 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from ratelimit.limits import (
-    RPM,
-    TPM,
-    USER_FIELDS,
-    Admitted,
-    Amounts,
-    Charge,
-    Limiter,
-    Refused,
-    Reservation,
-    User,
-    Verdict,
-)
+from ratelimit.kinds import RPM, TPM, USER_FIELDS, Amounts
+from ratelimit.limits import Admitted, Charge, Limiter, Refused, Reservation, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from ratelimit.redis.limiter import RedisLimiter, user_key
 from tests.support.redis import RedisServer

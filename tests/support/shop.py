@@ -28,7 +28,8 @@ from gateway.openai.request import parse_request
 from gateway.openai.rewrites import Rewrites
 from gateway.serving.service import Service
 from ratelimit.accounts.sender import Sender
-from ratelimit.limits import Amounts, Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict
+from ratelimit.kinds import Amounts
+from ratelimit.limits import Charge, Limiter, LimiterUnavailableError, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from ratelimit.questions import failed
 from routing.table import STRATEGIES

@@ -3,7 +3,8 @@
 import pytest
 
 from gateway.accounting.carried import carried, carried_reservation
-from ratelimit.limits import UNCOUNTED_SLOT, Amounts, Reservation
+from ratelimit.kinds import USER, Amounts
+from ratelimit.limits import UNCOUNTED_SLOT, Reservation
 
 ID = "0-0123456789ab-1"
 
@@ -20,8 +21,8 @@ def test_a_reservation_is_read_as_it_was_written(user: str, model: str):
 
 
 def test_a_permit_is_not_carried_because_it_ends_with_the_lease_of_its_replica():
-    held = Reservation("u", 1, Amounts(1, 2), holds_permit=True)
-    assert held._replace(holds_permit=False) == carried_reservation(carried(ID, held)["reserved"])
+    held = Reservation("u", 1, Amounts(1, 2), permits=(USER,))
+    assert held._replace(permits=()) == carried_reservation(carried(ID, held)["reserved"])
 
 
 @pytest.mark.parametrize(

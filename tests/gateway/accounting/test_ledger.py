@@ -11,7 +11,8 @@ import uvloop
 from gateway.accounting.outcomes import ObservedEnd
 from gateway.extproc.events import Routed
 from gateway.openai.usage import TokenUsage
-from ratelimit.limits import RPM, TPM, Admitted, Amounts, Charge, Reservation, User, Verdict
+from ratelimit.kinds import RPM, TPM, Amounts
+from ratelimit.limits import Admitted, Charge, Reservation, User, Verdict
 from routing.pods.engine_totals import FinishedTotals
 from tests.support.shop import AwayLimiter, Shop
 from tests.support.standstill import stand_still

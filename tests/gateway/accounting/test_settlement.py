@@ -13,7 +13,7 @@ from gateway.config.settings import LimitSettings
 from gateway.openai.engine_errors import EngineError
 from gateway.openai.operations import Operation
 from gateway.openai.usage import TokenUsage
-from ratelimit.limits import Amounts
+from ratelimit.kinds import Amounts
 
 ESTIMATE = Estimate(prompt_tokens=10, output_tokens=256, streams=True)
 WHOLE = Estimate(prompt_tokens=10, output_tokens=256, streams=False)

@@ -5,7 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from ratelimit.limits import RPM, TPM, Admitted, Amounts, Quota, Refused, Reservation, Usage, User
+from ratelimit.kinds import RPM, TPM, Amounts
+from ratelimit.limits import Admitted, Quota, Refused, Reservation, Usage, User
 from tests.support.admin import Admin, an_admin
 from tests.support.limiters import a_charge
 

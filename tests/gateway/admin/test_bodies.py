@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.admin.bodies import MAX_BODY_BYTES
-from ratelimit.limits import USER_FIELDS, User
+from ratelimit.kinds import USER_FIELDS
+from ratelimit.limits import User
 from tests.support.admin import an_admin
 
 JSON = {"content-type": "application/json"}

@@ -7,7 +7,8 @@ import pytest
 from gateway.config.settings import RoutingSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.events import Refused, Routed
-from ratelimit.limits import RPM, User
+from ratelimit.kinds import RPM
+from ratelimit.limits import User
 from tests.support.pods import MODEL
 from tests.support.shop import Shop, refused, routed
 

@@ -17,7 +17,8 @@ from gateway.openai.operations import Operation
 from gateway.openai.request import parse_request
 from gateway.openai.usage import TokenUsage
 from ratelimit.accounts.sender import Sender
-from ratelimit.limits import TPM, Rates, User
+from ratelimit.kinds import TPM
+from ratelimit.limits import Rates, User
 from tests.support.pods import MODEL
 from tests.support.shop import UNIX_S, AwayLimiter, Shop, refused, routed
 

@@ -35,7 +35,7 @@ from gateway.openai.errors import InvalidKeyError, LimitExceededError
 from gateway.openai.operations import Operation
 from gateway.openai.usage import TokenUsage
 from ratelimit.accounts.sender import Sender
-from ratelimit.limits import RPM
+from ratelimit.kinds import RPM
 from tests.support.exchanges import (
     BODY,
     CHAT,

@@ -22,7 +22,7 @@ from gateway.extproc.events import (
 )
 from gateway.extproc.exchange import TRANSITIONS, State
 from gateway.openai.errors import BadRequestError, LimitExceededError
-from ratelimit.limits import RPM
+from ratelimit.kinds import RPM
 from tests.support.exchanges import BODY, NOBODY, POST, ROUTED, exchange, headers
 
 EVENTS = [

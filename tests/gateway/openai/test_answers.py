@@ -1,7 +1,8 @@
 """The answers that Forebay gives with a 200."""
 
 from gateway.openai.answers import ModelCard, check_record, models_list, usage_record
-from ratelimit.limits import RPM, TPM, Admitted, Amounts, Quota, Refused, Reservation, Usage
+from ratelimit.kinds import RPM, TPM, Amounts
+from ratelimit.limits import Admitted, Quota, Refused, Reservation, Usage
 
 QUOTAS = {RPM: Quota(3, 3, 20.0), TPM: Quota(None, 40, 20.0)}
 

@@ -18,7 +18,7 @@ from gateway.openai.errors import (
     error_status,
     header_safe,
 )
-from ratelimit.limits import RPM
+from ratelimit.kinds import RPM
 
 EVERY_ERROR = sorted(
     (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, RefusalError)),

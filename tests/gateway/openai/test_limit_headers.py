@@ -3,7 +3,8 @@
 import pytest
 
 from gateway.openai.limit_headers import LIMIT_HEADERS, duration, limit_headers
-from ratelimit.limits import MODEL_KINDS, MODEL_RPM, MODEL_TPM, RPM, TPM, USER_KINDS, Quota
+from ratelimit.kinds import MODEL_KINDS, MODEL_RPM, MODEL_TPM, RPM, TPM, USER_KINDS
+from ratelimit.limits import Quota
 
 
 def test_every_header_of_a_user_with_both_limits():

@@ -10,7 +10,8 @@ from ratelimit.accounts.keys import KeyStore
 from ratelimit.accounts.sender import Sender
 from ratelimit.accounts.users import UserStore
 from ratelimit.fallback import LocalFallback
-from ratelimit.limits import RPM, RPS, Admitted, Amounts, LimiterUnavailableError, Rates, Refused, User
+from ratelimit.kinds import RPM, RPS, Amounts
+from ratelimit.limits import Admitted, LimiterUnavailableError, Rates, Refused, User
 from ratelimit.redis.batching import NotSentError
 from ratelimit.redis.cluster import ClusterCalls
 from ratelimit.redis.connection import Script

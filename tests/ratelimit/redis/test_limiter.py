@@ -4,17 +4,8 @@ import time
 import pytest
 from redis.crc import key_slot
 
-from ratelimit.limits import (
-    RPM,
-    TPM,
-    UNITS,
-    Admitted,
-    Amounts,
-    LimiterUnavailableError,
-    MalformedUserError,
-    Rates,
-    User,
-)
+from ratelimit.kinds import RPM, TPM, WINDOW_UNITS, Amounts
+from ratelimit.limits import Admitted, LimiterUnavailableError, MalformedUserError, Rates, User
 from ratelimit.redis.limiter import model_key, user_key, window_key
 from ratelimit.redis.permits import LEASE_S
 from ratelimit.window import KEEP_S
@@ -82,7 +73,7 @@ async def test_the_state_of_a_user_is_bounded_and_expires(server):
         for _ in range(200):
             await admit(limiter, "u", 1)
             clock.now_s += 1
-            assert len(stored(server, "u")) <= 2 + len(UNITS) + 61 * (len(UNITS) + 1)
+            assert len(stored(server, "u")) <= 2 + len(WINDOW_UNITS) + 61 * (len(WINDOW_UNITS) + 1)
     with server.client() as client:
         assert 61 < client.ttl(window_key("u")) <= 122
         assert -1 == client.ttl(user_key("u"))
@@ -101,7 +92,7 @@ async def test_after_a_pause_only_the_new_charge_is_stored(server):
     fields = stored(server, "u")
     expected = {"last": slot * 10**6, "oldest": slot, "requests": 1, "tokens": 3, f"r{slot}": 1, f"t{slot}": 3}
     assert expected == {field: fields[field] for field in expected}
-    assert 2 + 2 * len(UNITS) == len(fields)
+    assert 2 + 2 * len(WINDOW_UNITS) == len(fields)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +300,7 @@ async def test_a_release_that_redis_never_heard_of_is_told_by_the_next_renewal(s
         limiter.renew()
 
         await admit(limiter, "u")
-        assert verdict.reservation.holds_permit
+        assert verdict.reservation.permits
 
 
 async def test_a_user_without_a_limit_of_concurrency_costs_no_key(server):

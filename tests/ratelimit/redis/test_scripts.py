@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ratelimit.limits import MODEL_KINDS, UNITS, USER_KINDS
+from ratelimit.kinds import MODEL_KINDS, UNITS, USER_KINDS
 from ratelimit.redis.connection import Script
 from ratelimit.redis.scripts import CONSTANTS, LIMITER_SCRIPTS, RESERVE
 
