@@ -9,8 +9,10 @@ from importlib import metadata
 import click
 
 from forebay.cli.benchmarking import bench_engine
+from forebay.cli.completing import completion
 from forebay.cli.configuring import check_config, config_docs, config_schema, envoy_config, init
 from forebay.cli.controlling import controllers
+from forebay.cli.diagnosing import doctor
 from forebay.cli.downloading import download
 from forebay.cli.explaining import explain
 from forebay.cli.optimizing import optimizer
@@ -22,6 +24,7 @@ from forebay.cli.scaling import scale_decide
 from forebay.cli.securing import make_secret
 from forebay.cli.sidecar import runtime
 from forebay.cli.simulating import calibrate, simulate
+from forebay.cli.watching import top
 
 USAGE_ERROR = 2
 """Exit status of a command whose options or configuration are invalid; click uses the same."""
@@ -66,5 +69,6 @@ def main() -> None:
 for _command in (
     up, init, gateway, controllers, optimizer, runtime, engine, simulate, plan, scale_decide, explain, calibrate,
     bench_engine, profile, download, check_config, envoy_config, config_docs, config_schema, make_secret,
+    doctor, top, completion,
 ):  # fmt: skip
     main.add_command(_command)

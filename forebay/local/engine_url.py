@@ -5,7 +5,6 @@ whether it is healthy (gateway.discovery.probing).
 """
 
 import asyncio
-import os
 import socket
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -13,15 +12,11 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from forebay.local.asking import OK, TIMEOUT_S, NoAnswerError, ask
 from gateway.config.addresses import MAX_PORT, joined_address
-from gateway.discovery.probing.http_get import AnswerError, Response, get
+from gateway.discovery.probing.http_get import Response
 
-_TIMEOUT_S = 3.0
-"""The longest wait for one answer, in seconds (chosen: an engine that computes a long prompt may answer late)."""
-_ANSWER_BYTES = 16 * 1024 * 1024
-"""The longest answer that is read (chosen: a metrics page of vLLM has some 100 kB)."""
 _HTTP_PORT = 80
-_OK = 200
 _WANTS_KEY = (401, 403)
 _METRICS_PREFIXES = {"vllm": b"vllm:", "sglang": b"sglang:", "trtllm": b"trtllm_"}
 _OWNERS = {"vllm": "vllm", "sglang": "sglang", "tensorrt_llm": "trtllm"}
@@ -110,7 +105,7 @@ async def ask_engines(urls: Sequence[EngineUrl]) -> list[tuple[EngineUrl, Engine
 
 async def _addresses(url: EngineUrl) -> list[str]:
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT_S):
             found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError, TimeoutError):
         raise EngineError(f"the name {url.host} has no address") from None
@@ -124,7 +119,7 @@ async def _ask_at(address: str, known: Engine | None) -> Engine:
             f"/v1/models answers {answer.status}: it wants an API key; describe it in a file, --models FILE, and have"
             " clients send the key"
         )
-    if answer.status != _OK:
+    if answer.status != OK:
         raise EngineError(f"/v1/models answers {answer.status}")
     try:
         cards = [
@@ -158,12 +153,6 @@ async def _kind(address: str, owner: object) -> str:
 
 async def _get(address: str, path: str) -> Response:
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            return await get(address, path, limit_bytes=_ANSWER_BYTES)
-    except TimeoutError:
-        raise EngineError(f"{address} gives no answer in {_TIMEOUT_S:g} s") from None
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)  # asyncio's own text repeats the address
-        raise EngineError(f"{address} cannot be reached: {why.lower()}") from None
-    except AnswerError as error:
-        raise EngineError(f"{address} does not speak HTTP: {error}") from None
+        return await ask(address, path)
+    except NoAnswerError as error:
+        raise EngineError(str(error)) from None

