@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from autoscaling.arrivals import Seen
 from autoscaling.observation import Observation
 from autoscaling.spec import REPLICAS_METRIC, Source, SourceKind, Spec, StrategyName, Target
 from controllers.podautoscaler.observing import Observed, ScaledPod
 from controllers.podautoscaler.sources.apis import MetricsApis
-from controllers.podautoscaler.sources.arrivals import Seen, arrivals
+from controllers.podautoscaler.sources.arrivals import arrivals
 from controllers.podautoscaler.sources.engines import Engines
 from controllers.podautoscaler.sources.pages import Pages, SourceError, url
 from controllers.podautoscaler.sources.pods import ENGINE, Pods

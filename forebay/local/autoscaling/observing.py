@@ -7,9 +7,9 @@ counters of engines from one look to the next (controllers.podautoscaler.sources
 import asyncio
 from collections.abc import Sequence
 
-from autoscaling.arrivals import arrivals_of
+from autoscaling.arrivals import Seen, seen_of
 from autoscaling.exposition import Exposition, NoExpositionError, parse
-from autoscaling.observation import Arrivals, Latency, Observation, PodReading
+from autoscaling.observation import Latency, Observation, PodReading
 from autoscaling.spec import Spec
 from controllers.podautoscaler.sources.engines import Engines, Step, latency, reading
 from forebay.local.engines import MODEL
@@ -41,7 +41,7 @@ class Observing:
             for engine, page in zip(serving, pages, strict=True)
             if page is not None
         ]
-        arrivals, queued = await self._traffic()
+        traffic = await self._traffic()
         steps = [step for _, step in seen if step is not None]
         return Observation(
             now_s=now_s,
@@ -49,8 +49,8 @@ class Observing:
             starting=len(wanted) - len(serving),
             draining=draining,
             pods=tuple(pod for pod, _ in seen),
-            arrivals=arrivals,
-            queued=queued,
+            arrivals=traffic.arrivals,
+            queued=traffic.queued,
             latency=latency(steps) if steps else Latency(),
             wakes=await self._is_woken(),
         )
@@ -66,17 +66,15 @@ class Observing:
         except RedisAwayError:
             return False
 
-    async def _traffic(self) -> tuple[Arrivals | None, float | None]:
+    async def _traffic(self) -> Seen:
         """Return the traffic of the windows that were completed meanwhile, and what waits in gateways."""
         try:
             windows = await self._traces.read(MODEL, self._window_s)
         except RedisAwayError:
-            return None, None
-        windows = windows[-1:] if self._window_s is None else windows
-        if not windows:
-            return None, None
-        self._window_s = windows[-1].starts_at_s
-        return arrivals_of(windows), float(windows[-1].queued)
+            return Seen(None, None, self._window_s)
+        seen = seen_of(windows, self._window_s)
+        self._window_s = seen.last_s
+        return seen
 
 
 async def _page(address: str) -> Exposition | None:

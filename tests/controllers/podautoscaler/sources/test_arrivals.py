@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from autoscaling.arrivals import Seen
 from autoscaling.observation import Arrivals
 from autoscaling.spec import Target
-from controllers.podautoscaler.sources.arrivals import STALE_S, Seen, arrivals
+from controllers.podautoscaler.sources.arrivals import STALE_S, arrivals
 from controllers.podautoscaler.sources.pages import SourceError
 from tests.support.optimizer import write_traffic
 from tests.support.ports import free_address
