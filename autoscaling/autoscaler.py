@@ -47,6 +47,7 @@ class _Waking:
 
 class _State(msgspec.Struct, forbid_unknown_fields=True):
     at_s: float
+    next_s: float
     known_since_s: float | None
     strategy: str
     inner: dict[str, Any]
@@ -100,7 +101,8 @@ class Autoscaler:
         if self._at_s is None:
             return {}
         name, inner = self._spec.strategy.value, self._strategy.state()
-        return dumped(_State(self._at_s, self._known_since_s, name, inner, self._is_awake, self._idle_from_s))
+        times = self._at_s, self._next_s, self._known_since_s
+        return dumped(_State(*times, name, inner, self._is_awake, self._idle_from_s))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over the state of an earlier process.  Raises ValueError where it is not one of this strategy's."""
@@ -110,7 +112,8 @@ class Autoscaler:
         if held.strategy != self._spec.strategy:
             raise ValueError(f"a state of strategy {held.strategy}, not of {self._spec.strategy}")
         self._strategy.restore(held.inner)
-        self._at_s, self._known_since_s, self._is_cold = held.at_s, held.known_since_s, False
+        self._at_s, self._next_s = held.at_s, held.next_s
+        self._known_since_s, self._is_cold = held.known_since_s, False
         self._is_awake, self._idle_from_s = held.is_awake, held.idle_from_s
 
     def _learn_gap(self, now_s: float) -> None:

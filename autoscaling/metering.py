@@ -12,7 +12,7 @@ from autoscaling.decision import Decision
 from autoscaling.observation import Observation
 from autoscaling.readings import total
 from autoscaling.spec import Source
-from autoscaling.windows import MeanWindow, Samples
+from autoscaling.windows import MeanWindow, Seconds
 
 
 class Meters:
@@ -45,15 +45,15 @@ class Meters:
             if key not in self._missing
         ]
 
-    def state(self) -> dict[str, Samples]:
+    def state(self) -> dict[str, Seconds]:
         """Return the longest window of each source."""
         return {key: windows[0].state() for key, windows in self._windows.items()}
 
-    def restore(self, state: Mapping[str, Samples]) -> None:
+    def restore(self, state: Mapping[str, Seconds]) -> None:
         """Take over windows; those of other sources are left out."""
-        for key, samples in state.items():
+        for key, seconds in state.items():
             for window in self._windows.get(key, ()):
-                window.restore(samples)
+                window.restore(seconds)
 
 
 def kept(observation: Observation, missing: str, interval_s: float) -> Decision:

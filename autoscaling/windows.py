@@ -13,6 +13,8 @@ _DIGITS = 1e6
 
 Samples = list[tuple[float, float]]
 """Times and values, oldest first."""
+Seconds = list[tuple[int, float, int]]
+"""Seconds, with the sums and counts of their values, oldest first."""
 
 
 class MeanWindow:
@@ -40,13 +42,13 @@ class MeanWindow:
         mean = sum(total / count for _, total, count in self._seconds) / len(self._seconds)
         return floor(mean * _DIGITS + 0.5) / _DIGITS
 
-    def state(self) -> Samples:
-        """Return the means of the seconds."""
-        return [(second, total / count) for second, total, count in self._seconds]
+    def state(self) -> Seconds:
+        """Return what is remembered."""
+        return list(self._seconds)
 
-    def restore(self, samples: Iterable[tuple[float, float]]) -> None:
+    def restore(self, seconds: Iterable[tuple[int, float, int]]) -> None:
         """Take over what `state` returned."""
-        self._seconds = deque((floor(at_s), value, 1) for at_s, value in samples)
+        self._seconds = deque(seconds)
 
     def _forget(self, now_s: float) -> None:
         while self._seconds and floor(now_s) - self._seconds[0][0] >= self.window_s:

@@ -45,8 +45,6 @@ NOISE = 1.0
 """Standard deviations of demand over a service time that are added to it."""
 TOLERANCE = 0.5
 """Excess, in requests times slots, that is taken for none."""
-DIGITS = 7
-"""Decimals of the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +57,28 @@ class SloSettings:
     """Promised mean time between tokens."""
 
 
+class _Past(msgspec.Struct):
+    """The decisions of late."""
+
+    at_s: float | None = None
+    since_s: float = 0.0
+    """Times of the last one, and of the first one since which there was no gap."""
+    shrunk_s: float = 0.0
+    enough: list[tuple[float, int]] = []
+    """Replicas that were enough, with their times, of the last ENOUGH_S."""
+
+    def note(self, now_s: float) -> None:
+        """Begin anew where longer than ENOUGH_S nothing was decided."""
+        if self.at_s is None or now_s - self.at_s > ENOUGH_S:
+            self.since_s = now_s
+        self.at_s = now_s
+
+
+class _State(msgspec.Struct):
+    learned: Learned
+    past: _Past
+
+
 class Slo:
     """Decides for one target."""
 
@@ -69,17 +89,12 @@ class Slo:
         self._least = spec.least
         self._most = max([spec.most, *(schedule.most or 0 for schedule in spec.schedules)])
         self._learned = Learned()
-        self._enough: list[tuple[float, int]] = []
-        """Replicas that were enough, with their times, of the last ENOUGH_S."""
-        self._shrunk_s = -inf
-        self._began_s: float | None = None
-        """Time of the first observation of this process."""
+        self._past = _Past()
 
     def decide(self, observation: Observation) -> Decision:
         """See `Strategy.decide`; without arrivals, or without a pod that tells what it computes, replicas are kept."""
         now_s, ordered = observation.now_s, observation.ordered
-        if self._began_s is None:
-            self._began_s = now_s
+        self._past.note(now_s)
         self._learned.observe(observation)
         missing = _missing(observation)
         if missing:
@@ -136,17 +151,18 @@ class Slo:
         return began_s is None or now_s - began_s < LEARNING_STARTS * self._learned.startup.expected_s
 
     def _desired(self, now_s: float, ordered: int, keep: int, buy: int) -> int:
-        self._enough = [each for each in self._enough if each[0] >= now_s - ENOUGH_S] + [(now_s, keep)]
+        past = self._past
+        past.enough = [each for each in past.enough if each[0] >= now_s - ENOUGH_S] + [(now_s, keep)]
         if buy > ordered:
             return buy if ordered == 0 or self._may_grow(now_s) else ordered
-        fewest = max(replicas for _, replicas in self._enough)
+        fewest = max(replicas for _, replicas in past.enough)
         if fewest >= ordered or not self._may_shrink(now_s):
             return ordered
         ready = self._learned.ready
         if self._is_learning(now_s):
-            fewest = max(fewest, ready - 1 if now_s - self._shrunk_s >= SLOWLY_S else ready)
+            fewest = max(fewest, ready - 1 if now_s - past.shrunk_s >= SLOWLY_S else ready)
         if fewest < ready:
-            self._shrunk_s = now_s
+            past.shrunk_s = now_s
         return min(ordered, fewest)
 
     def _may_grow(self, now_s: float) -> bool:
@@ -155,22 +171,24 @@ class Slo:
 
     def _may_shrink(self, now_s: float) -> bool:
         learned = self._learned
-        if self._began_s is None or learned.began_s is None or now_s - self._began_s < ENOUGH_S:
+        if now_s - self._past.since_s < ENOUGH_S or learned.began_s is None:
             return False
         if now_s - learned.began_s < learned.startup.expected_s + SETTLE_S:
             return False
         return not (self._is_learning(now_s) and learned.demand.is_rising)
 
     def state(self) -> dict[str, Any]:
-        """See `Strategy.state`: all that was learned, about 60 kB at most."""
-        return {key: _rounded(value) for key, value in msgspec.to_builtins(self._learned, str_keys=True).items()}
+        """See `Strategy.state`: all that was learned, about 120 kB at most."""
+        held: dict[str, Any] = msgspec.to_builtins(_State(self._learned, self._past), str_keys=True)
+        return held
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Strategy.restore`."""
         try:
-            self._learned = msgspec.convert(state, Learned, str_keys=True)
+            held = msgspec.convert(state, _State, str_keys=True)
         except msgspec.ValidationError as error:
             raise ValueError(f"state: {error}") from None
+        self._learned, self._past = held.learned, held.past
 
 
 def _slots(seconds: float) -> int:
@@ -185,11 +203,3 @@ def _missing(observation: Observation) -> str:
     if observation.ready and all(pod.running is None for pod in observation.pods):
         return "no pod tells how many requests it computes"
     return ""
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, DIGITS)
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return [_rounded(each) for each in value] if isinstance(value, list | tuple) else value

@@ -5,7 +5,10 @@
     ratio < 1 - down  desired = max(ceil(r x ratio), floor(r / down rate))
     else              desired is what there is
 
-with r = ready pods.  Source: AIBrix v0.2.1, pkg/controller/podautoscaler (scaler and algorithm).
+with r = ready pods.  The window takes a value at each look, five for one decision: AIBrix, which looks only when it
+decides, has three values in a window of 30 s.
+
+Source: AIBrix v0.2.1, pkg/controller/podautoscaler (scaler and algorithm).
 
 Lives here: the decision.  Not here: bounds, schedules and wakes (autoscaler), the sum over pods (readings).
 """
@@ -23,10 +26,12 @@ from autoscaling.options import settings
 from autoscaling.readings import replicas_for
 from autoscaling.spec import Spec
 from autoscaling.states import dumped, loaded
-from autoscaling.windows import PeakWindow, Samples
+from autoscaling.windows import PeakWindow, Samples, Seconds
 
 INTERVAL_S = 10.0
 """Seconds between decisions (AIBrix)."""
+SAMPLE_S = 2.0
+"""Seconds between looks, each of which is in the window (KPA's interval)."""
 _DIGITS = 9
 """Products are rounded to so many digits before they are rounded up, so that noise does not order a pod."""
 
@@ -52,7 +57,8 @@ class ApaSettings:
 
 
 class _State(msgspec.Struct, forbid_unknown_fields=True):
-    windows: dict[str, Samples]
+    due_s: float
+    windows: dict[str, Seconds]
     largest: Samples
     smallest: Samples
 
@@ -78,7 +84,8 @@ class Apa:
         self._meters = Meters(spec.sources, (self._settings.window_s,))
         self._largest = PeakWindow(self._settings.scale_down_delay_s)
         self._smallest = PeakWindow(self._settings.scale_up_delay_s, -1)
-        self.memory_s = max(self._settings.window_s, self._settings.scale_down_delay_s)
+        self._due_s = 0.0  # the time of the next decision
+        self.memory_s = max(INTERVAL_S, self._settings.window_s, self._settings.scale_down_delay_s)
 
     def decide(self, observation: Observation) -> Decision:
         """Return the replicas before bounds; where a metric is missing it may raise but not shrink."""
@@ -86,7 +93,11 @@ class Apa:
         self._meters.observe(observation)
         means = self._meters.means(now_s)
         if not means or not ready:
-            return kept(observation, self._meters.missing or "a ready pod", INTERVAL_S)
+            return kept(observation, self._meters.missing or "a ready pod", SAMPLE_S)
+        left_s = self._due_s - now_s
+        if 0 < left_s < INTERVAL_S:
+            return Decision(ordered, f"the next decision is due in {left_s:g} s", now_s + min(SAMPLE_S, left_s))
+        self._due_s = now_s + INTERVAL_S
         used = {source.metric: (mean / ready, source.target) for source, (mean,) in means}
         wanted = {
             metric: desired_replicas(ready, ordered, use / target, self._settings)
@@ -95,18 +106,19 @@ class Apa:
         metric = max(wanted, key=lambda each: wanted[each])
         desired = wanted[metric]
         if self._meters.missing and desired < ordered:
-            return kept(observation, self._meters.missing, INTERVAL_S)
+            return kept(observation, self._meters.missing, SAMPLE_S)
         delayed = self._delayed(now_s, desired, ordered)
         late = f"; {desired} is delayed" if delayed != desired else ""
-        return Decision(delayed, self._reason(metric, *used[metric], ready) + late, now_s + INTERVAL_S)
+        return Decision(delayed, self._reason(metric, *used[metric], ready) + late, now_s + SAMPLE_S)
 
     def state(self) -> dict[str, Any]:
         """Return the windows of metrics and of what was desired."""
-        return dumped(_State(self._meters.state(), self._largest.state(), self._smallest.state()))
+        return dumped(_State(self._due_s, self._meters.state(), self._largest.state(), self._smallest.state()))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state.  Raises ValueError where it is none."""
         held = loaded(_State, state, "APA")
+        self._due_s = held.due_s
         self._meters.restore(held.windows)
         self._largest.restore(held.largest)
         self._smallest.restore(held.smallest)

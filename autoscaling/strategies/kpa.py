@@ -23,7 +23,7 @@ from autoscaling.options import settings
 from autoscaling.readings import replicas_for
 from autoscaling.spec import Source, Spec
 from autoscaling.states import dumped, loaded
-from autoscaling.windows import PeakWindow, Samples
+from autoscaling.windows import PeakWindow, Samples, Seconds
 
 INTERVAL_S = 2.0
 """Seconds between decisions (Knative)."""
@@ -56,7 +56,7 @@ class KpaSettings:
 class _State(msgspec.Struct, forbid_unknown_fields=True):
     panic_since_s: float | None
     panic_peak: int
-    windows: dict[str, Samples]
+    windows: dict[str, Seconds]
     delay: Samples
 
 

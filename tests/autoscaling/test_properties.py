@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaling.autoscaler import Autoscaler, autoscaler
-from autoscaling.observation import Observation
+from autoscaling.observation import Arrivals, Latency, Observation, PodReading
 from autoscaling.spec import Spec
 from autoscaling.spec_reading import read
 from tests.support.observations import seen
@@ -33,10 +33,32 @@ def specs(draw: st.DrawFn) -> Spec:
 def series(draw: st.DrawFn, values: st.SearchStrategy[float | None] = VALUES) -> list[Observation]:
     now_s, observations = 0.0, []
     for _ in range(draw(st.integers(1, 15))):
-        now_s += draw(st.sampled_from([0.5, 2, 10, 15, 400]))
+        now_s += draw(st.sampled_from([0.25, 0.5, 2, 10, 15, 400]))
         ready, starting = draw(st.integers(0, 8)), draw(st.one_of(st.none(), st.integers(0, 4)))
         pods = draw(st.lists(values, min_size=ready, max_size=ready))
         observations.append(seen(now_s, ready, *pods, starting=starting, wakes=draw(st.booleans())))
+    return observations
+
+
+AMOUNTS = st.one_of(st.none(), st.integers(0, 16))
+SHARES = st.one_of(st.none(), st.floats(0, 1))
+
+
+@st.composite
+def served(draw: st.DrawFn) -> list[Observation]:
+    """Return observations of pods that serve, of which not everything is told."""
+    now_s, observations = 0.0, []
+    for passed_s in draw(st.lists(st.sampled_from([0.0, 1.0, 5.0, 5.0, 30.0, 1000.0]), min_size=1, max_size=40)):
+        now_s += passed_s
+        names = [f"p{number}" for number in range(draw(st.integers(0, 5)))]
+        pods = tuple(PodReading(name, draw(AMOUNTS), draw(AMOUNTS), draw(SHARES)) for name in names)
+        arrivals = Arrivals(draw(st.integers(0, 60)), passed_s, output_tokens=draw(AMOUNTS))
+        latency = Latency(draw(SHARES), draw(st.integers(0, 9)), draw(SHARES), draw(st.integers(0, 99)))
+        told = draw(st.sampled_from([None, arrivals, arrivals]))
+        ready, starting = len(pods) + draw(st.integers(0, 1)), draw(st.one_of(st.none(), st.integers(0, 4)))
+        wakes = draw(st.booleans())
+        seen_now = Observation(now_s, ready, starting, pods=pods, arrivals=told, latency=latency, wakes=wakes)
+        observations.append(seen_now)
     return observations
 
 
@@ -91,6 +113,18 @@ def test_more_load_never_has_fewer_replicas(spec: Spec, observations: list[Obser
 @EXAMPLES
 @given(specs(), series(), st.integers(0, 14))
 def test_a_restart_changes_no_decision(spec: Spec, observations: list[Observation], at: int):
+    decide_alike(spec, observations, at)
+
+
+@EXAMPLES
+@given(st.integers(0, 2), served(), st.integers(0, 39))
+def test_a_restart_changes_no_decision_of_strategy_slo(least: int, observations: list[Observation], at: int):
+    promise = {"autoscaling.forebay.io/slo-ttft": "3s", "autoscaling.forebay.io/slo-itl": "100ms"}
+    decide_alike(read(a_pod_autoscaler("SLO", least=least, most=8, annotations=promise)), observations, at)
+
+
+def decide_alike(spec: Spec, observations: list[Observation], at: int) -> None:
+    """Assert that a restart before the observation of this index changes nothing."""
     whole, restarted = autoscaler(spec), autoscaler(spec)
     for index, observation in enumerate(observations):
         if index == at:

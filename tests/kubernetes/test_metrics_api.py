@@ -236,20 +236,24 @@ def test_a_selector_that_is_none_is_refused(api: Api):
     assert "BadRequest" in api.refusal(f"{EXTERNAL}/forebay_arrival_rate?labelSelector=a%20b")
 
 
-def test_the_articles_object_of_strategy_hpa_scales(forebay: Forebay):
+@pytest.mark.parametrize(
+    ("strategy", "read", "says"),
+    [("hpa", "hpa/{}-hpa-hpa", "ValidMetricFound"), ("apa", "podautoscaler/{}-apa", "MetricsAreThere")],
+)
+def test_the_articles_object_scales_by_the_kv_cache_as_printed(forebay: Forebay, strategy: str, read: str, says: str):
     """Installed by the manifests, with the permissions that these give."""
     name, page = "deepseek-r1-distill-llama-8b", "vllm:gpu_cache_usage_perc %s\n"
     for version in ("v1beta1.external", "v1beta1.custom", "v1beta2.custom"):
         forebay.kubectl("wait", f"apiservice/{version}.metrics.k8s.io", "--for=condition=Available", "--timeout=120s")
     pods = Installed(forebay.kubectl)
     pods.apply(a_deployment(name, page % 0.3))
-    forebay.kubectl("apply", "-f", ROOT / "samples/article/podautoscalers/hpa.yaml")
+    forebay.kubectl("apply", "-f", ROOT / f"samples/article/podautoscalers/{strategy}.yaml")
     try:
-        eventually(lambda: "ValidMetricFound" in forebay.kubectl("get", "hpa", f"{name}-hpa-hpa", "-o", "yaml"))
-        assert 1 == pods.replicas(name)
+        eventually(lambda: says in forebay.kubectl("get", read.format(name), "-o", "yaml"))
+        eventually(lambda: pods.is_scaled(name, 1))  # pods of the test before may be there still
 
         pods.show(name, page % 0.95)
 
         eventually(lambda: pods.is_scaled(name, 2))
     finally:
-        forebay.kubectl("delete", f"podautoscaler/{name}-hpa", f"deployment/{name}")
+        forebay.kubectl("delete", f"podautoscaler/{name}-{strategy}", f"deployment/{name}")

@@ -54,6 +54,16 @@ def test_the_mean_of_the_window_decides():
     assert "12.6667 per pod over 30 s" in apa.decide(seen(30, 2, 14, 14)).reason
 
 
+def test_it_looks_more_often_than_it_decides():
+    apa = an_apa("10", window="30s")
+    decisions = [apa.decide(seen(now_s, 2, use, use)) for now_s, use in ((0, 10), (2, 30), (4, 30), (6, 30), (9, 30))]
+
+    assert {2} == {decision.desired for decision in decisions}
+    assert [2, 4, 6, 8, 10] == [decision.next_s for decision in decisions]
+    assert "due in 1 s" in decisions[-1].reason
+    assert 4 == apa.decide(seen(10, 2, 10, 10)).desired  # the mean of all six
+
+
 def test_pods_that_start_are_neither_added_to_nor_taken_back():
     assert 4 == an_apa("10").decide(seen(0, 2, 13, 13, starting=2)).desired
     assert 4 == an_apa("10").decide(seen(0, 2, 10, 10, starting=2)).desired

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from forebay.cli.main import main
+from tests.support.kubernetes.autoscalers import ARTICLE
 
 RAMP = ["--pattern", "3x20,15x30,1x30", "--input-tokens", 500, "--output-tokens", 60, "--max-running", 4]
 """One engine is full at about 7 requests per second."""
@@ -43,6 +44,16 @@ def test_an_autoscaler_is_late_by_the_start_up_time_and_then_cheaper():
     assert float(slow["in SLO"].rstrip("%")) < 50
     assert float(quick["in SLO"].rstrip("%")) > 95
     assert "0" == slow["refused"] == quick["refused"]  # replicas that drain lose nothing
+
+
+@pytest.mark.parametrize("strategy", ["apa", "kpa"])
+def test_the_articles_objects_follow_the_kv_cache_as_printed(strategy: str):
+    [object_] = [path for path in ARTICLE if path.stem == strategy]
+    small = ["--pattern", "1x40,12x80,1x80", "--input-tokens", 500, "--output-tokens", 60, "--kv-blocks", 160]
+    row = rows(simulate("--autoscale", object_, *small, startup_s=5))[str(object_)]
+
+    assert int(row["highest"]) > 2 and int(row["changes"]) > 1
+    assert float(row["replicas, mean"]) < int(row["highest"]) - 0.3
 
 
 def test_the_best_constant_number_is_the_smallest_that_keeps_the_promise():
