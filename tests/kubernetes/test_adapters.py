@@ -71,6 +71,12 @@ class Adapters:
         answer = httpx.get(f"http://{self.address(pod)}:8000/v1/models", trust_env=False, timeout=10).json()
         return {card["id"] for card in answer["data"]}
 
+    def loads(self, name: str = ADAPTER) -> int:
+        """How often the controllers, all together, told that they have loaded it."""
+        found = json.loads(self.forebay.kubectl("get", "events.events.k8s.io", "-o", "json"))["items"]
+        told = [one for one in found if one["reason"] == "Loaded" and one["regarding"].get("name") == name]
+        return sum((one.get("series") or {}).get("count", 1) for one in told)
+
     def spread(self, names: list[str]) -> list[int]:
         """How many adapters each pod of the base model has, the fewest first; none while one of them has no pod."""
         pods = self.forebay.pods(LABEL)
@@ -151,6 +157,28 @@ async def test_when_its_pod_goes_it_is_loaded_elsewhere_and_no_answer_is_wrong(a
     wrong = [lost for lost in answers.lost if not lost.startswith("503 ") or "retry-after" not in lost]
     assert not wrong, wrong[:3]
     assert answers.pods[adapters.instances()[0]] > 0
+
+
+def test_when_the_leading_controller_is_killed_another_goes_on_and_loads_nothing_twice(adapters: Adapters):
+    forebay = adapters.forebay
+    forebay.apply(an_adapter("early"))
+    forebay.eventually(lambda: adapters.is_running("early"))
+    placed = adapters.instances("early")
+
+    first = forebay.kill_leader()
+    forebay.apply(an_adapter("late"))
+    forebay.answers(200, "early")
+    forebay.eventually(lambda: adapters.is_running("late"))
+
+    assert first != forebay.leader()
+    assert (placed, True) == (adapters.instances("early"), adapters.is_running("early"))
+    assert [1, 1] == [adapters.loads(name) for name in ("early", "late")]
+
+    forebay.kubectl("delete", "pod", *placed)
+    forebay.eventually(lambda: adapters.instances("early") != placed and adapters.is_running("early"))
+    assert 2 == adapters.loads("early")
+    forebay.kubectl("delete", "modeladapter", "early", "late", "--timeout=60s")
+    forebay.rolled_out("aibrix-controller-manager")
 
 
 def test_ten_adapters_stay_even_while_pods_come_and_go(adapters: Adapters):

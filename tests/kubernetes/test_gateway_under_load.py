@@ -1,9 +1,6 @@
 """No request is lost while a cluster changes: behind the real Envoy Gateway, by kubectl, under load."""
 
 import asyncio
-import json
-import os
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -101,24 +98,11 @@ async def test_the_api_server_goes_and_comes_back(forebay: Forebay):
     assert [] == answers.lost
 
 
-def leader(forebay: Forebay) -> str:
-    lease = json.loads(forebay.kubectl("get", "lease", "aibrix-controller-manager", "-n", NAMESPACE, "-o", "json"))
-    return str(lease["spec"]["holderIdentity"])
-
-
 async def test_when_the_leading_controller_is_killed_another_makes_routes(forebay: Forebay):
-    first = leader(forebay)
-    (pod,) = [
-        name for name in forebay.pods("app.kubernetes.io/name=aibrix-controller-manager", NAMESPACE) if name in first
-    ]
-    found = json.loads(forebay.kubectl("get", "pod", pod, "-n", NAMESPACE, "-o", "json"))
-    process = int(found["status"]["containerStatuses"][0]["containerID"].removeprefix("process://"))
-
-    os.kill(process, signal.SIGKILL)
-    forebay.kubectl("delete", "pod", pod, "-n", NAMESPACE, "--grace-period=0", "--force")
+    first = forebay.kill_leader()
 
     forebay.serve("late")
-    assert first != leader(forebay)
+    assert first != forebay.leader()
     forebay.remove("late")
 
 

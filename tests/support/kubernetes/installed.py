@@ -6,6 +6,8 @@ of a request (tests).
 
 import asyncio
 import json
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -32,6 +34,7 @@ DEPLOYMENTS = tuple(
     f"aibrix-{role}" for role in ("redis-master", "gateway-plugins", "controller-manager", "gpu-optimizer")
 )
 GATEWAYS = "app.kubernetes.io/name=aibrix-gateway-plugins"
+CONTROLLERS = "app.kubernetes.io/name=aibrix-controller-manager"
 OWNED = "gateway.envoyproxy.io/owning-gateway-name=aibrix-eg"
 DONE = "data: [DONE]"
 CHAT = "/v1/chat/completions"
@@ -78,6 +81,21 @@ class Forebay:
     def rolled_out(self, deployment: str, namespace: str = NAMESPACE) -> None:
         """Return when all pods of the Deployment are of its newest version and ready."""
         self.kubectl("rollout", "status", f"deployment/{deployment}", "-n", namespace, PATIENCE)
+
+    def leader(self) -> str:
+        """Return who of the controllers leads, by the name that it chose."""
+        lease = json.loads(self.kubectl("get", "lease", "aibrix-controller-manager", "-n", NAMESPACE, "-o", "json"))
+        return str(lease["spec"]["holderIdentity"])
+
+    def kill_leader(self) -> str:
+        """Kill the controllers that lead, without a chance to give that up; return who they were."""
+        first = self.leader()
+        [pod] = [name for name in self.pods(CONTROLLERS, NAMESPACE) if name in first]
+        query = "jsonpath={.status.containerStatuses[0].containerID}"
+        process = self.kubectl("get", "pod", pod, "-n", NAMESPACE, "-o", query)
+        os.kill(int(process.removeprefix("process://")), signal.SIGKILL)
+        self.kubectl("delete", "pod", pod, "-n", NAMESPACE, "--grace-period=0", "--force")
+        return first
 
     def apply(self, *objects: dict[str, Any]) -> None:
         """`kubectl apply -f -` of the objects."""
