@@ -14,11 +14,13 @@ import yaml
 from tests.support.kubernetes.article import SAMPLES, chat, deployment, service
 from tests.support.kubernetes.installed import NAMESPACE, Forebay
 from tests.support.kubernetes.node.network import GATEWAY
+from tests.support.manifests import OVERLAYS
 from tests.support.stores.file_server import Site, file_server
 from tests.support.stores.hub import add_model
 
 BASE = "qwen-coder-1-5b-instruct"
 ADAPTER = "qwen-code-lora"
+ALONE = "aibrix-lora-controller-manager"
 LABEL = f"model.aibrix.ai/name={BASE}"
 
 
@@ -232,6 +234,28 @@ def test_what_cannot_be_done_is_a_condition(
 
     adapters.forebay.eventually(is_told)
     adapters.forebay.kubectl("delete", "modeladapter", "bad", "--timeout=60s")
+
+
+def test_the_controller_of_adapters_runs_alone(adapters: Adapters):
+    forebay = adapters.forebay
+    others = ("scale", "deployment/aibrix-controller-manager", "-n", NAMESPACE)
+    forebay.kubectl(*others, "--replicas=0")
+    try:
+        forebay.kubectl("apply", "-k", OVERLAYS / "adapters")
+        forebay.rolled_out(ALONE)
+        forebay.apply(an_adapter("lonely"))
+        forebay.eventually(lambda: adapters.is_running("lonely"))
+        assert "lonely" in adapters.listed(*adapters.instances("lonely"))
+
+        query = ("get", "service", f"{ALONE}-metrics-service", "-n", NAMESPACE, "-o", "jsonpath={.spec.clusterIP}")
+        page = httpx.get(f"http://{forebay.kubectl(*query)}:8080/metrics", trust_env=False, timeout=10).text
+        assert "forebay_controllers_leading" in page
+        forebay.kubectl("delete", "modeladapter", "lonely", "--timeout=60s")
+    finally:
+        of_it = ("-n", NAMESPACE, "-l", f"app.kubernetes.io/name={ALONE}", "--ignore-not-found")
+        forebay.kubectl("delete", "deployment,service", *of_it)
+        forebay.kubectl(*others, "--replicas=2")
+        forebay.install("dev")
 
 
 def test_the_place_of_an_adapter_cannot_be_changed(adapters: Adapters, loaded: str):

@@ -42,7 +42,7 @@ async def with_namespace(client: Client) -> None:
 def extension(plane: ControlPlane) -> None:
     """The kinds of Gateway API Inference Extension are there, as the overlay inference-pool needs them, and our own."""
     plane.kubectl("apply", "--server-side", "-f", Path(PROGRAMS) / "inference-crds")
-    plane.kubectl("apply", "--server-side", "-f", ROOT / "deploy/base/crds")
+    plane.kubectl("apply", "--server-side", "-k", ROOT / "deploy/base/crds")
     plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
 
 
