@@ -8,6 +8,7 @@ from importlib import metadata
 
 import click
 
+from forebay.cli.administering import keys, limits, users
 from forebay.cli.benchmarking import bench_engine
 from forebay.cli.completing import completion
 from forebay.cli.configuring import check_config, config_docs, config_schema, envoy_config, init
@@ -69,6 +70,6 @@ def main() -> None:
 for _command in (
     up, init, gateway, controllers, optimizer, runtime, engine, simulate, plan, scale_decide, explain, calibrate,
     bench_engine, profile, download, check_config, envoy_config, config_docs, config_schema, make_secret,
-    doctor, top, completion,
+    doctor, top, completion, users, keys, limits,
 ):  # fmt: skip
     main.add_command(_command)

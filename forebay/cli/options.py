@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from math import isfinite
 from pathlib import Path
@@ -146,6 +146,16 @@ def renamed(command: click.Command, name: str) -> click.Command:
 
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "show_default": True}
 """Settings of all commands."""
+
+
+def address_of_run(data: Path, variable: str, default: str) -> str:
+    """Return an address of a running `forebay up` with this directory, by its name in DIR/env; else the default."""
+    with suppress(OSError):
+        for line in (data / "env").read_text().splitlines():
+            name, _, value = line.partition("=")
+            if name == variable:
+                return value.strip('"')
+    return default
 
 
 def address_of(_context: click.Context, _parameter: click.Parameter, value: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from forebay.cli.options import DIRECTORY_PATH, FiniteRange
+from forebay.cli.options import DIRECTORY_PATH, FiniteRange, address_of_run
 
 if TYPE_CHECKING:
     from forebay.terminal.screen import Screen
@@ -39,21 +39,12 @@ def top(*, http: str | None, data: Path, period_s: float, once: bool, as_json: b
     """
     from forebay.local.asking import NoAnswerError
 
-    address = (http or _of_run(data)).removeprefix("http://").rstrip("/")
+    address = (http or address_of_run(data, "HTTP", DEFAULT_HTTP)).removeprefix("http://").rstrip("/")
     with contextlib.suppress(KeyboardInterrupt):
         try:
             asyncio.run(_show(address, period_s, once=once, as_json=as_json))
         except NoAnswerError as error:
             raise click.ClickException(f"{error}; forebay doctor says more") from error
-
-
-def _of_run(data: Path) -> str:
-    """Return the address of a running `forebay up` with this directory, or the default one."""
-    with contextlib.suppress(OSError):
-        for line in (data / "env").read_text().splitlines():
-            if line.startswith("HTTP="):
-                return line.removeprefix("HTTP=").strip('"')
-    return DEFAULT_HTTP
 
 
 async def _show(address: str, period_s: float, *, once: bool, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The commands that look at a running installation: `forebay doctor` and `forebay top`."""
+"""The commands for a running installation: `doctor`, `top`, `users`, `keys` and `limits`."""
 
 import json
 import os
@@ -66,3 +66,37 @@ def test_top_shows_the_requests_that_end_between_two_looks(stack: Stack):
     (model,) = [row for row in look["models"] if row["model"] == stack.model]
     assert {engine["name"] for engine in stack.processes("engine")} <= {pod["pod"] for pod in look["pods"]}
     assert 0 < model["requests_per_s"] < model["output_tokens_per_s"]
+
+
+def administer(stack: Stack, group: str, *words: str, status: int = 0) -> str:
+    result = CliRunner().invoke(main, [group, "--data", str(stack.data), *words])
+    assert status == result.exit_code, result.output
+    return result.output
+
+
+def test_a_user_is_made_limited_refused_and_deleted_by_commands(stack: Stack):
+    assert "Created User: typed\n" in administer(stack, "users", "create", "typed", "rpm=1", "tpm=500")
+    assert "name=typed  rpm=1  tpm=500\n" in administer(stack, "users", "list")
+    assert "would be admitted\n" == administer(stack, "limits", "check", "typed", "--tokens", "5")
+    assert 200 == stack.chat("typed", max_tokens=5).status_code
+    stack.settled()
+
+    assert "requests=1  tokens=17" in administer(stack, "limits", "show", "typed")
+    refused = administer(stack, "limits", "check", "typed", "--tokens", "5", status=1)
+    assert refused.startswith("would be refused by rpm=1; would be admitted in ")
+    assert "rpm=2\n  tpm=500" in administer(stack, "users", "update", "typed", "rpm=2")
+    assert "Deleted User: typed\n" in administer(stack, "users", "delete", "typed")
+    assert "Error: User: typed does not exist\n" == administer(stack, "users", "show", "typed", status=1)
+
+
+def test_a_key_is_made_listed_and_revoked_by_commands(stack: Stack):
+    user = stack.user()
+    made = administer(stack, "keys", "create", user, "name=laptop")
+    (key_id,) = [line.partition("=")[2] for line in made.splitlines() if line.startswith("  id=")]
+
+    assert "secret, not shown again: fby-" in made
+    listed = administer(stack, "keys", "list", user)
+    assert key_id in listed
+    assert "secret" not in listed
+    assert f"Revoked Key: {key_id}\n" in administer(stack, "keys", "revoke", user, key_id)
+    assert "" == administer(stack, "keys", "list", user)

@@ -1,0 +1,1 @@
+"""The admin REST as the commands `forebay users`, `keys` and `limits` call it."""

@@ -1,0 +1,72 @@
+"""One call of the admin REST, and the words for what it refuses.
+
+Lives here: the request, the token, errors.  Not here: what is asked (forebay.cli.administering), the other side
+(gateway.admin).
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode
+from urllib.request import ProxyHandler, Request, build_opener
+
+TIMEOUT_S = 30.0
+"""The longest wait for an answer (chosen: a page of a hundred thousand users takes seconds)."""
+_OPENER = build_opener(ProxyHandler({}))  # a proxy has no business with an administrator's token
+
+
+class AdminError(Exception):
+    """The call failed; the message says why, in the gateway's words where it has any."""
+
+
+class AdminClient:
+    """The admin REST at `url`; `token` is sent where there is one."""
+
+    def __init__(self, url: str, token: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            message = f"{url} must begin with http:// or https://"
+            raise ValueError(message)
+        self._url = url.rstrip("/")
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+
+    def get(self, *path: str, **query: object) -> Any:
+        """GET a path, given by its parts.  Raises AdminError."""
+        return self._call(path, query)
+
+    def post(self, *path: str, body: Mapping[str, object]) -> Any:
+        """POST JSON to a path.  Raises AdminError."""
+        return self._call(path, {}, json.dumps(body).encode())
+
+    def pages(self, *path: str, items: str) -> Iterator[Any]:
+        """Yield the items of a list, page by page.  Raises AdminError."""
+        after = ""
+        while True:
+            page = self.get(*path, **({"after": after} if after else {}))
+            yield from page[items]
+            if not (after := page.get("next", "")):
+                return
+
+    def _call(self, path: Sequence[str], query: Mapping[str, object], body: bytes | None = None) -> Any:
+        where = "/".join(quote(part, safe="") for part in path)
+        url = f"{self._url}/{where}?{urlencode(query)}".rstrip("?")
+        headers = self._headers if body is None else {**self._headers, "content-type": "application/json"}
+        request = Request(url, body, headers)  # noqa: S310 - the scheme was checked
+        try:
+            with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
+                return json.load(answer)
+        except HTTPError as error:
+            with error:
+                raise AdminError(_refusal(error)) from error
+        except (URLError, TimeoutError, OSError) as error:
+            raise AdminError(f"{self._url} cannot be reached: {getattr(error, 'reason', error)}") from error
+        except ValueError as error:
+            raise AdminError(f"{self._url} does not answer JSON: is it `listen.admin`?") from error
+
+
+def _refusal(error: HTTPError) -> str:
+    """Return the message of the answer, or its status where it has none."""
+    try:
+        return str(json.load(error)["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"{error.url} answers {error.code}"
