@@ -47,7 +47,7 @@ test-azure: .venv/.dev .azurite/.installed ## run the downloads from Azure on it
 	@FOREBAY_AZURITE=.azurite $(BIN)/python -m pytest tests/runtime/downloads/sources/test_azure.py $(ARGS)
 
 test-vllm: .venv/.dev .vllm/.installed ## run the tests of engine and gateway on a real vLLM (CPU; Linux, 6 GB, libnuma)
-	@FOREBAY_VLLM=.vllm $(BIN)/python -m pytest tests/contract/engine $(ARGS)
+	@FOREBAY_VLLM=.vllm $(BIN)/python -m pytest tests/contract/engine -o log_cli=true -o log_cli_level=INFO $(ARGS)
 
 # The real Kubernetes and Envoy Gateway, built once (tests/kubernetes/build.py), in a network namespace.
 test-kubernetes: .venv/.dev .kubernetes/.envoy ## run the tests on the real Kubernetes and Envoy Gateway (Linux, Go)

@@ -99,6 +99,16 @@ class AdapterExistsError(ApiError):
         )
 
 
+class AdapterTooLargeError(ApiError):
+    """An adapter cannot be loaded, because its rank is over the engine's maximum; vLLM 0.32 answers 500."""
+
+    status = 500
+    type = "InternalServerError"
+
+    def __init__(self, rank: int, most: int) -> None:
+        super().__init__(f"LoRA rank {rank} is greater than max_lora_rank {most}.")
+
+
 class AdapterNotFoundError(ApiError):
     """An adapter cannot be unloaded, because it is not loaded."""
 

@@ -14,7 +14,14 @@ from starlette.routing import Route
 from simulator.core.adapters import AdapterLoadedError, UnknownAdapterError
 from simulator.core.speed import ScaledSpeed, Speed, steady
 from simulator.openai import requests
-from simulator.openai.errors import AdapterExistsError, AdapterNotFoundError, ParameterError, parse_json
+from simulator.openai.errors import (
+    AdapterExistsError,
+    AdapterNotFoundError,
+    AdapterTooLargeError,
+    ParameterError,
+    parse_json,
+)
+from simulator.serving.adapter_files import MAX_RANK, rank_of
 from simulator.serving.async_engine import AsyncEngine
 from simulator.serving.faults import Fault, Faults
 from simulator.serving.json_responses import Endpoint, answering_errors, json_response, not_for_pages
@@ -73,6 +80,8 @@ class ControlRoutes:
     async def load_adapter(self, request: Request) -> Response:
         """POST /v1/load_lora_adapter."""
         body = requests.validated(requests.LoadAdapterBody, parse_json(await request.body()))
+        if (rank := rank_of(body.lora_path)) > MAX_RANK:
+            raise AdapterTooLargeError(rank, MAX_RANK)
         try:
             self._engine.load_adapter(body.lora_name, body.lora_path)
         except AdapterLoadedError as error:

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -234,6 +237,72 @@ def test_what_cannot_be_done_is_a_condition(
 
     adapters.forebay.eventually(is_told)
     adapters.forebay.kubectl("delete", "modeladapter", "bad", "--timeout=60s")
+
+
+def test_one_that_is_too_large_is_told_in_the_engines_words_and_tried_again(
+    adapters: Adapters, loaded: str, tmp_path: Path
+):
+    name, config = "large", tmp_path / "adapter_config.json"
+    config.write_text('{"r": 64}')
+    adapters.forebay.apply(an_adapter(name, artifactURL=str(tmp_path)))
+
+    def attempts() -> int:
+        return sum(one["attempts"] for one in adapters.status(name).get("failures", ()))
+
+    adapters.forebay.eventually(lambda: attempts() > 2)
+    assert "LoRA rank 64 is greater than max_lora_rank 16" in adapters.condition("Bound", name)[2]
+    assert 200 == adapters.forebay.ask(body=chat(ADAPTER, max_tokens=2)).status_code
+
+    config.write_text('{"r": 16}')
+    adapters.forebay.eventually(lambda: adapters.is_running(name))
+    adapters.forebay.kubectl("delete", "modeladapter", name, "--timeout=60s")
+
+
+def grant_secrets(name: str) -> list[dict[str, Any]]:
+    """A Secret, and what lets the controllers read those of its namespace."""
+    rbac, group = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
+    meta = {"metadata": {"name": name, "namespace": "default"}}
+    account = {"kind": "ServiceAccount", "name": "aibrix-controller-manager", "namespace": NAMESPACE}
+    rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [name], "verbs": ["get"]}
+    return [
+        {"apiVersion": rbac, "kind": "Role", **meta, "rules": [rule]},
+        {
+            "apiVersion": rbac, "kind": "RoleBinding", **meta, "subjects": [account],
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+        },
+        {"apiVersion": "v1", "kind": "Secret", **meta, "stringData": {"token": "t"}},
+    ]  # fmt: skip
+
+
+def asking(forebay: Forebay, model: str, is_last: Event) -> httpx.Response:
+    """Ask again and again; return the answer to the request that was under way when it became the last."""
+    while True:
+        answer = forebay.ask(body=chat(model, max_tokens=2))
+        if is_last.is_set():
+            return answer
+        time.sleep(0.2)
+
+
+def test_an_adapter_that_cannot_be_loaded_yet_is_503_or_waited_for_as_its_model_says(adapters: Adapters):
+    forebay, name = adapters.forebay, "late"
+    forebay.apply(an_adapter(name, credentialsSecretRef={"name": name}))
+    refused = forebay.answers(503, name)
+    assert ("true", True) == (refused.headers["x-error-no-model-backends"], int(refused.headers["retry-after"]) > 0)
+
+    config = "model.aibrix.ai/config"
+    forebay.kubectl("annotate", "deployment", BASE, config + '={"waitsForAdapters": true}')
+    is_last = Event()
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(asking, forebay, name, is_last)
+        forebay.eventually(lambda: forebay.waiting(name))
+        is_last.set()
+        forebay.apply(*grant_secrets(name))
+        answer = waiting.result()
+        assert (200, adapters.instances(name)) == (answer.status_code, [answer.headers["target-pod"]])
+
+    forebay.kubectl("annotate", "deployment", BASE, f"{config}-")
+    forebay.kubectl("delete", "modeladapter", name, "--timeout=60s")
+    forebay.kubectl("delete", "role,rolebinding,secret", name)
 
 
 def test_the_controller_of_adapters_runs_alone(adapters: Adapters):

@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +17,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.ports import free_port
 from tests.support.source_tree import ROOT
-from tests.support.waiting import until
 
 MODEL = "tiny"
-START_S = 240.0
-"""A real one takes half a minute, two at once on two cores longer."""
+START_S = 900.0
+"""A real one takes half a minute; two at once on two busy cores have taken five.  One that dies is noticed at once."""
+TOLD_S = 15.0
+"""Seconds between two lines that tell of a start."""
 BATCH = 2
 """Sequences that run at once."""
 
@@ -74,14 +77,8 @@ def running_engine(folder: Path, vllm: Path | None, core: int = 0) -> Iterator[E
     adapter = str(vllm / "adapter") if vllm else "/any/path"
     engine = EngineProcess(process, f"127.0.0.1:{port}", client, kv_events, adapter)
 
-    def answers() -> bool:
-        assert process.poll() is None, log.read_text(errors="replace")[-3000:]
-        with contextlib.suppress(httpx.TransportError):
-            return client.get("/health").status_code == 200
-        return False
-
     try:
-        until(answers, limit_s=START_S, every_s=0.1)
+        _await_start(engine, log)
         yield engine
     finally:
         client.close()
@@ -89,6 +86,23 @@ def running_engine(folder: Path, vllm: Path | None, core: int = 0) -> Iterator[E
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(20)
         engine.kill()
+
+
+def _await_start(engine: EngineProcess, log: Path) -> None:
+    """Return once the engine answers.  AssertionError, with the end of its log, when it has ended or takes START_S."""
+    began_s = told_s = time.monotonic()
+    while True:
+        words = log.read_text(errors="replace")
+        assert engine.process.poll() is None, words[-3000:]
+        with contextlib.suppress(httpx.TransportError):
+            if engine.client.get("/health").status_code == 200:
+                return
+        now_s = time.monotonic()
+        assert now_s < began_s + START_S, f"no answer in {START_S:g} s\n{words[-3000:]}"
+        if now_s > told_s + TOLD_S:
+            told_s, last = now_s, (words.splitlines() or ["nothing yet"])[-1]
+            logging.getLogger(__name__).info("%s starts, %.0f s: %s", engine.address, now_s - began_s, last)
+        time.sleep(0.1)
 
 
 def _simulated_argv(port: int, kv_events: str) -> Sequence[str]:

@@ -80,21 +80,31 @@ async def test_its_metrics_have_standard_names(engine: EngineProcess, runtime: h
 
 @pytest.fixture
 def large(engine: EngineProcess, shelf: Shelf) -> Path:
-    """An adapter of a rank over the engine's maximum, 8."""
-    if not Path(engine.adapter).is_dir():
-        pytest.skip("a simulated engine reads no files: tests/runtime/engines/test_vllm.py has its refusals")
+    """An adapter of a rank over the engine's maximum."""
     config = shelf.folder / "ad" / "adapter_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"r": 64}))
     return config.parent
 
 
 async def test_what_does_not_fit_is_refused_in_the_engines_words(
-    engine: EngineProcess, runtime: httpx.AsyncClient, large: Path, tmp_path: Path
+    engine: EngineProcess, runtime: httpx.AsyncClient, large: Path
 ):
     too_large = await runtime.post(LOAD, json={"lora_name": "large", "artifact_url": str(large)})
-    nothing = await runtime.post(LOAD, json={"lora_name": "none", "artifact_url": str(tmp_path / "none")})
 
     assert 502 == too_large.status_code, too_large.text  # vLLM 0.32 answers 500
-    assert "LoRA rank 64 is greater than max_lora_rank 8" in too_large.json()["message"]
-    assert (404, True) == (nothing.status_code, "No adapter found" in nothing.json()["message"]), nothing.text
+    assert "LoRA rank 64 is greater than max_lora_rank" in too_large.json()["message"]
     assert 200 == ask(engine, CHAT, a_chat()).status
+
+
+@pytest.fixture
+def no_folder(engine: EngineProcess, tmp_path: Path) -> Path:
+    """A path that a real engine refuses."""
+    if not Path(engine.adapter).is_dir():
+        pytest.skip("a simulated engine takes any path")
+    return tmp_path / "none"
+
+
+async def test_a_folder_that_is_not_there_is_refused_in_the_engines_words(runtime: httpx.AsyncClient, no_folder: Path):
+    nothing = await runtime.post(LOAD, json={"lora_name": "none", "artifact_url": str(no_folder)})
+
+    assert (404, True) == (nothing.status_code, "No adapter found" in nothing.json()["message"]), nothing.text

@@ -160,9 +160,18 @@ class Forebay:
 
     def _is_ready_everywhere(self, model: str) -> bool:
         """Whether every gateway has a pod of the model that it would send to; also False while one does not answer."""
+        ready = {"model": model, "state": "ready"}
+        addresses = self._gateways()
+        return bool(addresses) and all(address and _figure(address, "endpoints", ready) for address in addresses)
+
+    def waiting(self, model: str) -> float:
+        """Return how many requests for a model wait in gateways."""
+        return sum(_figure(address, "requests_waiting", {"model": model}) for address in self._gateways() if address)
+
+    def _gateways(self) -> list[str | None]:
+        """Return the addresses of all gateways; None for one that has none yet."""
         found = json.loads(self.kubectl("get", "pods", "-n", NAMESPACE, "-l", GATEWAYS, "-o", "json"))["items"]
-        addresses = [pod["status"].get("podIP") for pod in found if "deletionTimestamp" not in pod["metadata"]]
-        return bool(addresses) and all(address and _ready_pods(address, model) for address in addresses)
+        return [pod["status"].get("podIP") for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     @asynccontextmanager
     async def load(self, model: str = MODEL, clients: int = 4) -> AsyncIterator[Answers]:
@@ -188,12 +197,11 @@ class Forebay:
             await asyncio.gather(*tasks)
 
 
-def _ready_pods(gateway: str, model: str) -> float:
-    """Return the pods of a model to which the gateway at this address would send, as its page for Prometheus says."""
+def _figure(gateway: str, name: str, labels: dict[str, str]) -> float:
+    """Return a figure of the gateway at this address, as its page for Prometheus says; 0 while it does not answer."""
     try:
         page = httpx.get(f"http://{gateway}:8080/metrics", trust_env=False, timeout=30).text
     except httpx.HTTPError:
         return 0
-    wanted = {"model": model, "state": "ready"}
     samples = (one for family in text_string_to_metric_families(page) for one in family.samples)
-    return sum(one.value for one in samples if one.name == "forebay_endpoints" and one.labels == wanted)
+    return sum(one.value for one in samples if one.name == f"forebay_{name}" and one.labels == labels)
