@@ -9,6 +9,7 @@ import uvloop
 from bench import machine
 from bench.bursts import measure_bursts
 from bench.following import measure_following
+from bench.idle import measure_idle
 from bench.limiter import measure_limiter
 from bench.measure import measure, started
 from bench.memory import measure_memory
@@ -49,12 +50,15 @@ def main(
         samples = uvloop.run(measure(stacks, workloads, rounds, seconds, progress))
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory:
         limited = uvloop.run(measure_limiter(Path(directory), rounds, progress))
+    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory:
+        idle = measure_idle(Path(directory), progress)
     routing = RoutingFigures(
         measure_picking(progress),
         uvloop.run(measure_scraping(progress)),
         measure_memory(progress),
         measure_messages(progress),
         uvloop.run(measure_following(progress)),
+        idle,
     )
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory:
         sharing, bursts = measure_sharing(Path(directory), progress), measure_bursts(Path(directory), progress)

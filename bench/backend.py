@@ -1,11 +1,13 @@
 """The engine of the benchmark: canned OpenAI answers from a bare asyncio protocol, so that it takes little CPU.
 
-`python -m bench.backend PORT...`.  A header of the request chooses the answer; everything else in it is ignored.
+`python -m bench.backend PORT...`.  A header of the request chooses the answer; health checks, scrapes and questions for
+models have answers of their own, and everything else in a request is ignored.
 """
 
 import asyncio
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 import httptools
@@ -16,14 +18,19 @@ from bench.workloads import ANSWER_HEADER, CHUNK_PACE_S, CHUNKS, MODEL, SOON_S, 
 
 _USAGE = {"prompt_tokens": 50, "completion_tokens": CHUNKS, "total_tokens": 50 + CHUNKS}
 _ANSWER_HEADER = ANSWER_HEADER.encode()
+PAGE = Path(__file__).resolve().parent.parent / "tests/gateway/discovery/probing/recordings/metrics_idle_full.prom"
+"""The metrics page of a real vLLM 0.32."""
+
+
+def _answer(body: bytes, content_type: str = "application/json") -> bytes:
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 def _whole() -> bytes:
     choice = {"index": 0, "message": {"role": "assistant", "content": "This is a test!"}, "finish_reason": "stop"}
     fields = {"id": "chatcmpl-0", "object": "chat.completion", "created": 0, "model": MODEL}
-    body = orjson.dumps(fields | {"choices": [choice], "usage": _USAGE})
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    return _answer(orjson.dumps(fields | {"choices": [choice], "usage": _USAGE}))
 
 
 def _event(data: bytes) -> bytes:
@@ -38,6 +45,12 @@ def _chunk(choices: list[dict[str, object]], usage: dict[str, int] | None) -> by
 
 
 WHOLE = _whole()
+PROBED = {
+    b"/health": _answer(b""),
+    b"/metrics": _answer(PAGE.read_bytes(), "text/plain; version=0.0.4"),
+    b"/v1/models": _answer(orjson.dumps({"object": "list", "data": [{"id": MODEL, "max_model_len": 131_072}]})),
+}
+"""Answers to the gateway's own questions, by path."""
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 TOKEN = _chunk([{"index": 0, "delta": {"content": " test"}, "finish_reason": None}], None)
 STREAM_END = _chunk([], _USAGE) + _event(b"[DONE]") + b"0\r\n\r\n"
@@ -55,6 +68,7 @@ class Backend(asyncio.Protocol):
 
     def _expect(self, answer: Answer) -> None:
         self._answer = answer
+        self._probed: bytes | None = None
         self._parser = httptools.HttpRequestParser(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -70,6 +84,10 @@ class Backend(asyncio.Protocol):
         """Parse what arrived (asyncio)."""
         self._parser.feed_data(data)
 
+    def on_url(self, url: bytes) -> None:
+        """Read what is asked (httptools)."""
+        self._probed = PROBED.get(url)
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Read which answer is wanted (httptools)."""
         if name == _ANSWER_HEADER:
@@ -77,6 +95,9 @@ class Backend(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer the complete request (httptools)."""
+        if self._probed is not None:
+            self.transport.write(self._probed)
+            return
         match self._answer:
             case Answer.NOW:
                 self.transport.write(WHOLE)

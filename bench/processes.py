@@ -33,6 +33,13 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
+def free_ports(count: int) -> list[int]:
+    """Return so many different ports that no process listens on now."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
 @contextlib.contextmanager
 def running(
     name: str, argv: Sequence[str], port: int, directory: Path, env: Mapping[str, str] = NO_VARIABLES

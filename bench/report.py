@@ -10,6 +10,7 @@ from statistics import median, quantiles
 from bench.bursts import PODS as BURST_PODS
 from bench.bursts import REQUESTS, WORKERS, BurstFigures
 from bench.following import RATE, FollowFigures
+from bench.idle import IdleSample
 from bench.limiter import CONCURRENCY, LimiterFigures, LimiterSample
 from bench.measure import Sample
 from bench.memory import INDEXED_BLOCKS, MemoryFigures
@@ -44,6 +45,7 @@ class RoutingFigures:
     memory: MemoryFigures
     messages: Sequence[MessageSample]
     following: FollowFigures
+    idle: Sequence[IdleSample]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ def routing_target_rows(figures: Figures, routing: RoutingFigures) -> Iterator[R
     for megabytes in MEGABYTES:
         worst = max(sample.ms for sample in routing.messages if sample.megabytes == megabytes)
         yield (f"ms of the loop for the worst message of {megabytes} MB", f"<= {10 * megabytes}", number(worst, 1))
+    for sample in routing.idle[:1]:
+        yield (f"share of a core, one worker with {sample.pods} idle pods", "<= 0.1", number(sample.core, 2))
     yield (f"GB of {INDEXED_BLOCKS:,} blocks in the index", "<= 1.2", number(memory.index / 1e9, 2))
     yield ("memory after an hour of unique prompts / after a minute", "<= 1.1", number(memory.growth, 2))
 
@@ -170,6 +174,12 @@ def scraping_rows(scraping: ScrapeFigures) -> Iterator[Row]:
     page = f"{scraping.page_bytes / 1000:.0f} KB"
     interval = f"{scraping.interval_s:g} s"
     yield (page, number(scraping.scrape_us), number(ENDPOINTS), interval, f"{scraping.core:.0%}")
+
+
+def idle_rows(idle: Sequence[IdleSample]) -> Iterator[Row]:
+    """Yield what a worker with nothing to do takes, by its pods."""
+    for sample in idle:
+        yield (number(sample.pods), number(sample.core_seconds, 1), f"{sample.core:.1%}")
 
 
 def following_rows(following: FollowFigures) -> Iterator[Row]:
@@ -291,6 +301,8 @@ def tables(
             table(("body", *(f"{size} MB" for size in MEGABYTES)), message_rows(routing.messages)),
             "## Engine metrics",
             table(("page", "CPU us", "endpoints", "interval", "share of a core"), scraping_rows(routing.scraping)),
+            "## One worker with idle pods, each with the page above",
+            table(("pods", "core seconds per minute", "share of a core"), idle_rows(routing.idle)),
             f"## Following pods of Kubernetes: bytes of each, the first list, events all at once and {RATE} per second",
             table(FOLLOWING_HEADER, following_rows(routing.following)),
         ]

@@ -7,9 +7,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
+from bench.backend import PAGE
 from bench.serving import served
 from gateway.config.settings import ScrapeSettings
 from gateway.discovery.probing.scraping import HttpFetch, Poller
@@ -19,8 +19,6 @@ ENDPOINTS = 1000
 """Endpoints that are scraped."""
 ROUNDS = 2
 """Scrapes of each endpoint that are counted."""
-PAGE = Path(__file__).resolve().parent.parent / "tests/gateway/discovery/probing/recordings/metrics_idle_full.prom"
-"""The metrics page of a real vLLM 0.32."""
 
 
 @dataclass(frozen=True, slots=True)

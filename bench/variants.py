@@ -130,8 +130,10 @@ def write_configuration(settings: Settings, directory: Path) -> Path:
 
 
 @contextlib.contextmanager
-def serving(settings: Settings, directory: Path, site: Path | None = None) -> Iterator[Running]:
-    """Start Redis, the gateway and Envoy, with a user whose limits are never reached.
+def gateway_and_redis(
+    settings: Settings, directory: Path, site: Path | None = None
+) -> Iterator[dict[str, Sequence[int]]]:
+    """Start Redis and the gateway, with a user whose limits are never reached; yield process ids by role.
 
     `site` is the directory of compiled packages (`make compiled`).
     """
@@ -142,10 +144,19 @@ def serving(settings: Settings, directory: Path, site: Path | None = None) -> It
     with ExitStack() as stack:
         redis = stack.enter_context(running(REDIS, redis_argv(redis_port), redis_port, directory))
         gateway = stack.enter_context(running(GATEWAY, gateway_argv, port_of(settings.listen.grpc), directory, env))
-        envoy = stack.enter_context(_envoy(settings, render(settings, describe(settings.models)), directory))
         user = {"name": USER, "rpm": 10**9, "tpm": 10**12}
         httpx.post(f"http://{settings.listen.admin}/CreateUser", json=user, trust_env=False).raise_for_status()
-        yield Running(port_of(settings.envoy.listen), {GATEWAY: [gateway], ENVOY: [envoy], REDIS: [redis]})
+        yield {GATEWAY: [gateway], REDIS: [redis]}
+
+
+@contextlib.contextmanager
+def serving(settings: Settings, directory: Path, site: Path | None = None) -> Iterator[Running]:
+    """Start `gateway_and_redis` and Envoy."""
+    with (
+        gateway_and_redis(settings, directory, site) as pids,
+        _envoy(settings, render(settings, describe(settings.models)), directory) as envoy,
+    ):
+        yield Running(port_of(settings.envoy.listen), {**pids, ENVOY: [envoy]})
 
 
 def redis_argv(port: int) -> tuple[str, ...]:

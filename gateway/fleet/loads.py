@@ -37,6 +37,11 @@ def loads(fleet: Fleet, waiting: Mapping[str, int], now_s: float) -> dict[str, M
     return found
 
 
+def is_busy(fleet: Fleet) -> bool:
+    """Return whether there are requests on any pod: ours, those of siblings, or foreign ones.  O(pods)."""
+    return any(pod.in_flight or pod.foreign.requests for pod in fleet.pods())
+
+
 def _ttft_s(pods: Sequence[Pod], waiting: int, now_s: float) -> float:
     """Return the wait for the prompts that the least loaded pod has, for those that wait, and a usual prompt's prefill.
 

@@ -43,7 +43,7 @@ from gateway.discovery.static import Reload, log_reload
 from gateway.fleet.catalogue import Catalogue
 from gateway.fleet.decisions import pod_page
 from gateway.fleet.fleet import Fleet
-from gateway.fleet.loads import loads
+from gateway.fleet.loads import is_busy, loads
 from gateway.fleet.outbox import Outbox
 from gateway.observability import metrics
 from gateway.observability.guard import pages_guarded
@@ -262,7 +262,9 @@ class Worker:
             jitter, discovered = random.Random(), asyncio.Event()  # noqa: S311 - guards nothing
             health, scrape = self.settings.health, self.settings.scrape
             checker = HealthChecker(health, HttpProbe(health.path), self.fleet.set_health, jitter)
-            poller = Poller(scrape, HttpFetch(scrape.path), self._apply_readings, jitter)
+            poller = Poller(
+                scrape, HttpFetch(scrape.path), self._apply_readings, jitter, is_busy=partial(is_busy, self.fleet)
+            )
             lists, adapter_lists = (
                 ModelLists(HttpFetch(model_lists.PATH), self._apply_list, jitter, adapters=adapters)
                 for adapters in (False, True)

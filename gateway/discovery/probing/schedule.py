@@ -22,6 +22,7 @@ class Target:
     address: str
     failures: int = 0  # in a row
     is_asked: bool = False
+    due_s: float = 0.0
 
 
 class Schedule:
@@ -33,6 +34,7 @@ class Schedule:
         self._rng = rng
         self._failures = failures
         self._doublings = doublings
+        self._stretch = 1
         self._targets: dict[PodId, Target] = {}
         self._due: list[tuple[float, int, Target]] = []
         self._pushed = 0  # orders entries with equal due times: first in, first out
@@ -56,15 +58,26 @@ class Schedule:
         """
         found: list[Target] = []
         while self._due and self._due[0][0] <= now_s:
-            _, _, target = heapq.heappop(self._due)
-            if not self._is_current(target):
+            due_s, _, target = heapq.heappop(self._due)
+            if not self._is_current(target) or due_s != target.due_s:
                 continue
-            interval_s = self._interval_s * 2 ** min(target.failures, self._doublings)
-            self._push(target, now_s + interval_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
+            self._push(target, now_s + self._interval(target) * self._rng.uniform(1 - JITTER, 1 + JITTER))
             if not target.is_asked:
                 target.is_asked = True
                 found.append(target)
         return found
+
+    def stretch(self, times: int, now_s: float) -> None:
+        """Make intervals so many times as long.  If they were longer, the next questions are spread over the new ones.
+
+        O(endpoints) then, else O(1).
+        """
+        were_longer = self._stretch > times
+        self._stretch = times
+        for target in self._targets.values() if were_longer else ():
+            due_s = now_s + self._interval(target) * self._rng.random()
+            if due_s < target.due_s:
+                self._push(target, due_s)
 
     def wait_s(self, now_s: float) -> float | None:
         """Return how long it is until an endpoint is due, None when there is none."""
@@ -80,9 +93,13 @@ class Schedule:
             return True
         return False if target.failures >= self._failures else None
 
+    def _interval(self, target: Target) -> float:
+        return self._interval_s * self._stretch * 2.0 ** min(target.failures, self._doublings)
+
     def _is_current(self, target: Target) -> bool:
         return self._targets.get(target.pod) is target
 
     def _push(self, target: Target, due_s: float) -> None:
         self._pushed += 1
+        target.due_s = due_s
         heapq.heappush(self._due, (due_s, self._pushed, target))

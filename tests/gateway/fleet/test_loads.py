@@ -5,9 +5,10 @@ from math import isnan
 import pytest
 
 from gateway.config.settings import RoutingSettings
+from gateway.discovery.probing.readings import Readings
 from gateway.fleet.fleet import Fleet
-from gateway.fleet.loads import loads
-from routing.types import RouteRequest
+from gateway.fleet.loads import is_busy, loads
+from routing.types import RouteRequest, Signal
 from tests.support.pods import MODEL, a_fleet, an_endpoint
 
 PROMISED = RoutingSettings(slo_ttft_s=2.0)
@@ -50,3 +51,14 @@ def test_without_a_promise_or_a_ready_pod_nothing_is_predicted():
     assert isnan(loads(a_busy_fleet(RoutingSettings()), {}, 0.0)[MODEL].ttft_ratio)
     assert isnan(loads(unready, {}, 0.0)[MODEL].ttft_ratio)
     assert {} == loads(a_fleet(settings=PROMISED), {}, 0.0)
+
+
+def test_a_fleet_is_busy_with_requests_of_ours_and_of_others():
+    fleet, foreign = a_fleet(an_endpoint("a"), an_endpoint("b")), a_fleet(an_endpoint("a"))
+    foreign.apply_readings("a", Readings({Signal.RUNNING: 2.0, Signal.WAITING: 0.0}), 0.0, 9.0)
+
+    assert (False, True) == (is_busy(fleet), is_busy(foreign))
+    ticket = fleet.route(REQUEST, "least-request", now_s=0.0)
+    assert is_busy(fleet)
+    fleet.release(ticket, 1.0)
+    assert not is_busy(fleet)

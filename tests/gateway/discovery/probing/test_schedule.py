@@ -125,3 +125,29 @@ def test_an_endpoint_that_fails_is_asked_ever_more_rarely_up_to_a_bound() -> Non
         now_s += schedule.wait_s(now_s) or 0.0
 
     assert waits == [1, 2, 4, 4, 4]
+
+
+def test_a_stretched_schedule_asks_more_rarely_and_catches_up_within_one_interval() -> None:
+    schedule = a_schedule(*(f"p{i}" for i in range(100)))
+    schedule.stretch(4, 0.0)
+    due(schedule, 0.0)
+
+    assert due(schedule, 3 * INTERVAL_S) == []
+    schedule.stretch(1, 3 * INTERVAL_S)
+    caught_up = [due(schedule, 3 * INTERVAL_S + tenth * INTERVAL_S / 10) for tenth in range(1, 11)]
+
+    assert len({pod for pods in caught_up for pod in pods}) == 100
+    assert max(map(len, caught_up)) < 30  # spread, not all at once
+    assert all(wait_s is not None and wait_s <= INTERVAL_S for wait_s in [schedule.wait_s(4 * INTERVAL_S)])
+
+
+def test_each_endpoint_has_one_next_time_after_catching_up() -> None:
+    schedule = a_schedule("a")
+    schedule.stretch(4, 0.0)
+    due(schedule, 0.0)
+    schedule.stretch(1, 1.0)
+    due(schedule, 1.0 + INTERVAL_S)
+
+    asked = [at for at in range(12, 52) if due(schedule, float(at))]
+
+    assert 3 <= len(asked) <= 5

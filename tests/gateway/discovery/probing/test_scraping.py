@@ -12,7 +12,14 @@ from structlog.testing import capture_logs
 from gateway.config.settings import ScrapeSettings
 from gateway.discovery.probing.http_get import AnswerError
 from gateway.discovery.probing.readings import Readings
-from gateway.discovery.probing.scraping import MAX_PAGE_BYTES, HttpFetch, NoPageError, Poller
+from gateway.discovery.probing.scraping import (
+    IDLE_AFTER_S,
+    IDLE_STRETCH,
+    MAX_PAGE_BYTES,
+    HttpFetch,
+    NoPageError,
+    Poller,
+)
 from routing.types import Signal
 from tests.support.backend import Exchange, running_backend
 from tests.support.http_engine import HttpEngine
@@ -160,3 +167,30 @@ async def test_an_engine_that_left_while_it_was_asked_is_not_reported() -> None:
     task.cancel()
 
     assert read == []
+
+
+async def test_idle_engines_are_scraped_rarely_until_one_is_busy() -> None:
+    read: list[tuple[float, float]] = []
+    busy = [False]
+
+    async def fetch(_address: str) -> bytes:
+        return PAGE
+
+    settings = ScrapeSettings(interval_s=2.0, stale_after_s=7.0)
+    poller = Poller(
+        settings, fetch, lambda _pod, _readings, *times: read.append(times), random.Random(1), lambda: busy[0]
+    )
+    poller.replace([an_endpoint("a")])
+    target = poller._schedule.due(asyncio.get_running_loop().time())[0]
+    now_s = asyncio.get_running_loop().time()
+
+    poller.look(now_s)
+    await poller.ask(target)
+    poller.look(now_s + IDLE_AFTER_S + 1)
+    await poller.ask(target)
+    busy[0] = True
+    poller.look(now_s + IDLE_AFTER_S + 2)
+    await poller.ask(target)
+
+    fresh_s = [fresh_until_s - asked_s for asked_s, fresh_until_s in read]
+    assert fresh_s == pytest.approx([7.0, 7.0 + (IDLE_STRETCH - 1) * 2.0, 7.0])
