@@ -4,7 +4,7 @@ Lives here: paths and statuses, for `listen.http` and the admin interface.  Not 
 callables return.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,9 @@ from starlette.routing import Route
 
 NotReady = Callable[[], Sequence[str]]
 """Returns the reasons why this process should get no requests now; empty means ready."""
+
+MetricsPage = Callable[[], bytes | Awaitable[bytes]]
+"""Returns the metrics as text, now or later."""
 
 DebugPage = Callable[[], object]
 """Returns a value that orjson can serialise, dataclasses included."""
@@ -76,7 +79,7 @@ def _table(rows: Mapping[str, str]) -> list[str]:
 
 
 def monitoring_routes(
-    metrics_page: Callable[[], bytes], metrics_type: str, not_ready: NotReady, notes: NotReady = tuple
+    metrics_page: MetricsPage, metrics_type: str, not_ready: NotReady, notes: NotReady = tuple
 ) -> list[Route]:
     """Return the routes /healthz (the process lives), /readyz (it takes requests) and /metrics (`metrics_page()`).
 
@@ -87,7 +90,8 @@ def monitoring_routes(
         return Json({"status": "ok"})
 
     async def metrics(_request: Request) -> Response:
-        return Response(metrics_page(), headers={"content-type": metrics_type})
+        page = metrics_page()
+        return Response(page if isinstance(page, bytes) else await page, headers={"content-type": metrics_type})
 
     return [Route("/healthz", healthz), _ready_route("/readyz", not_ready, notes), Route("/metrics", metrics)]
 
@@ -104,7 +108,7 @@ def _ready_route(path: str, not_ready: NotReady, notes: NotReady = tuple) -> Rou
 
 
 def create_http_app(
-    metrics_page: Callable[[], bytes],
+    metrics_page: MetricsPage,
     metrics_type: str,
     not_ready: NotReady,
     debug: Mapping[str, DebugPage],

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 
 from gateway.accounting.access_log import Entry, decode
-from gateway.accounting.deliveries import WATCHED_S, Deliveries
+from gateway.accounting.deliveries import AT_ONCE, WATCHED_S, Deliveries
 from gateway.envoy.names import EXCHANGE_NAMESPACE
 from gateway.extproc.events import Routed
 from gateway.pb import access_log_service_pb2 as service
@@ -267,3 +267,13 @@ async def test_what_is_passed_on_is_not_passed_on_again(two: Two):
 async def settled() -> None:
     """Let everything happen that is under way."""
     await asyncio.sleep(0.05)
+
+
+async def test_a_long_batch_leaves_turns_of_the_loop_to_others(two: Two):
+    long = [entry for _ in range(AT_ONCE + 4) for entry in await two.entry(tokens=16)]
+
+    two.owner.take(long)
+
+    assert 4 == len(two.shop.ledger)
+    await two.uses(16 * len(long), len(long))
+    assert 0 == len(two.shop.ledger)

@@ -256,3 +256,23 @@ def test_loads_are_shown_by_model_and_no_prediction_is_no_number():
     assert 'forebay_tokens_in_flight{model="unknown"} 3.0' in page
     assert 'forebay_predicted_ttft_ratio{model="m"} 0.5' in page
     assert 'forebay_predicted_ttft_ratio{model="n"} NaN' in page
+
+
+async def test_the_page_is_written_beside_the_loop():
+    metrics = Metrics(["random"])
+    metrics.count_request("m", "random", "ok")
+
+    page = await metrics.page()
+
+    assert b'forebay_requests_total{model="unknown",outcome="ok",strategy="random"} 1.0' in page
+
+
+def test_a_gauge_that_changes_back_and_to_nothing_is_shown_as_it_is():
+    metrics = Metrics([])
+    metrics.add_models(["m"])
+    shown = []
+    for ratio in (0.5, nan, nan, 0.5, 0.0):
+        metrics.set_loads({"m": (1.0, ratio)})
+        shown.append(metrics.render().decode().partition('predicted_ttft_ratio{model="m"} ')[2].partition("\n")[0])
+
+    assert ["0.5", "NaN", "NaN", "0.5", "0.0"] == shown
