@@ -8,6 +8,7 @@ import uvloop
 
 from bench import machine
 from bench.bursts import measure_bursts
+from bench.floor import floor_program
 from bench.following import measure_following
 from bench.idle import measure_idle
 from bench.limiter import measure_limiter
@@ -41,7 +42,8 @@ def main(
     *, rounds: int, seconds: float, only: tuple[str, ...], without: tuple[str, ...], compiled: Path | None, write: bool
 ) -> None:
     """Measure CPU per answer and added latency of Forebay beside Envoy alone and an empty processor."""
-    chosen = {name: start for name, start in variants(compiled).items() if name not in without}
+    measured = variants(compiled, floor_program(progress))
+    chosen = {name: start for name, start in measured.items() if name not in without}
     workloads = [workload for workload in WORKLOADS if not only or workload.name in only]
     with (
         tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory,

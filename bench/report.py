@@ -25,6 +25,7 @@ from bench.variants import (
     ALONE,
     COMPILED,
     EMPTY,
+    EMPTY_GO,
     EXT_PROC_MODE,
     FOREBAY,
     GATEWAY,
@@ -213,6 +214,9 @@ def _request_targets(figures: Figures, variant: str) -> Iterator[Row]:
         CPU_TARGETS[variant],
         number(ratio(small, empty_small), 2),
     )
+    floor = cpu(SMALL, EMPTY_GO, GATEWAY)
+    if floor is not None:
+        yield (f"the same: {variant} / {EMPTY_GO}, the floor", ABSENT, number(ratio(small, floor), 2))
     yield (f"added p50: {variant} / empty", P50_TARGETS[variant], number(ratio(added, empty_added), 2))
     yield (f"gateway CPU: {variant}, stream / not streamed, both of 4 s", "<= 1.5", number(ratio(stream, slow), 2))
     yield ("the same stream / 200-byte prompt at full load", ABSENT, number(ratio(stream, small), 2))
@@ -351,9 +355,10 @@ time of all threads per answer, with the access log and the settlement that foll
 the load; answers that take seconds are measured with {spread}.
 
 The empty processor is behind the same Envoy configuration as Forebay, parses every message and sends an empty reply,
-without any logic. Envoy has one thread and the gateway one worker; the user has limits. The limiter is measured by
-itself in three ways: its two scripts through Forebay, the same with each call sent separately, and through redis-py's
-`evalsha` without parsing the replies.
+without any logic: "grpc.aio" in Python, and "grpc-go" in Go on one core (`bench/go`, measured where there is Go), the
+floor, below which no request path on gRPC's own libraries comes. Envoy has one thread and the gateway one worker; the
+user has limits. The limiter is measured by itself in three ways: its two scripts through Forebay, the same with each
+call sent separately, and through redis-py's `evalsha` without parsing the replies.
 
 "Forebay, compiled" is the request path as machine code (`make compiled`; the container image has it), "Forebay" the
 same sources interpreted by Python (`make up`). The limiter, decisions and metrics by themselves are interpreted.

@@ -92,10 +92,11 @@ def envoy_alone(backend: int, directory: Path) -> Iterator[Running]:
         yield Running(port_of(settings.envoy.listen), {ENVOY: [envoy]})
 
 
-def empty_processor(mode: Mode, workers: int = 1) -> Start:
+def empty_processor(mode: Mode, workers: int = 1, program: Path | None = None) -> Start:
     """Return the start of an empty processor, in as many processes, behind Forebay's Envoy configuration.
 
-    `fail_open` makes Envoy choose the endpoint, since the processor does not.
+    It is the one in Python, or `program` on one core.  `fail_open` makes Envoy choose the endpoint, since the processor
+    does not.
     """
 
     @contextlib.contextmanager
@@ -104,8 +105,9 @@ def empty_processor(mode: Mode, workers: int = 1) -> Start:
         with ExitStack() as stack:
             processors = []
             for number, address in enumerate(settings.listen.workers or (settings.listen.grpc,)):
-                argv = python_module("bench.processor", str(port_of(address)))
-                process = running(f"{GATEWAY}-{number}", argv, port_of(address), directory)
+                port = str(port_of(address))
+                argv = python_module("bench.processor", port) if program is None else (str(program), port)
+                process = running(f"{GATEWAY}-{number}", argv, port_of(address), directory, {"GOMAXPROCS": "1"})
                 processors.append(stack.enter_context(process))
             envoy = stack.enter_context(_envoy(settings, render(settings, describe(settings.models)), directory))
             yield Running(port_of(settings.envoy.listen), {GATEWAY: processors, ENVOY: [envoy]})
@@ -166,6 +168,7 @@ def redis_argv(port: int) -> tuple[str, ...]:
 
 ALONE = "Envoy alone"
 EMPTY = "empty grpc.aio"
+EMPTY_GO = "empty grpc-go"
 FOREBAY = "Forebay"
 COMPILED = "Forebay, compiled"
 TWO_WORKERS = ", two workers"
@@ -196,6 +199,11 @@ VARIANTS: Mapping[str, Start] = {
 """Every variant but the compiled ones, by name."""
 
 
-def variants(site: Path | None) -> dict[str, Start]:
-    """Return all variants, with the compiled ones where there are compiled packages."""
-    return {**VARIANTS, **(by_workers(COMPILED, site) if site is not None else {})}
+def variants(site: Path | None, floor: Path | None = None) -> dict[str, Start]:
+    """Return all variants, with the compiled ones where there are compiled packages, and with the program `floor`."""
+    found = {}
+    for name, start in VARIANTS.items():
+        found[name] = start
+        if name == EMPTY and floor is not None:
+            found[EMPTY_GO] = empty_processor("metadata", program=floor)
+    return {**found, **(by_workers(COMPILED, site) if site is not None else {})}

@@ -199,15 +199,13 @@ class ScrapeSettings(Section):
     path: HttpPath = "/metrics"
     """The path of the metrics page, unless an endpoint has its own; the engines that we know serve `/metrics`."""
     interval_s: Seconds = 2.0
-    """Time between two scrapes of one endpoint by one worker.  Each costs 0.25 ms of CPU; an engine that does not
-    answer is asked up to 16 times as rarely.  While no endpoint has requests, from whomever, all are asked 4 times as
-    rarely.  A shorter interval makes routing steadier under overload."""
+    """Time between two scrapes of one endpoint by one worker: 0.25 ms of CPU.  A silent engine is asked up to 16 times
+    as rarely, and all 4 times while none has requests.  A shorter interval makes routing steadier under overload."""
     timeout_s: Seconds = 1.0
     """A scrape that is not answered in this time has failed."""
     stale_after_s: Seconds = 7.0
-    """Metrics older than this count as missing, so it must be longer than `interval_s`; the default allows three
-    failed scrapes.  Those that were asked for more rarely live 3 intervals longer.  A larger value hides dead engines,
-    a smaller one makes metrics come and go."""
+    """Metrics older than this count as missing (3 intervals later where they are asked for rarely); it must be longer
+    than `interval_s`; by default three scrapes may fail.  Larger hides dead engines, smaller makes metrics flicker."""
 
 
 class EnvoySettings(Section):

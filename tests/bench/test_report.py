@@ -32,7 +32,7 @@ from bench.report import (
 )
 from bench.scraping import ScrapeFigures
 from bench.sharing import SharingFigures, SharingSample, beside
-from bench.variants import ALONE, COMPILED, EMPTY, FOREBAY, NOT_SHARING, TWO_WORKERS
+from bench.variants import ALONE, COMPILED, EMPTY, EMPTY_GO, FOREBAY, NOT_SHARING, TWO_WORKERS
 from bench.workloads import DOUBLE, LATENCY, SLOW, SMALL, STREAM
 
 LIMITED = [LimiterSample(COALESCED, 32, 30.0, 9.0), LimiterSample(PLAIN, 32, 50.0, 19.0)]
@@ -94,6 +94,19 @@ def test_compiled_and_interpreted_have_targets_of_their_own():
         ("added p50: Forebay, compiled / empty", "<= 1.1", "-"),
         ("added p50: Forebay / empty", "<= 1.2", "-"),
     ] == [row for row in rows if "added p50" in row[0]]
+
+
+def test_the_floor_stands_beside_the_empty_processor_where_it_was_measured():
+    figures = Figures(
+        [a_sample(SMALL, EMPTY, 200.0), a_sample(SMALL, EMPTY_GO, 100.0), a_sample(SMALL, FOREBAY, 150.0)]
+    )
+
+    rows = list(target_rows(figures, LimiterFigures(LIMITED)))
+
+    assert ("the same: Forebay / empty grpc-go, the floor", "-", "1.50") in rows
+    assert [(EMPTY, "1.00"), (EMPTY_GO, "0.50"), (FOREBAY, "0.75")] == [
+        (row[0], row[-1]) for row in cost_rows(figures, SMALL)
+    ]
 
 
 def test_a_table_lists_only_variants_that_ran():
