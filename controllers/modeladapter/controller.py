@@ -26,10 +26,11 @@ from controllers.modeladapter.objects import (
     FINALIZER,
     PODS,
     Adapter,
+    Claim,
     Host,
     Pod,
+    claims_of,
     host_of,
-    hosts_of,
     is_ready,
     selected,
 )
@@ -92,6 +93,7 @@ class ModelAdapterController:
         self._slices: Informer[Object] = informer(SLICES, ours)
         self._probes: dict[Key, Probe] = {}
         self._wishes: dict[Key, Wish] = {}
+        self._claims: dict[Key, Claim] = {}
         self._failures = Failures(rng)
         self._settled: dict[Key, tuple[object, ...]] = {}
         """The state in which each adapter was worked on last; while it is the same there is nothing to do."""
@@ -125,7 +127,7 @@ class ModelAdapterController:
                 self._look()
         finally:
             self.queue.clear()
-            for known in (self._probes, self._wishes, self._settled, self._clashes, self._tried):
+            for known in (self._probes, self._wishes, self._claims, self._settled, self._clashes, self._tried):
                 known.clear()
             self._failures.clear()
 
@@ -134,11 +136,13 @@ class ModelAdapterController:
         if not all(informer.is_listed for informer in self.followed):
             return
         adapters = self._adapters.objects
-        hosts = {key: hosts_of(adapter, self._pods.objects) for key, adapter in adapters.items()}
+        chosen = {key: selected(adapter, self._pods.objects) for key, adapter in adapters.items()}
+        self._claims = claims_of(adapters, chosen)
+        hosts = {key: [host_of(pod, self._claims) for pod in pods] for key, pods in chosen.items()}
         self._follow_pods(host for some in hosts.values() for host in some)
         now_s = self._clocks.wall()
         self._failures.know(adapters)
-        look = Look(adapters, hosts, self._probes, self._wishes, self._failures.pairs(now_s))
+        look = Look(adapters, hosts, self._probes, self._wishes, self._failures.pairs(now_s), self._claims)
         self._wishes = plan(look, self._rng)
         self._failures.keep({key for key, wish in self._wishes.items() if wish.lacking}, self._pods.objects, now_s)
         for key in adapters:
@@ -188,7 +192,7 @@ class ModelAdapterController:
         choosers = [one for one in self._adapters.objects.values() if pod and selected(one, {key: pod})]
         if pod is None or not choosers:
             return None
-        host, config = host_of(pod, choosers[0].port), choosers[0].spec.additional_config
+        host, config = host_of(pod, self._claims), choosers[0].spec.additional_config
         before = self._probes.get(key)
         try:
             models: frozenset[str] | None = await self._engines.models(host, config)
@@ -300,7 +304,7 @@ class ModelAdapterController:
         """Unload an adapter that is being deleted, as far as engines answer in time, and let it go."""
         if FINALIZER not in adapter.metadata.finalizers:
             return
-        hosts = hosts_of(adapter, self._pods.objects)
+        hosts = [host_of(pod, self._claims) for pod in selected(adapter, self._pods.objects)]
         tried = self._tried.get(adapter.metadata.key, set())
         there = [host for host in hosts if host in tried or self._has(host, adapter)]
         try:

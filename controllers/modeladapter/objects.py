@@ -4,7 +4,8 @@ Lives here: fields and their meaning, without I/O.  Not here: where adapters go 
 them (status, services).  The fields of ModelAdapter are AIBrix's (model.aibrix.ai/v1alpha1).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -112,9 +113,14 @@ class Adapter(Object, frozen=True):
     status: AdapterStatus | None = None
 
     @property
-    def port(self) -> int:
-        """Return the port of its engines."""
-        return _port(self.metadata, DEFAULT_PORT)
+    def named_port(self) -> int | None:
+        """Return the port of its engines that its label names; None = no port that there can be."""
+        return _port(self.metadata)
+
+    @property
+    def age(self) -> tuple[str, Key]:
+        """Return what sorts adapters, the oldest first."""
+        return self.metadata.creation_timestamp or "", self.metadata.key
 
     @property
     def policy(self) -> Policy | None:
@@ -221,13 +227,39 @@ class Host(NamedTuple):
         return self.key.partition("/")[2]
 
 
-def host_of(pod: Pod, port: int) -> Host:
-    """Return the engine of a usable pod; its own label names the port before the adapter's does."""
+class Claim(NamedTuple):
+    """The port of an engine whose pod does not name it."""
+
+    adapter: str
+    """The name of the adapter that does."""
+    port: int
+
+
+NO_CLAIMS: Mapping[Key, Claim] = MappingProxyType({})
+
+
+def claims_of(adapters: Mapping[Key, Adapter], chosen: Mapping[Key, Sequence[Pod]]) -> dict[Key, Claim]:
+    """Return, by key of the pod, the port that the oldest of the adapters that have `chosen` it names.
+
+    An engine has one port: gateways send to one, and two would be two lists of adapters for one pod.
+    """
+    claims: dict[Key, Claim] = {}
+    for key, adapter in sorted(adapters.items(), key=lambda each: each[1].age):
+        if (port := adapter.named_port) is not None and not adapter.invalid():
+            for pod in chosen[key]:
+                if _port(pod.metadata) is None:
+                    claims.setdefault(pod.metadata.key, Claim(adapter.metadata.name, port))
+    return claims
+
+
+def host_of(pod: Pod, claims: Mapping[Key, Claim] = NO_CLAIMS) -> Host:
+    """Return the engine of a usable pod: its own label names the port, else an adapter's."""
+    claim = claims.get(pod.metadata.key)
     return Host(
         pod.metadata.key,
         pod.metadata.uid,
         pod.status.pod_ip,
-        _port(pod.metadata, port),
+        _port(pod.metadata) or (claim.port if claim else DEFAULT_PORT),
         pod.sidecar_port,
         pod.metadata.labels.get(ENGINE, ""),
         sum(status.restart_count for status in pod.status.container_statuses),
@@ -244,16 +276,11 @@ def selected(adapter: Adapter, pods: Mapping[Key, Pod]) -> list[Pod]:
     ]
 
 
-def hosts_of(adapter: Adapter, pods: Mapping[Key, Pod]) -> list[Host]:
-    """Return the engines of the usable pods that an adapter selects."""
-    return [host_of(pod, adapter.port) for pod in selected(adapter, pods)]
-
-
 def is_ready(adapter: Adapter) -> bool:
     """Whether its status says that requests are answered."""
     return adapter.status is not None and is_true(adapter.status.conditions, "Ready")
 
 
-def _port(meta: Metadata, default: int) -> int:
+def _port(meta: Metadata) -> int | None:
     text = meta.labels.get(PORT, "")
-    return int(text) if text.isascii() and text.isdecimal() and 0 < int(text) <= MAX_PORT else default
+    return int(text) if text.isascii() and text.isdecimal() and 0 < int(text) <= MAX_PORT else None

@@ -7,7 +7,7 @@ Lives here: what follows from adapters, pods and the engines' answers, without I
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from controllers.modeladapter.objects import Adapter, Host
+from controllers.modeladapter.objects import Adapter, Claim, Host
 from kube.objects import Key
 from routing import placement
 from routing.placement import Ask, Rng
@@ -40,6 +40,8 @@ class Wish(NamedTuple):
     """Why nothing can be done for it, naming the field."""
     unknown: tuple[str, ...] = ()
     """Pods whose engines were not asked yet: until they were nothing is moved."""
+    elsewhere: tuple[Host, ...] = ()
+    """The engines that have another port than the adapter says, because an older one says so."""
 
     @property
     def lacking(self) -> tuple[Host, ...]:
@@ -71,6 +73,8 @@ class Look(NamedTuple):
     """The last plan: an adapter that is being loaded somewhere is not sent elsewhere."""
     failing: frozenset[tuple[Key, Key]]
     """Adapters, and pods on which their last attempt failed."""
+    claims: Mapping[Key, Claim]
+    """By key of the pod: its engine's port, where an adapter names it."""
 
 
 def plan(look: Look, rng: Rng) -> dict[Key, Wish]:
@@ -78,7 +82,7 @@ def plan(look: Look, rng: Rng) -> dict[Key, Wish]:
     wishes = {key: _seen(look, key, adapter) for key, adapter in look.adapters.items() if not adapter.is_going}
     asks = [
         _ask(look, key, wish)
-        for key, wish in sorted(wishes.items(), key=lambda each: _age(look.adapters[each[0]], each[0]))
+        for key, wish in sorted(wishes.items(), key=lambda each: look.adapters[each[0]].age)
         if not wish.invalid and not wish.unknown
     ]
     hosts = [
@@ -96,7 +100,9 @@ def plan(look: Look, rng: Rng) -> dict[Key, Wish]:
 
 def _seen(look: Look, key: Key, adapter: Adapter) -> Wish:
     """Return where an adapter is."""
-    hosts = look.hosts[key]
+    claimed = [host for host in look.hosts[key] if host.key in look.claims]
+    elsewhere = tuple(host for host in claimed if adapter.named_port not in {None, host.port})
+    hosts = [host for host in look.hosts[key] if host not in elsewhere]
     if invalid := adapter.invalid():
         return Wish(tuple(hosts), invalid=invalid)
     probes = {host.key: look.probes.get(host.key) for host in hosts}
@@ -104,7 +110,7 @@ def _seen(look: Look, key: Key, adapter: Adapter) -> Wish:
     answering = [(host, probe) for host in hosts if (probe := probes[host.key]) and probe.models is not None]
     name = adapter.metadata.name
     loaded = [host for host, probe in answering if probe.host == host and name in (probe.models or ())]
-    return Wish(tuple(host for host, _ in answering), loaded=tuple(loaded), unknown=unknown)
+    return Wish(tuple(host for host, _ in answering), loaded=tuple(loaded), unknown=unknown, elsewhere=elsewhere)
 
 
 def _ask(look: Look, key: Key, wish: Wish) -> Ask:
@@ -122,7 +128,3 @@ def _ask(look: Look, key: Key, wish: Wish) -> Ask:
         tuple(dict.fromkeys((*coming, *loaded))),
         policy,
     )
-
-
-def _age(adapter: Adapter, key: Key) -> tuple[str, Key]:
-    return adapter.metadata.creation_timestamp or "", key

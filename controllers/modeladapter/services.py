@@ -11,7 +11,7 @@ from controllers.modeladapter.plan import Wish
 from controllers.owned import LABELS, MANAGED_BY, US
 from kube.client import Client
 from kube.errors import NotFound
-from kube.models import MODEL
+from kube.models import DEFAULT_PORT, MODEL
 from kube.objects import Kind, Object, body
 
 SERVICES = Kind("", "v1", "Service", "services", Object)
@@ -22,19 +22,22 @@ SERVICE_NAME, SLICE_MANAGER = "kubernetes.io/service-name", "endpointslice.kuber
 def service(adapter: Adapter) -> dict[str, Any]:
     """Return the headless Service, without a selector: which pods it has is up to the EndpointSlice."""
     labels = {MODEL: adapter.spec.base_model} if adapter.spec.base_model else {}
+    port = adapter.named_port or DEFAULT_PORT
     spec = {
         "clusterIP": "None",
         "publishNotReadyAddresses": True,
-        "ports": [{"name": "http", "port": adapter.port, "targetPort": adapter.port, "protocol": "TCP"}],
+        "ports": [{"name": "http", "port": port, "targetPort": port, "protocol": "TCP"}],
     }
     return body(SERVICES, **_place(adapter, labels), spec=spec)
 
 
 def endpoint_slice(adapter: Adapter, wish: Wish) -> dict[str, Any]:
-    """Return the EndpointSlice: a slice is of one family of addresses, that of most of its pods."""
+    """Return the EndpointSlice: a slice is of one family of addresses and one port, those of its first pod."""
     name = adapter.metadata.name
     labels = {SERVICE_NAME: name, SLICE_MANAGER: US}
-    is_v6 = any(":" in host.ip for host in (wish.serving or wish.candidates)[:1])
+    first = next(iter(wish.serving or wish.candidates), None)
+    is_v6 = first is not None and ":" in first.ip
+    port = first.port if first else adapter.named_port or DEFAULT_PORT
     endpoints = [
         {
             "addresses": [host.ip],
@@ -42,9 +45,9 @@ def endpoint_slice(adapter: Adapter, wish: Wish) -> dict[str, Any]:
             "targetRef": {"kind": "Pod", "namespace": adapter.metadata.namespace, "name": host.name, "uid": host.uid},
         }
         for host in sorted(wish.serving)
-        if (":" in host.ip) == is_v6
+        if (":" in host.ip, host.port) == (is_v6, port)
     ]
-    ports = [{"name": "http", "port": adapter.port, "protocol": "TCP"}]
+    ports = [{"name": "http", "port": port, "protocol": "TCP"}]
     family = "IPv6" if is_v6 else "IPv4"
     return body(SLICES, **_place(adapter, labels), addressType=family, endpoints=endpoints, ports=ports)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from controllers.modeladapter.objects import Adapter, AdapterStatus, Failure, Host
 from controllers.modeladapter.plan import Wish
 from kube.conditions import Condition, Truth, with_conditions
+from kube.models import PORT
 
 ATTEMPTS = 5
 """After so many failures in a row on a pod the phase is Failed; attempts go on, each time later."""
@@ -65,6 +66,8 @@ def _scheduled(adapter: Adapter, wish: Wish) -> tuple[bool | None, str, str]:
         missing = adapter.spec.replicas - len(wish.placed)
         short = f"; no pods for {missing} more of {adapter.spec.replicas} replicas" if missing > 0 else ""
         return True, "Scheduled", f"on {_names(wish.placed)}{short}"
+    if wish.elsewhere:
+        return False, "PortConflict", _disputed(adapter, wish.elsewhere)
     if wish.unknown:
         return None, "EnginesUnknown", f"waits for the first answers of {', '.join(wish.unknown)}"
     labels = ", ".join(f"{name}={value}" for name, value in adapter.spec.pod_selector.match_labels.items())
@@ -89,6 +92,14 @@ def _ready(adapter: Adapter, wish: Wish, failures: Sequence[Failure], clash: str
     if failures:
         return False, "ModelAdapterLoadingError", _told(failures)
     return False, "AdapterMigrating" if had_some else "ModelAdapterPending", "no engine has loaded it"
+
+
+def _disputed(adapter: Adapter, hosts: Sequence[Host]) -> str:
+    ports = ", ".join(str(port) for port in sorted({host.port for host in hosts}))
+    return (
+        f"its label {PORT} = {adapter.named_port}, but an older adapter says {ports} for {_names(hosts)}: "
+        f"one engine has one port, which the label {PORT} of the pod can name"
+    )
 
 
 def _told(failures: Sequence[Failure]) -> str:

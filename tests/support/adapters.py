@@ -23,9 +23,8 @@ BASE = {"model.aibrix.ai/name": "base"}
 
 def an_adapter(name: str = "lora", replicas: int = 1, url: str = "/models/lora", **others: Any) -> Adapter:
     spec: dict[str, Any] = {"base_model": "base", "pod_selector": Selector(BASE), **others.pop("spec", {})}
-    meta = Metadata(
-        name, "default", uid=name, generation=1, labels={"model.aibrix.ai/port": "8000"}, **others.pop("meta", {})
-    )
+    fields = {"labels": {"model.aibrix.ai/port": "8000"}, **others.pop("meta", {})}
+    meta = Metadata(name, "default", uid=name, generation=1, **fields)
     return Adapter(meta, AdapterSpec(artifact_url=url, replicas=replicas, **spec), **others)
 
 
@@ -48,6 +47,6 @@ def by_key(*objects: Any) -> dict[str, Any]:
 def probes(*answers: tuple[Pod, tuple[str, ...] | None]) -> dict[str, Probe]:
     """The adapters that these pods' engines list, beside their base model; None = no answer."""
     return {
-        pod.metadata.key: Probe(host_of(pod, 8000), None if names is None else frozenset(("base", *names)))
+        pod.metadata.key: Probe(host_of(pod), None if names is None else frozenset(("base", *names)))
         for pod, names in answers
     }

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from controllers.modeladapter.objects import ADAPTERS, Adapter, Requirement, Selector, host_of, selected
+from controllers.modeladapter.objects import (
+    ADAPTERS,
+    Adapter,
+    Claim,
+    Requirement,
+    Selector,
+    claims_of,
+    host_of,
+    selected,
+)
 from routing.placement import Policy
 from tests.support.adapters import a_pod, an_adapter, by_key
 
@@ -23,7 +32,7 @@ def test_the_articles_adapter_can_be_read():
     adapter = ADAPTERS.decode(msgspec.Raw(text))
 
     assert ("", 8000, 1, Policy.LEAST_ADAPTERS) == (
-        adapter.invalid(), adapter.port, adapter.spec.replicas, adapter.policy,
+        adapter.invalid(), adapter.named_port, adapter.spec.replicas, adapter.policy,
     )  # fmt: skip
 
 
@@ -73,13 +82,36 @@ def test_expressions_of_selectors(case: _Case):
 
 def test_the_runtime_is_found_by_its_containers_name():
     assert (None, 8090) == (
-        host_of(a_pod("a"), 8000).sidecar_port,
-        host_of(a_pod("a", sidecar=True), 8000).sidecar_port,
+        host_of(a_pod("a")).sidecar_port,
+        host_of(a_pod("a", sidecar=True)).sidecar_port,
     )
 
 
 def test_a_label_of_the_pod_names_its_port_and_engine():
     labels = {"model.aibrix.ai/port": "9000", "model.aibrix.ai/engine": "sglang"}
-    host = host_of(a_pod("a", labels=labels), 8000)
+    host = host_of(a_pod("a", labels=labels))
 
-    assert (9000, "sglang", 8000) == (host.port, host.engine, host_of(a_pod("b"), 8000).port)
+    assert (9000, "sglang", 8000) == (host.port, host.engine, host_of(a_pod("b")).port)
+
+
+def test_the_oldest_adapter_with_a_port_names_it_for_pods_that_do_not():
+    pods = [a_pod("a"), a_pod("b", labels={"model.aibrix.ai/port": "9000"})]
+    ages = {"young": ("8001", 3), "old": ("8002", 2), "oldest": ("none", 1), "invalid": ("8003", 0)}
+    adapters = by_key(
+        *(
+            an_adapter(
+                name,
+                url="ftp://x" if name == "invalid" else "/models/lora",
+                meta={
+                    "labels": {"model.aibrix.ai/port": port},
+                    "creation_timestamp": f"2026-01-0{day + 1}T00:00:00Z",
+                },
+            )
+            for name, (port, day) in ages.items()
+        )
+    )
+
+    claims = claims_of(adapters, dict.fromkeys(adapters, pods))
+
+    assert {"default/a": Claim("old", 8002)} == claims
+    assert [8002, 9000] == [host_of(pod, claims).port for pod in pods]

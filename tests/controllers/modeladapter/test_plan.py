@@ -2,8 +2,9 @@
 
 from random import Random
 
-from controllers.modeladapter.objects import hosts_of
+from controllers.modeladapter.objects import claims_of, host_of, selected
 from controllers.modeladapter.plan import Look, Probe, Wish, plan
+from kube.models import PORT
 from tests.support.adapters import a_pod, an_adapter, by_key, probes
 
 A, B = a_pod("a"), a_pod("b")
@@ -14,14 +15,17 @@ def planned(
     *adapters, pods=(A, B), answers: dict[str, Probe] | None = None, before: dict[str, Wish] | None = None, failing=()
 ) -> dict[str, Wish]:
     known = by_key(*adapters)
+    chosen = {key: selected(one, by_key(*pods)) for key, one in known.items()}
+    claims = claims_of(known, chosen)
     answers = probes(*((pod, ()) for pod in pods)) if answers is None else answers
     return plan(
         Look(
             known,
-            {key: hosts_of(one, by_key(*pods)) for key, one in known.items()},
+            {key: [host_of(pod, claims) for pod in some] for key, some in chosen.items()},
             answers,
             before or {},
             frozenset(failing),
+            claims,
         ),
         Random(1),
     )
@@ -92,3 +96,21 @@ def test_the_older_adapter_is_placed_first():
     wishes = planned(young, old, answers=slots)
 
     assert {"a", "b"} == {*names(wishes["default/a-young"].placed), *names(wishes["default/z-old"].placed)}
+
+
+def test_of_two_adapters_that_name_two_ports_of_one_pod_the_younger_goes_elsewhere():
+    old, young = (
+        an_adapter(name, meta={"creation_timestamp": f"2026-01-0{day}T00:00:00Z", "labels": {PORT: port}})
+        for name, day, port in (("old", 1, "8000"), ("young", 2, "8001"))
+    )
+    free = a_pod("free", labels={**A.metadata.labels, PORT: "8001"})
+
+    alone = planned(old, young, pods=(A,))
+    assert (["a"], [], ["a"]) == (
+        names(alone["default/old"].placed), names(alone["default/young"].placed),
+        names(alone["default/young"].elsewhere),
+    )  # fmt: skip
+
+    answers = {"default/a": probes((A, ()))["default/a"], "default/free": Probe(host_of(free), frozenset())}
+    wishes = planned(old, young, pods=(A, free), answers=answers)
+    assert ["free"] == names(wishes["default/young"].placed)

@@ -30,3 +30,13 @@ def test_a_slice_of_ipv6():
     made = endpoint_slice(an_adapter(), Wish((A,), (A,), (A._replace(ip="fd00::1"),)))
 
     assert ("IPv6", [["fd00::1"]]) == (made["addressType"], [endpoint["addresses"] for endpoint in made["endpoints"]])
+
+
+def test_a_slice_has_the_port_of_its_engines_which_the_adapter_may_not_know():
+    there = A._replace(port=9000)
+
+    made = endpoint_slice(an_adapter(), Wish((there, B), (there, B), (there, B)))
+
+    assert ([9000], [[A.ip]]) == (
+        [port["port"] for port in made["ports"]], [endpoint["addresses"] for endpoint in made["endpoints"]],
+    )  # fmt: skip

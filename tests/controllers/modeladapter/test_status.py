@@ -62,6 +62,14 @@ def test_no_pod_is_told_with_the_selector():
     assert "model.aibrix.ai/name=base" in scheduled.message
 
 
+def test_another_port_than_an_older_adapter_says_is_told_with_both():
+    status = status_of(an_adapter(), Wish(elsewhere=(A._replace(port=8001),)), (), "", 0.0)
+    (scheduled,) = [one for one in status.conditions if one.type == "Scheduled"]
+
+    assert ("Pending", "False", "PortConflict") == (status.phase, scheduled.status, scheduled.reason)
+    assert "model.aibrix.ai/port = 8000, but an older adapter says 8001 for a" in scheduled.message
+
+
 def test_what_did_not_change_is_the_same_and_survives_the_wire():
     adapter = an_adapter()
     first = status_of(adapter, Wish((A,), (A,), (A,)), (FAILED,), "", 1000.0)
