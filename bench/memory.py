@@ -118,6 +118,7 @@ class _Gateway:
             self._clock,
             calibration=Calibration(lambda: 1),
             traffic=Counts(),
+            pools=self._fleet.pools,
         )
         self._estimator = Estimator(LimitSettings())
         self._rng = random.Random(1)

@@ -257,6 +257,7 @@ class NoCandidateReason(StrEnum):
     OUTSIDE_SUBSET = "outside-subset"
     NO_MATCH = "no-match"  # there are ready pods in the subset, but none with the labels
     OVERLOADED = "overloaded"  # no candidate can keep the SLO now
+    POOLS_FULL = "pools-full"  # all pools are full, and the request is not to wait
     NO_IDLE_POD = "no-idle-pod"  # overloaded, for a prompt that even an idle pod cannot answer within the SLO
 
 

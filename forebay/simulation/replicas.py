@@ -70,8 +70,8 @@ class Gateway:
             channel.join(self)
 
     def enter(self, request: RouteRequest, strategy: str, now_s: float, tell: Callable[[Outcome], None]) -> None:
-        """Route the request, through the queue when its model promises an SLO; without one nothing waits."""
-        if request.slo is not None:
+        """Route the request, through the queue when its model promises an SLO or its pools may be full."""
+        if request.slo is not None or self.fleet.pools.may_refuse(request.model):
             self.queue.enter(QueuedRequest(request, request.slo, strategy, tell), now_s)
         else:
             self._route(request, strategy, now_s, tell)

@@ -16,11 +16,13 @@ from gateway.accounting.calibration import Calibration, KnownEnd
 from gateway.accounting.estimates import Estimator, PromptSize
 from gateway.accounting.outcomes import ObservedEnd, PodProof
 from gateway.accounting.settlement import Estimate, Settlement, settlement_for
+from gateway.fleet.pools import Pools
 from gateway.fleet.ticket import Ticket
 from gateway.observability.metrics import Metrics
 from ratelimit.kinds import Amounts
 from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
 from routing.strategy import Finished
+from routing.types import Decision, Endpoint
 from traffic.counts import Counts
 
 
@@ -64,12 +66,14 @@ class Ledger:
         *,
         calibration: Calibration,
         traffic: Counts,
+        pools: Pools,
     ) -> None:
         self._tickets = tickets
         self._limiter = limiter
         self._metrics = metrics
         self._calibration = calibration
         self._traffic = traffic
+        self._pools = pools
         self._grace_s = grace_s
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
@@ -137,6 +141,7 @@ class Ledger:
         if opened.reservation is not None:
             self._settle_soon(opened.id, opened.reservation, Amounts(settlement.requests, settlement.tokens))
         self._count(opened, settlement)
+        self._count_in_pool(opened, end, settlement)
         self._check_idle()
 
     def expire(self) -> None:
@@ -193,6 +198,15 @@ class Ledger:
         if opened.reservation is not None and settlement.tokens < estimate.tokens:
             self._metrics.count_tokens(model, "refunded", estimate.tokens - settlement.tokens)
 
+    def _count_in_pool(self, opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> None:
+        served_by = _served_by(opened.ticket.decision, end)
+        if not served_by.pool:
+            return
+        tokens = {"input": settlement.input_tokens or 0, "output": settlement.output_tokens or 0}
+        cached_tokens = (end.usage.cached_tokens or 0) if end.usage is not None else 0
+        cost = self._pools.cost(served_by.pool, tokens["input"], cached_tokens, tokens["output"])
+        self._metrics.count_in_pool(opened.ticket.request.model, served_by.pool, settlement.outcome, tokens, cost)
+
     def _learn(self, opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> None:
         self._learn_tokens(opened, end, settlement)
         decision, duration_s, now_s = opened.ticket.decision, end.duration_s, self._clock()
@@ -200,13 +214,13 @@ class Ledger:
             duration_s = now_s - opened.opened_s
         if end.compressed:
             duration_s = None  # teaches no speed, because the tokens are a guess
-        served_by = [pod.id for pod in decision.fallbacks if pod.address == end.upstream] or [decision.pod.id]
-        if settlement.outcome != "client_error" and self._calibration.follows(served_by[0]):  # refused = not counted
-            self._calibration.ended(served_by[0], _known_end(opened, end, settlement), now_s)
+        served_by = _served_by(decision, end).id
+        if settlement.outcome != "client_error" and self._calibration.follows(served_by):  # refused = not counted
+            self._calibration.ended(served_by, _known_end(opened, end, settlement), now_s)
         self._tickets.finish(
             opened.ticket,
             Finished(
-                pod=served_by[0],
+                pod=served_by,
                 request=opened.ticket.request,
                 now_s=now_s,
                 failed=settlement.pod is PodProof.FAILED,
@@ -276,6 +290,11 @@ class Ledger:
     def _check_idle(self) -> None:
         if not (self._undecided or self._open or self._unsettled or self._settling):
             self._idle.set()
+
+
+def _served_by(decision: Decision, end: ObservedEnd) -> Endpoint:
+    """Return the pod that answered, which may be a fallback."""
+    return next((pod for pod in decision.fallbacks if pod.address == end.upstream), decision.pod)
 
 
 def _known_end(opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> KnownEnd:

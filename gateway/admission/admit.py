@@ -137,7 +137,8 @@ class Admission:
         plan = self._planner.plan(command)
         slo = plan.route.slo
         try:
-            if slo is None and not self._awaits_first(plan.route):
+            at_once = slo is None and not self._fleet.pools.may_refuse(plan.route.model)
+            if at_once and not self._awaits_first(plan.route):
                 question = self._ask(plan)
                 ticket = self._fleet.route(plan.route, plan.strategy, self._clock())  # it was checked that it can
             else:  # overload is refused before anything is charged

@@ -155,7 +155,7 @@ class Planner:
                 f"within {route.slo.ttft_s:g} s even by an idle pod, and none became idle in time",
                 retry_after_s=error.retry_after_s,
             )
-        if error.why is NoCandidateReason.OVERLOADED:
+        if error.why in (NoCandidateReason.OVERLOADED, NoCandidateReason.POOLS_FULL):
             return OverloadedError(f"model {model} is overloaded", retry_after_s=error.retry_after_s)
         return NoReadyPodError(f"model {model}: {error.why.value}", retry_after_s=RETRY_NOT_READY_S)
 

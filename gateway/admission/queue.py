@@ -4,15 +4,13 @@ Lives here: which requests wait, which are sent, and which are refused because t
 the order of users and requests (routing.fair_queue), when a pod is open (routing.overload), the line of replicas there
 (routing.turns), answers to clients (admit).
 
-A model without a promise (`Slo`) has no queue.  No request waits while a pod is open and no other request waits.
-One of a higher priority goes before all that have a promise, so that under overload the others wait and are refused.
+A model without a promise (`Slo`) or pools that may be full has no queue.  No request waits while a pod is open and no
+other waits.  One of a higher priority goes before all that have a promise, so that the others wait and are refused.
 A prompt so long that even an idle pod would break the promise is best effort: no promise is made to it, it waits up to
 `longest_wait_s`, and it is sent when no request with a promise waits for the same pods (see routing.overload).
 Tickets come from the queue and go back to it, because a request that ends may let the next one start.
-
 A model whose first pod is started on demand has a queue while it has none, with a promise or without: its requests wait
 up to `scale_from_zero.longest_wait_s`, and the model is `asleep` (see gateway.admission.waking).
-
 Over several replicas the queue is one: each tells the others who waits there and what its users are charged (`outbox`),
 takes over what they tell (`apply`), and while requests wait elsewhere sends only in its turn.
 """
@@ -314,14 +312,16 @@ class AdmissionQueue:
     def _charge_actual_cost(self, request: RouteRequest, cost: float) -> None:
         """Replace the expected cost, which the user was charged when the request was routed."""
         queue = self._queues.get(request.model)
-        if queue is not None and request.slo is not None:
+        if queue is not None and (request.slo is not None or self._fleet.pools.may_refuse(request.model)):
             self._charge(queue, request, cost - self._expected_cost(request))
 
     def _wait(self, queue: _ModelQueue, queued: QueuedRequest, now_s: float) -> None:
         request, slo = queued.request, queued.slo
         try:
             if slo is None:
-                raise NoCandidateError(NoCandidateReason.NOT_READY)
+                self._fleet.check(request)  # it waits for the first pod, or else until one of its pools has room
+                self._push(queue, queued, 0.0, now_s, self._longest_wait_s)
+                return
             opens_s, after_s, work_s, rate = self._fleet.estimate_wait(request, slo, now_s)
         except NoCandidateError as error:
             self._wait_for_first(queue, queued, error, now_s)

@@ -15,6 +15,7 @@ from gateway.envoy.names import (
     LB_NAMESPACE,
     MAX_REQUEST_ID_CHARACTERS,
     PODS_NAMESPACE,
+    POOLS_NAMESPACE,
     RESPONSE_NAMESPACE,
 )
 from gateway.extproc.events import Routed
@@ -59,10 +60,15 @@ class Replies:
             EXCHANGE_NAMESPACE: exchange,
         }
         if self._names_pods:
-            metadata[PODS_NAMESPACE] = {pod.address: pod.name for pod in (decision.pod, *decision.fallbacks)}
+            named = (decision.pod, *decision.fallbacks)
+            metadata[PODS_NAMESPACE] = {pod.address: pod.name for pod in named}
+            if pools := {pod.address: pod.pool for pod in named if pod.pool}:
+                metadata[POOLS_NAMESPACE] = pools
         given_id = headers.get("x-request-id", "")
         request_id = given_id[:MAX_REQUEST_ID_CHARACTERS] or exchange_id
         shown = {"x-request-id": request_id, "request-id": request_id, "target-pod": decision.pod.name}
+        if decision.pod.pool:
+            shown["x-forebay-pool"] = header_safe(decision.pod.pool)
         if not self._hide_pod_address:
             shown["target-pod-ip"] = decision.pod.address
         sent = {**destination, **UNCOMPRESSED}
@@ -70,7 +76,7 @@ class Replies:
             sent |= _search(decision)
         if len(given_id) > MAX_REQUEST_ID_CHARACTERS:
             sent["x-request-id"] = request_id
-        return Routed(exchange_id, sent, shown, metadata, self._fleet.names, self._withheld)
+        return Routed(exchange_id, sent, shown, metadata, self._fleet.names, self._withheld, self._fleet.pools.names)
 
 
 def by_address(reply: Routed, decision: Decision) -> Routed:

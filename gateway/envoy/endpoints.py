@@ -19,13 +19,14 @@ ENGINES = "engines"
 
 
 def load_assignment(fleet: FleetDescription) -> Json:
-    """Return every endpoint with its pod's name and the models that it serves, adapters among them."""
+    """Return every endpoint with its pod's name, its pool and the models that it serves, adapters among them."""
     endpoints = [_lb_endpoint(endpoint) for endpoint in fleet.endpoints]
     return {"cluster_name": ENGINES, "endpoints": [{"lb_endpoints": endpoints}] if endpoints else []}
 
 
 def _lb_endpoint(endpoint: Endpoint) -> Json:
-    metadata = {"forebay": {"pod": endpoint.name}, LB_NAMESPACE: {"model": sorted(endpoint.models)}}
+    pool = {"pool": endpoint.pool} if endpoint.pool else {}
+    metadata = {"forebay": {"pod": endpoint.name, **pool}, LB_NAMESPACE: {"model": sorted(endpoint.models)}}
     return {
         "endpoint": {"address": connect_address(endpoint.address)},
         "metadata": {"filter_metadata": metadata},

@@ -17,6 +17,7 @@ from gateway.envoy.names import (
     JSON_TYPES,
     LB_NAMESPACE,
     PODS_NAMESPACE,
+    POOLS_NAMESPACE,
     RESPONSE_NAMESPACE,
     UPSTREAM_ADDRESS_ATTRIBUTE,
     USAGE_NAMESPACE,
@@ -29,7 +30,7 @@ _MAX_EVENT_BYTES = 1024 * 1024
 """Larger events of a stream are not searched for usage; tool calls and log probabilities make events of 100 KB."""
 MUTATION_RULES: Json = {"allow_all_routing": True, "allow_envoy": True}
 """The headers that the gateway may set, in addition to ordinary ones: `x-envoy-*` say when another pod is asked."""
-RECEIVED_NAMESPACES = [RESPONSE_NAMESPACE, LB_NAMESPACE, EXCHANGE_NAMESPACE, PODS_NAMESPACE]
+RECEIVED_NAMESPACES = [RESPONSE_NAMESPACE, LB_NAMESPACE, EXCHANGE_NAMESPACE, PODS_NAMESPACE, POOLS_NAMESPACE]
 """The dynamic metadata that the gateway may set."""
 Path: TypeAlias = tuple[str, ...]
 

@@ -4,6 +4,8 @@ Lives here: the names, and Envoy's header mutations made of them.  Not here: the
 dynamic metadata in the request phase, so that no response phase is needed).
 """
 
+from collections.abc import Mapping
+
 from gateway.config.settings import Settings
 from gateway.envoy.messages import Json, extension, set_header
 from gateway.envoy.names import (
@@ -12,6 +14,7 @@ from gateway.envoy.names import (
     MAX_HEADERS,
     MAX_HEADERS_BYTES,
     PODS_NAMESPACE,
+    POOLS_NAMESPACE,
     RESPONSE_NAMESPACE,
 )
 from gateway.openai.control_headers import PICKER_HEADERS
@@ -22,9 +25,12 @@ ROOMY_HEADERS_KB = MAX_HEADERS_BYTES // 1024 + 8
 """Envoy's own bounds of headers in either direction, with room for those that the gateway sets, 4 on a request and some
 20 on an answer: Envoy counts them too.  In number there is more room, because Envoy resets an HTTP/2 stream with more
 headers than that, where the gateway answers 431."""
-POD_METADATA = "%UPSTREAM_METADATA(forebay:pod)%"
-"""The name of the pod that answered, of an endpoint that we describe."""
-POD_BY_ADDRESS = f"%CEL(metadata.filter_metadata['{PODS_NAMESPACE}'][upstream.address])%"
+BY_METADATA = {"target-pod": "%UPSTREAM_METADATA(forebay:pod)%", "x-forebay-pool": "%UPSTREAM_METADATA(forebay:pool)%"}
+"""The name and the pool of the pod that answered, of an endpoint that we describe."""
+BY_ADDRESS = {
+    name: f"%CEL(metadata.filter_metadata['{namespace}'][upstream.address])%"
+    for name, namespace in (("target-pod", PODS_NAMESPACE), ("x-forebay-pool", POOLS_NAMESPACE))
+}
 """The same where others describe the endpoints; nothing for a pod that the gateway did not name."""
 _UNTRUSTED_PREFIXES = (DESTINATION, "target-pod", "x-forebay-")
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")
@@ -36,6 +42,7 @@ CLIENT_HEADERS = (
     *GATEWAY_HEADERS,
     "target-pod",
     "target-pod-ip",
+    "x-forebay-pool",
     "retry-after",
     "retry-after-ms",
     "x-should-retry",
@@ -84,11 +91,11 @@ def header_filter(**mutations: list[Json]) -> Json:
     )
 
 
-def response_headers(settings: Settings, pod_name: str = POD_METADATA) -> list[Json]:
+def response_headers(settings: Settings, of_pod: Mapping[str, str] = BY_METADATA) -> list[Json]:
     """Return the headers that the route adds: request id, the gateway's own, and the pod that answered in the end."""
     ids = [set_header(name, "%REQ(x-request-id)%") for name in _REQUEST_ID_HEADERS]
     ours = [set_header(name, f"%DYNAMIC_METADATA({RESPONSE_NAMESPACE}:{name})%") for name in GATEWAY_HEADERS]
-    pod = [set_header("target-pod", pod_name)]
+    pod = [set_header(name, value) for name, value in of_pod.items()]
     if not settings.hide_pod_address:
         pod.append(set_header("target-pod-ip", "%UPSTREAM_REMOTE_ADDRESS%"))
     return [*ids, *ours, *pod]

@@ -22,6 +22,8 @@ the request."""
 PODS_NAMESPACE = "forebay.pods"
 """Namespace of the dynamic metadata with the names of the pods that a request may reach, by their addresses: where
 others describe the endpoints to Envoy, and so without names."""
+POOLS_NAMESPACE = "forebay.pools"
+"""Namespace with the pools of those that are in one, likewise."""
 USAGE_NAMESPACE = "usage"
 """Namespace of the dynamic metadata that the usage filters read in answers."""
 ERROR_NAMESPACE = "engine_error"

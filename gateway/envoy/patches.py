@@ -16,7 +16,7 @@ from gateway.envoy import first_pods
 from gateway.envoy.access_logs import BUFFER_BYTES, FAILURE_FLUSH_S, FLUSH_S
 from gateway.envoy.clusters import engine_filters
 from gateway.envoy.filters import MUTATION_RULES, another_worker, usage_filters
-from gateway.envoy.headers import POD_BY_ADDRESS, ROOMY_HEADERS, ROOMY_HEADERS_KB, response_headers
+from gateway.envoy.headers import BY_ADDRESS, ROOMY_HEADERS, ROOMY_HEADERS_KB, response_headers
 from gateway.envoy.messages import Json, duration
 from gateway.envoy.replies import local_replies
 
@@ -98,4 +98,4 @@ def _of_clusters(settings: Settings) -> Iterator[Json]:
 
 def _of_routes(settings: Settings) -> Iterator[Json]:
     yield {"jsonPath": "$.virtual_hosts[*]", "path": "routes/0", "value": first_pods.route(settings)}
-    yield {"path": "/response_headers_to_add", "value": response_headers(settings, POD_BY_ADDRESS)}
+    yield {"path": "/response_headers_to_add", "value": response_headers(settings, BY_ADDRESS)}

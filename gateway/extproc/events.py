@@ -93,6 +93,7 @@ class Routed(NamedTuple):
     metadata: Mapping[str, Mapping[str, str]]  # dynamic metadata by namespace; RESPONSE_NAMESPACE has client headers
     pods: Mapping[str, str] = EMPTY  # address -> pod name, of every pod that may answer
     remove_request_headers: tuple[str, ...] = ()  # those that no pod may see
+    pools: Mapping[str, str] = EMPTY  # address -> pool, of every pod that is in one
 
     @property
     def response_headers(self) -> dict[str, str]:

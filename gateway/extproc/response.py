@@ -86,6 +86,9 @@ class ResponseReader:
             headers.pop("target-pod", None)  # an unknown pod gets no name rather than that of the chosen one
             if upstream in routed.pods:
                 headers["target-pod"] = routed.pods[upstream]
+            headers.pop("x-forebay-pool", None)
+            if upstream in routed.pools:
+                headers["x-forebay-pool"] = header_safe(routed.pools[upstream])
             if "target-pod-ip" in headers:
                 headers["target-pod-ip"] = header_safe(upstream)
         removed = headers_to_remove(self._event.headers, headers)

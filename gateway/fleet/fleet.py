@@ -15,6 +15,7 @@ from gateway.discovery.probing.readings import Readings
 from gateway.fleet.decisions import DecisionLog
 from gateway.fleet.outbox import Outbox
 from gateway.fleet.pod import CACHE_TOKENS, Pod, PodIdentity, PodState, pod_identity
+from gateway.fleet.pools import Pools
 from gateway.fleet.siblings import Siblings
 from gateway.fleet.strategies import Strategies, StrategyBuilder
 from gateway.fleet.ticket import Ticket
@@ -56,10 +57,11 @@ class Fleet:
         self.plans = Plans()
         tools = Tools(rng, settings.fallbacks, settings.output_weight, self.ties, self.plans)
         self._strategies = Strategies(tools, build)
+        self.pools = Pools(settings)
         self._index = PrefixIndex()
         self._outbox = outbox or Outbox("")
         self.prefix_key = 0
-        """The key of block hashes; set it by `set_prefix_key`."""
+        """The key of block hashes, set by `set_prefix_key`."""
         self._speeds: dict[object, Speed] = {}  # shared by pods of one GPU type, engine and base model
         self._failing: set[Pod] = set()
         self._siblings = Siblings(self._outbox, self._index, self._failing)
@@ -98,6 +100,7 @@ class Fleet:
         self.names = {endpoint.address: endpoint.name for endpoint in description.endpoints}
         self._serving = {model: [] for model in description.models} | filters.by_model(self._pods.values())
         self._routable.clear()
+        self.pools.replace(description.pools, self._pods, self._serving)
         self._slos = {model: slo for model in self._serving if (slo := self._slo_of(model)) is not None}
         for pod in self._pods.values():
             slo = self._slos.get(pod.endpoint.models[0])
@@ -155,10 +158,7 @@ class Fleet:
             request = request.with_match(self._index.match(blocks))
         chooser = self._strategies.get(strategy)
         self.ties.note(now_s)
-        decision = chooser.pick(request, candidates, now_s)
-        slo = request.slo
-        if slo is not None and overload.needs_another_look(self._pods[decision.pod.id], request, slo, now_s, turn):
-            decision = chooser.pick(request, overload.open_pods(candidates, request, slo, now_s, turn), now_s)
+        decision = self.pools.choose(chooser, candidates, request, now_s, turn)
         shadow = self._settings.shadow
         other = self._strategies.get(shadow).pick(request, candidates, now_s).pod.id if shadow else ""
         pod = self._pods[decision.pod.id]

@@ -116,6 +116,14 @@ class Metrics:
             "kubernetes_behind_seconds", "Time since the set was last the API server's.", "livemax", "kind"
         )
 
+        self._add_pools()
+
+    def _add_pools(self) -> None:
+        self._pool_requests = self._counter("pool_requests", "Requests answered.", "model", "pool", "outcome")
+        self._pool_tokens = self._counter("pool_tokens", "Tokens used.", "model", "pool", "kind")
+        self._pool_cost = self._counter("pool_cost", "Price of the tokens used, by the pool's prices.", "model", "pool")
+        self._pool_hourly = self._gauge("pool_cost_per_hour", "Price per hour of all replicas.", "livemax", "pool")
+
     def _counter(self, name: str, help_text: str, *labels: str) -> "_BufferedCounter":
         return self._buffered(Counter(f"forebay_{name}", help_text, labels, registry=self._registry))
 
@@ -159,6 +167,19 @@ class Metrics:
     def count_tokens(self, model: str, kind: TokenKind, count: int) -> None:
         """Count tokens of a kind."""
         self._tokens.add((self._models.get(model, UNKNOWN), kind), count)
+
+    def count_in_pool(self, model: str, pool: str, outcome: str, tokens: Mapping[str, int], cost: float) -> None:
+        """Count a request that a pod in a pool answered: its outcome, its tokens by kind, and their price."""
+        labels = self._models.get(model, UNKNOWN), pool
+        self._pool_requests.add((*labels, outcome))
+        for kind, count in tokens.items():
+            self._pool_tokens.add((*labels, kind), count)
+        self._pool_cost.add(labels, cost)
+
+    def set_pool_costs(self, costs: Mapping[str, float]) -> None:
+        """Set the price per hour of each pool's replicas."""
+        for pool, cost in costs.items():
+            self._pool_hourly.labels(pool).set(cost)
 
     def count_refusal(self, kind: str) -> None:
         """Count a refusal; `kind` is `RefusalError.kind`."""

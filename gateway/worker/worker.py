@@ -201,14 +201,9 @@ class Worker:
 
     def _ledger(self, settings: Settings) -> Ledger:
         return Ledger(
-            self.queue,
-            self.limiter,
-            self.metrics,
-            settings.limits.settle_grace_s,
-            time.monotonic,
-            calibration=self.calibration,
-            traffic=self.planning.counts,
-        )
+            self.queue, self.limiter, self.metrics, settings.limits.settle_grace_s, time.monotonic,
+            calibration=self.calibration, traffic=self.planning.counts, pools=self.fleet.pools,
+        )  # fmt: skip
 
     def _admission(self, settings: Settings) -> Admission:
         identity = Identity(settings, self.keyring)
@@ -362,6 +357,7 @@ class Worker:
                 event = "redis_is_back" if redis_up else "redis_is_away"
                 log.warning(event, when_away=self.settings.redis.when_away, **why)
             self.metrics.set_endpoints(self.fleet.endpoint_counts())
+            self.metrics.set_pool_costs(self.fleet.pools.hourly_costs())
             self.metrics.set_followed(self.discovery.behind_s())
             self.metrics.set_waiting(waiting := self.queue.waiting())
             self.metrics.set_loads(loads(self.fleet, waiting, time.monotonic()))

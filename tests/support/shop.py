@@ -108,6 +108,7 @@ class Shop:
             self.clock,
             calibration=self.calibration,
             traffic=self.traffic,
+            pools=self.fleet.pools,
         )
         identity = Identity(self.settings, self)
         self.planner = Planner(self.settings.limits, self.fleet, trusts_headers=self.settings.trusts_picker_headers)

@@ -31,11 +31,14 @@ def test_usage_is_read_before_the_router_where_answers_do_not_pass_through_the_g
 
 
 def test_the_pod_that_answered_is_found_by_its_address():
-    headers = {one["header"]["key"]: one["header"]["value"] for one in response_headers(Settings(), "NAME")}
+    headers = {
+        one["header"]["key"]: one["header"]["value"] for one in response_headers(Settings(), {"target-pod": "NAME"})
+    }
 
     assert "NAME" == headers["target-pod"]
     assert "%UPSTREAM_METADATA(forebay:pod)%" not in str(patches())
     assert "%CEL(metadata.filter_metadata['forebay.pods'][upstream.address])%" in str(patches())
+    assert "%CEL(metadata.filter_metadata['forebay.pools'][upstream.address])%" in str(patches())
 
 
 def test_every_policy_has_the_way_to_first_pods():
