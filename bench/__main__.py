@@ -7,6 +7,7 @@ import click
 import uvloop
 
 from bench import machine
+from bench.answers import measure_answers
 from bench.bursts import measure_bursts
 from bench.floor import floor_program
 from bench.following import measure_following
@@ -61,6 +62,7 @@ def main(
         measure_messages(progress),
         uvloop.run(measure_following(progress)),
         idle,
+        measure_answers(progress),
     )
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory:
         sharing, bursts = measure_sharing(Path(directory), progress), measure_bursts(Path(directory), progress)

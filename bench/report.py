@@ -47,6 +47,7 @@ class RoutingFigures:
     messages: Sequence[MessageSample]
     following: FollowFigures
     idle: Sequence[IdleSample]
+    answers: Mapping[str, Sequence[MessageSample]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,12 @@ def message_rows(messages: Sequence[MessageSample]) -> Iterator[Row]:
     """Yield per shape the milliseconds by size."""
     for shape in dict.fromkeys(sample.shape for sample in messages):
         yield (shape, *(number(sample.ms, 1) for sample in messages if sample.shape == shape))
+
+
+def answer_rows(answers: Mapping[str, Sequence[MessageSample]]) -> Iterator[Row]:
+    """Yield per shape the milliseconds by reader."""
+    for samples in zip(*answers.values(), strict=True):
+        yield (samples[0].shape, *(number(sample.ms, 1) for sample in samples))
 
 
 def routing_target_rows(figures: Figures, routing: RoutingFigures) -> Iterator[Row]:
@@ -303,6 +310,8 @@ def tables(
             table(header, picking_rows(routing.picking)),
             "## One message: ms of the event loop from its bytes to the blocks of its prompt",
             table(("body", *(f"{size} MB" for size in MEGABYTES)), message_rows(routing.messages)),
+            "## One MB of an answer in ext_proc mode: ms of the event loop",
+            table(("body", *routing.answers), answer_rows(routing.answers)),
             "## Engine metrics",
             table(("page", "CPU us", "endpoints", "interval", "share of a core"), scraping_rows(routing.scraping)),
             "## One worker with idle pods, each with the page above",

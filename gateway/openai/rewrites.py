@@ -98,24 +98,55 @@ def with_model(operation: Operation, content_type: str, body: bytes, model: str)
 
 
 class EventModels:
-    """Names `model` in the events of a stream; complete events pass at once."""
+    """Names `model` in the events of a stream; complete events pass at once.
+
+    Events of one stream begin alike, up to the model, so what was found in one is replaced in all that follow.
+    """
 
     def __init__(self, model: str) -> None:
         self._model = orjson.dumps(model)
-        self._splitter = EventSplitter()
+        self._runs = EventSplitter(())
+        self._beginning = self._renamed_beginning = b""
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the events that this chunk completes."""
-        return self._named(self._splitter.feed(chunk))
+        return self._named(self._runs.feed(chunk))
 
     def finish(self) -> bytes:
         """Return what is left at the end of the stream."""
-        return self._named(self._splitter.finish())
+        return self._named(self._runs.finish())
 
     def _named(self, pieces: list[Piece]) -> bytes:
         return b"".join([
-            _renamed_event(raw, self._model) if complete and _MENTION in raw else raw for raw, complete in pieces
+            self._named_run(piece.raw) if piece.complete and _MENTION in piece.raw else piece.raw for piece in pieces
         ])  # fmt: skip
+
+    def _named_run(self, run: bytes) -> bytes:
+        """Return complete events with their models renamed."""
+        if self._beginning:
+            lines = b"\n" + run
+            if lines.count(_MENTION) == lines.count(self._beginning):
+                return lines.replace(self._beginning, self._renamed_beginning)[1:]
+        events = EventSplitter()
+        return b"".join([
+            self._named_event(raw) if _MENTION in raw else raw for raw, *_ in [*events.feed(run), *events.finish()]
+        ])  # fmt: skip
+
+    def _named_event(self, raw: bytes) -> bytes:
+        """Return an event with the model in the outermost object renamed, or in one just inside.
+
+        In `message_start` of Anthropic's, and in events of the Responses API, the answer is a member of the event.
+        """
+        data = data_of(raw) or b""
+        at = raw.find(data) if _MENTION in data else -1
+        found = (_model_in(data, 1) or _model_in(data, 2)) if at >= 0 else None
+        if found is None:
+            return raw
+        start, end = at + found[0], at + found[1]
+        line = raw.rfind(b"\n", 0, start) + 1
+        self._beginning = b"\n" + raw[line:end]
+        self._renamed_beginning = b"\n" + raw[line:start] + self._model
+        return raw[:start] + self._model + raw[end:]
 
 
 class AnswerModel:
@@ -156,23 +187,16 @@ class AnswerModel:
         return held if renamed is None else renamed
 
 
-def _renamed_event(raw: bytes, model: bytes) -> bytes:
-    """Return an event with the model in the outermost object renamed, or in one just inside.
-
-    In `message_start` of Anthropic's, and in events of the Responses API, the answer is a member of the event.
-    """
-    data = data_of(raw) or b""
-    at = raw.find(data) if _MENTION in data else -1
-    renamed = (_renamed(data, 1, model) or _renamed(data, 2, model)) if at >= 0 else None
-    return raw if renamed is None else raw[:at] + renamed + raw[at + len(data) :]
-
-
 def _renamed(body: bytes, depth: int, model: bytes) -> bytes | None:
     """Return JSON, or its beginning, with another model; None where none is found so deep inside."""
+    found = _model_in(body, depth)
+    return None if found is None else body[: found[0]] + model + body[found[1] :]
+
+
+def _model_in(body: bytes, depth: int) -> tuple[int, int] | None:
+    """Return where the model stands in JSON, or its beginning; None where none is found so deep inside."""
     try:
         found = find_member(body, "model", depth)
     except MemberNotFoundError:
         return None
-    if found is None or not body.startswith(b'"', found[0]):
-        return None
-    return body[: found[0]] + model + body[found[1] :]
+    return found if found is not None and body.startswith(b'"', found[0]) else None

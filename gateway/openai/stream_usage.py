@@ -36,7 +36,7 @@ class UsageChunkFilter:
     """Removes the usage chunk, which carries nothing else, from a stream; complete events pass at once."""
 
     def __init__(self) -> None:
-        self._splitter = EventSplitter()
+        self._splitter = EventSplitter((_NO_CHOICES,))
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the events that this chunk completes, without the usage chunk."""
@@ -48,12 +48,12 @@ class UsageChunkFilter:
 
 
 def _visible(pieces: list[Piece]) -> bytes:
-    return b"".join(raw for raw, complete in pieces if not (complete and _is_usage_chunk(raw)))
+    return b"".join(raw for raw, complete, marked in pieces if not (complete and marked and _is_usage_chunk(raw)))
 
 
 def _is_usage_chunk(raw: bytes) -> bool:
     """Return whether an event has a usage and no choices (`"choices":[]`)."""
-    if b'"usage"' not in raw or not _NO_CHOICES.search(raw):
+    if b'"usage"' not in raw:
         return False
     try:
         chunk = orjson.loads(data_of(raw) or b"")

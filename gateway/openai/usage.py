@@ -18,8 +18,15 @@ from gateway.openai.sse import EventSplitter, Piece, data_of
 _CONTENT = re.compile(rb'"choices":\s*\[\s*\{|"type":\s*"(?:content_block_delta|response\.[a-z_.]+\.delta)"')
 """Bytes by which an event with output is found: chat and completions, Anthropic's Messages, Responses."""
 
-_MAY_TELL = re.compile(rb'"(?:usage|error|failed|message|code|detail)"')
-"""Bytes without which an event tells neither usage nor an error.  In generated text the quotes would be escaped."""
+_MARKS = (
+    re.compile(rb'"(?:(?:usage|error|failed|message|code|detail)"(?!:\s*null)|delta":\s*\{\s*"role")'),
+    re.compile(rb"event: ?error"),
+)
+"""Bytes without which an event tells neither usage nor an error, and has output as it looks.  In generated text the
+quotes would be escaped."""
+BYTES_PER_MARK = 4096
+"""An engine that reports usage in each event counts up, so that the last one tells as much (chosen: 10 us for each that
+is read)."""
 
 _ERROR_EVENT = re.compile(rb"^event: ?error\s*$", re.MULTILINE)
 """The name of an event that is an error whatever its data say."""
@@ -119,7 +126,7 @@ class SseUsageParser:
         self.usage: TokenUsage | None = None  # the latest: `continuous_usage_stats` puts one in every chunk
         self.error: EngineError | None = None  # of an event by which an engine reports a failure after status 200
         self.content_chunks = 0  # events that carry output, about one token each
-        self._splitter = EventSplitter()
+        self._splitter = EventSplitter(_MARKS, BYTES_PER_MARK)
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the stream, split anywhere."""
@@ -130,17 +137,18 @@ class SseUsageParser:
         self._read(self._splitter.finish())
 
     def _read(self, pieces: list[Piece]) -> None:
-        for piece in pieces:
-            data = data_of(piece.raw) if piece.complete else None
-            if data is not None:
+        for raw, complete, marked in pieces:
+            if complete and not marked:
+                self.content_chunks += len(_CONTENT.findall(raw))
+            elif complete and (data := data_of(raw)) is not None:
                 self._read_data(data)
-                if b"event" in piece.raw and _ERROR_EVENT.search(piece.raw) and self.error is None:
+                if b"event" in raw and _ERROR_EVENT.search(raw) and self.error is None:
                     self.error = EngineError.UNSAID
 
     def _read_data(self, data: bytes) -> None:
         if _CONTENT.search(data) and not _ROLE_ONLY.search(data):
             self.content_chunks += 1
-        if _MAY_TELL.search(data):
+        if _MARKS[0].search(data):
             self._read_event(data)
 
     def _read_event(self, data: bytes) -> None:

@@ -15,6 +15,7 @@ from bench.report import (
     Figures,
     ReplicaFigures,
     RoutingFigures,
+    answer_rows,
     cost_rows,
     document,
     following_rows,
@@ -142,13 +143,16 @@ def test_the_cost_of_a_decision_is_shown_by_pods_and_prompt():
     memory = MemoryFigures(index=800_000_000, minute=50_000_000, hour=51_000_000)
     following = FollowFigures(5_000, 8_138, 0.6, 0.34, 3_384, paced_us=425.0, storm_us=54.0)
     idle = (IdleSample(100, 0.06), IdleSample(1_000, 0.5))
-    routing = RoutingFigures(picking, ScrapeFigures(52_000, 250.0, interval_s=2.0), memory, messages, following, idle)
+    answers = {"as it is": [MessageSample("a", 1, 2.0)], "renamed": [MessageSample("a", 1, 3.0)]}
+    scraping = ScrapeFigures(52_000, 250.0, interval_s=2.0)
+    routing = RoutingFigures(picking, scraping, memory, messages, following, idle, answers)
     figures = Figures([a_sample(SMALL, EMPTY, 200.0)])
 
     assert ("100", *["3 + 50"] * len(TOKENS)) in list(picking_rows(picking))
     assert ["0.25", "1.60", "0.60", "80", "3.0", "48.0", "0.06", "0.80", "1.02"] == [
         row[2] for row in routing_target_rows(figures, routing)
     ]
+    assert [("a", "2.0", "3.0")] == list(answer_rows(answers))
     assert [("a", "2.0", "32.0"), ("b", "3.0", "48.0")] == list(message_rows(messages))
     assert [("52 KB", "250", "1,000", "2 s", "12%")] == list(scraping_rows(routing.scraping))
     assert [("5,000", "8 KB", "3.4 KB", "340", "54", "425", "4.2%")] == list(following_rows(following))

@@ -193,3 +193,16 @@ def test_the_work_grows_with_an_answer_and_not_with_its_pieces():
     begun_s = time.process_time()
     assert answer == passed(AnswerModel("asked"), *split(answer, 32))
     assert time.process_time() - begun_s < 5.0  # searching all that is held at every piece takes a minute
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n"])
+def test_events_that_begin_alike_are_renamed_together_and_other_models_stay(end: bytes):
+    begins = b'data: {"id":"c-1","model":"engine","choices":['
+    others = [b'data: {"metadata":{"model":"engine"}}', b'data: {"id":"c-2","model":"engine"}', b'data: "x"']
+    stream = [begins + b"%d]}" % number for number in range(5)] + [begins + b'],"tool":{"model":"engine"}}', *others]
+    renamed = [event.replace(b'"model":"engine"', b'"model":"asked"', 1) for event in stream]
+    renamed[6] = others[0].replace(b'"engine"', b'"asked"')  # in an object just inside, as in `message_start`
+    chunks = [b"".join(event + end for event in some) for some in (stream[:1], stream[1:4], stream[4:])]
+    models = EventModels("asked")
+
+    assert b"".join(event + end for event in renamed) == b"".join(map(models.feed, chunks)) + models.finish()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.openai.sse import MAX_EVENT_BYTES, EventSplitter, Piece, data_of
+from gateway.openai.sse import FEW_MARKS, MAX_EVENT_BYTES, EventSplitter, Piece, data_of
 
 LINES = st.lists(st.sampled_from([b"data: a", b"data:b", b": c", b"", b""]))
 ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
@@ -48,6 +48,35 @@ def test_any_stream_gives_its_events_however_it_is_split(stream, data):
     assert events_by_the_standard(stream) == [data for data in found if data is not None]
 
 
+@given(streams(), st.data())
+def test_marked_events_come_alone_and_the_others_together(stream, data):
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)))))
+    splitter = EventSplitter((re.compile(b"b"), re.compile(b": c")))
+
+    pieces = [
+        piece
+        for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)
+        for piece in splitter.feed(stream[start:end])
+    ] + splitter.finish()
+
+    assert stream == b"".join(piece.raw for piece in pieces)
+    for raw, complete, marked in pieces:
+        assert complete
+        assert marked == (b"b" in raw or b": c" in raw)
+        assert not marked or 1 == len([one for one in split(raw) if one.raw.strip(b"\r\n")])
+    found = [event for raw, *_ in pieces for event in events_by_the_standard(raw)]
+    assert events_by_the_standard(stream) == found
+
+
+def test_of_many_marked_events_the_first_and_the_last_come_alone():
+    splitter = EventSplitter((re.compile(b"mark"),), bytes_per_mark=1 << 20)
+
+    pieces = splitter.feed(b"".join(b"data: mark %d\n\n" % number for number in range(100)))
+
+    assert [True] * FEW_MARKS + [False, True] == [piece.marked for piece in pieces]
+    assert b"data: mark 99\n\n" == pieces[-1].raw
+
+
 def test_a_complete_event_comes_out_at_once():
     splitter = EventSplitter()
 
@@ -70,10 +99,12 @@ def test_the_end_of_the_stream_ends_its_last_event():
     assert [] == splitter.finish()
 
 
-@pytest.mark.parametrize("size", [7, 1000, 100_000, 10_000_000])
-def test_an_event_that_is_too_long_passes_in_parts(size):
+@pytest.mark.parametrize(
+    ("size", "marks"), [*[(size, None) for size in (7, 1000, 100_000, 10_000_000)], (7, ()), (1000, ()), (100_000, ())]
+)
+def test_an_event_that_is_too_long_passes_in_parts(size, marks):
     stream = b"data: a\n\n" + b"data: " + b"x" * (2 * MAX_EVENT_BYTES) + b"\n\ndata: b\n\n"
-    splitter = EventSplitter()
+    splitter = EventSplitter(marks)
     chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
 
     pieces = [piece for chunk in chunks for piece in splitter.feed(chunk)]
