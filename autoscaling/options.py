@@ -10,7 +10,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, TypeVar
 
 from autoscaling.durations import duration_s
-from autoscaling.spec import StrategyName
+from autoscaling.spec import ASLEEP, StrategyName
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -60,6 +60,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _few(text: str) -> int:
+    if not text.isdecimal() or int(text) > MOST_ASLEEP:
+        raise ValueError(f"must be a whole number from 0 to {MOST_ASLEEP}")
+    return int(text)
+
+
 def _window_s(text: str) -> float:
     value_s = duration_s(text)
     if not 1 <= value_s <= LONGEST_WINDOW_S:
@@ -87,6 +93,8 @@ def _text(text: str) -> str:
 
 LONGEST_WINDOW_S = 3600.0
 """Longest window of metrics in seconds, so that what is kept of the past is bounded (Knative's and AIBrix's limit)."""
+MOST_ASLEEP = 1000
+"""Most replicas that sleep (chosen)."""
 LONGEST_DELAY_S = 86_400.0
 """Longest delay in seconds (chosen: a day)."""
 
@@ -121,6 +129,7 @@ OPTIONS = (
     Option("max-scale-down-rate", "max_down_rate", _rate, (KPA, APA, HPA)),
     Option("slo-ttft", "slo_ttft_s", _promise_s, (SLO,)),
     Option("slo-itl", "slo_itl_s", _promise_s, (SLO,)),
+    Option(ASLEEP, "", _few, (KPA, APA, SLO)),
     Option("scale-to-zero", "", _text, ()),
     Option("storm-service-mode", "", _text, ()),
 )

@@ -29,6 +29,10 @@ REPLICAS_METRIC = "vllm:deployment_replicas"
 """The metric that is a number of replicas, as an optimizer publishes it: 100 for each where the target is 100."""
 
 
+ASLEEP = "keep-asleep"
+"""The option that says how many replicas that are not wanted are put to sleep instead of ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One metric and its target value."""
@@ -90,3 +94,8 @@ class Spec:
     """The settings that annotations and labels name, without their prefixes, as they were written."""
     notes: tuple[str, ...] = ()
     """Readings that may surprise, one sentence each, for events."""
+
+    @property
+    def keep_asleep(self) -> int:
+        """Return how many replicas sleep at most; 0 = what is not wanted ends."""
+        return int(self.options.get(ASLEEP, "0"))

@@ -1,7 +1,8 @@
 """A fleet of simulated engines that comes and goes: started, taken into service, drained and ended as it is told.
 
 An engine that is ordered joins discovery after the start-up time, as a pod would.  One that is not wanted any more
-leaves discovery first, ends what it has, and then goes; the youngest of its kind goes first.  Envoy knows an engine
+leaves discovery first, ends what it has, and then goes, or sleeps until it is wanted again; the youngest of its kind
+goes first.  Envoy knows an engine
 from its order to its end, so that it always knows what a gateway may send to.
 
 Lives here: the life of an engine, and the file that tells gateways of them.  Not here: who says how many there should
@@ -13,11 +14,13 @@ import contextlib
 import traceback
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
 
+from autoscaling.sleeping import moves
 from forebay.local.eds_file import PrintLine
 from forebay.local.engines import MODEL, engine_spec
 from forebay.local.ports import Ports
@@ -28,7 +31,7 @@ from gateway.config.settings import ModelSettings
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.models import describe
 from gateway.discovery.probing.engine_metrics import parse
-from gateway.discovery.probing.http_get import AnswerError
+from gateway.discovery.probing.http_get import AnswerError, post
 from gateway.discovery.probing.scraping import HttpFetch, NoPageError
 from routing.types import Signal
 
@@ -41,6 +44,10 @@ way)."""
 DRAIN_S = 3600.0
 """The longest wait for requests in flight: as long as Envoy lets an answer take, so that none is cut."""
 DRAIN_LOOK_S = 0.2
+SLEEP, WAKE = "/sleep?level=1", "/wake_up"
+SLEEP_S = 60.0
+"""Time limit of both (chosen: some hundred gigabytes between a GPU and its host)."""
+MAX_WORDS = 64 * 1024
 _FIRST_PORT = 8000
 """The preferred port of the first engine."""
 
@@ -68,7 +75,23 @@ class Engine:
     kind: EngineKind
     spec: ProcessSpec
     is_serving: bool = False
+    is_asleep: bool = False
     unwanted: asyncio.Event = field(default_factory=asyncio.Event)
+    may_sleep: bool = False  # when it is unwanted: else it ends
+    called: asyncio.Event = field(default_factory=asyncio.Event)  # it is wanted again, or may sleep no more
+
+    def let_go(self, *, may_sleep: bool) -> None:
+        """Want it no more."""
+        self.may_sleep = may_sleep
+        self.called.clear()
+        self.unwanted.set()
+
+    def call(self, *, is_wanted: bool) -> None:
+        """Want one that sleeps, or is about to, again; or have it end."""
+        self.may_sleep = False
+        if is_wanted:
+            self.unwanted.clear()
+        self.called.set()
 
 
 class LocalFleet:
@@ -126,19 +149,28 @@ class LocalFleet:
 
     def draining(self, kind: EngineKind) -> int:
         """Return how many engines of a kind end what they have."""
-        return sum(engine.kind is kind and engine.unwanted.is_set() for engine in self._engines)
+        return sum(
+            engine.kind is kind and engine.unwanted.is_set() and not engine.is_asleep for engine in self._engines
+        )
 
-    def adjust(self, kind: EngineKind, replicas: int, why: str = "") -> None:
-        """Order or let go of engines, so that there will be so many; `why` is for the user."""
+    def adjust(self, kind: EngineKind, replicas: int, why: str = "", *, keep_asleep: int = 0) -> None:
+        """Wake, order or let go of engines, so that there will be so many; `why` is for the user.
+
+        Of those that are not wanted, `keep_asleep` sleep at most; of the others none does that has never served.
+        """
         there = self.wanted(kind)
+        resting = [engine for engine in self._engines if engine.kind is kind and engine.may_sleep]
+        done = moves(replicas, len(there), len(resting), keep_asleep)
         if replicas != len(there):
             reason = f": {why}" if why else ""
             self.say(f"{kind.deployment}: {len(there)} -> {replicas} replicas{reason}")
-        for _ in range(len(there), replicas):
+        for number, engine in enumerate(resting[: done.wake + done.end_asleep]):
+            engine.call(is_wanted=number < done.wake)
+        for _ in range(done.start):
             engine = self._ordered(kind)
             self.begin(self._live(engine), engine.spec.name)
-        for engine in there[replicas:]:
-            engine.unwanted.set()
+        for number, engine in enumerate(there[replicas:]):
+            engine.let_go(may_sleep=number < done.sleep and engine.is_serving)
         self.write()
 
     def say(self, text: str) -> None:
@@ -200,25 +232,52 @@ class LocalFleet:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(ordered_s + self._startup_s):
                 await engine.unwanted.wait()
-        if engine.unwanted.is_set():
-            await self._end(engine)
-        else:
-            engine.is_serving = True
+        if not engine.unwanted.is_set():
             self.say(f"{engine.spec.name} serves")
             await self._serve(engine)
+        else:
+            await self._end(engine)
 
     async def _serve(self, engine: Engine) -> None:
-        self.write()
-        await engine.unwanted.wait()
-        engine.is_serving = False
-        self.write()
+        """Serve as often as the engine is wanted, then end it."""
+        is_wanted = True
+        while is_wanted:
+            engine.is_serving = True
+            self.write()
+            await engine.unwanted.wait()
+            engine.is_serving = False
+            self.write()
+            await self._drain(engine)
+            if engine.may_sleep:
+                await self._sleep(engine)
+            is_wanted = not engine.unwanted.is_set()
+        await self._end(engine)
+
+    async def _drain(self, engine: Engine) -> None:
+        """Wait until an engine has ended what it has, or is wanted again."""
         self.say(f"{engine.spec.name} drains")
         await asyncio.sleep(UNNOTICED_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                while await _is_busy(engine.spec.address):  # noqa: ASYNC110 - it is another process
+                while engine.unwanted.is_set() and await _is_busy(engine.spec.address):  # noqa: ASYNC110 - a process
                     await asyncio.sleep(DRAIN_LOOK_S)
-        await self._end(engine)
+
+    async def _sleep(self, engine: Engine) -> None:
+        """Put an engine to sleep until it is called, and wake it if it is wanted; one that cannot is let go."""
+        name, address = engine.spec.name, engine.spec.address
+        if refusal := await _refusal(address, SLEEP):
+            self.say(f"{name} cannot sleep: {refusal}")
+            engine.may_sleep = False
+            engine.unwanted.set()
+            return
+        engine.is_asleep = True
+        self.say(f"{name} sleeps")
+        await engine.called.wait()
+        engine.is_asleep = False
+        if not engine.unwanted.is_set():
+            if refusal := await _refusal(address, WAKE):
+                engine.unwanted.set()
+            self.say(f"{name} cannot be woken: {refusal}" if refusal else f"{name} is awake")
 
     async def _end(self, engine: Engine) -> None:
         await self._supervisor.end(engine.spec)
@@ -239,6 +298,16 @@ def _endpoint(engine: Engine) -> dict[str, str]:
     return {
         "address": spec.address, "name": spec.name, "engine": ENGINE, "gpu": kind.label, "deployment": kind.deployment,
     }  # fmt: skip
+
+
+async def _refusal(address: str, path: str) -> str:
+    """Have an engine do something; return why it did not, empty where it did."""
+    try:
+        async with asyncio.timeout(SLEEP_S):
+            answer = await post(address, path, b"", limit_bytes=MAX_WORDS)
+    except (OSError, TimeoutError, AnswerError) as error:
+        return str(error) or type(error).__name__
+    return "" if answer.status == HTTPStatus.OK else f"status {answer.status}"
 
 
 async def _is_busy(address: str) -> bool:

@@ -96,7 +96,7 @@ class AutoscaledFleet(LocalFleet):
             elif seen.now_s - read_s > SILENCE_S and not is_told:
                 is_told = True
                 self.say(f"{decision.missing}; the engines stay as they are")
-            self.adjust(self._kind, decision.desired, decision.reason)
+            self.adjust(self._kind, decision.desired, decision.reason, keep_asleep=self._spec.keep_asleep)
             await self._pause(decision.next_s - clock())
 
     async def listen(self, wakes: Wakes) -> None:

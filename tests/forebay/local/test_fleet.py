@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pytest
 import yaml
 
+from forebay.local import fleet as fleets
 from forebay.local.fleet import LocalFleet
 from forebay.local.ports import Ports
 from forebay.local.supervision.supervisor import Supervisor
@@ -105,3 +107,43 @@ async def test_a_change_of_the_fleet_is_told_at_once(tmp_path: Path):
         assert ["e-1", "e-2"] == [endpoint.name for endpoint in (await later).endpoints]
         running.fleet.adjust(KIND, 0)
         await until(lambda: not running.processes())
+
+
+async def test_one_that_is_not_wanted_sleeps_and_is_woken_before_another_is_started(tmp_path: Path):
+    async with a_fleet(tmp_path) as running, httpx.AsyncClient(trust_env=False, timeout=60) as user:
+        await running.fleet.start({KIND: 3})
+        addresses = running.serving()
+        running.fleet.adjust(KIND, 1, keep_asleep=1)
+        await until(lambda: running.processes() == {"e-1", "e-2"})
+        await until(lambda: "test       e-2 sleeps" in running.lines)
+        asleep = (await user.get(f"http://{addresses['e-2']}/is_sleeping")).json()
+        assert ({"is_sleeping": True}, {"e-1"}, 0) == (asleep, running.serving().keys(), running.fleet.draining(KIND))
+        assert [1, 2] == [len(running.fleet.wanted(KIND)), len(await running.known())]
+
+        running.fleet.adjust(KIND, 3, keep_asleep=1)
+        await until(lambda: running.serving().keys() == {"e-1", "e-2", "e-4"})
+        assert {"is_sleeping": False} == (await user.get(f"http://{addresses['e-2']}/is_sleeping")).json()
+
+        running.fleet.adjust(KIND, 2, keep_asleep=1)
+        await until(lambda: "test       e-4 sleeps" in running.lines)
+        running.fleet.adjust(KIND, 2, keep_asleep=0)
+        await until(lambda: running.processes() == {"e-1", "e-2"})
+
+
+async def test_one_that_is_wanted_again_before_it_sleeps_goes_on(tmp_path: Path):
+    async with a_fleet(tmp_path) as running:
+        await running.fleet.start({KIND: 1})
+        running.fleet.adjust(KIND, 0, keep_asleep=1)
+        await until(lambda: not running.serving())
+        running.fleet.adjust(KIND, 1, keep_asleep=1)
+        await until(lambda: {"e-1"} == running.serving().keys())
+        assert not any("sleeps" in line for line in running.lines)
+
+
+async def test_one_that_cannot_sleep_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fleets, "SLEEP", "/sleep?level=7")
+    async with a_fleet(tmp_path) as running:
+        await running.fleet.start({KIND: 1})
+        running.fleet.adjust(KIND, 0, keep_asleep=1)
+        await until(lambda: not running.processes())
+        assert "test       e-1 cannot sleep: status 400" in running.lines

@@ -21,10 +21,12 @@ IDLE_FAST = "KPA:metric=running,target=5,stable-window=3s,panic-window=3s,scale-
 
 
 @contextlib.asynccontextmanager
-async def scaled(directory: Path, redis_url: str, least: int = 0) -> AsyncIterator[tuple[AutoscaledFleet, list[str]]]:
+async def scaled(
+    directory: Path, redis_url: str, least: int = 0, strategy: str = IDLE_FAST
+) -> AsyncIterator[tuple[AutoscaledFleet, list[str]]]:
     (directory / "logs").mkdir()
     lines, supervisor = list[str](), None
-    scale = Autoscale(spec_of(IDLE_FAST, Bounds(least, 2, 2.0, 0.1)), 0.0)
+    scale = Autoscale(spec_of(strategy, Bounds(least, 2, 2.0, 0.1)), 0.0)
     supervisor = Supervisor(lines.append)
     with contextlib.closing(Ports()) as ports:
         fleet = AutoscaledFleet(scale, directory, ports, supervisor, lines.append, gpu="L20")
@@ -62,6 +64,20 @@ async def test_a_wake_starts_one_engine_at_once_and_it_goes_when_it_is_idle(tmp_
             await until(lambda: any("engine-1 ended" in line for line in lines))
 
             assert 1 == sum("0 -> 1" in line for line in lines)
+            await connection.aclose()
+
+
+async def test_an_idle_engine_sleeps_where_that_is_asked_for_and_a_wake_wakes_it(tmp_path: Path):
+    with redis_server() as redis:
+        async with scaled(tmp_path, redis.url, strategy=f"{IDLE_FAST},keep-asleep=1") as (fleet, lines):
+            connection = Connection(redis.url, 5.0)
+            for number in (1, 2):
+                while not served(fleet):
+                    await Wakes(connection).publish("deepseek-r1-distill-llama-8b")
+                    await asyncio.sleep(0.2)
+                await until(lambda number=number: number == sum("engine-1 sleeps" in line for line in lines))  # type: ignore[misc]  # mypy knows no defaults
+            assert any("engine-1 is awake" in line for line in lines)
+            assert not any("ended" in line or "engine-2" in line for line in lines)
             await connection.aclose()
 
 
