@@ -52,11 +52,15 @@ class Spill:
         for pod in candidates:
             pools.setdefault(pod.endpoint.pool_priority, []).append(pod)
         ranks = sorted(pools)
-        room = {rank: [pod for pod in pools[rank] if not self._is_full(pod, now_s)] for rank in ranks}
+        room: dict[int, list[Pod]] = {}
         in_flight = 0
         for rank in reversed(ranks):  # what runs in later pools must fit into this one too before it is free
-            in_flight += sum(pod.in_flight for pod in pools[rank])
-            if rank != ranks[-1] and not self._is_free(rank, pools[rank], in_flight, now_s):
+            pods, rule = pools[rank], self._rule(rank)
+            shares = [gauge_share(pod, rule, now_s) for pod in pods]
+            room[rank] = [pod for pod, share in zip(pods, shares, strict=True) if not self._is_full(pod, share, rule)]
+            in_flight += sum([pod.in_flight for pod in pods])
+            most = sum([min(rule.max_in_flight, pod.max_in_flight) for pod in pods])
+            if in_flight > rule.free_share * most or min(shares) >= rule.free_share:
                 self._busy_s[rank] = now_s
         stays = self._stays(ranks, pools, request, now_s)
         return [room[rank] for rank in sorted(ranks, key=lambda rank: (rank != stays, rank)) if room[rank]]
@@ -73,33 +77,23 @@ class Spill:
             if len(self._sessions) > MAX_SESSIONS:
                 del self._sessions[next(iter(self._sessions))]
 
-    def _is_full(self, pod: PodView, now_s: float) -> bool:
+    def _is_full(self, pod: PodView, share: float, rule: SpillRule) -> bool:
         """Return whether a pod takes no more; one that was full by its gauges takes more when they have fallen."""
-        rule, pod_id = self._rule(pod.endpoint.pool_priority), pod.endpoint.id
-        share = gauge_share(pod, rule, now_s)
+        pod_id = pod.endpoint.id
         if share >= (rule.free_share if pod_id in self._full else 1.0):
             self._full.add(pod_id)
             return True
         self._full.discard(pod_id)
         return pod.in_flight >= rule.max_in_flight
 
-    def _is_free(self, rank: int, pods: Sequence[PodView], in_flight: int, now_s: float) -> bool:
-        """Return whether a pool could take what is in flight in it and in all later ones, with room to spare."""
-        rule = self._rule(rank)
-        most = sum(min(rule.max_in_flight, pod.max_in_flight) for pod in pods)
-        return in_flight <= rule.free_share * most and any(
-            gauge_share(pod, rule, now_s) < rule.free_share for pod in pods
-        )
-
     def _stays(
         self, ranks: Sequence[int], pools: Mapping[int, Sequence[PodView]], request: RouteRequest, now_s: float
     ) -> int | None:
         """Return the later pool in which the request should stay; None = it goes to the first that has room."""
-        spilling = [rank for rank in ranks if now_s - self._busy_s.get(rank, -inf) < self._rule(rank).hold_s]
-        if not spilling or spilling[0] != ranks[0]:
+        later = [after for rank, after in pairwise(ranks) if self._is_spilling(rank, now_s)]
+        if not later or later[0] != ranks[1]:
             self._sessions.clear()
             return None
-        later = [rank for before, rank in pairwise(ranks) if before in spilling]
         if self._sessions.get(request.session) in later:
             return self._sessions[request.session]
         if not request.blocks:
@@ -109,6 +103,9 @@ class Spill:
         earlier = max(cached[rank] for rank in ranks if rank < best)
         return best if cached[best] - earlier > STAY_SHARE * request.prompt_tokens else None
 
+    def _is_spilling(self, rank: int, now_s: float) -> bool:
+        return now_s - self._busy_s.get(rank, -inf) < self._rule(rank).hold_s
+
     def _rule(self, rank: int) -> SpillRule:
         return self._rules.get(rank, NO_RULE)
 
@@ -116,4 +113,6 @@ class Spill:
 def gauge_share(pod: PodView, rule: SpillRule, now_s: float) -> float:
     """Return how far the engine's own gauges are towards the marks, the nearest: from 1 on it is full; 0 = unknown."""
     waiting, used = pod.signal(Signal.WAITING, now_s), pod.signal(Signal.KV_USAGE, now_s)
+    if not waiting and not used:
+        return 0.0
     return max((waiting or 0.0) / (rule.max_waiting + 1), (used or 0.0) / rule.max_kv_usage)

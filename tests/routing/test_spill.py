@@ -164,6 +164,14 @@ def test_a_pool_that_could_keep_no_promise_is_held_to_be_busy() -> None:
     assert [["own"], ["cloud"]] == order(spill, some, session, 5.0)
 
 
+def test_a_busy_pool_that_is_the_only_one_left_is_tried_all_the_same() -> None:
+    own, _ = pods(0, 0)
+    spill = Spill({0: RULE})
+    spill.refused(0, 0.0)
+
+    assert [["own"]] == order(spill, [own], REQUEST._replace(session="s", blocks=(1,)), 1.0)
+
+
 def test_sessions_that_are_remembered_are_bounded() -> None:
     spill = Spill({0: RULE})
     for number in range(MAX_SESSIONS + 5):
