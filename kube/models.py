@@ -4,6 +4,7 @@ Lives here: names and what they mean, without I/O.  Not here: what is made of th
 optimizer.service).
 """
 
+import math
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -16,6 +17,7 @@ BY_ANNOTATION = f"!{MODEL},{PORT}"
 """The objects whose model may be in an annotation, which no selector reads: they name their port and no model."""
 GPU, POOL, GPU_PRODUCT = "forebay.io/gpu", "forebay.io/pool", "nvidia.com/gpu.product"
 POOL_PRIORITY = "forebay.io/pool-priority"
+GPU_COST = "model.aibrix.ai/gpu_cost"
 TEMPLATE_HASH = "pod-template-hash"
 GPU_VENDORS = ("nvidia.com/", "amd.com/", "gpu.intel.com/")
 NO_TYPE = ("gpu", "mig-", "i915", "xe")
@@ -37,6 +39,15 @@ class Container(msgspec.Struct, frozen=True):
 def model_of(metadata: Metadata) -> str:
     """Return the model in the label, or in the annotation of the same name: no label can hold `org/Name`."""
     return metadata.labels.get(MODEL) or metadata.annotations.get(MODEL, "")
+
+
+def cost_of(text: str) -> float | None:
+    """Return the price of a replica per hour; None for what is no number above 0."""
+    try:
+        cost = float(text)
+    except ValueError:
+        return None
+    return cost if 0 < cost < math.inf else None
 
 
 def owner_of(metadata: Metadata) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from controllers.podautoscaler.readings import Reading, holders, identity, readi
 from controllers.podautoscaler.reporting import Reporter
 from controllers.podautoscaler.scaler import Scaler, Step, Tools
 from controllers.podautoscaler.targets import Targets
+from controllers.podautoscaler.waking import Turns
 from kube.backoff import Backoff
 from kube.client import ALL, Client, Selection
 from kube.conditions import is_true
@@ -70,7 +71,7 @@ class PodAutoscalerController:
         wakes: Wakes,
     ) -> None:  # fmt: skip
         self._memory = Memory(client, namespace)
-        self._tools = Tools(Targets(client), observer, self._memory, wakes, clocks.wall)
+        self._tools = Tools(Targets(client), observer, self._memory, wakes, Turns(), clocks.wall)
         self._autoscalers: Informer[PodAutoscaler] = Informer(client, AUTOSCALERS, ALL, rng, PACE)
         self._hpas: Informer[Hpa] = Informer(client, HPAS, Selection(labels=OURS), rng, PACE)
         self._mirror = Mirror(client, self._hpas, clocks.wall)
@@ -207,6 +208,7 @@ class PodAutoscalerController:
         """End the scaler of an autoscaler that is gone or may not scale any more."""
         if scaler := self._scalers.pop(key, None):
             self._tools.observer.forget(scaler.spec.target)
+            self._tools.turns.forget(scaler.spec.target)
 
     async def _tidy(self) -> float:
         await self._memory.forget_others(self._uids())

@@ -19,6 +19,7 @@ from controllers.podautoscaler.memory import Memory
 from controllers.podautoscaler.objects import PodAutoscaler, ScalingDecision, ScheduledBounds, Status
 from controllers.podautoscaler.observing import Observed, Observer
 from controllers.podautoscaler.targets import Seen, Targets
+from controllers.podautoscaler.waking import Sleeper, Turns
 from kube.errors import ApiError, Unreachable
 from kube.objects import Metadata
 from kube.scaling import NoScale
@@ -43,6 +44,7 @@ class Tools(NamedTuple):
     observer: Observer
     memory: Memory
     wakes: Wakes
+    turns: Turns
     wall: Callable[[], float]  # seconds since the epoch
 
 
@@ -132,15 +134,19 @@ class Scaler:
         )
 
     async def _is_woken(self, seen: Seen) -> bool:
-        """Promise gateways a pod for requests that wait, where there may be none; return whether some do."""
+        """Promise gateways a pod for requests that wait, where there may be none; return whether it is to be ours."""
         self._asleep = "" if seen.replicas else seen.model
+        self._tools.turns.see(self.spec.target, Sleeper(seen.model, seen.replicas, seen.ready, seen.cost))
         if is_never_empty(self.spec) or not seen.model:
             return False
         try:
             await self._tools.wakes.promise({seen.model})
-            return not seen.ready and bool(await self._tools.wakes.waiting({seen.model}))
+            if await self._tools.wakes.waiting({seen.model}):
+                return self._tools.turns.wakes(self.spec.target, self._tools.wall())
+            self._tools.turns.rest(seen.model)
         except RedisAwayError:
-            return False  # the wake is repeated, and heard when Redis is back
+            pass  # the wake is repeated, and heard when Redis is back
+        return False
 
     async def _obey(self, seen: Seen, decision: Decision, failures: tuple[str, ...]) -> Step:
         found = {ACTIVE: Said("True", "MetricsAreThere", decision.reason)}

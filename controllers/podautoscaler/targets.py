@@ -5,6 +5,7 @@ Lives here: the calls for one target.  Not here: metrics (sources), how many rep
 
 from collections.abc import Sequence
 from datetime import datetime
+from math import inf
 from typing import NamedTuple
 
 from autoscaling.spec import Target
@@ -12,7 +13,7 @@ from controllers.podautoscaler.objects import PODS, Pod
 from controllers.podautoscaler.observing import ScaledPod
 from kube.client import Client, Selection
 from kube.errors import Forbidden
-from kube.models import DEFAULT_PORT, PORT, model_of
+from kube.models import DEFAULT_PORT, GPU_COST, PORT, cost_of, model_of
 from kube.objects import Kind, Metadata, Object
 from kube.scaling import Scales
 
@@ -28,6 +29,7 @@ class Seen(NamedTuple):
     pods: Sequence[ScaledPod]  # without those that have ended or are being deleted
     draining: int  # those that are being deleted
     model: str  # empty where it names none
+    cost: float = inf  # of a replica, per hour, where the target itself was asked and says it
 
     @property
     def ready(self) -> int:
@@ -55,7 +57,7 @@ class Targets:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._scales = Scales(client)
-        self._models: dict[str, str] = {}  # of the objects with these uids
+        self._own: dict[str, tuple[str, float]] = {}  # model and price that the objects with these uids name
 
     async def look(self, target: Target) -> Seen:
         """Return what there is; costs two calls, and one more for the model of an object that is new."""
@@ -64,8 +66,8 @@ class Targets:
         pods = await self._pods(target, scale.status.selector)
         alive = [pod for pod in pods if not pod.has_ended]
         staying = [scaled(pod) for pod in alive if pod.metadata.deletion_timestamp is None]
-        model = await self._model(target, scale.metadata, pods)
-        return Seen(scale.spec.replicas, scale.status.replicas, staying, len(alive) - len(staying), model)
+        model, cost = await self._model(target, scale.metadata, pods)
+        return Seen(scale.spec.replicas, scale.status.replicas, staying, len(alive) - len(staying), model, cost)
 
     async def scale(self, target: Target, replicas: int) -> None:
         """Give the target so many replicas."""
@@ -80,21 +82,23 @@ class Targets:
         pods, _ = await self._client.list(PODS, Selection(target.namespace, labels))
         return pods
 
-    async def _model(self, target: Target, metadata: Metadata, pods: Sequence[Pod]) -> str:
-        """Return the model of a target as its pods say, or itself where it has none or they do not."""
+    async def _model(self, target: Target, metadata: Metadata, pods: Sequence[Pod]) -> tuple[str, float]:
+        """Return the model of a target as its pods say, or itself where it has none or they do not; and its price."""
         of_pods = next(filter(None, (model_of(pod.metadata) for pod in pods)), "")
-        if not of_pods and metadata.uid not in self._models:
-            self._models[metadata.uid] = await self._own_model(target)
-        return of_pods or self._models[metadata.uid]
+        if not of_pods and metadata.uid not in self._own:
+            self._own[metadata.uid] = await self._of_object(target)
+        model, cost = self._own.get(metadata.uid, ("", inf))
+        return of_pods or model, cost
 
-    async def _own_model(self, target: Target) -> str:
-        """Return the model that the object itself names; none of kinds that this account may not read."""
+    async def _of_object(self, target: Target) -> tuple[str, float]:
+        """Return what the object itself names; nothing of kinds that this account may not read."""
         found = await self._scales.kind(target.api_version, target.kind)
         kind = Kind(found.group, found.version, found.name, found.plural, Object)
         try:
-            return model_of((await self._client.get(kind, target.name, target.namespace)).metadata)
+            metadata = (await self._client.get(kind, target.name, target.namespace)).metadata
         except Forbidden:
-            return ""
+            return "", inf
+        return model_of(metadata), cost_of(metadata.labels.get(GPU_COST, "")) or inf
 
 
 def scaled(pod: Pod) -> ScaledPod:

@@ -5,19 +5,28 @@ labels are those of docs/contracts.md, section 5.  Whatever a label says that ca
 were not there.  Nodes and pods are not read: a deployment has a GPU type while it has no pod.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 import msgspec
 import structlog
 
-from kube.models import GPU, GPU_PRODUCT, POOL, POOL_PRIORITY, Container, asked_gpu, model_of
+from kube.models import (
+    GPU,
+    GPU_COST,
+    GPU_PRODUCT,
+    POOL,
+    POOL_PRIORITY,
+    Container,
+    asked_gpu,
+    cost_of,
+    model_of,
+)
 from kube.objects import Key, Kind, Metadata, Object
 from optimizer.planning.deployments import Deployment
 
-MIN_REPLICAS, MIN_REPLICAS_POLICY, MAX_REPLICAS, GPU_COST = (
-    f"model.aibrix.ai/{name}" for name in ("min_replicas", "min_replicas_policy", "max_replicas", "gpu_cost")
+MIN_REPLICAS, MIN_REPLICAS_POLICY, MAX_REPLICAS = (
+    f"model.aibrix.ai/{name}" for name in ("min_replicas", "min_replicas_policy", "max_replicas")
 )
 SPOT = "forebay.io/spot"
 POLICIES: Mapping[str, bool] = {"idle": False, "always": True}
@@ -154,17 +163,9 @@ def deployment_of(workload: Workload, reader: Reader) -> Deployment | None:
         pool=labels.get(POOL) or node_labels.get(POOL, ""),
         pool_priority=reader.value(POOL_PRIORITY, _count, 0, "must be a whole number"),
         is_spot=reader.value(SPOT, TRUTHS.get, False, "must be true or false"),
-        cost=reader.value(GPU_COST, _cost, None, "must be a number above 0"),
+        cost=reader.value(GPU_COST, cost_of, None, "must be a number above 0"),
     )
 
 
 def _count(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= DIGITS else None
-
-
-def _cost(text: str) -> float | None:
-    try:
-        cost = float(text)
-    except ValueError:
-        return None
-    return cost if 0 < cost < math.inf else None

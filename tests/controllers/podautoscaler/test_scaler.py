@@ -7,12 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from autoscaling.spec import Target
 from autoscaling.spec_reading import read
 from controllers.podautoscaler.conditions import ABLE, ACTIVE
 from controllers.podautoscaler.memory import Memory
 from controllers.podautoscaler.objects import PodAutoscaler, ScalingDecision, Status
 from controllers.podautoscaler.scaler import KEEP_S, LOOK_AGAIN_S, Scaler, Tools, is_never_empty, scheduled
 from controllers.podautoscaler.targets import Targets
+from controllers.podautoscaler.waking import Sleeper, Turns
 from kube.errors import Unreachable
 from tests.support.kubernetes.autoscalers import a_source, an_autoscaler
 from tests.support.kubernetes.conversation import Double, Exchange, answer
@@ -43,6 +45,7 @@ async def a_scaler(
     status: Status | None = None,
     uid: str = "u",
     wakes: MemoryWakes | None = None,
+    turns: Turns | None = None,
     **spec: Any,
 ) -> AsyncIterator[tuple[Scaler, Double]]:
     """A scaler at an API server that answers so."""
@@ -50,7 +53,8 @@ async def a_scaler(
     document["metadata"] |= {"uid": uid}
     autoscaler = msgspec.structs.replace(msgspec.convert(document, PodAutoscaler), status=status or Status())
     async with talking([kinds(), *exchanges]) as (client, double):
-        tools = Tools(Targets(client), sight, Memory(client, "home"), wakes or MemoryWakes(), lambda: sight.now_s)
+        memory, wakes, turns = Memory(client, "home"), wakes or MemoryWakes(), turns or Turns()
+        tools = Tools(Targets(client), sight, memory, wakes, turns, lambda: sight.now_s)
         yield Scaler(autoscaler, read(autoscaler.document()), tools), double
 
 
@@ -219,6 +223,19 @@ async def test_requests_that_wait_wake_a_target_that_may_be_empty():
     assert (0, 1) == (idle.desired, woken.desired)
     assert woken.change
     assert "woken by requests that wait" in woken.change.reason
+
+
+async def test_a_wake_that_starts_a_cheaper_target_leaves_this_one_asleep():
+    wakes, turns = MemoryWakes(), Turns()
+    cheap = Target("apps/v1", "Deployment", "z", "default")
+    turns.see(cheap, Sleeper("m", 0, 0, 1.0))
+    await wakes.publish("m")
+    own = the_object(**MODEL, **{"model.aibrix.ai/gpu_cost": "2.5"})
+    async with a_scaler(Seeing(0.0), recalled("u"), *a_look(0), own, wakes=wakes, turns=turns, **BY_PLAN) as (one, _):
+        step = await one.step()
+
+        assert (0, {"m"}) == (step.desired, wakes.promises)
+        assert turns.wakes(cheap, Seeing().now_s)
 
 
 async def test_nothing_is_promised_for_a_target_that_is_never_empty_and_no_wake_of_a_ready_one_counts():
