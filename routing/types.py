@@ -40,6 +40,10 @@ class Rng(Protocol):
         ...
 
 
+API = "api"
+"""The `engine` of an endpoint that is an API in the cloud."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """An engine as discovery describes it.  `address` is `ip:port`, IPv6 in brackets."""
@@ -60,6 +64,11 @@ class Endpoint:
     metrics: str = ""  # `ip:port[/path]` of its metrics page; empty: `address` and the engine's default path
     labels: Mapping[str, str] = field(default_factory=dict)
     lists_adapters: bool = False  # its engine's own list says which adapters it has, beside those in `models`
+
+    @property
+    def is_api(self) -> bool:
+        """Whether it is an API in the cloud: it has no health and no metrics, and its capacity is not ours."""
+        return self.engine == API
 
 
 class Slo(NamedTuple):

@@ -76,7 +76,7 @@ def envoy_config(file: Path, listener: str | None) -> None:
     import yaml
 
     from gateway.config.certificates import envoy_file_problems, rendered_problems
-    from gateway.discovery.models import describe
+    from gateway.discovery.models import described
     from gateway.envoy.config import render
     from gateway.envoy.patches import LISTENERS, patch_policies
 
@@ -88,7 +88,7 @@ def envoy_config(file: Path, listener: str | None) -> None:
         return
     settings = _load(file, rendered_problems)
     _write_first_endpoints(settings)
-    click.echo(yaml.safe_dump(render(settings, describe(settings.models)), sort_keys=False), nl=False)
+    click.echo(yaml.safe_dump(render(settings, described(settings)), sort_keys=False), nl=False)
 
 
 @click.command()
@@ -119,14 +119,14 @@ def _load(file: Path, file_problems: "Callable[[Settings], Iterable[str]]") -> "
 
 def _write_first_endpoints(settings: "Settings") -> None:
     """Write `envoy.eds_file` where there is none yet, because Envoy does not start without it; a gateway renews it."""
-    from gateway.discovery.models import describe
+    from gateway.discovery.models import described
     from gateway.envoy.endpoints import write_eds
 
     file = Path(settings.envoy.eds_file)
     if not settings.envoy.eds_file or file.exists():
         return
     try:
-        write_eds(file, describe(settings.models))
+        write_eds(file, described(settings))
     except OSError as error:
         click.echo(f"forebay: envoy.eds_file = {file}, cannot be written here: {error.strerror}", err=True)
 

@@ -49,6 +49,12 @@ class Base(NamedTuple):
         return bool(self.settings.models or self.settings.models_file or self.settings.kubernetes.enabled)
 
     @property
+    def own_pool(self) -> str:
+        """The pool of simulated engines: the first that is no API; empty where there are no pools."""
+        own = [pool for pool in self.settings.pools if pool.api is None]
+        return min(own, key=lambda pool: pool.priority).name if own else ""
+
+    @property
     def has_strategy(self) -> bool:
         """Whether it names a routing strategy."""
         return "strategy" in self.section("routing")
@@ -141,6 +147,8 @@ def write_configuration(
         },
         "drain_s": base.content.get("drain_s") or _DRAIN_S,
     }
+    if base.settings.pools:  # of which files are relative too
+        config["pools"] = [pool.model_dump(mode="json", exclude_unset=True) for pool in base.settings.pools]
     if base.settings.kubernetes.enabled:  # its path, too, is relative to the base's folder
         config["kubernetes"] = base.settings.kubernetes.model_dump() | {"enabled": models_file is None}
     if models_file:
@@ -155,10 +163,17 @@ def write_configuration(
     return file
 
 
-def write_simulated_models(directory: Path, engines: tuple[str, ...], gpu: str) -> Path:
-    """Write DIR/models.yaml with the simulated engines at these addresses; return its path."""
+def write_simulated_models(directory: Path, engines: tuple[str, ...], gpu: str, pool: str = "") -> Path:
+    """Write DIR/models.yaml with the simulated engines at these addresses, all in one pool; return its path."""
     endpoints = [
-        {"address": address, "name": engine_name(index), "engine": "vllm", "gpu": Path(gpu).stem, "adapters": "auto"}
+        {
+            "address": address,
+            "name": engine_name(index),
+            "engine": "vllm",
+            "gpu": Path(gpu).stem,
+            "adapters": "auto",
+            "pool": pool,
+        }
         for index, address in enumerate(engines)
     ]
     models = directory / "models.yaml"

@@ -73,7 +73,7 @@ class _Stack:
         self._watch: EngineWatch | None = None
         self._models_file = engines.models_file
         if engines.simulated is not None:
-            self._models_file = write_simulated_models(directory, self._addresses.engines, gpu)
+            self._models_file = write_simulated_models(directory, self._addresses.engines, gpu, base.own_pool)
         if engines.urls:
             self._models_file = directory / "models.yaml"
             self._watch = EngineWatch(engines.urls, self._models_file, print_line)

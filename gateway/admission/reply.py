@@ -27,6 +27,10 @@ UNCOMPRESSED = {"accept-encoding": "identity"}
 """Tells engines, and sidecars before them, not to compress: nothing on the way could read the usage."""
 
 
+_ALONE = {"x-envoy-max-retries": "0"}
+"""Has Envoy pass on why an API does not answer, where nobody else can."""
+
+
 class Replies:
     """Builds the replies of one worker."""
 
@@ -74,6 +78,8 @@ class Replies:
         sent = {**destination, **UNCOMPRESSED}
         if route.search:
             sent |= _search(decision)
+        elif decision.pod.is_api and not decision.fallbacks:
+            sent |= _ALONE
         if len(given_id) > MAX_REQUEST_ID_CHARACTERS:
             sent["x-request-id"] = request_id
         return Routed(exchange_id, sent, shown, metadata, self._fleet.names, self._withheld, self._fleet.pools.names)

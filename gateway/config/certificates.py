@@ -4,11 +4,15 @@ Lives here: reading the files and comparing them, for the gateway, for its Envoy
 named (tls), serving TLS (gateway.serving.tls, gateway.envoy).
 """
 
+import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.config.apis import ApiSettings
 from gateway.config.settings import Settings
+
+_KEY = re.compile(rb"[!-~]+")
 
 
 def all_file_problems(settings: Settings) -> Iterator[str]:
@@ -30,6 +34,9 @@ def envoy_file_problems(settings: Settings) -> Iterator[str]:
     yield from _pair_problems("envoy.tls", users.cert, users.key)
     yield from _pair_problems("envoy.gateway_tls", gateways.cert, gateways.key)
     yield from _authority_problems("envoy.gateway_tls.ca", gateways.ca)
+    for index, pool in enumerate(settings.pools):
+        if pool.api is not None:
+            yield from _api_problems(f"pools[{index}].api", pool.api)
 
 
 def rendered_problems(settings: Settings) -> Iterator[str]:
@@ -66,6 +73,16 @@ def _pair_problems(section: str, cert: str, key: str) -> Iterator[str]:
         is_of_another = error.reason == "KEY_VALUES_MISMATCH"
         rule = f"must be the key of {section}.cert" if is_of_another else "must be a PEM key without a password"
         yield f"{section}.key = {key}, {rule}, and {section}.cert a PEM certificate"
+
+
+def _api_problems(section: str, api: ApiSettings) -> Iterator[str]:
+    yield from _authority_problems(f"{section}.ca", api.ca)
+    if api.key_file:
+        name = f"{section}.key_file = {api.key_file}"
+        if why := _why_unreadable(api.key_file):
+            yield f"{name}, {why}"
+        elif not _KEY.fullmatch(Path(api.key_file).read_bytes().strip()):
+            yield f"{name}, must hold an API key alone, without blanks"
 
 
 def _authority_problems(name: str, file: str) -> Iterator[str]:

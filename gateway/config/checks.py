@@ -50,6 +50,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("pools",), lambda: _unique_names("pools", settings.pools)),
         (("pools",), lambda: _one_priority_each(settings.pools)),
         (("pools",), lambda: _known_pools(settings)),
+        (("pools", "kubernetes.enabled"), lambda: _apis_have_keys_and_our_envoy(settings)),
         (("anonymous",), lambda: _anonymous_is_meant(settings.anonymous_requests)),
         (("redis.url", "redis.cluster"), lambda: _cluster_has_one_database(settings.redis)),
         (("scrape.interval_s", "scrape.stale_after_s"), lambda: _metrics_outlive_an_interval(settings.scrape)),
@@ -245,6 +246,19 @@ def _known_pools(settings: Settings) -> Iterator[Finding]:
             if endpoint.pool not in names:
                 rule = f"must be one of pools: {', '.join(names)}"
                 yield f"models[{index}].endpoints[{position}].pool", endpoint.pool, rule
+
+
+def _apis_have_keys_and_our_envoy(settings: Settings) -> Iterator[Finding]:
+    for index, pool in enumerate(settings.pools):
+        if (api := pool.api) is None:
+            continue
+        key = f"pools[{index}].api"
+        if bool(api.key_file) == bool(api.key_env):
+            yield f"{key}.key_file", api.key_file, "must be given, or key_env, and not both"
+        if api.cost_day is not None and not (pool.prices.input or pool.prices.output):
+            yield f"{key}.cost_day", api.cost_day, f"must come with pools[{index}].prices"
+        if settings.kubernetes.enabled or settings.picker.service:
+            yield key, api.url, "must not be set where other software describes the endpoints to Envoy"
 
 
 def _unique_profiles(models: tuple[ModelSettings, ...]) -> Iterator[Finding]:

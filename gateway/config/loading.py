@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from gateway.config import source
 from gateway.config.certificates import gateway_file_problems
 from gateway.config.checks import check
+from gateway.config.pools import PoolSettings
 from gateway.config.problems import ConfigurationError, Problems
 from gateway.config.schema import nearest_key
 from gateway.config.settings import ModelSettings, Settings
@@ -128,8 +129,9 @@ def _with_paths(settings: Settings, path: Path) -> Settings:
     kubeconfig = _in(folder, settings.kubernetes.kubeconfig)
     kubernetes = settings.kubernetes.model_copy(update={"kubeconfig": kubeconfig})
     models_file = _in(path.parent, settings.models_file)
+    pools = tuple(_pool_from(folder, pool) for pool in settings.pools)
     return settings.model_copy(
-        update={"listen": listen, "envoy": envoy, "kubernetes": kubernetes, "models_file": models_file}
+        update={"listen": listen, "envoy": envoy, "kubernetes": kubernetes, "models_file": models_file, "pools": pools}
     )
 
 
@@ -137,6 +139,14 @@ def _from(folder: Path, tls: _Tls) -> _Tls:
     """Return the settings with the paths of their files started at the folder."""
     files = {name: getattr(tls, name) for name in ("cert", "key", "ca", "client_ca") if hasattr(tls, name)}
     return tls.model_copy(update={name: _in(folder, file) for name, file in files.items()})
+
+
+def _pool_from(folder: Path, pool: PoolSettings) -> PoolSettings:
+    """Return the pool with the paths of its API's files started at the folder."""
+    if pool.api is None:
+        return pool
+    files = {"key_file": _in(folder, pool.api.key_file), "ca": _in(folder, pool.api.ca)}
+    return pool.model_copy(update={"api": pool.api.model_copy(update=files)})
 
 
 def _in(folder: Path, file: str) -> str:

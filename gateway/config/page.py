@@ -56,7 +56,7 @@ def _row(name: str, key: Json, required: bool) -> str:
 
 def _default(key: Json) -> object:
     """Return what an absent key means; a mapping's own keys have their defaults in a table of their own."""
-    return {} if section_in(key) and not is_list(key) else key["default"]
+    return {} if section_in(key) and not is_list(key) and "anyOf" not in key else key["default"]
 
 
 def _type(key: Json) -> str:

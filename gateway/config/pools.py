@@ -4,10 +4,12 @@ Lives here: the keys of a pool.  Not here: those of the whole file (settings), r
 of a pool for a request (routing.spill).
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
 
+from gateway.config.apis import ApiSettings
 from gateway.config.prices import Money, PriceSettings
 from gateway.config.section import NO_FLAG, Section
 
@@ -37,7 +39,7 @@ class SpillSettings(Section):
 class PoolSettings(Section):
     """A pool of engines.  Requests go to the pool of the lowest priority that is not full."""
 
-    name: Annotated[str, Field(min_length=1, max_length=63)]
+    name: Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
     """The name that endpoints, pods (`forebay.io/pool`) and metrics have."""
     priority: Priority
     """Its rank, which no other pool has; a lower one is preferred."""
@@ -52,3 +54,10 @@ class PoolSettings(Section):
     keep_warm_s: Annotated[float, Field(ge=0, le=86_400), NO_FLAG] = 0.0
     """How long a replica without work is kept."""
     spill: SpillSettings = SpillSettings()
+    api: ApiSettings | None = None
+    """The API that serves the pool.  Absent: engines do."""
+
+
+def api_models(pools: Sequence[PoolSettings], name: str) -> Mapping[str, str]:
+    """Return the names that the API of a pool has for models, by ours; empty without such an API."""
+    return next((pool.api.models for pool in pools if pool.name == name and pool.api is not None), {})

@@ -55,7 +55,8 @@ def _sections_from(path: str, section: Json) -> Iterator[tuple[str, Json]]:
 
 def section_in(key: Json) -> Json | None:
     """Return the schema of the mapping, or of the mappings in the list, that a key holds; None for plain values."""
-    reference = key.get("$ref") or key.get("items", {}).get("$ref")
+    kinds = (key, key.get("items", {}), *key.get("anyOf", ()))
+    reference = next((kind["$ref"] for kind in kinds if "$ref" in kind), "")
     return settings_schema()["$defs"][reference.removeprefix("#/$defs/")] if reference else None
 
 

@@ -45,6 +45,11 @@ class FleetDescription:
     pools: Mapping[str, PoolSettings] = field(default_factory=dict)  # by name; endpoints may be in others, or in none
     adapters: Mapping[str, str] = field(default_factory=dict)  # name -> base model, of those that are to be loaded
 
+    @property
+    def engines(self) -> tuple[Endpoint, ...]:
+        """The endpoints that tell of their health and their metrics, as APIs do not."""
+        return tuple(endpoint for endpoint in self.endpoints if not endpoint.is_api)
+
     def bases(self) -> dict[str, str | None]:
         """Return the base model of every model and adapter, which a base model is itself; None = no engine has it."""
         bases: dict[str, str | None] = {**dict.fromkeys(self.models), **self.adapters}

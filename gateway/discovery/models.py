@@ -4,16 +4,17 @@ Lives here: the translation, without I/O.  Not here: when the configuration is r
 it (gateway.config.checks).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from gateway.config.apis import INSIDE, api_name
 from gateway.config.picker import PickerSettings
 from gateway.config.pools import MAX_PRIORITY, PoolSettings
 from gateway.config.section import AUTO
-from gateway.config.settings import EndpointSettings, ModelSettings, ProfileSettings
+from gateway.config.settings import EndpointSettings, ModelSettings, ProfileSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.openai.rewrites import Rewrite, Target
-from routing.types import Endpoint
+from routing.types import API, Endpoint
 
 
 def describe(models: tuple[ModelSettings, ...]) -> FleetDescription:
@@ -31,6 +32,11 @@ def describe(models: tuple[ModelSettings, ...]) -> FleetDescription:
             lists_adapters = earlier.lists_adapters or endpoint.lists_adapters
             endpoints[endpoint.id] = replace(earlier, models=tuple(models_of_both), lists_adapters=lists_adapters)
     return FleetDescription(_policies(models), tuple(endpoints.values()))
+
+
+def described(settings: Settings) -> FleetDescription:
+    """Return the fleet that the settings describe by themselves."""
+    return pooled(describe(settings.models), settings.pools) if settings.pools else describe(settings.models)
 
 
 def steered(description: FleetDescription, picker: PickerSettings) -> FleetDescription:
@@ -53,7 +59,23 @@ def pooled(description: FleetDescription, pools: Sequence[PoolSettings]) -> Flee
         replace(endpoint, pool_priority=priorities.get(endpoint.pool, MAX_PRIORITY + 1))
         for endpoint in description.endpoints
     )
-    return replace(description, endpoints=endpoints, pools=by_name)
+    apis = [endpoint for pool in pools for endpoint in _api_endpoints(pool)]
+    models = {**dict.fromkeys((name for api in apis for name in api.models), ModelPolicy()), **description.models}
+    return replace(description, models=models, endpoints=(*endpoints, *apis), pools=by_name)
+
+
+def _api_endpoints(pool: PoolSettings) -> Iterator[Endpoint]:
+    """Yield one endpoint of the pool's API for each model, or a model would count as an adapter of another."""
+    for number, model in enumerate(pool.api.models if pool.api is not None else ()):
+        yield Endpoint(
+            id=f"{pool.name}/{model}",
+            name=pool.name,
+            address=f"{INSIDE}{api_name(pool.name)}/{number}",
+            models=(model,),
+            engine=API,
+            pool=pool.name,
+            pool_priority=pool.priority,
+        )
 
 
 def _endpoint(model: str, settings: EndpointSettings) -> Endpoint:

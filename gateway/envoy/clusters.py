@@ -22,7 +22,7 @@ _POLICIES = "envoy.load_balancing_policies"
 _POLICY_TYPES = "envoy.extensions.load_balancing_policies"
 
 # Envoy's defaults of 1,024 would refuse the 1,025th concurrent request, but limits are the gateway's to set.
-_UNLIMITED: Json = {
+UNLIMITED: Json = {
     "thresholds": [
         {"max_connections": 1_000_000, "max_pending_requests": 1_000_000, "max_requests": 1_000_000,
          "max_retries": 1_000_000}
@@ -68,7 +68,7 @@ def engine_cluster(name: str, settings: Settings, filters: list[Json]) -> Json:
         "name": name,
         "connect_timeout": duration(settings.timeouts.connect_s),
         "per_connection_buffer_limit_bytes": 1024 * 1024,
-        "circuit_breakers": _UNLIMITED,
+        "circuit_breakers": UNLIMITED,
         "typed_extension_protocol_options": {HTTP_OPTIONS: _engine_http(filters)},
     }
 
@@ -111,10 +111,13 @@ def _policy(name: str, config: Json) -> Json:
 
 def engine_filters() -> list[Json]:
     """Return the filters between Envoy and an engine, the codec last."""
-    codec = extension(
-        "envoy.filters.http.upstream_codec", "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
-    )
-    return [strip_untrusted(), codec]
+    return [strip_untrusted(), upstream_codec()]
+
+
+def upstream_codec() -> Json:
+    """Return the last of the filters before an upstream."""
+    name = "envoy.filters.http.upstream_codec"
+    return extension(name, "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec")
 
 
 def _engine_http(filters: list[Json]) -> Json:
@@ -160,7 +163,7 @@ def _grpc_cluster(name: str, addresses: Sequence[str], settings: Settings) -> Js
         "name": name,
         **(resolved if has_names else {"type": "STATIC"}),
         "connect_timeout": duration(settings.timeouts.connect_s),
-        "circuit_breakers": _UNLIMITED,
+        "circuit_breakers": UNLIMITED,
         "typed_extension_protocol_options": {HTTP_OPTIONS: message(HTTP_OPTIONS, explicit_http_config=http2)},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
         **to_gateways(settings.envoy.gateway_tls),

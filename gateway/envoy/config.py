@@ -1,10 +1,11 @@
 """The configuration of the Envoy that users talk to, as one plain dictionary.
 
-Lives here: the whole.  Not here: its parts (listener, filters, clusters, endpoints, overload).
+Lives here: the whole.  Not here: its parts (listener, filters, clusters, endpoints, apis, overload).
 """
 
 from gateway.config.settings import Settings
 from gateway.discovery.description import FleetDescription
+from gateway.envoy.apis import api_clusters, api_listeners, api_secrets, bootstrap_of_apis
 from gateway.envoy.clusters import clusters
 from gateway.envoy.listener import listener
 from gateway.envoy.messages import Json, bind_address
@@ -18,7 +19,12 @@ def render(settings: Settings, fleet: FleetDescription) -> Json:
     """
     return {
         "node": {"id": "forebay", "cluster": "forebay"},  # Envoy requires it for endpoints from a file
-        "static_resources": {"listeners": [listener(settings)], "clusters": clusters(settings, fleet)},
+        "static_resources": {
+            "listeners": [listener(settings), *api_listeners(settings)],
+            "clusters": [*clusters(settings, fleet), *api_clusters(settings)],
+            **api_secrets(settings),
+        },
+        **bootstrap_of_apis(settings),
         "overload_manager": overload_manager(settings),
         "admin": {"address": bind_address(settings.envoy.admin)},
     }

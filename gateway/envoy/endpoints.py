@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from gateway.config.apis import INSIDE
 from gateway.discovery.description import FleetDescription
 from gateway.envoy.messages import Json, connect_address, message
 from gateway.envoy.names import LB_NAMESPACE
@@ -19,18 +20,24 @@ ENGINES = "engines"
 
 
 def load_assignment(fleet: FleetDescription) -> Json:
-    """Return every endpoint with its pod's name, its pool and the models that it serves, adapters among them."""
+    """Return every endpoint with its pod's name, its pool and the models that it serves, adapters among them.
+
+    An API has no model here: it is sent only what the gateway sends there, and not what found no other endpoint.
+    """
     endpoints = [_lb_endpoint(endpoint) for endpoint in fleet.endpoints]
     return {"cluster_name": ENGINES, "endpoints": [{"lb_endpoints": endpoints}] if endpoints else []}
 
 
 def _lb_endpoint(endpoint: Endpoint) -> Json:
     pool = {"pool": endpoint.pool} if endpoint.pool else {}
-    metadata = {"forebay": {"pod": endpoint.name, **pool}, LB_NAMESPACE: {"model": sorted(endpoint.models)}}
-    return {
-        "endpoint": {"address": connect_address(endpoint.address)},
-        "metadata": {"filter_metadata": metadata},
-    }
+    metadata: Json = {"forebay": {"pod": endpoint.name, **pool}}
+    if endpoint.is_api:
+        listener, _, number = endpoint.address.removeprefix(INSIDE).partition("/")
+        address = {"envoy_internal_address": {"server_listener_name": listener, "endpoint_id": number}}
+    else:
+        address = connect_address(endpoint.address)
+        metadata[LB_NAMESPACE] = {"model": sorted(endpoint.models)}
+    return {"endpoint": {"address": address}, "metadata": {"filter_metadata": metadata}}
 
 
 def render_eds(fleet: FleetDescription) -> bytes:

@@ -73,19 +73,28 @@ def usage_filters(settings: Settings) -> list[Json]:
 
 
 def _ext_proc(settings: Settings) -> Json:
+    sees_answers = settings.response_mode == "ext_proc"
+    fields = {
+        "processing_mode": _processing_mode(settings),
+        "mutation_rules": MUTATION_RULES,
+        "metadata_options": {"receiving_namespaces": {"untyped": RECEIVED_NAMESPACES}},
+        **({"response_attributes": [UPSTREAM_ADDRESS_ATTRIBUTE]} if sees_answers else {}),
+    }
+    return asking_gateway(settings, fields)
+
+
+def asking_gateway(settings: Settings, fields: Json) -> Json:
+    """Return ext_proc with these fields, and with those that say how the gateway is asked."""
     longest_wait_s = max(settings.routing.longest_wait_s, settings.scale_from_zero.longest_wait_s)
     return extension(
         "envoy.filters.http.ext_proc",
         "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
         grpc_service={"envoy_grpc": {"cluster_name": PROCESSOR}, "retry_policy": another_worker()},
         message_timeout=duration(longest_wait_s + _SPARE_S),
-        processing_mode=_processing_mode(settings),
         failure_mode_allow=True,  # so that answers outlive their worker; a request without a decision finds no host
         status_on_error={"code": "ServiceUnavailable"},
-        **({"response_attributes": [UPSTREAM_ADDRESS_ATTRIBUTE]} if settings.response_mode == "ext_proc" else {}),
         allow_mode_override=False,
-        mutation_rules=MUTATION_RULES,
-        metadata_options={"receiving_namespaces": {"untyped": RECEIVED_NAMESPACES}},
+        **fields,
     )
 
 

@@ -6,12 +6,14 @@ headers, local replies and access logs, each in its own module.
 
 from gateway.config.settings import Settings
 from gateway.envoy.access_logs import usage_logs
+from gateway.envoy.apis import unreached_apis
 from gateway.envoy.cors import cors_policy
 from gateway.envoy.endpoints import ENGINES
 from gateway.envoy.filters import http_filters
 from gateway.envoy.headers import ROOMY_HEADERS, ROOMY_HEADERS_KB, response_headers, strip_from_clients
 from gateway.envoy.index import index_routes
 from gateway.envoy.messages import Json, bind_address, duration, extension
+from gateway.envoy.names import UNREACHED
 from gateway.envoy.replies import local_replies
 from gateway.envoy.tls import from_users
 from gateway.openai.json_answer import MAX_ANSWER_BYTES
@@ -77,6 +79,7 @@ def _virtual_host(settings: Settings) -> Json:
         "match": {"prefix": "/"},
         "route": to_engines(ENGINES, settings),
         "response_headers_to_add": response_headers(settings),
+        **({"response_headers_to_remove": [UNREACHED]} if unreached_apis(settings) else {}),
     }
     return {"name": "users", "domains": ["*"], "routes": [*index_routes(), everything], **cors_policy(settings)}
 
@@ -97,8 +100,10 @@ def _next_named_endpoint(settings: Settings) -> Json:
     It retries on `reset` and not on `reset-before-request`: when an engine closes an idle connection while the next
     request is on its way, that request counts as sent (measured: users get a 503 with `reset-before-request`).
     """
+    unreached = unreached_apis(settings)
     return {
-        "retry_on": "connect-failure,refused-stream,reset",
+        "retry_on": "connect-failure,refused-stream,reset" + (",retriable-headers" if unreached else ""),
+        **({"retriable_headers": unreached} if unreached else {}),
         "num_retries": max(1, settings.routing.fallbacks),
         "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.010s"},
     }

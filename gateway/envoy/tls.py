@@ -1,8 +1,9 @@
-"""The TLS of Envoy's connections: from users, and to the gateways.
+"""The TLS of Envoy's connections: from users, to the gateways, and to APIs in the cloud.
 
 Lives here: the transport sockets.  Not here: where the files are named (gateway.config.tls).
 """
 
+from gateway.config.addresses import is_ip
 from gateway.config.tls import GatewayTlsSettings, TlsSettings
 from gateway.envoy.messages import Json, extension
 
@@ -25,6 +26,14 @@ def to_gateways(files: GatewayTlsSettings) -> Json:
     trusted = {"trusted_ca": {"filename": files.ca}, "match_typed_subject_alt_names": [named]}
     common = {"alpn_protocols": ["h2"], "tls_params": _VERSIONS, "validation_context": trusted, **_own(files)}
     return _socket("Upstream", sni=files.name, common_tls_context=common)
+
+
+def to_api(host: str, ca: str) -> Json:
+    """Return the part of a cluster by which it speaks TLS to an API: only to a certificate of this host and of `ca`."""
+    named = {"san_type": "IP_ADDRESS" if is_ip(host) else "DNS", "matcher": {"exact": host}}
+    trusted = {"trusted_ca": {"filename": ca}, "match_typed_subject_alt_names": [named]}
+    sni = {} if is_ip(host) else {"sni": host}
+    return _socket("Upstream", **sni, common_tls_context={"tls_params": _VERSIONS, "validation_context": trusted})
 
 
 def _own(files: TlsSettings | GatewayTlsSettings) -> Json:

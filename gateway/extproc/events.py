@@ -37,6 +37,7 @@ class RequestHeaders(NamedTuple):
     subset: frozenset[str] | None = None  # addresses that the proxy allows; None = all
     header_count: int = 0  # headers as the proxy counts them: repeated ones, pseudo headers and its own too
     size_bytes: int = 0  # of the message that brought them
+    api_pool: str = ""  # the pool to whose API our own Envoy sends it, after it was admitted
 
 
 class RequestBody(NamedTuple):

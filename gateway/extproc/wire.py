@@ -13,7 +13,14 @@ from typing import Final
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct, Value
 
-from gateway.envoy.names import DESTINATION, LB_NAMESPACE, REFUSAL_DETAILS, UPSTREAM_ADDRESS_ATTRIBUTE
+from gateway.envoy.names import (
+    API_NAMESPACE,
+    API_POOL,
+    DESTINATION,
+    LB_NAMESPACE,
+    REFUSAL_DETAILS,
+    UPSTREAM_ADDRESS_ATTRIBUTE,
+)
 from gateway.extproc.commands import (
     CONTINUE,
     BodyReply,
@@ -125,8 +132,10 @@ def decode(message: bytes) -> Event:
 def _request_headers(request: pb.ProcessingRequest, size_bytes: int) -> RequestHeaders:
     part = request.request_headers
     headers, count = _headers(part.headers), len(part.headers.headers)
-    subset = _subset(request) if request.HasField("metadata_context") else None
-    return RequestHeaders(headers, part.end_of_stream, *_modes(request), subset, count, size_bytes)
+    subset, api_pool = None, ""
+    if request.HasField("metadata_context"):
+        subset, api_pool = _subset(request), _api_pool(request)
+    return RequestHeaders(headers, part.end_of_stream, *_modes(request), subset, count, size_bytes, api_pool)
 
 
 def _modes(request: pb.ProcessingRequest) -> tuple[BodyMode | None, BodyMode | None]:
@@ -171,6 +180,12 @@ def _subset(request: pb.ProcessingRequest) -> frozenset[str] | None:
     else:
         texts = [value.string_value]
     return frozenset(address.strip() for text in texts for address in text.split(",")) - {""}
+
+
+def _api_pool(request: pb.ProcessingRequest) -> str:
+    """Return the pool whose listener inside Envoy asks, which only our own configuration can say."""
+    namespace = request.metadata_context.filter_metadata.get(API_NAMESPACE)
+    return namespace.fields[API_POOL].string_value if namespace is not None and API_POOL in namespace.fields else ""
 
 
 def _upstream(request: pb.ProcessingRequest) -> str | None:

@@ -213,6 +213,14 @@ class NoReadyPodError(ServerError):
     error_header = "x-error-no-model-backends"
 
 
+class AnswerOfNoApiError(ServerError):
+    """Something else answers in place of a pool's API."""
+
+    status = 502
+    code = "bad_gateway"
+    kind = "answer_of_no_api"
+
+
 class LimiterAwayError(ServerError):
     """The limiter does not answer, and the settings say to refuse then."""
 

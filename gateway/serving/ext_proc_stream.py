@@ -11,11 +11,13 @@ from typing import Any
 from gateway.accounting.ledger import Ledger
 from gateway.accounting.outcomes import ObservedEnd
 from gateway.admission.admit import Admission
+from gateway.config.pools import api_models
 from gateway.config.settings import Settings
 from gateway.extproc import wire
 from gateway.extproc.commands import Abort, Admit, Answer, Command, Decode, Finish, Identify, Refuse
-from gateway.extproc.events import Closed, Decoded, Event, Identified, Refused, Routed
+from gateway.extproc.events import Closed, Decoded, Event, Identified, Refused, RequestHeaders, Routed
 from gateway.extproc.exchange import UNKNOWN_END, Exchange, State
+from gateway.extproc.relay import Relay
 from gateway.openai.codings import decode_body
 from gateway.openai.errors import FIRST_ERROR, RefusalError
 from gateway.serving.framing import Unfinished
@@ -38,6 +40,8 @@ class ExtProcStream:
             compat=settings.compat == "v0.2.1",
             asks_usage=settings.asks_stream_usage,
         )
+        self._pools = settings.pools
+        self._relay: Relay | None = None  # in place of the exchange, for a request on its way to an API
         self._sees_responses = settings.response_mode == "ext_proc"
         self._admission = admission
         self._ledger = ledger
@@ -64,7 +68,10 @@ class ExtProcStream:
             event = wire.decode(message)
         except wire.MalformedMessageError as error:
             raise ProtocolError(str(error)) from error
-        return self._advance(event)
+        if isinstance(event, RequestHeaders) and event.api_pool:
+            self._on_decided()
+            self._relay = Relay(api_models(self._pools, event.api_pool))
+        return self._advance(event) if self._relay is None else self._perform(self._relay.step(event))
 
     def abandon(self) -> None:
         """Give up a request that waits for a pod, because its client has left.  `close` must follow."""

@@ -318,7 +318,7 @@ class Worker:
             self.rewrites.replace(description.rewrites)
             self.calibration.forget({endpoint.id for endpoint in description.endpoints})
             for prober in rounds:
-                prober.replace(description.endpoints)
+                prober.replace(description.engines)
             discovered.set()
 
     def _replace(self, description: FleetDescription) -> None:

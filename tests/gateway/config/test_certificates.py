@@ -90,3 +90,21 @@ def test_a_gateway_does_not_start_without_its_files_and_says_so_in_a_line(tmp_pa
 
     [problem] = caught.value.problems
     assert problem.startswith(f"{file}: listen.tls.key = {tmp_path}/a.crt, must be a PEM key")
+
+
+def test_the_key_of_an_api_must_be_there_and_be_a_key(tmp_path: Path):
+    ca = an_authority(tmp_path).cert
+    files = {"sound": b"sk-1\n", "page": b"<html> no key", "empty": b"\n"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+
+    def problems(**key: str) -> list[str]:
+        api = {"url": "https://api.test", "ca": str(ca), "models": {"big": "gpt"}, **key}
+        settings = Settings.model_validate({"pools": [{"name": "cloud", "priority": 1, "api": api}]})
+        return [line.replace(str(tmp_path), "") for line in envoy_file_problems(settings)]
+
+    assert [] == problems(key_file=str(tmp_path / "sound"))
+    assert ["pools[0].api.key_file = /gone, no such file"] == problems(key_file=str(tmp_path / "gone"))
+    rule = "must hold an API key alone, without blanks"
+    assert [f"pools[0].api.key_file = /page, {rule}"] == problems(key_file=str(tmp_path / "page"))
+    assert [f"pools[0].api.key_file = /empty, {rule}"] == problems(key_file=str(tmp_path / "empty"))

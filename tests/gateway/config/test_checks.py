@@ -139,6 +139,22 @@ def test_pools_differ_and_endpoints_name_one_of_them(tmp_path):
     )
 
 
+def test_an_api_has_one_key_and_prices_for_its_budget_and_our_own_envoy(tmp_path):
+    text = """
+        kubernetes: {enabled: true}
+        pools:
+          - {name: a, priority: 0, api: {url: "https://api.test", models: {m: n}}}
+          - {name: b, priority: 1, api: {url: "https://api.test", key_file: k, key_env: K, cost_day: 5, models: {m: n}}}
+        """
+    one_key, own_envoy = "must be given, or key_env, and not both", "must not be set where other software"
+
+    found = problems_of(tmp_path, text)
+
+    assert [f"pools[{n}].api.key_file" for n in (0, 1)] == [line.split(" = ")[0] for line in found if one_key in line]
+    assert 2 == len([line for line in found if own_envoy in line])
+    assert "pools[1].api.cost_day = 5.0, must come with pools[1].prices" in found
+
+
 def test_without_pools_endpoints_may_name_any(tmp_path):
     assert loaded(tmp_path, "models: [{name: a, endpoints: [{address: '1.1.1.1:1', pool: x, pool_priority: 3}]}]")
 

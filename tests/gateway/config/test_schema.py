@@ -8,7 +8,8 @@ from gateway.config.settings import EndpointSettings, ModelSettings, Settings
 
 KEYWORDS = {
     *("$schema", "$ref", "$defs", "title", "description", "default", "type", "enum", "anyOf", "items"),
-    *("properties", "required", "additionalProperties", "minLength", "maxLength"),
+    *("properties", "required", "additionalProperties", "minLength", "maxLength", "pattern"),
+    *("minProperties", "propertyNames"),
     *("minItems", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"),
 }
 """Those of JSON Schema draft 7; `$defs` is only where references lead, which draft 7 leaves open."""
@@ -41,7 +42,7 @@ def test_every_key_has_a_default_or_is_required():
     assert {
         "models[].name", "models[].profiles[].name", "models[].endpoints[].address", "picker.objectives[].name",
         "picker.rewrites[].targets", "picker.rewrites[].targets[].model", "pools[].name",
-        "pools[].priority",
+        "pools[].priority", "pools[].api.url", "pools[].api.models",
     } == set(required)  # fmt: skip
     assert required == [name for name, key in keys().items() if "default" not in key]
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from gateway.config.settings import ModelSettings
+from gateway.config.settings import ModelSettings, Settings
 from gateway.discovery.description import ModelPolicy
-from gateway.discovery.models import describe
+from gateway.discovery.models import describe, described
 from routing.types import Endpoint
 
 
@@ -113,3 +113,16 @@ def test_a_model_says_that_somebody_starts_its_first_engine_and_its_profiles_cha
         == policy
     )
     assert policy.profiles["batch"].scales_from_zero
+
+
+def test_an_api_serves_each_of_its_models_as_a_pod_of_its_pool():
+    pools = [{"name": "cloud", "priority": 3, "api": {"url": "https://a.test", "models": {"m": "x", "org/b": "y"}}}]
+    settings = Settings.model_validate({"pools": pools, "models": [{"name": "m", "strategy": "random"}]})
+
+    fleet = described(settings)
+
+    assert [("cloud/m", "envoy://api-cloud/0", ("m",)), ("cloud/org/b", "envoy://api-cloud/1", ("org/b",))] == [
+        (one.id, one.address, one.models) for one in fleet.endpoints
+    ]
+    assert {("cloud", "cloud", 3, True)} == {(o.name, o.pool, o.pool_priority, o.is_api) for o in fleet.endpoints}
+    assert ["random", ""] == [fleet.models[name].strategy for name in ("m", "org/b")]

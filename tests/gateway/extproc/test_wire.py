@@ -208,3 +208,11 @@ def test_a_cost_is_a_number_beside_whatever_is_replied(reply, tokens):
     costly.ClearField("dynamic_metadata")
     plain.ClearField("dynamic_metadata")
     assert plain == costly
+
+
+def test_a_listener_inside_envoy_names_its_pool_and_nobody_else_does():
+    request = headers_of([("x-forebay-api", b"cloud")])
+    before = decoded(request).api_pool
+    request.metadata_context.filter_metadata["forebay.api"].update({"pool": "cloud"})
+
+    assert ("", "cloud") == (before, decoded(request).api_pool)
