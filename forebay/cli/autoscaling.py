@@ -1,6 +1,7 @@
 """The options of `forebay simulate --autoscale`: strategies, bounds, made-up traffic, the size of engines."""
 # ruff: noqa: PLC0415 - each command imports what it runs only then, so that `forebay --help` stays fast
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from forebay.cli.options import FiniteRange
+from forebay.cli.options import FILE_PATH, FiniteRange
 
 if TYPE_CHECKING:
     from forebay.cli.autoscale_option import Bounds
     from forebay.simulation.autoscale import Contender
+    from gateway.config.pools import PoolSettings
     from simulator.replay.summary import Slo
     from simulator.replay.traces import TraceRequest
 
@@ -38,6 +40,9 @@ OPTIONS: Sequence[click.Option] = (
     click.Option(["--max-running"], type=click.IntRange(min=1), help="Most sequences of an engine's batch."),
     click.Option(["--kv-blocks"], type=click.IntRange(min=1), help="Blocks of an engine's KV cache."),
     click.Option(["--block-tokens"], type=click.IntRange(min=1), help="Tokens of a block."),
+    click.Option(["--pools"], type=FILE_PATH, help=(
+        "A configuration with `pools`: replicas fill one after the other, up to its cap, and the last is emptied "
+        "first; --min is what those without a price hold, --max what all hold.")),
     click.Option(["--attainment"], type=FiniteRange(0, 1), default=0.999, help=(
         "Share of requests inside the SLO that best-static has to reach.")),
 )  # fmt: skip
@@ -69,7 +74,8 @@ def compare(
     from simulator.core.gpus import resized
     from simulator.replay import baselines
 
-    least, most = given["least"], given["most"]
+    pools = _pools(given["pools"]) if given["pools"] else ()
+    least, most = _bounds(pools) if pools else (given["least"], given["most"])
     if most < least:
         raise click.UsageError(f"--max = {most}, must be >= --min, which is {least}")
     routing = strategies[0] if strategies else ROUTING
@@ -83,12 +89,33 @@ def compare(
         block_tokens=given["block_tokens"],
     )  # fmt: skip
     scenarios = [
-        Scenario(name, requests, until_s, profile, startup_s, slo, routing, seed)
+        Scenario(name, requests, until_s, profile, startup_s, slo, routing, seed, pools)
         for name, requests, until_s in _traffic(given, trace, shapes, seed)
     ]
     if not scenarios:
         raise click.UsageError("--autoscale needs --trace, --pattern or --shape")
     run(AutoscaleOptions(scenarios, contenders, least, most, given["initial"] or least, given["attainment"], report))
+
+
+def _pools(file: Path) -> "Sequence[PoolSettings]":
+    """Return the pools of a configuration.  Raises ValueError."""
+    from gateway.config.loading import load
+    from gateway.config.problems import ConfigurationError
+    from routing.table import STRATEGIES
+
+    try:
+        pools = load(file, os.environ, STRATEGIES).pools
+    except ConfigurationError as error:
+        raise ValueError("; ".join(error.problems)) from error
+    if not pools:
+        raise ValueError(f"{file}: has no pools")
+    return pools
+
+
+def _bounds(pools: "Sequence[PoolSettings]") -> tuple[int, int]:
+    """Return the replicas that cost nothing and that all pools hold, at least one of each."""
+    caps = [(pool.cost_per_hour, MOST_REPLICAS if pool.cap is None else pool.cap) for pool in pools]
+    return max(1, sum(cap for cost, cap in caps if not cost)), min(MOST_REPLICAS, sum(cap for _, cap in caps))
 
 
 def _contender(text: str, bounds: "Bounds") -> "Contender":

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from autoscaling.decision import Decision, Strategy
 from autoscaling.observation import Observation
-from forebay.local.mix.gpu_types import GpuType
+from forebay.local.mix.gpu_types import MOST_REPLICAS, GpuType
 from forebay.simulation.autoscale_readings import ArrivalCounts, LatencyCounts, observation
 from forebay.simulation.comparison import scrape_of
 from forebay.simulation.elastic_fleet import ElasticFleet, Replica
 from forebay.simulation.elastic_router import ElasticRouter
 from forebay.simulation.replicas import Gateway
+from gateway.config.pools import PoolSettings
 from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
 from gateway.fleet.fleet import Fleet
 from routing.strategies.forebay import Forebay
@@ -51,6 +52,10 @@ class Scenario:
     routing: str
     """The gateway's strategy; that of Forebay queues and refuses to keep the SLO."""
     seed: int
+    pools: Sequence[PoolSettings] = ()
+    """Filled in the order of their priorities and emptied in the reverse, each in its own start-up time."""
+    is_spread: bool = False
+    """Whether requests go to all pools alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,13 @@ class Loop:
     def __init__(self, scenario: Scenario, strategy: Strategy, first: int) -> None:
         self._scenario, self._strategy = scenario, strategy
         self._time = VirtualTime()
-        self._type = GpuType("engine")
-        self._fleet = ElasticFleet((self._type,), scenario.startup_s, self._time, {self._type: scenario.profile})
+        pools = sorted(scenario.pools, key=lambda pool: pool.priority)
+        self._places = [_place(pool) for pool in pools] or [(GpuType("engine"), scenario.startup_s)]
+        profiles = {kind: scenario.profile for kind, _ in self._places}
+        alike = [pool.model_copy(update={"priority": 0}) for pool in pools]
+        self._fleet = ElasticFleet(
+            list(profiles), scenario.startup_s, self._time, profiles, alike if scenario.is_spread else pools
+        )
         self._gateway = self._made_gateway()
         self._scraping = Scraping(
             (), [scrape_of(self._gateway.fleet, self._fleet.engines)], ScrapeSettings().interval_s
@@ -97,7 +107,7 @@ class Loop:
         self._router = ElasticRouter(self._gateway, self._fleet, self._scraping, ArrivalCounts())
         self._latencies = LatencyCounts()
         self._decisions: list[tuple[float, Decision]] = []
-        self._fleet.adjust(self._type, first, 0.0, startup_s=0.0)
+        self._adjust(first, 0.0, at_once=True)
 
     def _made_gateway(self) -> Gateway:
         slo = self._scenario.slo
@@ -125,8 +135,21 @@ class Loop:
         decision = self._strategy.decide(seen)
         if decision.desired != seen.ordered:
             self._decisions.append((now_s, decision))
-            self._fleet.adjust(self._type, decision.desired, now_s)
+            self._adjust(decision.desired, now_s)
             self._router.discover(now_s)
         next_s = max(decision.next_s, now_s + SHORTEST_TICK_S)
         if next_s < self._scenario.until_s:
             self._time.set(next_s, self._tick)
+
+    def _adjust(self, replicas: int, now_s: float, *, at_once: bool = False) -> None:
+        """Have so many replicas, the first pools full before the next has any."""
+        for kind, startup_s in self._places:
+            here = min(replicas, kind.max_replicas)
+            replicas -= here
+            self._fleet.adjust(kind, here, now_s, startup_s=0.0 if at_once else startup_s)
+
+
+def _place(pool: PoolSettings) -> tuple[GpuType, float]:
+    """Return a pool as a type of replicas, and how long one takes to start."""
+    most = MOST_REPLICAS if pool.cap is None else pool.cap
+    return GpuType(pool.name, pool.cost_per_hour, max_replicas=most), pool.provisioning_delay_s

@@ -9,7 +9,7 @@ from math import fsum
 from pathlib import Path
 
 from forebay.simulation.autoscale_loop import Outcome, Scenario
-from forebay.simulation.elastic_fleet import Replica
+from forebay.simulation.elastic_fleet import HOUR_S, Replica
 from simulator.replay.replay import Call
 from simulator.replay.report import ABSENT, aligned, document
 from simulator.replay.summary import Summary, summarize
@@ -87,8 +87,17 @@ HEADING = (
 
 
 def rows(comparison: AutoscaleComparison) -> list[list[str]]:
-    """Return the table's rows, a heading first; each replay is a row."""
-    return [list(HEADING), *map(_row, comparison.runs)]
+    """Return the table's rows, a heading first; each replay is a row, with pools with what they were paid for."""
+    scenario, table_rows = comparison.scenario, [list(HEADING), *map(_row, comparison.runs)]
+    if scenario.pools:
+        paid = [f"{paid_hours(run, scenario.until_s):.2f}" for run in comparison.runs]
+        return [[*row, cell] for row, cell in zip(table_rows, ["paid hours", *paid], strict=True)]
+    return table_rows
+
+
+def paid_hours(run: AutoscaleRun, until_s: float) -> float:
+    """Return the hours of replicas that have a price, from the order to the end of each."""
+    return fsum(each.paid_s(until_s) for each in run.replicas if each.gpu.cost) / HOUR_S
 
 
 def _row(run: AutoscaleRun) -> list[str]:

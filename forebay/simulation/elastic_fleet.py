@@ -10,7 +10,9 @@ from functools import partial
 from math import fsum, inf
 
 from forebay.local.mix.gpu_types import GpuType
+from gateway.config.pools import PoolSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
+from gateway.discovery.models import pooled
 from optimizer.planning.deployments import Deployment
 from routing.types import Endpoint, PodId
 from simulator.calibration.gpu_file import load_gpu
@@ -55,7 +57,7 @@ class ElasticFleet:
 
     def __init__(
         self, gpus: Sequence[GpuType], startup_s: float, time: VirtualTime,
-        profiles: Mapping[GpuType, GpuProfile] | None = None,
+        profiles: Mapping[GpuType, GpuProfile] | None = None, pools: Sequence[PoolSettings] = (),
     ) -> None:  # fmt: skip
         self.engines: dict[PodId, Engine] = {}
         self.gpus = gpus
@@ -64,6 +66,7 @@ class ElasticFleet:
         self._profiles = profiles or {gpu: load_gpu(gpu.gpu) for gpu in gpus}
         if len({profile.block_tokens for profile in self._profiles.values()}) > 1:
             raise ValueError("the GPU types of a mix must have one block size")
+        self._pools = pools  # each of the type of its name
         self._replicas: dict[PodId, Replica] = {}
         self._changed = False
 
@@ -88,8 +91,9 @@ class ElasticFleet:
         name = f"{gpu.deployment}-{serial}"
         # An address from the block for benchmarks (RFC 2544): no connection is made to it.
         endpoint = Endpoint(
-            name, name, f"198.18.{high}.{low}:8000", (MODEL,), deployment=gpu.deployment, gpu_type=gpu.label
-        )
+            name, name, f"198.18.{high}.{low}:8000", (MODEL,), deployment=gpu.deployment, gpu_type=gpu.label,
+            pool=gpu.gpu if self._pools else "",
+        )  # fmt: skip
         replica = self._replicas[name] = Replica(gpu, endpoint, now_s)
         self.engines[name] = Engine(self._profiles[gpu])
         return replica
@@ -118,7 +122,8 @@ class ElasticFleet:
             return None
         self._changed = False
         serving = [each.endpoint for each in self._replicas.values() if each.is_serving and each.is_wanted]
-        return FleetDescription({MODEL: ModelPolicy()}, tuple(serving))
+        description = FleetDescription({MODEL: ModelPolicy()}, tuple(serving))
+        return pooled(description, self._pools) if self._pools else description
 
     def deployments(self) -> tuple[Deployment, ...]:
         """Return the deployments as the optimizer sees them."""

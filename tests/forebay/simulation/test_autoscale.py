@@ -4,11 +4,20 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
+from autoscaling.autoscaler import autoscaler
+from forebay.cli.autoscale_option import Bounds, spec_of
 from forebay.cli.main import main
+from forebay.simulation.autoscale_loop import Loop, Scenario
+from gateway.config.pools import PoolSettings
+from simulator.core.gpus import gpu_profile, resized
+from simulator.replay.patterns import TokenRange, generate, parse_pattern
+from simulator.replay.summary import Slo
 from tests.support.kubernetes.autoscalers import ARTICLE
 
 RAMP = ["--pattern", "3x20,15x30,1x30", "--input-tokens", 500, "--output-tokens", 60, "--max-running", 4]
@@ -54,6 +63,50 @@ def test_the_articles_objects_follow_the_kv_cache_as_printed(strategy: str):
 
     assert int(row["highest"]) > 2 and int(row["changes"]) > 1
     assert float(row["replicas, mean"]) < int(row["highest"]) - 0.3
+
+
+POOLS = """
+pools:
+  - {name: own, priority: 0, cap: 1, spill: {max_in_flight: 4}}
+  - {name: cloud, priority: 1, cap: 2, cost_per_hour: 2, provisioning_delay_s: 10, spill: {max_in_flight: 4}}
+"""
+
+
+def test_pools_are_filled_in_order_and_only_what_has_a_price_is_paid(tmp_path: Path):
+    (tmp_path / "pools.yaml").write_text(POOLS)
+    pools = ["--pools", tmp_path / "pools.yaml"]
+    hpa = "HPA:metric=in_flight,target=2,scale-down-delay=10s"
+    one, three, scaled = rows(simulate("--autoscale", f"static:1,static:3,{hpa}", *pools, *RAMP)).values()
+
+    assert ("0.00", "0.04") == (one["paid hours"], three["paid hours"])  # two replicas in a cloud for 80 s
+    assert 1 < int(scaled["highest"])
+    assert 0.0 < float(scaled["paid hours"]) < float(three["paid hours"])
+    assert float(one["in SLO"].rstrip("%")) < float(scaled["in SLO"].rstrip("%"))
+
+
+def test_the_cloud_goes_first_when_the_load_has_gone():
+    pools = tuple(PoolSettings.model_validate(each) for each in yaml.safe_load(POOLS)["pools"])
+    trace = generate(parse_pattern("15x30,1x60"), TokenRange(500, 500), TokenRange(60, 60), Random(0), is_even=True)
+    profile = resized(gpu_profile("published-fit"), max_running=4)
+    scenario = Scenario("", trace, 90.0, profile, 5.0, Slo(1.0, 0.1), "least-request", 0, pools)
+    hpa = autoscaler(spec_of("HPA:metric=in_flight,target=2,scale-down-delay=10s", Bounds(1, 3, 1.0, 0.1)))
+
+    replicas = Loop(scenario, hpa, 1).run(lambda _: None).replicas
+
+    assert ["own", "cloud", "cloud"] == [each.endpoint.pool for each in replicas]
+    assert [False, True, True] == [each.ended_s < 90.0 for each in replicas]
+    assert all(each.served_s == each.ordered_s + 10.0 for each in replicas[1:])
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("{}", "has no pools"), ("pools: [{name: a, priority: 0}, {name: b, priority: 0}]", "must be unique")],
+)
+def test_pools_that_are_no_pools_are_refused(tmp_path: Path, text: str, why: str):
+    (tmp_path / "pools.yaml").write_text(text)
+    result = simulate("--autoscale", "static:1", "--pools", tmp_path / "pools.yaml", *RAMP)
+
+    assert (1, True) == (result.exit_code, why in result.stderr)
 
 
 def test_the_best_constant_number_is_the_smallest_that_keeps_the_promise():
