@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import msgspec
 
-from autoscaling.slo.lags import MOST_LAG, Lags
+from autoscaling.slo.lags import GENERATION, MOST_LAG, Lags
 from autoscaling.slo.rises import MOST_AHEAD, Rises
 
 SLOT_S = 5.0
@@ -57,7 +57,12 @@ class Demand(msgspec.Struct):
     rises: Rises = msgspec.field(default_factory=Rises)
     lags: Lags = msgspec.field(default_factory=Lags)
     records: list[float] = []
-    """The largest mean so far at the end of each slot."""
+    """The largest mean of late (one to two generations of slots) at the end of each slot."""
+    older: float = 0.0
+    newer: float = 0.0
+    """The largest mean of the generation before, and of this one."""
+    peak: float = 0.0
+    """The largest mean ever.  Its bound is never forgotten, because that would allow less and not more."""
     overshoots: list[float] = msgspec.field(default_factory=_nothing)
     """How far the record of so many slots ago was passed at most."""
     first: float = 0.0
@@ -104,7 +109,10 @@ class Demand(msgspec.Struct):
         if not self._is_learning:
             for ahead in range(1, len(self.records) + 1):
                 overshoots[ahead] = max(overshoots[ahead], now - self.records[-ahead])
-        self.records.append(max(now, self.record))
+        if self.lags.slots % GENERATION == 0:
+            self.older, self.newer = self.newer, 0.0
+        self.newer, self.peak = max(now, self.newer), max(now, self.peak)
+        self.records.append(max(self.older, self.newer))
         del self.records[:-MOST_AHEAD]
 
     @property
@@ -118,7 +126,7 @@ class Demand(msgspec.Struct):
 
     @property
     def record(self) -> float:
-        """The largest mean so far."""
+        """The largest mean of the last two to four hours."""
         return self.records[-1] if self.records else 0.0
 
     def ahead(self, slots: int) -> list[float]:
@@ -130,7 +138,7 @@ class Demand(msgspec.Struct):
         if self._is_learning:
             likely = now + min(rise, self._slope(1) * ahead)
             return likely if self._passes_record(1, 1.0) else min(likely, record)
-        highest = record + self.overshoots[ahead] if record > CREST * self.first else math.inf
+        highest = self.peak + self.overshoots[ahead] if self.peak > CREST * self.first else math.inf
         known = min(now + rise, highest, self.lags.least(ahead))
         is_unknown = self._passes_record(LASTING, PASSED)
         return max(known, now + self._slope(LASTING) * ahead) if is_unknown else known

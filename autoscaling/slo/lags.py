@@ -16,6 +16,10 @@ MOST_LAG = 720
 NEAR = 3
 """Slots to either side of a lag that count as near.  (Errors against the highest alone made waves of 80 s look like
 bad forecasts of themselves: 0.8 replicas more, and 0.5 with bursts of a minute.)"""
+FIT = 0.6
+"""A lag counts when it is at most this share of the past: its error is that of a stretch two thirds as long.  (With a
+half the second crest of a wave is met without knowing how long the first was; with two thirds lags that have seen one
+step of a staircase say that there is no second one: 10 points where pods take 200 s to start.)"""
 GENERATION = 1440
 """Errors are forgotten after one to two generations of slots: two to four hours."""
 
@@ -56,7 +60,7 @@ class Lags(msgspec.Struct):
     def least(self, ahead: int) -> float:
         """Return the smallest demand, `ahead` slots from now, that some lag and its error allow; infinite = none does.
 
-        A lag counts when it fits twice into the past.
+        A lag counts when its error is known well enough.
         """
-        shortest, longest = ahead + NEAR, min(MOST_LAG, self.slots // 2)
+        shortest, longest = ahead + NEAR, min(MOST_LAG, int(FIT * self.slots))
         return min(map(add, self.highest, self.errors[shortest : longest + 1]), default=float("inf"))

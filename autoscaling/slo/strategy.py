@@ -31,9 +31,9 @@ LEARNING_STARTS = 4
 (chosen)."""
 SLOWLY_S = 40.0
 """Seconds between two replicas that fall slowly."""
-BLIND_S = 60.0
+BLIND_S = 90.0
 """Seconds, from the first observation, in which nothing is bought unless requests wait: the first answers are those of
-engines that fill, and the first demand has no slope."""
+engines that fill, and a rise that is over after a minute needs three windows to be seen."""
 SETTLE_S = 10.0
 """Nothing shrinks before a start-up time and these seconds have been seen."""
 ENOUGH_S = 15.0
@@ -109,26 +109,22 @@ class Slo:
         startup_s = learned.startup.expected_s
         ahead_s = startup_s + BEYOND_S
         drain_s = min(LONGEST_DRAIN_S, capacity.service_s) if capacity is not None else 0.0
-        demand = self._demand(now_s, ahead_s + drain_s)
-        is_idle = not (max(demand) > 0 or learned.running + learned.waiting > 0)
+        demand = learned.demand.ahead(_slots(ahead_s + drain_s))
+        held = [max(rate, learned.demand.record) for rate in demand] if self._is_learning(now_s) else demand
+        is_idle = not (max(held) > 0 or learned.running + learned.waiting > 0)
         least = max(self._least, 0 if is_idle else 1)
         if capacity is None or hopeful is None:
             kept = max(least, observation.ordered)
             return kept, kept, "what a pod can do is not known yet: replicas are kept"
         pods = Pods(observation.ready, learned.startup.remaining_s(now_s), startup_s)
-        keep = self._fewest(Outlook(learned.flight, learned.waiting, pods, demand), least, capacity)
+        keep = self._fewest(Outlook(learned.flight, learned.waiting, pods, held), least, capacity)
         soon = Outlook(learned.flight, learned.waiting, pods, demand[: _slots(ahead_s)])
         buy = self._fewest(soon, least, hopeful) if keep > observation.ordered else keep
         reason = (
-            f"{max(demand):.2f} requests/s may come within {ahead_s + drain_s:.0f} s, {learned.demand.now:.2f} come "
+            f"{max(held):.2f} requests/s may come within {ahead_s + drain_s:.0f} s, {learned.demand.now:.2f} come "
             f"now; a pod serves {capacity.rate:.2f}, {capacity.most:.0f} at once in {capacity.service_s:.1f} s"
         )
         return keep, buy, reason
-
-    def _demand(self, now_s: float, seconds: float) -> list[float]:
-        learned = self._learned
-        held = learned.demand.record if self._is_learning(now_s) else 0.0
-        return [max(rate, held) for rate in learned.demand.ahead(_slots(seconds))]
 
     def _capacity(self, *, hopeful: bool) -> Capacity | None:
         learned = self._learned

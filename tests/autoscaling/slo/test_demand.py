@@ -6,10 +6,14 @@ from math import pi, sin
 import pytest
 
 from autoscaling.slo.demand import LEARNING, SLOT_S, Demand
+from autoscaling.slo.lags import GENERATION
 
 
 def observe(rates: list[float]) -> Demand:
-    demand = Demand()
+    return observe_more(Demand(), rates)
+
+
+def observe_more(demand: Demand, rates: list[float]) -> Demand:
     for rate in rates:
         demand.observe(rate * SLOT_S, SLOT_S)
     return demand
@@ -33,7 +37,7 @@ def test_what_never_rose_is_not_expected_to():
 
 
 def test_a_step_may_come_again():
-    ahead = observe([2.0] * 66 + [4.0] * 30).ahead(20)
+    ahead = observe([2.0] * 66 + [4.0] * 50).ahead(20)
 
     assert 4 <= min(ahead) and 6 == max(ahead)
 
@@ -68,11 +72,21 @@ def test_above_every_record_a_rise_that_lasts_goes_on_and_a_step_does_not():
     assert not observe(flat).is_rising
 
 
+def test_a_record_is_forgotten_after_hours_and_the_highest_ever_still_bounds():
+    day = [3 + slot / 20 for slot in range(100)]
+    demand = observe([2.0] * 60 + day + [2.0] * 2 * GENERATION)
+    known = demand.peak
+
+    assert 2 == pytest.approx(demand.record) and known > 7.5
+    again = observe_more(demand, day[:40])
+    assert again.now + 1 < max(again.ahead(20)) <= known + again.overshoots[-1]
+
+
 def test_a_crest_that_was_there_from_the_start_bounds_nothing():
-    falling = [8 - slot / 20 for slot in range(100)]
+    falling = [8 - slot / 10 for slot in range(45)]
     from_above, known = observe(falling), observe([2.0] * 10 + falling)
 
-    rising_again = [3.0 + slot / 20 for slot in range(97)]
+    rising_again = [3.5 + slot / 6 for slot in range(24)]
     for rate in rising_again:
         from_above.observe(rate * SLOT_S, SLOT_S)
         known.observe(rate * SLOT_S, SLOT_S)
