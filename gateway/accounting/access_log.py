@@ -13,7 +13,14 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from gateway.accounting.carried import RESERVED_KEY, carried_reservation
 from gateway.accounting.outcomes import ObservedEnd
-from gateway.envoy.names import COMPRESSION, ERROR_NAMESPACE, EXCHANGE_KEY, EXCHANGE_NAMESPACE, USAGE_NAMESPACE
+from gateway.envoy.names import (
+    COMPRESSION,
+    ERROR_NAMESPACE,
+    EXCHANGE_KEY,
+    EXCHANGE_NAMESPACE,
+    RETRY_AFTER,
+    USAGE_NAMESPACE,
+)
 from gateway.openai.codings import is_coded
 from gateway.openai.engine_errors import EngineError, error_in_event
 from gateway.openai.usage import parse_usage
@@ -38,6 +45,11 @@ _FROM_POD = frozenset({"via_upstream", ""})
 """The response code's details where the status is a pod's; empty where Envoy does not tell."""
 _READ_NAMESPACES = frozenset({EXCHANGE_NAMESPACE, USAGE_NAMESPACE, ERROR_NAMESPACE})
 """The dynamic metadata of an entry that is read here."""
+
+
+TOO_MANY = 429
+DEFAULT_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 1.0, 3600.0
+"""Seconds for which an API is left alone that does not say how long, and at most (chosen)."""
 
 
 class Entry(NamedTuple):
@@ -163,7 +175,14 @@ def _observed_end(entry: data.HTTPAccessLogEntry) -> ObservedEnd:
         response_bytes=response_bytes,
         duration_s=_upstream_duration_s(common),
         upstream=_upstream_address(common),
+        retry_after_s=_retry_after_s(response) if response.response_code.value == TOO_MANY else 0.0,
     )
+
+
+def _retry_after_s(response: data.HTTPResponseProperties) -> float:
+    """Return the seconds in `retry-after`, without which it is a second; dates are not read."""
+    text = response.response_headers.get(RETRY_AFTER, "")
+    return min(float(text), MAX_RETRY_AFTER_S) if text.isascii() and text.isdecimal() else DEFAULT_RETRY_AFTER_S
 
 
 def _flags(common: data.AccessLogCommon) -> frozenset[str]:

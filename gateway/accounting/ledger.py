@@ -19,7 +19,7 @@ from gateway.accounting.settlement import Estimate, Settlement, settlement_for
 from gateway.fleet.pools import Pools
 from gateway.fleet.ticket import Ticket
 from gateway.observability.metrics import Metrics
-from ratelimit.kinds import Amounts
+from ratelimit.kinds import NANO, NOTHING, Amounts
 from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
 from routing.strategy import Finished
 from routing.types import Decision, Endpoint
@@ -36,6 +36,7 @@ class OpenRequest:
     estimate: Estimate
     estimator: Estimator
     reservation: Reservation | None = None  # None = no user, so no limits
+    toll: Reservation | None = None  # held in the limits of the API that it was sent to
     opened_s: float = 0.0
     stream_closed_s: float | None = None
     seen: ObservedEnd | None = None  # the part of its end that passed through the gateway, until Envoy tells the rest
@@ -111,6 +112,8 @@ class Ledger:
         if opened.reservation is not None:
             self._metrics.add_reservations(1)
             self._metrics.count_tokens(model, "reserved", opened.estimate.tokens)
+        if opened.toll is not None:
+            self._metrics.add_reservations(1)
 
     def stream_closed(self, exchange_id: str, seen: ObservedEnd | None = None) -> None:
         """Release a request whose ext_proc stream closed before all of its end is known; the access log tells the rest.
@@ -199,13 +202,19 @@ class Ledger:
             self._metrics.count_tokens(model, "refunded", estimate.tokens - settlement.tokens)
 
     def _count_in_pool(self, opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> None:
+        """Count the request, its tokens and its price where it was answered, and in the limits of the API there."""
         served_by = _served_by(opened.ticket.decision, end)
         if not served_by.pool:
             return
+        if served_by.is_api and end.retry_after_s:
+            self._pools.close(served_by.pool, self._clock() + end.retry_after_s)
         tokens = {"input": settlement.input_tokens or 0, "output": settlement.output_tokens or 0}
         cached_tokens = (end.usage.cached_tokens or 0) if end.usage is not None else 0
         cost = self._pools.cost(served_by.pool, tokens["input"], cached_tokens, tokens["output"])
         self._metrics.count_in_pool(opened.ticket.request.model, served_by.pool, settlement.outcome, tokens, cost)
+        if opened.toll is not None:
+            used = Amounts(settlement.requests, settlement.tokens, round(cost * NANO)) if served_by.is_api else NOTHING
+            self._settle_soon(opened.id, opened.toll, used)
 
     def _learn(self, opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> None:
         self._learn_tokens(opened, end, settlement)

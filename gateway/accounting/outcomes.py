@@ -31,6 +31,7 @@ class ObservedEnd(NamedTuple):
     duration_s: float | None = None
     upstream: str = ""  # `ip:port` of the pod that answered
     output_chunks: int | None = None  # content events of a stream, about one token each
+    retry_after_s: float = 0.0  # of an answer 429; 0 = it says none
 
     def with_seen(self, seen: "ObservedEnd") -> "ObservedEnd":
         """Return the access log's end with what passed through the gateway, which Envoy was not asked to read."""

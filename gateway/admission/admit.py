@@ -21,6 +21,7 @@ from gateway.admission.pending import PendingAdmission
 from gateway.admission.plan import Plan, Planner
 from gateway.admission.queue import AdmissionQueue
 from gateway.admission.reply import Replies, by_address
+from gateway.admission.tolls import ApiFullError, Tolls
 from gateway.extproc.commands import Admit, Answer, Identify, Refuse
 from gateway.extproc.events import Answered, Identified, Refused, Routed
 from gateway.fleet.fleet import Fleet
@@ -56,6 +57,7 @@ class Admission:
         ledger: Ledger,
         metrics: Metrics,
         traffic: Counts,
+        tolls: Tolls,
         clock: Callable[[], float],
         next_id: Callable[[], str],
         shadow: str = "",
@@ -72,6 +74,7 @@ class Admission:
         self._ledger = ledger
         self._metrics = metrics
         self._traffic = traffic
+        self._tolls = tolls
         self._clock = clock
         self._next_id = next_id
         self._shadow = shadow
@@ -97,7 +100,7 @@ class Admission:
                 return await self._inquiries.answer(question)
             if is_dry_run(question.headers):
                 return await self._inquiries.dry_run(self._planner.checked(self._planner.plan(question)))
-            return await self._admit(question)
+            return await self._admit_anywhere(question)
         except RefusalError as error:
             return await self._refuse(Refuse(error, question.headers))
 
@@ -132,6 +135,13 @@ class Admission:
             headers = await self._inquiries.quota_headers(sender.user)
         return Refused(command.error, headers)
 
+    async def _admit_anywhere(self, command: Admit) -> Routed:
+        """Admit the request; once an API's limits refuse it, its pool is closed, and another may take it."""
+        try:
+            return await self._admit(command)
+        except ApiFullError:
+            return await self._admit(command)
+
     async def _admit(self, command: Admit) -> Routed:
         started_s = self._clock()
         plan = self._planner.plan(command)
@@ -159,7 +169,8 @@ class Admission:
             raise
         self._metrics.observe_decision(picked_s - started_s)
         self._metrics.observe_limiter(self._clock() - picked_s)
-        return self._open(command, plan, ticket, admitted)
+        toll = await self._pay(plan, ticket, admitted) if ticket.decision.pod.is_api else None
+        return self._open(command, plan, ticket, admitted, toll)
 
     def _awaits_first(self, request: RouteRequest) -> bool:
         """Return whether the request has to wait for the first pod of its model.
@@ -186,7 +197,8 @@ class Admission:
                     await self._give_back(admitted.reservation)
                 raise
             self._metrics.observe_wait(ticket.waited_s)
-            return self._open(command, plan, ticket, admitted, awaited_first=pending.awaited_first)
+            toll = await self._pay(plan, ticket, admitted) if ticket.decision.pod.is_api else None
+            return self._open(command, plan, ticket, admitted, toll, awaited_first=pending.awaited_first)
         finally:
             del self._pending[id(command)]
 
@@ -224,6 +236,16 @@ class Admission:
         except NoCandidateError as error:
             raise self._planner.refusal(error, plan.route) from error
 
+    async def _pay(self, plan: Plan, ticket: Ticket, admitted: Admitted | None) -> Reservation | None:
+        """Charge the API's own limits; a request that they refuse gives back its pod and its user's charge."""
+        try:
+            return await self._tolls.pay(plan, ticket)
+        except BaseException:
+            self._queue.withdraw(ticket, self._clock())
+            if admitted is not None:
+                await self._give_back(admitted.reservation)
+            raise
+
     async def _give_back(self, reservation: Reservation) -> None:
         self._limiter.release(reservation)
         try:
@@ -232,7 +254,14 @@ class Admission:
             self._metrics.count_error("settle")  # the reservation ends with its window
 
     def _open(
-        self, command: Admit, plan: Plan, ticket: Ticket, admitted: Admitted | None, *, awaited_first: bool = False
+        self,
+        command: Admit,
+        plan: Plan,
+        ticket: Ticket,
+        admitted: Admitted | None,
+        toll: Reservation | None,
+        *,
+        awaited_first: bool = False,
     ) -> Routed:
         """Enter the request in the ledger and return the reply."""
         self._count_decision(plan, ticket)
@@ -242,7 +271,7 @@ class Admission:
             reservation = admitted.reservation
             if reservation.amounts.tokens != estimate.tokens:
                 estimate = estimate._replace(reserved_tokens=reservation.amounts.tokens)
-        self._ledger.open(OpenRequest(exchange_id, ticket, plan.size, estimate, plan.estimator, reservation))
+        self._ledger.open(OpenRequest(exchange_id, ticket, plan.size, estimate, plan.estimator, reservation, toll))
         quotas = limit_headers(admitted.quotas) if admitted is not None else {}
         exchange = carried(exchange_id, reservation)
         reply = self._replies.routed(exchange, plan.route, ticket.decision, command.headers, quotas)

@@ -7,7 +7,7 @@ Lives here: which entries go to which worker, and how soon.  Not here: what is r
 from gateway.config.settings import Settings
 from gateway.envoy.clusters import PROCESSOR, own_workers, worker_cluster
 from gateway.envoy.messages import Json, duration, extension
-from gateway.envoy.names import COMPRESSION, EXCHANGE_KEY, EXCHANGE_NAMESPACE
+from gateway.envoy.names import COMPRESSION, EXCHANGE_KEY, EXCHANGE_NAMESPACE, RETRY_AFTER
 
 FLUSH_S = 0.05
 """Longest time that an entry waits to be sent in a batch; until then its request's usage is not settled."""
@@ -43,7 +43,7 @@ def failure_logs(settings: Settings) -> list[Json]:
 def _usage_log(cluster: str, value: Json) -> Json:
     matcher = {"filter": EXCHANGE_NAMESPACE, "path": [{"key": EXCHANGE_KEY}], "value": value}
     chosen = {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
-    return _log(cluster, "usage", FLUSH_S, chosen, additional_response_headers_to_log=[COMPRESSION])
+    return _log(cluster, "usage", FLUSH_S, chosen, additional_response_headers_to_log=[COMPRESSION, RETRY_AFTER])
 
 
 def _log(cluster: str, name: str, flush_s: float, chosen: Json, **fields: Json | list[str]) -> Json:

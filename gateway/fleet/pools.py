@@ -28,6 +28,7 @@ class Pools:
         self._rules: Mapping[int, SpillRule] = {}
         self._spills: dict[str, Spill] = {}
         self._pods: Mapping[PodId, Pod] = {}
+        self._closed: dict[str, float] = {}  # until when each pool is closed
         self.names: Mapping[str, str] = {}
         """The pool of every endpoint that is in one, by its address; replaced as a whole, never modified."""
 
@@ -48,6 +49,10 @@ class Pools:
     def may_refuse(self, model: str) -> bool:
         """Return whether a request may have to wait or be refused because all pools of its model are full."""
         return model in self._spills and self._when_full != "spread"
+
+    def close(self, pool: str, until_s: float) -> None:
+        """Send nothing to a pool until then, where a model has another: its API has said so, or its own limits have."""
+        self._closed[pool] = until_s
 
     def cost(self, pool: str, input_tokens: int, cached_tokens: int, output_tokens: int) -> float:
         """Return the price of a request's tokens; `cached_tokens` are a part of its `input_tokens`."""
@@ -73,6 +78,8 @@ class Pools:
         spill = self._spills.get(request.model)
         if spill is None:
             return self._promised(chooser, candidates, request, now_s, turn)
+        if self._closed:
+            candidates = self._not_closed(candidates, now_s)
         retry_after_s = inf
         for pods in spill.with_room(candidates, request, now_s):
             rank = pods[0].endpoint.pool_priority
@@ -98,6 +105,11 @@ class Pools:
         if slo is not None and overload.needs_another_look(self._pods[decision.pod.id], request, slo, now_s, turn):
             decision = chooser.pick(request, overload.open_pods(candidates, request, slo, now_s, turn), now_s)
         return decision
+
+    def _not_closed(self, candidates: Sequence[Pod], now_s: float) -> Sequence[Pod]:
+        """Return the candidates in pools that are not closed; all where there are none, and their limits will tell."""
+        self._closed = {pool: until_s for pool, until_s in self._closed.items() if now_s < until_s}
+        return [pod for pod in candidates if pod.endpoint.pool not in self._closed] or candidates
 
     def _with_other_pool(self, decision: Decision, candidates: Sequence[Pod]) -> Decision:
         """Return the decision with a pod of another pool as its last fallback, since a whole pool may fail at once."""

@@ -28,6 +28,7 @@ from gateway.admission.pending import LoopTimer
 from gateway.admission.plan import Planner
 from gateway.admission.queue import AdmissionQueue
 from gateway.admission.reply import Replies
+from gateway.admission.tolls import Tolls
 from gateway.config.addresses import is_loopback, reachable_address, split_address
 from gateway.config.settings import Settings
 from gateway.discovery.description import FleetDescription
@@ -111,6 +112,7 @@ class Worker:
         self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
         self.keyring = KeyRing(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
+        self.tolls = Tolls(settings.pools, self.fleet.pools, self.limiter, self.users, time.monotonic)
         self.queue = self._queue(settings, asleep := asyncio.Event())
         self.calibration = Calibration(lambda: self.redis_limiter.share[1])
         self.planning = Planning(
@@ -122,10 +124,8 @@ class Worker:
         self.catalogue = Catalogue(self.fleet, time.time)
         self.discovery = discovery_for(settings, os.environ, STRATEGIES, self._on_reload)
         self.readiness = Readiness(self.fleet, self.ledger, self.discovery.behind_s)
-        self.rewrites = Rewrites(
-            random.Random(),  # noqa: S311 - spreads load, guards nothing
-            trusts_header=settings.trusts_picker_headers,
-        )
+        trusts_header = settings.trusts_picker_headers
+        self.rewrites = Rewrites(random.Random(), trusts_header=trusts_header)  # noqa: S311 - spreads load
         self.deliveries = Deliveries(
             self.replica,
             self.ledger,
@@ -219,6 +219,7 @@ class Worker:
             ledger=self.ledger,
             metrics=self.metrics,
             traffic=self.planning.counts,
+            tolls=self.tolls,
             clock=time.monotonic,
             next_id=exchange_ids(self.place.index, self.replica),
             shadow=settings.routing.shadow,
@@ -273,6 +274,7 @@ class Worker:
                 "limiter": self.redis_limiter.run,
                 "metrics": self.metrics.run,
                 "report": self._report,
+                "tolls": self.tolls.store,
                 **self.planning.tasks(),
                 **self.adapting.tasks(),
             }

@@ -17,6 +17,7 @@ from gateway.admission.pending import LoopTimer
 from gateway.admission.plan import Planner
 from gateway.admission.queue import AdmissionQueue
 from gateway.admission.reply import Replies
+from gateway.admission.tolls import Tolls
 from gateway.config.settings import Settings
 from gateway.extproc.commands import Admit, Identify
 from gateway.extproc.events import Answered, Identified, Refused, Routed
@@ -125,10 +126,19 @@ class Shop:
             ledger=self.ledger,
             metrics=self.metrics,
             traffic=self.traffic,
+            tolls=Tolls(self.settings.pools, self.fleet.pools, self.limiter, self, self.clock),
             clock=self.clock,
             next_id=exchange_ids(0, REPLICA),
             shadow=self.settings.routing.shadow,
         )
+
+    async def create(self, user: User) -> tuple[User, bool]:
+        """Store a user, as a store of users does."""
+        return self.users.setdefault(user.name, user), True
+
+    async def update(self, user: User) -> User | None:
+        """Replace a user that is there."""
+        return None if user.name not in self.users else self.users.setdefault(user.name, user)
 
     def remembered(self, key: str) -> Sender | None:
         """This ring remembers nothing."""

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="makes the c
 
 KEY = "sk-cloud-0f1e2d3c4b5a"
 CLIENTS_KEY = "sk-client-5a4b3c2d1e0f"
-BIG, STRANGER = "big", "stranger"
-"""Models that only the API has, and only one whose certificate is of another authority."""
+BIG, STRANGER, METERED = "big", "stranger", "metered"
+"""Models that only the API has, only one whose certificate is of another authority, and only one with limits."""
 
 
 @pytest.fixture(scope="module", params=["metadata", "ext_proc"])
@@ -38,6 +38,9 @@ pools:
   - name: forged
     priority: 2
     api: {{url: "{provider.url}", key_file: cloud.key, ca: {other.cert.name}, models: {{{STRANGER}: gpt}}}}
+  - name: metered
+    priority: 3
+    api: {{url: "{provider.url}", key_file: cloud.key, ca: {ca.cert.name}, rpm: 2, models: {{{METERED}: gpt}}}}
 """
         with running_stack(data, config=config, engines=1) as stack:
             yield stack, provider
@@ -140,3 +143,14 @@ def test_errors_of_the_api_are_passed_on_as_they_are(
 
     assert (status, orjson.loads(body)) == (answer.status_code, answer.json())
     assert headers.get("retry-after") == answer.headers.get("retry-after")
+
+
+def test_the_limits_of_an_api_hold_over_all_users(cloud: tuple[Stack, Provider]):
+    stack, provider = cloud
+
+    answers = [chat(stack, stack.user(), model=METERED) for _ in range(3)]
+
+    assert [200, 200, 429] == [answer.status_code for answer in answers]
+    assert "the API of pool metered has reached RPM: 2" == answers[2].json()["error"]["message"]
+    assert 0 < int(answers[2].headers["retry-after"]) <= 60
+    assert 2 == len(provider.sent)
