@@ -16,7 +16,8 @@ from forebay.doctor.finding import Finding, State
 from forebay.local.asking import OK, TIMEOUT_S, NoAnswerError, ask
 from forebay.local.port_owner import port_owner
 from gateway.config.addresses import split_address
-from gateway.config.settings import KubernetesSettings, Settings
+from gateway.config.kubernetes import KubernetesSettings
+from gateway.config.settings import Settings
 from ratelimit.accounts.users import Availability, UserStoreUnavailableError, store_client
 
 _WHEN_AWAY = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gateway.config.settings import KubernetesSettings
+from gateway.config.kubernetes import KubernetesSettings
 
 
 class MissingExtraError(click.ClickException):

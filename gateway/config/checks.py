@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from difflib import get_close_matches
 
 from gateway.config.addresses import is_loopback, overlap, redis_database, split_address
+from gateway.config.aliases import AliasSettings
 from gateway.config.picker import ObjectiveSettings
 from gateway.config.pools import PoolSettings
 from gateway.config.problems import Problems
@@ -25,6 +26,7 @@ from gateway.config.validation import shown
 from ratelimit.accounts.names import checked_name
 from routing.mixture import parse_mixture
 
+Named = ModelSettings | ObjectiveSettings | PoolSettings | AliasSettings
 Finding = tuple[str, object, str]
 """A key, its value, and the rule that it breaks."""
 
@@ -48,6 +50,8 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("picker", "kubernetes.enabled"), lambda: _one_source_of_objectives(settings)),
         (("picker.objectives",), lambda: _unique_names("picker.objectives", settings.picker.objectives)),
         (("pools",), lambda: _unique_names("pools", settings.pools)),
+        (("aliases",), lambda: _unique_names("aliases", settings.aliases)),
+        (("aliases", "models"), lambda: _aliases_are_for_models(settings)),
         (("pools",), lambda: _one_priority_each(settings.pools)),
         (("pools",), lambda: _known_pools(settings)),
         (("pools", "kubernetes.enabled"), lambda: _apis_have_keys_and_our_envoy(settings)),
@@ -222,12 +226,27 @@ def _known_model_strategies(models: tuple[ModelSettings, ...], strategies: Colle
                 yield from _known_strategy(key, profile.strategy, strategies)
 
 
-def _unique_names(key: str, named: Sequence[ModelSettings | ObjectiveSettings | PoolSettings]) -> Iterator[Finding]:
+def _unique_names(key: str, named: Sequence[Named]) -> Iterator[Finding]:
     first: dict[str, int] = {}
     for index, each in enumerate(named):
         other = first.setdefault(each.name, index)
         if other != index:
             yield f"{key}[{index}].name", each.name, f"must be unique, {key.rpartition('.')[2]}[{other}] has it"
+
+
+def _aliases_are_for_models(settings: Settings) -> Iterator[Finding]:
+    """Check that aliases are no models, and stand for some; of models in another place nothing is known here."""
+    names = {model.name for model in settings.models}
+    names |= {adapter for model in settings.models for endpoint in model.endpoints for adapter in endpoint.adapters}
+    names |= {model for pool in settings.pools if pool.api is not None for model in pool.api.models}
+    for index, alias in enumerate(settings.aliases):
+        if alias.name in names or any(target.model == alias.name for target in alias.targets):
+            yield f"aliases[{index}].name", alias.name, "must not be the name of a model"
+        asked = [(f"targets[{place}].model", target.model) for place, target in enumerate(alias.targets)]
+        asked += [(f"fallbacks[{place}]", model) for place, model in enumerate(alias.fallbacks)]
+        for key, model in asked if names and AUTO not in names else ():
+            if model not in names:
+                yield f"aliases[{index}].{key}", model, f"must be one of models: {', '.join(sorted(names))}"
 
 
 def _one_priority_each(pools: Sequence[PoolSettings]) -> Iterator[Finding]:

@@ -17,7 +17,9 @@ from gateway.config.addresses import (
     redis_url,
     web_origin,
 )
+from gateway.config.aliases import AliasSettings
 from gateway.config.from_zero import LONGEST_WAIT_S, ScaleFromZeroSettings
+from gateway.config.kubernetes import KubernetesSettings
 from gateway.config.picker import PickerSettings
 from gateway.config.pools import PoolSettings, Priority
 from gateway.config.section import NO_FLAG, Adapters, ModelName, Section
@@ -274,18 +276,6 @@ class EndpointSettings(Section):
     """Its labels, which the request header `external-filter` selects by."""
 
 
-class KubernetesSettings(Section):
-    """Engines that are pods of a Kubernetes cluster, found by their labels, instead of `models`."""
-
-    enabled: bool = False
-    """Whether pods with the label `model.aibrix.ai/name` are the engines.  Needs the extra `kubernetes`."""
-    namespace: str = ""
-    """The namespace of the pods.  Empty: all namespaces."""
-    kubeconfig: str = ""
-    """The kubeconfig whose current context is the cluster.  Empty: that of the pod in which the gateway runs, by its
-    service account.  A relative path starts at the folder of this file."""
-
-
 class ProfileSettings(Section):
     """Another treatment of requests for the model, which the request header `config-profile` asks for."""
 
@@ -374,6 +364,8 @@ class Settings(Section):
     picker: PickerSettings = PickerSettings()
     pools: tuple[PoolSettings, ...] = ()
     """The pools that engines belong to.  None: the engines' own `pool_priority` says which are preferred."""
+    aliases: tuple[AliasSettings, ...] = ()
+    """Further names for models, and what takes their place."""
     models: tuple[ModelSettings, ...] = ()
     """The models and the engines that serve them; `[]` is an empty fleet."""
     models_file: str = ""

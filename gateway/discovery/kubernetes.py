@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from gateway.config.settings import KubernetesSettings
+from gateway.config.kubernetes import KubernetesSettings
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.pods import ADAPTERS, NODES, PODS, WORKLOADS, Cluster, Fleet
 from kube.client import Client, Selection, connection

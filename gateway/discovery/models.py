@@ -7,13 +7,14 @@ it (gateway.config.checks).
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from gateway.config.aliases import AliasSettings
 from gateway.config.apis import INSIDE, api_name
 from gateway.config.picker import PickerSettings
 from gateway.config.pools import MAX_PRIORITY, PoolSettings
 from gateway.config.section import AUTO
 from gateway.config.settings import EndpointSettings, ModelSettings, ProfileSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
-from gateway.openai.rewrites import Rewrite, Target
+from gateway.openai.rewrites import Rewrite, Sticky, Target
 from routing.types import API, Endpoint
 
 
@@ -49,6 +50,20 @@ def steered(description: FleetDescription, picker: PickerSettings) -> FleetDescr
             for rule in picker.rewrites
         ),
     )
+
+
+def aliased(description: FleetDescription, aliases: Sequence[AliasSettings]) -> FleetDescription:
+    """Return the description with rules for these names, before those that there are."""
+    rules = [
+        Rewrite(
+            (alias.name,),
+            tuple(Target(target.model, target.weight) for target in alias.targets),
+            Sticky(alias.sticky),
+            alias.fallbacks,
+        )
+        for alias in aliases
+    ]
+    return replace(description, rewrites=(*rules, *description.rewrites))
 
 
 def pooled(description: FleetDescription, pools: Sequence[PoolSettings]) -> FleetDescription:

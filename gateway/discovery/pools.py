@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from gateway.config.settings import KubernetesSettings
+from gateway.config.kubernetes import KubernetesSettings
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.kubernetes import client_for
 from gateway.discovery.pods import NODES, PODS, WORKLOADS, Cluster, Fleet, Pool

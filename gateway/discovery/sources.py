@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway.config.loading import load_models
 from gateway.config.settings import Settings
 from gateway.discovery.description import Discovery, FleetDescription
-from gateway.discovery.models import pooled, steered
+from gateway.discovery.models import aliased, pooled, steered
 from gateway.discovery.static import ModelsFile, OnReload, StaticModels
 
 
@@ -44,6 +44,8 @@ def discovery_for(
     discovery, picker = _bare(settings, environ, strategies, on_reload), settings.picker
     if picker.objectives or picker.rewrites:
         discovery = Completed(discovery, partial(steered, picker=picker))
+    if settings.aliases:
+        discovery = Completed(discovery, partial(aliased, aliases=settings.aliases))
     return Completed(discovery, partial(pooled, pools=settings.pools)) if settings.pools else discovery
 
 

@@ -237,7 +237,8 @@ class Exchange:
         headers = self._headers.headers
         content_type = headers.get("content-type", "")
         request = parse_request(self._operation, content_type, body)
-        if request.model and (target := self._rewrites.target(request.model, headers)):
+        user = self._sender.user if self._sender is not None else ""
+        if request.model and (target := self._rewrites.target(request.model, headers, user)):
             body = with_model(self._operation, content_type, body, target)
             self._asked_model, self._changed = request.model, True
             request = request._replace(model=target)

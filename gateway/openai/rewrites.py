@@ -6,10 +6,12 @@ in its JSON.  Not here: finding a member of JSON (members) or a part of a form (
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 import orjson
+from xxhash import xxh3_64_intdigest
 
 from gateway.openai.errors import BadRequestError
 from gateway.openai.form import replace_field
@@ -38,42 +40,69 @@ class Target(NamedTuple):
     weight: int = 1
 
 
+class Sticky(StrEnum):
+    """The requests that get the same target."""
+
+    SESSION = "session"  # or, where none is named, those of a user
+    USER = "user"
+    NONE = "none"
+
+
 class Rewrite(NamedTuple):
     """One rule: requests for these models (none: for any) are spread over the targets by their weights."""
 
     models: tuple[str, ...]
     targets: tuple[Target, ...]
+    sticky: Sticky = Sticky.NONE
+    fallbacks: tuple[str, ...] = ()  # while the target is not served, the first of these that is
 
 
 class Rewrites:
-    """The rules in force.  `trusts_header`: requests may name a model in MODEL_REWRITE."""
+    """The rules in force.  `trusts_header`: requests may name a model in MODEL_REWRITE.
 
-    def __init__(self, rng: Rng, *, trusts_header: bool) -> None:
+    `is_served` tells of a model whether a pod of it is ready.
+    """
+
+    def __init__(self, rng: Rng, *, trusts_header: bool, is_served: Callable[[str], bool] = bool) -> None:
         self._rng = rng
         self._trusts_header = trusts_header
-        self._exact: dict[str, tuple[Target, ...]] = {}
-        self._any: tuple[Target, ...] = ()
+        self._is_served = is_served
+        self._exact: dict[str, Rewrite] = {}
+        self._any: Rewrite | None = None
 
     def replace(self, rules: Sequence[Rewrite]) -> None:
         """Follow these rules from now on: of those that fit one that names the model, and of equals the first."""
-        self._exact, self._any = {}, ()
+        self._exact, self._any = {}, None
         for rule in rules:
             for model in rule.models:
-                self._exact.setdefault(model, rule.targets)
+                self._exact.setdefault(model, rule)
             if not rule.models:
-                self._any = self._any or rule.targets
+                self._any = self._any or rule
 
-    def target(self, model: str, headers: Mapping[str, str]) -> str:
+    def target(self, model: str, headers: Mapping[str, str], user: str = "") -> str:
         """Return the model to ask for in place of the body's; empty = that one.  A rule decides before the header."""
-        targets = self._exact.get(model, self._any)
-        named = headers.get(MODEL_REWRITE, "") if self._trusts_header else ""
-        target = self._drawn(targets) if targets else named
+        rule = self._exact.get(model, self._any)
+        if rule is not None:
+            target = self._of_rule(rule, model, headers, user)
+        else:
+            target = headers.get(MODEL_REWRITE, "") if self._trusts_header else ""
         return "" if target == model else target
 
-    def _drawn(self, targets: tuple[Target, ...]) -> str:
+    def _of_rule(self, rule: Rewrite, model: str, headers: Mapping[str, str], user: str) -> str:
+        key = "" if rule.sticky is Sticky.NONE else user
+        if rule.sticky is Sticky.SESSION:
+            key = headers.get("x-session-id", "") or user
+        target = self._drawn(rule.targets, f"{model} {key}" if key else "")
+        if rule.fallbacks and not self._is_served(target):
+            return next(filter(self._is_served, rule.fallbacks), target)
+        return target
+
+    def _drawn(self, targets: tuple[Target, ...], key: str) -> str:
+        """Return a target by lot, or that of a key, which is the same everywhere and at any time."""
         if len(targets) == 1:
             return targets[0].model
-        at = self._rng.random() * sum([target.weight for target in targets])
+        at = xxh3_64_intdigest(key.encode()) / 2**64 if key else self._rng.random()
+        at *= sum([target.weight for target in targets])
         for target in targets:
             at -= target.weight
             if at < 0:

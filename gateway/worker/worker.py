@@ -121,11 +121,11 @@ class Worker:
         self.ledger = self._ledger(settings)
         self.channels = Channels(redis, self.replica, self.metrics)
         self.replicas = Replicas(self.replica)
-        self.catalogue = Catalogue(self.fleet, time.time)
+        self.catalogue = Catalogue(self.fleet, time.time, [alias.name for alias in settings.aliases])
         self.discovery = discovery_for(settings, os.environ, STRATEGIES, self._on_reload)
         self.readiness = Readiness(self.fleet, self.ledger, self.discovery.behind_s)
-        trusts_header = settings.trusts_picker_headers
-        self.rewrites = Rewrites(random.Random(), trusts_header=trusts_header)  # noqa: S311 - spreads load
+        rng, trusts = random.Random(), settings.trusts_picker_headers  # noqa: S311 - spreads load
+        self.rewrites = Rewrites(rng, trusts_header=trusts, is_served=self.catalogue.serves)
         self.deliveries = Deliveries(
             self.replica,
             self.ledger,

@@ -9,6 +9,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "forebay/cli/options.py": "declarations only",
     "forebay/doctor/finding.py": "values only; the tests of those who look make them",
     "forebay/cli/simulating.py": "options only; tests/forebay/simulation/test_comparison.py runs the command",
+    "gateway/config/kubernetes.py": "declarations only; tests/gateway/config/test_checks.py reads them",
     "gateway/config/settings.py": "declarations only; tests/gateway/config/test_loading.py reads files into them",
     "gateway/extproc/commands.py": "values only; tests/gateway/extproc/test_exchange.py expects them",
     "gateway/extproc/events.py": "values only; tests/gateway/extproc/test_exchange.py feeds them",

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import yaml
 
+from tests.support.outage import MODEL
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import until
 
@@ -22,6 +23,8 @@ ROOM = 4
 """Requests in flight that fill an engine."""
 HOLD_S = 1.0
 CONFIG = f"""
+aliases:
+  - {{name: chat, targets: [{{model: asleep}}], fallbacks: [unknown, {MODEL}]}}
 pools:
   - {{name: own, priority: 0, spill: {{max_in_flight: {ROOM}, hold_s: {HOLD_S}}}}}
   - {{name: cloud, priority: 1, prices: {{input: 2, output: 8}}, spill: {{max_in_flight: {ROOM}}}}}
@@ -125,6 +128,13 @@ def test_when_home_dies_the_cloud_takes_over_at_once_and_gives_back_and_nothing_
         os.kill(own["pid"], signal.SIGKILL)
         until(lambda: "cloud" in [pool for _, pool in running.answers], limit_s=LIMIT_S)
         until(lambda: set(running.waits_for(2 * ROOM)) == {"own"}, limit_s=LIMIT_S)
+
+
+def test_another_name_is_listed_and_answered_by_the_first_model_that_is_there(hybrid: Stack) -> None:
+    listed = [model["id"] for model in hybrid.users.get("/v1/models").json()["data"]]
+
+    assert [MODEL, "chat"] == listed
+    assert [200, "own"] == [(answer := hybrid.chat("", model="chat")).status_code, answer.headers["x-forebay-pool"]]
 
 
 def test_requests_tokens_and_money_are_counted_by_pool(hybrid: Stack) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from forebay.doctor.finding import Finding, State
 from forebay.doctor.servers import servers
-from gateway.config.settings import EnvoySettings, KubernetesSettings, ListenSettings, RedisSettings, Settings
+from gateway.config.kubernetes import KubernetesSettings
+from gateway.config.settings import EnvoySettings, ListenSettings, RedisSettings, Settings
 from tests.support.metrics_pages import metrics_pages
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer, redis_server

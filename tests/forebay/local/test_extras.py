@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forebay.local.extras import MissingExtraError, require, require_cluster
-from gateway.config.settings import KubernetesSettings
+from gateway.config.kubernetes import KubernetesSettings
 from kube.errors import NoWayError
 
 

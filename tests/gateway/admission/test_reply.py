@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.config.settings import KubernetesSettings, RoutingSettings, Settings
+from gateway.config.kubernetes import KubernetesSettings
+from gateway.config.settings import RoutingSettings, Settings
 from gateway.extproc import wire
 from gateway.extproc.commands import HeadersReply, Mutation, Side
 from gateway.extproc.events import Refused

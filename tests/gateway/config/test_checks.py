@@ -155,6 +155,25 @@ def test_an_api_has_one_key_and_prices_for_its_budget_and_our_own_envoy(tmp_path
     assert "pools[1].api.cost_day = 5.0, must come with pools[1].prices" in found
 
 
+def test_aliases_are_no_models_and_stand_for_some(tmp_path):
+    text = """
+        models: [{name: a, endpoints: [{address: "1.1.1.1:1", adapters: [x]}]}]
+        aliases:
+          - {name: a, targets: [{model: x}]}
+          - {name: b, targets: [{model: a, weight: 95}, {model: z, weight: 5}], fallbacks: [x, y]}
+          - {name: b, targets: [{model: b}]}
+        """
+
+    assert problems_of(tmp_path, text) == (
+        "aliases[2].name = b, must be unique, aliases[1] has it",
+        "aliases[0].name = a, must not be the name of a model",
+        "aliases[1].targets[1].model = z, must be one of models: a, x",
+        "aliases[1].fallbacks[1] = y, must be one of models: a, x",
+        "aliases[2].targets[0].model = b, must be one of models: a, x",
+    )
+    assert loaded(tmp_path, "aliases: [{name: b, targets: [{model: somewhere-else}]}]")
+
+
 def test_without_pools_endpoints_may_name_any(tmp_path):
     assert loaded(tmp_path, "models: [{name: a, endpoints: [{address: '1.1.1.1:1', pool: x, pool_priority: 3}]}]")
 

@@ -42,7 +42,8 @@ def test_every_key_has_a_default_or_is_required():
     assert {
         "models[].name", "models[].profiles[].name", "models[].endpoints[].address", "picker.objectives[].name",
         "picker.rewrites[].targets", "picker.rewrites[].targets[].model", "pools[].name",
-        "pools[].priority", "pools[].api.url", "pools[].api.models",
+        "pools[].priority", "pools[].api.url", "pools[].api.models", "aliases[].name", "aliases[].targets",
+        "aliases[].targets[].model",
     } == set(required)  # fmt: skip
     assert required == [name for name, key in keys().items() if "default" not in key]
 

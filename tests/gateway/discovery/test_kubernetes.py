@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.settings import KubernetesSettings
+from gateway.config.kubernetes import KubernetesSettings
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.kubernetes import KubernetesPods
 from kube import following

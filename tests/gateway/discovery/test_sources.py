@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.kubernetes import KubernetesSettings
 from gateway.config.loading import ConfigurationError
 from gateway.config.pools import MAX_PRIORITY
-from gateway.config.settings import KubernetesSettings, ModelSettings, Settings
+from gateway.config.settings import ModelSettings, Settings
 from gateway.discovery.kubernetes import KubernetesPods
 from gateway.discovery.models import describe, pooled
 from gateway.discovery.pools import InferencePools
 from gateway.discovery.sources import Completed, discovery_for
 from gateway.discovery.static import ModelsFile, StaticModels
-from gateway.openai.rewrites import Rewrite, Target
+from gateway.openai.rewrites import Rewrite, Sticky, Target
 from routing.table import STRATEGIES
 
 
@@ -60,6 +61,18 @@ async def test_objectives_and_rewrites_of_the_configuration_go_with_every_fleet(
     fleets = [fleet async for fleet in discovery_for(settings, {}, STRATEGIES, lambda _reload: None).watch()]
 
     assert [({"o": 3}, (Rewrite(("m",), (Target("v"),)),))] == [(one.objectives, one.rewrites) for one in fleets]
+
+
+async def test_aliases_come_before_other_rewrites() -> None:
+    settings = Settings.model_validate({
+        "picker": {"rewrites": [{"models": ["m"], "targets": [{"model": "v"}]}]},
+        "aliases": [{"name": "m", "targets": [{"model": "w", "weight": 2}], "sticky": "user", "fallbacks": ["f"]}],
+    })  # fmt: skip
+
+    [fleet] = [fleet async for fleet in discovery_for(settings, {}, STRATEGIES, lambda _reload: None).watch()]
+
+    alias = Rewrite(("m",), (Target("w", 2),), Sticky.USER, ("f",))
+    assert (alias, Rewrite(("m",), (Target("v"),))) == fleet.rewrites
 
 
 async def test_pools_of_the_configuration_go_with_every_fleet_and_what_is_in_none_comes_last() -> None:

@@ -31,3 +31,13 @@ def test_a_model_takes_what_all_its_pods_take_and_an_adapter_what_its_base_model
     fleet.set_model_lengths("b", {"m": 4096, "adapter": 2048})
 
     assert {"m": 4096, "adapter": 2048} == {card.name: card.max_model_len for card in catalogue.cards()}
+
+
+def test_aliases_are_listed_and_whether_a_model_has_a_ready_pod_is_told() -> None:
+    fleet = a_fleet(an_endpoint("a"), models=("m", "bare"))
+    catalogue = Catalogue(fleet, lambda: 1.0, ("alias",))
+
+    assert ["m", "bare", "alias"] == [card.name for card in catalogue.cards()]
+    assert [True, False, False] == [catalogue.serves(model) for model in ("m", "bare", "unknown")]
+    fleet.set_health("a", False)
+    assert not catalogue.serves("m")

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Container
 from random import Random
 
 import orjson
@@ -20,6 +21,7 @@ from gateway.openai.rewrites import (
     EventModels,
     Rewrite,
     Rewrites,
+    Sticky,
     Target,
     with_model,
 )
@@ -80,6 +82,46 @@ def test_targets_get_their_share():
 
     assert {"v1", "v2"} == set(drawn)
     assert 1000 == pytest.approx(drawn["v1"], abs=150)
+
+
+def a_split(sticky: Sticky, *fallbacks: str, served: Container[str] = ("v1", "v2", "spare", "last")) -> Rewrites:
+    made = Rewrites(Random(1), trusts_header=False, is_served=lambda model: model in served)
+    made.replace((Rewrite(("m",), (Target("v1", 95), Target("v2", 5)), sticky, fallbacks),))
+    return made
+
+
+def test_a_session_or_else_a_user_keeps_its_target_on_every_replica_and_all_get_their_share():
+    made, other = a_split(Sticky.SESSION), a_split(Sticky.SESSION)
+    by_session = [made.target("m", {"x-session-id": f"s{number}"}, "u") for number in range(4000)]
+    by_user = [made.target("m", {}, f"u{number}") for number in range(4000)]
+
+    assert by_session == [other.target("m", {"x-session-id": f"s{number}"}, "v") for number in range(4000)]
+    assert by_user == [other.target("m", {}, f"u{number}") for number in range(4000)]
+    for targets in (by_session, by_user):
+        assert 200 == pytest.approx(Counter(targets)["v2"], abs=50)
+    assert {"v1", "v2"} == {made.target("m", {}) for _ in range(200)}  # nobody in particular: by lot
+
+
+@pytest.mark.parametrize(("sticky", "targets"), [(Sticky.USER, 1), (Sticky.NONE, 2)])
+def test_sessions_count_only_where_they_are_to(sticky: Sticky, targets: int):
+    made = a_split(sticky)
+
+    assert targets == len({made.target("m", {"x-session-id": f"s{number}"}, "u") for number in range(300)})
+
+
+@pytest.mark.parametrize(
+    ("served", "expected"),
+    [
+        (("v1", "v2", "spare"), {"v1", "v2"}),
+        (("v2", "spare", "last"), {"v2", "spare"}),
+        (("last",), {"last"}),
+        ((), {"v1", "v2"}),  # then the client is told of the target that it is not there
+    ],
+)
+def test_while_a_target_is_not_served_the_first_fallback_that_is_takes_its_place(served, expected):
+    made = a_split(Sticky.NONE, "spare", "last", served=served)
+
+    assert expected == {made.target("m", {}) for _ in range(300)}
 
 
 @given(st.dictionaries(st.text(), st.text() | st.integers(-(2**63), 2**63) | st.lists(st.text())), st.text(min_size=1))

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from gateway.config.settings import KubernetesSettings, RoutingSettings, Settings
+from gateway.config.kubernetes import KubernetesSettings
+from gateway.config.settings import RoutingSettings, Settings
 from gateway.fleet.fleet import Fleet
 from gateway.worker.adapting import Adapting
 
