@@ -163,6 +163,14 @@ class PodSpec(msgspec.Struct, frozen=True):
 
     containers: tuple[Container, ...] = ()
 
+    @property
+    def sidecar_port(self) -> int | None:
+        """Return the port of the runtime beside the engine; None where there is none."""
+        for container in self.containers:
+            if container.name in SIDECARS:
+                return container.ports[0].container_port if container.ports else SIDECAR_PORT
+        return None
+
 
 class PodCondition(msgspec.Struct, frozen=True):
     """A condition of a pod."""
@@ -200,10 +208,7 @@ class Pod(Object, frozen=True):
     @property
     def sidecar_port(self) -> int | None:
         """Return the port of the runtime beside the engine; None where there is none."""
-        for container in self.spec.containers:
-            if container.name in SIDECARS:
-                return container.ports[0].container_port if container.ports else SIDECAR_PORT
-        return None
+        return self.spec.sidecar_port
 
 
 ADAPTERS = Kind("model.aibrix.ai", "v1alpha1", "ModelAdapter", "modeladapters", Adapter)

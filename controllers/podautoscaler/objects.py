@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from controllers.modeladapter.objects import PodSpec
 from kube.conditions import Condition
 from kube.objects import Kind, Object
 
@@ -76,6 +77,7 @@ class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
 class Pod(Object, frozen=True):
     """A pod."""
 
+    spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
     @property

@@ -21,6 +21,8 @@ class ScaledPod(NamedTuple):
     """Time at which a kubelet took it up, in seconds since the epoch; None before that."""
     port: int = DEFAULT_PORT
     """The port of its engine (label model.aibrix.ai/port), where strategy SLO finds the engine's page."""
+    runtime_port: int | None = None
+    """The port of the runtime beside its engine; None where there is none."""
 
 
 class Observed(NamedTuple):

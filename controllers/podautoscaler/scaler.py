@@ -13,11 +13,13 @@ import structlog
 from autoscaling.autoscaler import autoscaler
 from autoscaling.bounds import bounds_at
 from autoscaling.decision import Decision, Strategy
+from autoscaling.sleeping import moves
 from autoscaling.spec import Spec
 from controllers.podautoscaler.conditions import ABLE, ACTIVE, Said
 from controllers.podautoscaler.memory import Memory
 from controllers.podautoscaler.objects import PodAutoscaler, ScalingDecision, ScheduledBounds, Status
 from controllers.podautoscaler.observing import Observed, Observer
+from controllers.podautoscaler.sleepers import Sleepers
 from controllers.podautoscaler.targets import Seen, Targets
 from controllers.podautoscaler.waking import Sleeper, Turns
 from kube.errors import ApiError, Unreachable
@@ -72,10 +74,12 @@ class Scaler:
         self._tools = tools
         self._strategy: Strategy | None = None
         self._kept_s = tools.wall()
-        self._asleep = ""  # the model of the target while it has no replica
+        self._sleepers = Sleepers()
+        self._may_rest = True  # some may sleep since before the autoscaler was changed
+        self._asleep = ""  # the model of the target while it has no replica that is awake
 
     def sleeps(self, model: str) -> bool:
-        """Whether the target has no replica, as far as was seen, and would serve the model if it had one."""
+        """Whether the target has no replica awake, as far as was seen, and would serve the model if it had one."""
         return bool(model) and self._asleep == model
 
     def is_of(self, metadata: Metadata, spec: Spec) -> bool:
@@ -98,6 +102,9 @@ class Scaler:
         if seen.replicas == 0 and is_never_empty(self.spec) and not self._has_emptied:
             why = "the target has 0 replicas, and spec.minReplicas is not 0: scale it by hand to have it scaled again"
             return Step(LOOK_AGAIN_S, {ACTIVE: Said("False", "ScalingDisabled", why)}, seen.actual, 0)
+        if self._may_rest:
+            seen = seen.without(await self._sleepers.resting(seen.pods))
+            self._may_rest = bool(self.spec.keep_asleep or seen.resting)
         observed = await self._observe(seen)
         decision = strategy.decide(observed.observation)
         step = await self._obey(seen, decision, observed.failures)
@@ -135,7 +142,7 @@ class Scaler:
 
     async def _is_woken(self, seen: Seen) -> bool:
         """Promise gateways a pod for requests that wait, where there may be none; return whether it is to be ours."""
-        self._asleep = "" if seen.replicas else seen.model
+        self._asleep = "" if seen.awake else seen.model
         self._tools.turns.see(self.spec.target, Sleeper(seen.model, seen.replicas, seen.ready, seen.cost))
         if is_never_empty(self.spec) or not seen.model:
             return False
@@ -152,23 +159,32 @@ class Scaler:
         found = {ACTIVE: Said("True", "MetricsAreThere", decision.reason)}
         if decision.missing:
             found = {ACTIVE: Said("False", "FailedGetMetrics", "; ".join((decision.missing, *failures)))}
-        change = None
-        if decision.desired != seen.replicas:
-            change = await self._change(seen.replicas, decision)
+        replicas, change = await self._replicas(seen, decision.desired), None
+        if replicas != seen.replicas or decision.desired != seen.awake:
+            change = await self._change(seen, replicas, decision)
             if not change.success:
                 found[ABLE] = Said("False", "FailedUpdateScale", change.error)
         again_s = min(max(decision.next_s - self._tools.wall(), SOONEST_S), LATEST_S)
         return Step(again_s, found, seen.actual, decision.desired, change)
 
-    async def _change(self, replicas: int, decision: Decision) -> ScalingDecision:
+    async def _replicas(self, seen: Seen, desired: int) -> int:
+        """Return how many replicas there should be, those that sleep counted; wake and let sleep as many as needed."""
+        if not self._may_rest:
+            return desired
+        done = moves(desired, seen.awake, seen.asleep, self.spec.keep_asleep)
+        sleepless = await self._sleepers.obey(done, seen.pods, seen.resting)
+        return seen.replicas + done.start - done.end - done.end_asleep - sleepless
+
+    async def _change(self, seen: Seen, replicas: int, decision: Decision) -> ScalingDecision:
         error = ""
         try:
-            await self._tools.targets.scale(self.spec.target, decision.desired)
+            if replicas != seen.replicas:
+                await self._tools.targets.scale(self.spec.target, replicas)
         except (NoScale, ApiError) as refusal:
             error = str(refusal)
         reason = f"{self.spec.strategy}: {decision.reason}"
         now = timestamp(self._tools.wall())
-        return ScalingDecision(now, replicas, decision.desired, reason, not error, error)
+        return ScalingDecision(now, seen.awake, decision.desired, reason, not error, error)
 
     async def _keep_sometimes(self) -> None:
         if self._tools.wall() - self._kept_s >= KEEP_S:

@@ -3,7 +3,7 @@
 Lives here: the calls for one target.  Not here: metrics (sources), how many replicas there should be (autoscaling).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from math import inf
 from typing import NamedTuple
@@ -26,20 +26,39 @@ class Seen(NamedTuple):
 
     replicas: int  # that there should be, as its `/scale` says
     actual: int  # that there are, ready or not
-    pods: Sequence[ScaledPod]  # without those that have ended or are being deleted
+    pods: Sequence[ScaledPod]  # without those that have ended, are being deleted, or sleep
     draining: int  # those that are being deleted
     model: str  # empty where it names none
     cost: float = inf  # of a replica, per hour, where the target itself was asked and says it
+    resting: Sequence[ScaledPod] = ()  # those that sleep, or drain to sleep
+
+    def without(self, resting: Collection[str]) -> "Seen":
+        """Return the target with the pods of these names set apart."""
+        return self._replace(
+            pods=[pod for pod in self.pods if pod.name not in resting],
+            resting=[pod for pod in self.pods if pod.name in resting],
+        )
+
+    @property
+    def asleep(self) -> int:
+        """Return how many replicas sleep and are to stay: of pods that are too many, those that are not ready go."""
+        excess = max(0, len(self.pods) + len(self.resting) - self.replicas)
+        return max(0, len(self.resting) - excess)
+
+    @property
+    def awake(self) -> int:
+        """Return how many replicas there should be that do not sleep."""
+        return self.replicas - self.asleep
 
     @property
     def ready(self) -> int:
         """Return how many pods take requests and are to stay."""
-        return min(self.replicas, self._all_ready)
+        return min(self.awake, self._all_ready)
 
     @property
     def starting(self) -> int:
         """Return how many pods were ordered and are not ready, whether they exist or not."""
-        return self.replicas - self.ready
+        return self.awake - self.ready
 
     @property
     def leaving(self) -> int:
@@ -107,5 +126,10 @@ def scaled(pod: Pod) -> ScaledPod:
     started_s = datetime.fromisoformat(started).timestamp() if started else None
     port = pod.metadata.labels.get(PORT, "")
     return ScaledPod(
-        pod.metadata.name, pod.status.pod_ip, pod.is_ready, started_s, int(port) if port.isdecimal() else DEFAULT_PORT
+        pod.metadata.name,
+        pod.status.pod_ip,
+        pod.is_ready,
+        started_s,
+        int(port) if port.isdecimal() else DEFAULT_PORT,
+        pod.spec.sidecar_port,
     )

@@ -63,7 +63,12 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "zmq": ("simulator.serving.kv_events",),
     "msgpack": ("simulator.serving.kv_events",),
     "lightkube": ("kube.client",),
-    "httpx2": ("kube.client", "controllers.modeladapter.engines", "controllers.podautoscaler.sources.pages"),
+    "httpx2": (
+        "kube.client",
+        "controllers.modeladapter.engines",
+        "controllers.podautoscaler.sleepers",
+        "controllers.podautoscaler.sources.pages",
+    ),
     "highspy": ("optimizer.solver.linear",),
     "httpx": ("simulator.calibration", "forebay.profiling.engine_meter", "runtime"),
     "matplotlib": (

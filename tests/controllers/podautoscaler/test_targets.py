@@ -96,3 +96,20 @@ async def test_replicas_are_written_to_its_scale():
         await Targets(client).scale(DEPLOYMENT, 3)
 
     assert [] == double.unsaid
+
+
+@pytest.mark.parametrize(
+    ("replicas", "resting", "expected"),
+    [
+        (3, {"b"}, (2, 1, 2, 0, 0)),
+        (4, {"b"}, (3, 1, 2, 1, 0)),
+        (2, {"b"}, (2, 0, 2, 0, 0)),  # one is too many: that which is not ready will be deleted
+        (2, {"b", "c"}, (1, 1, 1, 0, 0)),
+    ],
+)
+async def test_pods_that_sleep_are_neither_ready_nor_starting(
+    replicas: int, resting: set[str], expected: tuple[int, int, int, int, int]
+):
+    target = (await seen(*a_look(replicas, a_pod("a"), a_pod("b"), a_pod("c")), the_object())).without(resting)
+
+    assert expected == (target.awake, target.asleep, *counts(target))
