@@ -8,7 +8,7 @@ Everything that is compared is known to all replicas: requests in flight of all 
 each decides alone and all decide alike, but for the milliseconds until one knows what another has sent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import inf
 from typing import NamedTuple, TypeVar
@@ -32,6 +32,7 @@ class SpillRule(NamedTuple):
     max_kv_usage: float = 0.9  # share of its KV cache
     free_share: float = 0.75  # of these marks, below which a pool is free again
     hold_s: float = 5.0  # for which it must be free until nothing stays in later pools
+    promise_share: float = 0.5  # of the promised time to the first token, from which requests go to the next pool
 
 
 NO_RULE = SpillRule()
@@ -64,6 +65,22 @@ class Spill:
                 self._busy_s[rank] = now_s
         stays = self._stays(ranks, pools, request, now_s)
         return [room[rank] for rank in sorted(ranks, key=lambda rank: (rank != stays, rank)) if room[rank]]
+
+    def attempts(
+        self, candidates: Sequence[Pod], request: RouteRequest, now_s: float
+    ) -> Iterator[tuple[Sequence[Pod], RouteRequest]]:
+        """Yield pods with room, and the request with the promise that one of them must keep, in the order to be tried.
+
+        A pool is left before its promises are at risk; when all are that full, they are filled in the same order.
+        """
+        pools = self.with_room(candidates, request, now_s)
+        slo = request.slo
+        if slo is not None and len(pools) > 1:
+            for pods in pools:
+                share = self._rule(pods[0].endpoint.pool_priority).promise_share
+                yield pods, request._replace(slo=slo._replace(ttft_s=share * slo.ttft_s))
+        for pods in pools:
+            yield pods, request
 
     def refused(self, rank: int, now_s: float) -> None:
         """Note that no pod of this pool could keep a promise."""

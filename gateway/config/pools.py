@@ -32,6 +32,9 @@ class SpillSettings(Section):
     """The share of its KV cache from which the engine is full, as it reports it."""
     free_share: Annotated[float, Field(gt=0, le=1), NO_FLAG] = 0.75
     """The share of these marks below which a pool that was full is free again."""
+    promise_share: Annotated[float, Field(gt=0, le=1), NO_FLAG] = 0.5
+    """The share of the promised time to the first token from which requests go to the next pool.  More fills this one
+    more, and keeps fewer promises; when all pools are that full, they are filled until the promise itself."""
     hold_s: Annotated[float, Field(ge=0, le=MAX_HOLD_S), NO_FLAG] = 5.0
     """How long the pool must be free until sessions and cached prompts in later pools are given up for it."""
 

@@ -81,10 +81,10 @@ class Pools:
         if self._closed:
             candidates = self._not_closed(candidates, now_s)
         retry_after_s = inf
-        for pods in spill.with_room(candidates, request, now_s):
+        for pods, attempt in spill.attempts(candidates, request, now_s):
             rank = pods[0].endpoint.pool_priority
             try:
-                decision = self._promised(chooser, pods, request, now_s, turn)
+                decision = self._promised(chooser, pods, attempt, now_s, turn)
             except NoCandidateError as error:
                 spill.refused(rank, now_s)
                 retry_after_s = min(retry_after_s, error.retry_after_s)
@@ -123,4 +123,4 @@ class Pools:
 
 def _rule(spill: SpillSettings) -> SpillRule:
     most = inf if spill.max_in_flight is None else spill.max_in_flight
-    return SpillRule(most, spill.max_waiting, spill.max_kv_usage, spill.free_share, spill.hold_s)
+    return SpillRule(most, spill.max_waiting, spill.max_kv_usage, spill.free_share, spill.hold_s, spill.promise_share)

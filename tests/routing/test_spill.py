@@ -7,7 +7,7 @@ from gateway.discovery.probing.readings import Readings
 from gateway.fleet.pod import Pod
 from routing.prefix.index import PrefixIndex
 from routing.spill import MAX_SESSIONS, Spill, SpillRule
-from routing.types import RouteRequest, Signal
+from routing.types import RouteRequest, Signal, Slo
 from tests.support.choosing import REQUEST, asking_for
 from tests.support.pods import a_pod
 
@@ -162,6 +162,18 @@ def test_a_pool_that_could_keep_no_promise_is_held_to_be_busy() -> None:
 
     assert [["cloud"], ["own"]] == order(spill, some, session, 4.9)
     assert [["own"], ["cloud"]] == order(spill, some, session, 5.0)
+
+
+def test_promises_have_a_margin_until_all_pools_are_so_full() -> None:
+    some, rules = pods(0, 0), {0: RULE._replace(promise_share=0.25)}
+    promised = REQUEST._replace(slo=Slo(2.0, 0.05))
+
+    tried = [(each[0].endpoint.id, request.slo) for each, request in Spill(rules).attempts(some, promised, 0.0)]
+
+    shares = [("own", 0.5), ("cloud", 1.0), ("own", 2.0), ("cloud", 2.0)]
+    assert [(name, Slo(ttft_s, 0.05)) for name, ttft_s in shares] == tried
+    assert [promised] == [request for _, request in Spill(rules).attempts(some[:1], promised, 0.0)]
+    assert [REQUEST] * 2 == [request for _, request in Spill(rules).attempts(some, REQUEST, 0.0)]
 
 
 def test_a_busy_pool_that_is_the_only_one_left_is_tried_all_the_same() -> None:
