@@ -14,6 +14,7 @@ RUN python -m venv --without-pip /opt/forebay \
 COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
 COPY autoscaling autoscaling
+COPY console console
 COPY controllers controllers
 COPY forebay forebay
 COPY gateway gateway

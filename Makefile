@@ -134,8 +134,8 @@ kind-down: ## remove that cluster
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 LOCK := $(RESOLVE) pyproject.toml
 lock: .venv/.dev ## resolve the lock files again; ARGS=--upgrade for new versions
-	@$(BIN)/$(LOCK) --extra dev --extra up --extra simulate --extra kubernetes --extra optimizer --extra runtime --extra compile --output-file requirements-dev.lock $(ARGS)
-	@$(BIN)/$(LOCK) --extra build --extra up --extra engine --extra optimizer --constraint requirements-dev.lock --output-file requirements-build.lock
+	@$(BIN)/$(LOCK) --extra dev --extra up --extra simulate --extra kubernetes --extra optimizer --extra runtime --extra console --extra compile --output-file requirements-dev.lock $(ARGS)
+	@$(BIN)/$(LOCK) --extra build --extra up --extra engine --extra optimizer --extra console --constraint requirements-dev.lock --output-file requirements-build.lock
 	@$(BIN)/$(LOCK) --extra build --extra compile --constraint requirements-dev.lock --output-file requirements-compile.lock
 	@awk '/^[a-z]/ { is_uv = /^uv==/ } is_uv' requirements-dev.lock > requirements-uv.lock
 	@$(BIN)/$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock

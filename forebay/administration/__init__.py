@@ -1,1 +1,1 @@
-"""The admin REST as the commands `forebay users`, `keys` and `limits` call it."""
+"""The words of `forebay users`, `keys` and `limits` as fields of the admin REST."""

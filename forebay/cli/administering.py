@@ -1,6 +1,6 @@
 """The commands that administrators type: `users`, `keys`, `limits`, over the admin REST.
 
-Lives here: words and printing.  Not here: the calls (forebay.administration), what they do (gateway.admin).
+Lives here: words and printing.  Not here: the calls (console.looking), what they do (gateway.admin).
 """
 # ruff: noqa: PLC0415 - each command imports what it runs only then, so that `forebay --help` stays fast
 
@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forebay.cli.options import DIRECTORY_PATH, SETTINGS, address_of_run
+from forebay.cli.options import DIRECTORY_PATH, SETTINGS, TOKEN, address_of_run
 
 if TYPE_CHECKING:
-    from forebay.administration.client import AdminClient
+    from console.looking.client import Client
 
 DEFAULT_ADMIN = "http://127.0.0.1:8090"
-TOKEN = "ADMIN_TOKEN"  # noqa: S105 - the name of a variable
 FIELDS = click.argument("fields", nargs=-1, metavar="[FIELD=VALUE]...")
 USER = click.argument("user")
 
@@ -28,11 +27,11 @@ class _Calls(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; print the gateway's refusal as one line."""
-        from forebay.administration.client import AdminError
+        from console.looking.client import CallError
 
         try:
             return super().invoke(ctx)
-        except AdminError as error:
+        except CallError as error:
             raise click.ClickException(str(error)) from error
         except ValueError as error:
             raise click.UsageError(str(error)) from error
@@ -47,10 +46,10 @@ def _group(function: Any) -> click.Group:
     @click.option("--json", "as_json", is_flag=True, help="Print what the gateway answers.")
     @click.pass_context
     def group(ctx: click.Context, admin: str | None, data: Path, as_json: bool) -> None:
-        from forebay.administration.client import AdminClient
+        from console.looking.client import Client
 
         url = admin or address_of_run(data, "ADMIN", DEFAULT_ADMIN)
-        ctx.obj = _Desk(AdminClient(url, os.environ.get(TOKEN, "")), as_json=as_json)
+        ctx.obj = _Desk(Client(url, os.environ.get(TOKEN, "")), as_json=as_json)
 
     return group
 
@@ -58,7 +57,7 @@ def _group(function: Any) -> click.Group:
 class _Desk:
     """The admin REST, and how answers are shown."""
 
-    def __init__(self, client: "AdminClient", *, as_json: bool) -> None:
+    def __init__(self, client: "Client", *, as_json: bool) -> None:
         self.client = client
         self.as_json = as_json
 

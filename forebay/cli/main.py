@@ -14,6 +14,7 @@ from forebay.cli.completing import completion
 from forebay.cli.configuring import check_config, config_docs, config_schema, envoy_config, init
 from forebay.cli.controlling import controllers
 from forebay.cli.diagnosing import doctor
+from forebay.cli.displaying import console
 from forebay.cli.downloading import download
 from forebay.cli.explaining import explain
 from forebay.cli.optimizing import optimizer
@@ -70,6 +71,6 @@ def main() -> None:
 for _command in (
     up, init, gateway, controllers, optimizer, runtime, engine, simulate, plan, scale_decide, explain, calibrate,
     bench_engine, profile, download, check_config, envoy_config, config_docs, config_schema, make_secret,
-    doctor, top, completion, users, keys, limits,
+    doctor, top, completion, console, users, keys, limits,
 ):  # fmt: skip
     main.add_command(_command)

@@ -19,6 +19,7 @@ Read = TypeVar("Read")
 
 FILE_PATH = click.Path(path_type=Path, dir_okay=False)
 """The path of a file; a missing one is an error only when it is opened."""
+TOKEN = "ADMIN_TOKEN"  # noqa: S105 - the name of the variable that holds it
 REDIS_URL = "redis://127.0.0.1:6379/0"
 BAD_INPUT = 2
 """Exit status for input that cannot be used, as click's for options."""

@@ -55,13 +55,16 @@ MOST_WORKERS = 128
 @click.option("--startup-s", type=FiniteRange(min=0), default=5.0, help="Seconds until a new engine serves.")
 @click.option("--strategy", default="", help="Default routing strategy.")
 @click.option(
+    "--console/--no-console", default=None, help="Run the web console too; default: where its extra is installed."
+)
+@click.option(
     "--data", type=click.Path(path_type=Path), default=Path(".forebay"), help="Directory of users, logs, addresses."
 )
 @click.option("--config", "base", type=FILE_PATH, help="Configuration to start from; `forebay init` writes one.")
 def up(
     *, engines: int | None, engine_urls: tuple["EngineUrl", ...], models: Path | None, workers: int, gpu: str,
     mix: "tuple[GpuType, ...] | None", slo: "Slo", autoscale: str, least: int, most: int, startup_s: float,
-    strategy: str, data: Path, base: Path | None,
+    strategy: str, console: bool | None, data: Path, base: Path | None,
 ) -> None:  # fmt: skip
     """Run a whole installation on this machine until Ctrl-C.
 
@@ -83,10 +86,14 @@ def up(
     if mix:
         require("forebay up --mix", "optimizer", "highspy")
     from forebay.local.up import run
+    from forebay.local.web_console import can_run
 
+    if console:
+        require("forebay up --console", "console", "dash")
+    has_console = can_run() if console is None else console
     scale = _autoscale(autoscale, slo, least, most, startup_s) if autoscale else None
     chosen = Engines(engines, engine_urls, models, Mix(mix, slo, startup_s) if mix else None, scale)
-    run(engines=chosen, workers=workers, gpu=gpu, strategy=strategy, data=data, base=base)
+    run(engines=chosen, workers=workers, gpu=gpu, strategy=strategy, data=data, base=base, has_console=has_console)
 
 
 def _autoscale(text: str, slo: "Slo", least: int, most: int, startup_s: float) -> "Autoscale":

@@ -1,22 +1,24 @@
 """The command `top`: the load of models and pods, live in the terminal.
 
-Lives here: which gateway, how often, drawing.  Not here: what is shown (forebay.terminal).
+Lives here: which gateway, how often, drawing.  Not here: what is shown (console.looking).
 """
 # ruff: noqa: PLC0415 - the command imports what it runs only then, so that `forebay --help` stays fast
 
-import asyncio
 import contextlib
+import os
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from forebay.cli.options import DIRECTORY_PATH, FiniteRange, address_of_run
+from forebay.cli.options import DIRECTORY_PATH, TOKEN, FiniteRange, address_of_run
 
 if TYPE_CHECKING:
-    from forebay.terminal.screen import Screen
+    from console.looking.client import Client
+    from console.looking.screen import Screen
 
 DEFAULT_HTTP = "http://127.0.0.1:8080"
 _FROM_HOME, _TO_END = "\x1b[H", "\x1b[J"
@@ -37,34 +39,36 @@ def top(*, http: str | None, data: Path, period_s: float, once: bool, as_json: b
 
     With several workers in-flight requests are those of all, waiting requests those of the worker that answers.
     """
-    from forebay.local.asking import NoAnswerError
+    from console.looking.client import CallError, Client
 
-    address = (http or address_of_run(data, "HTTP", DEFAULT_HTTP)).removeprefix("http://").rstrip("/")
-    with contextlib.suppress(KeyboardInterrupt):
-        try:
-            asyncio.run(_show(address, period_s, once=once, as_json=as_json))
-        except NoAnswerError as error:
-            raise click.ClickException(f"{error}; forebay doctor says more") from error
+    url = http or address_of_run(data, "HTTP", DEFAULT_HTTP)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            _show(Client(url, os.environ.get(TOKEN, "")), url, period_s, once=once, as_json=as_json)
+    except CallError as error:
+        raise click.ClickException(f"{error}; forebay doctor says more") from error
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
-async def _show(address: str, period_s: float, *, once: bool, as_json: bool) -> None:
-    from forebay.terminal.sample import take_sample
-    from forebay.terminal.screen import screen
+def _show(gateway: "Client", url: str, period_s: float, *, once: bool, as_json: bool) -> None:
+    from console.looking.sample import take_sample
+    from console.looking.screen import screen
 
-    before = await take_sample(address)
+    before = take_sample(gateway)
     if not (once or as_json):
         click.clear()  # does nothing where this is no terminal
     while True:
-        await asyncio.sleep(period_s)
-        now = await take_sample(address)
-        _print(screen(before, now), address, redraws=not once, as_json=as_json)
+        time.sleep(period_s)
+        now = take_sample(gateway)
+        _print(screen(before, now), url, redraws=not once, as_json=as_json)
         if once:
             return
         before = now
 
 
-def _print(shown: "Screen", address: str, *, redraws: bool, as_json: bool) -> None:
-    from forebay.terminal.screen import as_record, lines
+def _print(shown: "Screen", url: str, *, redraws: bool, as_json: bool) -> None:
+    from console.looking.screen import as_record, lines
 
     if as_json:
         import orjson
@@ -73,7 +77,7 @@ def _print(shown: "Screen", address: str, *, redraws: bool, as_json: bool) -> No
         return
     is_terminal = redraws and sys.stdout.isatty()
     room = shutil.get_terminal_size().lines - 1 - _SPARE_LINES if is_terminal else 10**6
-    text = "\n".join([f"Forebay at {address}", *lines(shown, room)])
+    text = "\n".join([f"Forebay at {url}", *lines(shown, room)])
     if is_terminal:
         text = _FROM_HOME + text.replace("\n", "\x1b[K\n") + _TO_END
     click.echo(text)

@@ -21,6 +21,7 @@ from routing.table import STRATEGIES
 
 _FIRST_ENGINE_PORT = 8000
 """The preferred port of the first engine; the other engines prefer the ports that follow."""
+_CONSOLE_PORT = 8070
 _REDIS_PORT = 6379
 """Redis's usual port."""
 _DRAIN_S = 1.0
@@ -78,11 +79,14 @@ class Addresses:
     engines: tuple[str, ...]
     optimizer: str = ""
     """Empty where none runs."""
+    console: str = ""
+    """The same."""
 
     @classmethod
     def take(
-        cls, ports: Ports, engines: int, workers: int, base: Settings = _DEFAULTS, *, has_optimizer: bool = False
-    ) -> "Addresses":
+        cls, ports: Ports, engines: int, workers: int, base: Settings = _DEFAULTS, *, has_optimizer: bool = False,
+        has_console: bool = False,
+    ) -> "Addresses":  # fmt: skip
         """Hold an address for each process.  Raises AddressError for one of the base configuration that is in use."""
 
         def held(section: str, key: str) -> str:
@@ -101,6 +105,7 @@ class Addresses:
             workers=tuple(ports.take() for _ in range(workers)),
             engines=tuple(ports.take(_FIRST_ENGINE_PORT + index) for index in range(engines)),
             optimizer=ports.take() if has_optimizer else "",
+            console=ports.take(_CONSOLE_PORT) if has_console else "",
         )
 
     def shell_variables(self, settings: Settings = _DEFAULTS) -> dict[str, str]:
@@ -109,6 +114,7 @@ class Addresses:
         `settings` say which of them speak TLS.
         """
         listen = settings.listen
+        others = {"OPTIMIZER": f"http://{self.optimizer}", "CONSOLE": f"http://{self.console}/console/"}
         return {
             "GATEWAY": f"{settings.envoy.scheme}://{reachable_address(self.users)}",
             "ADMIN": f"{listen.scheme('admin')}://{reachable_address(self.admin)}",
@@ -116,7 +122,7 @@ class Addresses:
             "GRPC": reachable_address(self.grpc),
             "ENVOY_ADMIN": f"http://{reachable_address(self.envoy_admin)}",
             "REDIS_URL": f"redis://{self.redis}/0",
-        } | ({"OPTIMIZER": f"http://{self.optimizer}"} if self.optimizer else {})
+        } | {name: url for name, url in others.items() if getattr(self, name.lower())}
 
 
 def write_configuration(

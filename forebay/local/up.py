@@ -28,6 +28,7 @@ from forebay.local.supervision.console import completed_before, print_line, stop
 from forebay.local.supervision.process import raise_open_file_limit
 from forebay.local.supervision.supervisor import StartError, Supervisor
 from forebay.local.try_it import try_it
+from forebay.local.web_console import console_spec
 from forebay.local.workers import worker_specs
 from gateway.config.certificates import gateway_file_problems, rendered_problems
 from gateway.config.loading import load, load_with_models
@@ -35,7 +36,10 @@ from gateway.config.problems import ConfigurationError
 from routing.table import STRATEGIES
 
 
-def run(*, engines: Engines, workers: int, gpu: str, strategy: str, data: Path, base: Path | None = None) -> None:
+def run(
+    *, engines: Engines, workers: int, gpu: str, strategy: str, data: Path, base: Path | None = None,
+    has_console: bool = False,
+) -> None:  # fmt: skip
     """Run until SIGINT or SIGTERM.  Users stay in `data`; `base` is a configuration to start from.
 
     Raises ConfigurationError for a bad base or models file, an unknown strategy; NoWayError for a cluster without a way
@@ -48,7 +52,16 @@ def run(*, engines: Engines, workers: int, gpu: str, strategy: str, data: Path, 
         chosen = engines.or_those_of(start.has_models)
         if chosen == Engines():
             require_cluster(start.settings.kubernetes)
-        stack = _Stack(directory, ports, start, engines=chosen, workers=workers, gpu=gpu, strategy=strategy)
+        stack = _Stack(
+            directory,
+            ports,
+            start,
+            engines=chosen,
+            workers=workers,
+            gpu=gpu,
+            strategy=strategy,
+            has_console=has_console,
+        )
         if not asyncio.run(stack.run()):
             raise SystemExit(1)
 
@@ -57,8 +70,9 @@ class _Stack:
     """All processes of one run."""
 
     def __init__(
-        self, directory: Path, ports: Ports, base: Base, *, engines: Engines, workers: int, gpu: str, strategy: str
-    ) -> None:
+        self, directory: Path, ports: Ports, base: Base, *, engines: Engines, workers: int, gpu: str, strategy: str,
+        has_console: bool,
+    ) -> None:  # fmt: skip
         self._directory = directory
         self._logs = directory / "logs"
         self._ports = ports
@@ -66,8 +80,9 @@ class _Stack:
         self._strategy = strategy or ("" if engines.mix is None or base.has_strategy else MIX_STRATEGY)
         self._base = base
         self._addresses = Addresses.take(
-            ports, engines.simulated or 0, workers, base.settings, has_optimizer=engines.mix is not None
-        )
+            ports, engines.simulated or 0, workers, base.settings, has_optimizer=engines.mix is not None,
+            has_console=has_console,
+        )  # fmt: skip
         self._supervisor = Supervisor(print_line, self._write_processes)
         self._urls = engines.urls
         self._watch: EngineWatch | None = None
@@ -101,6 +116,7 @@ class _Stack:
             async with self._fleet_kept_current():
                 if await completed_before(stop_requested, self._start()):
                     await completed_before(stop_requested, self._announce())
+                    await completed_before(stop_requested, self._start_console())
                     await stop_requested.wait()
                 print_line("stopping")
         except (StartError, NoRedisError) as error:
@@ -155,6 +171,17 @@ class _Stack:
                     raise error from None  # nobody has the port, so it was not the reason
             self._addresses = replace(self._addresses, redis=self._ports.take())
             self._configure()
+
+    async def _start_console(self) -> None:
+        """Start it last: nothing waits for it, and it takes as long as all others together."""
+        address = self._addresses.console
+        if not address:
+            return
+        urls = self._addresses.shell_variables(self._settings)
+        try:
+            await self._supervisor.start(console_spec(address, urls, self._settings, self._log("console")))
+        except StartError as error:
+            print_line(f"{error}; everything else runs without it")
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"

@@ -21,6 +21,8 @@ from gateway.observability.http import Json, problem
 
 _PROBES = frozenset({"/healthz", "/readyz", "/readyz/gateway"})
 """Paths of listen.http for probes, which send the pod's address as `Host`; they tell nothing."""
+POLICY_VIOLATION = 1008
+"""The code of a web socket that is closed because of who asks (RFC 6455, section 7.4.1)."""
 _READING = frozenset({"GET", "HEAD"})
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9.-]+?)\.?)(?::[0-9]*)?")
 
@@ -38,9 +40,13 @@ class Guard:
         self._any_host = any_host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on or refuse it."""
-        refusal = self._refusal(scope) if scope["type"] == "http" and self._is_guarded(scope["path"]) else None
-        await (refusal or self._app)(scope, receive, send)
+        """Pass the request on or refuse it; a web socket that is refused is closed before it opens."""
+        is_checked = scope["type"] in ("http", "websocket") and self._is_guarded(scope["path"])
+        refusal = self._refusal(scope) if is_checked else None
+        if refusal is not None and scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+        else:
+            await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Json | None:
         if self._token and self._is_authorized(scope):

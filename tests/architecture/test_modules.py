@@ -7,6 +7,15 @@ from tests.support.source_tree import ROOT, python_files, read, source_files
 
 TESTED_ELSEWHERE: dict[str, str] = {
     "forebay/cli/options.py": "declarations only",
+    "console/pages/decisions.py": "tests/e2e/own_stack/test_console.py opens it in a browser",
+    "console/pages/fleet.py": "tests/e2e/own_stack/test_console.py opens it in a browser",
+    "console/pages/overview.py": "tests/e2e/own_stack/test_console.py opens it in a browser",
+    "console/pages/try_it.py": "tests/e2e/own_stack/test_console.py opens it in a browser",
+    "console/pages/users.py": "tests/e2e/own_stack/test_console.py opens it in a browser",
+    "console/pages/waiting.py": "tests/e2e/own_stack/test_console.py opens it in a browser",
+    "console/desk.py": "values only; tests/console/test_app.py makes one",
+    "console/elements.py": "elements only; tests/e2e/own_stack/test_console.py looks for them",
+    "forebay/displaying/process.py": "a process; tests/e2e/own_stack/test_console.py opens what it serves",
     "forebay/doctor/finding.py": "values only; the tests of those who look make them",
     "forebay/cli/simulating.py": "options only; tests/forebay/simulation/test_comparison.py runs the command",
     "gateway/config/kubernetes.py": "declarations only; tests/gateway/config/test_checks.py reads them",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
-    "autoscaling", "controllers", "forebay", "gateway", "kube", "optimizer", "ratelimit", "routing", "runtime",
-    "simulator", "traffic",
+    "autoscaling", "console", "controllers", "forebay", "gateway", "kube", "optimizer", "ratelimit", "routing",
+    "runtime", "simulator", "traffic",
 )  # fmt: skip
 """The packages that are installed; a new top-level package is added here and to import-linter's root_packages."""
 

@@ -78,6 +78,7 @@ class Stack:
         self.lines: list[str] = []
         self._names = (f"user-{number}" for number in itertools.count(1))
         argv = ["-m", "forebay", "up", "--data", str(data), "--workers", str(workers), *options]
+        argv += [] if "--console" in options else ["--no-console"]
         if engines is not None:
             argv += ["--engines", str(engines)]
         if gpu:

@@ -1,7 +1,6 @@
-"""One call of the admin REST, and the words for what it refuses.
+"""Calls of a gateway's HTTP addresses, `listen.http` and `listen.admin`, and the words for what they refuse.
 
-Lives here: the request, the token, errors.  Not here: what is asked (forebay.cli.administering), the other side
-(gateway.admin).
+Lives here: the request, the token, errors.  Not here: what is asked, the other side (gateway.admin).
 """
 
 import json
@@ -16,12 +15,12 @@ TIMEOUT_S = 30.0
 _OPENER = build_opener(ProxyHandler({}))  # a proxy has no business with an administrator's token
 
 
-class AdminError(Exception):
+class CallError(Exception):
     """The call failed; the message says why, in the gateway's words where it has any."""
 
 
-class AdminClient:
-    """The admin REST at `url`; `token` is sent where there is one."""
+class Client:
+    """One address, `url`; the admin `token` is sent where there is one."""
 
     def __init__(self, url: str, token: str) -> None:
         if not url.startswith(("http://", "https://")):
@@ -31,15 +30,19 @@ class AdminClient:
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
 
     def get(self, *path: str, **query: object) -> Any:
-        """GET a path, given by its parts.  Raises AdminError."""
-        return self._call(path, query)
+        """GET a path, given by its parts.  Raises CallError."""
+        return _json(self._call(path, query), self._url)
+
+    def text(self, *path: str) -> str:
+        """GET a page that is no JSON.  Raises CallError."""
+        return self._call(path, {}).decode(errors="replace")
 
     def post(self, *path: str, body: Mapping[str, object]) -> Any:
-        """POST JSON to a path.  Raises AdminError."""
-        return self._call(path, {}, json.dumps(body).encode())
+        """POST JSON to a path.  Raises CallError."""
+        return _json(self._call(path, {}, json.dumps(body).encode()), self._url)
 
     def pages(self, *path: str, items: str) -> Iterator[Any]:
-        """Yield the items of a list, page by page.  Raises AdminError."""
+        """Yield the items of a list, page by page.  Raises CallError."""
         after = ""
         while True:
             page = self.get(*path, **({"after": after} if after else {}))
@@ -47,21 +50,27 @@ class AdminClient:
             if not (after := page.get("next", "")):
                 return
 
-    def _call(self, path: Sequence[str], query: Mapping[str, object], body: bytes | None = None) -> Any:
+    def _call(self, path: Sequence[str], query: Mapping[str, object], body: bytes | None = None) -> bytes:
         where = "/".join(quote(part, safe="") for part in path)
         url = f"{self._url}/{where}?{urlencode(query)}".rstrip("?")
         headers = self._headers if body is None else {**self._headers, "content-type": "application/json"}
         request = Request(url, body, headers)  # noqa: S310 - the scheme was checked
         try:
             with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
-                return json.load(answer)
+                content: bytes = answer.read()
+                return content
         except HTTPError as error:
             with error:
-                raise AdminError(_refusal(error)) from error
+                raise CallError(_refusal(error)) from error
         except (URLError, TimeoutError, OSError) as error:
-            raise AdminError(f"{self._url} cannot be reached: {getattr(error, 'reason', error)}") from error
-        except ValueError as error:
-            raise AdminError(f"{self._url} does not answer JSON: is it `listen.admin`?") from error
+            raise CallError(f"{self._url} cannot be reached: {getattr(error, 'reason', error)}") from error
+
+
+def _json(content: bytes, url: str) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise CallError(f"{url} does not answer JSON: it is no address of a gateway's") from error
 
 
 def _refusal(error: HTTPError) -> str:

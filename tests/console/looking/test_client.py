@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from forebay.administration.client import AdminClient, AdminError
+from console.looking.client import CallError, Client
 from tests.support.ports import free_port
 
 
@@ -37,7 +37,7 @@ def a_server(status: int, answer: bytes) -> Iterator[tuple[str, list[str]]]:
 
 def test_names_are_encoded_and_the_token_is_sent():
     with a_server(200, b"{}") as (url, asked):
-        AdminClient(f"{url}/", "secret").get("users", "a/b ?", "usage", limit=3)
+        Client(f"{url}/", "secret").get("users", "a/b ?", "usage", limit=3)
 
     assert ["/users/a%2Fb%20%3F/usage?limit=3 Bearer secret"] == asked
 
@@ -51,12 +51,12 @@ def test_names_are_encoded_and_the_token_is_sent():
     ],
 )
 def test_a_refusal_is_said_in_the_words_of_the_gateway(status: int, answer: bytes, message: str):
-    with a_server(status, answer) as (url, _), pytest.raises(AdminError, match=message):
-        AdminClient(url, "").get("users")
+    with a_server(status, answer) as (url, _), pytest.raises(CallError, match=message):
+        Client(url, "").get("users")
 
 
 def test_a_gateway_that_is_away_and_what_is_no_url_are_named():
-    with pytest.raises(AdminError, match=r"cannot be reached: .*refused"):
-        AdminClient(f"http://127.0.0.1:{free_port()}", "").get("users")
+    with pytest.raises(CallError, match=r"cannot be reached: .*refused"):
+        Client(f"http://127.0.0.1:{free_port()}", "").get("users")
     with pytest.raises(ValueError, match=r"^file:///etc must begin with http"):
-        AdminClient("file:///etc", "")
+        Client("file:///etc", "")

@@ -8,10 +8,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
-from forebay.local.asking import OK, NoAnswerError, ask
+from console.looking.client import CallError, Client
 
 _REQUESTS, _TOKENS, _REFUSALS = "forebay_requests_total", "forebay_tokens_total", "forebay_refusals_total"
 
@@ -32,21 +31,14 @@ class Sample(NamedTuple):
     """Refused requests by the limit or the reason."""
 
 
-async def take_sample(address: str) -> Sample:
-    """Read the pages of the gateway at `listen.http`.  Raises NoAnswerError."""
-    fleet, waiting, metrics = [await _page(address, path) for path in ("/debug/fleet", "/debug/waiting", "/metrics")]
+def take_sample(gateway: Client) -> Sample:
+    """Read the pages of the gateway whose `listen.http` it is.  Raises CallError."""
+    fleet, waiting, metrics = gateway.get("debug", "fleet"), gateway.get("debug", "waiting"), gateway.text("metrics")
     try:
-        queues = {model: queue["waiting"] for model, queue in orjson.loads(waiting).items()}
-        return _read(time.monotonic(), orjson.loads(fleet), queues, metrics.decode())
-    except (orjson.JSONDecodeError, AttributeError, TypeError, KeyError, ValueError):
-        raise NoAnswerError(f"{address} does not serve a gateway's pages") from None
-
-
-async def _page(address: str, path: str) -> bytes:
-    answer = await ask(address, path)
-    if answer.status != OK:
-        raise NoAnswerError(f"{address}{path} answers {answer.status}")
-    return answer.body
+        queues = {model: queue["waiting"] for model, queue in waiting.items()}
+        return _read(time.monotonic(), fleet, queues, metrics)
+    except (AttributeError, TypeError, KeyError, ValueError):
+        raise CallError("these are no pages of a gateway's `listen.http`") from None
 
 
 def _read(now_s: float, pods: Sequence[Mapping[str, Any]], waiting: Mapping[str, int], page: str) -> Sample:

@@ -1,9 +1,16 @@
+import asyncio
+
 import orjson
 import pytest
 
-from forebay.local.asking import NoAnswerError
-from forebay.terminal.sample import take_sample
+from console.looking.client import CallError, Client
+from console.looking.sample import Sample, take_sample
 from tests.support.metrics_pages import metrics_pages
+
+
+async def sample(port: int) -> Sample:
+    return await asyncio.to_thread(take_sample, Client(f"http://127.0.0.1:{port}", ""))
+
 
 METRICS = """
 # TYPE forebay_requests_total counter
@@ -22,11 +29,11 @@ async def test_a_sample_adds_up_what_belongs_together():
         pages.show(orjson.dumps([{"pod": "a"}]), "/debug/fleet")
         pages.show(orjson.dumps({"m": {"waiting": 7, "users": {}}}), "/debug/waiting")
         pages.show(METRICS)
-        sample = await take_sample(f"127.0.0.1:{pages.port}")
+        found = await sample(pages.port)
 
-    assert ([{"pod": "a"}], {"m": 7}) == (sample.pods, sample.waiting)
-    assert ({"m": 4}, {"rpm": 2}) == (sample.requests, sample.refusals)
-    assert 30 == sample.tokens["m", "input"]
+    assert ([{"pod": "a"}], {"m": 7}) == (found.pods, found.waiting)
+    assert ({"m": 4}, {"rpm": 2}) == (found.requests, found.refusals)
+    assert 30 == found.tokens["m", "input"]
 
 
 @pytest.mark.parametrize(("path", "page"), [("/debug/fleet", "<html>"), ("/debug/waiting", "[1]"), ("/metrics", "{{")])
@@ -34,11 +41,11 @@ async def test_other_servers_are_not_taken_for_a_gateway(path: str, page: str):
     async with metrics_pages() as pages:
         for each, usual in (("/debug/fleet", "[]"), ("/debug/waiting", "{}"), ("/metrics", METRICS)):
             pages.show(page if each == path else usual, each)
-        with pytest.raises(NoAnswerError, match="does not serve a gateway's pages"):
-            await take_sample(f"127.0.0.1:{pages.port}")
+        with pytest.raises(CallError, match="gateway's"):
+            await sample(pages.port)
 
 
 async def test_a_missing_page_is_named():
     async with metrics_pages() as pages:
-        with pytest.raises(NoAnswerError, match="/debug/fleet answers 404"):
-            await take_sample(f"127.0.0.1:{pages.port}")
+        with pytest.raises(CallError, match="/debug/fleet answers 404"):
+            await sample(pages.port)

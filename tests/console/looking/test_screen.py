@@ -1,7 +1,7 @@
 from typing import Any
 
-from forebay.terminal.sample import Sample
-from forebay.terminal.screen import as_record, lines, screen
+from console.looking.sample import Sample
+from console.looking.screen import as_record, lines, screen
 
 
 def a_pod(name: str, **changes: Any) -> dict[str, Any]:

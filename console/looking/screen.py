@@ -7,7 +7,7 @@ Lives here: rates, the order of rows, their text.  Not here: reading pages (samp
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from forebay.terminal.sample import Sample
+from console.looking.sample import Sample
 
 _PER_CENT = 100
 

@@ -1,0 +1,1 @@
+"""The web console: what gateways decide, what users may still use, and changes of both, in a browser."""

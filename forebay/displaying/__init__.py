@@ -1,0 +1,1 @@
+"""`forebay console`: the process of the web console."""

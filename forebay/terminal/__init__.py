@@ -1,1 +1,0 @@
-"""The screen of `forebay top`: a gateway's pages, and what two of them in a row say."""
