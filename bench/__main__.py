@@ -1,6 +1,7 @@
 """`python -m bench`: measures, prints the tables and writes docs/performance.md."""
 
 import tempfile
+import time
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from bench.answers import measure_answers
 from bench.bursts import measure_bursts
 from bench.floor import floor_program
 from bench.following import measure_following
+from bench.growth import measure_growth
 from bench.idle import measure_idle
 from bench.limiter import measure_limiter
 from bench.measure import measure, started
@@ -21,15 +23,20 @@ from bench.planning import measure_planning
 from bench.report import ReplicaFigures, RoutingFigures, document, tables
 from bench.scraping import measure_scraping
 from bench.sharing import measure_sharing
+from bench.tail import measure_tail
 from bench.variants import VARIANTS, variants
+from bench.worker_report import WorkerFigures
 from bench.workloads import WORKLOADS
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 
 
+BEGAN_S = time.monotonic()
+
+
 def progress(line: str) -> None:
-    """Print on standard error, so that standard output has only the tables."""
-    click.echo(line, err=True)
+    """Print on standard error, with the seconds so far, so that standard output has only the tables."""
+    click.echo(f"{time.monotonic() - BEGAN_S:4.0f} s  {line}", err=True)
 
 
 @click.command()
@@ -67,12 +74,17 @@ def main(
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory:
         sharing, bursts = measure_sharing(Path(directory), progress), measure_bursts(Path(directory), progress)
         replicas = ReplicaFigures(sharing, bursts)
+    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as directory:
+        tail = measure_tail(Path(directory), progress, rounds, compiled)
+        worker = WorkerFigures(tail, measure_growth(Path(directory), progress))
     planning = measure_planning(progress)
-    click.echo(tables(samples, limited, routing, replicas, planning))
+    click.echo(tables(samples, limited, routing, replicas, planning, worker=worker))
     if write:
+        facts = machine.facts()
         text = document(
-            samples, limited, routing, replicas, machine.facts(), planning=planning, rounds=rounds, seconds=seconds
-        )
+            samples, limited, routing, replicas, facts,
+            planning=planning, worker=worker, rounds=rounds, seconds=seconds,
+        )  # fmt: skip
         DOCUMENT.write_text(text)
         progress(f"written: {DOCUMENT}")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import click
 
-from bench.report import table
+from bench.tables import table
 from optimizer.planning.cases import Grid, grid_of, offer_of
 from optimizer.planning.decider import Decider, Policy
 from optimizer.planning.demand import Demand

@@ -129,9 +129,9 @@ async def run(workload: Workload, port: int, seconds: float) -> Load:
                 case Shape.SATURATE:
                     latencies = await _saturate(client, workload, seconds)
                 case Shape.STAGGER:
-                    latencies = await _at_intervals(client, workload.request(), STREAMS, SPREAD_S / STREAMS)
+                    latencies = await at_intervals(client, workload.request(), STREAMS, SPREAD_S / STREAMS)
                 case Shape.PACE:
-                    latencies = await _at_intervals(client, workload.request(), int(RATE * seconds), 1 / RATE)
+                    latencies = await at_intervals(client, workload.request(), int(RATE * seconds), 1 / RATE)
     finally:
         await client.close()
     return Load(len(latencies), monotonic() - started, latencies)
@@ -153,7 +153,7 @@ async def _saturate(client: Client, workload: Workload, seconds: float) -> list[
     return latencies
 
 
-async def _at_intervals(client: Client, request: bytes, count: int, interval_s: float) -> list[float]:
+async def at_intervals(client: Client, request: bytes, count: int, interval_s: float) -> list[float]:
     """Send each request when it is due, so that a slow answer delays no later request."""
     started = monotonic()
     tasks = []

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.load import run
-from bench.processes import cpu_seconds, free_port, python_module, running
+from bench.processes import free_port, python_module, running
 from bench.variants import EXT_PROC_MODE, TWO_WORKERS, Running, Start
 from bench.workloads import DOUBLE, SMALL, STREAM, Workload
 
@@ -76,16 +76,12 @@ def _runs(variant: str, workload: Workload) -> bool:
 
 async def sample(workload: Workload, name: str, stack: Running, seconds: float) -> Sample:
     """Run the workload once and return its figures."""
-    before = _cpu_seconds(stack)
+    before = stack.cpu_seconds()
     load = await run(workload, stack.port, seconds)
     await asyncio.sleep(SETTLEMENT_S)
-    used = {role: seconds - before[role] for role, seconds in _cpu_seconds(stack).items()}
+    used = {role: seconds - before[role] for role, seconds in stack.cpu_seconds().items()}
     per_answer = {role: cpu * 1e6 / load.answers for role, cpu in used.items()}
     return Sample(workload.name, name, load.answers, load.seconds, load.latencies, per_answer)
-
-
-def _cpu_seconds(stack: Running) -> dict[str, float]:
-    return {role: sum(map(cpu_seconds, pids)) for role, pids in stack.pids.items()}
 
 
 async def measure(

@@ -192,7 +192,7 @@ def _plan(case: Case) -> Solved:
 
 
 if __name__ == "__main__":
-    from bench.report import table
+    from bench.tables import table
 
     figures = measure_planning(lambda line: click.echo(line, err=True))
     click.echo(table(HEADER, figures.rows()))

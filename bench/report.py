@@ -21,6 +21,7 @@ from bench.planning import JOINT, JOINT_HEADER, LARGE, PlanFigures
 from bench.scraping import ENDPOINTS, ScrapeFigures
 from bench.sharing import RATE as SHARING_RATE
 from bench.sharing import SharingFigures, SharingSample
+from bench.tables import ABSENT, Row, difference, number, ratio, table
 from bench.variants import (
     ALONE,
     COMPILED,
@@ -34,6 +35,7 @@ from bench.variants import (
     ROLES,
     TWO_WORKERS,
 )
+from bench.worker_report import WorkerFigures
 from bench.workloads import CONNECTIONS, DOUBLE, LATENCY, SLOW, SMALL, SPREAD_S, STREAM, STREAMS, WORKLOADS, Workload
 
 
@@ -57,10 +59,6 @@ class ReplicaFigures:
     sharing: SharingFigures
     bursts: BurstFigures
 
-
-Row = Sequence[str]
-ABSENT = "-"
-"""The cell of a figure that was not measured."""
 
 FOLLOWING_HEADER = ("pods", "sent", "kept", "list, CPU ms", "event, CPU us", f"at {RATE}/s", "share of a core")
 CPU_TARGETS = {COMPILED: "<= 0.65", FOREBAY: "<= 0.9"}
@@ -102,21 +100,6 @@ class Figures:
     def added_ms(self, variant: str, percentile: int) -> float | None:
         """Return how much longer than Envoy alone's that percentile is, in milliseconds."""
         return difference(self.latency_ms(variant, percentile), self.latency_ms(ALONE, percentile))
-
-
-def ratio(figure: float | None, to: float | None) -> float | None:
-    """Return figure / to, or None when either is unknown or `to` is 0."""
-    return figure / to if figure is not None and to else None
-
-
-def difference(figure: float | None, to: float | None) -> float | None:
-    """Return figure - to, or None when either is unknown."""
-    return None if figure is None or to is None else figure - to
-
-
-def number(figure: float | None, places: int = 0) -> str:
-    """Return the text of a figure."""
-    return ABSENT if figure is None else f"{figure:,.{places}f}"
 
 
 def cost_rows(figures: Figures, workload: Workload) -> Iterator[Row]:
@@ -268,13 +251,23 @@ def _sharing_cells(sample: SharingSample) -> Row:
     return (number(sample.workers), *shares, *kilobytes, *(number(age_ms) for age_ms in sample.age_ms))
 
 
-def table(header: Row, rows: Iterator[Row]) -> str:
-    """Return a Markdown table, padded so that it reads well on a terminal too."""
-    cells = [header, *rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    padded = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
-    rule = "-|-".join("-" * width for width in widths)
-    return "\n".join(f"| {line} |" for line in (padded[0], rule, *padded[1:]))
+def _routing_parts(routing: RoutingFigures) -> list[str]:
+    """Return the tables of what needs no Envoy."""
+    header = ("pods", *(f"{tokens:,} tokens" for tokens in TOKENS))
+    return [
+        "## A decision: CPU us of hashing the prompt + of choosing and counting",
+        table(header, picking_rows(routing.picking)),
+        "## One message: ms of the event loop from its bytes to the blocks of its prompt",
+        table(("body", *(f"{size} MB" for size in MEGABYTES)), message_rows(routing.messages)),
+        "## One MB of an answer in ext_proc mode: ms of the event loop",
+        table(("body", *routing.answers), answer_rows(routing.answers)),
+        "## Engine metrics",
+        table(("page", "CPU us", "endpoints", "interval", "share of a core"), scraping_rows(routing.scraping)),
+        "## One worker with idle pods, each with the page above",
+        table(("pods", "core seconds per minute", "share of a core"), idle_rows(routing.idle)),
+        f"## Following pods of Kubernetes: bytes of each, the first list, events all at once and {RATE} per second",
+        table(FOLLOWING_HEADER, following_rows(routing.following)),
+    ]
 
 
 def tables(
@@ -283,6 +276,8 @@ def tables(
     routing: RoutingFigures | None = None,
     replicas: ReplicaFigures | None = None,
     planning: PlanFigures | None = None,
+    *,
+    worker: WorkerFigures | None = None,
 ) -> str:
     """Return all tables in Markdown."""
     figures, limiter = Figures(samples), LimiterFigures(limited)
@@ -291,6 +286,7 @@ def tables(
         *(routing_target_rows(figures, routing) if routing else ()),
         *replica_target_rows(figures, replicas),
         *planning_target_rows(planning),
+        *(worker.target_rows() if worker else ()),
     ]
     parts = ["## Targets", table(("ratio of medians", "target", "measured"), iter(targets))]
     for workload in WORKLOADS:
@@ -300,25 +296,13 @@ def tables(
     if figures.variants(LATENCY):
         header = ("milliseconds", "p50", "p99", "added p50", "added p99", "gateway CPU us")
         parts += [f"## {LATENCY.title}", table(header, latency_rows(figures))]
+    if worker:
+        variant = COMPILED if COMPILED in figures.variants(SMALL) else FOREBAY
+        parts += worker.parts({role: figures.cpu_us(SMALL, variant, role) for role in ROLES})
     if limited:
         header = ("CPU us", *(f"{side}, {count} at once" for count in CONCURRENCY for side in ("gateway", REDIS)))
         parts += ["## One reserve and its settlement", table(header, limiter.rows())]
-    if routing:
-        header = ("pods", *(f"{tokens:,} tokens" for tokens in TOKENS))
-        parts += [
-            "## A decision: CPU us of hashing the prompt + of choosing and counting",
-            table(header, picking_rows(routing.picking)),
-            "## One message: ms of the event loop from its bytes to the blocks of its prompt",
-            table(("body", *(f"{size} MB" for size in MEGABYTES)), message_rows(routing.messages)),
-            "## One MB of an answer in ext_proc mode: ms of the event loop",
-            table(("body", *routing.answers), answer_rows(routing.answers)),
-            "## Engine metrics",
-            table(("page", "CPU us", "endpoints", "interval", "share of a core"), scraping_rows(routing.scraping)),
-            "## One worker with idle pods, each with the page above",
-            table(("pods", "core seconds per minute", "share of a core"), idle_rows(routing.idle)),
-            f"## Following pods of Kubernetes: bytes of each, the first list, events all at once and {RATE} per second",
-            table(FOLLOWING_HEADER, following_rows(routing.following)),
-        ]
+    parts += _routing_parts(routing) if routing else []
     if replicas:
         header = (
             "pods",
@@ -345,6 +329,7 @@ def document(
     machine: Mapping[str, str],
     *,
     planning: PlanFigures | None,
+    worker: WorkerFigures | None = None,
     rounds: int,
     seconds: float,
 ) -> str:
@@ -377,5 +362,5 @@ CPU is what sharing adds to that of the same requests, as a share of a core, and
 bytes are those of one worker. The age is that of what others know: from the moment at which a request begins or ends
 until it could be known elsewhere. Two workers of the whole gateway have twice the load of one.
 
-{tables(samples, limited, routing, replicas, planning)}
+{tables(samples, limited, routing, replicas, planning, worker=worker)}
 """

@@ -16,7 +16,7 @@ import httpx
 import orjson
 
 from bench.envoy_alone import Json, render_alone
-from bench.processes import free_port, python_module, running
+from bench.processes import cpu_seconds, free_port, python_module, running
 from bench.workloads import MODEL, USER
 from forebay.local.envoy import envoy_argv
 from forebay.local.redis import newest_server
@@ -31,6 +31,7 @@ from gateway.config.settings import (
 )
 from gateway.discovery.models import describe
 from gateway.envoy.config import render
+from gateway.worker.launch import worker_launch
 
 ENVOY, GATEWAY, REDIS = "envoy", "gateway", "redis"
 ROLES = (GATEWAY, ENVOY, REDIS)
@@ -45,6 +46,10 @@ class Running:
 
     port: int
     pids: Mapping[str, Sequence[int]]
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Return the CPU time so far, by role."""
+        return {role: sum(map(cpu_seconds, pids)) for role, pids in self.pids.items()}
 
 
 Start = Callable[[int, Path], AbstractContextManager[Running]]
@@ -133,16 +138,22 @@ def write_configuration(settings: Settings, directory: Path) -> Path:
 
 @contextlib.contextmanager
 def gateway_and_redis(
-    settings: Settings, directory: Path, site: Path | None = None
+    settings: Settings, directory: Path, site: Path | None = None, watch: Path | None = None
 ) -> Iterator[dict[str, Sequence[int]]]:
     """Start Redis and the gateway, with a user whose limits are never reached; yield process ids by role.
 
-    `site` is the directory of compiled packages (`make compiled`).
+    `site` is the directory of compiled packages (`make compiled`).  `watch`: a worker alone runs, and writes the lags
+    of its loop there.
     """
-    env = {} if site is None else {"PYTHONPATH": str(site.resolve()), "PYTHONSAFEPATH": "1"}
+    env: dict[str, str] = (
+        {} if site is None else {"PYTHONPATH": f"{site.resolve()}:{Path.cwd()}", "PYTHONSAFEPATH": "1"}
+    )
     file = write_configuration(settings, directory)
     redis_port = port_of(settings.redis.url.removesuffix("/0"))
-    gateway_argv = (str(Path(sys.executable).with_name("forebay")), "gateway", "--config", str(file))
+    gateway_argv: tuple[str, ...] = (str(Path(sys.executable).with_name("forebay")), "gateway", "--config", str(file))
+    if watch is not None:
+        gateway_argv = python_module("bench.watch", str(watch))
+        env = {**worker_launch(file, 0, _local(free_port())).env, **env}
     with ExitStack() as stack:
         redis = stack.enter_context(running(REDIS, redis_argv(redis_port), redis_port, directory))
         gateway = stack.enter_context(running(GATEWAY, gateway_argv, port_of(settings.listen.grpc), directory, env))
@@ -152,10 +163,12 @@ def gateway_and_redis(
 
 
 @contextlib.contextmanager
-def serving(settings: Settings, directory: Path, site: Path | None = None) -> Iterator[Running]:
+def serving(
+    settings: Settings, directory: Path, site: Path | None = None, watch: Path | None = None
+) -> Iterator[Running]:
     """Start `gateway_and_redis` and Envoy."""
     with (
-        gateway_and_redis(settings, directory, site) as pids,
+        gateway_and_redis(settings, directory, site, watch) as pids,
         _envoy(settings, render(settings, describe(settings.models)), directory) as envoy,
     ):
         yield Running(port_of(settings.envoy.listen), {**pids, ENVOY: [envoy]})

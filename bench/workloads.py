@@ -83,5 +83,9 @@ SLOW = Workload("slow", f"not streamed, answered after {STREAM_S:g} s", Answer.S
 STREAM = Workload("stream", f"{CHUNKS} chunks, one per {CHUNK_PACE_S * 1000:g} ms", Answer.STREAM, Shape.STAGGER, 200)
 LATENCY = Workload("latency", f"{RATE} requests per second", Answer.NOW, Shape.PACE, 200)
 DOUBLE = Workload("double", "200-byte prompt, twice the load", Answer.NOW, Shape.SATURATE, 200, 2 * CONNECTIONS)
+HUGE_PROMPT_BYTES = 420_000
+"""A prompt of 100,000 tokens, by the 4.2 bytes a token of English text (chosen)."""
+HUGE = Workload("huge", "100,000-token prompt", Answer.NOW, Shape.PACE, HUGE_PROMPT_BYTES)
+MEGABYTE = Workload("megabyte", "prompts of 1 MB", Answer.NOW, Shape.PACE, 1 << 20)
 BURST = Workload("burst", "requests that come at once", Answer.SOON, Shape.SATURATE, 200)
 WORKLOADS = (SMALL, DOUBLE, LARGE, SLOW, STREAM, LATENCY)
