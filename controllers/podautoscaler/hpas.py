@@ -5,7 +5,7 @@ scales: that is Kubernetes' own controller.  Specs are written as the server kee
 that is as it should be is equal to what is read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -31,7 +31,10 @@ SUFFIX = "-hpa"
 OPTIMIZER_REPLICAS = "forebay_optimizer_replicas"
 """The external metric that has what optimizers publish (controllers.metricsapi)."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-BEHAVIOR = frozenset({"max-scale-up-rate", "max-scale-down-rate", "scale-up-delay", "scale-down-delay"})
+UP_TOLERANCE, DOWN_TOLERANCE = "up-fluctuation-tolerance", "down-fluctuation-tolerance"
+BEHAVIOR = frozenset(
+    {"max-scale-up-rate", "max-scale-down-rate", "scale-up-delay", "scale-down-delay", UP_TOLERANCE, DOWN_TOLERANCE}
+)
 """The options that a HorizontalPodAutoscaler takes; without them it does as Kubernetes does."""
 PERCENT, MILLI = 100, 1000
 _DECIMAL = ("m", "", "k", "M", "G", "T", "P", "E")
@@ -98,19 +101,24 @@ def _spec(spec: Spec, bounds: Bounds) -> dict[str, Any]:
         "maxReplicas": bounds.most,
         "metrics": list(_metrics(spec)),
     }
-    return made | (
-        {"behavior": _behavior(settings(HpaSettings, spec.options))} if BEHAVIOR & spec.options.keys() else {}
-    )
+    if BEHAVIOR & spec.options.keys():
+        made["behavior"] = _behavior(settings(HpaSettings, spec.options), spec.options)
+    return made
 
 
-def _behavior(hpa: HpaSettings) -> dict[str, Any]:
+def _behavior(hpa: HpaSettings, given: Container[str]) -> dict[str, Any]:
     percent = _policy("Percent", DEFAULT_PERCENT, DEFAULT_PERIOD_S)
     up, down = [_policy("Pods", DEFAULT_PODS, DEFAULT_PERIOD_S), percent], [percent]
     if hpa.max_up_rate:
         up = [_policy("Percent", (hpa.max_up_rate - 1) * PERCENT, RATE_PERIOD_S)]
     if hpa.max_down_rate:
         down = [_policy("Percent", (1 - 1 / hpa.max_down_rate) * PERCENT, RATE_PERIOD_S)]
-    return {"scaleUp": _rules(up, hpa.scale_up_delay_s), "scaleDown": _rules(down, hpa.scale_down_delay_s)}
+    rising, falling = _rules(up, hpa.scale_up_delay_s), _rules(down, hpa.scale_down_delay_s)
+    if UP_TOLERANCE in given:  # servers before Kubernetes 1.35 know no tolerance, and drop it
+        rising["tolerance"] = decimal(hpa.up_tolerance, least=0)
+    if DOWN_TOLERANCE in given:
+        falling["tolerance"] = decimal(hpa.down_tolerance, least=0)
+    return {"scaleUp": rising, "scaleDown": falling}
 
 
 def _policy(kind: str, value: float, period_s: float) -> dict[str, Any]:
@@ -144,14 +152,16 @@ def _resource_target(source: Source) -> dict[str, Any]:
     return {"type": "AverageValue", "averageValue": _quantity(round(source.target * KI), KI, _BINARY)}
 
 
-def decimal(value: float) -> str:
-    """Return a quantity in thousandths as the server writes it: 0.5 is `500m`, 1500 is `1500`, 2000 is `2k`."""
-    return _quantity(max(1, round(value * MILLI)), MILLI, _DECIMAL)
+def decimal(value: float, least: int = 1) -> str:
+    """Return a quantity in thousandths, at `least` so many, as the server writes it: 0.5 is `500m`, 2000 is `2k`."""
+    return _quantity(max(least, round(value * MILLI)), MILLI, _DECIMAL)
 
 
 def _quantity(number: int, base: int, suffixes: Sequence[str]) -> str:
+    if not number:
+        return "0"
     rest = list(suffixes)
-    while number % base == 0 and number and len(rest) > 1:
+    while number % base == 0 and len(rest) > 1:
         number //= base
         rest.pop(0)
     return f"{number}{rest[0]}"

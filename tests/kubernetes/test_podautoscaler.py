@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from autoscaling.bounds import Bounds
 from autoscaling.spec import REPLICAS_METRIC
-from controllers.podautoscaler.hpas import HPAS
+from autoscaling.spec_reading import read
+from controllers.owned import is_settled
+from controllers.podautoscaler.hpas import HPAS, hpa_of
 from controllers.podautoscaler.objects import AUTOSCALERS
 from kube.client import Client, Selection
 from kube.errors import AlreadyExists, NotFound
@@ -166,10 +169,15 @@ async def test_another_strategy_takes_over_from_kubernetes_own_autoscaler(
 ):
     plan.wants(5)
     await a_target(api, "taken")
-    await autoscale(api, "taken", **of("taken"), scalingStrategy="HPA")
+    tolerance = {"autoscaling.aibrix.ai/scale-up-tolerance": "0.05"}
+    await autoscale(api, "taken", tolerance, **of("taken"), scalingStrategy="HPA")
     await eventually(lambda: is_there(api, "taken-hpa"))
-    [metric] = (await api.get(HPAS, "taken-hpa", "default")).spec["metrics"]
+    hpa = await api.get(HPAS, "taken-hpa", "default")
+    [metric] = hpa.spec["metrics"]
     assert "10" == metric["pods"]["target"]["averageValue"]
+    assert "50m" == hpa.spec["behavior"]["scaleUp"]["tolerance"]
+    one = await api.get(AUTOSCALERS, "taken", "default")
+    assert is_settled(hpa_of(one.metadata, read(one.document()), Bounds(1, 8)), hpa)  # it is as the server keeps it
 
     change = {"scalingStrategy": "KPA", "minReplicas": 0, "metricsSources": [plan.source()]}
     await api.merge(AUTOSCALERS, "taken", "default", {"spec": change})

@@ -111,6 +111,18 @@ def test_rates_and_delays_are_passed_on():
     assert "kubectl.kubernetes.io/last-applied-configuration" not in hpa.metadata["annotations"]
 
 
+def test_tolerances_are_passed_on_where_they_are_given():
+    document = an_autoscaler(scalingStrategy="HPA")
+    document["metadata"]["annotations"] = {"autoscaling.aibrix.ai/scale-up-tolerance": "0.05"}
+    behavior = an_hpa(document).spec["behavior"]
+    assert ("50m", False) == (behavior["scaleUp"]["tolerance"], "tolerance" in behavior["scaleDown"])
+
+    document["metadata"]["annotations"] = {"autoscaling.aibrix.ai/scale-down-tolerance": "0"}
+    behavior = an_hpa(document).spec["behavior"]
+    assert ("0", False) == (behavior["scaleDown"]["tolerance"], "tolerance" in behavior["scaleUp"])
+    assert [("Pods", 4), ("Percent", 100)] == [(one["type"], one["value"]) for one in behavior["scaleUp"]["policies"]]
+
+
 def test_its_owner_is_the_autoscaler():
     owner = Owner("PodAutoscaler", "a", "u", controller=True)
 
