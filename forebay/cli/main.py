@@ -20,6 +20,7 @@ from forebay.cli.explaining import explain
 from forebay.cli.optimizing import optimizer
 from forebay.cli.options import SETTINGS
 from forebay.cli.planning import plan
+from forebay.cli.pooling import pools
 from forebay.cli.profiling import profile
 from forebay.cli.running import engine, gateway, up
 from forebay.cli.scaling import scale_decide
@@ -71,6 +72,6 @@ def main() -> None:
 for _command in (
     up, init, gateway, controllers, optimizer, runtime, engine, simulate, plan, scale_decide, explain, calibrate,
     bench_engine, profile, download, check_config, envoy_config, config_docs, config_schema, make_secret,
-    doctor, top, completion, console, users, keys, limits,
+    doctor, top, completion, console, users, keys, limits, pools,
 ):  # fmt: skip
     main.add_command(_command)

@@ -1,0 +1,25 @@
+"""`forebay pools render`: mistakes are told before anything is printed."""
+
+import pytest
+
+from tests.support.command import run
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--name", "Qwen"], "must begin with a letter"),
+        (["--data", "llm-model"], "must be CLAIM:/path"),
+        (["--pool", "own"], "must be RESOURCE:LABEL=VALUE"),
+        (["--min-replicas", "4", "--max-replicas", "3"], "must not be above --max-replicas"),
+        (["--scale-target", "0"], "--scale-target"),
+        (["--scheduler", "magic"], "--scheduler"),
+    ],
+)
+def test_what_no_cluster_could_take_is_refused(options: list[str], told: str):
+    line = ["--engine", "kserve", "--name", "a", "--image", "i", *options, "vllm serve"]
+
+    result = run("pools", "render", *line)
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert told in result.stderr
