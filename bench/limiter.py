@@ -20,7 +20,8 @@ from ratelimit.accounts.users import UserStore
 from ratelimit.kinds import Amounts
 from ratelimit.limits import Admitted, Charge, User
 from ratelimit.redis.connection import Argument, Script
-from ratelimit.redis.limiter import RedisLimiter, user_key, window_key
+from ratelimit.redis.limiter import RedisLimiter
+from ratelimit.redis.names import user_key, window_key
 from ratelimit.redis.scripts import RESERVE, SETTLE
 
 COALESCED, SEPARATE, PLAIN = "Forebay", "Forebay, not coalesced", "two plain evalsha"
@@ -74,7 +75,7 @@ def plain_pair(redis: "Redis") -> Pair:
 
     async def pair() -> None:
         reply: Any = await redis.evalsha(RESERVE.sha, 2, *keys, "", "m", "@bench", 1, "", 1, 50, 1, 50)
-        await redis.evalsha(SETTLE.sha, 1, keys[1], reply[4], "", 0, -10)
+        await redis.evalsha(SETTLE.sha, 1, keys[1], reply[4], 1, "", 0, -10, 0)
 
     return pair
 

@@ -13,38 +13,37 @@ them had used.  A replica cannot know what others admitted after it last heard o
 """
 
 import asyncio
-import math
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any, Literal, Protocol
 
-from ratelimit.kinds import MODEL_KINDS, NOTHING, USER_KINDS, Amounts, LimitKind
+from ratelimit.heard import Heard, LastHeard, Part, policy_of, user_of, with_model
+from ratelimit.kinds import GROUP, KEY, LEVEL_KINDS, MODEL_KINDS, NOTHING, USER, Amounts, Scope
 from ratelimit.limits import (
+    BUDGETS,
     UNCOUNTED_SLOT,
     Admitted,
     Charge,
+    Holder,
     Limiter,
     LimiterUnavailableError,
-    Rates,
+    Policy,
     Refused,
     Reservation,
-    UnknownUser,
     Usage,
     User,
     Verdict,
     uncounted,
 )
 from ratelimit.memory import MemoryLimiter
+from ratelimit.periods import PERIODS, day_slot
 from ratelimit.questions import Question, failed, known
 from ratelimit.redis.batching import NotSentError, Reply
 from ratelimit.window import KEEP_S, LIVE_S, end_s, leaves_in_s
 
 WhenAway = Literal["local", "deny", "allow"]
-
-MAX_USERS = 100_000
-"""How many users' last verdicts are kept, the most recent ones (chosen: about 50 MB)."""
 
 HANDOVER_PAUSE_S = 0.2
 """Seconds between two attempts to hand over, when the shared limiter answers but the hand-over failed (chosen: as often
@@ -81,32 +80,31 @@ class SharedLimiter(Limiter, Protocol):
         """Return its time, as far as known."""
         ...
 
-    def running(self, user: str) -> int:
-        """Return how many permits of the user this replica's requests hold."""
+    def running(self, holder: Holder) -> int:
+        """Return how many permits of a level this replica's requests hold."""
         ...
 
-    def take_permit(self, user: str) -> None:
-        """Note that a request which was admitted without the shared limiter holds a permit of the user."""
+    def take_permits(self, reservation: Reservation) -> None:
+        """Note that a request which was admitted without the shared limiter holds permits."""
         ...
 
-    def absorb(self, user: str, model: str, handover: str, slots: Mapping[int, Amounts]) -> Awaitable[Reply]:
-        """Take over amounts by slot, once per `handover`, ahead of calls made later.  A `model` of "" is all models."""
+    def absorb(self, holder: Holder, part: str, handover: str, slots: Mapping[int, Amounts]) -> Awaitable[Reply]:
+        """Take over amounts by slot, once per `handover`, ahead of calls made later.
+
+        They go to the level's window over all models (`part` is ""), to that for a model, or to its BUDGETS.
+        """
         ...
 
-    def correct(self, reservation: Reservation, changes: Mapping[str, Amounts]) -> Awaitable[Reply]:
+    def correct(self, reservation: Reservation, changes: Mapping[str, Amounts]) -> Awaitable[Any]:
         """Take over settlements by the ids of their requests, each once, ahead of calls made later."""
         ...
 
 
-Key = tuple[str, str]
-"""A user, and a model or "" for the window over all models."""
-
-
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """Amounts to add to one window, by slot.  Its name makes repeating it harmless."""
+    """Amounts to add to one window or to budgets, by slot.  Its name makes repeating it harmless."""
 
-    key: Key
+    part: Part  # or BUDGETS in place of a model
     name: str
     slots: Mapping[int, Amounts]
     until_s: float  # by then all of it has left the window
@@ -124,10 +122,11 @@ class LocalFallback:
         self._when_away = when_away
         self._away = False
         self._left = asyncio.Event()  # set while `_away`
-        self._seen: dict[Key, tuple[Admitted | Refused, float]] = {}  # last verdict and when, oldest first
+        self._heard = LastHeard()
         self._known: dict[str, User] = {}  # users in `_memory`, with the whole limits
+        self._levels: dict[Holder, Policy] = {}  # likewise of keys and groups
         self._memory = self._new_memory()
-        self._ledger: dict[Key, dict[int, Amounts]] = {}  # amounts by slot, decided here
+        self._ledger: dict[Part, dict[int, Amounts]] = {}  # amounts by slot, decided here
         self._handovers: list[Handover] = []
         self._settlements: list[tuple[Reservation, Mapping[str, Amounts]]] = []  # of what was reserved there, by id
         self._return_task: asyncio.Task[None] | None = None
@@ -174,26 +173,50 @@ class LocalFallback:
                 raise
             else:
                 return
-        await self._memory.settle(reservation, used)
-        if changes and reservation.is_shared:  # another may settle these too
+        await self._memory.settle(reservation, used, changes)
+        if changes and (reservation.is_shared or reservation.is_hard):  # another may settle these too; these move
             self._settlements.append((reservation, changes))
         else:
             self._enter(reservation, used.minus(reservation.amounts))
+
+    async def renew(self, request: str, reservation: Reservation) -> None:
+        """See `Limiter.renew`; what counts alone here is counted there again after the absence."""
+        if reservation.slot == UNCOUNTED_SLOT:
+            return
+        if not self._away:
+            try:
+                await self._primary.renew(request, reservation)
+            except LimiterUnavailableError:
+                self._leave()
+            else:
+                return
+        await self._memory.renew(request, reservation)
 
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`."""
         self._primary.release(reservation)
         self._memory.release(reservation)
 
-    async def usage(self, user: str) -> Usage | None:
+    async def usage(self, user: str, key: str = "") -> Usage | None:
         """See `Limiter.usage`."""
         if not self._away:
             try:
-                return await self._primary.usage(user)
+                return await self._primary.usage(user, key)
             except LimiterUnavailableError:
                 self._leave()
-        self._load(Charge(user, NOTHING))
-        return await self._memory.usage(user)
+        self._load(Charge(user, NOTHING, key=key))
+        return await self._memory.usage(user, key)
+
+    async def group_usage(self, group: str) -> Usage | None:
+        """See `Limiter.group_usage`."""
+        if not self._away:
+            try:
+                return await self._primary.group_usage(group)
+            except LimiterUnavailableError:
+                self._leave()
+        if self._when_away != "local" or self._load_level(GROUP, ("", group)) is None:
+            raise LimiterUnavailableError(f"group = {group}: the shared limiter is away")
+        return await self._memory.group_usage(group)
 
     async def aclose(self) -> None:
         """Stop waiting for the shared limiter, which its owner closes."""
@@ -208,7 +231,7 @@ class LocalFallback:
         except LimiterUnavailableError:
             self._leave()
         else:
-            self._remember(charge, verdict)
+            self._heard.remember(charge, verdict, self._primary.now_s())
             return verdict
         return self._reserve_alone(charge)
 
@@ -227,10 +250,10 @@ class LocalFallback:
         if isinstance(verdict, Admitted) and charge.user:
             self._enter(verdict.reservation, verdict.reservation.amounts)
             if verdict.reservation.permits:
-                self._primary.take_permit(charge.user)
+                self._primary.take_permits(verdict.reservation)
             verdict = verdict._replace(reservation=verdict.reservation._replace(is_shared=False))
         elif isinstance(verdict, Refused) and verdict.retry_after_s is None:
-            empty = MemoryLimiter({charge.user: whole}.get, self._primary.now_s)
+            empty = MemoryLimiter({charge.user: whole}.get, self._primary.now_s, self._levels.get)
             if isinstance(empty.decide(charge, takes=False), Admitted):  # only the share is too small for it
                 return replace(verdict, retry_after_s=AWAY_RETRY_S)
         return verdict
@@ -245,22 +268,33 @@ class LocalFallback:
         """Bring a user into memory and return the user with the whole limits.  Raises LimiterUnavailableError."""
         if self._when_away == "local" and not charge.user:
             return User("")
-        seen = self._seen.get((charge.user, ""))
-        if self._when_away != "local" or seen is None:
-            raise LimiterUnavailableError(f"user = {charge.user}: the shared limiter is away")
-        verdict, _ = seen
-        whole = self._known.get(charge.user)
+        name, user = charge.user, (charge.user,)
+        heard = self._heard.of(user)
+        if self._when_away != "local" or heard is None:
+            raise LimiterUnavailableError(f"user = {name}: the shared limiter is away")
+        whole = self._known.get(name)
         if whole is None:
-            self._seed(charge.user, "", USER_KINDS, *seen)
-            self._memory.seed_permits(charge.user, self._primary.running(charge.user))
-            whole = User(charge.user, **_limits(verdict, USER_KINDS), concurrency=verdict.concurrency, models={})
-        of_model = self._seen.get((charge.user, charge.model)) if charge.model not in whole.models else None
+            whole = user_of(name, heard)
+            self._seed(USER, user, heard)
+            self._memory.seed_permits(user, self._primary.running(user))
+        of_model = self._heard.of(user, charge.model) if charge.model not in whole.models else None
         if charge.model and of_model is not None:
-            self._seed(charge.user, charge.model, MODEL_KINDS, *of_model)
-            rates = Rates(**_limits(of_model[0], MODEL_KINDS))
-            whole = replace(whole, models={**whole.models, charge.model: rates})
-        self._known[charge.user] = whole
+            self._memory.seed(user, charge.model, of_model.at_s, of_model.used(MODEL_KINDS, self._primary.share[1]))
+            whole = with_model(whole, charge.model, of_model)
+        if charge.key:
+            self._load_level(KEY, (name, charge.key))
+        if whole.group:
+            self._load_level(GROUP, ("", whole.group))
+        self._known[name] = whole
         return whole
+
+    def _load_level(self, scope: Scope, holder: Holder) -> Policy | None:
+        """Bring a key or a group into memory, if it was ever heard of."""
+        heard = self._heard.of(holder)
+        if holder not in self._levels and heard is not None:
+            self._levels[holder] = policy_of(scope, heard)
+            self._seed(scope, holder, heard)
+        return self._levels.get(holder)
 
     def _share(self, limit: int | None) -> int | None:
         """Return this replica's part of a limit: all parts together are the limit."""
@@ -275,40 +309,39 @@ class LocalFallback:
         whole = self._known.get(name)
         return None if whole is None else whole.scaled(self._share)
 
-    def _seed(
-        self, user: str, model: str, kinds: Sequence[LimitKind], verdict: Admitted | Refused, seen_s: float
-    ) -> None:
+    def _level(self, holder: Holder) -> Policy | None:
+        """Return a key or a group with this replica's share of the limits."""
+        whole = self._levels.get(holder)
+        return None if whole is None else whole.scaled(self._share)
+
+    def _seed(self, scope: Scope, holder: Holder, heard: Heard) -> None:
         """Count this replica's share of what all had used."""
         _, count = self._primary.share
-        used = {kind.unit: math.ceil(verdict.quotas[kind].used / count) for kind in kinds}
-        self._memory.seed(user, model, seen_s, Amounts(**used))
-
-    def _remember(self, charge: Charge, verdict: Verdict) -> None:
-        key = (charge.user, "")
-        self._seen.pop(key, None)
-        if isinstance(verdict, UnknownUser) or not charge.user:
-            return
-        seen = self._seen[key] = (verdict, self._primary.now_s())
-        if MODEL_KINDS[0] in verdict.quotas:  # all of them are there, or none
-            key = (charge.user, charge.model)
-            self._seen.pop(key, None)
-            self._seen[key] = seen
-        while len(self._seen) > MAX_USERS:
-            del self._seen[next(iter(self._seen))]
+        window, budgets, _ = LEVEL_KINDS[scope]
+        self._memory.seed(holder, "", heard.at_s, heard.used(window, count))
+        if budgets[0] in heard.quotas:
+            used = {each: heard.used([kind for kind in budgets if kind.period == each], count) for each in PERIODS}
+            self._memory.seed_periods(holder, heard.at_s, used)
 
     def _new_memory(self) -> MemoryLimiter:
-        self._known = {}
-        return MemoryLimiter(self._user, self._primary.now_s)
+        self._known, self._levels = {}, {}
+        return MemoryLimiter(self._user, self._primary.now_s, self._level)
 
     def _enter(self, reservation: Reservation, change: Amounts) -> None:
         """Write into the ledger, and drop from it what has left the window."""
-        for model in {"", reservation.model}:
-            key = (reservation.user, model)
-            slots = self._ledger.setdefault(key, {})
+        user = reservation.holder(USER)
+        parts = {(user, ""), (user, reservation.model)}
+        parts |= {(reservation.holder(KEY), "")} if reservation.key else set()
+        parts |= {(reservation.holder(GROUP), "")} if reservation.group else set()
+        for part in parts:
+            slots = self._ledger.setdefault(part, {})
             slots[reservation.slot] = slots.get(reservation.slot, NOTHING).plus(change)
             if len(slots) > LIVE_S:
                 now_s = self._primary.now_s()
-                self._ledger[key] = {slot: held for slot, held in slots.items() if leaves_in_s(end_s(slot), now_s) > 0}
+                self._ledger[part] = {slot: held for slot, held in slots.items() if leaves_in_s(end_s(slot), now_s) > 0}
+        for scope in reservation.budgets:
+            days, day = self._ledger.setdefault((reservation.holder(scope), BUDGETS), {}), day_slot(reservation.slot)
+            days[day] = days.get(day, NOTHING).plus(change)
 
     def _leave(self) -> None:
         """Begin an absence after a failed call, unless only that call failed (`up` is still true)."""
@@ -340,11 +373,11 @@ class LocalFallback:
 
     async def _hand_over(self) -> None:
         now_s = self._primary.now_s()
-        new = [Handover(key, uuid.uuid4().hex, slots, now_s + KEEP_S) for key, slots in self._ledger.items()]
+        new = [Handover(part, uuid.uuid4().hex, slots, now_s + KEEP_S) for part, slots in self._ledger.items()]
         self._ledger = {}
         self._handovers = [each for each in self._handovers + new if each.until_s > now_s]
         try:
-            queued = [self._primary.absorb(*each.key, each.name, each.slots) for each in self._handovers]
+            queued = [self._primary.absorb(*each.part, each.name, each.slots) for each in self._handovers]
             queued += [self._primary.correct(*each) for each in self._settlements]
         except NotSentError:
             return
@@ -365,8 +398,3 @@ def _decided(decide: Callable[[Charge], Verdict], charge: Charge) -> Awaitable[V
         return known(decide(charge))
     except LimiterUnavailableError as error:
         return failed(error)
-
-
-def _limits(verdict: Admitted | Refused, kinds: Sequence[LimitKind]) -> dict[str, Any]:
-    """Return the limits that a verdict showed, by the names of their fields."""
-    return {kind.field: verdict.quotas[kind].limit for kind in kinds}

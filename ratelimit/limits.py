@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
 
 from ratelimit.kinds import (
+    KEY,
     LEVEL_KINDS,
     MODEL_KINDS,
     USER,
@@ -26,6 +27,9 @@ MAX_NAME_BYTES = 256
 MAX_LIMIT = 2**53
 """The largest integer that Lua's and JSON's numbers hold exactly; a larger limit is malformed, a larger charge counts
 as this."""
+
+MAX_GRANTED = 10**9
+"""The most tokens that a request is granted where nothing bounds it (chosen: a million such are below MAX_LIMIT)."""
 
 Reserve = Literal["expected", "maximum"]
 """How much a request reserves: a guess of what it will use, or the most that it may use, so that limits are hard."""
@@ -130,8 +134,8 @@ class Bounds(NamedTuple):
 
     def granting(self, tokens: int) -> Amounts:
         """Return the amounts when so many tokens are granted, of at most `most`."""
-        tokens = min(tokens, self.most.tokens)
-        answer_cost = math.ceil((tokens - self.prompt.tokens) * self.token_cost)
+        tokens = min(tokens, self.most.tokens, MAX_GRANTED)
+        answer_cost = math.ceil(max(0, tokens - self.prompt.tokens) * self.token_cost)
         return Amounts(self.most.requests, tokens, self.prompt.cost + answer_cost)
 
 
@@ -154,19 +158,6 @@ class Charge(NamedTuple):
     reserve: Reserve = "expected"
     """For users whose record does not say which."""
 
-    def within(self, limits: Limits) -> Amounts:
-        """Return what is charged under a user's limits: a guess shrinks to what an empty window allows.
-
-        So no guess refuses a request for ever; what is certain may.
-        """
-        amounts, certain = self.amounts, self.certain
-        if certain is None:
-            return amounts
-        for kind, limit in limits.items():
-            if limit is not None and kind.of(amounts) > limit:
-                amounts = amounts._replace(**{kind.unit: max(limit, kind.of(certain))})
-        return amounts
-
 
 class Quota(NamedTuple):
     """One limit after a verdict.  After `reset_s` all that is used now has left the window; 0 when nothing is used."""
@@ -179,6 +170,13 @@ class Quota(NamedTuple):
     def remaining(self) -> int | None:
         """How much may still be used now, never negative; None = unlimited."""
         return None if self.limit is None else max(0, self.limit - self.used)
+
+
+Holder = tuple[str, ...]
+"""The holder of a level's limits: `(user,)`, `(user, key)` or `("", group)`."""
+
+BUDGETS = "\0budgets"
+"""Stands where else the model of a window stands, which has no such name: the budgets of a level."""
 
 
 class Reservation(NamedTuple):
@@ -197,10 +195,18 @@ class Reservation(NamedTuple):
     """False = it is known here alone."""
     key: str = ""
     group: str = ""
+    group_slot: int = 0
+    """The slot in the group's window, which another node of a Redis Cluster may keep by another clock."""
     budgets: tuple[Scope, ...] = ()
     """The levels in whose budgets it is held, in the day and the month of its slot."""
     is_hard: bool = False
     """Its amounts are upper bounds.  They count while the request runs, and its use counts from its end on."""
+
+    def holder(self, scope: Scope) -> Holder:
+        """Return one of the levels that it concerns."""
+        if scope is USER:
+            return (self.user,)
+        return (self.user, self.key) if scope is KEY else ("", self.group)
 
 
 RENEW_S = 15.0
@@ -305,12 +311,26 @@ class Limiter(Protocol):
         """
         ...
 
+    async def renew(self, request: str, reservation: Reservation) -> None:
+        """Let a hard reservation count from now on; called every RENEW_S while its request, by its id, runs.
+
+        So it leaves the window within 60 s of the last call when nobody settles it.  Raises LimiterUnavailableError.
+        """
+        ...
+
     def release(self, reservation: Reservation) -> None:
         """Give the permit of a reservation back, once, when its request ends; do nothing when it has none."""
         ...
 
-    async def usage(self, user: str) -> Usage | None:
-        """Return the user's use of the window now; None = unknown user.
+    async def usage(self, user: str, key: str = "") -> Usage | None:
+        """Return a user's use of the window and of budgets now, or that of one of the user's keys; None = unknown.
+
+        Raises LimiterUnavailableError, MalformedUserError.
+        """
+        ...
+
+    async def group_usage(self, group: str) -> Usage | None:
+        """Return a group's use of the window and of budgets now; None = unknown group.
 
         Raises LimiterUnavailableError, MalformedUserError.
         """

@@ -119,6 +119,11 @@ class Window:
             self._sums = self._sums.plus(settled.minus(found.held))
             self._slots[slot] = _Slot(settled, found.last_s)
 
+    def move(self, slot: int, held: Amounts, amounts: Amounts, now_s: float) -> int:
+        """Charge `amounts` without asking, in place of `held` in a slot that may have left; return the new slot."""
+        self.settle(slot, NOTHING.minus(held))
+        return self.take(amounts, now_s)
+
     def add(self, slot: int, amounts: Amounts, last_s: float) -> None:
         """Charge without asking, in the newest slot or a newer one."""
         held = self._slots[slot].held if slot in self._slots else NOTHING

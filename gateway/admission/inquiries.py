@@ -21,6 +21,7 @@ from gateway.openai.answers import ModelCard, check_record, models_list, usage_r
 from gateway.openai.errors import BadRequestError, UnknownModelError, header_safe
 from gateway.openai.limit_headers import limit_headers
 from gateway.openai.operations import Operation, model_in_path
+from ratelimit.granting import within
 from ratelimit.limits import Admitted, Limiter, LimiterUnavailableError, MalformedUserError, Usage
 from ratelimit.limits import Refused as OverLimit
 
@@ -67,7 +68,11 @@ class Inquiries:
         """Say whether the limits would admit the request now, and if not, when.  Raises RefusalError."""
         verdict: Admitted | OverLimit = await limiter_answer(plan.user or "", self._limiter.check(plan.charge))
         shown = {} if plan.user is None else limit_headers(verdict.quotas)
-        charged = plan.charge.within({kind: quota.limit for kind, quota in verdict.quotas.items()})
+        if isinstance(verdict, Admitted):
+            charged = verdict.reservation.amounts
+        else:
+            limits = {kind: quota.limit for kind, quota in verdict.quotas.items()}
+            charged = within(plan.charge, plan.charge.amounts, limits)
         return Answered(orjson.dumps(check_record(verdict, charged.tokens)), shown)
 
     async def quota_headers(self, user: str) -> dict[str, str]:

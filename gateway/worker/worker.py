@@ -65,6 +65,7 @@ from ratelimit.accounts.keys import KeyStore
 from ratelimit.accounts.users import UserStore, UserStoreUnavailableError
 from ratelimit.fallback import LocalFallback
 from ratelimit.limits import LimiterUnavailableError
+from ratelimit.redis.apart import ClusterLimiter
 from ratelimit.redis.limiter import RedisLimiter
 from routing.table import STRATEGIES
 from routing.types import PodId
@@ -388,7 +389,8 @@ def _addresses(settings: Settings) -> dict[str, str]:
 
 def _redis_limiter(settings: Settings, replica: str) -> RedisLimiter:
     redis, compat = settings.redis, settings.compat == "v0.2.1"
-    return RedisLimiter(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster, compat=compat, replica=replica)
+    limiter = ClusterLimiter if redis.cluster else RedisLimiter
+    return limiter(redis.url, timeout_s=redis.timeout_s, compat=compat, replica=replica)
 
 
 def tune_garbage_collection() -> None:

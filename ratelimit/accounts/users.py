@@ -19,7 +19,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from ratelimit.kinds import MODEL_KINDS, USER_FIELDS, LimitKind
 from ratelimit.limits import MAX_LIMIT, MalformedUserError, Rates, User, shown_limits
 from ratelimit.patience import Patience
-from ratelimit.redis.limiter import USER_KEY_PREFIX, user_key
+from ratelimit.redis.names import USER_KEY_PREFIX, user_key
 
 _REPLACE = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end redis.call('SET', KEYS[1], ARGV[2]) return 1"
 """Lua: replace the record unless it was changed meanwhile."""

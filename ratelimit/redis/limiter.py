@@ -1,31 +1,29 @@
 """The limiter that all replicas share: one Lua script per decision, on Redis's own clock.
 
-Lives here: keys, arguments and replies of the scripts in lua/.  Not here: sending them (batching).
-
-A user's keys have the key of the user's record as their hash tag, so all of them are in one slot of a Redis Cluster.
-Names with braces are the exception, because Redis reads another tag in them; without a cluster they work.
+Lives here: which script is called when, on one server.  Not here: keys (names), arguments and replies (messages),
+sending them (batching), the nodes of a Redis Cluster (apart).
 """
 
 import asyncio
 import contextlib
-import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
 
-from ratelimit.kinds import LIMIT_KINDS, MODEL_KINDS, NOTHING, USER, USER_KINDS, WINDOW_UNITS, Amounts, LimitKind
+from ratelimit.kinds import GROUP, KEY, LEVEL_KINDS, LEVELS, NOTHING, USER, Amounts, Scope
 from ratelimit.limits import (
-    MAX_LIMIT,
+    BUDGETS,
     UNCOUNTED_SLOT,
     UNLIMITED,
     Admitted,
     Charge,
+    Holder,
     LimiterUnavailableError,
     MalformedUserError,
-    Quota,
     Refused,
     Reservation,
+    Reserve,
     UnknownUser,
     Usage,
     Verdict,
@@ -35,62 +33,74 @@ from ratelimit.questions import Question, failed, known
 from ratelimit.redis.batching import BatchedCalls, NotSentError, Reply
 from ratelimit.redis.cluster import ClusterCalls
 from ratelimit.redis.connection import Argument
+from ratelimit.redis.messages import (
+    MALFORMED,
+    OTHERWISE,
+    REFUSED,
+    UNKNOWN,
+    clamped,
+    corrections,
+    obstacles,
+    quotas,
+    read_verdict,
+    reserve_arguments,
+)
+from ratelimit.redis.names import (
+    REMEMBERED,
+    REPLICAS_KEY,
+    api_key_key,
+    group_key,
+    group_prefix,
+    model_key,
+    period_keys,
+    prefix_of,
+    user_key,
+    user_prefix,
+    window_key,
+)
 from ratelimit.redis.permits import RENEW_S, Permits
 from ratelimit.redis.scripts import (
     ABSORB,
+    ABSORB_BUDGETS,
     HEARTBEAT,
     LEASE,
     LIMITER_SCRIPTS,
     MODEL_RPS,
+    MOVE,
     RESERVE,
     RESERVE_COMPAT,
     SETTLE,
     USAGE,
     USAGE_COMPAT,
 )
-from ratelimit.window import Obstacle, refused
+from ratelimit.window import refused
 
-USER_KEY_PREFIX = "aibrix-users/"
-"""The prefix of the keys of user records (docs/contracts.md section 2)."""
-
-REPLICAS_KEY = "forebay:replicas"
-"""A sorted set of the replicas by the time of their last heartbeat."""
-
-REMEMBERED = 8192
-"""How many users' key names are cached (chosen: 2 MB)."""
-
-_REFUSED, _ADMITTED, _UNKNOWN, _MALFORMED = range(4)  # the first number of a reply
-_KINDS = {kind.name.encode(): kind for kind in LIMIT_KINDS}
-_BOTH_KINDS = USER_KINDS + MODEL_KINDS
-_CHARGED_FROM = 5  # where a reply of lua/reserve.lua tells the amounts that it charges
-_SHOWN_FROM = _CHARGED_FROM + len(WINDOW_UNITS)  # where it begins to show the windows
+T = TypeVar("T")
 
 
-@lru_cache(maxsize=REMEMBERED)
-def user_key(name: str) -> str:
-    """Return the key of a user's record."""
-    return USER_KEY_PREFIX + name
+class Wish(NamedTuple):
+    """How a user's record wants charges to be made, as it was last heard."""
+
+    reserve: Reserve | None = None
+    group: str = ""
 
 
-@lru_cache(maxsize=REMEMBERED)
-def window_key(name: str, model: str = "") -> str:
-    """Return the key of the user's window, or of the one for a model."""
-    key = f"forebay:{{{USER_KEY_PREFIX}{name}}}:window"
-    return f"{key}:model:{model}" if model else key
+_NO_WISH = Wish()
 
 
-def model_key(model: str) -> str:
-    """Return the key of the window of a model's requests per second."""
-    return f"forebay:{{model/{model}}}:window"
+class Part(NamedTuple):
+    """The part of a reservation that one node of a Redis Cluster holds: in windows at a slot, and in periods."""
+
+    slot: int
+    windows: tuple[str, ...]
+    periods: tuple[str, ...] = ()
 
 
 class RedisLimiter:
     """A `Limiter` on the Redis at `url`; no call waits longer than `timeout_s`.
 
-    `clock` (seconds) replaces Redis's time in tests.  On a `cluster` the window of a model's requests per second is on
-    another node than the user's: it is charged first, and given back when the user is refused.  With `compat`, zeros in
-    records that AIBrix v0.2.1 could have written are read as it reads them.  `replica` is a name that no other replica
-    has; empty: one is drawn.
+    `clock` (seconds) replaces Redis's time in tests.  With `compat`, zeros in records that AIBrix v0.2.1 could have
+    written are read as it reads them.  `replica` is a name that no other replica has; empty: one is drawn.
     """
 
     def __init__(
@@ -99,17 +109,18 @@ class RedisLimiter:
         timeout_s: float,
         clock: Callable[[], float] | None = None,
         *,
-        cluster: bool = False,
         compat: bool = False,
         replica: str = "",
     ) -> None:
-        self._calls = (ClusterCalls if cluster else BatchedCalls)(url, LIMITER_SCRIPTS, timeout_s)
-        self._cluster = cluster
-        self._reserve_script, self._usage_script = (RESERVE_COMPAT, USAGE_COMPAT) if compat else (RESERVE, USAGE)
+        self._calls: BatchedCalls | ClusterCalls = BatchedCalls(url, LIMITER_SCRIPTS, timeout_s)
+        self._usage_script = USAGE_COMPAT if compat else USAGE
+        self._reserve_script = RESERVE_COMPAT if compat else RESERVE
         self._clock = clock
         self._ahead_s = 0.0  # Redis's clock minus our monotonic one
         self._replica = f"@{replica or uuid.uuid4().hex[:12]}"
         self._permits = Permits()
+        self._holders: dict[str, tuple[Holder, ...]] = {}  # the levels whose permits a user's requests held
+        self._wishes: dict[str, Wish] = {}  # by user, of those whose records want other than was asked
         self.share = (0, 1)
         """This replica's index, from 0, and how many replicas live, as last heard."""
 
@@ -131,40 +142,42 @@ class RedisLimiter:
         """Return Redis's time, reckoned from the last verdict."""
         return time.monotonic() + self._ahead_s
 
-    def running(self, user: str) -> int:
-        """Return how many permits of the user this replica's requests hold."""
-        return self._permits[user]
+    def running(self, holder: Holder) -> int:
+        """Return how many permits of a level this replica's requests hold."""
+        return self._permits[holder]
 
-    def take_permit(self, user: str) -> None:
-        """Note that a request which was admitted without Redis holds a permit; the next renewal tells Redis."""
-        self._permits.take(user)
+    def take_permits(self, reservation: Reservation) -> None:
+        """Note that a request holds permits; where it was admitted without Redis the next renewal tells it."""
+        holders = tuple(map(reservation.holder, reservation.permits))
+        for holder in holders:
+            self._permits.take(holder)
+        if holders and self._holders.get(reservation.user) != holders:
+            _remember(self._holders, reservation.user, holders)
 
     def reserve(self, charge: Charge) -> Awaitable[Verdict]:
         """See `Limiter.reserve`."""
         if not charge.user:
             return self._ask_model(charge, takes=True)
-        if self._cluster and charge.rps is not None:
-            return Question(self._reserve_across_nodes, charge)
         try:
             reply = self._ask(charge, takes=True)
         except NotSentError as error:
             return failed(error)
-        if self._permits.ask(charge.user):
-            reply.add_done_callback(lambda _: self._permits.answered(charge.user))
         return Question(self._reserved, charge, reply)
 
     async def _reserved(self, charge: Charge, reply: asyncio.Future[Reply]) -> Verdict:
-        verdict = self._verdict(charge, await reply)
+        answer = await reply
+        if answer[0] == OTHERWISE:
+            self._hear_wish(charge, answer)
+            return await self.reserve(charge)
+        verdict = self._verdict(charge, answer)
         if isinstance(verdict, Admitted) and verdict.reservation.permits:
-            self._permits.take(charge.user)
+            self.take_permits(verdict.reservation)
         return verdict
 
     def check(self, charge: Charge) -> Awaitable[Verdict]:
         """See `Limiter.check`."""
         if not charge.user:
             return self._ask_model(charge, takes=False)
-        if self._cluster and charge.rps is not None:
-            return Question(self._check_across_nodes, charge)
         try:
             reply = self._ask(charge, takes=False)
         except NotSentError as error:
@@ -172,55 +185,96 @@ class RedisLimiter:
         return Question(self._checked, charge, reply)
 
     async def _checked(self, charge: Charge, reply: asyncio.Future[Reply]) -> Verdict:
-        return self._verdict(charge, await reply, taken=False)
+        answer = await reply
+        if answer[0] == OTHERWISE:
+            self._hear_wish(charge, answer)
+            return await self.check(charge)
+        return self._verdict(charge, answer, taken=False)
 
     async def settle(
         self, reservation: Reservation, used: Amounts, changes: Mapping[str, Amounts] | None = None
     ) -> None:
         """See `Limiter.settle`."""
         changes = changes or {"": used.minus(reservation.amounts)}
-        if any(change != NOTHING for change in changes.values()):
+        if reservation.is_hard or any(change != NOTHING for change in changes.values()):
             await self.correct(reservation, changes)
 
-    def correct(self, reservation: Reservation, changes: Mapping[str, Amounts]) -> Awaitable[Reply]:
+    def correct(self, reservation: Reservation, changes: Mapping[str, Amounts]) -> Awaitable[Any]:
         """Change what requests of a reservation's slot were charged, each by its id once.
 
         The call is queued when this returns, ahead of calls made later.
         """
-        user, model = reservation.user, reservation.model
-        keys = (window_key(user), window_key(user, model)) if model else (window_key(user),)
-        return self._calls.call(SETTLE, keys, _corrections(reservation.slot, changes))
+        if reservation.is_hard:
+            return self._move(reservation, *next(iter(changes.items())), has_ended=True)
+        return _all(
+            [
+                self._calls.call(
+                    SETTLE, (*part.windows, *part.periods), corrections(part.slot, len(part.windows), changes)
+                )
+                for part in self._parts(reservation)
+            ]
+        )
+
+    async def renew(self, request: str, reservation: Reservation) -> None:
+        """See `Limiter.renew`."""
+        await self._move(reservation, request, NOTHING, has_ended=False)
+
+    def _move(self, reservation: Reservation, request: str, change: Amounts, *, has_ended: bool) -> Awaitable[Any]:
+        replies = []
+        for slot, windows, periods in self._parts(reservation):
+            arguments: list[Argument] = [self._time(), len(windows), request, slot, reservation.amounts.tokens]
+            arguments += (1 if has_ended else 0, *clamped(change))
+            replies.append(self._calls.call(MOVE, (*windows, *periods), arguments))
+        return _all(replies)
 
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`.  Nobody waits for the answer: if it is lost, the next renewal corrects the number."""
-        if reservation.permits:
-            self._permits.give_back(reservation.user)
-            self._send_permits(reservation.user, None, -1)
+        for scope in reservation.permits:
+            holder = reservation.holder(scope)
+            self._permits.give_back(holder)
+            self._send_permits(holder, None, -1)
 
-    async def usage(self, user: str) -> Usage | None:
+    async def usage(self, user: str, key: str = "") -> Usage | None:
         """See `Limiter.usage`."""
-        reply = await self._calls.call(self._usage_script, (user_key(user), window_key(user)), (self._time(),))
-        if reply[0] == _UNKNOWN:
-            return None
-        if reply[0] == _MALFORMED:
-            raise MalformedUserError(user)
-        return Usage(user, _quotas(reply, 1, USER_KINDS))
+        if not key:
+            return await self._usage(user, USER, user_key(user), user_prefix(user))
+        record = api_key_key(user, key)
+        return await self._usage(key, KEY, record, record)
 
-    def absorb(self, user: str, model: str, handover: str, slots: Mapping[int, Amounts]) -> Awaitable[Reply]:
-        """Add amounts by slot to a window, whatever its limits say.
+    async def group_usage(self, group: str) -> Usage | None:
+        """See `Limiter.group_usage`."""
+        return await self._usage(group, GROUP, group_key(group), group_prefix(group))
+
+    async def _usage(self, name: str, scope: Scope, record: str, prefix: str) -> Usage | None:
+        script = self._usage_script if scope is USER else USAGE
+        reply = await self._calls.call(script, (record, f"{prefix}:window"), (self._time(),))
+        if reply[0] == UNKNOWN:
+            return None
+        if reply[0] == MALFORMED:
+            raise MalformedUserError(name)
+        window, budgets, _ = LEVEL_KINDS[scope]
+        return Usage(name, quotas(reply, 2, window + budgets if reply[1] else window))
+
+    def absorb(self, holder: Holder, part: str, handover: str, slots: Mapping[int, Amounts]) -> Awaitable[Reply]:
+        """Add amounts by slot to a level's window, to that for a model, or to its BUDGETS, whatever its limits say.
 
         A `handover` that arrives twice counts once.  The call is queued when this returns, ahead of calls made later.
         """
-        marker = f"forebay:{{{USER_KEY_PREFIX}{user}}}:absorbed:{handover}"
+        prefix = prefix_of(holder)
+        marker = f"{prefix}:absorbed:{handover}"
+        if part == BUDGETS:
+            keys = [key for slot in slots for key in period_keys(prefix, slot)]
+            spent: list[Argument] = [number for amounts in slots.values() for number in amounts[1:]]
+            return self._calls.call(ABSORB_BUDGETS, (marker, *keys), spent)
+        window = f"{prefix}:window:model:{part}" if part else f"{prefix}:window"
         amounts = [number for slot in sorted(slots) for number in (slot, *slots[slot].window)]
-        arguments: list[Argument] = [self._time(), *amounts]
-        return self._calls.call(ABSORB, (window_key(user, model), marker), arguments)
+        return self._calls.call(ABSORB, (window, marker), [self._time(), *amounts])
 
     async def run(self) -> None:
         """Send heartbeats and renew permits, for ever; cancel to stop."""
         while True:
             if self.up:
-                self.renew()
+                self.renew_permits()
                 with contextlib.suppress(LimiterUnavailableError):
                     await self.beat()
             await asyncio.sleep(RENEW_S)
@@ -230,34 +284,14 @@ class RedisLimiter:
         index, count = await self._calls.call(HEARTBEAT, (REPLICAS_KEY,), (self._time(), self._replica))
         self.share = (index, count)
 
-    def renew(self) -> None:
+    def renew_permits(self) -> None:
         """Renew the permits of running requests."""
-        for user, held in self._permits.renewals():
-            self._send_permits(user, held, 0)
+        for holder, held in self._permits.renewals():
+            self._send_permits(holder, held, 0)
 
     async def aclose(self) -> None:
         """Disconnect."""
         await self._calls.aclose()
-
-    async def _reserve_across_nodes(self, charge: Charge) -> Verdict:
-        of_user = charge._replace(rps=None)
-        of_model, slot = await self._model_verdict(charge, self._call_model(charge, takes=True))
-        if isinstance(of_model, Refused):
-            return _longer(await self.check(of_user), of_model)
-        verdict: Verdict | None = None
-        try:
-            verdict = await self.reserve(of_user)
-        finally:
-            if not isinstance(verdict, Admitted):
-                with contextlib.suppress(LimiterUnavailableError):  # its charge leaves within a second
-                    given_back = _corrections(slot, {"": NOTHING.minus(charge.amounts)})
-                    await self._calls.call(SETTLE, (model_key(charge.model),), given_back)
-        return verdict
-
-    async def _check_across_nodes(self, charge: Charge) -> Verdict:
-        verdict = await self.check(charge._replace(rps=None))
-        of_model, _ = await self._model_verdict(charge, self._call_model(charge, takes=False))
-        return _longer(verdict, of_model)
 
     def _ask_model(self, charge: Charge, *, takes: bool) -> Awaitable[Verdict]:
         """Ask about the model's requests per second alone, for a charge of no user."""
@@ -275,103 +309,89 @@ class RedisLimiter:
 
     def _call_model(self, charge: Charge, *, takes: bool) -> asyncio.Future[Reply]:
         """Precondition: the charge has a limit of requests per second."""
-        amounts = _clamped(charge.amounts)
+        amounts = clamped(charge.amounts)
         arguments: list[Argument] = [self._time(), charge.rps or 0, 1 if takes else 0, *amounts.window]
         return self._calls.call(MODEL_RPS, (model_key(charge.model),), arguments)
 
     async def _model_verdict(self, charge: Charge, reply: asyncio.Future[Reply]) -> tuple[Admitted | Refused, int]:
         """Return the verdict on the model's requests per second, and the slot that was charged."""
         status, *obstacle = await reply
-        if status == _REFUSED:
-            return refused(_obstacles(obstacle), UNLIMITED, None), UNCOUNTED_SLOT
+        if status == REFUSED:
+            return refused(obstacles(obstacle), UNLIMITED, None), UNCOUNTED_SLOT
         return uncounted(charge), obstacle[0]
 
-    def _send_permits(self, user: str, held: int | None, change: int) -> None:
+    def _send_permits(self, holder: Holder, held: int | None, change: int) -> None:
         arguments: list[Argument] = [self._time(), self._replica, "" if held is None else held, change]
         with contextlib.suppress(NotSentError):
-            self._calls.call(LEASE, (f"{window_key(user)}:leases",), arguments)
+            self._calls.call(LEASE, (f"{prefix_of(holder)}:window:leases",), arguments)
 
-    def _ask(self, charge: Charge, *, takes: bool) -> asyncio.Future[Reply]:
-        user, amounts, model, rps, certain = charge[:5]
+    def _ask(self, charge: Charge, *, takes: bool, group: str = "") -> asyncio.Future[Reply]:
+        """Ask about all that is on the user's node; `group` was charged on another."""
+        user, model, rps = charge.user, charge.model, charge.rps
         keys = [user_key(user), window_key(user)]
         if rps is not None:
             keys.append(model_key(model))
-        if max(amounts) > MAX_LIMIT:
-            amounts = _clamped(amounts)
-            certain = certain and _clamped(certain)
-        arguments = (
+        reserve = self._wishes[user].reserve if user in self._wishes else None
+        arguments: list[Argument] = [
             self._time(), model, self._replica, 1 if takes else 0, "" if rps is None else rps,
-            *amounts.window, *(certain or amounts).window,
-        )  # fmt: skip
-        return self._calls.call(self._reserve_script, keys, arguments)
+            *reserve_arguments(charge, reserve, group),
+        ]  # fmt: skip
+        reply = self._calls.call(self._reserve_script, keys, arguments)
+        if takes and self._holders:
+            self._permits_asked(user, reply)
+        return reply
+
+    def _permits_asked(self, user: str, reply: asyncio.Future[Reply]) -> None:
+        asked = [holder for holder in self._holders.get(user, ()) if self._permits.ask(holder)]
+        if asked:
+            reply.add_done_callback(lambda _: self._permits.answered(*asked))
+
+    def _wish(self, charge: Charge) -> Wish:
+        return self._wishes.get(charge.user, _NO_WISH)
+
+    def _hear_wish(self, charge: Charge, reply: Reply) -> None:
+        reserve, group = (text.decode() for text in reply[1:3])
+        _remember(self._wishes, charge.user, Wish(reserve or None, group))
+
+    def _is_hard(self, charge: Charge) -> bool:
+        return charge.bounds is not None and (self._wish(charge).reserve or charge.reserve) == "maximum"
+
+    def _parts(self, reservation: Reservation) -> list[Part]:
+        """Return the part of each node that holds some of a reservation."""
+        return [part_of(reservation)]
 
     def _time(self) -> str:
         """Return the scripts' argument for the time; empty = Redis's own."""
         return "" if self._clock is None else str(round(self._clock() * 1e6))
 
     def _verdict(self, charge: Charge, reply: Reply, *, taken: bool = True) -> Verdict:
-        status = reply[0]
-        if status == _UNKNOWN:
-            return UnknownUser(charge.user)
-        if status == _MALFORMED:
-            raise MalformedUserError(charge.user)
-        now_us, concurrency, has_model, slot = reply[1:_CHARGED_FROM]
-        self._ahead_s = now_us / 1e6 - time.monotonic()
-        kinds = _BOTH_KINDS if has_model else USER_KINDS
-        counted = _quotas(reply, _SHOWN_FROM, kinds)
-        permits = None if concurrency < 0 else concurrency
-        if status == _REFUSED:
-            return refused(_obstacles(reply[_SHOWN_FROM + 3 * len(kinds) :]), counted, permits)
-        model = charge.model if has_model else ""
-        amounts = Amounts(*reply[_CHARGED_FROM:_SHOWN_FROM])
-        reservation = Reservation(charge.user, slot if taken else 0, amounts, model, () if permits is None else (USER,))
-        return Admitted(reservation, counted, permits)
+        verdict = read_verdict(charge, reply, taken=taken, is_hard=self._is_hard(charge))
+        if not isinstance(verdict, UnknownUser):
+            self._ahead_s = reply[1] / 1e6 - time.monotonic()
+        return verdict
 
 
-def _longer(of_user: Verdict, of_model: Verdict) -> Verdict:
-    """Return the verdict that stands: a refusal rather than an admission, of two refusals the one with the longer wait.
-
-    Its quotas are the user's.
-    """
-    if isinstance(of_user, UnknownUser) or not isinstance(of_model, Refused):
-        return of_user
-    if isinstance(of_user, Refused) and _wait_s(of_user) >= _wait_s(of_model):
-        return of_user
-    return Refused(of_model.kind, of_model.limit, of_model.retry_after_s, of_user.quotas, of_user.concurrency)
-
-
-def _wait_s(verdict: Refused) -> float:
-    return math.inf if verdict.retry_after_s is None else verdict.retry_after_s
-
-
-def _clamped(amounts: Amounts) -> Amounts:
-    """Return amounts that Lua holds exactly."""
-    return Amounts(*[max(-MAX_LIMIT, min(amount, MAX_LIMIT)) for amount in amounts])
+def part_of(reservation: Reservation, scopes: tuple[Scope, ...] = LEVELS) -> Part:
+    """Return the part of a reservation that some levels hold."""
+    user, slot, _, model = reservation[:4]
+    windows: tuple[str, ...] = (window_key(user), window_key(user, model)) if model else (window_key(user),)
+    if reservation.key or reservation.group or reservation.budgets:
+        if reservation.key:
+            windows += (f"{prefix_of(reservation.holder(KEY))}:window",)
+        if reservation.group and GROUP in scopes:
+            windows += (f"{prefix_of(reservation.holder(GROUP))}:window",)
+        levels = [scope for scope in reservation.budgets if scope in scopes]
+        periods = [key for scope in levels for key in period_keys(prefix_of(reservation.holder(scope)), slot)]
+        return Part(slot, windows, tuple(periods))
+    return Part(slot, windows)
 
 
-def _corrections(slot: int, changes: Mapping[str, Amounts]) -> list[Argument]:
-    """Return what lua/settle.lua takes: the slot, and of each request that changes anything its id and the amounts."""
-    arguments: list[Argument] = [slot]
-    for request, change in changes.items():
-        if change != NOTHING:
-            arguments.append(request)
-            arguments += _clamped(change).window
-    return arguments
+def _remember(known: dict[str, T], user: str, value: T) -> None:
+    known.pop(user, None)
+    known[user] = value
+    if len(known) > REMEMBERED:
+        del known[next(iter(known))]
 
 
-def _quotas(reply: Reply, first: int, kinds: Sequence[LimitKind]) -> dict[LimitKind, Quota]:
-    """Read the limit, the use and the microseconds to its reset of each kind, from `first` on."""
-    shown = {}
-    for kind in kinds:
-        limit, used, reset_us = reply[first : first + 3]
-        shown[kind] = Quota(None if limit < 0 else limit, used, reset_us / 1e6)
-        first += 3
-    return shown
-
-
-def _obstacles(found: Reply) -> list[Obstacle]:
-    """Read the name, the limit and the microseconds of each; -1 = for ever."""
-    return [
-        Obstacle(_KINDS[name], limit, wait_us / 1e6 if wait_us >= 0 else None)
-        for name, limit, wait_us in zip(found[::3], found[1::3], found[2::3], strict=True)
-    ]
+def _all(replies: Sequence[asyncio.Future[Reply]]) -> Awaitable[Any]:
+    return replies[0] if len(replies) == 1 else asyncio.gather(*replies)

@@ -10,11 +10,25 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 
-from ratelimit.kinds import CONCURRENCY_RETRY_S, MODEL_KINDS, UNITS, USER_KINDS, WINDOW_UNITS, LimitKind
+from ratelimit.kinds import (
+    CONCURRENCY_RETRY_S,
+    MODEL_KINDS,
+    NANO,
+    UNITS,
+    USER_BUDGETS,
+    USER_KINDS,
+    WINDOW_UNITS,
+    LimitKind,
+)
 from ratelimit.limits import MAX_LIMIT
+from ratelimit.periods import DAY_S
 from ratelimit.redis.connection import Script
+from ratelimit.redis.names import GROUP_KEY_PREFIX
 from ratelimit.redis.permits import LEASE_S
 from ratelimit.window import KEEP_S, MINUTE, SECOND, Span
+
+BUDGET_KEEP_S = 7 * DAY_S
+"""Seconds that the use of a day or a month is kept after its end, for late corrections and for who looks (chosen)."""
 
 
 def _limits(kinds: Sequence[LimitKind]) -> str:
@@ -27,6 +41,12 @@ def _span(span: Span) -> str:
     return f"{1_000_000 // span.per_s}, {span.slots}"
 
 
+def _names_below(kinds: Sequence[LimitKind]) -> str:
+    """Return the same without braces for limits of any level; the local `name` begins their names there."""
+    of_user = "".join(_limits(kinds).split("{ ")[1:]).removesuffix(" }")
+    return re.sub(r"'(\w+)', '(\w+)', ", r"name .. '\1', '\2', ", of_user)
+
+
 _SLOT_FIELDS = [f"'{unit}'" for unit in WINDOW_UNITS] + [f"'{unit[0]}' .. slot" for unit in WINDOW_UNITS]
 
 CONSTANTS = {
@@ -37,6 +57,15 @@ CONSTANTS = {
     "USER_LIMITS": _limits(USER_KINDS),
     "MODEL_LIMITS": _limits(MODEL_KINDS),
     "UNIT_NAMES": "{ " + ", ".join(f"'{unit}'" for unit in WINDOW_UNITS) + " }",
+    "LEVEL_LIMITS": _names_below(USER_KINDS),
+    "BUDGET_LIMITS": _names_below(USER_BUDGETS),
+    "TOKENS": str(UNITS.index("tokens") + 1),
+    "COST": str(UNITS.index("cost") + 1),
+    "NANO": str(NANO),
+    "LONGEST_MONTH_S": str(31 * DAY_S),
+    "BUDGET_KEEP_S": str(BUDGET_KEEP_S),
+    "GROUP_KEY_PREFIX": GROUP_KEY_PREFIX,
+    "GROUPS_ELSEWHERE": "false",
     "REQUESTS": str(WINDOW_UNITS.index("requests") + 1),
     "MINUTE": _span(MINUTE),
     "SECOND": _span(SECOND),
@@ -62,16 +91,27 @@ def script(*names: str, repeatable: bool = True, **constants: str) -> Script:
     return Script.of(_NAMES.sub(lambda name: (CONSTANTS | constants)[name[0]], text), repeatable=repeatable)
 
 
-RESERVE = script("window", "reserve")
-SETTLE = script("settle", repeatable=False)
-USAGE = script("window", "usage")
+_WHOLE_RESERVE = ("window", "periods", "grant", "reserve")
+
+RESERVE = script(*_WHOLE_RESERVE)
+SETTLE = script("corrections", "settle", repeatable=False)
+MOVE = script("corrections", "window", "move", repeatable=False)
+USAGE = script("window", "periods", "usage")
 ABSORB = script("window", "absorb")
+ABSORB_BUDGETS = script("absorb_budgets")
 LEASE = script("window", "lease", repeatable=False)
 HEARTBEAT = script("window", "heartbeat")
 MODEL_RPS = script("window", "model_rps")
 
-RESERVE_COMPAT = script("window", "reserve", ZEROS_ARE_DEFAULTS="true")
-USAGE_COMPAT = script("window", "usage", ZEROS_ARE_DEFAULTS="true")
+RESERVE_COMPAT = script(*_WHOLE_RESERVE, ZEROS_ARE_DEFAULTS="true")
+USAGE_COMPAT = script("window", "periods", "usage", ZEROS_ARE_DEFAULTS="true")
 """The same where zeros in records of AIBrix v0.2.1 mean what they meant there (`compat`)."""
 
-LIMITER_SCRIPTS = (RESERVE_COMPAT, USAGE_COMPAT, RESERVE, SETTLE, USAGE, ABSORB, LEASE, HEARTBEAT, MODEL_RPS)
+RESERVE_APART = script(*_WHOLE_RESERVE, GROUPS_ELSEWHERE="true")
+RESERVE_APART_COMPAT = script(*_WHOLE_RESERVE, GROUPS_ELSEWHERE="true", ZEROS_ARE_DEFAULTS="true")
+"""The same on a Redis Cluster, whose other nodes have the groups."""
+
+LIMITER_SCRIPTS = (
+    *(RESERVE, RESERVE_COMPAT, RESERVE_APART, RESERVE_APART_COMPAT, USAGE, USAGE_COMPAT),
+    *(SETTLE, MOVE, ABSORB, ABSORB_BUDGETS, LEASE, HEARTBEAT, MODEL_RPS),
+)

@@ -24,6 +24,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "gateway/extproc/events.py": "values only; tests/gateway/extproc/test_exchange.py feeds them",
     "ratelimit/accounts/sender.py": "a value; tests/ratelimit/accounts/test_keyring.py compares it",
     "gateway/fleet/ticket.py": "values only; tests/gateway/fleet/test_fleet.py gets and returns them",
+    "ratelimit/redis/apart.py": "tests/contract/test_limiter_levels.py and test_cluster.py run it on a cluster",
     "gateway/worker/process.py": "a process; tests/contract/test_ext_proc.py starts it",
     "gateway/envoy/names.py": "names only; tests/contract and tests/e2e run both sides that use them",
     "gateway/discovery/probing/rounds.py": "half of a checker; tests/gateway/discovery/probing/test_health.py runs it",

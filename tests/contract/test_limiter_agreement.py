@@ -23,7 +23,8 @@ from hypothesis.stateful import (
 from ratelimit.kinds import WINDOW_S, Amounts
 from ratelimit.limits import Admitted, Charge, Quotas, Rates, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
-from ratelimit.redis.limiter import RedisLimiter, window_key
+from ratelimit.redis.limiter import RedisLimiter
+from ratelimit.redis.names import window_key
 from ratelimit.redis.permits import LEASE_S
 from tests.support.limiters import TIMEOUT_S, World, a_charge
 from tests.support.redis import RedisServer, redis_server
@@ -92,7 +93,7 @@ class Agreement(RuleBasedStateMachine):
         self.dead: list[Dead] = []
 
     def new_memory(self) -> MemoryLimiter:
-        return MemoryLimiter(self.world.users.get, self.world.clock)
+        return self.world.memory()
 
     def new_replica(self) -> RedisLimiter:
         async def connect() -> RedisLimiter:
@@ -254,7 +255,7 @@ class Agreement(RuleBasedStateMachine):
         self.memory = self.new_memory()
         running = [entry for entry in self.log if entry.running and entry.reservation.permits]
         for name in ("u", "v"):
-            self.memory.seed_permits(name, sum(entry.charge.user == name for entry in running))
+            self.memory.seed_permits((name,), sum(entry.charge.user == name for entry in running))
         for entry in self.log:  # what was admitted before counts no more, only what runs still does
             entry.at_s = entry.asked_s = 0
 
@@ -291,7 +292,7 @@ async def release(entry: Entry) -> None:
 
 
 async def renew(replica: RedisLimiter) -> None:
-    replica.renew()
+    replica.renew_permits()
     await replica.usage("u")
 
 

@@ -2,11 +2,22 @@ import asyncio
 
 import pytest
 
-from ratelimit import fallback as fallback_module
+from ratelimit import heard as heard_module
 from ratelimit.fallback import LocalFallback
 from ratelimit.kinds import CONCURRENCY, MODEL_RPM, RPM, TPM, Amounts
-from ratelimit.limits import UNLIMITED, Admitted, Charge, LimiterUnavailableError, Rates, Refused, UnknownUser, User
-from ratelimit.redis.limiter import RedisLimiter, user_key, window_key
+from ratelimit.limits import (
+    UNLIMITED,
+    Admitted,
+    Charge,
+    Holder,
+    LimiterUnavailableError,
+    Rates,
+    Refused,
+    UnknownUser,
+    User,
+)
+from ratelimit.redis.limiter import RedisLimiter
+from ratelimit.redis.names import user_key, window_key
 from tests.support.fallbacks import a_fallback, come_back, leave
 from tests.support.limiters import a_charge, a_redis_limiter, admit, put_user, refuse, used
 from tests.support.polling import until
@@ -270,7 +281,7 @@ async def test_places_taken_alone_are_told_on_return_and_given_back_once(mortal_
         await admit(limiter, "u")
         await come_back(mortal_server, limiter)
         for _ in range(2):
-            limiter._primary.renew()
+            limiter._primary.renew_permits()
 
         await refuse(limiter, "u")
         limiter.release(alone.reservation)
@@ -340,7 +351,7 @@ def hgetall(server: RedisServer, user: str) -> dict[bytes, bytes]:
 
 
 async def test_users_remembered_are_bounded(server, monkeypatch):
-    monkeypatch.setattr(fallback_module, "MAX_USERS", 2)
+    monkeypatch.setattr(heard_module, "MAX_USERS", 2)
     for name in ("a", "b", "c"):
         put_user(server, User(name))
     async with a_redis_limiter(server) as primary:
@@ -369,7 +380,7 @@ class Unplugged:
 
     share = (0, 1)
 
-    def running(self, user: str) -> int:
+    def running(self, holder: Holder) -> int:
         return 0
 
     def now_s(self) -> float:

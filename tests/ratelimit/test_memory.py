@@ -63,7 +63,7 @@ def test_seeding_counts_what_others_used_once():
     limiter = a_limiter(clock, rpm=3)
 
     for _ in range(2):
-        limiter.seed("u", "", int(T), Amounts(2, 0))
+        limiter.seed(("u",), "", int(T), Amounts(2, 0))
 
     assert isinstance(reserve(limiter, "u"), Admitted)
     assert isinstance(reserve(limiter, "u"), Refused)

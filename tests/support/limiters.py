@@ -7,12 +7,16 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-from ratelimit.kinds import RPM, TPM, USER_FIELDS, Amounts
-from ratelimit.limits import Admitted, Charge, Limiter, Refused, Reservation, User, Verdict
+from ratelimit.kinds import RPM, TPM, USER_BUDGETS, USER_FIELDS, USER_KINDS, Amounts
+from ratelimit.limits import Admitted, Charge, Holder, Limiter, Policy, Refused, Reservation, User, Verdict
 from ratelimit.memory import MemoryLimiter
-from ratelimit.redis.limiter import RedisLimiter, user_key
+from ratelimit.redis.apart import ClusterLimiter
+from ratelimit.redis.limiter import RedisLimiter
+from ratelimit.redis.names import api_key_key, group_key, user_key
 from tests.support.redis import RedisServer
+from tests.support.redis_cluster import RedisCluster
 
 T0_S = 1_700_000_000.0
 TIMEOUT_S = 5.0  # generous: only tests of timeouts shorten it
@@ -32,14 +36,28 @@ class Clock:
 class World:
     """Users under the limiter's feet; `server` None = only memory."""
 
-    server: RedisServer | None
+    server: RedisServer | RedisCluster | None
     clock: Clock = field(default_factory=Clock)
     users: dict[str, User] = field(default_factory=dict)
+    levels: dict[Holder, Policy] = field(default_factory=dict)
 
     def put(self, user: User) -> None:
         self.users[user.name] = user
         if self.server is not None:
             put_user(self.server, user)
+
+    def put_key(self, user: str, key: str, policy: Policy) -> None:
+        self.levels[user, key] = policy
+        if self.server is not None:
+            self.server.own_client.set(api_key_key(user, key), json.dumps(policy_fields(policy)))
+
+    def put_group(self, group: str, policy: Policy) -> None:
+        self.levels["", group] = policy
+        if self.server is not None:
+            self.server.own_client.set(group_key(group), json.dumps(policy_fields(policy)))
+
+    def memory(self) -> MemoryLimiter:
+        return MemoryLimiter(self.users.get, self.clock, self.levels.get)
 
     def remove(self, name: str) -> None:
         self.users.pop(name, None)
@@ -47,17 +65,34 @@ class World:
             self.server.own_client.delete(user_key(name))
 
 
-def put_user(server: RedisServer, user: User) -> None:
+def put_user(server: RedisServer | RedisCluster, user: User) -> None:
     """Store a user as other tools do."""
-    limits = {kind.field: getattr(user, kind.field) for kind in USER_FIELDS}
-    models = {model: rates._asdict() for model, rates in user.models.items()}
-    server.own_client.set(user_key(user.name), json.dumps({"name": user.name, **limits, "models": models}))
+    fields: dict[str, Any] = {"name": user.name, **policy_fields(user.policy)}
+    fields["models"] = {model: rates._asdict() for model, rates in user.models.items()}
+    if user.reserve:
+        fields["reserve"] = user.reserve
+    if user.group:
+        fields["group"] = user.group
+    server.own_client.set(user_key(user.name), json.dumps(fields))
+
+
+def policy_fields(policy: Policy) -> dict[str, Any]:
+    """The members of a record, money in the unit of the currency."""
+    fields: dict[str, Any] = {kind.field: getattr(policy, kind.field) for kind in USER_FIELDS}
+    if policy.budgets:
+        by_field = {kind.field: kind for kind in USER_BUDGETS}
+        fields["budgets"] = {name: by_field[name].shown(limit) for name, limit in policy.budgets.items()}
+    return fields
 
 
 @asynccontextmanager
 async def a_limiter(world: World) -> AsyncIterator[Limiter]:
     if world.server is None:
-        yield MemoryLimiter(world.users.get, world.clock)
+        yield world.memory()
+    elif isinstance(world.server, RedisCluster):
+        limiter = ClusterLimiter(world.server.url, TIMEOUT_S, world.clock)
+        yield limiter
+        await limiter.aclose()
     else:
         async with a_redis_limiter(world.server, clock=world.clock) as limiter:
             yield limiter
@@ -103,7 +138,7 @@ async def used(limiter: Limiter, name: str) -> tuple[User, int, int]:
     """The user's limits per minute, and the requests and tokens that count now."""
     usage = await limiter.usage(name)
     assert usage is not None
-    limits = {kind.field: quota.limit for kind, quota in usage.quotas.items()}
+    limits = {kind.field: usage.quotas[kind].limit for kind in USER_KINDS}
     return User(usage.name, **limits), usage.quotas[RPM].used, usage.quotas[TPM].used
 
 

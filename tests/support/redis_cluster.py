@@ -5,7 +5,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+
+from redis.cluster import RedisCluster as Client
 
 from tests.support.ports import free_port
 from tests.support.redis import START_DEADLINE_S, RedisServer
@@ -22,6 +25,11 @@ class RedisCluster:
         self.nodes = nodes
         self.ports = ports
         self.url = f"redis://127.0.0.1:{ports[0]}/0"
+
+    @cached_property
+    def own_client(self) -> Client:
+        """A client that blocks, for looking and preparing."""
+        return Client.from_url(self.url)
 
     def start(self, index: int) -> None:
         port = str(self.ports[index])
@@ -77,6 +85,8 @@ def redis_cluster() -> Iterator[RedisCluster]:
             cluster.start(index)
         cluster.form()
         yield cluster
+        if "own_client" in vars(cluster):
+            cluster.own_client.close()
     finally:
         for node in nodes:
             node.kill()

@@ -36,20 +36,27 @@ end
 -- Read zeros as AIBrix v0.2.1 does, in a record that it could have written: it knows rpm and tpm, and always writes both.
 local function read_as_original(user)
   local rpm, tpm = user.rpm, user.tpm
-  if type(rpm) ~= 'number' or type(tpm) ~= 'number' or user.concurrency ~= nil or user.models ~= nil then return end
+  if type(rpm) ~= 'number' or type(tpm) ~= 'number' then return end
+  if user.concurrency ~= nil or user.models ~= nil or user.budgets ~= nil then return end
   if rpm == 0 then user.rpm = ORIGINAL_RPM end
   if tpm == 0 then user.tpm = user.rpm * ORIGINAL_TOKENS end
 end
 
--- Return a user's record, or nil and 'unknown' or 'malformed'.
-local function read_user(key)
+-- Return a record, or nil and 'unknown' or 'malformed'.
+local function read_record(key)
   local record = redis.pcall('GET', key)
   if not record then return nil, 'unknown' end
   if type(record) ~= 'string' or not string.find(record, '^%s*{') then return nil, 'malformed' end
-  local decoded, user = pcall(cjson.decode, record)
+  local decoded, fields = pcall(cjson.decode, record)
   if not decoded then return nil, 'malformed' end
-  if ZEROS_ARE_DEFAULTS then read_as_original(user) end
-  return user
+  return fields
+end
+
+-- Return a user's record, or nil and 'unknown' or 'malformed'.
+local function read_user(key)
+  local user, problem = read_record(key)
+  if ZEROS_ARE_DEFAULTS and user then read_as_original(user) end
+  return user, problem
 end
 
 -- Read a window at `now`.  `slot` is where a charge goes; slots from `first` on count; `stored` has the sum of each unit
@@ -115,25 +122,25 @@ local function over(limited, used, amount)
 end
 
 -- Shrink each guessed amount of a charge to the limit that it exceeds, but not below what is certain.
--- The amounts begin at ARGV[first], their certain parts follow.  See Charge.within in ratelimit/limits.py.
-local function shrink(limits, first)
+-- See within in ratelimit/granting.py.
+local function shrink(limits, amounts, certain)
   for i = 1, #limits, 3 do
-    local limited, at = limits[i + 1], first + limits[i + 2] - 1
-    if limited >= 0 and tonumber(ARGV[at]) > limited then
-      ARGV[at] = math.max(limited, tonumber(ARGV[at + UNIT_COUNT]))
-    end
+    local limited, unit = limits[i + 1], limits[i + 2]
+    if limited >= 0 and amounts[unit] > limited then amounts[unit] = math.max(limited, certain[unit]) end
   end
 end
 
 -- Append to `obstacles` each limit of a window that a charge exceeds: name, limit, microseconds to wait (-1 = never).
--- The list is made for the first of them, because most charges exceed none.  The charge's amounts begin at ARGV[first].
-local function meet_limits(obstacles, window, limits, first)
+-- The list is made for the first of them, because most charges exceed none.
+local function meet_limits(obstacles, window, limits, amounts)
   for i = 1, #limits, 3 do
     local limited, unit = limits[i + 1], limits[i + 2]
-    local used, amount = window.stored[unit], tonumber(ARGV[first + unit - 1])
+    local used, amount = window.stored[unit], amounts[unit]
     if over(limited, used, amount) then
       local wait = -1
-      if limited > 0 and amount <= limited then
+      if limited > 0 and amount <= limited and window.ends_in then
+        wait = window.ends_in
+      elseif limited > 0 and amount <= limited then
         local slot, excess = window.oldest - 1, amount - (limited - used)
         while excess > 0 and slot < window.newest do
           slot = slot + 1
@@ -149,12 +156,11 @@ local function meet_limits(obstacles, window, limits, first)
   return obstacles
 end
 
--- Charge the amounts that begin at ARGV[first].
-local function take(window, first)
+-- Charge amounts.
+local function take(window, amounts)
   local key, slot, stored = window.key, window.slot, window.stored
   for i = 1, UNIT_COUNT do
-    local amount = ARGV[first + i - 1]
-    stored[i], stored[UNIT_COUNT + i] = stored[i] + amount, stored[UNIT_COUNT + i] + amount
+    stored[i], stored[UNIT_COUNT + i] = stored[i] + amounts[i], stored[UNIT_COUNT + i] + amounts[i]
   end
   if window.expired then call('DEL', key) end
   call('HSET', key, SLOT_PAIRS, 'last', window.now, 'oldest', window.oldest)
@@ -171,7 +177,9 @@ local function show(reply, window, limits)
   local n, stored = #reply, window.stored
   for i = 1, #limits, 3 do
     local unit, reset = limits[i + 2], 0
-    if stored[unit] > 0 then
+    if stored[unit] > 0 and window.ends_in then
+      reset = window.ends_in
+    elseif stored[unit] > 0 then
       local slot = window.newest
       if slot ~= window.slot or stored[UNIT_COUNT + unit] == 0 then
         while slot > window.oldest and held_in(window, slot, unit) == 0 do slot = slot - 1 end

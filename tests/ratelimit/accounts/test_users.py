@@ -6,7 +6,7 @@ import pytest
 
 from ratelimit.accounts.users import UserStore, UserStoreUnavailableError
 from ratelimit.limits import MalformedUserError, Rates, User
-from ratelimit.redis.limiter import user_key, window_key
+from ratelimit.redis.names import user_key, window_key
 from tests.support.limiters import a_redis_limiter, admit, refuse
 from tests.support.redis import RedisServer
 

@@ -12,10 +12,11 @@ from ratelimit.accounts.users import UserStore
 from ratelimit.fallback import LocalFallback
 from ratelimit.kinds import RPM, RPS, Amounts
 from ratelimit.limits import Admitted, LimiterUnavailableError, Rates, Refused, User
+from ratelimit.redis.apart import ClusterLimiter
 from ratelimit.redis.batching import NotSentError
 from ratelimit.redis.cluster import ClusterCalls
 from ratelimit.redis.connection import Script
-from ratelimit.redis.limiter import RedisLimiter, model_key, user_key, window_key
+from ratelimit.redis.names import model_key, user_key, window_key
 from tests.support.limiters import a_charge, admit, refuse, used
 from tests.support.polling import until
 from tests.support.ports import free_address
@@ -37,8 +38,8 @@ def cluster(running: RedisCluster) -> RedisCluster:
 
 
 @pytest.fixture
-async def limiter(cluster: RedisCluster) -> AsyncIterator[RedisLimiter]:
-    made = RedisLimiter(cluster.url, 5.0, cluster=True)
+async def limiter(cluster: RedisCluster) -> AsyncIterator[ClusterLimiter]:
+    made = ClusterLimiter(cluster.url, 5.0)
     yield made
     await made.aclose()
 
@@ -81,7 +82,7 @@ async def test_keys_of_any_user_are_made_known_and_revoked(cluster):
 async def test_users_of_every_node_are_limited_exactly_by_several_replicas(cluster, store, limiter):
     for name in NAMES:
         await store.create(User(name, rpm=5, tpm=100, concurrency=9, models={"m": Rates(rpm=4)}))
-    other = RedisLimiter(cluster.url, 5.0, cluster=True)
+    other = ClusterLimiter(cluster.url, 5.0)
     charges = [a_charge(name, 10, "m") for name in NAMES for _ in range(20)]
 
     verdicts = await asyncio.gather(*((limiter, other)[i % 2].reserve(each) for i, each in enumerate(charges)))
@@ -137,7 +138,7 @@ async def test_a_slot_that_moves_is_followed(cluster, store, limiter):
 
 async def test_a_cluster_that_stands_still_before_its_map_is_known_is_waited_for(cluster, store):
     await store.create(User("u", rpm=2))
-    limiter = RedisLimiter(cluster.url, 2.0, cluster=True)
+    limiter = ClusterLimiter(cluster.url, 2.0)
     fallback = LocalFallback(limiter, "local")
     for node in cluster.nodes:
         node.pause()
@@ -153,7 +154,7 @@ async def test_a_cluster_that_stands_still_before_its_map_is_known_is_waited_for
 
 
 async def test_a_cluster_of_which_no_node_tells_the_map_is_away(tmp_path):
-    limiter = RedisLimiter(f"unix://{tmp_path}/nobody.sock", 30.0, cluster=True)
+    limiter = ClusterLimiter(f"unix://{tmp_path}/nobody.sock", 30.0)
     with pytest.raises(LimiterUnavailableError):
         await limiter.reserve(a_charge("u", 1))
 
@@ -192,7 +193,7 @@ async def test_the_users_of_all_nodes_are_stored_changed_and_listed(cluster, sto
 
 
 async def test_nobody_at_the_address_is_an_unavailable_limiter(tmp_path):
-    limiter = RedisLimiter("redis://127.0.0.1:1/0", 1.0, cluster=True)
+    limiter = ClusterLimiter("redis://127.0.0.1:1/0", 1.0)
     with pytest.raises(LimiterUnavailableError):
         await limiter.reserve(a_charge("u", 1))
     await limiter.aclose()

@@ -6,7 +6,7 @@ from redis.crc import key_slot
 
 from ratelimit.kinds import RPM, TPM, WINDOW_UNITS, Amounts
 from ratelimit.limits import Admitted, LimiterUnavailableError, MalformedUserError, Rates, User
-from ratelimit.redis.limiter import model_key, user_key, window_key
+from ratelimit.redis.names import model_key, user_key, window_key
 from ratelimit.redis.permits import LEASE_S
 from ratelimit.window import KEEP_S
 from tests.support.limiters import Clock, a_charge, a_redis_limiter, admit, put_user, refuse, used
@@ -273,7 +273,7 @@ async def test_places_of_a_killed_replica_are_free_within_seconds_and_those_of_a
         for _ in range(5):
             await refuse(living, "u")
             clock.now_s += 1
-            living.renew()
+            living.renew_permits()
         await admit(living, "u")
         await admit(living, "u")
         await refuse(living, "u")
@@ -293,11 +293,11 @@ async def test_a_release_that_redis_never_heard_of_is_told_by_the_next_renewal(s
     put_user(server, User("u", concurrency=1))
     async with a_redis_limiter(server) as limiter:
         verdict = await admit(limiter, "u")
-        limiter.renew()  # the first one leaves the number alone
-        limiter._permits.give_back("u")  # and the word to Redis was lost
+        limiter.renew_permits()  # the first one leaves the number alone
+        limiter._permits.give_back(("u",))  # and the word to Redis was lost
         await refuse(limiter, "u")
 
-        limiter.renew()
+        limiter.renew_permits()
 
         await admit(limiter, "u")
         assert verdict.reservation.permits
@@ -359,7 +359,7 @@ async def test_the_permit_of_an_answer_that_nobody_awaits_is_given_back_by_renew
         limiter.reserve(a_charge("u", 0))
         await refuse(limiter, "u")
 
-        limiter.renew()  # certain of nothing yet: the user is new
-        limiter.renew()
+        limiter.renew_permits()  # certain of nothing yet: the user is new
+        limiter.renew_permits()
 
         await admit(limiter, "u")

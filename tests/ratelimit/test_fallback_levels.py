@@ -1,0 +1,78 @@
+"""Keys, groups, budgets and hard limits while Redis is away, and afterwards."""
+
+from ratelimit.fallback import LocalFallback
+from ratelimit.kinds import GROUP_KINDS, KEY_KINDS, TPM, USER_BUDGETS, Amounts
+from ratelimit.limits import Admitted, Bounds, Charge, Policy, Refused, User
+from tests.support.fallbacks import a_fallback, come_back, leave
+from tests.support.limiters import World
+from tests.support.polling import until
+
+DAY, COST_DAY, _, _ = USER_BUDGETS
+
+
+def charge(tokens: int, cost: int = 0) -> Charge:
+    return Charge("u", Amounts(1, tokens, cost), key="k")
+
+
+def hard(most: int) -> Charge:
+    return Charge("u", Amounts(1, most), bounds=Bounds(Amounts(1, 0), Amounts(1, most)), reserve="maximum")
+
+
+async def admitted(limiter: LocalFallback, asked: Charge) -> Admitted:
+    verdict = await limiter.reserve(asked)
+    assert isinstance(verdict, Admitted), verdict
+    return verdict
+
+
+async def refused(limiter: LocalFallback, asked: Charge) -> Refused:
+    verdict = await limiter.reserve(asked)
+    assert isinstance(verdict, Refused), verdict
+    return verdict
+
+
+async def test_every_level_goes_on_from_what_was_left_and_its_spending_is_handed_over(mortal_server):
+    world = World(mortal_server)
+    world.put(User("u", group="g", budgets={"day": 100, "cost_day": 50}))
+    world.put_key("u", "k", Policy(rpm=3))
+    world.put_group("g", Policy(tpm=90, budgets={"month": 1000}))
+    async with a_fallback(mortal_server) as limiter:
+        await admitted(limiter, charge(40, 20))
+        await leave(mortal_server, limiter)
+
+        alone = await admitted(limiter, charge(45, 25))
+        assert (85, 85) == (alone.quotas[DAY].used, alone.quotas[GROUP_KINDS[1]].used)
+        assert GROUP_KINDS[1] is (await refused(limiter, charge(6))).kind
+        assert COST_DAY is (await refused(limiter, charge(1, 6))).kind
+        await admitted(limiter, charge(1))
+        assert KEY_KINDS[0] is (await refused(limiter, charge(1))).kind
+        await limiter.settle(alone.reservation, Amounts(1, 40, 20))
+        assert 81 == (await limiter.usage("u")).quotas[DAY].used
+        assert 81 == (await limiter.group_usage("g")).quotas[GROUP_KINDS[1]].used
+        await come_back(mortal_server, limiter)
+        await until(lambda: not limiter._owes())
+
+        usage = await limiter.usage("u")
+        assert (81, 40) == (usage.quotas[DAY].used, usage.quotas[COST_DAY].used)
+        assert 3 == (await limiter.usage("u", "k")).quotas[KEY_KINDS[0]].used
+        assert 81 == (await limiter.group_usage("g")).quotas[GROUP_KINDS[1]].used
+
+
+async def test_a_hard_limit_stays_hard_alone_and_its_reservations_are_settled_there(mortal_server):
+    world = World(mortal_server)
+    world.put(User("u", tpm=100))
+    async with a_fallback(mortal_server) as limiter:
+        shared = (await admitted(limiter, hard(30))).reservation
+        await leave(mortal_server, limiter)
+
+        alone = (await admitted(limiter, hard(500))).reservation
+        assert (True, 70) == (alone.is_hard, alone.amounts.tokens)
+        for request, held in (("a", shared), ("b", alone)):
+            await limiter.renew(request, held)
+        assert TPM is (await refused(limiter, hard(1))).kind
+        await limiter.settle(shared, Amounts(1, 10), {"a": Amounts(0, -20)})
+        await limiter.settle(alone, Amounts(1, 50), {"b": Amounts(0, -20)})
+        assert 60 == (await limiter.usage("u")).quotas[TPM].used
+        await come_back(mortal_server, limiter)
+        await until(lambda: not limiter._owes())
+
+        assert 60 == (await limiter.usage("u")).quotas[TPM].used
