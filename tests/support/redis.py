@@ -79,8 +79,8 @@ class RedisServer:
         self.own_client.flushall()
 
     def _answers(self) -> bool:
-        with suppress(RedisError):
-            return bool(self.own_client.ping())
+        with suppress(RedisError), self.client() as client:  # its own: an answer while Redis loads may come late
+            return client.info("persistence")["loading"] == 0
         return False
 
 
