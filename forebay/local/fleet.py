@@ -27,6 +27,7 @@ from forebay.local.ports import Ports
 from forebay.local.records import write_atomically
 from forebay.local.supervision.process import ProcessSpec
 from forebay.local.supervision.supervisor import StartError, Supervisor
+from gateway.config.section import AUTO
 from gateway.config.settings import ModelSettings
 from gateway.discovery.description import FleetDescription
 from gateway.discovery.models import describe
@@ -297,6 +298,7 @@ def _endpoint(engine: Engine) -> dict[str, str]:
     spec, kind = engine.spec, engine.kind
     return {
         "address": spec.address, "name": spec.name, "engine": ENGINE, "gpu": kind.label, "deployment": kind.deployment,
+        "adapters": AUTO,
     }  # fmt: skip
 
 

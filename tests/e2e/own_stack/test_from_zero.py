@@ -134,6 +134,23 @@ def test_a_drain_cuts_no_stream_and_who_comes_meanwhile_gets_another_engine(zero
     until(lambda: said(zero, f"{old} ended"), limit_s=LIMIT_S)
 
 
+def test_an_adapter_wakes_its_model_and_is_waited_for_until_it_is_loaded(zero: Stack):
+    user = zero.user()
+    with zero.stream(user, max_tokens=400, ignore_eos=True) as events:
+        assert 200 == events.status_code
+        until(lambda: states(zero) == ["ready"])
+        body = {"model": zero.variables["MODEL"], "name": "tuned", "path": "/adapters/tuned"}
+        loaded = httpx.post(f"{zero.variables['ADMIN']}/LoadAdapter", json=body, trust_env=False, timeout=LIMIT_S)
+        assert 200 == loaded.status_code, loaded.text
+    at_zero(zero)
+
+    answer = zero.chat(user, model="tuned")
+
+    assert (200, "tuned") == (answer.status_code, answer.json()["model"])
+    body = {"name": "tuned"}
+    httpx.post(f"{zero.variables['ADMIN']}/UnloadAdapter", json=body, trust_env=False).raise_for_status()
+
+
 def test_while_redis_is_away_requests_wait_and_the_wake_comes_when_it_is_back(zero: Stack):
     at_zero(zero)
     (redis,) = zero.processes("redis")

@@ -83,7 +83,7 @@ class World:
         shop = self.shop
         queue = AdmissionQueue(shop.fleet, shop.settings.routing, LoopTimer(now_s), on_asleep=asleep.set)
         shop.queue = shop.admission._queue = shop.ledger._queue = queue
-        self.waking = Waking(queue, asleep, self.wakes, shop.fleet.models)
+        self.waking = Waking(queue, asleep, self.wakes, dict)
         scale = Autoscale(spec_of(STRATEGY, Bounds(0, 2, 2.0, 0.1)), startup_s)
         self.fleet = AutoscaledFleet(scale, directory, ports, self.machine, self.lines.append, gpu="")
         self.startup_s = startup_s
