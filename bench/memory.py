@@ -20,7 +20,7 @@ from gateway.accounting.estimates import ONE_ANSWER, Estimator, PromptSize
 from gateway.accounting.ledger import Ledger, OpenRequest
 from gateway.accounting.outcomes import ObservedEnd
 from gateway.accounting.settlement import Estimate
-from gateway.config.settings import LimitSettings
+from gateway.config.limits import LimitSettings
 from gateway.observability.metrics import Metrics
 from gateway.openai.usage import TokenUsage
 from ratelimit.memory import MemoryLimiter

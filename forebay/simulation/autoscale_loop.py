@@ -18,8 +18,9 @@ from forebay.simulation.comparison import scrape_of
 from forebay.simulation.elastic_fleet import ElasticFleet, Replica
 from forebay.simulation.elastic_router import ElasticRouter
 from forebay.simulation.replicas import Gateway
+from gateway.config.limits import LimitSettings
 from gateway.config.pools import PoolSettings
-from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
+from gateway.config.settings import RoutingSettings, ScrapeSettings
 from gateway.fleet.fleet import Fleet
 from routing.strategies.forebay import Forebay
 from simulator.core.gpus import GpuProfile

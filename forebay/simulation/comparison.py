@@ -16,7 +16,8 @@ import click
 
 from forebay.local.extras import require
 from forebay.simulation.replicas import Channel, Gateway, Replicas
-from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
+from gateway.config.limits import LimitSettings
+from gateway.config.settings import RoutingSettings, ScrapeSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.discovery.probing.readings import Readings
 from gateway.fleet.fleet import Fleet

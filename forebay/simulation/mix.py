@@ -28,7 +28,8 @@ from forebay.simulation.elastic_fleet import ElasticFleet
 from forebay.simulation.elastic_router import ElasticRouter
 from forebay.simulation.mix_traffic import WindowCounts
 from forebay.simulation.replicas import Gateway
-from gateway.config.settings import LimitSettings, RoutingSettings, ScrapeSettings
+from gateway.config.limits import LimitSettings
+from gateway.config.settings import RoutingSettings, ScrapeSettings
 from gateway.fleet.fleet import Fleet
 from gateway.fleet.hints import plan_of
 from gateway.fleet.ticket import Ticket

@@ -27,6 +27,7 @@ from gateway.openai.usage import parse_usage
 from gateway.pb import access_log_pb2 as data
 from gateway.pb import access_log_service_pb2 as service
 from ratelimit.limits import Reservation
+from ratelimit.prices import Prices
 
 _ATTEMPT_FAILED = frozenset({
     "upstream_connection_failure", "upstream_connection_termination", "upstream_remote_reset",
@@ -63,8 +64,8 @@ class Entry(NamedTuple):
         """Return how the request ended."""
         return _observed_end(self.message)
 
-    def reservation(self) -> Reservation | None:
-        """Return the reservation that the request carried, if any."""
+    def reservation(self) -> tuple[Reservation, Prices] | None:
+        """Return the reservation that the request carried, if any, and the prices at its admission."""
         return carried_reservation(self.metadata.fields[RESERVED_KEY].string_value)
 
 

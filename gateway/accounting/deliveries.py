@@ -114,9 +114,10 @@ class Deliveries:
 
     def _settle_for_another(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            reservation = entry.reservation()
-            if reservation is not None:
-                used = used_as_reported(reservation.amounts, entry.end())
+            carried = entry.reservation()
+            if carried is not None:
+                reservation, prices = carried
+                used = used_as_reported(reservation.amounts, entry.end(), prices)
                 self._start(self._settle(entry.exchange_id, reservation, used))
 
     async def _settle(self, exchange_id: str, reservation: Reservation, used: Amounts) -> None:

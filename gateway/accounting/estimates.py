@@ -14,7 +14,7 @@ from typing import NamedTuple
 from gateway.accounting.quantile_histogram import DECAY_OBSERVATIONS, DecayedQuantileHistogram
 from gateway.accounting.regression import BoundedRegression, Term
 from gateway.accounting.stream_sizes import StreamSizes
-from gateway.config.settings import LimitSettings
+from gateway.config.limits import LimitSettings
 
 PRIOR_PROMPT_TOKENS = 100.0
 """Weight of the prior for tokens of prompts: one prompt of so many (chosen: a handful of requests outweighs it)."""
@@ -71,7 +71,8 @@ class _DecayedRatio:
 
 
 class PromptSize(NamedTuple):
-    """A prompt's size as known without a tokenizer: bytes of text, tokens sent as ids, stated tokens of media.
+    """A prompt's size as known without a tokenizer: bytes of text, tokens sent as ids, stated tokens of media, and the
+    bytes that are read again at most.
 
     Scripts differ in how many tokens a byte makes; `extra_bytes`, those beyond one per character, tell them apart.
     """
@@ -80,6 +81,7 @@ class PromptSize(NamedTuple):
     token_ids: int
     extra_bytes: int = 0
     media_tokens: int = 0
+    repeated_bytes: int = 0
 
 
 def _prompt_terms(tokens_per_byte: float) -> tuple[Term, Term, Term]:
@@ -124,6 +126,7 @@ class Estimator:
         self._prior_tokens_per_byte = settings.tokens_per_byte
         self._prompt = BoundedRegression(_prompt_terms(settings.tokens_per_byte), DECAY_OBSERVATIONS)
         self._margin = DecayedQuantileHistogram(self._quantile)  # percent of a prompt that the regression lacks
+        self._template = settings.template_tokens  # the most that an engine is known to add to a prompt
         self._media = _DecayedRatio(PRIOR_MEDIA_TOKENS, PRIOR_MEDIA_TOKENS)
         self._tokens_per_chunk = _DecayedRatio(PRIOR_CHUNKS, PRIOR_CHUNKS)
         self.streams = StreamSizes()
@@ -151,6 +154,17 @@ class Estimator:
         if self._margin.count < MIN_OBSERVATIONS:
             return likely + MAX_TEMPLATE_TOKENS - LIKELY_TEMPLATE_TOKENS
         return likely + math.ceil((likely - size.token_ids) * min(self._margin.value, MAX_MARGIN_PERCENT) / 100)
+
+    def most_prompt_tokens(self, size: PromptSize) -> int:
+        """Return an upper bound of a prompt's tokens.
+
+        No byte-level vocabulary has a token of less than a byte; marks of messages take the place of the bytes of their
+        roles.  Beyond them an engine's template adds what the setting says, or the most that it was seen to add.
+        """
+        if not (size.text_bytes or size.media_tokens):
+            return size.token_ids
+        media = math.ceil(size.media_tokens * MEDIA_SCALE)
+        return size.text_bytes + size.repeated_bytes + size.token_ids + media + self._template
 
     def output_tokens(self, bounds: OutputBounds, user: str) -> int:
         """Return what to reserve: the learned quantile of the user's answers, else of all users', else the setting.
@@ -180,6 +194,7 @@ class Estimator:
             self._media.add(scale * size.media_tokens, size.media_tokens)
             return
         tokens = prompt_tokens - size.token_ids
+        self._template = max(self._template, min(tokens - size.text_bytes, MAX_LEARNED_TEMPLATE_TOKENS))
         if self._learn_text(size, tokens, prompts=1):
             likely = self.likely_prompt_tokens(size) - size.token_ids
             self._margin.add(math.ceil(100 * max(0, tokens - likely) / max(1, likely)))

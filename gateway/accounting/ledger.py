@@ -15,12 +15,13 @@ from typing import Protocol
 from gateway.accounting.calibration import Calibration, KnownEnd
 from gateway.accounting.estimates import Estimator, PromptSize
 from gateway.accounting.outcomes import ObservedEnd, PodProof
-from gateway.accounting.settlement import Estimate, Settlement, settlement_for
+from gateway.accounting.settlement import Estimate, Settlement, cost_of, settlement_for
 from gateway.fleet.pools import Pools
 from gateway.fleet.ticket import Ticket
 from gateway.observability.metrics import Metrics
 from ratelimit.kinds import NANO, NOTHING, Amounts
-from ratelimit.limits import Limiter, LimiterUnavailableError, Reservation
+from ratelimit.limits import RENEW_S, Limiter, LimiterUnavailableError, Reservation
+from ratelimit.prices import FREE, Prices
 from routing.strategy import Finished
 from routing.types import Decision, Endpoint
 from traffic.counts import Counts
@@ -36,6 +37,7 @@ class OpenRequest:
     estimate: Estimate
     estimator: Estimator
     reservation: Reservation | None = None  # None = no user, so no limits
+    prices: Prices = FREE  # as they were when it was admitted
     toll: Reservation | None = None  # held in the limits of the API that it was sent to
     opened_s: float = 0.0
     stream_closed_s: float | None = None
@@ -79,9 +81,10 @@ class Ledger:
         self._clock = clock
         self._open: dict[str, OpenRequest] = {}
         self._closed: dict[str, OpenRequest] = {}  # those of `_open` whose stream has closed, oldest first
-        self._unsettled: dict[tuple[str, int, str, bool], tuple[Reservation, Amounts, Amounts, dict[str, Amounts]]] = {}
-        """By user, slot, model and `is_shared`: the first's reservation, what all reserved, what they used, and
-        what each one changes."""
+        self._unsettled: dict[_Place, tuple[Reservation, Amounts, Amounts, dict[str, Amounts]]] = {}
+        """By what counts them together: the first's reservation, what all reserved, what they used, and what each one
+        changes."""
+        self._hard: dict[str, OpenRequest] = {}  # those of `_open` whose reservation is hard
         self._settling: set[asyncio.Task[None]] = set()
         self.begun = 0
         """Requests that have come so far, whatever becomes of them."""
@@ -110,6 +113,8 @@ class Ledger:
         if not opened.estimate.is_free:
             self._traffic.send(model, opened.ticket.pod.endpoint.deployment)
         if opened.reservation is not None:
+            if opened.reservation.is_hard:
+                self._hard[opened.id] = opened
             self._metrics.add_reservations(1)
             self._metrics.count_tokens(model, "reserved", opened.estimate.tokens)
         if opened.toll is not None:
@@ -134,6 +139,7 @@ class Ledger:
         if opened is None:
             return
         self._closed.pop(exchange_id, None)
+        self._hard.pop(exchange_id, None)
         self._release(opened)
         if opened.seen is not None:
             end = end.with_seen(opened.seen)
@@ -142,7 +148,10 @@ class Ledger:
         settlement = settlement_for(opened.estimate, opened.prompt, end, opened.estimator)
         self._learn(opened, end, settlement)
         if opened.reservation is not None:
-            self._settle_soon(opened.id, opened.reservation, Amounts(settlement.requests, settlement.tokens))
+            used = Amounts(settlement.requests, settlement.tokens)
+            if opened.prices is not FREE:
+                used = used._replace(cost=cost_of(settlement, end.usage, opened.prices, opened.reservation.amounts))
+            self._settle_soon(opened.id, opened.reservation, used)
         self._count(opened, settlement)
         self._count_in_pool(opened, end, settlement)
         self._check_idle()
@@ -164,6 +173,20 @@ class Ledger:
             if self._clock() > due_s + pause_s:  # the worker did not get to run: entries that came are not read yet
                 await asyncio.sleep(pause_s)
             self.expire()
+
+    async def renew(self) -> None:
+        """Let the hard reservations of running requests count on, for ever; cancel to stop."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            for opened in list(self._hard.values()):
+                if opened.id in self._hard and opened.reservation is not None:  # it may end while others are renewed
+                    await self._renew(opened.id, opened.reservation)
+
+    async def _renew(self, exchange_id: str, reservation: Reservation) -> None:
+        try:
+            await self._limiter.renew(exchange_id, reservation)
+        except LimiterUnavailableError:
+            self._metrics.count_error("renew")  # it is tried again before the reservation leaves the window
 
     async def drain(self, limit_s: float) -> bool:
         """Wait until all requests are decided, ended and settled; return False if `limit_s` pass before that."""
@@ -267,7 +290,7 @@ class Ledger:
         """Settle in the next turn of the loop, so that a batch of access-log entries takes one call per key."""
         if not self._unsettled:
             asyncio.get_running_loop().call_soon(self._settle_all)
-        key = (reservation.user, reservation.slot, reservation.model, reservation.is_shared)
+        key = _place(exchange_id, reservation)
         change = used.minus(reservation.amounts)
         others = self._unsettled.get(key)
         if others is None:
@@ -304,6 +327,14 @@ class Ledger:
 def _served_by(decision: Decision, end: ObservedEnd) -> Endpoint:
     """Return the pod that answered, which may be a fallback."""
     return next((pod for pod in decision.fallbacks if pod.address == end.upstream), decision.pod)
+
+
+_Place = tuple[Reservation, str]
+
+
+def _place(exchange_id: str, reservation: Reservation) -> _Place:
+    """Return what reservations have in common that one call settles: all but their amounts; hard ones are alone."""
+    return reservation._replace(amounts=NOTHING), exchange_id if reservation.is_hard else ""
 
 
 def _known_end(opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> KnownEnd:

@@ -13,6 +13,7 @@ from gateway.accounting.stream_sizes import StreamShape, StreamSize
 from gateway.openai.operations import Operation
 from gateway.openai.usage import TokenUsage
 from ratelimit.kinds import NOTHING, Amounts
+from ratelimit.prices import FREE, Prices
 
 _EVENTS_AROUND_AN_ERROR = 2
 """Events of a stream that are no output: the one that names the role, and the error itself."""
@@ -90,7 +91,26 @@ def settlement_for(estimate: Estimate, prompt: PromptSize, end: ObservedEnd, est
     return Settlement(outcome, prompt_tokens + output_tokens, prompt_tokens, output_tokens, pod)
 
 
-def used_as_reported(reserved: Amounts, end: ObservedEnd) -> Amounts:
+def cost_of(settlement: Settlement, usage: TokenUsage | None, prices: Prices, reserved: Amounts) -> int:
+    """Return the money that a settlement is charged, in NANO parts.
+
+    Where only the sum of its tokens is known, those that are no prompt's count as the answer's; where nothing is known
+    of them, the money that was reserved stands.
+    """
+    tokens, input_tokens, output_tokens = settlement.tokens, settlement.input_tokens, settlement.output_tokens
+    if not tokens:
+        return 0
+    if input_tokens is None and output_tokens is None:
+        return reserved.cost if usage is None else prices.cost(0, tokens)
+    if input_tokens is None:
+        input_tokens = max(0, tokens - (output_tokens or 0))
+    if output_tokens is None:
+        output_tokens = max(0, tokens - input_tokens)
+    cached = usage.cached_tokens if usage is not None else None
+    return prices.cost(input_tokens, output_tokens, cached or 0)
+
+
+def used_as_reported(reserved: Amounts, end: ObservedEnd, prices: Prices = FREE) -> Amounts:
     """Return what a request used of which only its reservation and its end are known.
 
     The reserved tokens stand where no usage was reported; where none were reserved, none are charged.
@@ -101,11 +121,15 @@ def used_as_reported(reserved: Amounts, end: ObservedEnd) -> Amounts:
     usage = end.usage
     counts_no_output = charged is Charged.PRODUCED and usage is not None and usage.completion_tokens == 0
     if charged is Charged.REQUEST or counts_no_output:
-        return reserved._replace(tokens=0)
+        return reserved._replace(tokens=0, cost=0)
     if usage is None or usage.total_tokens is None or not reserved.tokens:
         return reserved
     is_cut = outcome != OK.outcome
-    return reserved if is_cut and _counts_no_output_yet(usage) else reserved._replace(tokens=usage.total_tokens)
+    if is_cut and _counts_no_output_yet(usage):
+        return reserved
+    total = usage.total_tokens
+    settlement = Settlement(outcome, total, usage.prompt_tokens, usage.completion_tokens)
+    return reserved._replace(tokens=total, cost=cost_of(settlement, usage, prices, reserved))
 
 
 def _counts_no_output_yet(usage: TokenUsage) -> bool:

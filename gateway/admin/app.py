@@ -18,9 +18,11 @@ from starlette.types import ASGIApp
 from gateway.adapters.desk import AdapterError, Desk
 from gateway.admin.adapters import adapter_calls, on_adapter_error
 from gateway.admin.bodies import MAX_PAGE, CheckBody, JsonRoute, NewUserBody, PageSize, UsageAnswer, UserBody
+from gateway.admin.groups import Groups, group_calls
 from gateway.admin.keys import Keys, key_calls
 from gateway.admin.problems import (
     REFUSALS,
+    invalid,
     missing_user,
     on_defect,
     on_http_error,
@@ -38,6 +40,7 @@ CALLS = {
     "POST /CreateKey": 'make an API key: {"user": "lgy"}; UpdateKey changes and RevokeKey revokes one',
     "POST /LoadAdapter": 'load a LoRA adapter: {"model", "name", "path"}; UnloadAdapter unloads, GET /adapters lists',
     "GET /users": "all users; /users/NAME/usage and /users/NAME/keys say more",
+    "PUT /groups/NAME": 'limits that users share: {"tpm": 1000}; users name it as "group"; GET and DELETE, too',
     "GET /openapi.json": "every call",
 }
 """The most needed calls, for people."""
@@ -71,6 +74,7 @@ class CheckAnswer(BaseModel):
 def create_admin_app(
     users: Users,
     keys: Keys,
+    groups: Groups,
     limiter: Limiter,
     models: Callable[[], Collection[ModelCard]],
     *,
@@ -102,8 +106,9 @@ def create_admin_app(
             **dict.fromkeys(unavailable, on_store_away),
         },
     )
-    app.include_router(_user_calls(users, keys))
-    app.include_router(key_calls(users, keys, models, clock))
+    app.include_router(_user_calls(users, keys, groups))
+    app.include_router(key_calls(users, keys, limiter, models, clock))
+    app.include_router(group_calls(groups, limiter))
     app.include_router(adapter_calls(adapters))
     app.include_router(_queries(users, limiter, models))
     app.router.routes.extend(operations)
@@ -118,13 +123,15 @@ def _declare_token(app: FastAPI, *, is_needed: bool) -> None:
     schema["security"] = [{"adminToken": []}] if is_needed else []
 
 
-def _user_calls(users: Users, keys: Keys) -> APIRouter:
+def _user_calls(users: Users, keys: Keys, groups: Groups) -> APIRouter:
     """Make the four calls that AIBrix has."""
     router = APIRouter(route_class=JsonRoute, responses=REFUSALS)
 
     @router.post("/CreateUser", response_model=UserAnswer, response_model_exclude_unset=True)
-    async def create_user(body: NewUserBody) -> UserAnswer:
+    async def create_user(body: NewUserBody) -> UserAnswer | Response:
         """Create a user.  A user that exists is not changed and is returned as stored."""
+        if body.group and await groups.get(body.group) is None:
+            return _no_group(body.group)
         stored, is_new = await users.create(body.user())
         return _answer(f"Created User: {stored.name}" if is_new else f"User: {stored.name} exists", stored)
 
@@ -136,6 +143,8 @@ def _user_calls(users: Users, keys: Keys) -> APIRouter:
     @router.post("/UpdateUser", response_model=UserAnswer, response_model_exclude_unset=True)
     async def update_user(body: UserBody) -> UserAnswer | Response:
         """Replace all limits of a user: an absent one becomes unlimited.  The next request obeys the new ones."""
+        if body.group and await groups.get(body.group) is None:
+            return _no_group(body.group)
         return _found(await users.update(body.user()), "Updated User", body.name)
 
     @router.post("/DeleteUser", response_model=UserAnswer, response_model_exclude_unset=True)
@@ -178,6 +187,10 @@ def _queries(users: Users, limiter: Limiter, models: Callable[[], Collection[Mod
         return models_list(sorted(models()))
 
     return router
+
+
+def _no_group(name: str) -> Response:
+    return invalid("group", name, "must be a group that exists")
 
 
 def _found(user: User | None, done: str, name: str) -> UserAnswer | Response:

@@ -16,8 +16,9 @@ from starlette.responses import Response
 
 from gateway.observability.http import problem
 from ratelimit.accounts.names import checked_name
-from ratelimit.kinds import MODEL_KINDS, UNITS, USER_FIELDS, USER_KINDS, Amounts, LimitKind
-from ratelimit.limits import MAX_LIMIT, MAX_NAME_BYTES, Rates, User, shown_limits
+from ratelimit.accounts.records import shown_budgets, shown_policy
+from ratelimit.kinds import MODEL_KINDS, NANO, UNITS, USER_BUDGETS, USER_FIELDS, USER_KINDS, Amounts, LimitKind
+from ratelimit.limits import MAX_LIMIT, MAX_NAME_BYTES, Policy, Rates, Reserve, User, shown_limits
 
 MAX_BODY_BYTES = 1024 * 1024
 """The largest request body, in bytes (chosen); a larger one answers 413."""
@@ -38,6 +39,17 @@ Name = Annotated[str, AfterValidator(checked_name)]
 StoredName = Annotated[str, AfterValidator(_stored_name)]
 """A name by which something stored is found: also one that today's rule for new names would not allow."""
 Limit = Annotated[StrictInt, Field(ge=0, le=MAX_LIMIT)]
+
+
+def _countable(money: float) -> float:
+    if 0 < money < 1 / NANO:
+        message = f"must be 0, or at least {1 / NANO:.9f}"
+        raise ValueError(message)
+    return money
+
+
+Money = Annotated[float, Field(strict=True, ge=0, le=MAX_LIMIT // NANO), AfterValidator(_countable)]
+"""An amount of the currency of the prices."""
 
 
 MAX_PAGE = 1000
@@ -73,11 +85,53 @@ class ModelBody(_with_limits("ModelLimits", _Body, MODEL_KINDS)):  # type: ignor
     """A user's limits for one model."""
 
 
+def _described_budgets() -> Any:
+    """Return a body with a field for each budget."""
+    types = {kind: (Money if kind.unit == "cost" else Limit) for kind in USER_BUDGETS}
+    fields = {kind.field: (types[kind] | None, Field(None, description=_described(kind))) for kind in USER_BUDGETS}
+    return _with_fields("BudgetFields", _Body, fields)
+
+
+class BudgetsBody(_described_budgets()):  # type: ignore[misc]  # the table of kinds makes it
+    """The most tokens and money of a calendar day and month, in UTC."""
+
+    def budgets(self) -> dict[str, int]:
+        """Return the budgets that are limited, money in NANO of its unit."""
+        said = {kind: getattr(self, kind.field) for kind in USER_BUDGETS}
+        factors = {kind: NANO if kind.unit == "cost" else 1 for kind in USER_BUDGETS}
+        return {kind.field: round(limit * factors[kind]) for kind, limit in said.items() if limit is not None}
+
+
+class PolicyBody(_with_limits("PolicyLimits", _Body, USER_FIELDS)):  # type: ignore[misc]  # the table of kinds makes it
+    """The limits of a group, or of an API key under those of its user."""
+
+    budgets: BudgetsBody = Field(default_factory=BudgetsBody)
+    """Budgets of a day and a month.  Shown when set."""
+
+    @staticmethod
+    def fields_of(policy: Policy) -> dict[str, Any]:
+        """Return the fields of a stored policy, without validation."""
+        fields = shown_policy(policy)
+        if policy.budgets:
+            fields["budgets"] = BudgetsBody.model_construct(**fields["budgets"])
+        return fields
+
+    def policy(self) -> Policy:
+        """Return the value that the store keeps."""
+        return Policy(**_limits(self, USER_FIELDS), budgets=self.budgets.budgets())
+
+
 class UserBody(_with_limits("UserLimits", _NamedBody, USER_FIELDS)):  # type: ignore[misc]  # the table of kinds makes it
     """A user as clients send and receive it."""
 
     models: dict[Annotated[str, Field(min_length=1)], ModelBody] = Field(default_factory=dict)
     """Further limits on requests for a model, by the model's name.  An answer has it only when set."""
+    budgets: BudgetsBody = Field(default_factory=BudgetsBody)
+    """Budgets of a day and a month.  Shown when set."""
+    reserve: Reserve | None = None
+    """How much each request reserves; absent or null: as the setting `limits.reserve` says.  Shown when set."""
+    group: Annotated[str, Field(max_length=MAX_NAME_BYTES)] | None = None
+    """A group that exists, whose limits the user's requests count against too.  Shown when set."""
 
     @classmethod
     def of(cls, user: User) -> "UserBody":
@@ -86,13 +140,23 @@ class UserBody(_with_limits("UserLimits", _NamedBody, USER_FIELDS)):  # type: ig
         if user.models:
             rates = {model: shown_limits(rates, MODEL_KINDS) for model, rates in user.models.items()}
             fields["models"] = {model: ModelBody.model_construct(**limits) for model, limits in rates.items()}
+        if user.budgets:
+            fields["budgets"] = BudgetsBody.model_construct(**shown_budgets(user.budgets))
+        fields |= {name: value for name in ("reserve", "group") if (value := getattr(user, name))}
         body: UserBody = cls.model_construct(**fields)
         return body
 
     def user(self) -> User:
         """Return the value that the store keeps."""
         models = {model: Rates(**_limits(body, MODEL_KINDS)) for model, body in self.models.items()}
-        return User(self.name, **_limits(self, USER_FIELDS), models=models)
+        return User(
+            self.name,
+            **_limits(self, USER_FIELDS),
+            models=models,
+            budgets=self.budgets.budgets(),
+            reserve=self.reserve,
+            group=self.group or "",
+        )
 
 
 class NewUserBody(UserBody):
@@ -113,6 +177,7 @@ UsageAnswer = create_model(
     **{kind.unit: (int, ... if kind.always_shown else 0) for kind in USER_KINDS},
     **{kind.field: (int | None, ... if kind.always_shown else None) for kind in USER_KINDS},
     window_s=(int, ...),
+    budgets=(dict[str, dict[str, Any]], {}),
 )  # type: ignore[call-overload]  # the fields are those of gateway.openai.answers.usage_record
 
 

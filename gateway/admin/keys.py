@@ -5,20 +5,18 @@ Lives here: their bodies, their answers, and the protocol of the store.  Not her
 
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response
 
-from gateway.admin.bodies import MAX_PAGE, JsonRoute, Name, PageSize, StoredName
-from gateway.admin.problems import REFUSALS, missing_user
+from gateway.admin.bodies import MAX_PAGE, JsonRoute, Name, PageSize, PolicyBody, StoredName
+from gateway.admin.problems import REFUSALS, invalid, missing, missing_user
 from gateway.admin.users import Users
-from gateway.config.validation import shown
-from gateway.observability.http import problem
-from gateway.openai.answers import ModelCard
-from ratelimit.accounts.keys import Key
+from gateway.openai.answers import ModelCard, usage_record
+from ratelimit.accounts.keys import NO_TERMS, Key, Terms
+from ratelimit.limits import Limiter
 
 
 class Keys(Protocol):
@@ -27,15 +25,11 @@ class Keys(Protocol):
     Every method may raise the store's unavailability error.
     """
 
-    async def create(
-        self, user: str, name: str, expires_at: int | None = None, models: tuple[str, ...] | None = None
-    ) -> tuple[str, Key]:
+    async def create(self, user: str, name: str, terms: Terms = NO_TERMS) -> tuple[str, Key]:
         """Make a key; return its secret, which is not stored, and its record."""
         ...
 
-    async def update(
-        self, user: str, key_id: str, name: str, expires_at: int | None, models: tuple[str, ...] | None
-    ) -> Key | None:
+    async def update(self, user: str, key_id: str, name: str, terms: Terms) -> Key | None:
         """Replace what may change of a key and return it; None = the user has no such key."""
         ...
 
@@ -71,10 +65,8 @@ def _moment(value: object) -> object:
 Expiry = Annotated[datetime, BeforeValidator(_moment)]
 
 
-class _Terms(BaseModel):
-    """The user of a key, and what an administrator says of it."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+class _KeyTerms(PolicyBody):
+    """The user of a key, and what an administrator says of it: its limits under those of the user, too."""
 
     user: StoredName
     """The user that the key identifies; must exist."""
@@ -85,17 +77,17 @@ class _Terms(BaseModel):
     models: Annotated[list[str], Field(min_length=1, max_length=MAX_MODELS)] | None = None
     """The only models that the key may be used for, which must exist; absent or null: any."""
 
-    def terms(self) -> tuple[str, int | None, tuple[str, ...] | None]:
+    def terms(self) -> Terms:
         """Return what the store takes."""
         expires_at = None if self.expires_at is None else int(self.expires_at.timestamp())
-        return self.name, expires_at, None if self.models is None else tuple(dict.fromkeys(self.models))
+        return Terms(expires_at, None if self.models is None else tuple(dict.fromkeys(self.models)), self.policy())
 
 
-class NewKey(_Terms):
+class NewKey(_KeyTerms):
     """The user and the purpose of a new key."""
 
 
-class KeyChange(_Terms):
+class KeyChange(_KeyTerms):
     """The choice of one key, and all that is to be true of it."""
 
     id: str
@@ -113,8 +105,8 @@ class KeyChoice(BaseModel):
     """The id of the key, as CreateKey returned it and the list shows it."""
 
 
-class KeyRecord(BaseModel):
-    """A key without its secret; `expires_at` and `models` where it has them."""
+class KeyRecord(PolicyBody):
+    """A key without its secret; `expires_at`, `models`, limits and budgets where it has them."""
 
     id: str
     user: str
@@ -147,7 +139,7 @@ class KeyList(BaseModel):
 
 
 def key_calls(
-    users: Users, keys: Keys, models: Callable[[], Collection[ModelCard]], clock: Callable[[], float]
+    users: Users, keys: Keys, limiter: Limiter, models: Callable[[], Collection[ModelCard]], clock: Callable[[], float]
 ) -> APIRouter:
     """Make the calls that create, change, list and revoke keys.
 
@@ -163,7 +155,7 @@ def key_calls(
             return wrong
         if await users.read(body.user) is None:
             return missing_user(body.user)
-        secret, key = await keys.create(body.user, *body.terms())
+        secret, key = await keys.create(body.user, body.name, body.terms())
         if await users.read(body.user) is None:  # deleted meanwhile, perhaps after DeleteUser revoked the keys
             await keys.revoke(body.user, key.id)
             return missing_user(body.user)
@@ -174,9 +166,9 @@ def key_calls(
         """Replace the name and the terms of a key: an absent one is taken off.  Every worker obeys within a second."""
         if (wrong := _impossible(body, models(), clock())) is not None:
             return wrong
-        key = await keys.update(body.user, body.id, *body.terms())
+        key = await keys.update(body.user, body.id, body.name, body.terms())
         if key is None:
-            return _missing_key(body.id, "id")
+            return missing("Key", body.id, "id")
         return KeyAnswer(message=f"Updated Key: {key.id}", key=_record(key))
 
     @router.post("/RevokeKey", response_model=KeyAnswer, response_model_exclude_unset=True)
@@ -184,7 +176,7 @@ def key_calls(
         """Revoke a key; every worker refuses it within a second."""
         key = await keys.revoke(body.user, body.id)
         if key is None:
-            return _missing_key(body.id, "id")
+            return missing("Key", body.id, "id")
         return KeyAnswer(message=f"Revoked Key: {key.id}", key=_record(key))
 
     @router.get("/users/{name:path}/keys", response_model=KeyList, response_model_exclude_unset=True)
@@ -195,35 +187,36 @@ def key_calls(
         records = [_record(key) for key in await keys.list(name)]
         start = next((place for place, record in enumerate(records, start=1) if record.id == after), 0)
         if after and not start:  # revoked meanwhile: beginning anew would show keys twice
-            return _missing_key(after, "after")
+            return missing("Key", after, "after")
         page = records[start : start + limit]
         return KeyList(keys=page, next=page[-1].id) if records[start + limit :] else KeyList(keys=page)
+
+    @router.get("/users/{name:path}/keys/{key_id}/usage")
+    async def key_usage(name: str, key_id: str) -> Any:
+        """Read what was used with a key that has limits, in the last 60 seconds and of its budgets."""
+        usage = await limiter.usage(name, key_id)
+        return missing("Key", key_id, "id") if usage is None else usage_record(usage)
 
     return router
 
 
-def _missing_key(key_id: str, param: str) -> Response:
-    return problem(HTTPStatus.NOT_FOUND, f"Key: {key_id} does not exist", "key_not_found", param=param)
-
-
-def _impossible(body: _Terms, models: Collection[ModelCard], now_s: float) -> Response | None:
+def _impossible(body: _KeyTerms, models: Collection[ModelCard], now_s: float) -> Response | None:
     """Return the answer to terms of the past, or that name a model which does not exist; None = they can be kept."""
     if body.expires_at is not None and body.expires_at.timestamp() <= now_s:
-        return _invalid("expires_at", body.expires_at.isoformat(), "must be in the future")
+        return invalid("expires_at", body.expires_at.isoformat(), "must be in the future")
     existing = {card.name for card in models}
     for place, name in enumerate(body.models or ()):
         if name not in existing:
-            return _invalid(f"models[{place}]", name, "must be a model that exists")
+            return invalid(f"models[{place}]", name, "must be a model that exists")
     return None
 
 
-def _invalid(field: str, value: str, rule: str) -> Response:
-    message = f"{field} = {shown(field, value)}, {rule}"
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, message, "invalid_value", field)
-
-
 def _record(key: Key) -> KeyRecord:
-    fields: dict[str, Any] = {name: value for name, value in key._asdict().items() if value is not None}
-    if key.expires_at is not None:
-        fields["expires_at"] = datetime.fromtimestamp(key.expires_at, UTC)
-    return KeyRecord(**fields)
+    fields: dict[str, Any] = {**key._asdict(), **PolicyBody.fields_of(key.terms.policy)}
+    del fields["terms"]
+    if key.terms.expires_at is not None:
+        fields["expires_at"] = datetime.fromtimestamp(key.terms.expires_at, UTC)
+    if key.terms.models is not None:
+        fields["models"] = list(key.terms.models)
+    record: KeyRecord = KeyRecord.model_construct(**fields)
+    return record

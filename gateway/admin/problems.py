@@ -44,7 +44,18 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 
 def missing_user(name: str) -> Response:
     """Answer 404: there is no user of that name."""
-    return problem(HTTPStatus.NOT_FOUND, f"User: {name} does not exist", "user_not_found", param="name")
+    return missing("User", name)
+
+
+def missing(kind: str, name: str, param: str = "name") -> Response:
+    """Answer 404: there is nothing of that kind and name."""
+    return problem(HTTPStatus.NOT_FOUND, f"{kind}: {name} does not exist", f"{kind.lower()}_not_found", param=param)
+
+
+def invalid(field: str, value: str, rule_: str) -> Response:
+    """Answer 422: a value that breaks a rule which its type does not tell."""
+    message = f"{field} = {shown(field, value)}, {rule_}"
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, message, "invalid_value", field)
 
 
 async def on_http_error(_request: Request, error: HTTPException) -> Response:

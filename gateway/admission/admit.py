@@ -16,7 +16,7 @@ from gateway.accounting.carried import carried
 from gateway.accounting.ledger import Ledger, OpenRequest
 from gateway.admission.identity import Identity
 from gateway.admission.inquiries import Inquiries, is_dry_run
-from gateway.admission.limiting import charge, limiter_answer
+from gateway.admission.limiting import Grant, charge, granted, limiter_answer
 from gateway.admission.pending import PendingAdmission
 from gateway.admission.plan import Plan, Planner
 from gateway.admission.queue import AdmissionQueue
@@ -29,6 +29,7 @@ from gateway.fleet.ticket import Ticket
 from gateway.observability.metrics import NONE_HEALTHY, Metrics
 from gateway.openai.errors import ClientGoneError, LimiterAwayError, LimitExceededError, RefusalError
 from gateway.openai.limit_headers import limit_headers
+from gateway.openai.output_limit import MAX_TOKENS
 from gateway.openai.rewrites import Rewrites
 from ratelimit.accounts.sender import Sender
 from ratelimit.kinds import NOTHING
@@ -163,14 +164,14 @@ class Admission:
             raise self._planner.refusal(error, plan.route) from error
         picked_s = self._clock()
         try:
-            admitted = await self._answer(plan, question)
+            grant = await self._answer(command, plan, question)
         except BaseException:
             self._queue.withdraw(ticket, self._clock())
             raise
         self._metrics.observe_decision(picked_s - started_s)
         self._metrics.observe_limiter(self._clock() - picked_s)
-        toll = await self._pay(plan, ticket, admitted) if ticket.decision.pod.is_api else None
-        return self._open(command, plan, ticket, admitted, toll)
+        toll = await self._pay(plan, ticket, grant.admitted) if ticket.decision.pod.is_api else None
+        return self._open(command, plan, ticket, grant, toll)
 
     def _awaits_first(self, request: RouteRequest) -> bool:
         """Return whether the request has to wait for the first pod of its model.
@@ -189,23 +190,23 @@ class Admission:
         """Charge at once, so that no request waits that its limits refuse; give the charge back if it waits in vain."""
         self._pending[id(command)] = pending
         try:
-            admitted = await self._charge_waiting(plan, pending)
+            grant = await self._charge_waiting(command, plan, pending)
             try:
                 ticket = await self._ticket(plan, pending)
             except RefusalError:
-                if admitted is not None:
-                    await self._give_back(admitted.reservation)
+                if grant.admitted is not None:
+                    await self._give_back(grant.admitted.reservation)
                 raise
             self._metrics.observe_wait(ticket.waited_s)
-            toll = await self._pay(plan, ticket, admitted) if ticket.decision.pod.is_api else None
-            return self._open(command, plan, ticket, admitted, toll, awaited_first=pending.awaited_first)
+            toll = await self._pay(plan, ticket, grant.admitted) if ticket.decision.pod.is_api else None
+            return self._open(command, plan, ticket, grant, toll, awaited_first=pending.awaited_first)
         finally:
             del self._pending[id(command)]
 
-    async def _charge_waiting(self, plan: Plan, pending: PendingAdmission) -> Admitted | None:
+    async def _charge_waiting(self, command: Admit, plan: Plan, pending: PendingAdmission) -> Grant:
         """Charge; a request that may not be sent leaves the queue, and gives back the pod that it may have by now."""
         try:
-            return await self._answer(plan, self._ask(plan))
+            return await self._answer(command, plan, self._ask(plan))
         except BaseException:
             pending.leave()
             with suppress(NoCandidateError, ClientGoneError):
@@ -216,7 +217,7 @@ class Admission:
         """Ask the limiter now, to be answered when awaited; None when no limit applies."""
         return charge(plan, self._limiter) if plan.is_limited else None
 
-    async def _answer(self, plan: Plan, question: Awaitable[Admitted | None] | None) -> Admitted | None:
+    async def _answer(self, command: Admit, plan: Plan, question: Awaitable[Admitted | None] | None) -> Grant:
         """Await the limiter's answer.  What a limit refuses is no arrival, because more replicas would not serve it."""
         try:
             admitted = await question if question is not None else None
@@ -224,7 +225,13 @@ class Admission:
             self._traffic.refuse(plan.route.model)
             raise
         self._count_arrival(plan)
-        return admitted
+        if admitted is None or not admitted.reservation.is_hard:
+            return Grant(admitted)
+        try:
+            return granted(command, plan, admitted, self._fleet.model_lengths(plan.route.model))
+        except RefusalError:  # the body cannot be changed
+            await self._give_back(admitted.reservation)
+            raise
 
     def _count_arrival(self, plan: Plan) -> None:
         if not plan.estimate.is_free:
@@ -258,7 +265,7 @@ class Admission:
         command: Admit,
         plan: Plan,
         ticket: Ticket,
-        admitted: Admitted | None,
+        grant: Grant,
         toll: Reservation | None,
         *,
         awaited_first: bool = False,
@@ -266,15 +273,22 @@ class Admission:
         """Enter the request in the ledger and return the reply."""
         self._count_decision(plan, ticket)
         exchange_id = self._next_id()
-        estimate, reservation = plan.estimate, None
+        admitted, estimate, reservation = grant.admitted, plan.estimate, None
         if admitted is not None:
             reservation = admitted.reservation
             if reservation.amounts.tokens != estimate.tokens:
                 estimate = estimate._replace(reserved_tokens=reservation.amounts.tokens)
-        self._ledger.open(OpenRequest(exchange_id, ticket, plan.size, estimate, plan.estimator, reservation, toll))
         quotas = limit_headers(admitted.quotas) if admitted is not None else {}
-        exchange = carried(exchange_id, reservation)
+        if grant.maximum is not None:
+            quotas[MAX_TOKENS] = str(grant.maximum)
+            estimate = estimate._replace(bounds=estimate.bounds._replace(maximum=grant.maximum))
+        prices = plan.prices
+        opened = OpenRequest(exchange_id, ticket, plan.size, estimate, plan.estimator, reservation, prices, toll)
+        self._ledger.open(opened)
+        exchange = carried(exchange_id, reservation, prices)
         reply = self._replies.routed(exchange, plan.route, ticket.decision, command.headers, quotas)
+        if grant.body is not None:
+            reply = reply._replace(body=grant.body)
         return by_address(reply, ticket.decision) if awaited_first else reply
 
     def _count_decision(self, plan: Plan, ticket: Ticket) -> None:

@@ -4,18 +4,22 @@ Lives here: the question, and verdicts as errors.  Not here: the plan (plan), th
 window (ratelimit).
 """
 
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Sequence
+from typing import NamedTuple, TypeVar
 
+from gateway.admission.granting import fitted, granted_to_each
 from gateway.admission.plan import Plan
+from gateway.extproc.commands import Admit
 from gateway.openai.errors import (
     BrokenUserError,
+    BudgetExceededError,
     LimiterAwayError,
     LimitExceededError,
     RefusalError,
     UnknownUserError,
 )
-from gateway.openai.limit_headers import limit_headers
+from gateway.openai.limit_headers import duration, limit_headers
+from gateway.openai.output_limit import with_output_limit
 from ratelimit.kinds import LimitKind
 from ratelimit.limits import (
     Admitted,
@@ -29,6 +33,29 @@ from ratelimit.limits import (
 from ratelimit.limits import Refused as OverLimit
 
 T = TypeVar("T")
+
+
+class Grant(NamedTuple):
+    """The limiter's admission, and where it is of less than the request asks for, the maximum of each answer with the
+    body that says it."""
+
+    admitted: Admitted | None
+    maximum: int | None = None
+    body: bytes | None = None
+
+
+def granted(command: Admit, plan: Plan, admitted: Admitted, lengths: Sequence[int | None]) -> Grant:
+    """Return what a hard reservation grants; `lengths` are as in `fitted`.
+
+    Raises BadRequestError for a body in which the maximum cannot be set.
+    """
+    request, bounds = command.request, plan.bounds
+    maximum = None if bounds is None else granted_to_each(request, bounds, admitted.reservation.amounts.tokens)
+    if maximum is not None and request.max_output_tokens is None:
+        maximum = fitted(maximum, plan.size, plan.estimate.prompt_tokens, lengths)
+    if maximum is None:
+        return Grant(admitted)
+    return Grant(admitted, maximum, with_output_limit(command.body, request.output_limit(maximum)))
 
 
 def charge(plan: Plan, limiter: Limiter) -> Awaitable[Admitted | None]:
@@ -63,7 +90,12 @@ def _over_limit(plan: Plan, verdict: OverLimit) -> RefusalError:
     message = verdict.kind.message(plan.user or "", plan.route.model, verdict.limit)
     if verdict.retry_after_s is None and verdict.limit:  # of a limit of 0 the number says all
         message += f"; {_too_large(verdict.kind, plan.charge)}"
-    error = LimitExceededError(verdict.kind, message, retry_after_s=verdict.retry_after_s)
+    if verdict.kind.period:
+        if verdict.retry_after_s is not None:
+            message += f"; it begins anew in {duration(verdict.retry_after_s)}"
+        error: LimitExceededError = BudgetExceededError(verdict.kind, message, retry_after_s=verdict.retry_after_s)
+    else:
+        error = LimitExceededError(verdict.kind, message, retry_after_s=verdict.retry_after_s)
     if plan.user is not None:
         error.headers = limit_headers(verdict.quotas)
     return error

@@ -11,7 +11,8 @@ from uuid import uuid4
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.settlement import Estimate
 from gateway.accounting.stream_sizes import StreamShape
-from gateway.config.settings import LimitSettings
+from gateway.admission.granting import bounds_of
+from gateway.config.limits import LimitSettings
 from gateway.discovery.description import ModelPolicy
 from gateway.envoy.names import CLIENT_MODEL
 from gateway.extproc.commands import Admit
@@ -30,7 +31,8 @@ from gateway.openai.errors import (
 from gateway.openai.prompt import Prompt
 from ratelimit.accounts.sender import Sender
 from ratelimit.kinds import Amounts
-from ratelimit.limits import Charge
+from ratelimit.limits import Bounds, Charge, Reserve
+from ratelimit.prices import FREE, Prices
 from routing.prefix.blocks import BLOCK_BYTES, FIRST_BLOCK_MISSING_SHARE, block_hashes
 from routing.selectors import InvalidSelectorError, Selector, parse_selector
 from routing.strategies.session_affinity import SessionAffinity
@@ -66,6 +68,10 @@ class Plan(NamedTuple):
     route: RouteRequest
     strategy: str
     rps: int | None  # the model's limit of requests per second
+    prices: Prices
+    bounds: Bounds | None  # None = limits cannot be hard for it
+    reserve: Reserve
+    key: str
 
     @property
     def is_limited(self) -> bool:
@@ -75,8 +81,15 @@ class Plan(NamedTuple):
     @property
     def charge(self) -> Charge:
         """The question to the limiter.  Of its tokens only those that were sent as ids are certain."""
-        certain = Amounts(1, self.size.token_ids)
-        return Charge(self.user or "", Amounts(1, self.estimate.tokens), self.route.model, self.rps, certain)
+        estimate, size, prices = self.estimate, self.size, self.prices
+        certain = Amounts(1, size.token_ids)
+        amounts = Amounts(1, estimate.tokens)
+        if prices is not FREE:
+            certain = certain._replace(cost=prices.cost(size.token_ids, 0, size.token_ids))
+            amounts = amounts._replace(cost=prices.cost(estimate.prompt_tokens, estimate.output_tokens))
+        return Charge(
+            self.user or "", amounts, self.route.model, self.rps, certain, self.key, self.bounds, self.reserve
+        )
 
 
 class Planner:
@@ -129,7 +142,20 @@ class Planner:
             block_tokens=block_tokens,
             first_block_missing_tokens=FIRST_BLOCK_MISSING_SHARE * block_tokens,
         )
-        return Plan(user, size, estimate, estimator, route, strategy, policy.rps)
+        free = request.is_free or user is None
+        return Plan(
+            user,
+            size,
+            estimate,
+            estimator,
+            route,
+            strategy,
+            policy.rps,
+            policy.prices,
+            None if free else bounds_of(request, size, estimator, policy.prices),
+            self._limits.reserve,
+            command.sender.key if command.sender is not None else "",
+        )
 
     def checked(self, plan: Plan) -> Plan:
         """Return the plan.  Raises RefusalError when no pod could take the request: its model may be unknown."""
@@ -201,7 +227,9 @@ def _check_key(sender: Sender, model: str, asked_model: str) -> None:
 def _size(prompt: Prompt, encoded_bytes: int) -> PromptSize:
     """Return the size of a prompt from that of its encoding, so that a long one is encoded only once."""
     text_bytes = encoded_bytes - len(prompt.token_ids)
-    return PromptSize(text_bytes, prompt.token_count, text_bytes - len(prompt.text), prompt.media_tokens)
+    return PromptSize(
+        text_bytes, prompt.token_count, text_bytes - len(prompt.text), prompt.media_tokens, prompt.repeated_bytes
+    )
 
 
 def _session(headers: Mapping[str, str], strategy: str) -> str:

@@ -9,7 +9,9 @@ from pydantic import Field
 
 from gateway.config.section import NO_FLAG, Section
 
-Money = Annotated[float, Field(ge=0, le=1_000_000), NO_FLAG]
+HIGHEST_PRICE = 1_000_000
+"""The highest price of a million tokens (chosen: 1 for each token, far above any model)."""
+Money = Annotated[float, Field(ge=0, le=HIGHEST_PRICE), NO_FLAG]
 """An amount in the currency of all prices."""
 
 

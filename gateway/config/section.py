@@ -5,9 +5,14 @@ Not here: the sections (settings, picker).
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from ratelimit.limits import MAX_NAME_BYTES
+
+LONGEST_S = 7 * 24 * 3600.0
+"""Chosen: a week.  Envoy and the timers of asyncio overflow far above it, and nothing here waits so long."""
+SHORTEST_S = 0.001
+"""A millisecond, the unit of Envoy's timers and of what we write into its configuration."""
 
 
 class Section(BaseModel):
@@ -24,7 +29,15 @@ def no_flag(value: object) -> object:
     return value
 
 
+def _measurable(seconds: float) -> float:
+    if seconds < SHORTEST_S:
+        message = f"must be {SHORTEST_S} or more"
+        raise ValueError(message)
+    return seconds
+
+
 NO_FLAG = BeforeValidator(no_flag)
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_S), AfterValidator(_measurable), NO_FLAG]
 ModelName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
 AUTO = "auto"
 """In place of adapters: those that the engine lists."""

@@ -20,30 +20,15 @@ from gateway.config.addresses import (
 from gateway.config.aliases import AliasSettings
 from gateway.config.from_zero import LONGEST_WAIT_S, ScaleFromZeroSettings
 from gateway.config.kubernetes import KubernetesSettings
+from gateway.config.limits import LimitSettings
 from gateway.config.picker import PickerSettings
 from gateway.config.pools import PoolSettings, Priority
-from gateway.config.section import NO_FLAG, Adapters, ModelName, Section
+from gateway.config.prices import PriceSettings
+from gateway.config.section import LONGEST_S, NO_FLAG, Adapters, ModelName, Seconds, Section
 from gateway.config.tls import GatewayTlsSettings, ListenTlsSettings, TlsSettings
 from ratelimit.limits import MAX_LIMIT
 
-LONGEST_S = 7 * 24 * 3600.0
-"""Chosen: a week.  Envoy and the timers of asyncio overflow far above it, and nothing here waits so long."""
-SHORTEST_S = 0.001
-"""A millisecond, the unit of Envoy's timers and of what we write into its configuration."""
-MOST_TOKENS = 100_000_000
-"""Chosen: far above the context of any model, and far below what 32 bits hold."""
-
-
-def _measurable(seconds: float) -> float:
-    if seconds < SHORTEST_S:
-        message = f"must be {SHORTEST_S} or more"
-        raise ValueError(message)
-    return seconds
-
-
-Seconds = Annotated[float, Field(gt=0, le=LONGEST_S), AfterValidator(_measurable), NO_FLAG]
 PromisedSeconds = Annotated[float, Field(ge=0, le=LONGEST_S), NO_FLAG]
-Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS), NO_FLAG]
 ListenAddress = Annotated[str, AfterValidator(listen_address)]
 GatewayAddress = Annotated[str, AfterValidator(gateway_address)]
 EndpointAddress = Annotated[str, AfterValidator(endpoint_address)]
@@ -147,24 +132,6 @@ class RoutingSettings(Section):
     `forebay_shadow_decisions_total`.  Empty: none."""
     output_weight: Annotated[float, Field(gt=0, le=1_000_000), NO_FLAG] = 2.0
     """How many input tokens an output token counts as, where `throughput` and `vtc-basic` add up work."""
-
-
-class LimitSettings(Section):
-    """The number of tokens to reserve for a request until its usage is known."""
-
-    output_tokens: Tokens = 256
-    """Output tokens reserved for a request that names no maximum, until enough answers of the model have been seen."""
-    named_output_tokens: Tokens = 4096
-    """The most output tokens reserved for a request that names a maximum, until enough answers under such maxima have
-    been seen.  A smaller value admits more at first, and lets usage exceed the limit."""
-    output_quantile: Annotated[float, Field(gt=0, lt=1), NO_FLAG] = 0.9
-    """The share of a user's earlier answers from a model that were no longer than what is reserved for the next one.  A
-    larger value refuses earlier; a smaller one lets more answers outgrow their reservation."""
-    tokens_per_byte: Annotated[float, Field(gt=0, le=1), NO_FLAG] = 0.25
-    """The first estimate of prompt tokens per byte of text, until the model's own is learned.  English is near 0.25 in
-    common vocabularies."""
-    settle_grace_s: Seconds = 2.0
-    """How long after a request's end the access-log entry with its usage may arrive; then the estimate is charged."""
 
 
 class TimeoutSettings(Section):
@@ -302,6 +269,7 @@ class ModelSettings(Section):
     """Whether the request header `routing-strategy` is ignored for this model."""
     rps: Annotated[int | None, Field(ge=0, le=MAX_LIMIT), NO_FLAG] = None
     """The most requests in any second, of all users together and over all replicas.  Absent: unlimited; 0: none."""
+    prices: PriceSettings = PriceSettings()
     scales_from_zero: bool = False
     """Whether somebody starts an engine when requests wait for the first one, as `scale_from_zero` says."""
     waits_for_adapters: bool = False

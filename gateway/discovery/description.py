@@ -10,6 +10,7 @@ from typing import Protocol
 
 from gateway.config.pools import PoolSettings
 from gateway.openai.rewrites import Rewrite
+from ratelimit.prices import FREE, Prices
 from routing.types import Endpoint
 
 
@@ -24,6 +25,7 @@ class ModelPolicy:
     slo_itl_s: float | None = None
     scales_from_zero: bool = False  # somebody starts its first pod when told that requests wait for it
     waits_for_adapters: bool = False  # requests for an adapter wait while it is known and no pod has it
+    prices: Prices = FREE
     profiles: Mapping[str, "ModelPolicy"] = field(default_factory=dict)  # in its place, by the header `config-profile`
 
     def of_adapter(self) -> "ModelPolicy":

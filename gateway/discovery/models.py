@@ -15,6 +15,7 @@ from gateway.config.section import AUTO
 from gateway.config.settings import EndpointSettings, ModelSettings, ProfileSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.openai.rewrites import Rewrite, Sticky, Target
+from ratelimit.prices import prices_of
 from routing.types import API, Endpoint
 
 
@@ -120,6 +121,7 @@ def _policy(model: ModelSettings) -> ModelPolicy:
         model.slo_itl_s,
         model.scales_from_zero,
         model.waits_for_adapters,
+        prices_of(model.prices.input, model.prices.output, model.prices.cached_input),
     )
     return replace(policy, profiles={profile.name: _under(policy, profile) for profile in model.profiles})
 

@@ -16,6 +16,7 @@ import structlog
 
 from gateway.config.addresses import MAX_PORT
 from gateway.config.pools import MAX_PRIORITY
+from gateway.config.prices import HIGHEST_PRICE
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from kube.models import (
     DEFAULT_PORT,
@@ -32,6 +33,7 @@ from kube.models import (
 )
 from kube.objects import Key, Kind, Metadata, Object
 from ratelimit.limits import MAX_LIMIT
+from ratelimit.prices import prices_of
 from routing.mixture import parse_mixture
 from routing.types import Endpoint
 
@@ -118,6 +120,17 @@ class Profile(msgspec.Struct, frozen=True, rename="camel"):
     requests_per_second: Annotated[int, msgspec.Meta(ge=0, le=MAX_LIMIT)] = 0  # 0: unlimited
 
 
+Price = Annotated[float, msgspec.Meta(ge=0, le=HIGHEST_PRICE)]
+
+
+class ModelPrices(msgspec.Struct, frozen=True, rename="camel"):
+    """The prices of a million tokens."""
+
+    input: Price = 0.0
+    output: Price = 0.0
+    cached_input: Price | None = None
+
+
 class Profiles(msgspec.Struct, frozen=True, rename="camel"):
     """The annotation CONFIG of a pod or workload."""
 
@@ -126,6 +139,7 @@ class Profiles(msgspec.Struct, frozen=True, rename="camel"):
     profiles: dict[str, Profile] = {}
     scales_from_zero: bool = False
     waits_for_adapters: bool = False
+    prices: ModelPrices = ModelPrices()
 
 
 class Pool(NamedTuple):
@@ -298,8 +312,10 @@ def policy_of(model: str, config: str, strategies: Collection[str]) -> ModelPoli
     if read.default_profile and read.default_profile not in policies:
         log.warning("model_config_ignored", model=model, why=f"no profile {read.default_profile[:QUOTED]!r}")
     default = policies.get(read.default_profile or "default") or _policy(model, read, Profile(), strategies)
+    prices = prices_of(read.prices.input, read.prices.output, read.prices.cached_input)
+    policies = {name: replace(policy, prices=prices) for name, policy in policies.items()}
     zero, adapters = read.scales_from_zero, read.waits_for_adapters
-    return replace(default, profiles=policies, scales_from_zero=zero, waits_for_adapters=adapters)
+    return replace(default, profiles=policies, scales_from_zero=zero, waits_for_adapters=adapters, prices=prices)
 
 
 def _policy(model: str, read: Profiles, profile: Profile, strategies: Collection[str]) -> ModelPolicy:

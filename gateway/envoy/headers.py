@@ -19,6 +19,7 @@ from gateway.envoy.names import (
 )
 from gateway.openai.control_headers import PICKER_HEADERS
 from gateway.openai.limit_headers import LIMIT_HEADERS
+from gateway.openai.output_limit import MAX_TOKENS
 
 ROOMY_HEADERS = 10 * MAX_HEADERS
 ROOMY_HEADERS_KB = MAX_HEADERS_BYTES // 1024 + 8
@@ -34,7 +35,7 @@ BY_ADDRESS = {
 """The same where others describe the endpoints; nothing for a pod that the gateway did not name."""
 _UNTRUSTED_PREFIXES = (DESTINATION, "target-pod", "x-forebay-")
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")
-GATEWAY_HEADERS = ("routing-strategy", "x-session-id", "x-forebay-decision", *LIMIT_HEADERS)
+GATEWAY_HEADERS = ("routing-strategy", "x-session-id", "x-forebay-decision", MAX_TOKENS, *LIMIT_HEADERS)
 """Response headers that the gateway decides; one that is missing in the metadata is not added."""
 
 CLIENT_HEADERS = (

@@ -118,6 +118,7 @@ class Admit(NamedTuple):
     subset: frozenset[str] | None
     sender: Sender | None  # None: nobody in particular, without limits
     asked_model: str = ""  # by the client, where the request asks for another; empty = that of the request
+    body: bytes = b""
 
     @property
     def user(self) -> str | None:

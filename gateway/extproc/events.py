@@ -95,6 +95,7 @@ class Routed(NamedTuple):
     pods: Mapping[str, str] = EMPTY  # address -> pod name, of every pod that may answer
     remove_request_headers: tuple[str, ...] = ()  # those that no pod may see
     pools: Mapping[str, str] = EMPTY  # address -> pool, of every pod that is in one
+    body: bytes | None = None  # in place of the request's; None = that one
 
     @property
     def response_headers(self) -> dict[str, str]:

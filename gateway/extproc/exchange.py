@@ -248,12 +248,14 @@ class Exchange:
             request, body = request._replace(wants_usage=True), changed
         self._body = body
         self.state = State.ADMITTING
-        return [Admit(request, headers, self._headers.subset, self._sender, self._asked_model)]
+        return [Admit(request, headers, self._headers.subset, self._sender, self._asked_model, body)]
 
     def _forward(self, event: Routed) -> list[Command]:
         self._routed = event
         self.state = State.FORWARDED
         body, self._body = self._body, b""
+        if event.body is not None:
+            body, self._changed = event.body, True
         sent = self._headers.headers
         request_headers = dict(event.request_headers)
         removed = list(event.remove_request_headers)

@@ -24,7 +24,7 @@ class Catalogue:
         """Return all models in the order of the configuration.  Call it once for each change, to note the time."""
         now_s = int(self._clock())
         self._since = {name: self._since.get(name, now_s) for name in (*self._fleet.models(), *self._aliases)}
-        return [ModelCard(name, since, self._fleet.max_model_len(name)) for name, since in self._since.items()]
+        return [ModelCard(name, since, self._length(name)) for name, since in self._since.items()]
 
     def serves(self, model: str) -> bool:
         """Return whether a pod of the model is ready."""
@@ -33,3 +33,8 @@ class Catalogue:
         except NoCandidateError:
             return False
         return True
+
+    def _length(self, model: str) -> int | None:
+        """Return how many tokens every pod of the model takes, as far as they say it."""
+        told = [length for length in self._fleet.model_lengths(model) if length is not None]
+        return min(told, default=None)

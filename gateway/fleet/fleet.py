@@ -306,10 +306,9 @@ class Fleet:
         """Return all known model names, with adapters and with models that have no ready pod."""
         return tuple(self._serving)
 
-    def max_model_len(self, model: str) -> int | None:
-        """Return how many tokens every pod of the model takes, by what their engines say; None = none has said it."""
-        lengths = [length for pod in self._serving.get(model, ()) if (length := pod.max_model_len(model)) is not None]
-        return min(lengths, default=None)
+    def model_lengths(self, model: str) -> Sequence[int | None]:
+        """Return how many tokens each pod of the model takes, by what its engine says; None = it has not said it."""
+        return [pod.max_model_len(model) for pod in self._serving.get(model, ())]
 
     def set_model_lengths(self, pod_id: PodId, lengths: Mapping[str, int]) -> None:
         """Take the lengths of the models that an engine serves; an unknown pod is ignored."""

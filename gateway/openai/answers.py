@@ -7,8 +7,8 @@ errors (openai.errors).
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ratelimit.kinds import WINDOW_S
-from ratelimit.limits import Admitted, Refused, Usage
+from ratelimit.kinds import WINDOW_S, LimitKind
+from ratelimit.limits import Admitted, Quota, Refused, Usage
 
 
 class ModelCard(NamedTuple):
@@ -30,11 +30,20 @@ def models_list(cards: Iterable[ModelCard]) -> dict[str, Any]:
 
 
 def usage_record(usage: Usage) -> dict[str, Any]:
-    """Return a user's usage of the last WINDOW_S seconds and its limits (docs/contracts.md section 2)."""
+    """Return the usage of the last WINDOW_S seconds, its limits, and budgets (docs/contracts.md section 2)."""
     shown = {kind: quota for kind, quota in usage.quotas.items() if kind.always_shown or quota.limit is not None}
-    used = {kind.unit: quota.used for kind, quota in shown.items()}
-    limits = {kind.field: quota.limit for kind, quota in shown.items()}
-    return {"name": usage.name, **used, **limits, "window_s": WINDOW_S}
+    windows = {kind: quota for kind, quota in shown.items() if not kind.period}
+    used = {kind.unit: quota.used for kind, quota in windows.items()}
+    limits = {kind.field: quota.limit for kind, quota in windows.items()}
+    budgets = {kind.field: _budget(kind, quota) for kind, quota in shown.items() if kind.period}
+    record = {"name": usage.name, **used, **limits, "window_s": WINDOW_S}
+    return {**record, "budgets": budgets} if budgets else record
+
+
+def _budget(kind: LimitKind, quota: Quota) -> dict[str, Any]:
+    """Return what was used of a budget and what is left, money in the currency's unit."""
+    amounts = {"limit": quota.limit or 0, "used": quota.used, "remaining": quota.remaining or 0}
+    return {**{name: kind.shown(amount) for name, amount in amounts.items()}, "reset_s": quota.reset_s}
 
 
 def check_record(verdict: Admitted | Refused, tokens: int) -> dict[str, Any]:
@@ -46,7 +55,7 @@ def check_record(verdict: Admitted | Refused, tokens: int) -> dict[str, Any]:
     return {
         "admitted": refused is None,
         "kind": refused and refused.kind.name,
-        "limit": refused and refused.limit,
+        "limit": refused and refused.kind.shown(refused.limit),
         "retry_after_s": refused and refused.retry_after_s,
         "estimated_tokens": tokens,
     }

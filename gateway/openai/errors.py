@@ -40,6 +40,7 @@ class RefusalError(Exception):
     code = "internal_error"
     kind = "internal"
     error_header = ""  # the `x-error-*` header that is set to true
+    longest_retry_s: float = LONGEST_RETRY_S
     is_final = False  # no time cures it, although clients may take its status for one that passes
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
@@ -125,6 +126,18 @@ class LimitExceededError(RateLimitError):
         self.kind = limit.name
         self.error_header = limit.error_header
         self.is_final = retry_after_s is None
+
+
+class BudgetExceededError(LimitExceededError):
+    """A budget of a day or a month is used up.  Type and code are those of OpenAI's API, whose clients give up then."""
+
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+    def __init__(self, limit: LimitKind, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(limit, message, retry_after_s=retry_after_s)
+        self.is_final = True
+        self.longest_retry_s = math.inf
 
 
 class UnknownModelError(CallerError):
@@ -280,7 +293,7 @@ def error_headers(error: RefusalError) -> list[tuple[str, str]]:
     if error.error_header:
         headers.append((error.error_header, "true"))
     if error.retry_after_s is not None:
-        headers += retry_headers(error.retry_after_s)
+        headers += retry_headers(error.retry_after_s, error.longest_retry_s)
     if error.is_final:
         headers.append(("x-should-retry", "false"))
     if isinstance(error, MethodNotAllowedError):
@@ -290,9 +303,9 @@ def error_headers(error: RefusalError) -> list[tuple[str, str]]:
     return headers
 
 
-def retry_headers(seconds: float) -> list[tuple[str, str]]:
+def retry_headers(seconds: float, longest_s: float = LONGEST_RETRY_S) -> list[tuple[str, str]]:
     """Return `retry-after`, in whole seconds, and `retry-after-ms`: rounded up, so that no client asks too early."""
-    milliseconds = math.ceil(max(0.0, min(seconds, LONGEST_RETRY_S)) * 1000)
+    milliseconds = math.ceil(max(0.0, min(seconds, longest_s)) * 1000)
     return [
         ("retry-after", str(max(1, math.ceil(milliseconds / 1000)))),
         ("retry-after-ms", str(max(1, milliseconds))),

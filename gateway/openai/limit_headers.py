@@ -8,10 +8,15 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-from ratelimit.kinds import MODEL_KINDS, USER_KINDS, WINDOW_S, LimitKind
+from ratelimit.kinds import GROUP_KINDS, KEY_KINDS, MODEL_KINDS, NANO, USER_KINDS, WINDOW_S, LimitKind
 from ratelimit.limits import Quota, Quotas
 
 MS_PER_S = 1000
+
+PERIODS_S = {"day": 86_400, "month": 31 * 86_400}
+"""By period of a budget its longest length; `t` tells when the present one ends."""
+COST_PARTS = NANO // 1_000_000
+"""Headers tell money in millionths of the currency's unit, because their numbers are whole."""
 
 REMEMBERED = 8192
 """Durations and policies that are kept as text (chosen: a window has 6,000 hundredths of a second)."""
@@ -28,14 +33,14 @@ class Shown(NamedTuple):
     reset: str
     update: str
     own: LimitKind
-    of_model: LimitKind | None
+    others: tuple[LimitKind, ...]  # of the model, the key and the group
 
     @classmethod
     def of(cls, kind: LimitKind) -> "Shown":
         """Return the headers of one of the user's limits."""
         limit, remaining, reset = (f"x-ratelimit-{what}-{kind.unit.replace('_', '-')}" for what in OPENAI_NAMES)
-        of_model = next((each for each in MODEL_KINDS if each.unit == kind.unit), None)
-        return cls(limit, remaining, reset, f"x-update-{kind.field}", kind, of_model)
+        others = tuple(each for each in (*MODEL_KINDS, *KEY_KINDS, *GROUP_KINDS) if each.unit == kind.unit)
+        return cls(limit, remaining, reset, f"x-update-{kind.field}", kind, others)
 
 
 SHOWN = tuple(Shown.of(kind) for kind in USER_KINDS)
@@ -51,20 +56,23 @@ LIMIT_HEADERS = (
 def limit_headers(quotas: Quotas) -> dict[str, str]:
     """Return header names and values; `x-update-*` are the use including this request.
 
-    OpenAI's headers have room for one limit of a unit: of the user's own and the one for the model of this request, the
-    one with less remaining; the IETF's name both.
+    OpenAI's headers have room for one limit of a unit: of the user's own and those for the model, the key and the group
+    of this request, the one with least remaining; the IETF's name all, and budgets.
     """
     headers, policies, states = {}, [], []
-    for limit, remaining, reset, update, own_kind, model_kind in SHOWN:
+    has_others = len(quotas) > len(SHOWN)
+    for limit, remaining, reset, update, own_kind, other_kinds in SHOWN:
         own = quotas.get(own_kind)
         if own is None:
             continue
         if own_kind.always_shown or own.limit is not None:
             headers[update] = str(own.used)
         counted, tighter = [(own_kind, own)], own
-        if model_kind is not None and (of_model := quotas.get(model_kind)) is not None:
-            counted.append((model_kind, of_model))
-            tighter = _tighter(own, of_model)
+        for kind in other_kinds if has_others else ():
+            other = quotas.get(kind)
+            if other is not None:
+                counted.append((kind, other))
+                tighter = _tighter(tighter, other)
         if tighter.limit is not None:
             headers[limit] = str(tighter.limit)
             headers[remaining] = str(tighter.remaining)
@@ -74,6 +82,12 @@ def limit_headers(quotas: Quotas) -> dict[str, str]:
                 name, policy = _policy(kind, quota.limit)
                 policies.append(policy)
                 states.append(f"{name};r={quota.remaining};t={math.ceil(quota.reset_s)}")
+    for kind, quota in quotas.items() if has_others else ():
+        if kind.period and quota.limit is not None:
+            scale = COST_PARTS if kind.unit == "cost" else 1
+            name, policy = _policy(kind, quota.limit // scale)
+            policies.append(policy)
+            states.append(f"{name};r={(quota.remaining or 0) // scale};t={math.ceil(quota.reset_s)}")
     if policies:
         headers["ratelimit-policy"] = ", ".join(policies)
         headers["ratelimit"] = ", ".join(states)
@@ -84,13 +98,15 @@ def limit_headers(quotas: Quotas) -> dict[str, str]:
 def _policy(kind: LimitKind, limit: int) -> tuple[str, str]:
     """Return a limit's name in the IETF's headers, and its policy."""
     name = f'"{kind.name.replace("_", "-")}"'
-    return name, f"{name};q={limit};w={WINDOW_S}"
+    window_s = PERIODS_S[kind.period] if kind.period else WINDOW_S
+    unit = ';qu="micro"' if kind.unit == "cost" else ""
+    return name, f"{name};q={limit}{unit};w={window_s}"
 
 
-def _tighter(own: Quota, of_model: Quota) -> Quota:
-    if of_model.remaining is None:
+def _tighter(own: Quota, other: Quota) -> Quota:
+    if other.remaining is None:
         return own
-    return of_model if own.remaining is None or of_model.remaining < own.remaining else own
+    return other if own.remaining is None or other.remaining < own.remaining else own
 
 
 def duration(seconds: float) -> str:

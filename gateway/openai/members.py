@@ -9,6 +9,7 @@ by searches, which cost 2 to 5 ms per MB by the number of strings and escapes in
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from json import JSONDecodeError, JSONDecoder
 
 _GAP = re.compile(rb"[ \t\n\r:]*")
@@ -32,6 +33,18 @@ MAX_VALUE = 64 * 1024
 
 class MemberNotFoundError(Exception):
     """The member cannot be located within the bounds above."""
+
+
+def is_escaped(body: bytes, name: str) -> bool:
+    """Return whether the body may have a key of this name in which letters are written as escapes, which no search for
+    the name finds."""
+    return b"\\u00" in body and _escaped_key(name).search(body) is not None
+
+
+@lru_cache
+def _escaped_key(name: str) -> re.Pattern[bytes]:
+    letters = "".join(f"(?:{letter}|\\\\u00(?i:{ord(letter):02x}))" for letter in name)
+    return re.compile(f'"(?!{name}"){letters}"[ \\t\\n\\r]*:'.encode())
 
 
 def insert_member(body: bytes, name: str, value: str) -> bytes:

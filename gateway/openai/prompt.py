@@ -50,6 +50,8 @@ class Prompt:
     token_ids: bytes = b""
     count: int = 1
     media_tokens: int = 0
+    repeated_bytes: int = 0
+    """The most bytes of it that an engine reads again: a query for each further document."""
 
     @property
     def text_bytes(self) -> int:
@@ -140,14 +142,22 @@ def rerank_prompt(body: Body) -> Prompt:
 
 def score_prompt(body: Body) -> Prompt:
     """Read the prompt of score: two sides under one of several pairs of names; engines check that both are there."""
-    media, sides = MediaCount(), []
+    media, sides, counts = MediaCount(), [], []
     for names, most in _SCORE_SIDES:
         name = first_given(body, names)
         if name is not None:
             sides.append(_side(body[name], name, media, most))
+            counts.append(_items(body[name]))
     text = "\n".join([side.text for side in sides if side.text])
     token_ids = b"".join([side.token_ids for side in sides])
-    return Prompt(text, token_ids, media_tokens=media.tokens)
+    repeats = counts[-1] - 1 if counts[:1] == [1] else 0
+    repeated_bytes = repeats * (sides[0].text_bytes + sides[0].token_count) if repeats else 0
+    return Prompt(text, token_ids, media_tokens=media.tokens, repeated_bytes=repeated_bytes)
+
+
+def _items(side: object) -> int:
+    """Return of how many texts, parts or lists of token ids one side of a score consists."""
+    return len(side) if isinstance(side, list) and side and not isinstance(side[0], int) else 1
 
 
 def text_prompt(body: Body) -> Prompt:

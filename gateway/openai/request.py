@@ -14,6 +14,7 @@ from gateway.openai.fields import Body, check_number, count, field_error, flag, 
 from gateway.openai.form import parse_form
 from gateway.openai.json_body import parse_object
 from gateway.openai.operations import BodyFormat, Operation
+from gateway.openai.output_limit import OutputLimit
 from gateway.openai.prompt import Prompt
 
 _JSON = "application/json"
@@ -30,13 +31,15 @@ class InferenceRequest(NamedTuple):
     prompt: Prompt
     stream: bool
     max_output_tokens: int | None  # of one choice; None = the request names no maximum, 0 = nothing is generated
-    choices: int  # the number of outputs: `n` times the prompts of a batch
+    choices: int  # the number of outputs: `n`, or `best_of`, times the prompts of a batch
     wants_usage: bool  # `stream_options.include_usage` is asked for
     has_stream_options: bool
     event_options: tuple[object, ...] = ()  # of a stream: those that decide how many bytes its events have
     cache_salt: str = ""  # vLLM's field: blocks in the engine's cache are shared only between equal salts
     is_free: bool = False  # counts as a request, and no tokens are charged
     needs_earlier: bool = False  # needs an earlier answer, which one pod has and others answer 404 about
+    max_fields: tuple[str, ...] = ()  # those that bound the output and are there, null included
+    can_be_limited: bool = True  # a maximum can be set in the body, or nothing is generated
 
     @property
     def prompt_bytes(self) -> int:
@@ -47,6 +50,14 @@ class InferenceRequest(NamedTuple):
     def prompt_token_ids(self) -> int:
         """The number of tokens that were sent as ids, in addition to `prompt_bytes`."""
         return self.prompt.token_count
+
+    def output_limit(self, tokens: int) -> OutputLimit:
+        """Return a lower maximum of each answer.  Precondition: `can_be_limited`, and something is generated."""
+        body_format = self.operation.body
+        if body_format is None:
+            raise ValueError(self.operation)
+        fields = self.max_fields or body_format.max_fields[-1:]
+        return OutputLimit(tokens, body_format.inside, fields, is_new=not self.max_fields)
 
     def prompt_text(self) -> bytes:
         """Return the bytes whose prefixes are matched: the prompt's text, then token ids of 4 bytes each."""
@@ -84,6 +95,8 @@ def parse_request(operation: Operation, content_type: str, body: bytes) -> Infer
         cache_salt=salt if isinstance(salt := fields.get("cache_salt"), str) else "",
         is_free=body_format.is_free,
         needs_earlier=bool(body_format.earlier and fields.get(body_format.earlier)),
+        max_fields=tuple([field for field in body_format.max_fields if field in _parameters(fields, body_format)]),
+        can_be_limited=_can_be_limited(fields, body_format),
     )
 
 
@@ -108,9 +121,18 @@ def _max_output_tokens(fields: Body, body_format: BodyFormat) -> int | None:
     return bounds[0] if bounds else body_format.default_max
 
 
+def _can_be_limited(fields: Body, body_format: BodyFormat) -> bool:
+    """Return whether a maximum can be set; SGLang's list of parameters, and recordings, have no place for it."""
+    if not body_format.max_fields:
+        return body_format.default_max == 0
+    return not (body_format.inside and isinstance(fields.get(body_format.inside), list))
+
+
 def _choices(fields: Body, body_format: BodyFormat, prompt: Prompt) -> int:
-    per_prompt = count(_parameters(fields, body_format), "n") if body_format.has_n else None
-    return (per_prompt or 1) * prompt.count
+    if not body_format.has_n:
+        return prompt.count
+    parameters = _parameters(fields, body_format)
+    return max(count(parameters, "n") or 1, count(parameters, "best_of") or 1) * prompt.count
 
 
 def _event_options(fields: Body) -> tuple[object, ...]:

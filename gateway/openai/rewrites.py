@@ -5,7 +5,6 @@ in its JSON.  Not here: finding a member of JSON (members) or a part of a form (
 (gateway.discovery).  Gateway API Inference Extension: InferenceModelRewrite, proposal 1816.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from xxhash import xxh3_64_intdigest
 
 from gateway.openai.errors import BadRequestError
 from gateway.openai.form import replace_field
-from gateway.openai.members import MemberNotFoundError, find_member, replace_member
+from gateway.openai.members import MemberNotFoundError, find_member, is_escaped, replace_member
 from gateway.openai.operations import Operation
 from gateway.openai.sse import EventSplitter, Piece, data_of
 from routing.types import Rng
@@ -27,10 +26,6 @@ MAX_HELD_BYTES = 1 << 20
 hundreds of bytes, but after the instructions in an answer of the Responses API)."""
 
 _MENTION = b'"model"'
-_WITH_ESCAPES = re.compile(
-    rb'"(?!model")(?:m|\\u006[dD])(?:o|\\u006[fF])(?:d|\\u0064)(?:e|\\u0065)(?:l|\\u006[cC])"[ \t\n\r]*:'
-)
-"""The key `"model"` with some of its letters written as escapes."""
 
 
 class Target(NamedTuple):
@@ -118,7 +113,7 @@ def with_model(operation: Operation, content_type: str, body: bytes, model: str)
     """
     if operation.body is not None and operation.body.is_form:
         return replace_field(content_type, body, "model", model)
-    if b"\\u006" in body and _WITH_ESCAPES.search(body) is not None:
+    if is_escaped(body, "model"):
         raise BadRequestError("model cannot be rewritten: its key must be written without escapes", param="model")
     try:
         return replace_member(body, ("model",), orjson.dumps(model).decode())

@@ -60,6 +60,7 @@ from gateway.worker.adapting import Adapting
 from gateway.worker.launch import Place
 from gateway.worker.planning import Planning
 from gateway.worker.readiness import Readiness
+from ratelimit.accounts.groups import GroupStore
 from ratelimit.accounts.keyring import KeyRing
 from ratelimit.accounts.keys import KeyStore
 from ratelimit.accounts.users import UserStore, UserStoreUnavailableError
@@ -100,18 +101,16 @@ class Worker:
         self.metrics = Metrics(STRATEGIES, place.metrics_dir)
         self.news = asyncio.Event()
         self.outbox = Outbox(self.replica, self.news.set)
-        self.fleet = Fleet(
-            settings.routing,
-            random.Random(),  # noqa: S311 - spreads load, guards nothing
-            health_fail_open=settings.health.fail_open,
-            outbox=self.outbox,
-        )
+        rng = random.Random()  # noqa: S311 - spreads load, guards nothing
+        fail_open = settings.health.fail_open
+        self.fleet = Fleet(settings.routing, rng, health_fail_open=fail_open, outbox=self.outbox)
         self.fleet.set_prefix_key(secrets.randbits(64))
         redis = settings.redis
         self.redis_limiter = _redis_limiter(settings, self.replica)
         self.limiter = LocalFallback(self.redis_limiter, redis.when_away)
         self.users = UserStore(redis.url, timeout_s=redis.timeout_s, cluster=redis.cluster)
         self.keys = KeyStore(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
+        self.groups = GroupStore(redis.url, redis.timeout_s, cluster=redis.cluster)
         self.keyring = KeyRing(redis.url, redis.timeout_s, time.time, cluster=redis.cluster)
         self.tolls = Tolls(settings.pools, self.fleet.pools, self.limiter, self.users, time.monotonic)
         self.queue = self._queue(settings, asleep := asyncio.Event())
@@ -125,8 +124,7 @@ class Worker:
         self.catalogue = Catalogue(self.fleet, time.time, [alias.name for alias in settings.aliases])
         self.discovery = discovery_for(settings, os.environ, STRATEGIES, self._on_reload)
         self.readiness = Readiness(self.fleet, self.ledger, self.discovery.behind_s)
-        rng, trusts = random.Random(), settings.trusts_picker_headers  # noqa: S311 - spreads load
-        self.rewrites = Rewrites(rng, trusts_header=trusts, is_served=self.catalogue.serves)
+        self.rewrites = Rewrites(rng, trusts_header=settings.trusts_picker_headers, is_served=self.catalogue.serves)
         self.deliveries = Deliveries(
             self.replica,
             self.ledger,
@@ -179,6 +177,7 @@ class Worker:
         return create_admin_app(
             self.users,
             self.keys,
+            self.groups,
             self.limiter,
             self.catalogue.cards,
             operations=[
@@ -250,7 +249,7 @@ class Worker:
         Raises TimeoutError when discovery has no result in FIRST_FLEET_S.
         """
         async with AsyncExitStack() as stack:
-            stores = (self.users, self.keys, self.keyring, self.planning, self.adapting)
+            stores = (self.users, self.keys, self.groups, self.keyring, self.planning, self.adapting)
             for store in (self.redis_limiter, self.limiter, *stores, self.channels):
                 stack.push_async_callback(store.aclose)
             if self.settings.sharing.enabled:
@@ -271,6 +270,7 @@ class Worker:
                 "models": lists.run,
                 "adapters": adapter_lists.run,
                 "ledger": self.ledger.run,
+                "renewals": self.ledger.renew,
                 "deliveries": self.deliveries.run,
                 "limiter": self.redis_limiter.run,
                 "metrics": self.metrics.run,

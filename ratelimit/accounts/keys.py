@@ -12,7 +12,12 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ratelimit.accounts.records import policy_record, read_policy, shown_policy
 from ratelimit.accounts.users import Availability, store_client
+from ratelimit.limits import Policy
+from ratelimit.redis.names import api_key_key
+
+NO_LIMITS = Policy()
 
 KEY_PREFIX = "fby-"
 """Begins every key, so that people and secret scanners recognise one."""
@@ -45,6 +50,19 @@ KEYS: index of the user, terms, epoch.  ARGV: id, old record, new one, digest, n
 _Record = bytes | str  # redis-py's type; it is always bytes
 
 
+class Terms(NamedTuple):
+    """The rules of a key, which an administrator may change."""
+
+    expires_at: int | None = None  # seconds since 1970, from which on it is no key; None = never
+    models: tuple[str, ...] | None = None  # the only models that it may be used for; None = any
+    policy: Policy = NO_LIMITS
+    """Limits of its own, under those of its user."""
+
+
+NO_TERMS = Terms()
+"""The terms of a key that may do all that its user may."""
+
+
 class Key(NamedTuple):
     """A key as an administrator sees it."""
 
@@ -53,8 +71,7 @@ class Key(NamedTuple):
     name: str
     created: int  # seconds since 1970
     last4: str
-    expires_at: int | None = None  # seconds since 1970, from which on it is no key; None = never
-    models: tuple[str, ...] | None = None  # the only models that it may be used for; None = any
+    terms: Terms = NO_TERMS
 
 
 def digest_of(key: str) -> str:
@@ -73,31 +90,30 @@ class KeyStore:
         self._timeout_s = timeout_s
         self._clock = clock
 
-    async def create(
-        self, user: str, name: str, expires_at: int | None = None, models: tuple[str, ...] | None = None
-    ) -> tuple[str, Key]:
+    async def create(self, user: str, name: str, terms: Terms = NO_TERMS) -> tuple[str, Key]:
         """Make a key; return the secret, which is not stored, and the record.  The user need not exist."""
         secret = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
         key_id, created, last4 = secrets.token_hex(ID_BYTES), int(self._clock()), secret[-SHOWN_CHARACTERS:]
-        key = Key(key_id, user, name, created, last4, expires_at, models)
+        key = Key(key_id, user, name, created, last4, terms)
         digest = digest_of(secret)
-        async with Availability(self._timeout_s), self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(HOLDERS, digest, user)
-            pipe.hset(TERMS, digest, _terms(key))
-            pipe.hset(_index(user), key.id, _stored(key, digest))
-            await pipe.execute()
+        async with Availability(self._timeout_s):
+            await self._keep_limits(key)
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hset(HOLDERS, digest, user)
+                pipe.hset(TERMS, digest, _terms(key))
+                pipe.hset(_index(user), key.id, _stored(key, digest))
+                await pipe.execute()
         return secret, key
 
-    async def update(
-        self, user: str, key_id: str, name: str, expires_at: int | None, models: tuple[str, ...] | None
-    ) -> Key | None:
+    async def update(self, user: str, key_id: str, name: str, terms: Terms) -> Key | None:
         """Replace what may change of a key and return its record; None = the user has no such key."""
         async with Availability(self._timeout_s):
             while (record := await self._redis.hget(_index(user), key_id)) is not None:
-                key = _key(record)._replace(name=name, expires_at=expires_at, models=models)
+                key = _key(record)._replace(name=name, terms=terms)
                 digest = json.loads(record)["digest"]
                 change = (key_id, record, _stored(key, digest), digest, _terms(key))
                 if await self._redis.eval(_CHANGE, 3, _index(user), TERMS, EPOCH, *change):
+                    await self._keep_limits(key)
                     return key
         return None
 
@@ -123,6 +139,14 @@ class KeyStore:
             if records:
                 await self._forget(user, records)
 
+    async def _keep_limits(self, key: Key) -> None:
+        """Store a key's own limits where the limiter reads them: with its user's, in another slot than the keys."""
+        record = api_key_key(key.user, key.id)
+        if key.terms.policy == NO_LIMITS:
+            await self._redis.delete(record)
+        else:
+            await self._redis.set(record, policy_record(key.terms.policy))
+
     async def _forget(self, user: str, records: Mapping[Any, _Record]) -> None:
         async with self._redis.pipeline(transaction=True) as pipe:
             digests = [json.loads(record)["digest"] for record in records.values()]
@@ -131,6 +155,7 @@ class KeyStore:
             pipe.hdel(_index(user), *records)
             pipe.incr(EPOCH)
             await pipe.execute()
+        await self._redis.delete(*(api_key_key(user, _text(key_id)) for key_id in records))
 
     async def aclose(self) -> None:
         """Disconnect."""
@@ -144,15 +169,21 @@ def _index(user: str) -> str:
 
 def _key(record: _Record) -> Key:
     fields = json.loads(record)
-    key = Key(**{name: fields[name] for name in Key._fields if name in fields})
-    return key if key.models is None else key._replace(models=tuple(key.models))
+    models, policy = fields.get("models"), read_policy(json.dumps(fields.get("limits", {})))
+    terms = Terms(fields.get("expires_at"), None if models is None else tuple(models), policy or NO_LIMITS)
+    return Key(**{name: fields[name] for name in Key._fields if name in fields}, terms=terms)
 
 
 def _stored(key: Key, digest: str) -> str:
-    return json.dumps({**key._asdict(), "digest": digest})
+    fields = {**key._asdict(), **key.terms._asdict(), "limits": shown_policy(key.terms.policy), "digest": digest}
+    return json.dumps({name: value for name, value in fields.items() if name not in {"terms", "policy"}})
+
+
+def _text(key_id: bytes | str) -> str:
+    return key_id if isinstance(key_id, str) else key_id.decode()
 
 
 def _terms(key: Key) -> str:
     """Return what a request's key is judged by."""
-    terms = {"id": key.id, "expires_at": key.expires_at, "models": key.models}
+    terms = {"id": key.id, "expires_at": key.terms.expires_at, "models": key.terms.models}
     return json.dumps({name: value for name, value in terms.items() if value is not None})

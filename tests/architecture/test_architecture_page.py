@@ -54,4 +54,4 @@ def test_intervals_are_the_defaults_of_the_settings(row: tuple[str, str, str, st
 
 
 def test_the_table_of_timers_is_read():
-    assert (20, 2) == (len(BY_CONSTANT.findall(PAGE)), len(BY_SETTING.findall(PAGE)))
+    assert (21, 2) == (len(BY_CONSTANT.findall(PAGE)), len(BY_SETTING.findall(PAGE)))

@@ -22,6 +22,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "gateway/config/settings.py": "declarations only; tests/gateway/config/test_loading.py reads files into them",
     "gateway/extproc/commands.py": "values only; tests/gateway/extproc/test_exchange.py expects them",
     "gateway/extproc/events.py": "values only; tests/gateway/extproc/test_exchange.py feeds them",
+    "ratelimit/accounts/pages.py": "half of a store; tests/ratelimit/accounts/test_users.py lists users by it",
     "ratelimit/accounts/sender.py": "a value; tests/ratelimit/accounts/test_keyring.py compares it",
     "gateway/fleet/ticket.py": "values only; tests/gateway/fleet/test_fleet.py gets and returns them",
     "ratelimit/redis/apart.py": "tests/contract/test_limiter_levels.py and test_cluster.py run it on a cluster",

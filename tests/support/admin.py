@@ -12,7 +12,8 @@ from gateway.adapters.records import Wanted
 from gateway.admin.app import CALLS, create_admin_app
 from gateway.observability.http import index_route, monitoring_routes
 from gateway.openai.answers import ModelCard
-from ratelimit.accounts.keys import Key
+from ratelimit.accounts.groups import Group
+from ratelimit.accounts.keys import NO_TERMS, Key, Terms
 from ratelimit.kinds import Amounts
 from ratelimit.limits import Charge, LimiterUnavailableError, Reservation, UnknownUser, Usage, User, Verdict
 
@@ -62,23 +63,19 @@ class MemoryKeys:
     made: dict[str, tuple[str, Key]] = field(default_factory=dict)
     away: bool = False
 
-    async def create(
-        self, user: str, name: str, expires_at: int | None = None, models: tuple[str, ...] | None = None
-    ) -> tuple[str, Key]:
+    async def create(self, user: str, name: str, terms: Terms = NO_TERMS) -> tuple[str, Key]:
         if self.away:
             raise StoreAwayError
         number = len(self.made) + 1
-        key = Key(f"id{number}", user, name, 1000 + number, "last", expires_at, models)
+        key = Key(f"id{number}", user, name, 1000 + number, "last", terms)
         self.made[key.id] = f"secret-{number}", key
         return self.made[key.id]
 
-    async def update(
-        self, user: str, key_id: str, name: str, expires_at: int | None, models: tuple[str, ...] | None
-    ) -> Key | None:
+    async def update(self, user: str, key_id: str, name: str, terms: Terms) -> Key | None:
         before = {key.id: key for key in await self.list(user)}.get(key_id)
         if before is None:
             return None
-        key = before._replace(name=name, expires_at=expires_at, models=models)
+        key = before._replace(name=name, terms=terms)
         self.made[key_id] = self.made[key_id][0], key
         return key
 
@@ -94,6 +91,25 @@ class MemoryKeys:
     async def revoke_all(self, user: str) -> None:
         for key in await self.list(user):
             del self.made[key.id]
+
+
+@dataclass
+class MemoryGroups:
+    """Groups in a dict."""
+
+    stored: dict[str, Group] = field(default_factory=dict)
+
+    async def put(self, group: Group) -> None:
+        self.stored[group.name] = group
+
+    async def get(self, name: str) -> Group | None:
+        return self.stored.get(name)
+
+    async def delete(self, name: str) -> Group | None:
+        return self.stored.pop(name, None)
+
+    async def list(self, after: str = "", limit: int | None = None) -> list[Group]:
+        return [group for name, group in sorted(self.stored.items()) if name > after][:limit]
 
 
 @dataclass
@@ -117,10 +133,16 @@ class ToldLimiter:
     ) -> None:
         raise NotImplementedError
 
-    async def usage(self, user: str) -> Usage | None:
+    async def usage(self, user: str, key: str = "") -> Usage | None:
         if self.away:
             raise LimiterUnavailableError
-        return self.used.get(user)
+        return self.used.get(key or user)
+
+    async def group_usage(self, group: str) -> Usage | None:
+        return self.used.get(group)
+
+    async def renew(self, request: str, reservation: Reservation) -> None:
+        raise NotImplementedError
 
 
 class NoAdapters(Desk):
@@ -142,6 +164,7 @@ class Admin:
 
     users: MemoryUsers
     keys: MemoryKeys
+    groups: MemoryGroups
     limiter: ToldLimiter
     client: httpx.AsyncClient
 
@@ -153,10 +176,11 @@ def an_admin(
     token: str = "", not_ready: tuple[str, ...] = (), models: tuple[str, ...] = (), *, any_host: bool = False
 ) -> Admin:
     """An admin interface without a server; of adapters it knows only how to say that they are not there."""
-    users, keys, limiter = MemoryUsers(), MemoryKeys(), ToldLimiter()
+    users, keys, groups, limiter = MemoryUsers(), MemoryKeys(), MemoryGroups(), ToldLimiter()
     app = create_admin_app(
         users,
         keys,
+        groups,
         limiter,
         lambda: [ModelCard(name, 7) for name in models],
         operations=[
@@ -170,4 +194,4 @@ def an_admin(
         any_host=any_host,
     )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return Admin(users, keys, limiter, httpx.AsyncClient(transport=transport, base_url="http://localhost"))
+    return Admin(users, keys, groups, limiter, httpx.AsyncClient(transport=transport, base_url="http://localhost"))

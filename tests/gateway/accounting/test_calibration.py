@@ -8,7 +8,7 @@ import pytest
 from gateway.accounting.calibration import MAX_ENDS, REPORT_DELAY_S, Calibration, KnownEnd
 from gateway.accounting.estimates import Estimator, PromptSize
 from gateway.accounting.stream_sizes import StreamShape, StreamSize
-from gateway.config.settings import LimitSettings
+from gateway.config.limits import LimitSettings
 from routing.pods.engine_totals import FinishedTotals
 from routing.types import PodId
 

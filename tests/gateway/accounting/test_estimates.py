@@ -10,7 +10,7 @@ from gateway.accounting.estimates import (
     OutputBounds,
     PromptSize,
 )
-from gateway.config.settings import LimitSettings
+from gateway.config.limits import LimitSettings
 
 
 def an_estimator() -> Estimator:
@@ -183,3 +183,20 @@ def test_of_many_users_the_latest_are_remembered():
 
 def test_anonymous_answers_teach_the_model():
     assert 45 == taught(*[40] * 20, user="").output_tokens(FREE, "new")
+
+
+def test_the_bound_of_a_prompt_is_its_bytes_its_media_at_their_largest_and_a_template():
+    estimator = Estimator(LimitSettings(template_tokens=32))
+
+    assert 100 + 20 + 32 == estimator.most_prompt_tokens(PromptSize(100, 20))
+    assert 20 == estimator.most_prompt_tokens(PromptSize(0, 20))
+    assert 100 + 16_000 + 32 == estimator.most_prompt_tokens(PromptSize(100, 0, media_tokens=1000))
+    assert 100 + 50 + 32 == estimator.most_prompt_tokens(PromptSize(100, 0, repeated_bytes=50))
+
+
+def test_the_bound_grows_when_an_engine_reports_more_and_never_beyond_what_a_template_adds():
+    estimator = Estimator(LimitSettings(template_tokens=32))
+
+    for reported, template in ((50, 40), (30, 40), (10**6, 1024)):
+        estimator.learn_prompt(PromptSize(10, 0), reported)
+        assert 100 + template == estimator.most_prompt_tokens(PromptSize(100, 0))

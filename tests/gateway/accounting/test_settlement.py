@@ -7,13 +7,14 @@ import pytest
 
 from gateway.accounting.estimates import Estimator, OutputBounds, PromptSize
 from gateway.accounting.outcomes import ObservedEnd, PodProof
-from gateway.accounting.settlement import Estimate, Settlement, settlement_for, used_as_reported
+from gateway.accounting.settlement import Estimate, Settlement, cost_of, settlement_for, used_as_reported
 from gateway.accounting.stream_sizes import StreamShape
-from gateway.config.settings import LimitSettings
+from gateway.config.limits import LimitSettings
 from gateway.openai.engine_errors import EngineError
 from gateway.openai.operations import Operation
 from gateway.openai.usage import TokenUsage
 from ratelimit.kinds import Amounts
+from ratelimit.prices import Prices
 
 ESTIMATE = Estimate(prompt_tokens=10, output_tokens=256, streams=True)
 WHOLE = Estimate(prompt_tokens=10, output_tokens=256, streams=False)
@@ -135,3 +136,30 @@ def test_a_request_of_which_only_the_reservation_is_known_is_charged_what_was_re
 
 def test_where_no_tokens_were_reserved_a_reported_usage_is_not_of_this_request():
     assert Amounts(1, 0) == used_as_reported(Amounts(1, 0), ObservedEnd(200, TokenUsage(7, 9)))
+
+
+PRICES = Prices(input=1, output=10, cached_input=0.5)
+RESERVED = Amounts(1, 100, 777)
+
+
+@pytest.mark.parametrize(
+    ("settlement", "usage", "cost"),
+    [
+        (Settlement("ok", 30, 20, 10), TokenUsage(20, 10, 4), 16 * 1000 + 4 * 500 + 10 * 10_000),
+        (Settlement("ok", 30, 20, 10), None, 20 * 1000 + 10 * 10_000),
+        (Settlement("ok", 30, 20, None), TokenUsage(20, None, reported_total=30), 20 * 1000 + 10 * 10_000),
+        (Settlement("ok", 30, None, None), TokenUsage(reported_total=30), 30 * 10_000),
+        (Settlement("unknown", 100), None, 777),
+        (Settlement("failed", 0, 0, 0), None, 0),
+    ],
+)
+def test_money_is_charged_for_the_tokens_that_are(settlement: Settlement, usage: TokenUsage | None, cost: int):
+    assert cost == cost_of(settlement, usage, PRICES, RESERVED)
+
+
+def test_whoever_settles_for_another_charges_by_the_prices_at_admission():
+    end = ObservedEnd(status=200, usage=TokenUsage(20, 10, reported_total=30))
+
+    assert Amounts(1, 30, 120_000) == used_as_reported(RESERVED, end, PRICES)
+    assert RESERVED == used_as_reported(RESERVED, ObservedEnd(status=200), PRICES)
+    assert Amounts(1, 0, 0) == used_as_reported(RESERVED, ObservedEnd(status=500, upstream="1.2.3.4:5"), PRICES)

@@ -201,6 +201,10 @@ async def test_openapi_describes_every_call_and_no_page_loads_other_hosts():
         "/CreateKey",
         "/RevokeKey",
         "/UpdateKey",
+        "/users/{name}/keys/{key_id}/usage",
+        "/groups",
+        "/groups/{name}",
+        "/groups/{name}/usage",
         *users,
         "/v1/models",
     } == set(paths)

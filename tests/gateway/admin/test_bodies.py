@@ -63,7 +63,8 @@ async def test_every_problem_is_named_as_key_value_rule():
 
     assert (
         "name = '', must be 1 to 256 bytes of UTF-8; rpm = -1, must be greater than or equal to 0; "
-        f"rmp is unknown, known fields: name, {', '.join(kind.field for kind in USER_FIELDS)}, models"
+        f"rmp is unknown, known fields: name, {', '.join(kind.field for kind in USER_FIELDS)}, "
+        "models, budgets, reserve, group"
     ) == answer.json()["message"]
 
 

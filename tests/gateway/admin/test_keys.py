@@ -93,7 +93,11 @@ async def test_a_key_made_while_its_user_is_deleted_does_not_outlive_it():
     [
         ("/CreateKey", {}, "user is missing"),
         ("/CreateKey", {"user": "lgy", "name": "a\n"}, "must not contain control, bidi or zero-width characters"),
-        ("/CreateKey", {"user": "lgy", "rpm": 1}, "rpm is unknown, known fields: user, name"),
+        (
+            "/CreateKey",
+            {"user": "lgy", "rmp": 1},
+            "rmp is unknown, known fields: rpm, tpm, concurrency, budgets, user, name",
+        ),
         ("/RevokeKey", {"user": "lgy", "id": 1}, "id = 1"),
         ("/RevokeKey", {"user": "lgy"}, "id is missing"),
     ],
@@ -128,11 +132,13 @@ async def test_a_keys_terms_are_shown_and_replaced():
     admin = an_admin(models=("a", "b"))
     await admin.call("/CreateUser", {"name": "lgy"})
 
-    terms = {"expires_at": "2990-01-31T12:00:00.9+02:00", "models": ["b", "b", "a"]}
+    limits = {"rpm": 3, "budgets": {"day": 100, "cost_month": 0.5}}
+    terms = {"expires_at": "2990-01-31T12:00:00.9+02:00", "models": ["b", "b", "a"], **limits}
     created = (await admin.call("/CreateKey", {"user": "lgy", **terms})).json()["key"]
     changed = await admin.call("/UpdateKey", {"user": "lgy", "id": "id1", "name": "desk", "models": ["a"]})
 
     assert ("2990-01-31T10:00:00Z", ["b", "a"]) == (created["expires_at"], created["models"])
+    assert limits == {name: created[name] for name in limits}
     expected = {"id": "id1", "user": "lgy", "name": "desk", "created": 1001, "last4": "last", "models": ["a"]}
     assert {"message": "Updated Key: id1", "key": expected} == changed.json()
     assert {"keys": [expected]} == (await admin.client.get("/users/lgy/keys")).json()
@@ -153,6 +159,8 @@ async def test_a_keys_terms_are_shown_and_replaced():
         ({"models": "a"}, "models"),
         ({"models": ["a", "nope"]}, "models[1]"),
         ({"models": [1]}, "models[0]"),
+        ({"rpm": -1}, "rpm"),
+        ({"budgets": {"day": 1.5}}, "budgets.day"),
     ],
 )
 async def test_terms_that_cannot_be_are_422_that_names_the_field_and_change_nothing(terms, field):

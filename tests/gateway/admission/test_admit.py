@@ -7,7 +7,8 @@ import pytest
 
 from gateway.admission import admit
 from gateway.admission.admit import exchange_ids
-from gateway.config.settings import LimitSettings, RoutingSettings, Settings
+from gateway.config.limits import LimitSettings
+from gateway.config.settings import RoutingSettings, Settings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.commands import Admit, Refuse
 from gateway.extproc.events import Refused, Routed

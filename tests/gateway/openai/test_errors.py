@@ -7,6 +7,7 @@ from gateway.openai import errors
 from gateway.openai.errors import (
     BadRequestError,
     BrokenUserError,
+    BudgetExceededError,
     LimitExceededError,
     MethodNotAllowedError,
     NoReadyPodError,
@@ -18,7 +19,7 @@ from gateway.openai.errors import (
     error_status,
     header_safe,
 )
-from ratelimit.kinds import RPM
+from ratelimit.kinds import RPM, USER_BUDGETS
 
 EVERY_ERROR = sorted(
     (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, RefusalError)),
@@ -145,3 +146,14 @@ def test_retry_after_is_never_too_early(retry_after_s):
 
     assert retry_after_s <= milliseconds / 1000 <= seconds <= 60
     assert milliseconds < retry_after_s * 1000 + 1.001 and seconds < retry_after_s + 1.001
+
+
+def test_a_budget_that_is_used_up_tells_the_true_time_and_that_no_client_should_try_before():
+    error = BudgetExceededError(USER_BUDGETS[0], "user: u has exceeded DAY BUDGET: 5", retry_after_s=3600.2)
+
+    headers = dict(error_headers(error))
+
+    assert (429, "insufficient_quota", "budget_day") == (error.status, error.code, error.kind)
+    assert ("true", "false") == (headers["x-error-budget-exceeded"], headers["x-should-retry"])
+    assert ("3601", "3600200") == (headers["retry-after"], headers["retry-after-ms"])
+    assert b'"type":"insufficient_quota"' in error_body(error)

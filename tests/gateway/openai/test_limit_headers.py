@@ -3,7 +3,17 @@
 import pytest
 
 from gateway.openai.limit_headers import LIMIT_HEADERS, duration, limit_headers
-from ratelimit.kinds import MODEL_KINDS, MODEL_RPM, MODEL_TPM, RPM, TPM, USER_KINDS
+from ratelimit.kinds import (
+    GROUP_KINDS,
+    KEY_KINDS,
+    MODEL_KINDS,
+    MODEL_RPM,
+    MODEL_TPM,
+    RPM,
+    TPM,
+    USER_BUDGETS,
+    USER_KINDS,
+)
 from ratelimit.limits import Quota
 
 
@@ -61,3 +71,23 @@ def test_of_two_limits_of_a_kind_openai_has_room_for_the_tighter_and_the_ietf_fo
 )
 def test_durations_read_as_openai_prints_them(seconds: float, text: str):
     assert text == duration(seconds)
+
+
+def test_budgets_and_the_limits_of_key_and_group_are_policies_and_the_least_left_of_all_is_openais():
+    day, cost_day, month, _ = USER_BUDGETS
+    (_, key_tpm), (group_rpm, _) = KEY_KINDS, GROUP_KINDS
+    quotas = {
+        RPM: Quota(10, 1, 60.0), TPM: Quota(1000, 100, 60.0), key_tpm: Quota(150, 100, 60.0),
+        group_rpm: Quota(3, 3, 30.0), day: Quota(500, 100, 3600.5), cost_day: Quota(2_500_000_000, 10**9, 3600.5),
+        month: Quota(None, 100, 9.0),
+    }  # fmt: skip
+
+    headers = limit_headers(quotas)
+
+    assert ("3", "0") == tuple(headers[f"x-ratelimit-{part}-requests"] for part in ("limit", "remaining"))
+    assert ("150", "50") == tuple(headers[f"x-ratelimit-{part}-tokens"] for part in ("limit", "remaining"))
+    assert (
+        '"rpm";q=10;w=60, "group-rpm";q=3;w=60, "tpm";q=1000;w=60, "key-tpm";q=150;w=60, '
+        '"budget-day";q=500;w=86400, "budget-cost_day";q=2500000;qu="micro";w=86400'
+    ).replace("_", "-") == headers["ratelimit-policy"]
+    assert '"budget-day";r=400;t=3601, "budget-cost-day";r=1500000;t=3601' in headers["ratelimit"]

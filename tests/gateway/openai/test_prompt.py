@@ -295,3 +295,18 @@ def test_the_parts_of_all_messages_together_have_a_maximum(read, body_of):
     assert read(body_of(1))
     with pytest.raises(BadRequestError, match=f"= {2 * MAX_PARTS} content parts, must have at most {MAX_PARTS}"):
         read(body_of(2))
+
+
+@pytest.mark.parametrize(
+    ("body", "repeated"),
+    [
+        ({"query": "four", "documents": ["a", "b", "c"]}, 8),
+        ({"query": "four", "documents": ["a"]}, 0),
+        ({"text_1": ["aa", "bb"], "text_2": ["a", "b"]}, 0),
+        ({"text_1": [1, 2, 3], "text_2": [[1], [2]]}, 3),
+        ({"items": "a"}, 0),
+        ({}, 0),
+    ],
+)
+def test_a_query_is_read_again_for_each_further_document(body, repeated):
+    assert repeated == score_prompt(body).repeated_bytes

@@ -6,7 +6,7 @@ import pytest
 
 from ratelimit.accounts import keyring as keyring_module
 from ratelimit.accounts.keyring import KeyRing
-from ratelimit.accounts.keys import HOLDERS, KeyStore, digest_of
+from ratelimit.accounts.keys import HOLDERS, KeyStore, Terms, digest_of
 from ratelimit.accounts.sender import Sender
 from ratelimit.limits import LimiterUnavailableError
 from tests.support.redis import RedisServer
@@ -146,7 +146,7 @@ async def test_a_key_ends_at_the_second_of_its_expiry_also_one_that_is_remembere
     now_s = [999.0]
     store, ring = KeyStore(server.url, 5.0, lambda: 0.0), KeyRing(server.url, 5.0, lambda: now_s[0])
     await ring.refresh()
-    secret, key = await store.create("lgy", "", expires_at=1000)
+    secret, key = await store.create("lgy", "", Terms(1000))
 
     assert (None, Sender("lgy", key.id, 1000)) == (ring.remembered(secret), await ring.sender_of(secret))
     now_s[0] = 999.999
@@ -161,10 +161,10 @@ async def test_a_key_ends_at_the_second_of_its_expiry_also_one_that_is_remembere
 
 async def test_changed_terms_bind_at_the_next_look(server):
     async with keys_on(server) as (store, ring):
-        secret, key = await store.create("lgy", "", models=("a", "b"))
+        secret, key = await store.create("lgy", "", Terms(models=("a", "b")))
         assert Sender("lgy", key.id, models=frozenset("ab")) == await ring.sender_of(secret)
 
-        await store.update("lgy", key.id, "", None, ("b",))
+        await store.update("lgy", key.id, "", Terms(models=("b",)))
         await ring.refresh()
 
         sender = await ring.sender_of(secret)

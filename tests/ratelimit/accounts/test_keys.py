@@ -3,8 +3,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ratelimit.accounts.keys import HOLDERS, KEY_LENGTH, KEY_PREFIX, TERMS, Key, KeyStore
+from ratelimit.accounts.keys import HOLDERS, KEY_LENGTH, KEY_PREFIX, NO_TERMS, TERMS, Key, KeyStore, Terms
 from ratelimit.accounts.users import UserStoreUnavailableError
+from ratelimit.limits import Policy
 from tests.support.redis import RedisServer
 
 
@@ -78,14 +79,28 @@ async def test_revoking_all_of_a_user_leaves_nothing_of_it(server, store):
 
 
 async def test_a_change_replaces_the_terms_and_nothing_else(store):
-    _, key = await store.create("lgy", "laptop", 1_900_000_000, ("a",))
-    assert (1_900_000_000, ("a",)) == (key.expires_at, key.models)
+    before = Terms(1_900_000_000, ("a",), Policy(5, None, 2, {"day": 100, "cost_month": 1_500_000_000}))
+    _, key = await store.create("lgy", "laptop", before)
+    assert [before] == [each.terms for each in await store.list("lgy")]
 
-    changed = await store.update("lgy", key.id, "desk", None, ("b", "c"))
+    changed = await store.update("lgy", key.id, "desk", Terms(None, ("b", "c")))
 
-    assert key._replace(name="desk", expires_at=None, models=("b", "c")) == changed
+    assert key._replace(name="desk", terms=Terms(None, ("b", "c"))) == changed
     assert [changed] == await store.list("lgy")
-    assert [None, None] == [await store.update(user, "x", "", None, None) for user in ("lgy", "other")]
+    assert [None, None] == [await store.update(user, "x", "", NO_TERMS) for user in ("lgy", "other")]
+
+
+async def test_limits_of_a_key_are_where_the_limiter_reads_them_while_it_has_any(server, store):
+    _, key = await store.create("lgy", "", Terms(policy=Policy(tpm=10, budgets={"day": 5, "cost_day": 10**8})))
+    record = f"forebay:{{aibrix-users/lgy}}:key:{key.id}"
+    with server.client() as client:
+        assert {"tpm": 10, "budgets": {"day": 5, "cost_day": 0.1}} == json.loads(client.get(record))
+        await store.update("lgy", key.id, "", NO_TERMS)
+        assert None is client.get(record)
+        await store.update("lgy", key.id, "", Terms(policy=Policy(rpm=1)))
+        assert {"rpm": 1} == json.loads(client.get(record))
+        await store.revoke_all("lgy")
+        assert None is client.get(record)
 
 
 async def test_a_key_that_an_older_release_made_is_listed(server, store):
