@@ -100,3 +100,15 @@ async def test_an_api_that_asks_to_be_left_alone_is_while_there_are_others():
     assert (429, "overloaded") == refused(await shop.admit())[:2]
     shop.now_s += 7
     assert "cloud" == await served_by(shop)
+
+
+async def test_over_the_budget_of_the_day_requests_stay_at_home_until_it_is_over():
+    shop = a_shop(cost_day=0.0005)
+
+    served = [await served_by(shop) for _ in range(2)]
+    shop.ledger.ended(shop.last_id, ObservedEnd(status=200, usage=TokenUsage(300, 200), upstream="envoy://api-cloud/0"))
+    await shop.ledger.drain(0.1)
+    over = await shop.admit()
+
+    assert ["own-0", "cloud"] == served
+    assert (429, "overloaded", None) == refused(over)
