@@ -66,7 +66,7 @@ class CheckAnswer(BaseModel):
 
     admitted: bool
     kind: str | None
-    limit: int | None
+    limit: int | float | None
     retry_after_s: float | None
     estimated_tokens: int
 

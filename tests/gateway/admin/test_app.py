@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from ratelimit.kinds import RPM, TPM, Amounts
-from ratelimit.limits import Admitted, Quota, Refused, Reservation, Usage, User
+from ratelimit.kinds import RPM, TPM, USER_BUDGETS, Amounts
+from ratelimit.limits import Admitted, Charge, Quota, Refused, Reservation, Usage, User
 from tests.support.admin import Admin, an_admin
 from tests.support.limiters import a_charge
 
@@ -295,3 +295,15 @@ async def test_a_query_with_an_unknown_name_or_bytes_that_are_no_text_is_400(pat
 async def test_the_answer_to_an_unknown_name_in_a_query_names_it_and_the_known_ones():
     error = (await an_admin().client.get("/users?offset=3")).json()["error"]
     assert ("offset is unknown in the query, known names: after, limit", "offset") == (error["message"], error["param"])
+
+
+async def test_a_check_that_a_budget_in_money_refuses_tells_it_in_the_currencys_unit():
+    admin = an_admin()
+    charge = Charge("lgy", Amounts(1, 5))
+    admin.limiter.verdicts[charge] = Refused(USER_BUDGETS[1], 2_500_000_000, 3600.5, {})
+
+    answer = (await admin.client.post("/users/lgy/check", json={"tokens": 5})).json()
+
+    assert (False, "budget_cost_day", 2.5, 3600.5) == tuple(
+        answer[name] for name in ("admitted", "kind", "limit", "retry_after_s")
+    )
