@@ -12,12 +12,22 @@ from tests.support.command import run
 def test_up_passes_its_options_on(replaced, record, calls):
     replaced("forebay.local.up", run=record)
 
-    defaults = run("up")
+    defaults = run("up", "--no-console")
     chosen = run("up", "--engines", "5", "--workers", "2", "--gpu", "L20", "--strategy", "random", "--data", "there")
 
     assert (0, 0) == (defaults.exit_code, chosen.exit_code)
     assert [
-        ({"engines": Engines(), "workers": 1, "gpu": "", "strategy": "", "data": Path(".forebay"), "base": None},),
+        (
+            {
+                "engines": Engines(),
+                "workers": 1,
+                "gpu": "",
+                "strategy": "",
+                "data": Path(".forebay"),
+                "base": None,
+                "has_console": False,
+            },
+        ),
         (
             {
                 "engines": Engines(5),
@@ -26,6 +36,7 @@ def test_up_passes_its_options_on(replaced, record, calls):
                 "strategy": "random",
                 "data": Path("there"),
                 "base": None,
+                "has_console": True,
             },
         ),
     ] == calls
