@@ -362,5 +362,10 @@ CPU is what sharing adds to that of the same requests, as a share of a core, and
 bytes are those of one worker. The age is that of what others know: from the moment at which a request begins or ends
 until it could be known elsewhere. Two workers of the whole gateway have twice the load of one.
 
+The tail is that of one worker with limits, 8 pods that are checked and scraped, a sibling with as many requests, and
+somebody who reads the metrics; the empty processor has none of it. A lag is the time in which the loop did not get to a
+timer of 1 ms, and its CPU is that of the loop's thread, which other processes do not lengthen. [Decision
+43](decisions/0043-background-work-comes-in-pieces.md) says what gave how much.
+
 {tables(samples, limited, routing, replicas, planning, worker=worker)}
 """

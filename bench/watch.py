@@ -57,7 +57,7 @@ class Watch:
         self._beat_s = time.monotonic()
         self._thread = threading.get_ident()
         self._seen: list[str] = []
-        self._collected_ms = 0.0
+        self._collected_ms, self._generation = 0.0, 0
         self.lags: list[Lag] = []
 
     async def beat(self) -> None:
@@ -75,7 +75,8 @@ class Watch:
             self._beat_s, cpu_s = now_s, now_cpu_s
 
     def _what(self) -> str:
-        collected = [f"garbage {self._collected_ms:.1f} ms"] if self._collected_ms else []
+        garbage = f"garbage of generation {self._generation}, {self._collected_ms:.1f} ms"
+        collected = [garbage] if self._collected_ms else []
         return " | ".join([*collected, *dict.fromkeys(self._seen)]) or "-"
 
     def look(self) -> None:
@@ -90,11 +91,12 @@ class Watch:
         """Time the collections of garbage in the block."""
         began_s = 0.0
 
-        def collected(phase: str, _info: dict[str, Any]) -> None:
+        def collected(phase: str, info: dict[str, Any]) -> None:
             nonlocal began_s
             if phase == "start":
                 began_s = time.monotonic()
             else:
+                self._generation = info["generation"]
                 self._collected_ms += (time.monotonic() - began_s) * 1000
 
         gc.callbacks.append(collected)

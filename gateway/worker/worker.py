@@ -78,8 +78,8 @@ REPORT_S = 1.0
 """Seconds between refreshes of gauges that no event updates: endpoints, Redis (chosen: below any scrape interval)."""
 RETRY_S = 1.0
 """Seconds until a background task that failed is restarted (chosen)."""
-GC_THRESHOLDS = (20_000, 100, 20)
-"""Thresholds of gc.set_threshold (chosen: Python's took 6 % of a request's CPU; 20,000 objects take 0.6 ms, 10^5 5)."""
+GC_THRESHOLDS = (5_000, 400, 20)
+"""Thresholds of gc.set_threshold (chosen: Python's took 6 % of a request's CPU; 20,000 objects took up to 5 ms)."""
 FIRST_FLEET_S = 10.0
 """The longest that a worker waits at start for the first result of discovery, in seconds (chosen)."""
 
