@@ -74,7 +74,7 @@ class Tolls:
         if isinstance(verdict, Refused):
             retry_after_s = verdict.retry_after_s or _RETRY_S
             self._pools.close(pool, self._clock() + retry_after_s)
-            reached = f"{verdict.kind.field.upper()}: {verdict.limit}"
+            reached = f"{verdict.kind.field.upper()}: {verdict.kind.shown(verdict.limit)}"
             raise ApiFullError(f"the API of pool {pool} has reached {reached}", retry_after_s=retry_after_s)
         return None if isinstance(verdict, UnknownUser) else verdict.reservation
 

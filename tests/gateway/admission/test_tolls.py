@@ -112,3 +112,10 @@ async def test_over_the_budget_of_the_day_requests_stay_at_home_until_it_is_over
 
     assert ["own-0", "cloud"] == served
     assert (429, "overloaded", None) == refused(over)
+
+
+async def test_a_budget_is_told_in_the_currency_of_the_prices():
+    over = await a_shop(own=0, cost_day=0.00005).admit()
+
+    assert isinstance(over, Refused)
+    assert "the API of pool cloud has reached COST_DAY: 5e-05" == over.error.message
