@@ -75,6 +75,8 @@ for i = 5, levels and #levels or 0, 4 do
   windows[n + 1] = open(levels[i + 1] .. ':window', window.now, MINUTE)
   shown = shown + levels[i + 3]
 end
+local open_budgets, spend
+if levels then open_budgets, spend = budget_functions() end
 for i = 1, levels and #levels or 0, 4 do
   local n = #windows
   if not open_budgets(windows, levels[i].budgets, levels[i + 1], levels[i + 2], window) then return { 3 } end
@@ -96,33 +98,36 @@ if KEYS[3] then
 end
 
 -- Permits, by replica: "count until", believed until then.
-local permits = {}
-local function meet_permits(name, limited, leases)
-  local held, stale, flat, running = 0, {}, call('HGETALL', leases), 0
-  for i = 1, #flat, 2 do
-    local count, fresh_until = string.match(flat[i + 1], '(%d+) (%d+)')
-    if tonumber(fresh_until) < now and flat[i] ~= replica then
-      stale[#stale + 1] = flat[i]
-    else
-      running = running + count
-      if flat[i] == replica then held = tonumber(count) end
+local permits
+if concurrency >= 0 or levels then
+  permits = {}
+  local function meet_permits(name, limited, leases)
+    local held, stale, flat, running = 0, {}, call('HGETALL', leases), 0
+    for i = 1, #flat, 2 do
+      local count, fresh_until = string.match(flat[i + 1], '(%d+) (%d+)')
+      if tonumber(fresh_until) < now and flat[i] ~= replica then
+        stale[#stale + 1] = flat[i]
+      else
+        running = running + count
+        if flat[i] == replica then held = tonumber(count) end
+      end
+    end
+    permits[#permits + 1] = { leases, held, stale }
+    if over(limited, running, 1) then
+      obstacles = obstacles or {}
+      local n = #obstacles
+      obstacles[n + 1], obstacles[n + 2] = name, limited
+      obstacles[n + 3] = limited == 0 and -1 or CONCURRENCY_RETRY_US
     end
   end
-  permits[#permits + 1] = { leases, held, stale }
-  if over(limited, running, 1) then
-    obstacles = obstacles or {}
-    local n = #obstacles
-    obstacles[n + 1], obstacles[n + 2] = name, limited
-    obstacles[n + 3] = limited == 0 and -1 or CONCURRENCY_RETRY_US
-  end
-end
-if concurrency >= 0 then meet_permits('concurrency', concurrency, KEYS[2] .. ':leases') end
-for i = 5, levels and #levels or 0, 4 do
-  local limited = limit(levels[i].concurrency)
-  if not limited then return { 3 } end
-  if limited >= 0 then
-    meet_permits(levels[i + 2] .. 'concurrency', limited, levels[i + 1] .. ':window:leases')
-    shown = shown + 32 * levels[i + 3]
+  if concurrency >= 0 then meet_permits('concurrency', concurrency, KEYS[2] .. ':leases') end
+  for i = 5, levels and #levels or 0, 4 do
+    local limited = limit(levels[i].concurrency)
+    if not limited then return { 3 } end
+    if limited >= 0 then
+      meet_permits(levels[i + 2] .. 'concurrency', limited, levels[i + 1] .. ':window:leases')
+      shown = shown + 32 * levels[i + 3]
+    end
   end
 end
 
@@ -131,8 +136,8 @@ if not obstacles and ARGV[4] == '1' then
     if windows[i].ends_in then spend(windows[i], amounts) else take(windows[i], amounts) end
   end
   if second then take(second, amounts) end
-  for _, permit in ipairs(permits) do
-    local leases, held, stale = unpack(permit)
+  for i = 1, permits and #permits or 0 do
+    local leases, held, stale = unpack(permits[i])
     if #stale > 0 then call('HDEL', leases, unpack(stale)) end
     call('HSET', leases, replica, string.format('%d %d', held + 1, now + LEASE_US))
     call('EXPIRE', leases, KEEP_S)
