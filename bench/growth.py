@@ -25,12 +25,12 @@ from gateway.pb import ext_proc_pb2 as pb
 from gateway.pb import processing_mode_pb2 as mode
 
 PODS = 8
-WARM_UP, REQUESTS = 3_000, 5_000
-"""Requests of each kind before growth counts, and while it does."""
+WARM_UP, FIRST, REQUESTS = 6_000, 1_000, 2_500
+"""Requests until a worker has its size, of each kind before growth counts, and while it does."""
 AT_ONCE = 32
 STREAMS = 5_000
 HELD_S = 10.0
-SETTLE_S = 3.0
+SETTLE_S = 2.5
 """Seconds until requests whose access log never comes are settled."""
 USERS = 1_000
 _METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
@@ -95,13 +95,13 @@ async def _growth(settings: Settings, directory: Path) -> tuple[Mapping[str, flo
                 user = {"name": f"{USER}-{number}", "rpm": 10**9, "tpm": 10**12}
                 (await client.post(f"http://{settings.listen.admin}/CreateUser", json=user)).raise_for_status()
         async with grpc.aio.insecure_channel(settings.listen.grpc, options=_OPTIONS) as channel:
-            growth = {}
-            users = 0.0
+            growth, users = {}, 0.0
+            await _send(channel, KINDS["equal requests"], 0, WARM_UP)
             for name, kind in KINDS.items():
                 before = _resident(worker)
-                await _send(channel, kind, 0, WARM_UP)
+                await _send(channel, kind, 0, FIRST)
                 warm = _resident(worker)
-                await _send(channel, kind, WARM_UP, REQUESTS)
+                await _send(channel, kind, FIRST, REQUESTS)
                 growth[name] = (_resident(worker) - warm) * 10_000 / REQUESTS
                 users = warm - before if kind is KINDS["users with limits"] else users
             return growth, users

@@ -13,9 +13,9 @@ from bench.processes import cpu_seconds, free_ports, python_module, running
 from bench.variants import GATEWAY, gateway_and_redis, settings_for
 
 PODS = (100, 1_000)
-SETTLE_S = 15.0
+SETTLE_S = 12.0
 """Seconds from the start until the pods count as idle, in which scrapes become as rare as they will."""
-RUN_S = 15.0
+RUN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)

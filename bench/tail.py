@@ -38,9 +38,9 @@ from bench.workloads import HUGE, LATENCY, MEGABYTE, RATE, Workload
 from gateway.config.settings import Settings
 
 PODS = 8
-RUN_S = 5.0
+RUN_S = 4.0
 """Length of a run, in seconds."""
-LAG_S = 30.0
+LAG_S = 20.0
 """Seconds in which lags are looked for."""
 PAGE_EVERY_S = 5.0
 """Between two readings of the metrics, in seconds."""
