@@ -27,6 +27,8 @@ def test_an_endpoint_carries_its_pods_name_and_every_model_it_serves():
 
     metadata = endpoint["metadata"]["filter_metadata"]
     assert metadata["forebay"] == {"pod": "pod-a"}
+    [pooled] = endpoints_of(a_description(an_endpoint("b", pool="cloud")))
+    assert pooled["metadata"]["filter_metadata"]["forebay"] == {"pod": "b", "pool": "cloud"}
     assert metadata["envoy.lb"] == {"model": ["base", "chat", "sql"]}
     assert endpoint["endpoint"]["address"]["socket_address"] == {"address": "10.0.0.1", "port_value": 8000}
 

@@ -28,6 +28,16 @@ def test_the_pod_that_served_is_named_and_an_unknown_one_gets_no_name(upstream: 
     assert named == a_reader(upstream).mutation(ROUTED).set_headers
 
 
+@pytest.mark.parametrize(
+    ("upstream", "pool"), [(None, "own"), ("10.0.0.1:80", "own"), ("10.0.0.2:80", "cloud"), ("10.0.0.9:80", None)]
+)
+def test_the_pool_is_that_of_the_pod_that_served(upstream: str | None, pool: str | None):
+    pools = {"10.0.0.1:80": "own", "10.0.0.2:80": "cloud"}
+    routed = ROUTED._replace(client_headers={"x-forebay-pool": "own"}, pools=pools)
+
+    assert pool == a_reader(upstream).mutation(routed).set_headers.get("x-forebay-pool")
+
+
 @pytest.mark.parametrize("name", ["target-pod", "target-pod-ip", "x-gateway-destination-endpoint", "x-forebay-any"])
 def test_a_reserved_name_in_an_answer_is_overwritten_or_removed(name: str):
     mutation = a_reader(**{name: "theirs"}).mutation(ROUTED)
