@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ratelimit.kinds import WINDOW_S, Amounts
+from ratelimit.kinds import USER, WINDOW_S, Amounts
 from ratelimit.limits import Admitted, Charge, Quotas, Rates, Reservation, Usage, User, Verdict
 from ratelimit.memory import MemoryLimiter
 from ratelimit.redis.limiter import RedisLimiter
@@ -149,7 +149,7 @@ class Agreement(RuleBasedStateMachine):
             limited = (each for each in self.log if each.charge.model == charge.model and each.charge.rps is not None)
             assert sum(clock_s - 1 < each.asked_s <= clock_s for each in limited) <= charge.rps
         if user.concurrency is not None:
-            assert sum(each.running and each.reservation.permits for each in of_user) <= user.concurrency
+            assert sum(each.running and each.reservation.permits == (USER,) for each in of_user) <= user.concurrency
 
     @precondition(lambda self: any(not entry.settled for entry in self.log))
     @rule(data=st.data(), tokens=st.integers(0, 40), which=st.integers(0, 1))
