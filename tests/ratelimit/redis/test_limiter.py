@@ -238,7 +238,7 @@ async def test_absorbing_counts_in_its_seconds_once_per_handover_and_over_the_li
         }
 
         for _ in range(3):
-            await limiter.absorb("u", "", "once", slots)
+            await limiter.absorb(("u",), "", "once", slots)
 
         assert (User("u", 3, 100), 6, 183) == await used(limiter, "u")
         assert 60.0 == (await refuse(limiter, "u", 1)).quotas[TPM].reset_s
@@ -253,7 +253,7 @@ async def test_absorbing_into_an_empty_window_begins_it(server):
     put_user(server, User("u", rpm=2))
     async with a_redis_limiter(server, clock) as limiter:
         now = int(clock())
-        await limiter.absorb("u", "", "first", {now - 10: Amounts(1, 5), now - 3: Amounts(0, -5)})
+        await limiter.absorb(("u",), "", "first", {now - 10: Amounts(1, 5), now - 3: Amounts(0, -5)})
         await admit(limiter, "u")
 
         assert 50.999999 == (await refuse(limiter, "u")).retry_after_s  # it may have been charged at its end
