@@ -28,7 +28,7 @@ class SpillRule(NamedTuple):
     """The marks of a pool."""
 
     max_in_flight: float = inf  # requests on one pod
-    max_waiting: int = 0  # requests that wait in one engine
+    max_waiting: int = 4  # requests that wait in one engine; a few came between two of its steps
     max_kv_usage: float = 0.9  # share of its KV cache
     free_share: float = 0.75  # of these marks, below which a pool is free again
     hold_s: float = 5.0  # for which it must be free until nothing stays in later pools

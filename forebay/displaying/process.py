@@ -37,9 +37,9 @@ class Options(NamedTuple):
 
 def run(options: Options) -> None:
     """Run until SIGTERM or SIGINT.  Raises AddressError for an address that cannot be had, ValueError for no URL."""
-    logs.set_up("warning")
     reading = Client(options.http, options.token)
     desk = Desk(reading, Client(options.admin, options.token), History(reading), options.gateway)
+    logs.set_up("warning")
     with contextlib.closing(Ports()) as ports, contextlib.closing(desk.history) as history:
         if not options.is_held:
             ports.hold("--listen", options.listen)

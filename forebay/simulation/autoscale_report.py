@@ -90,7 +90,7 @@ def rows(comparison: AutoscaleComparison) -> list[list[str]]:
     """Return the table's rows, a heading first; each replay is a row, with pools with what they were paid for."""
     scenario, table_rows = comparison.scenario, [list(HEADING), *map(_row, comparison.runs)]
     if scenario.pools:
-        paid = [f"{paid_hours(run, scenario.until_s):.2f}" for run in comparison.runs]
+        paid = [f"{paid_hours(run, scenario.until_s):.3f}" for run in comparison.runs]
         return [[*row, cell] for row, cell in zip(table_rows, ["paid hours", *paid], strict=True)]
     return table_rows
 

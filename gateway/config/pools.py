@@ -26,8 +26,9 @@ class SpillSettings(Section):
     max_in_flight: Annotated[int | None, Field(ge=1, le=1_000_000), NO_FLAG] = None
     """The most requests in flight on one engine.  Absent: as many as the other marks allow.  Without it bursts between
     two scrapes of the engines' metrics go unnoticed."""
-    max_waiting: Annotated[int, Field(ge=0, le=1_000_000), NO_FLAG] = 0
-    """The most requests that wait in the engine itself, as it reports them."""
+    max_waiting: Annotated[int, Field(ge=0, le=1_000_000), NO_FLAG] = 4
+    """The most requests that wait in the engine itself, as it reports them.  A few always do: they came between two of
+    its steps."""
     max_kv_usage: Annotated[float, Field(gt=0, le=1), NO_FLAG] = 0.9
     """The share of its KV cache from which the engine is full, as it reports it."""
     free_share: Annotated[float, Field(gt=0, le=1), NO_FLAG] = 0.75

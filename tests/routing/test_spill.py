@@ -51,7 +51,9 @@ def test_pools_without_a_rule_are_full_by_their_engines_gauges() -> None:
     spill = Spill({})
 
     assert [["own"], ["cloud"]] == order(spill, some)
-    report(own, waiting=1)
+    report(own, waiting=4)  # they came between two steps of the engine
+    assert [["own"], ["cloud"]] == order(spill, some)
+    report(own, waiting=5)
     assert [["cloud"]] == order(spill, some)
     report(own, waiting=0, kv_usage=0.91)
     assert [["cloud"]] == order(spill, some)

@@ -109,7 +109,7 @@ async def running_up(data: Path, *arguments: str, config: str = "") -> AsyncIter
         file = data.with_name(f"{data.name}.yaml")
         file.write_text(config)
         arguments = (*arguments, "--config", str(file))
-    async with program("forebay", "up", "--data", str(data), *arguments) as up:
+    async with program("forebay", "up", "--no-console", "--data", str(data), *arguments) as up:
         await up.prints("ready")
         await up.prints("temperature")
         lines = [line.partition("=") for line in (data / "env").read_text().splitlines()]

@@ -78,7 +78,7 @@ def test_pools_are_filled_in_order_and_only_what_has_a_price_is_paid(tmp_path: P
     hpa = "HPA:metric=in_flight,target=2,scale-down-delay=10s"
     one, three, scaled = rows(simulate("--autoscale", f"static:1,static:3,{hpa}", *pools, *RAMP)).values()
 
-    assert ("0.00", "0.04") == (one["paid hours"], three["paid hours"])  # two replicas in a cloud for 80 s
+    assert ("0.000", "0.044") == (one["paid hours"], three["paid hours"])  # two replicas in a cloud for 80 s
     assert 1 < int(scaled["highest"])
     assert 0.0 < float(scaled["paid hours"]) < float(three["paid hours"])
     assert float(one["in SLO"].rstrip("%")) < float(scaled["in SLO"].rstrip("%"))
