@@ -87,6 +87,7 @@ async def test_a_body_that_cannot_be_changed_is_refused_and_costs_nothing():
     assert (0, 0, 0) == (await used(shop), len(shop.ledger), shop.fleet.in_flight()[MODEL])
 
 
+@pytest.mark.interpreted("a method is replaced")
 async def test_hard_reservations_of_running_requests_are_renewed_until_they_end(monkeypatch):
     shop = Shop(users={"lgy": HARD})
     renewed: list[str] = []
