@@ -35,7 +35,8 @@ def test_limits_settle_to_what_the_engine_used(stack: Stack, stream: bool) -> No
     user = stack.user()
     used = the_chat(stack, user, max_tokens=30)["total_tokens"]
     if stream:
-        with stack.stream(user, model=MODEL, max_tokens=30, ignore_eos=True) as answer:
+        asks = {"include_usage": True}  # only then is a stream charged exactly
+        with stack.stream(user, model=MODEL, max_tokens=30, ignore_eos=True, stream_options=asks) as answer:
             answer.read()
 
     stack.uses(user, 1 + stream, used * (1 + stream))
