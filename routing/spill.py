@@ -8,7 +8,7 @@ Everything that is compared is known to all replicas: requests in flight of all 
 each decides alone and all decide alike, but for the milliseconds until one knows what another has sent.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import inf
 from typing import NamedTuple, TypeVar
@@ -46,6 +46,10 @@ class Spill:
         self._full: set[PodId] = set()  # pods whose gauges had reached a mark and are not free again
         self._busy_s: dict[int, float] = {}  # when a request last found the pool not free
         self._sessions: dict[str, int] = {}  # the pool of each session while requests spill, the oldest first
+
+    def keep(self, pods: Container[PodId]) -> None:
+        """Forget all pods but these."""
+        self._full = {pod for pod in self._full if pod in pods}
 
     def with_room(self, candidates: Sequence[Pod], request: RouteRequest, now_s: float) -> Sequence[Sequence[Pod]]:
         """Return the pods with room of each pool that has any, in the order in which the pools should be tried."""
@@ -107,6 +111,8 @@ class Spill:
         self, ranks: Sequence[int], pools: Mapping[int, Sequence[PodView]], request: RouteRequest, now_s: float
     ) -> int | None:
         """Return the later pool in which the request should stay; None = it goes to the first that has room."""
+        if len(ranks) == 1:
+            return None  # this request has no choice, and that says nothing of others
         later = [after for rank, after in pairwise(ranks) if self._is_spilling(rank, now_s)]
         if not later or later[0] != ranks[1]:
             self._sessions.clear()

@@ -45,6 +45,7 @@ class Pools:
             ranks = {pod.endpoint.pool_priority for pod in some}
             if len(ranks) > 1 or ranks & rules.keys():
                 self._spills[model] = known.get(model) or Spill(rules)
+                self._spills[model].keep(pods)
 
     def may_refuse(self, model: str) -> bool:
         """Return whether a request may have to wait or be refused because all pools of its model are full."""

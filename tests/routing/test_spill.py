@@ -155,6 +155,32 @@ def test_without_the_first_pool_nothing_is_held_and_back_home_everything_goes() 
     assert [["own"], ["cloud"]] == order(spill, [own, cloud], session, 0.1)
 
 
+def test_a_request_that_may_go_to_one_pool_alone_sends_no_session_of_others_home() -> None:
+    own, cloud = some = pods(4, 0)
+    spill, session = Spill({0: RULE, 1: RULE}), REQUEST._replace(session="s")
+    order(spill, some, session)
+    spill.sent(1, session)
+    own.in_flight = 3
+
+    assert [["own"]] == order(spill, [own], REQUEST._replace(session="another"), 1.0)
+    assert [["cloud"]] == order(spill, [cloud], REQUEST._replace(session="another"), 1.0)
+
+    assert [["cloud"], ["own"]] == order(spill, some, session, 1.0)
+
+
+def test_a_pod_that_is_gone_is_not_remembered_as_full() -> None:
+    some = pods(0, 0)
+    spill = Spill({})
+    for pod in some:
+        report(pod, kv_usage=0.95)
+    order(spill, some)
+    spill.keep({"cloud"})
+    for pod in some:
+        report(pod, kv_usage=0.8)
+
+    assert [["own"]] == order(spill, some)
+
+
 def test_a_pool_that_could_keep_no_promise_is_held_to_be_busy() -> None:
     some = pods(0, 0)
     spill, session = Spill({}), REQUEST._replace(session="s")
