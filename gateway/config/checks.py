@@ -235,7 +235,7 @@ def _unique_names(key: str, named: Sequence[Named]) -> Iterator[Finding]:
 
 
 def _aliases_are_for_models(settings: Settings) -> Iterator[Finding]:
-    """Check that aliases are no models, and stand for some; of models in another place nothing is known here."""
+    """Check that aliases are no models, and stand for some; without `models` here engines elsewhere have others."""
     names = {model.name for model in settings.models}
     names |= {adapter for model in settings.models for endpoint in model.endpoints for adapter in endpoint.adapters}
     names |= {model for pool in settings.pools if pool.api is not None for model in pool.api.models}
@@ -244,7 +244,7 @@ def _aliases_are_for_models(settings: Settings) -> Iterator[Finding]:
             yield f"aliases[{index}].name", alias.name, "must not be the name of a model"
         asked = [(f"targets[{place}].model", target.model) for place, target in enumerate(alias.targets)]
         asked += [(f"fallbacks[{place}]", model) for place, model in enumerate(alias.fallbacks)]
-        for key, model in asked if names and AUTO not in names else ():
+        for key, model in asked if settings.models and AUTO not in names else ():
             if model not in names:
                 yield f"aliases[{index}].{key}", model, f"must be one of models: {', '.join(sorted(names))}"
 

@@ -174,6 +174,17 @@ def test_aliases_are_no_models_and_stand_for_some(tmp_path):
     assert loaded(tmp_path, "aliases: [{name: b, targets: [{model: somewhere-else}]}]")
 
 
+def test_an_alias_may_stand_for_a_model_of_the_models_file_beside_those_of_an_api(tmp_path):
+    assert loaded(
+        tmp_path,
+        """
+        models_file: fleet.yaml
+        pools: [{name: cloud, priority: 1, api: {url: "https://a.example", key_env: KEY, models: {m: M}}}]
+        aliases: [{name: b, targets: [{model: in-the-file}], fallbacks: [m]}]
+        """,
+    )
+
+
 def test_without_pools_endpoints_may_name_any(tmp_path):
     assert loaded(tmp_path, "models: [{name: a, endpoints: [{address: '1.1.1.1:1', pool: x, pool_priority: 3}]}]")
 
