@@ -6,10 +6,9 @@ Lives here: logging in, sessions.  Not here: foreign hosts and origins (gateway.
 import hmac
 import secrets
 import time
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -80,11 +79,5 @@ class _Login:
         return answer
 
     def _has_session(self, scope: Scope) -> bool:
-        cookies: SimpleCookie = SimpleCookie()
-        try:
-            for name, value in scope["headers"]:
-                if name == b"cookie":
-                    cookies.load(value.decode("latin-1"))
-        except CookieError:
-            return False
-        return COOKIE in cookies and self._ends_s.get(cookies[COOKIE].value, 0.0) > time.monotonic()
+        session = HTTPConnection(scope).cookies.get(COOKIE, "")
+        return session in self._ends_s and self._ends_s[session] > time.monotonic()

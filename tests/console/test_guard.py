@@ -68,6 +68,15 @@ def test_a_session_serves_its_own_site_alone():
     assert not hears(client, origin="http://evil.example")
 
 
+def test_cookies_of_other_programs_on_the_host_do_not_hide_a_session():
+    client = a_client(TOKEN)
+    client.post(LOGIN, data={"token": TOKEN})
+    session = client.cookies[COOKIE]
+    client.cookies.clear()
+
+    assert "inside" == client.get("/console/", headers={"cookie": f'theme={{"a": "b"}}; {COOKIE}={session}'}).text
+
+
 @pytest.mark.parametrize("cookie", ["", f"{COOKIE}=made-up", f"{COOKIE}=", "=;=", f'{COOKIE}="'])
 def test_other_cookies_open_nothing(cookie: str):
     assert 303 == a_client(TOKEN).get("/console/", headers={"cookie": cookie}).status_code
