@@ -1,5 +1,6 @@
 """The page with rates of the last hour, and what each model does now."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -45,9 +46,9 @@ def register(app: Dash, desk: Desk) -> None:
             ],
             cols={"base": 2, "sm": 4},
         )
-        points = [_point(moment) for moment in desk.history.moments()]
+        moments = desk.history.moments()
         charts = dmc.SimpleGrid(
-            [_chart(title, name, color, points) for title, name, color in _CHARTS], cols={"base": 1, "md": 2}
+            [_chart(title, name, color, moments) for title, name, color in _CHARTS], cols={"base": 1, "md": 2}
         )
         rows = [
             [
@@ -71,20 +72,10 @@ def register(app: Dash, desk: Desk) -> None:
         ]
 
 
-def _chart(title: str, name: str, color: str, points: list[dict[str, Any]]) -> Any:
+def _chart(title: str, name: str, color: str, moments: Sequence[Moment]) -> Any:
+    points = [{"at": moment.at, name: getattr(moment, name)} for moment in moments]
     chart = dmc.LineChart(
         h=160, data=points, dataKey="at", series=[{"name": name, "color": color}], withDots=False, curveType="linear",
         **{"aria-label": f"{title} in the last hour"},
     )  # fmt: skip
     return dmc.Paper([dmc.Text(title, size="sm", c="dimmed"), chart], withBorder=True, p="md")
-
-
-def _point(moment: Moment) -> dict[str, Any]:
-    shown = moment.screen
-    return {
-        "at": moment.at,
-        "requests": round(sum(row.requests_per_s for row in shown.models), 2),
-        "output": round(sum(row.output_tokens_per_s for row in shown.models)),
-        "refused": round(sum(shown.refusals_per_s.values()), 2),
-        "waiting": sum(row.waiting for row in shown.models),
-    }
