@@ -5,8 +5,9 @@ Lives here: the request, the token, errors.  Not here: what is asked, the other 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -62,7 +63,7 @@ class Client:
         except HTTPError as error:
             with error:
                 raise CallError(_refusal(error)) from error
-        except (URLError, TimeoutError, OSError) as error:
+        except (OSError, HTTPException) as error:  # an answer that is none, or is cut short, is the latter
             raise CallError(f"{self._url} cannot be reached: {getattr(error, 'reason', error)}") from error
 
 
@@ -77,5 +78,5 @@ def _refusal(error: HTTPError) -> str:
     """Return the message of the answer, or its status where it has none."""
     try:
         return str(json.load(error)["message"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OSError, HTTPException):
         return f"{error.url} answers {error.code}"

@@ -1,3 +1,4 @@
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,25 @@ def test_names_are_encoded_and_the_token_is_sent():
 def test_a_refusal_is_said_in_the_words_of_the_gateway(status: int, answer: bytes, message: str):
     with a_server(status, answer) as (url, _), pytest.raises(CallError, match=message):
         Client(url, "").get("users")
+
+
+@pytest.mark.parametrize("said", [b"-ERR unknown command\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}",
+                                  b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\n{}"])  # fmt: skip
+def test_what_is_no_answer_or_half_of_one_is_a_failed_call(said: bytes):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(said)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with pytest.raises(CallError, match=url):
+            Client(url, "").get("users")
+        answering.join()
 
 
 def test_a_gateway_that_is_away_and_what_is_no_url_are_named():
