@@ -22,13 +22,17 @@ PAGES: dict[str, ModuleType] = {
 }  # fmt: skip
 """Each page by its path under BASE, in the order of the navigation."""
 
+MOST_AT_ONCE = 32
+"""Callbacks that run at the same time: each waits for a gateway, and one of `Try it` for minutes (chosen)."""
+
 
 def console_app(desk: Desk, *, token: str, on_loopback: bool) -> ASGIApp:
     """Return the console.  With a `token` it must be given to log in, unless the console listens `on_loopback`."""
     server: Any = FastAPI(openapi_url=None)  # Dash's annotation knows of Flask alone
     app = Dash(
         "console", server=server, requests_pathname_prefix=BASE, routes_pathname_prefix=BASE, title="Forebay",
-        update_title="", websocket_callbacks=True, suppress_callback_exceptions=True, add_log_handler=False,
+        update_title="", websocket_callbacks=True, websocket_max_workers=MOST_AT_ONCE,
+        suppress_callback_exceptions=True, add_log_handler=False,
     )  # fmt: skip
     app.layout = _frame()
     for page in PAGES.values():
@@ -44,8 +48,7 @@ def console_app(desk: Desk, *, token: str, on_loopback: bool) -> ASGIApp:
             dmc.Stack(page.layout(desk, dict(parse_qsl((search or "").lstrip("?"))))),
         ]
 
-    protected = _with_headers(server, " ".join(app.csp_hashes()))
-    return guarded(protected, token="" if on_loopback else token)
+    return _with_headers(guarded(server, token="" if on_loopback else token), " ".join(app.csp_hashes()))
 
 
 def _frame() -> Any:

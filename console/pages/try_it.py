@@ -5,8 +5,9 @@ Lives here: one request, not streamed.  Not here: a client library.
 
 import json
 import time
+from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 import dash_mantine_components as dmc
@@ -72,8 +73,8 @@ def _sent(request: Request) -> list[Any]:
     except HTTPError as error:
         with error:
             status, headers, content = error.code, error.headers, error.read()
-    except (URLError, OSError) as error:
-        return [note(f"{request.full_url} cannot be reached: {getattr(error, 'reason', error)}", is_bad=True)]
+    except (OSError, HTTPException, ValueError) as error:  # the last: a user that no header can name
+        return [note(f"{request.full_url} cannot be asked: {getattr(error, 'reason', error)}", is_bad=True)]
     took = {"status": status, "seconds": f"{time.monotonic() - began_s:.3f}"}
     shown = {name: headers[name] for name in headers if name in _SHOWN or name.startswith(("x-ratelimit", "x-error"))}
     return [dmc.Blockquote(_text(content), id="try-text"), fields({**took, **shown, **_usage(content)})]

@@ -1,17 +1,19 @@
+import pytest
 from starlette.testclient import TestClient
 
 from console.app import PAGES, console_app
 from console.desk import Desk
 from console.elements import BASE
+from console.guard import LOGIN
 from console.history import History
 from console.looking.client import Client
 from tests.support.ports import free_port
 
 
-def a_client() -> TestClient:
+def a_client(token: str = "") -> TestClient:
     nowhere = Client(f"http://127.0.0.1:{free_port()}", "")
     desk = Desk(nowhere, nowhere, History(nowhere), "")
-    return TestClient(console_app(desk, token="", on_loopback=True), base_url="http://127.0.0.1")
+    return TestClient(console_app(desk, token=token, on_loopback=not token), base_url="http://127.0.0.1")
 
 
 def test_every_page_is_the_same_document_and_others_are_not_there():
@@ -21,8 +23,9 @@ def test_every_page_is_the_same_document_and_others_are_not_there():
     assert 404 == client.get(f"{BASE}nowhere").status_code
 
 
-def test_no_script_from_elsewhere_runs_and_nobody_frames_the_console():
-    headers = a_client().get(BASE).headers
+@pytest.mark.parametrize(("token", "path"), [("", BASE), ("secret", LOGIN)])
+def test_no_script_from_elsewhere_runs_and_nobody_frames_the_console(token: str, path: str):
+    headers = a_client(token).get(path).headers
     policy = dict(rule.split(" ", 1) for rule in headers["content-security-policy"].split("; "))
 
     assert "'self'" == policy["default-src"]
