@@ -50,12 +50,6 @@ class Base(NamedTuple):
         return bool(self.settings.models or self.settings.models_file or self.settings.kubernetes.enabled)
 
     @property
-    def own_pool(self) -> str:
-        """The pool of simulated engines: the first that is no API; empty where there are no pools."""
-        own = [pool for pool in self.settings.pools if pool.api is None]
-        return min(own, key=lambda pool: pool.priority).name if own else ""
-
-    @property
     def has_strategy(self) -> bool:
         """Whether it names a routing strategy."""
         return "strategy" in self.section("routing")

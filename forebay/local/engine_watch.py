@@ -24,14 +24,15 @@ POLL_S = 2.0
 class EngineWatch:
     """The engines at some URLs, as last seen; an engine that went away stays, and health checks take it out.
 
-    `any_model` is set once any engine has told a model.
+    `any_model` is set once any engine has told a model; all engines are in one `pool`.
     """
 
-    def __init__(self, urls: Sequence[EngineUrl], models_file: Path, print_line: PrintLine) -> None:
+    def __init__(self, urls: Sequence[EngineUrl], models_file: Path, print_line: PrintLine, pool: str = "") -> None:
         self.any_model = asyncio.Event()
         self._urls = urls
         self._models_file = models_file
         self._print_line = print_line
+        self._pool = pool
         self._engines: dict[EngineUrl, Engine] = {}
         self._failures: dict[EngineUrl, str] = {}
 
@@ -59,7 +60,7 @@ class EngineWatch:
         if self._engines == before and self._models_file.exists():
             return
         try:
-            listed = yaml.safe_dump(listed_models(self._engines), sort_keys=False)
+            listed = yaml.safe_dump(listed_models(self._engines, self._pool), sort_keys=False)
             write_atomically(self._models_file, listed.encode())
         except OSError as error:
             self._print_line(f"{self._models_file} cannot be written: {error}")
@@ -84,7 +85,7 @@ class EngineWatch:
         self._engines[url] = engine
 
 
-def listed_models(engines: Mapping[EngineUrl, Engine]) -> list[dict[str, Any]]:
+def listed_models(engines: Mapping[EngineUrl, Engine], pool: str = "") -> list[dict[str, Any]]:
     """Return `models` of a configuration: each with the engines that serve it.  URLs of one address are one engine."""
     one_of_each: dict[str, tuple[EngineUrl, Engine]] = {}
     for url, engine in engines.items():
@@ -92,7 +93,7 @@ def listed_models(engines: Mapping[EngineUrl, Engine]) -> list[dict[str, Any]]:
     models: dict[str, list[dict[str, Any]]] = {}
     for url, engine in one_of_each.values():
         for model, adapters in engine.models.items():
-            endpoint = {"address": engine.address, "name": url.name, "engine": engine.kind}
+            endpoint = {"address": engine.address, "name": url.name, "engine": engine.kind, "pool": pool}
             models.setdefault(model, []).append(endpoint | ({"adapters": list(adapters)} if adapters else {}))
     return [{"name": model, "endpoints": endpoints} for model, endpoints in models.items()]
 

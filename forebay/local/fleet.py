@@ -12,7 +12,7 @@ be (mix, autoscaling), one process (supervision).
 import asyncio
 import contextlib
 import traceback
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -27,10 +27,11 @@ from forebay.local.ports import Ports
 from forebay.local.records import write_atomically
 from forebay.local.supervision.process import ProcessSpec
 from forebay.local.supervision.supervisor import StartError, Supervisor
+from gateway.config.pools import PoolSettings, own_pool
 from gateway.config.section import AUTO
 from gateway.config.settings import ModelSettings
 from gateway.discovery.description import FleetDescription
-from gateway.discovery.models import describe
+from gateway.discovery.models import describe, pooled
 from gateway.discovery.probing.engine_metrics import parse
 from gateway.discovery.probing.http_get import AnswerError, post
 from gateway.discovery.probing.scraping import HttpFetch, NoPageError
@@ -98,7 +99,8 @@ class Engine:
 class LocalFleet:
     """The engines of all kinds, and DIR/models.yaml, which lists those that serve.
 
-    `role` is the word with which lines for the user begin; an engine serves `startup_s` after its order.
+    `role` is the word with which lines for the user begin; an engine serves `startup_s` after its order.  All engines
+    are in the first of `pools` that is no API.
     """
 
     def __init__(
@@ -110,10 +112,12 @@ class LocalFleet:
         *,
         role: str,
         startup_s: float,
+        pools: Sequence[PoolSettings] = (),
     ) -> None:
         self.models_file = directory / "models.yaml"
         self._role = role
         self._startup_s = startup_s
+        self._pools = pools
         self._directory = directory
         self._ports = ports
         self._supervisor = supervisor
@@ -185,10 +189,11 @@ class LocalFleet:
         task.add_done_callback(self._tasks.discard)
 
     async def watch(self) -> AsyncIterator[FleetDescription]:
-        """Yield all engines, those too that start or drain, at once and at every change (a Discovery)."""
+        """Yield all engines, those too that start or drain, and APIs, at once and at every change (a Discovery)."""
         while True:
             self._changed.clear()
-            yield describe(tuple(map(ModelSettings.model_validate, self._models(self._engines))))
+            fleet = describe(tuple(map(ModelSettings.model_validate, self._models(self._engines))))
+            yield pooled(fleet, self._pools) if self._pools else fleet
             await self._changed.wait()
 
     def behind_s(self) -> Mapping[str, float]:
@@ -213,7 +218,7 @@ class LocalFleet:
         return {self.models_file: self._models(engine for engine in self._engines if engine.is_serving)}
 
     def _models(self, engines: Iterable[Engine]) -> list[dict[str, Any]]:
-        return [{"name": MODEL, "endpoints": [_endpoint(engine) for engine in engines]}]
+        return [{"name": MODEL, "endpoints": [_endpoint(engine, own_pool(self._pools)) for engine in engines]}]
 
     def _ordered(self, kind: EngineKind) -> Engine:
         self._serials[kind.deployment] = self._serials.get(kind.deployment, 0) + 1
@@ -294,11 +299,11 @@ class LocalFleet:
             self.say(f"unexpected, please report it:\n{traceback.format_exc()}")
 
 
-def _endpoint(engine: Engine) -> dict[str, str]:
+def _endpoint(engine: Engine, pool: str) -> dict[str, str]:
     spec, kind = engine.spec, engine.kind
     return {
         "address": spec.address, "name": spec.name, "engine": ENGINE, "gpu": kind.label, "deployment": kind.deployment,
-        "adapters": AUTO,
+        "adapters": AUTO, "pool": pool,
     }  # fmt: skip
 
 

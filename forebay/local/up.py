@@ -32,6 +32,7 @@ from forebay.local.web_console import console_spec
 from forebay.local.workers import worker_specs
 from gateway.config.certificates import gateway_file_problems, rendered_problems
 from gateway.config.loading import load, load_with_models
+from gateway.config.pools import own_pool
 from gateway.config.problems import ConfigurationError
 from routing.table import STRATEGIES
 
@@ -84,17 +85,17 @@ class _Stack:
             has_console=has_console,
         )  # fmt: skip
         self._supervisor = Supervisor(print_line, self._write_processes)
-        self._urls = engines.urls
+        self._urls, pools = engines.urls, base.settings.pools
         self._watch: EngineWatch | None = None
         self._models_file = engines.models_file
         if engines.simulated is not None:
-            self._models_file = write_simulated_models(directory, self._addresses.engines, gpu, base.own_pool)
+            self._models_file = write_simulated_models(directory, self._addresses.engines, gpu, own_pool(pools))
         if engines.urls:
             self._models_file = directory / "models.yaml"
-            self._watch = EngineWatch(engines.urls, self._models_file, print_line)
+            self._watch = EngineWatch(engines.urls, self._models_file, print_line, own_pool(pools))
         parts = directory, ports, self._supervisor, print_line
-        self._mix = MixFleet(engines.mix, *parts) if engines.mix else None
-        self._scaled = AutoscaledFleet(engines.autoscale, *parts, gpu=gpu) if engines.autoscale else None
+        self._mix = MixFleet(engines.mix, *parts, pools=pools) if engines.mix else None
+        self._scaled = AutoscaledFleet(engines.autoscale, *parts, gpu=gpu, pools=pools) if engines.autoscale else None
         self._fleet = self._mix or self._scaled
         if self._fleet:
             self._models_file = self._fleet.models_file

@@ -62,6 +62,12 @@ class PoolSettings(Section):
     """The API that serves the pool.  Absent: engines do."""
 
 
+def own_pool(pools: Sequence[PoolSettings]) -> str:
+    """Return the name of the preferred pool that is no API; empty where there is none."""
+    own = [pool for pool in pools if pool.api is None]
+    return min(own, key=lambda pool: pool.priority).name if own else ""
+
+
 def api_models(pools: Sequence[PoolSettings], name: str) -> Mapping[str, str]:
     """Return the names that the API of a pool has for models, by ours; empty without such an API."""
     return next((pool.api.models for pool in pools if pool.name == name and pool.api is not None), {})

@@ -21,6 +21,7 @@ from forebay.local.engines import MODEL
 from forebay.local.fleet import Engine, LocalFleet
 from forebay.local.ports import Ports
 from forebay.local.supervision.supervisor import Supervisor
+from gateway.config.pools import PoolSettings
 from traffic.connection import Connection
 from traffic.store import TraceStore
 from traffic.wakes import Wakes
@@ -62,11 +63,14 @@ class AutoscaledFleet(LocalFleet):
         print_line: PrintLine,
         *,
         gpu: str,
+        pools: Sequence[PoolSettings] = (),
     ) -> None:
         self._kind = _Kind(gpu, Path(gpu).stem)
         self._spec = scale.spec
         self._woken = asyncio.Event()
-        super().__init__(directory, ports, supervisor, print_line, role="autoscale", startup_s=scale.startup_s)
+        super().__init__(
+            directory, ports, supervisor, print_line, role="autoscale", startup_s=scale.startup_s, pools=pools
+        )
 
     async def start_least(self) -> None:
         """Start the least replicas, ready at once.  Raises StartError."""

@@ -5,6 +5,7 @@ Lives here: following the optimizer, and the file that tells it of the engines. 
 """
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from forebay.local.mix.optimizer import NotToldError, optimizer_spec, published_
 from forebay.local.ports import Ports
 from forebay.local.supervision.process import ProcessSpec
 from forebay.local.supervision.supervisor import Supervisor
+from gateway.config.pools import PoolSettings
 
 POLL_S = 0.5
 """Seconds between two questions to the optimizer (chosen: a fraction of its period)."""
@@ -25,11 +27,14 @@ POLL_S = 0.5
 class MixFleet(LocalFleet):
     """The engines of all types, and DIR/deployments.yaml, which lists them beside DIR/models.yaml."""
 
-    def __init__(self, mix: Mix, directory: Path, ports: Ports, supervisor: Supervisor, print_line: PrintLine) -> None:
+    def __init__(
+        self, mix: Mix, directory: Path, ports: Ports, supervisor: Supervisor, print_line: PrintLine, *,
+        pools: Sequence[PoolSettings] = (),
+    ) -> None:  # fmt: skip
         self.deployments_file = directory / "deployments.yaml"
         self._mix = mix
         self._silence = "it has just been started"
-        super().__init__(directory, ports, supervisor, print_line, role="mix", startup_s=mix.startup_s)
+        super().__init__(directory, ports, supervisor, print_line, role="mix", startup_s=mix.startup_s, pools=pools)
 
     async def start_least(self) -> None:
         """Start the least replicas of each type, ready at once.  Raises StartError."""

@@ -83,10 +83,12 @@ def test_every_model_lists_the_engines_that_serve_it_and_no_address_is_listed_tw
             EngineUrl("also-a", 1): Engine("10.0.0.1:1", "vllm", {"m": ("l",), "n": ()}),
             EngineUrl("b", 2): Engine("10.0.0.2:2", "sglang", {"m": ()}),
             EngineUrl("c", 3): Engine("10.0.0.3:3", "other", {}),
-        }
+        },
+        "own",
     )
     (tmp_path / "models.yaml").write_text(yaml.safe_dump(models))
 
+    assert {"own"} == {endpoint["pool"] for model in models for endpoint in model["endpoints"]}
     assert {"m": ["a:1", "b:2"], "n": ["a:1"]} == {
         model.name: [endpoint.name for endpoint in model.endpoints]
         for model in load_models(tmp_path / "models.yaml", {}, STRATEGIES)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from forebay.local import fleet as fleets
 from forebay.local.fleet import LocalFleet
 from forebay.local.ports import Ports
 from forebay.local.supervision.supervisor import Supervisor
+from gateway.config.pools import PoolSettings
 from tests.support.polling import until
 from tests.support.slow_answer import a_long_answer
 
@@ -52,17 +53,33 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def a_fleet(directory: Path, startup_s: float = 0.0) -> AsyncIterator[Running]:
+async def a_fleet(
+    directory: Path, startup_s: float = 0.0, pools: Sequence[PoolSettings] = ()
+) -> AsyncIterator[Running]:
     (directory / "logs").mkdir()
     lines = list[str]()
     supervisor = Supervisor(lines.append)
     with contextlib.closing(Ports()) as ports:
-        fleet = LocalFleet(directory, ports, supervisor, lines.append, role="test", startup_s=startup_s)
+        fleet = LocalFleet(directory, ports, supervisor, lines.append, role="test", startup_s=startup_s, pools=pools)
         try:
             async with fleet.running():
                 yield Running(fleet, supervisor, lines)
         finally:
             await supervisor.stop()
+
+
+async def test_engines_come_before_an_api_and_envoy_knows_both(tmp_path: Path):
+    api = {"url": "https://api.example", "key_env": "KEY", "models": {"m": "m"}}
+    pools = [{"name": "cloud", "priority": 1, "api": api}, {"name": "own", "priority": 0}]
+    async with a_fleet(tmp_path, pools=list(map(PoolSettings.model_validate, pools))) as running:
+        running.fleet.adjust(KIND, 1)
+        await until(lambda: {"e-1"} == running.serving().keys())
+
+        (model,) = yaml.safe_load(running.fleet.models_file.read_text())
+        assert ["own"] == [endpoint["pool"] for endpoint in model["endpoints"]]
+        async with aclosing(running.fleet.watch()) as described:
+            endpoints = (await anext(described)).endpoints
+        assert {("e-1", 0), ("cloud", 1)} == {(one.name, one.pool_priority) for one in endpoints}
 
 
 async def test_envoy_knows_an_engine_before_gateways_do_and_until_it_has_ended(tmp_path: Path):

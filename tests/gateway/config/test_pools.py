@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gateway.config.pools import PoolSettings
+from gateway.config.pools import PoolSettings, own_pool
 
 
 def test_a_pool_needs_a_name_and_a_rank() -> None:
@@ -40,3 +40,14 @@ def test_a_pool_needs_a_name_and_a_rank() -> None:
 def test_absurd_numbers_and_unknown_keys_are_refused(value: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         PoolSettings.model_validate({"name": "own", "priority": 0} | value)
+
+
+def test_ones_own_pool_is_the_preferred_one_that_is_no_api() -> None:
+    api = {"url": "https://api.example", "key_env": "KEY", "models": {"m": "m"}}
+    pools = [
+        PoolSettings.model_validate({"name": "api", "priority": 0, "api": api}),
+        PoolSettings.model_validate({"name": "rented", "priority": 2}),
+        PoolSettings.model_validate({"name": "own", "priority": 1}),
+    ]
+
+    assert ("own", "") == (own_pool(pools), own_pool(pools[:1]))
