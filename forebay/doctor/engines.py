@@ -4,12 +4,12 @@ Lives here: the questions that a gateway asks too, each once.  Not here: pods of
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from forebay.doctor.finding import Finding, State
 from forebay.local.asking import OK, NoAnswerError, ask
 from gateway.config.settings import ModelSettings, Settings
-from gateway.discovery.models import describe
+from gateway.discovery.models import described
 from gateway.discovery.probing.engine_metrics import ENGINES, parse
 from gateway.discovery.probing.model_lists import PATH, listed
 from routing.types import Endpoint
@@ -27,13 +27,15 @@ async def engines(settings: Settings) -> list[Finding]:
         async with gate:
             return await _engine(engine, settings)
 
-    found = await asyncio.gather(*map(one, describe(settings.models).endpoints))
-    return [*found, *_without_engines(settings.models)]
+    fleet = described(settings)
+    found = await asyncio.gather(*map(one, fleet.engines))
+    served = {name for endpoint in fleet.endpoints for name in endpoint.models}
+    return [*found, *_without_engines(settings.models, served)]
 
 
-def _without_engines(models: Sequence[ModelSettings]) -> Iterator[Finding]:
+def _without_engines(models: Sequence[ModelSettings], served: Container[str]) -> Iterator[Finding]:
     for model in models:
-        if not model.endpoints:
+        if model.name not in served and not model.scales_from_zero:
             yield Finding(State.PROBLEM, f"model {model.name}", "has no engine: requests get 503", "models: endpoints")
 
 

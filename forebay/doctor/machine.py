@@ -19,6 +19,7 @@ MODULES = {
     "runtime": ("huggingface_hub", "obstore", "botocore", "google_crc32c", "httpx"),
     "engine": ("zmq", "msgpack", "httpx"),
     "simulate": ("matplotlib",),
+    "console": ("dash", "dash_mantine_components", "websockets"),
 }
 """Top-level modules that each extra brings."""
 NEEDED_BY = {
@@ -27,6 +28,7 @@ NEEDED_BY = {
     "runtime": "forebay runtime and forebay download",
     "engine": "forebay engine --kv-events and forebay calibrate",
     "simulate": "the pictures of forebay simulate --report",
+    "console": "forebay console",
 }
 
 

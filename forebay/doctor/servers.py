@@ -105,10 +105,13 @@ async def _envoy(settings: Settings) -> Finding:
 
 async def _api_server(settings: KubernetesSettings) -> Finding:
     """Ask the cluster for the pods of models, as a gateway does."""
-    from gateway.discovery.pods import PODS  # noqa: PLC0415 - its packages are an extra
-    from kube.client import Client, Selection, connection  # noqa: PLC0415 - the same
-    from kube.errors import ApiError, NoWayError  # noqa: PLC0415 - the same
-
+    try:
+        from gateway.discovery.pods import PODS  # noqa: PLC0415 - its packages are an extra
+        from kube.client import Client, Selection, connection  # noqa: PLC0415 - the same
+        from kube.errors import ApiError, NoWayError  # noqa: PLC0415 - the same
+    except ImportError as error:
+        text = f"cannot be asked, {error.name} is not installed"
+        return Finding(State.PROBLEM, "kubernetes", text, "pip install 'forebay[kubernetes]'")
     try:
         way = connection(Path(settings.kubeconfig) if settings.kubeconfig else None)
         async with Client(way, "forebay-doctor") as client:

@@ -3,6 +3,7 @@ import pytest
 
 from forebay.doctor.engines import engines
 from forebay.doctor.finding import Finding, State
+from gateway.config.pools import PoolSettings
 from gateway.config.settings import EndpointSettings, ModelSettings, Settings
 from tests.support.metrics_pages import MetricsPages, metrics_pages
 from tests.support.ports import free_port
@@ -57,6 +58,14 @@ async def test_a_list_of_models_and_metrics_are_not_asked_of_every_server():
         pages.show("", "/health")
 
         assert State.OK is (await look(pages, engine="other")).state
+
+
+async def test_a_model_of_an_api_or_whose_engines_somebody_starts_needs_none():
+    api = {"url": "https://api.example", "key_env": "KEY", "models": {"m": "m"}}
+    pool = PoolSettings.model_validate({"name": "cloud", "priority": 1, "api": api})
+    models = ModelSettings(name="m"), ModelSettings(name="n", scales_from_zero=True)
+
+    assert [] == await engines(Settings(models=models, pools=(pool,)))
 
 
 async def test_an_engine_that_is_away_and_a_model_without_one_are_problems():

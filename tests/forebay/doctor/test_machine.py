@@ -1,8 +1,18 @@
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from forebay.doctor import machine as machine_module
 from forebay.doctor.finding import State
 from forebay.doctor.machine import MODULES, machine
+from tests.support.source_tree import read
+
+
+def test_every_extra_of_users_is_looked_at():
+    extras = tomllib.loads(read(Path("pyproject.toml")))["project"]["optional-dependencies"]
+
+    assert extras.keys() - {"up", "dev", "build", "compile"} == MODULES.keys()
 
 
 def test_what_the_tests_need_is_installed():

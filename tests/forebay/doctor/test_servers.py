@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,6 +92,14 @@ async def test_an_envoy_that_is_not_ready_yet_is_a_problem():
         pages.show("PRE_INITIALIZING", "/ready", status=503)
 
         assert State.PROBLEM is (await look("envoy", envoy=EnvoySettings(admin=f"127.0.0.1:{pages.port}"))).state
+
+
+async def test_the_packages_that_a_cluster_needs_are_named_where_they_are_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "kube.client", None)
+
+    finding = await look("kubernetes", kubernetes=KubernetesSettings(enabled=True))
+
+    assert (State.PROBLEM, "pip install 'forebay[kubernetes]'") == (finding.state, finding.next_step)
 
 
 async def test_a_cluster_that_cannot_be_reached_is_a_problem():
