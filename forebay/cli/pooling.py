@@ -5,6 +5,7 @@ Lives here: options, which are Arena's (`arena serve kserve`).  Not here: the ob
 # ruff: noqa: PLC0415 - the command imports what it runs only then, so that `forebay --help` stays fast
 
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -68,7 +69,7 @@ def pools() -> None:
     type=click.Choice(["ack", "cluster-autoscaler", "karpenter", "kueue"]),
     help="What is told of the order of the pools, beside the pods themselves; repeatable.",
 )  # fmt: skip
-@click.argument("command")
+@click.argument("command", callback=_checked(shlex.split))
 def render(*, schedulers: tuple[str, ...], scale_target: int, **given: Any) -> None:
     """Print the objects of a model server, as YAML: the server, its autoscaler, the order of its pools, its routes.
 

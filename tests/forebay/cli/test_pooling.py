@@ -23,3 +23,10 @@ def test_what_no_cluster_could_take_is_refused(options: list[str], told: str):
 
     assert (2, "") == (result.exit_code, result.stdout)
     assert told in result.stderr
+
+
+def test_a_command_that_no_shell_could_read_is_refused():
+    result = run("pools", "render", "--engine", "kserve", "--name", "a", "--image", "i", "vllm serve 'a")
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert "No closing quotation" in result.stderr
