@@ -69,6 +69,15 @@ def register(app: Dash, desk: Desk) -> None:
             return note(str(error), is_bad=True), no_update
 
     @app.callback(
+        *(Output(f"user-{limit}", "value") for limit, _ in _LIMITS), Input("user-name", "value"),
+        prevent_initial_call=True,
+    )  # fmt: skip
+    def fill(name: str | None) -> list[Any]:
+        """Show the limits of a user who is named: a change writes all of them.  Those of a new one are as typed."""
+        stored = _stored(desk, name or "")
+        return [stored.get(limit) if stored else no_update for limit, _ in _LIMITS]
+
+    @app.callback(
         Output("user-done", "children"),
         Input("user-create", "n_clicks"), Input("user-update", "n_clicks"), Input("user-delete", "n_clicks"),
         Input("key-create", "n_clicks"), Input("key-revoke", "n_clicks"),

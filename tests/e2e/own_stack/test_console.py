@@ -105,6 +105,19 @@ def test_a_user_is_made_limited_refused_and_revoked_in_the_browser_alone(page: P
     see(page, "Deleted User: visitor")
 
 
+def test_a_change_of_one_limit_leaves_the_others(page: Page, stack: Stack):
+    assert 200 == stack.admin("/CreateUser", name="limited", rpm=5, tpm=700).status_code
+    page.goto("users")
+    page.get_by_label("Name").fill("limited")
+    expect(page.get_by_label("Tokens per minute")).to_have_value("700", timeout=PATIENCE_MS)
+    page.get_by_label("Requests per minute").fill("6")
+    page.get_by_role("button", name="Change limits").click()
+    see(page, "Updated User: limited")
+
+    user = stack.admin("/ReadUser", name="limited").json()["user"]
+    assert (6, 700) == (user["rpm"], user["tpm"])
+
+
 def test_what_others_wrote_stays_text(page: Page, stack: Stack):
     assert 200 == stack.admin("/CreateUser", name=SCRIPT, rpm=1).status_code
     page.goto("users")
