@@ -26,8 +26,8 @@ MOST_AT_ONCE = 32
 """Callbacks that run at the same time: each waits for a gateway, and one of `Try it` for minutes (chosen)."""
 
 
-def console_app(desk: Desk, *, token: str, on_loopback: bool) -> ASGIApp:
-    """Return the console.  With a `token` it must be given to log in, unless the console listens `on_loopback`."""
+def console_app(desk: Desk, token: str) -> ASGIApp:
+    """Return the console.  With a `token` it must be given to log in; without one only this machine may look."""
     server: Any = FastAPI(openapi_url=None)  # Dash's annotation knows of Flask alone
     app = Dash(
         "console", server=server, requests_pathname_prefix=BASE, routes_pathname_prefix=BASE, title="Forebay",
@@ -48,7 +48,7 @@ def console_app(desk: Desk, *, token: str, on_loopback: bool) -> ASGIApp:
             dmc.Stack(page.layout(desk, dict(parse_qsl((search or "").lstrip("?"))))),
         ]
 
-    return _with_headers(guarded(server, token="" if on_loopback else token), " ".join(app.csp_hashes()))
+    return _with_headers(guarded(server, token=token), " ".join(app.csp_hashes()))
 
 
 def _frame() -> Any:

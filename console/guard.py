@@ -1,4 +1,4 @@
-"""The guard of the console: on loopback this machine's users may look, elsewhere those who give the admin token.
+"""The guard of the console: those may look who give the admin token, or without one this machine's users.
 
 Lives here: logging in, sessions.  Not here: foreign hosts and origins (gateway.observability.guard).
 """

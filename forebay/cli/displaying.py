@@ -28,7 +28,7 @@ def console(
 ) -> None:
     """Serve the web console: decisions, pods, users, keys, limits.
 
-    On loopback it asks for no login; elsewhere for the admin token, which must be in the variable ADMIN_TOKEN.
+    It asks for the admin token if the variable ADMIN_TOKEN holds it, which it must on any address but loopback.
     """
     from forebay.local.extras import require
 

@@ -13,7 +13,6 @@ from console.desk import Desk
 from console.history import History
 from console.looking.client import Client
 from forebay.local.ports import Ports
-from gateway.config.addresses import is_loopback, split_address
 from gateway.observability import logs
 from gateway.observability.serving import http_server, shared_socket
 
@@ -48,8 +47,7 @@ def run(options: Options) -> None:
 
 
 async def _serve(options: Options, desk: Desk) -> None:
-    on_loopback = is_loopback(split_address(options.listen)[0])
-    server = http_server(console_app(desk, token=options.token, on_loopback=on_loopback))
+    server = http_server(console_app(desk, options.token))
     server.config.timeout_graceful_shutdown = GOODBYE_S
 
     def stop() -> None:

@@ -23,6 +23,6 @@ def console_spec(address: str, urls: Mapping[str, str], settings: Settings, log:
     """Describe the console's process; `urls` are the shell variables with the gateway's addresses."""
     argv = [sys.executable, "-m", "forebay", "console", "--listen", address, "--port-is-held"]
     argv += ["--http", urls["HTTP"], "--admin", urls["ADMIN"], "--gateway", urls["GATEWAY"]]
-    token = {"ADMIN_TOKEN": settings.admin_token} if settings.admin_token else {}
-    ready = partial(answers_ok, address, "/console/")
+    ready = partial(answers_ok, address, "/console/login" if settings.admin_token else "/console/")
+    token = {"ADMIN_TOKEN": settings.admin_token}  # an empty one stands for that of the user's shell
     return ProcessSpec("console", "console", argv, address, ready, env=token, log=log)

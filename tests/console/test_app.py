@@ -13,7 +13,7 @@ from tests.support.ports import free_port
 def a_client(token: str = "") -> TestClient:
     nowhere = Client(f"http://127.0.0.1:{free_port()}", "")
     desk = Desk(nowhere, nowhere, History(nowhere), "")
-    return TestClient(console_app(desk, token=token, on_loopback=not token), base_url="http://127.0.0.1")
+    return TestClient(console_app(desk, token), base_url="http://127.0.0.1")
 
 
 def test_every_page_is_the_same_document_and_others_are_not_there():
@@ -21,6 +21,13 @@ def test_every_page_is_the_same_document_and_others_are_not_there():
 
     assert {200} == {client.get(BASE + path).status_code for path in PAGES}
     assert 404 == client.get(f"{BASE}nowhere").status_code
+
+
+def test_with_a_token_everybody_logs_in_on_this_machine_too():
+    client = a_client("secret")
+
+    assert LOGIN == client.get(BASE, follow_redirects=False).headers["location"]
+    assert 200 == client.get(LOGIN).status_code
 
 
 @pytest.mark.parametrize(("token", "path"), [("", BASE), ("secret", LOGIN)])
