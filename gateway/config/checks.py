@@ -61,7 +61,7 @@ def check(settings: Settings, strategies: Collection[str], problems: Problems) -
         (("envoy.tls",), lambda: _certificate_has_its_key("envoy.tls", settings.envoy.tls)),
         (("listen.tls",), lambda: _listen_tls_is_whole(settings.listen.tls)),
         (("envoy.gateway_tls",), lambda: _gateway_tls_is_whole(settings.envoy.gateway_tls)),
-        (("envoy.fail_open", "identity"), lambda: _no_fail_open_with_api_keys(settings)),
+        (("envoy.fail_open", "identity", "pools"), lambda: _no_fail_open_with_keys(settings)),
         (("envoy.body_mode", "response_mode"), lambda: _full_duplex_needs_the_response(settings)),
         (("routing.strategy",), lambda: _known_strategy("routing.strategy", settings.routing.strategy, strategies)),
         (("routing.shadow",), lambda: _known_shadow(settings.routing.shadow, strategies)),
@@ -186,9 +186,13 @@ def _gateway_tls_is_whole(tls: GatewayTlsSettings) -> Iterator[Finding]:
         yield "envoy.gateway_tls.ca", "", "must be given, or Envoy speaks plain text to the gateways"
 
 
-def _no_fail_open_with_api_keys(settings: Settings) -> Iterator[Finding]:
-    if settings.identity == "api_key" and settings.envoy.fail_open:
+def _no_fail_open_with_keys(settings: Settings) -> Iterator[Finding]:
+    if not settings.envoy.fail_open:
+        return
+    if settings.identity == "api_key":
         yield "envoy.fail_open", True, "must be false with identity: api_key, or keys are unchecked and reach engines"
+    if any(pool.api is not None for pool in settings.pools):
+        yield "envoy.fail_open", True, "must be false with an API in pools, or anybody's requests are paid there"
 
 
 def _full_duplex_needs_the_response(settings: Settings) -> Iterator[Finding]:

@@ -202,7 +202,7 @@ class EnvoySettings(Section):
     headers, so browsers need to send no cookies and are not allowed to.  Empty: browsers keep other pages out."""
     fail_open: bool = False
     """Whether requests are served, without limits and routing, while no gateway answers; `false`: they get 503.  Must
-    be `false` with `identity: api_key`."""
+    be `false` with `identity: api_key`, and with an API in `pools`."""
     max_connections: Annotated[int, Field(ge=1, le=1_000_000), NO_FLAG] = 20_000
     """How many connections of clients Envoy keeps at once; further ones are closed."""
     memory_bytes: Annotated[int, Field(ge=128 * 1024 * 1024, le=2**50), NO_FLAG] = 2 * 1024**3

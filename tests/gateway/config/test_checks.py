@@ -120,6 +120,10 @@ def test_keys_are_not_left_unchecked_when_no_gateway_answers(tmp_path):
     assert problems_of(tmp_path, "{identity: api_key, envoy: {fail_open: true}}") == (
         "envoy.fail_open = true, must be false with identity: api_key, or keys are unchecked and reach engines",
     )
+    api = "pools: [{name: cloud, priority: 1, api: {url: 'https://a.example', key_env: KEY, models: {m: M}}}]"
+    assert problems_of(tmp_path, f"{{identity: header, envoy: {{fail_open: true}}, {api}}}") == (
+        "envoy.fail_open = true, must be false with an API in pools, or anybody's requests are paid there",
+    )
     assert loaded(tmp_path, "{identity: header, envoy: {fail_open: true}}").envoy.fail_open
 
 
