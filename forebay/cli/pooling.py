@@ -80,10 +80,12 @@ def render(*, schedulers: tuple[str, ...], scale_target: int, **given: Any) -> N
     from forebay.rendering.asked import Asked
     from forebay.rendering.placement import SCHEDULERS
     from forebay.rendering.routes import routes
-    from forebay.rendering.workload import workload
+    from forebay.rendering.workload import scales_itself, workload
 
     if given["min_replicas"] > given["max_replicas"]:
         raise click.UsageError(f"--min-replicas = {given['min_replicas']}, must not be above --max-replicas")
     asked = Asked(**given, scale_target=str(scale_target), is_queued="kueue" in schedulers)
+    if not (asked.min_replicas or scales_itself(asked)):
+        raise click.UsageError("--min-replicas = 0, must be 1 or more: a HorizontalPodAutoscaler never leaves 0")
     ordered = [one for scheduler in schedulers for one in SCHEDULERS[scheduler](asked)]
     click.echo(yaml.safe_dump_all([*workload(asked), *ordered, *routes(asked)], sort_keys=False), nl=False)

@@ -15,10 +15,10 @@ Json = dict[str, Any]
 def workload(asked: Asked) -> list[Json]:
     """Return the server and its autoscaler."""
     server = [_inference_service(asked)] if asked.engine == "kserve" else [_deployment(asked), _service(asked)]
-    return server if _scales_itself(asked) else [*server, _autoscaler(asked)]
+    return server if scales_itself(asked) else [*server, _autoscaler(asked)]
 
 
-def _scales_itself(asked: Asked) -> bool:
+def scales_itself(asked: Asked) -> bool:
     """Return whether KServe makes the autoscaler, or none is asked for."""
     return not asked.scale_metric or (asked.engine == "kserve" and asked.scale_metric in KSERVE_METRICS)
 
@@ -31,7 +31,7 @@ def _inference_service(asked: Asked) -> Json:
         "annotations": asked.model_annotations,
         **_pod(asked, "kserve-container"),
     }
-    if _scales_itself(asked):
+    if scales_itself(asked):
         predictor |= {"minReplicas": asked.min_replicas, "maxReplicas": asked.max_replicas}
         if asked.scale_metric:
             predictor |= {"scaleMetric": asked.scale_metric, "scaleTarget": int(asked.scale_target)}

@@ -12,6 +12,7 @@ from tests.support.command import run
         (["--data", "llm-model"], "must be CLAIM:/path"),
         (["--pool", "own"], "must be RESOURCE:LABEL=VALUE"),
         (["--min-replicas", "4", "--max-replicas", "3"], "must not be above --max-replicas"),
+        (["--min-replicas", "0", "--scale-metric", "DCGM_FI_DEV_GPU_UTIL"], "never leaves 0"),
         (["--scale-target", "0"], "--scale-target"),
         (["--scheduler", "magic"], "--scheduler"),
     ],
