@@ -83,13 +83,13 @@ class ClusterLimiter(RedisLimiter):
             self._hear_wish(charge, answer)
             verdict = None
         else:
-            verdict = self._verdict(charge, answer, taken=takes)
+            verdict = _longer(_longer(self._verdict(charge, answer, taken=takes), of_group), of_model)
         if isinstance(of_group, Admitted):
             if isinstance(verdict, Admitted):
                 return await self._joined(verdict, of_group, takes=takes)
             if takes and of_group.reservation.permits:
                 self._send_permits(("", group), None, -1)
-        return verdict and _longer(_longer(verdict, of_group), of_model)
+        return verdict
 
     async def _of_group(self, charge: Charge, group: str, *, takes: bool) -> Admitted | Refused | UnknownUser:
         """Ask the group's node, whose script takes the group for a user."""

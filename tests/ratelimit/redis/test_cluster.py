@@ -10,13 +10,13 @@ from ratelimit.accounts.keys import KeyStore
 from ratelimit.accounts.sender import Sender
 from ratelimit.accounts.users import UserStore
 from ratelimit.fallback import LocalFallback
-from ratelimit.kinds import RPM, RPS, Amounts
+from ratelimit.kinds import GROUP_KINDS, RPM, RPS, Amounts
 from ratelimit.limits import Admitted, LimiterUnavailableError, Rates, Refused, User
 from ratelimit.redis.apart import ClusterLimiter
 from ratelimit.redis.batching import NotSentError
 from ratelimit.redis.cluster import ClusterCalls
 from ratelimit.redis.connection import Script
-from ratelimit.redis.names import model_key, user_key, window_key
+from ratelimit.redis.names import group_key, model_key, user_key, window_key
 from tests.support.limiters import a_charge, admit, refuse, used
 from tests.support.polling import until
 from tests.support.ports import free_address
@@ -121,6 +121,19 @@ async def test_a_model_that_refuses_leaves_the_user_untouched_and_shows_the_user
     assert [(RPS, 1)] * 2 == [(each.kind, each.quotas[RPM].used) for each in refused if isinstance(each, Refused)]
     assert 1 == (await used(limiter, "u"))[1]
     assert isinstance(await limiter.check(a_charge("u", 0, "n", 1)), Admitted)
+
+
+async def test_a_model_that_refuses_refuses_users_of_a_group_too_and_charges_no_group(cluster, store, limiter):
+    cluster.own_client.set(group_key("g"), '{"name": "g", "rpm": 9}')
+    await store.create(User("u", rpm=5, group="g"))
+    await admit(limiter, "u", 0, "m")
+    refused = [await limiter.reserve(a_charge("u", 0, "m", 0)), await limiter.check(a_charge("u", 0, "m", 0))]
+
+    assert [RPS] * 2 == [each.kind for each in refused if isinstance(each, Refused)]
+    assert 1 == (await used(limiter, "u"))[1]
+    of_group = await limiter.group_usage("g")
+    assert of_group is not None
+    assert 1 == of_group.quotas[GROUP_KINDS[0]].used
 
 
 async def test_a_slot_that_moves_is_followed(cluster, store, limiter):
