@@ -37,7 +37,8 @@ end
 local function read_as_original(user)
   local rpm, tpm = user.rpm, user.tpm
   if type(rpm) ~= 'number' or type(tpm) ~= 'number' then return end
-  if user.concurrency ~= nil or user.models ~= nil or user.budgets ~= nil then return end
+  if user.concurrency ~= nil or user.models ~= nil then return end
+  if user.budgets ~= nil or user.reserve ~= nil or user.group ~= nil then return end
   if rpm == 0 then user.rpm = ORIGINAL_RPM end
   if tpm == 0 then user.tpm = user.rpm * ORIGINAL_TOKENS end
 end
