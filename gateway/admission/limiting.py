@@ -20,7 +20,6 @@ from gateway.openai.errors import (
 )
 from gateway.openai.limit_headers import duration, limit_headers
 from gateway.openai.output_limit import with_output_limit
-from ratelimit.kinds import LimitKind
 from ratelimit.limits import (
     Admitted,
     Charge,
@@ -89,7 +88,7 @@ async def limiter_answer(user: str, question: Awaitable[T | UnknownUser | None])
 def _over_limit(plan: Plan, verdict: OverLimit) -> RefusalError:
     message = verdict.kind.message(plan.user or "", plan.route.model, verdict.limit)
     if verdict.retry_after_s is None and verdict.limit:  # of a limit of 0 the number says all
-        message += f"; {_too_large(verdict.kind, plan.charge)}"
+        message += f"; {_too_large(verdict, plan.charge)}"
     if verdict.kind.period:
         if verdict.retry_after_s is not None:
             message += f"; it begins anew in {duration(verdict.retry_after_s)}"
@@ -101,7 +100,10 @@ def _over_limit(plan: Plan, verdict: OverLimit) -> RefusalError:
     return error
 
 
-def _too_large(kind: LimitKind, asked: Charge) -> str:
+def _too_large(verdict: OverLimit, asked: Charge) -> str:
     """Say that the request will never be admitted under the limit, and why."""
+    kind = verdict.kind
     needed = kind.of(asked.certain or asked.amounts)
-    return f"this request needs {needed:,} {kind.unit}, more than the limit allows at any time"
+    if needed <= verdict.limit and asked.bounds is not None:  # the limit is hard, so it is the upper bound that counts
+        needed = kind.of(asked.bounds.least)
+    return f"this request needs {kind.shown(needed):,} {kind.unit}, more than the limit allows at any time"

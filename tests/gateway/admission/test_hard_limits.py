@@ -8,11 +8,14 @@ import pytest
 from gateway.accounting import ledger
 from gateway.accounting.outcomes import ObservedEnd
 from gateway.config.settings import Settings
+from gateway.discovery.description import FleetDescription, ModelPolicy
+from gateway.extproc.events import Refused
 from gateway.openai.operations import Operation
 from gateway.openai.usage import TokenUsage
 from ratelimit.kinds import TPM, USER_BUDGETS
 from ratelimit.limits import Reservation, User
-from tests.support.pods import MODEL
+from ratelimit.prices import Prices
+from tests.support.pods import MODEL, an_endpoint
 from tests.support.shop import CHAT, Shop, refused, routed
 
 BOUND = len("user\nhi") + 32
@@ -74,6 +77,27 @@ async def test_the_record_of_a_user_may_say_that_guesses_are_reserved_all_the_sa
     shop = Shop(settings, users={"lgy": User("lgy", None, 400, reserve="expected")})
 
     assert (None, None) == await admitted(shop)
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        (User("lgy", None, 20, reserve="maximum"), f"TPM: 20; this request needs {BOUND + 1} tokens"),
+        (
+            User("lgy", budgets={"cost_day": 5000}, reserve="maximum"),
+            f"COST_DAY BUDGET: 5e-06; this request needs {(BOUND * 2 + 8) / 1e6} cost",
+        ),
+    ],
+)
+async def test_a_prompt_that_no_hard_limit_lets_through_says_by_how_much_it_is_counted(user: User, said: str):
+    shop = Shop(users={"lgy": user})
+    shop.fleet.replace(FleetDescription({MODEL: ModelPolicy(prices=Prices(2, 8))}, (an_endpoint("a"),)))
+
+    outcome = await shop.admit(user="lgy")
+
+    assert isinstance(outcome, Refused)
+    expected = f"user: lgy has exceeded {said}, more than the limit allows at any time"
+    assert (expected, None) == (outcome.error.message, outcome.error.retry_after_s)
 
 
 async def test_a_body_that_cannot_be_changed_is_refused_and_costs_nothing():
