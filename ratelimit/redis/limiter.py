@@ -75,6 +75,7 @@ from ratelimit.redis.scripts import (
 )
 from ratelimit.window import refused
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -119,7 +120,7 @@ class RedisLimiter:
         self._ahead_s = 0.0  # Redis's clock minus our monotonic one
         self._replica = f"@{replica or uuid.uuid4().hex[:12]}"
         self._permits = Permits()
-        self._holders: dict[str, tuple[Holder, ...]] = {}  # the levels whose permits a user's requests held
+        self._holders: dict[Holder, tuple[Holder, ...]] = {}  # levels of permits, by user and by key if it has limits
         self._wishes: dict[str, Wish] = {}  # by user, of those whose records want other than was asked
         self.share = (0, 1)
         """This replica's index, from 0, and how many replicas live, as last heard."""
@@ -151,8 +152,9 @@ class RedisLimiter:
         holders = tuple(map(reservation.holder, reservation.permits))
         for holder in holders:
             self._permits.take(holder)
-        if holders and self._holders.get(reservation.user) != holders:
-            _remember(self._holders, reservation.user, holders)
+        sender = reservation.user, reservation.key
+        if holders and self._holders.get(sender) != holders:
+            _remember(self._holders, sender, holders)
 
     def reserve(self, charge: Charge) -> Awaitable[Verdict]:
         """See `Limiter.reserve`."""
@@ -338,11 +340,12 @@ class RedisLimiter:
         ]  # fmt: skip
         reply = self._calls.call(self._reserve_script, keys, arguments)
         if takes and self._holders:
-            self._permits_asked(user, reply)
+            self._permits_asked(charge, reply)
         return reply
 
-    def _permits_asked(self, user: str, reply: asyncio.Future[Reply]) -> None:
-        asked = [holder for holder in self._holders.get(user, ()) if self._permits.ask(holder)]
+    def _permits_asked(self, charge: Charge, reply: asyncio.Future[Reply]) -> None:
+        holders = self._holders.get((charge.user, charge.key)) or self._holders.get((charge.user, ""), ())
+        asked = [holder for holder in holders if self._permits.ask(holder)]
         if asked:
             reply.add_done_callback(lambda _: self._permits.answered(*asked))
 
@@ -386,9 +389,9 @@ def part_of(reservation: Reservation, scopes: tuple[Scope, ...] = LEVELS) -> Par
     return Part(slot, windows)
 
 
-def _remember(known: dict[str, T], user: str, value: T) -> None:
-    known.pop(user, None)
-    known[user] = value
+def _remember(known: dict[K, T], key: K, value: T) -> None:
+    known.pop(key, None)
+    known[key] = value
     if len(known) > REMEMBERED:
         del known[next(iter(known))]
 

@@ -6,9 +6,9 @@ import pytest
 from redis.crc import key_slot
 
 from ratelimit.kinds import RPM, TPM, WINDOW_UNITS, Amounts
-from ratelimit.limits import Admitted, LimiterUnavailableError, MalformedUserError, Rates, User
+from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, MalformedUserError, Rates, User
 from ratelimit.redis.limiter import RedisLimiter
-from ratelimit.redis.names import model_key, user_key, window_key
+from ratelimit.redis.names import api_key_key, model_key, user_key, window_key
 from ratelimit.redis.permits import LEASE_S
 from ratelimit.window import KEEP_S
 from tests.support.limiters import TIMEOUT_S, Clock, a_charge, a_redis_limiter, admit, put_user, refuse, used
@@ -315,6 +315,23 @@ async def test_a_release_that_redis_never_heard_of_is_told_by_the_next_renewal(s
 
         await admit(limiter, "u")
         assert verdict.reservation.permits
+
+
+async def test_a_key_whose_request_is_on_its_way_is_not_told_a_number_whichever_key_came_last(server):
+    put_user(server, User("u"))
+    keys = {name: Charge("u", Amounts(1, 1), key=name) for name in ("a", "b", "unlimited")}
+    for name in ("a", "b"):
+        server.own_client.set(api_key_key("u", name), '{"concurrency": 5}')
+    async with a_redis_limiter(server) as limiter:
+        for charge in (keys["a"], keys["b"]):
+            assert isinstance(await limiter.reserve(charge), Admitted)
+        list(limiter._permits.renewals())
+
+        question = limiter.reserve(keys["a"])
+        assert {("u", "a"): None, ("u", "b"): 1} == dict(limiter._permits.renewals())
+        assert isinstance(await question, Admitted)
+        assert {("u", "a"): 2, ("u", "b"): 1} == dict(limiter._permits.renewals())
+        assert isinstance(await limiter.reserve(keys["unlimited"]), Admitted)
 
 
 async def test_a_user_without_a_limit_of_concurrency_costs_no_key(server):
