@@ -225,18 +225,24 @@ class Ledger:
             self._metrics.count_tokens(model, "refunded", estimate.tokens - settlement.tokens)
 
     def _count_in_pool(self, opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> None:
-        """Count the request, its tokens and its price where it was answered, and in the limits of the API there."""
+        """Count the request, its tokens and its price where it was answered, and in the limits of the API there.
+
+        Of tokens that nobody told the price is the estimate's.
+        """
         served_by = _served_by(opened.ticket.decision, end)
         if not served_by.pool:
             return
         if served_by.is_api and end.retry_after_s:
             self._pools.close(served_by.pool, self._clock() + end.retry_after_s)
         tokens = {"input": settlement.input_tokens or 0, "output": settlement.output_tokens or 0}
-        cached_tokens = (end.usage.cached_tokens or 0) if end.usage is not None else 0
-        cost = self._pools.cost(served_by.pool, tokens["input"], cached_tokens, tokens["output"])
-        self._metrics.count_in_pool(opened.ticket.request.model, served_by.pool, settlement.outcome, tokens, cost)
+        estimate, prices = opened.estimate, self._pools.prices(served_by.pool)
+        expected = Amounts(1, estimate.tokens, prices.cost(estimate.prompt_tokens, estimate.output_tokens))
+        cost = cost_of(settlement, end.usage, prices, expected)
+        self._metrics.count_in_pool(
+            opened.ticket.request.model, served_by.pool, settlement.outcome, tokens, cost / NANO
+        )
         if opened.toll is not None:
-            used = Amounts(settlement.requests, settlement.tokens, round(cost * NANO)) if served_by.is_api else NOTHING
+            used = Amounts(settlement.requests, settlement.tokens, cost) if served_by.is_api else NOTHING
             self._settle_soon(opened.id, opened.toll, used)
 
     def _learn(self, opened: OpenRequest, end: ObservedEnd, settlement: Settlement) -> None:

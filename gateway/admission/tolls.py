@@ -65,8 +65,8 @@ class Tolls:
         if payer is None:
             return None
         estimate = plan.estimate
-        cost = self._pools.cost(pool, estimate.prompt_tokens, 0, estimate.output_tokens)
-        amounts = Amounts(1, estimate.tokens, round(cost * NANO))
+        cost = self._pools.prices(pool).cost(estimate.prompt_tokens, estimate.output_tokens)
+        amounts = Amounts(1, estimate.tokens, cost)
         try:
             verdict = await self._charged(payer, Charge(payer.name, amounts))
         except (LimiterUnavailableError, UserStoreUnavailableError) as error:

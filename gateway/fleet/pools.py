@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from gateway.config.pools import PoolSettings, SpillSettings
+from gateway.config.prices import PriceSettings
 from gateway.config.settings import RoutingSettings
 from gateway.fleet.pod import Pod
+from ratelimit.prices import FREE, Prices, prices_of
 from routing import overload
 from routing.spill import Spill, SpillRule
 from routing.strategy import Strategy
@@ -25,6 +27,7 @@ class Pools:
         self._fallbacks = settings.fallbacks
         self._when_full = settings.when_full
         self._settings: Mapping[str, PoolSettings] = {}
+        self._prices: Mapping[str, Prices] = {}
         self._rules: Mapping[int, SpillRule] = {}
         self._spills: dict[str, Spill] = {}
         self._pods: Mapping[PodId, Pod] = {}
@@ -37,6 +40,7 @@ class Pools:
     ) -> None:
         """Take over the pools of the fleet, its pods, and those of every model."""
         self._settings, self._pods = pools, pods
+        self._prices = {name: _prices(pool.prices) for name, pool in pools.items()}
         self.names = {one.endpoint.address: one.endpoint.pool for one in pods.values() if one.endpoint.pool}
         rules = {pool.priority: _rule(pool.spill) for pool in pools.values()}
         known, self._rules = self._spills if rules == self._rules else {}, rules
@@ -55,14 +59,9 @@ class Pools:
         """Send nothing to a pool until then, where a model has another: its API has said so, or its own limits have."""
         self._closed[pool] = until_s
 
-    def cost(self, pool: str, input_tokens: int, cached_tokens: int, output_tokens: int) -> float:
-        """Return the price of a request's tokens; `cached_tokens` are a part of its `input_tokens`."""
-        if pool not in self._settings:
-            return 0.0
-        prices = self._settings[pool].prices
-        cached = prices.input if prices.cached_input is None else prices.cached_input
-        computed_tokens = max(0, input_tokens - cached_tokens)
-        return (computed_tokens * prices.input + cached_tokens * cached + output_tokens * prices.output) / 1e6
+    def prices(self, pool: str) -> Prices:
+        """Return the prices of tokens in a pool."""
+        return self._prices.get(pool, FREE)
 
     def hourly_costs(self) -> Mapping[str, float]:
         """Return the price per hour of all replicas that each pool of the settings has."""
@@ -120,6 +119,10 @@ class Pools:
             return decision
         last = min(others, key=lambda pod: (pod.endpoint.pool_priority, pod.in_flight))
         return decision._replace(fallbacks=(*decision.fallbacks[: self._fallbacks - 1], last.endpoint))
+
+
+def _prices(prices: PriceSettings) -> Prices:
+    return prices_of(prices.input, prices.output, prices.cached_input)
 
 
 def _rule(spill: SpillSettings) -> SpillRule:

@@ -9,6 +9,7 @@ from gateway.config.settings import ModelSettings, Settings
 from gateway.discovery.models import describe, pooled
 from gateway.extproc.events import Refused
 from gateway.openai.usage import TokenUsage
+from ratelimit.kinds import NANO
 from ratelimit.limits import User
 from tests.support.pods import MODEL
 from tests.support.shop import Shop, refused, routed
@@ -88,6 +89,18 @@ async def test_the_api_is_charged_what_it_answered_and_nothing_when_an_engine_to
     await shop.ledger.drain(0.1)
 
     assert tokens == await used(shop, PAYER, "tpm")
+
+
+async def test_the_money_for_an_answer_of_which_nobody_tells_stays_spent():
+    shop = a_shop(own=0, cost_day=1)
+    await served_by(shop)
+    reserved = await used(shop, PAYER, "cost_day")
+
+    shop.ledger.ended(shop.last_id, ObservedEnd())
+    await shop.ledger.drain(0.1)
+
+    assert 0 < reserved == await used(shop, PAYER, "cost_day")
+    assert pytest.approx(reserved / NANO) == shop.sample('forebay_pool_cost_total{model="m",pool="cloud"}')
 
 
 async def test_an_api_that_asks_to_be_left_alone_is_while_there_are_others():

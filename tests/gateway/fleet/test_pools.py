@@ -8,6 +8,7 @@ from gateway.config.pools import PoolSettings
 from gateway.config.settings import RoutingSettings
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.fleet.fleet import Fleet
+from ratelimit.prices import FREE, Prices
 from routing.table import STRATEGIES
 from routing.types import NoCandidateReason, RouteRequest, Slo
 from tests.support.pods import MODEL, a_fleet, an_endpoint, refusal
@@ -137,7 +138,7 @@ def _pools(hold_s: float) -> dict[str, PoolSettings]:
 def test_tokens_cost_what_their_pool_says_and_replicas_by_the_hour() -> None:
     fleet = a_hybrid(prices={"input": 2, "cached_input": 0.5, "output": 8})
 
-    assert pytest.approx((600 * 2 + 400 * 0.5 + 100 * 8) / 1e6) == fleet.pools.cost("cloud", 1000, 400, 100)
-    assert pytest.approx((1000 * 2 + 100 * 8) / 1e6) == a_hybrid().pools.cost("cloud", 1000, 400, 100)
-    assert [0.0, 0.0] == [fleet.pools.cost(pool, 1000, 0, 100) for pool in ("own", "unlisted")]
+    assert Prices(2, 8, 0.5) == fleet.pools.prices("cloud")
+    assert Prices(2, 8) == a_hybrid().pools.prices("cloud")
+    assert [FREE, FREE] == [fleet.pools.prices(pool) for pool in ("own", "unlisted")]
     assert {"own": 0.0, "cloud": 6.0} == fleet.pools.hourly_costs()
