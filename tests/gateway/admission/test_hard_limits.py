@@ -136,6 +136,30 @@ async def test_hard_reservations_of_running_requests_are_renewed_until_they_end(
     assert {shop.last_id} == set(renewed)
 
 
+@pytest.mark.interpreted("a method is replaced")
+async def test_reservations_are_renewed_together_so_that_many_do_not_take_longer_than_their_window(monkeypatch):
+    shop = Shop(users={"lgy": HARD})
+    on_their_way: set[str] = set()
+    together = asyncio.Event()
+
+    async def renew(request: str, _reservation: Reservation) -> None:
+        on_their_way.add(request)
+        if len(on_their_way) == 2:  # both, before either is answered
+            together.set()
+        await together.wait()
+
+    assert shop.limiter is not None
+    monkeypatch.setattr(shop.limiter, "renew", renew)
+    monkeypatch.setattr(ledger, "RENEW_S", 0.001)
+    for _ in range(2):
+        await admitted(shop, max_tokens=10)
+
+    renewing = asyncio.create_task(shop.ledger.renew())
+    async with asyncio.timeout(10):
+        await together.wait()
+    renewing.cancel()
+
+
 async def test_a_used_up_budget_is_no_rate_limit():
     shop = Shop(users={"lgy": User("lgy", budgets={"day": 5})})
 
