@@ -41,6 +41,7 @@ from ratelimit.memory import MemoryLimiter
 from ratelimit.periods import PERIODS, day_slot
 from ratelimit.questions import Question, failed, known
 from ratelimit.redis.batching import NotSentError, Reply
+from ratelimit.redis.scripts import BUDGET_KEEP_S
 from ratelimit.window import KEEP_S, LIVE_S, end_s, leaves_in_s
 
 WhenAway = Literal["local", "deny", "allow"]
@@ -102,12 +103,12 @@ class SharedLimiter(Limiter, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """Amounts to add to one window or to budgets, by slot.  Its name makes repeating it harmless."""
+    """Amounts to add to one window or to budgets, by slot.  Its name makes repeating it harmless, until `until_s`."""
 
     part: Part  # or BUDGETS in place of a model
     name: str
     slots: Mapping[int, Amounts]
-    until_s: float  # by then all of it has left the window
+    until_s: float  # by then all of it has left the window, or the budgets' periods are forgotten
 
 
 class LocalFallback:
@@ -246,7 +247,7 @@ class LocalFallback:
         if self._when_away == "allow":
             return uncounted(charge)
         whole = self._load(charge)
-        verdict = self._memory.decide(self._with_share(charge), takes=True)
+        verdict = self._memory.decide(charge._replace(rps=self._share(charge.rps)), takes=True)
         if isinstance(verdict, Admitted) and charge.user:
             self._enter(verdict.reservation, verdict.reservation.amounts)
             if verdict.reservation.permits:
@@ -262,7 +263,7 @@ class LocalFallback:
         if self._when_away == "allow":
             return uncounted(charge)
         self._load(charge)
-        return self._memory.decide(self._with_share(charge), takes=False)
+        return self._memory.decide(charge._replace(rps=self._share(charge.rps)), takes=False)
 
     def _load(self, charge: Charge) -> User:
         """Bring a user into memory and return the user with the whole limits.  Raises LimiterUnavailableError."""
@@ -300,9 +301,6 @@ class LocalFallback:
         """Return this replica's part of a limit: all parts together are the limit."""
         index, count = self._primary.share
         return None if limit is None else limit // count + (index < limit % count)
-
-    def _with_share(self, charge: Charge) -> Charge:
-        return charge._replace(rps=self._share(charge.rps))
 
     def _user(self, name: str) -> User | None:
         """Return the user with this replica's share of the limits."""
@@ -373,8 +371,9 @@ class LocalFallback:
 
     async def _hand_over(self) -> None:
         now_s = self._primary.now_s()
-        new = [Handover(part, uuid.uuid4().hex, slots, now_s + KEEP_S) for part, slots in self._ledger.items()]
-        self._ledger = {}
+        ledger, self._ledger = self._ledger, {}
+        kept_s = {BUDGETS: BUDGET_KEEP_S}
+        new = [Handover(part, uuid.uuid4().hex, ledger[part], now_s + kept_s.get(part[1], KEEP_S)) for part in ledger]
         self._handovers = [each for each in self._handovers + new if each.until_s > now_s]
         try:
             queued = [self._primary.absorb(*each.part, each.name, each.slots) for each in self._handovers]

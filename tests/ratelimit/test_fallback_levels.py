@@ -1,13 +1,49 @@
 """Keys, groups, budgets and hard limits while Redis is away, and afterwards."""
 
+import asyncio
+from collections.abc import Mapping
+
 from ratelimit.fallback import LocalFallback
-from ratelimit.kinds import GROUP_KINDS, KEY_KINDS, TPM, USER_BUDGETS, Amounts
-from ratelimit.limits import Admitted, Bounds, Charge, Policy, Refused, User
+from ratelimit.kinds import GROUP_KINDS, KEY_KINDS, TPM, USER, USER_BUDGETS, Amounts
+from ratelimit.limits import (
+    BUDGETS,
+    Admitted,
+    Bounds,
+    Charge,
+    Holder,
+    LimiterUnavailableError,
+    Policy,
+    Refused,
+    Reservation,
+    User,
+)
+from ratelimit.window import KEEP_S
 from tests.support.fallbacks import a_fallback, come_back, leave
-from tests.support.limiters import World
+from tests.support.limiters import T0_S, World
 from tests.support.polling import until
 
 DAY, COST_DAY, _, _ = USER_BUDGETS
+
+
+class Deaf:
+    """A shared limiter that is there and answers no hand-over, of which it notes the parts."""
+
+    share, up, away_because = (0, 1), True, ""
+
+    def __init__(self) -> None:
+        self.time_s = T0_S
+        self.asked: list[str] = []
+
+    def now_s(self) -> float:
+        return self.time_s
+
+    def absorb(
+        self, _holder: Holder, part: str, _handover: str, _slots: Mapping[int, Amounts]
+    ) -> asyncio.Future[list[object]]:
+        self.asked.append(part)
+        reply: asyncio.Future[list[object]] = asyncio.get_running_loop().create_future()
+        reply.set_exception(LimiterUnavailableError("deaf"))
+        return reply
 
 
 def charge(tokens: int, cost: int = 0) -> Charge:
@@ -55,6 +91,20 @@ async def test_every_level_goes_on_from_what_was_left_and_its_spending_is_handed
         assert (81, 40) == (usage.quotas[DAY].used, usage.quotas[COST_DAY].used)
         assert 3 == (await limiter.usage("u", "k")).quotas[KEY_KINDS[0]].used
         assert 81 == (await limiter.group_usage("g")).quotas[GROUP_KINDS[1]].used
+
+
+async def test_what_was_spent_is_handed_over_when_its_window_has_long_forgotten_it():
+    primary = Deaf()
+    fallback = LocalFallback(primary, "local")  # type: ignore[arg-type]  # as far as a hand-over needs it
+    spent = Reservation("u", int(T0_S), Amounts(1, 5), is_shared=False, budgets=(USER,))
+    fallback._enter(spent, spent.amounts)
+
+    await fallback._hand_over()
+    first, primary.asked = primary.asked, []
+    primary.time_s += KEEP_S + 1
+    await fallback._hand_over()
+
+    assert (["", BUDGETS], [BUDGETS]) == (first, primary.asked)
 
 
 async def test_a_hard_limit_stays_hard_alone_and_its_reservations_are_settled_there(mortal_server):

@@ -12,5 +12,5 @@ for k = 2, #KEYS do
   end
   if call('TTL', KEYS[k]) < 0 then call('EXPIRE', KEYS[k], LONGEST_MONTH_S + BUDGET_KEEP_S) end
 end
-call('SET', KEYS[1], 1, 'EX', KEEP_S) -- last: what failed may come again
+call('SET', KEYS[1], 1, 'EX', BUDGET_KEEP_S) -- last: what failed may come again
 return { 1 }

@@ -5,10 +5,10 @@ import time
 import pytest
 from redis.crc import key_slot
 
-from ratelimit.kinds import RPM, TPM, WINDOW_UNITS, Amounts
-from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, MalformedUserError, Rates, User
+from ratelimit.kinds import RPM, TPM, USER_BUDGETS, WINDOW_UNITS, Amounts
+from ratelimit.limits import BUDGETS, Admitted, Charge, LimiterUnavailableError, MalformedUserError, Rates, User
 from ratelimit.redis.limiter import RedisLimiter
-from ratelimit.redis.names import api_key_key, model_key, user_key, window_key
+from ratelimit.redis.names import api_key_key, model_key, user_key, user_prefix, window_key
 from ratelimit.redis.permits import LEASE_S
 from ratelimit.window import KEEP_S
 from tests.support.limiters import TIMEOUT_S, Clock, a_charge, a_redis_limiter, admit, put_user, refuse, used
@@ -260,6 +260,19 @@ async def test_absorbing_counts_in_its_seconds_once_per_handover_and_over_the_li
         assert (User("u", 3, 100), 4, 103) == await used(limiter, "u")
         clock.now_s += 35
         assert (User("u", 3, 100), 0, 0) == await used(limiter, "u")
+
+
+async def test_spending_that_is_handed_over_is_known_to_be_until_its_periods_are_forgotten(server):
+    slot = int(time.time())
+    put_user(server, User("u", budgets={"day": 100}))
+    async with a_redis_limiter(server) as limiter:
+        for _ in range(2):
+            await limiter.absorb(("u",), BUDGETS, "h1", {slot: Amounts(1, 7)})
+
+        usage = await limiter.usage("u")
+        assert usage is not None
+        assert 7 == usage.quotas[USER_BUDGETS[0]].used
+    assert KEEP_S < server.own_client.ttl(f"{user_prefix('u')}:absorbed:h1")
 
 
 async def test_absorbing_into_an_empty_window_begins_it(server):
