@@ -17,7 +17,7 @@ from starlette.responses import Response
 from gateway.observability.http import problem
 from ratelimit.accounts.names import checked_name
 from ratelimit.accounts.records import shown_budgets, shown_policy
-from ratelimit.kinds import MODEL_KINDS, NANO, UNITS, USER_BUDGETS, USER_FIELDS, USER_KINDS, Amounts, LimitKind
+from ratelimit.kinds import MODEL_KINDS, NANO, USER_BUDGETS, USER_FIELDS, USER_KINDS, Amounts, LimitKind
 from ratelimit.limits import MAX_LIMIT, MAX_NAME_BYTES, Policy, Rates, Reserve, User, shown_limits
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -181,20 +181,19 @@ UsageAnswer = create_model(
 )  # type: ignore[call-overload]  # the fields are those of gateway.openai.answers.usage_record
 
 
-_OTHER_UNITS = tuple(unit for unit in UNITS if unit not in {"requests", "tokens"})
-
-
-class CheckBody(_with_fields("Charge", _Body, dict.fromkeys(_OTHER_UNITS, (Limit, 0)))):  # type: ignore[misc]  # as above
+class CheckBody(_Body):
     """A request to check."""
 
     tokens: Limit
     """Estimated tokens of prompt and output together."""
     model: str = ""
     """The model of the request, for the user's limits on that model."""
+    cost: Money = 0.0
+    """What it will cost, for budgets in money."""
 
     def amounts(self) -> Amounts:
         """Return the amounts of one request."""
-        return Amounts(1, self.tokens, *(getattr(self, unit) for unit in _OTHER_UNITS))
+        return Amounts(1, self.tokens, round(self.cost * NANO))
 
 
 class _CappedRequest(Request):

@@ -299,10 +299,10 @@ async def test_the_answer_to_an_unknown_name_in_a_query_names_it_and_the_known_o
 
 async def test_a_check_that_a_budget_in_money_refuses_tells_it_in_the_currencys_unit():
     admin = an_admin()
-    charge = Charge("lgy", Amounts(1, 5))
+    charge = Charge("lgy", Amounts(1, 5, 1_250_000_000))
     admin.limiter.verdicts[charge] = Refused(USER_BUDGETS[1], 2_500_000_000, 3600.5, {})
 
-    answer = (await admin.client.post("/users/lgy/check", json={"tokens": 5})).json()
+    answer = (await admin.client.post("/users/lgy/check", json={"tokens": 5, "cost": 1.25})).json()
 
     assert (False, "budget_cost_day", 2.5, 3600.5) == tuple(
         answer[name] for name in ("admitted", "kind", "limit", "retry_after_s")
