@@ -22,7 +22,7 @@ from gateway.envoy.names import (
     UPSTREAM_ADDRESS_ATTRIBUTE,
     USAGE_NAMESPACE,
 )
-from gateway.openai.usage import CACHE_READ, CACHE_WRITTEN
+from gateway.openai.usage import CACHE_READ, CACHE_WRITTEN, CACHED
 
 _SPARE_S = 10.0
 """Seconds that the gateway may take beyond the time that a request may wait there: bursts queue for seconds."""
@@ -39,7 +39,10 @@ _USAGE_MEMBERS: Mapping[Path, tuple[str, ...]] = {
         "prompt_tokens", "completion_tokens", "total_tokens",
         "input_tokens", "output_tokens", CACHE_READ, CACHE_WRITTEN,
     ),
+    ("usage", "prompt_tokens_details"): (CACHED,),
+    ("usage", "input_tokens_details"): (CACHED,),
     ("response", "usage"): ("input_tokens", "output_tokens", "total_tokens"),  # Responses: its last event
+    ("response", "usage", "input_tokens_details"): (CACHED,),
     # Anthropic Messages: the event message_start
     ("message", "usage"): ("input_tokens", "output_tokens", CACHE_READ, CACHE_WRITTEN),
 }  # fmt: skip

@@ -35,6 +35,8 @@ _ROLE_ONLY = re.compile(rb'"delta":\s*\{\s*"role":\s*"\w+"\s*(?:\}|,\s*"content"
 """Bytes by which the first chunk of a choice is found, which names the role before anything is generated."""
 
 
+CACHED = "cached_tokens"
+"""OpenAI's count of the prompt's tokens that were in the cache, among the details of its tokens."""
 CACHE_READ = "cache_read_input_tokens"
 CACHE_WRITTEN = "cache_creation_input_tokens"
 """Anthropic's counts of the prompt's tokens that were read from the cache, and written to it (Messages API)."""
@@ -76,7 +78,7 @@ def parse_usage(usage: object) -> TokenUsage | None:
 
     A count of a wrong type counts as not reported; missing output tokens are the total less the prompt.  Anthropic's
     `input_tokens` are without those that were read from the cache or written to it, which are added; everybody else's
-    counts include them.
+    counts include them.  Envoy tells the cached ones without the details that they are among.
     """
     if not isinstance(usage, dict):
         return None
@@ -94,7 +96,7 @@ def parse_usage(usage: object) -> TokenUsage | None:
     if completion is None and prompt is not None and total is not None and total >= prompt:
         completion = total - prompt
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    cached = _tokens(details.get("cached_tokens")) if isinstance(details, dict) else None
+    cached = _tokens((details if isinstance(details, dict) else usage).get(CACHED))
     if cached is None and beside_input is not None:
         cached = _tokens(usage.get(CACHE_READ))
     return TokenUsage(prompt, completion, cached, total, beside_input)

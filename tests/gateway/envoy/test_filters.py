@@ -52,11 +52,12 @@ async def usage_of(
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
 async def test_usage_of_a_json_answer_is_in_the_access_log(tmp_path: Path, content_type: str):
-    answer = orjson.dumps({"usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}})
+    counts = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+    details = {"prompt_tokens_details": {"cached_tokens": 4}, "input_tokens_details": None}
 
-    usage = await usage_of(tmp_path, answer, content_type)
+    usage = await usage_of(tmp_path, orjson.dumps({"usage": counts | details}), content_type)
 
-    assert usage == {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+    assert usage == counts | {"cached_tokens": 4}
 
 
 async def test_usage_of_an_embeddings_answer_of_ten_megabytes_is_found(tmp_path: Path):
@@ -77,13 +78,15 @@ async def test_answers_without_usage_or_that_are_not_json_pass(tmp_path: Path):
     [
         pytest.param(
             b'data: {"choices":[{}],"usage":null}\n\n'
-            b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12}}\n\n'
+            b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12,'
+            b'"prompt_tokens_details":{"cached_tokens":4}}}\n\n'
             b"data: [DONE]\n\n",
-            {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
+            {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12, "cached_tokens": 4},
             id="chat",
         ),
         pytest.param(
-            b'data: {"usage":{"completion_tokens":1}}\n\ndata: {"usage":{"completion_tokens":2}}\n\n',
+            b'data: {"usage":{"completion_tokens":1}}\n\n'
+            b'data: {"usage":{"completion_tokens":2,"prompt_tokens_details":null}}\n\n',
             {"completion_tokens": 2},
             id="usage on every chunk: the last counts",
         ),
@@ -93,8 +96,9 @@ async def test_answers_without_usage_or_that_are_not_json_pass(tmp_path: Path):
             id="CRLF and no space",
         ),
         pytest.param(
-            b'event: response.completed\ndata: {"response":{"usage":{"input_tokens":3,"output_tokens":4}}}\n\n',
-            {"input_tokens": 3, "output_tokens": 4},
+            b'event: response.completed\ndata: {"response":{"usage":{"input_tokens":3,"output_tokens":4,'
+            b'"input_tokens_details":{"cached_tokens":2}}}}\n\n',
+            {"input_tokens": 3, "output_tokens": 4, "cached_tokens": 2},
             id="responses",
         ),
         pytest.param(

@@ -53,6 +53,7 @@ def pieces_of(body, size):
         ({"prompt_tokens": 6, "prompt_tokens_details": {"cached_tokens": 4}}, TokenUsage(6, None, 4)),
         ({"input_tokens": 6, "input_tokens_details": {"cached_tokens": 0}}, TokenUsage(6, None, 0)),
         ({"prompt_tokens": 6, "prompt_tokens_details": {"cached_tokens": "4"}}, TokenUsage(6)),
+        ({"prompt_tokens": 6.0, "cached_tokens": 4.0}, TokenUsage(6, None, 4)),
         ({"prompt_tokens": 6, "prompt_tokens_details": [4]}, TokenUsage(6)),
         ({"input_tokens": 6, "cache_read_input_tokens": 90, "output_tokens": 4}, TokenUsage(96, 4, 90, None, 90)),
         ({"input_tokens": 6, "cache_creation_input_tokens": 5}, TokenUsage(11, None, None, None, 5)),
