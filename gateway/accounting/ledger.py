@@ -88,7 +88,7 @@ class Ledger:
         self._unsettled: dict[_Place, tuple[Reservation, Amounts, Amounts, dict[str, Amounts]]] = {}
         """By what counts them together: the first's reservation, what all reserved, what they used, and what each one
         changes."""
-        self._hard: dict[str, OpenRequest] = {}  # those of `_open` whose reservation is hard
+        self._hard: dict[str, Reservation] = {}  # hard reservations of requests that run, or wait for a pod
         self._settling: set[asyncio.Task[None]] = set()
         self.begun = 0
         """Requests that have come so far, whatever becomes of them."""
@@ -118,11 +118,19 @@ class Ledger:
             self._traffic.send(model, opened.ticket.pod.endpoint.deployment)
         if opened.reservation is not None:
             if opened.reservation.is_hard:
-                self._hard[opened.id] = opened
+                self.hold(opened.id, opened.reservation)
             self._metrics.add_reservations(1)
             self._metrics.count_tokens(model, "reserved", opened.estimate.tokens)
         if opened.toll is not None:
             self._metrics.add_reservations(1)
+
+    def hold(self, exchange_id: str, reservation: Reservation) -> None:
+        """Renew a hard reservation until its request has `ended`, or is given up before it was opened."""
+        self._hard[exchange_id] = reservation
+
+    def let_go(self, exchange_id: str) -> None:
+        """Renew the reservation no longer."""
+        self._hard.pop(exchange_id, None)
 
     def stream_closed(self, exchange_id: str, seen: ObservedEnd | None = None) -> None:
         """Release a request whose ext_proc stream closed before all of its end is known; the access log tells the rest.
@@ -143,7 +151,7 @@ class Ledger:
         if opened is None:
             return
         self._closed.pop(exchange_id, None)
-        self._hard.pop(exchange_id, None)
+        self.let_go(exchange_id)
         self._release(opened)
         if opened.seen is not None:
             end = end.with_seen(opened.seen)
@@ -179,7 +187,7 @@ class Ledger:
             self.expire()
 
     async def renew(self) -> None:
-        """Let the hard reservations of running requests count on, for ever; cancel to stop."""
+        """Let the hard reservations that are held count on, for ever; cancel to stop."""
         while True:
             await asyncio.sleep(RENEW_S)
             running = list(self._hard)
@@ -187,11 +195,11 @@ class Ledger:
                 await asyncio.gather(*map(self._renew, running[start : start + RENEWED_AT_ONCE]))
 
     async def _renew(self, exchange_id: str) -> None:
-        opened = self._hard.get(exchange_id)
-        if opened is None or opened.reservation is None:  # it ended while others were renewed
+        reservation = self._hard.get(exchange_id)
+        if reservation is None:  # its request ended while others were renewed
             return
         try:
-            await self._limiter.renew(exchange_id, opened.reservation)
+            await self._limiter.renew(exchange_id, reservation)
         except LimiterUnavailableError:
             self._metrics.count_error("renew")  # it is tried again before the reservation leaves the window
 

@@ -170,7 +170,7 @@ class Admission:
             raise
         self._metrics.observe_decision(picked_s - started_s)
         self._metrics.observe_limiter(self._clock() - picked_s)
-        toll = await self._pay(plan, ticket, grant.admitted) if ticket.decision.pod.is_api else None
+        toll = await self._pay(plan, ticket, grant) if ticket.decision.pod.is_api else None
         return self._open(command, plan, ticket, grant, toll)
 
     def _awaits_first(self, request: RouteRequest) -> bool:
@@ -191,14 +191,15 @@ class Admission:
         self._pending[id(command)] = pending
         try:
             grant = await self._charge_waiting(command, plan, pending)
+            if grant.admitted is not None and grant.admitted.reservation.is_hard:
+                self._ledger.hold(grant.exchange_id, grant.admitted.reservation)
             try:
                 ticket = await self._ticket(plan, pending)
-            except RefusalError:
-                if grant.admitted is not None:
-                    await self._give_back(grant.admitted.reservation)
+            except BaseException:
+                await self._give_back(grant)
                 raise
             self._metrics.observe_wait(ticket.waited_s)
-            toll = await self._pay(plan, ticket, grant.admitted) if ticket.decision.pod.is_api else None
+            toll = await self._pay(plan, ticket, grant) if ticket.decision.pod.is_api else None
             return self._open(command, plan, ticket, grant, toll, awaited_first=pending.awaited_first)
         finally:
             del self._pending[id(command)]
@@ -225,13 +226,15 @@ class Admission:
             self._traffic.refuse(plan.route.model)
             raise
         self._count_arrival(plan)
+        grant = Grant(admitted, exchange_id=self._next_id())
         if admitted is None or not admitted.reservation.is_hard:
-            return Grant(admitted)
+            return grant
         try:
-            return granted(command, plan, admitted, self._fleet.model_lengths(plan.route.model))
+            whole = granted(command, plan, admitted, self._fleet.model_lengths(plan.route.model))
         except RefusalError:  # the body cannot be changed
-            await self._give_back(admitted.reservation)
+            await self._give_back(grant)
             raise
+        return whole._replace(exchange_id=grant.exchange_id)
 
     def _count_arrival(self, plan: Plan) -> None:
         if not plan.estimate.is_free:
@@ -243,20 +246,25 @@ class Admission:
         except NoCandidateError as error:
             raise self._planner.refusal(error, plan.route) from error
 
-    async def _pay(self, plan: Plan, ticket: Ticket, admitted: Admitted | None) -> Reservation | None:
+    async def _pay(self, plan: Plan, ticket: Ticket, grant: Grant) -> Reservation | None:
         """Charge the API's own limits; a request that they refuse gives back its pod and its user's charge."""
         try:
             return await self._tolls.pay(plan, ticket)
         except BaseException:
             self._queue.withdraw(ticket, self._clock())
-            if admitted is not None:
-                await self._give_back(admitted.reservation)
+            await self._give_back(grant)
             raise
 
-    async def _give_back(self, reservation: Reservation) -> None:
+    async def _give_back(self, grant: Grant) -> None:
+        """Give back what was charged, if anything was."""
+        if grant.admitted is None:
+            return
+        reservation = grant.admitted.reservation
+        self._ledger.let_go(grant.exchange_id)
         self._limiter.release(reservation)
+        changes = {grant.exchange_id: NOTHING.minus(reservation.amounts)} if reservation.is_hard else None
         try:
-            await self._limiter.settle(reservation, NOTHING)
+            await self._limiter.settle(reservation, NOTHING, changes)
         except LimiterUnavailableError:
             self._metrics.count_error("settle")  # the reservation ends with its window
 
@@ -272,7 +280,7 @@ class Admission:
     ) -> Routed:
         """Enter the request in the ledger and return the reply."""
         self._count_decision(plan, ticket)
-        exchange_id = self._next_id()
+        exchange_id = grant.exchange_id
         admitted, estimate, reservation = grant.admitted, plan.estimate, None
         if admitted is not None:
             reservation = admitted.reservation

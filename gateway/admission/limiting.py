@@ -41,6 +41,7 @@ class Grant(NamedTuple):
     admitted: Admitted | None
     maximum: int | None = None
     body: bytes | None = None
+    exchange_id: str = ""  # by which a hard reservation is renewed, and settled wherever it is then
 
 
 def granted(command: Admit, plan: Plan, admitted: Admitted, lengths: Sequence[int | None]) -> Grant:

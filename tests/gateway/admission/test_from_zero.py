@@ -2,14 +2,20 @@
 
 import asyncio
 
+import orjson
 import pytest
 
+from gateway.accounting import ledger
 from gateway.admission.queue import LOOK_S
 from gateway.discovery.description import FleetDescription, ModelPolicy
 from gateway.extproc.events import Refused, Routed
+from ratelimit.kinds import TPM
+from ratelimit.limits import User
+from ratelimit.memory import MemoryLimiter
 from tests.support.empty_shop import WAKES, Empty
 from tests.support.pods import MODEL, an_endpoint
-from tests.support.shop import refused, routed
+from tests.support.polling import until
+from tests.support.shop import CHAT, refused, routed
 from tests.support.waiting import turns
 
 
@@ -103,6 +109,34 @@ async def test_after_the_longest_wait_a_request_is_refused_and_gets_its_charge_b
     assert (503, "no_ready_pod", None) == refused(outcome)
     assert 0 == await empty.used()
     assert ({MODEL: 0}, frozenset()) == (empty.shop.queue.waiting(), empty.shop.queue.asleep())
+
+
+async def test_a_hard_reservation_counts_as_long_as_its_request_waits_and_is_given_back_whole(monkeypatch):
+    empty = Empty()
+    limiter, users = empty.shop.limiter, empty.shop.users
+    assert isinstance(limiter, MemoryLimiter)
+    users["lgy"] = User("lgy", None, 400, reserve="maximum")
+    command = empty.shop.command(user="lgy")._replace(body=orjson.dumps(CHAT))
+    task = asyncio.create_task(empty.shop.admission.decide(command))
+    await turns(10)
+    monkeypatch.setattr(ledger, "RENEW_S", 0.001)
+    renewing = asyncio.create_task(empty.shop.ledger.renew())
+
+    for _ in range(3):
+        empty.pass_time(50.0)
+        await until(lambda: [int(empty.shop.now_s)] == list(limiter._moved.values()))
+        assert 400 == await tokens_used(limiter)
+    empty.shop.admission.abandon(command)
+
+    assert isinstance(await task, Refused)
+    assert (0, {}) == (await tokens_used(limiter), limiter._moved)
+    renewing.cancel()
+
+
+async def tokens_used(limiter: MemoryLimiter) -> int:
+    usage = await limiter.usage("lgy")
+    assert usage is not None
+    return usage.quotas[TPM].used
 
 
 async def test_with_no_time_to_wait_nothing_waits():
