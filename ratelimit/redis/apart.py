@@ -11,7 +11,16 @@ import math
 from collections.abc import Awaitable, Callable
 
 from ratelimit.kinds import GROUP, LEVELS, NOTHING, Amounts
-from ratelimit.limits import Admitted, Charge, LimiterUnavailableError, Refused, Reservation, UnknownUser, Verdict
+from ratelimit.limits import (
+    Admitted,
+    Charge,
+    Holder,
+    LimiterUnavailableError,
+    Refused,
+    Reservation,
+    UnknownUser,
+    Verdict,
+)
 from ratelimit.questions import Question
 from ratelimit.redis.cluster import ClusterCalls
 from ratelimit.redis.connection import Argument
@@ -50,14 +59,16 @@ class ClusterLimiter(RedisLimiter):
         return super().check(charge)
 
     async def _across_nodes(self, charge: Charge, takes: bool) -> Verdict:
-        charged: list[tuple[Part, Amounts]] = []
+        charged: list[tuple[Part, Amounts, tuple[Holder, ...]]] = []  # and the levels whose permits were taken
         verdict: Verdict | None = None
         try:
             verdict = await self._ask_nodes(charge, charged, takes=takes)
         finally:
             if not isinstance(verdict, Admitted):
                 with contextlib.suppress(LimiterUnavailableError):  # what is not given back leaves with its window
-                    for part, amounts in charged:
+                    for part, amounts, holders in charged:
+                        for holder in holders:
+                            self._send_permits(holder, None, -1)
                         await self._change(part, NOTHING.minus(amounts))
         if verdict is None:
             return await (self.reserve(charge) if takes else self.check(charge))
@@ -65,18 +76,21 @@ class ClusterLimiter(RedisLimiter):
             self.take_permits(verdict.reservation)
         return verdict
 
-    async def _ask_nodes(self, charge: Charge, charged: list[tuple[Part, Amounts]], *, takes: bool) -> Verdict | None:
+    async def _ask_nodes(
+        self, charge: Charge, charged: list[tuple[Part, Amounts, tuple[Holder, ...]]], *, takes: bool
+    ) -> Verdict | None:
         """Ask one node after the other; once one refuses, only look.  None = the record wants another charge."""
         group, of_model, of_group = self._wish(charge).group, None, None
         if charge.rps is not None:
             of_model, slot = await self._model_verdict(charge, self._call_model(charge, takes=takes))
             if takes and isinstance(of_model, Admitted):
-                charged.append((Part(slot, (model_key(charge.model),)), charge.amounts))
+                charged.append((Part(slot, (model_key(charge.model),)), charge.amounts, ()))
         takes = takes and not isinstance(of_model, Refused)
         if group:
             of_group = await self._of_group(charge, group, takes=takes)
             if takes and isinstance(of_group, Admitted):
-                charged.append((_group_part(of_group.reservation), of_group.reservation.amounts))
+                held = of_group.reservation
+                charged.append((_group_part(held), held.amounts, tuple(map(held.holder, held.permits))))
         takes = takes and not isinstance(of_group, Refused)
         answer = await self._ask(_within(charge, of_group)._replace(rps=None), takes=takes, group=group)
         if answer[0] == OTHERWISE:
@@ -84,11 +98,8 @@ class ClusterLimiter(RedisLimiter):
             verdict = None
         else:
             verdict = _longer(_longer(self._verdict(charge, answer, taken=takes), of_group), of_model)
-        if isinstance(of_group, Admitted):
-            if isinstance(verdict, Admitted):
-                return await self._joined(verdict, of_group, takes=takes)
-            if takes and of_group.reservation.permits:
-                self._send_permits(("", group), None, -1)
+        if isinstance(of_group, Admitted) and isinstance(verdict, Admitted):
+            return await self._joined(verdict, of_group, takes=takes)
         return verdict
 
     async def _of_group(self, charge: Charge, group: str, *, takes: bool) -> Admitted | Refused | UnknownUser:

@@ -11,7 +11,7 @@ from ratelimit.accounts.sender import Sender
 from ratelimit.accounts.users import UserStore
 from ratelimit.fallback import LocalFallback
 from ratelimit.kinds import GROUP_KINDS, RPM, RPS, Amounts
-from ratelimit.limits import Admitted, LimiterUnavailableError, Rates, Refused, User
+from ratelimit.limits import Admitted, LimiterUnavailableError, MalformedUserError, Rates, Refused, User
 from ratelimit.redis.apart import ClusterLimiter
 from ratelimit.redis.batching import NotSentError
 from ratelimit.redis.cluster import ClusterCalls
@@ -134,6 +134,23 @@ async def test_a_model_that_refuses_refuses_users_of_a_group_too_and_charges_no_
     of_group = await limiter.group_usage("g")
     assert of_group is not None
     assert 1 == of_group.quotas[GROUP_KINDS[0]].used
+
+
+async def test_what_a_user_whose_record_breaks_took_of_the_group_is_given_back(cluster, store, limiter):
+    cluster.own_client.set(group_key("g"), '{"name": "g", "rpm": 9, "concurrency": 1}')
+    for name in ("broken", "other"):
+        await store.create(User(name, group="g"))
+        limiter.release((await admit(limiter, name)).reservation)
+    cluster.own_client.set(user_key("broken"), '{"name": "broken", "group": "g", "rpm": "many"}')
+    list(limiter._permits.renewals())
+
+    with pytest.raises(MalformedUserError):
+        await limiter.reserve(a_charge("broken", 1))
+
+    await admit(limiter, "other")
+    of_group = await limiter.group_usage("g")
+    assert of_group is not None
+    assert 3 == of_group.quotas[GROUP_KINDS[0]].used
 
 
 async def test_a_slot_that_moves_is_followed(cluster, store, limiter):
