@@ -47,8 +47,7 @@ from ratelimit.window import KEEP_S, LIVE_S, end_s, leaves_in_s
 WhenAway = Literal["local", "deny", "allow"]
 
 HANDOVER_PAUSE_S = 0.2
-"""Seconds between two attempts to hand over, when the shared limiter answers but the hand-over failed (chosen: as often
-as Redis is tried)."""
+"""Seconds between two attempts to hand over to a limiter that answers (chosen: as often as Redis is tried)."""
 
 AWAY_RETRY_S = 1.0
 """Seconds until a client asks again for what fits the limit but not this replica's share of it (chosen: most absences
@@ -174,7 +173,8 @@ class LocalFallback:
                 raise
             else:
                 return
-        await self._memory.settle(reservation, used, changes)
+        if reservation.user in self._known:  # else it is part of what will be seeded
+            await self._memory.settle(reservation, used, changes)
         if changes and (reservation.is_shared or reservation.is_hard):  # another may settle these too; these move
             self._settlements.append((reservation, changes))
         else:
@@ -191,7 +191,8 @@ class LocalFallback:
                 self._leave()
             else:
                 return
-        await self._memory.renew(request, reservation)
+        if reservation.user in self._known:
+            await self._memory.renew(request, reservation)
 
     def release(self, reservation: Reservation) -> None:
         """See `Limiter.release`."""

@@ -229,7 +229,7 @@ class MemoryLimiter:
             self._windows[holder, model] = window
         for _, holder, policy in levels:
             if policy.budgets:
-                self._periods_of(holder).take(slot_of(now_s), amounts)
+                self._periods.setdefault(holder, Periods()).take(slot_of(now_s), amounts)
             if policy.concurrency is not None:
                 self._running[holder] = self._running.get(holder, 0) + 1
 
@@ -272,7 +272,7 @@ class MemoryLimiter:
                 yield self._windows[key]
 
     def _periods_of(self, holder: Holder) -> Periods:
-        return self._periods.setdefault(holder, Periods())
+        return self._periods.get(holder) or Periods()
 
     def _forget_unused(self, now_s: float) -> None:
         while self._windows:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
+import pytest
+
 from ratelimit.fallback import LocalFallback
 from ratelimit.kinds import GROUP_KINDS, KEY_KINDS, TPM, USER, USER_BUDGETS, Amounts
 from ratelimit.limits import (
@@ -105,6 +107,23 @@ async def test_what_was_spent_is_handed_over_when_its_window_has_long_forgotten_
     await fallback._hand_over()
 
     assert (["", BUDGETS], [BUDGETS]) == (first, primary.asked)
+
+
+@pytest.mark.parametrize("reserve", ["maximum", "expected"])
+async def test_a_request_that_ends_alone_before_its_user_sends_another_forgives_nothing(mortal_server, reserve):
+    World(mortal_server).put(User("u", tpm=100, budgets={"day": 100}, reserve=reserve))
+    async with a_fallback(mortal_server) as limiter:
+        await admitted(limiter, hard(60))
+        running = (await admitted(limiter, hard(30))).reservation
+        await leave(mortal_server, limiter)
+
+        if running.is_hard:
+            await limiter.renew("a", running)
+        await limiter.settle(running, Amounts(1, 30), {"a": Amounts(0, 0)})
+
+        alone = (await admitted(limiter, hard(10))).quotas
+        assert (100, 100) == (alone[TPM].used, alone[DAY].used)
+        await refused(limiter, hard(1))
 
 
 async def test_a_hard_limit_stays_hard_alone_and_its_reservations_are_settled_there(mortal_server):
