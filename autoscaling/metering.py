@@ -14,6 +14,9 @@ from autoscaling.readings import total
 from autoscaling.spec import Source
 from autoscaling.windows import MeanWindow, Seconds
 
+Means = list[tuple[Source, tuple[float, ...]]]
+"""Sources, with the means over their windows."""
+
 
 class Meters:
     """Means of the sums of metrics over pods, for each source over one or more windows; the first is the longest."""
@@ -37,7 +40,7 @@ class Meters:
                 for window in self._windows[key]:
                     window.record(observation.now_s, value)
 
-    def means(self, now_s: float) -> list[tuple[Source, tuple[float, ...]]]:
+    def means(self, now_s: float) -> Means:
         """Return the means of the sources that the last observation had."""
         return [
             (source, tuple(window.mean(now_s) or 0.0 for window in self._windows[key]))  # each has a value of now

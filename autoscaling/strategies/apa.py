@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from autoscaling.decision import Decision
-from autoscaling.metering import Meters, kept
+from autoscaling.metering import Means, Meters, kept
 from autoscaling.observation import Observation
 from autoscaling.options import settings
 from autoscaling.readings import replicas_for
@@ -58,6 +58,7 @@ class ApaSettings:
 
 class _State(msgspec.Struct, forbid_unknown_fields=True):
     due_s: float
+    reason: str
     windows: dict[str, Seconds]
     largest: Samples
     smallest: Samples
@@ -85,19 +86,27 @@ class Apa:
         self._largest = PeakWindow(self._settings.scale_down_delay_s)
         self._smallest = PeakWindow(self._settings.scale_up_delay_s, -1)
         self._due_s = 0.0  # the time of the next decision
+        self._last_reason = ""  # of the last one
         self.memory_s = max(INTERVAL_S, self._settings.window_s, self._settings.scale_down_delay_s)
 
     def decide(self, observation: Observation) -> Decision:
         """Return the replicas before bounds; where a metric is missing it may raise but not shrink."""
-        now_s, ready, ordered = observation.now_s, observation.ready, observation.ordered
+        now_s = observation.now_s
         self._meters.observe(observation)
         means = self._meters.means(now_s)
-        if not means or not ready:
+        if not means or not observation.ready:
             return kept(observation, self._meters.missing or "a ready pod", SAMPLE_S)
         left_s = self._due_s - now_s
         if 0 < left_s < INTERVAL_S:
-            return Decision(ordered, f"the next decision is due in {left_s:g} s", now_s + min(SAMPLE_S, left_s))
-        self._due_s = now_s + INTERVAL_S
+            reason = f"{self._last_reason}; the next decision is due in {left_s:g} s"
+            return Decision(observation.ordered, reason, now_s + min(SAMPLE_S, left_s))
+        decision = self._decided(observation, means)
+        if not decision.missing:  # else a metric that is back is not waited for
+            self._due_s, self._last_reason = now_s + INTERVAL_S, decision.reason
+        return decision
+
+    def _decided(self, observation: Observation, means: Means) -> Decision:
+        now_s, ready, ordered = observation.now_s, observation.ready, observation.ordered
         used = {source.metric: (mean / ready, source.target) for source, (mean,) in means}
         wanted = {
             metric: desired_replicas(ready, ordered, use / target, self._settings)
@@ -112,13 +121,14 @@ class Apa:
         return Decision(delayed, self._reason(metric, *used[metric], ready) + late, now_s + SAMPLE_S)
 
     def state(self) -> dict[str, Any]:
-        """Return the windows of metrics and of what was desired."""
-        return dumped(_State(self._due_s, self._meters.state(), self._largest.state(), self._smallest.state()))
+        """Return the last decision, and the windows of metrics and of what was desired."""
+        windows = self._meters.state(), self._largest.state(), self._smallest.state()
+        return dumped(_State(self._due_s, self._last_reason, *windows))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state.  Raises ValueError where it is none."""
         held = loaded(_State, state, "APA")
-        self._due_s = held.due_s
+        self._due_s, self._last_reason = held.due_s, held.reason
         self._meters.restore(held.windows)
         self._largest.restore(held.largest)
         self._smallest.restore(held.smallest)

@@ -60,7 +60,7 @@ def test_it_looks_more_often_than_it_decides():
 
     assert {2} == {decision.desired for decision in decisions}
     assert [2, 4, 6, 8, 10] == [decision.next_s for decision in decisions]
-    assert "due in 1 s" in decisions[-1].reason
+    assert f"{decisions[0].reason}; the next decision is due in 1 s" == decisions[-1].reason
     assert 4 == apa.decide(seen(10, 2, 10, 10)).desired  # the mean of all six
 
 
@@ -90,15 +90,27 @@ def test_a_pod_that_was_not_read_counts_as_the_target():
     )
 
 
+def test_a_metric_that_is_missing_is_told_at_every_look_until_it_is_back():
+    sources = a_pod_autoscaler("APA", target="10")["spec"]["metricsSources"]
+    apa = Apa(read(a_pod_autoscaler("APA", metricsSources=[*sources, sources[0] | {"targetMetric": "other"}])))
+
+    for now_s in (0, 2):
+        assert (4, "no value of other") == (
+            (decision := apa.decide(seen(now_s, 4, 1, 1, 1, 1))).desired,
+            decision.missing,
+        )
+    assert 8 == apa.decide(seen(4, 4, 90, 90, 90, 90)).desired
+
+
 def test_a_restored_one_decides_as_if_it_had_not_been_away():
     options = {"scale_up_cooldown_window": "30s", "scale_down_cooldown_window": "60s"}
     whole, later = an_apa(**options), an_apa(**options)
-    for now_s in range(0, 100, 10):
+    for now_s in range(0, 104, 2):
         whole.decide(seen(now_s, 2, now_s, now_s))
     later.restore(whole.state())
 
-    assert [whole.decide(seen(now_s, 2, 20, 20)) for now_s in range(100, 200, 10)] == [
-        later.decide(seen(now_s, 2, 20, 20)) for now_s in range(100, 200, 10)
+    assert [whole.decide(seen(now_s, 2, 20, 20)) for now_s in range(104, 200, 2)] == [
+        later.decide(seen(now_s, 2, 20, 20)) for now_s in range(104, 200, 2)
     ]
 
 
