@@ -98,8 +98,10 @@ class Scaler:
         except Unreachable:
             raise
         except (NoScale, ApiError) as error:
+            self._tools.turns.forget(self.spec.target)
             return Step(LOOK_AGAIN_S, {ABLE: Said("False", "FailedGetScale", f"spec.scaleTargetRef: {error}")})
         if seen.replicas == 0 and is_never_empty(self.spec) and not self._has_emptied:
+            self._tools.turns.forget(self.spec.target)
             why = "the target has 0 replicas, and spec.minReplicas is not 0: scale it by hand to have it scaled again"
             return Step(LOOK_AGAIN_S, {ACTIVE: Said("False", "ScalingDisabled", why)}, seen.actual, 0)
         if self._may_rest:

@@ -39,7 +39,7 @@ class Turns:
         self._woken.discard(target)
 
     def forget(self, target: Target) -> None:
-        """Let go of a target that is not scaled any more."""
+        """Let go of a target that is not scaled any more, or not there."""
         self._seen.pop(target, None)
         self._woken.discard(target)
 

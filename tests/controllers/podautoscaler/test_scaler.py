@@ -238,6 +238,23 @@ async def test_a_wake_that_starts_a_cheaper_target_leaves_this_one_asleep():
         assert turns.wakes(cheap, Seeing().now_s)
 
 
+@pytest.mark.parametrize(
+    "then",
+    [pytest.param([(a_look(1)[0][0], MISSING)], id="gone"), pytest.param([*a_look(0), the_object()], id="emptied")],
+)
+async def test_a_target_that_serves_no_more_holds_back_no_wake_of_another(then: list[Exchange]):
+    turns, other = Turns(), Target("apps/v1", "Deployment", "z", "default")
+    looks, spec = [*a_look(1, *pods(1)), *then], BY_PLAN | {"minReplicas": 1}
+    async with a_scaler(Seeing(1.0), recalled("u"), *looks, turns=turns, **spec) as (scaler, double):
+        await scaler.step()
+        turns.see(other, Sleeper("m", 0, 0, 1.0))
+        assert not turns.wakes(other, Seeing().now_s)
+        await scaler.step()
+
+    assert [] == double.unsaid
+    assert turns.wakes(other, Seeing().now_s)
+
+
 async def test_nothing_is_promised_for_a_target_that_is_never_empty_and_no_wake_of_a_ready_one_counts():
     wakes = MemoryWakes()
     await wakes.publish("m")
