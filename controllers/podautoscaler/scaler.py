@@ -174,7 +174,7 @@ class Scaler:
         if not self._may_rest:
             return desired
         done = moves(desired, seen.awake, seen.asleep, self.spec.keep_asleep)
-        sleepless = await self._sleepers.obey(done, seen.pods, seen.resting)
+        sleepless = await self._sleepers.obey(done, seen.pods, seen.resting, max(0, seen.ready - desired))
         return seen.replicas + done.start - done.end - done.end_asleep - sleepless
 
     async def _change(self, seen: Seen, replicas: int, decision: Decision) -> ScalingDecision:

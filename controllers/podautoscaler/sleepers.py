@@ -2,7 +2,7 @@
 
 A replica is first asked to drain, which its `/ready` tells Kubernetes, and so Services and gateways.  It sleeps when it
 has not been ready for two looks and has no request left.  Nothing is remembered here that runtimes do not say
-themselves, but which pods refused.
+themselves, but which pods refused; a pod that rested goes on resting while its runtime does not answer.
 
 Lives here: calls to runtimes, and which pods are chosen.  Not here: how many (autoscaling.sleeping).
 """
@@ -25,6 +25,7 @@ ANSWER_S = 2.0
 CHANGE_S = 60.0
 """Time limit of a sleep and a wake (chosen: some hundred gigabytes between a GPU and its host)."""
 PATH = "/v1/runtime/models"
+RESTING = frozenset({"draining", "sleeping"})
 
 
 class Sleepers:
@@ -33,25 +34,32 @@ class Sleepers:
     def __init__(self) -> None:
         self._refused: set[str] = set()  # names of pods that cannot sleep
         self._unready: set[str] = set()  # names of those that were not ready at the last look
-        self._draining: set[str] = set()
+        self._phases: dict[str, str] = {}  # by name of the pod, as its runtime said it last
 
     async def resting(self, pods: Iterable[ScaledPod]) -> frozenset[str]:
         """Return the names of the pods that sleep or drain."""
         able = [pod for pod in pods if pod.ip and pod.runtime_port]
-        phases = dict(zip([pod.name for pod in able], await asyncio.gather(*map(_phase, able)), strict=True))
-        self._draining = {name for name, phase in phases.items() if phase == "draining"}
-        return frozenset(name for name, phase in phases.items() if phase in {"draining", "sleeping"})
+        phases = zip(able, await asyncio.gather(*map(_phase, able)), strict=True)
+        rested = {name: phase for name, phase in self._phases.items() if phase in RESTING}
+        self._phases = {pod.name: phase or rested.get(pod.name, "") for pod, phase in phases}
+        return frozenset(name for name, phase in self._phases.items() if phase in RESTING)
 
-    async def obey(self, moves: Moves, awake: Sequence[ScaledPod], resting: Sequence[ScaledPod]) -> int:
-        """Wake pods, and let others drain and sleep; return how many have to end because they cannot sleep."""
-        await asyncio.gather(*(_call(pod, "wake", {}) for pod in resting[: moves.wake]))
-        staying = resting[moves.wake :]
-        await asyncio.gather(*(self._send_to_sleep(pod) for pod in staying if pod.name in self._draining))
-        self._unready = {pod.name for pod in staying if not pod.is_ready}
+    async def obey(self, moves: Moves, awake: Sequence[ScaledPod], resting: Sequence[ScaledPod], spare: int) -> int:
+        """Wake pods, and let others drain and sleep; return how many have to end because they cannot sleep.
+
+        At most `spare` of those that are ready drain, so that none is missed while others start; those that have
+        started are waited for.  Of those that rest, the draining ones are woken first: they are back at once.
+        """
+        draining = [pod for pod in resting if self._phases.get(pod.name) == "draining"]
+        order = draining + [pod for pod in resting if pod not in draining]
+        await asyncio.gather(*(_call(pod, "wake", {}) for pod in order[: moves.wake]))
+        await asyncio.gather(*map(self._send_to_sleep, draining[moves.wake :]))
+        self._unready = {pod.name for pod in order[moves.wake :] if not pod.is_ready}
         able = [pod for pod in awake if pod.is_ready and pod.runtime_port and pod.name not in self._refused]
-        youngest = sorted(able, key=lambda pod: pod.started_s or 0.0, reverse=True)[: moves.sleep]
+        youngest = sorted(able, key=lambda pod: pod.started_s or 0.0, reverse=True)[: min(moves.sleep, spare)]
         await asyncio.gather(*map(self._requests, youngest))
-        return moves.sleep - len(youngest)
+        started = [pod for pod in awake if not pod.is_ready and self._phases.get(pod.name) == "active"]
+        return max(0, moves.sleep - len(youngest) - len(started))
 
     async def _send_to_sleep(self, pod: ScaledPod) -> None:
         """Put a draining pod to sleep once nobody sends it requests and it has none; one that refuses goes on."""
@@ -92,7 +100,10 @@ async def _ask(
 ) -> dict[str, Any] | None:
     host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
     try:
-        async with httpx2.AsyncClient(trust_env=False, timeout=limit_s, verify=False) as client:
+        async with (
+            asyncio.timeout(limit_s),
+            httpx2.AsyncClient(trust_env=False, timeout=None, verify=False) as client,
+        ):
             answer = await client.request(method, f"http://{host}:{pod.runtime_port}{PATH}{path}", json=body)
         found = answer.json() if answer.status_code == HTTPStatus.OK else None
     except (httpx2.HTTPError, OSError, ValueError):
