@@ -205,11 +205,6 @@ class Pod(Object, frozen=True):
         ready = any(one.type == "Ready" and one.status == "True" for one in self.status.conditions)
         return ready and bool(self.status.pod_ip) and self.metadata.deletion_timestamp is None
 
-    @property
-    def sidecar_port(self) -> int | None:
-        """Return the port of the runtime beside the engine; None where there is none."""
-        return self.spec.sidecar_port
-
 
 ADAPTERS = Kind("model.aibrix.ai", "v1alpha1", "ModelAdapter", "modeladapters", Adapter)
 PODS = Kind("", "v1", "Pod", "pods", Pod)
@@ -265,7 +260,7 @@ def host_of(pod: Pod, claims: Mapping[Key, Claim] = NO_CLAIMS) -> Host:
         pod.metadata.uid,
         pod.status.pod_ip,
         _port(pod.metadata) or (claim.port if claim else DEFAULT_PORT),
-        pod.sidecar_port,
+        pod.spec.sidecar_port,
         pod.metadata.labels.get(ENGINE, ""),
         sum(status.restart_count for status in pod.status.container_statuses),
     )
