@@ -123,8 +123,10 @@ def _sibling(url: str) -> Iterator[None]:
         process.stdout.readline()
         process.stdin.write(b"\n")
         process.stdin.flush()
-        yield
-        process.terminate()
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 @contextmanager
@@ -138,9 +140,11 @@ def _reader(settings: Settings) -> Iterator[None]:
 
     thread = threading.Thread(target=read)
     thread.start()
-    yield
-    ended.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 async def _send(port: int, workload: Workload, rate: float, seconds: float) -> Sequence[float]:
