@@ -52,11 +52,11 @@ class PoolSettings(Section):
     prices: PriceSettings = PriceSettings()
     """The prices of tokens, for a pool that is paid by use."""
     cap: Annotated[int | None, Field(ge=0, le=1_000_000), NO_FLAG] = None
-    """The most GPUs that there are in it.  Absent: any number."""
+    """The most GPUs that there are in it, for simulations.  Absent: any number."""
     provisioning_delay_s: Annotated[float, Field(ge=0, le=86_400), NO_FLAG] = 0.0
-    """The time from the order of a replica to its first answer."""
+    """The time from the order of a replica to its first answer, for simulations."""
     keep_warm_s: Annotated[float, Field(ge=0, le=86_400), NO_FLAG] = 0.0
-    """How long a replica without work is kept."""
+    """How long a replica without work is to be kept; nothing reads it yet."""
     spill: SpillSettings = SpillSettings()
     api: ApiSettings | None = None
     """The API that serves the pool.  Absent: engines do."""
