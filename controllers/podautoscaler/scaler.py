@@ -77,6 +77,7 @@ class Scaler:
         self._sleepers = Sleepers()
         self._may_rest = True  # some may sleep since before the autoscaler was changed
         self._asleep = ""  # the model of the target while it has no replica that is awake
+        self._way = (0, 0)  # replicas awake and desired at the last look
 
     def sleeps(self, model: str) -> bool:
         """Whether the target has no replica awake, as far as was seen, and would serve the model if it had one."""
@@ -162,7 +163,8 @@ class Scaler:
         if decision.missing:
             found = {ACTIVE: Said("False", "FailedGetMetrics", "; ".join((decision.missing, *failures)))}
         replicas, change = await self._replicas(seen, decision.desired), None
-        if replicas != seen.replicas or decision.desired != seen.awake:
+        before, self._way = self._way, (seen.awake, decision.desired)
+        if replicas != seen.replicas or (decision.desired != seen.awake and self._way != before):
             change = await self._change(seen, replicas, decision)
             if not change.success:
                 found[ABLE] = Said("False", "FailedUpdateScale", change.error)

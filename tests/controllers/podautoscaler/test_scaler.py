@@ -1,7 +1,8 @@
 """One autoscaler at work: from what is seen to replicas, and what each step can fail by."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -31,6 +32,9 @@ from tests.support.kubernetes.scaled import (
 )
 from tests.support.kubernetes.script import talking
 from tests.support.memory_wakes import MemoryWakes
+from tests.support.own_engine import Reply, own_engine
+from tests.support.polling import until
+from tests.support.sidecar import sidecar
 
 MODEL = {"model.aibrix.ai/name": "m"}
 PLAN = a_source(metricSourceType="domain", endpoint="e:80", port=None, targetMetric="vllm:deployment_replicas")
@@ -46,11 +50,12 @@ async def a_scaler(
     uid: str = "u",
     wakes: MemoryWakes | None = None,
     turns: Turns | None = None,
+    annotations: Mapping[str, str] | None = None,
     **spec: Any,
 ) -> AsyncIterator[tuple[Scaler, Double]]:
     """A scaler at an API server that answers so."""
     document = an_autoscaler(**spec)
-    document["metadata"] |= {"uid": uid}
+    document["metadata"] |= {"uid": uid, "annotations": dict(annotations or {})}
     autoscaler = msgspec.structs.replace(msgspec.convert(document, PodAutoscaler), status=status or Status())
     async with talking([kinds(), *exchanges]) as (client, double):
         memory, wakes, turns = Memory(client, "home"), wakes or MemoryWakes(), turns or Turns()
@@ -253,6 +258,28 @@ async def test_a_target_that_serves_no_more_holds_back_no_wake_of_another(then: 
 
     assert [] == double.unsaid
     assert turns.wakes(other, Seeing().now_s)
+
+
+async def test_a_wake_that_an_engine_refuses_again_and_again_is_one_change(tmp_path: Path):
+    with own_engine() as engine, sidecar(f"http://{engine.address}", tmp_path / "log") as runtime:
+        engine.models = Reply(body=b'{"data": [{"id": "m"}]}')
+        engine.answer = lambda asked: Reply(200 if asked.method == "GET" else 404, b'{"is_sleeping": true}')
+
+        async def is_up() -> bool:
+            return await runtime.status("/healthz") == 200
+
+        await until(is_up)
+        pod = a_pod("p0", ready=False, **MODEL)
+        port = {"containerPort": int(runtime.url.rpartition(":")[2])}
+        pod |= {"spec": {"containers": [{"name": "forebay-runtime", "ports": [port]}]}}
+        pod["status"]["podIP"] = "127.0.0.1"
+        keep = {"autoscaling.forebay.io/keep-asleep": "1"}
+        looks = [*a_look(1, pod), *a_look(1, pod)]
+        async with a_scaler(Seeing(1.0), recalled("u"), *looks, annotations=keep, **BY_PLAN) as (scaler, double):
+            steps = [await scaler.step(), await scaler.step()]
+
+    assert ([], [1, 1]) == (double.unsaid, [step.desired for step in steps])
+    assert [(0, 1), None] == [step.change and (step.change.previous_scale, step.change.new_scale) for step in steps]
 
 
 async def test_nothing_is_promised_for_a_target_that_is_never_empty_and_no_wake_of_a_ready_one_counts():
