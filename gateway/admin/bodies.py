@@ -189,7 +189,7 @@ class CheckBody(_Body):
     model: str = ""
     """The model of the request, for the user's limits on that model."""
     cost: Money = 0.0
-    """What it will cost, for budgets in money."""
+    """Its cost, for budgets in money."""
 
     def amounts(self) -> Amounts:
         """Return the amounts of one request."""

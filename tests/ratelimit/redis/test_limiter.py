@@ -1,5 +1,4 @@
 import asyncio
-import json
 import time
 
 import pytest
@@ -7,11 +6,10 @@ from redis.crc import key_slot
 
 from ratelimit.kinds import RPM, TPM, USER_BUDGETS, WINDOW_UNITS, Amounts
 from ratelimit.limits import BUDGETS, Admitted, Charge, LimiterUnavailableError, MalformedUserError, Rates, User
-from ratelimit.redis.limiter import RedisLimiter
 from ratelimit.redis.names import api_key_key, model_key, user_key, user_prefix, window_key
 from ratelimit.redis.permits import LEASE_S
 from ratelimit.window import KEEP_S
-from tests.support.limiters import TIMEOUT_S, Clock, a_charge, a_redis_limiter, admit, put_user, refuse, used
+from tests.support.limiters import Clock, a_charge, a_redis_limiter, admit, put_user, refuse, used
 from tests.support.redis import RedisServer
 
 
@@ -136,18 +134,6 @@ async def test_records_of_other_tools_are_read(server, record, user):
     async with a_redis_limiter(server) as limiter:
         assert (user, 0, 0) == await used(limiter, "u")
         await admit(limiter, "u", 5)
-
-
-@pytest.mark.parametrize("ours", ["group", "reserve"])
-async def test_zeros_of_a_record_that_aibrix_cannot_have_written_mean_nothing_is_allowed(server, ours):
-    values = {"group": "g", "reserve": "expected"}
-    put(server, "u", json.dumps({"name": "u", "rpm": 0, "tpm": 0, ours: values[ours]}))
-    put(server, "theirs", '{"name": "theirs", "rpm": 0, "tpm": 0}')
-    limiter = RedisLimiter(server.url, TIMEOUT_S, compat=True)
-
-    assert (RPM, 0) == ((verdict := await refuse(limiter, "u", 1)).kind, verdict.limit)
-    await admit(limiter, "theirs", 1)
-    await limiter.aclose()
 
 
 async def test_an_absurd_charge_fits_no_limit_and_breaks_no_sum(server):
