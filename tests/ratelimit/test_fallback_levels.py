@@ -1,6 +1,7 @@
 """Keys, groups, budgets and hard limits while Redis is away, and afterwards."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -19,9 +20,10 @@ from ratelimit.limits import (
     Reservation,
     User,
 )
+from ratelimit.redis.names import user_prefix
 from ratelimit.window import KEEP_S
 from tests.support.fallbacks import a_fallback, come_back, leave
-from tests.support.limiters import T0_S, World
+from tests.support.limiters import T0_S, World, a_redis_limiter
 from tests.support.polling import until
 
 DAY, COST_DAY, _, _ = USER_BUDGETS
@@ -107,6 +109,19 @@ async def test_what_was_spent_is_handed_over_when_its_window_has_long_forgotten_
     await fallback._hand_over()
 
     assert (["", BUDGETS], [BUDGETS]) == (first, primary.asked)
+
+
+async def test_spending_that_is_handed_over_is_known_to_be_until_its_periods_are_forgotten(server):
+    slot = int(time.time())
+    World(server).put(User("u", budgets={"day": 100}))
+    async with a_redis_limiter(server) as limiter:
+        for _ in range(2):
+            await limiter.absorb(("u",), BUDGETS, "h1", {slot: Amounts(1, 7)})
+
+        usage = await limiter.usage("u")
+        assert usage is not None
+        assert 7 == usage.quotas[DAY].used
+    assert KEEP_S < server.own_client.ttl(f"{user_prefix('u')}:absorbed:h1")
 
 
 @pytest.mark.parametrize("reserve", ["maximum", "expected"])
