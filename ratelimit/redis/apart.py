@@ -60,21 +60,25 @@ class ClusterLimiter(RedisLimiter):
 
     async def _across_nodes(self, charge: Charge, takes: bool) -> Verdict:
         charged: list[tuple[Part, Amounts, tuple[Holder, ...]]] = []  # and the levels whose permits were taken
-        verdict: Verdict | None = None
         try:
             verdict = await self._ask_nodes(charge, charged, takes=takes)
-        finally:
-            if not isinstance(verdict, Admitted):
-                with contextlib.suppress(LimiterUnavailableError):  # what is not given back leaves with its window
-                    for part, amounts, holders in charged:
-                        for holder in holders:
-                            self._send_permits(holder, None, -1)
-                        await self._change(part, NOTHING.minus(amounts))
+        except BaseException:
+            await self._give_back(charged)
+            raise
+        if not isinstance(verdict, Admitted):
+            await self._give_back(charged)
         if verdict is None:
             return await (self.reserve(charge) if takes else self.check(charge))
         if takes and isinstance(verdict, Admitted):
             self.take_permits(verdict.reservation)
         return verdict
+
+    async def _give_back(self, charged: list[tuple[Part, Amounts, tuple[Holder, ...]]]) -> None:
+        with contextlib.suppress(LimiterUnavailableError):  # what is not given back leaves with its window
+            for part, amounts, holders in charged:
+                for holder in holders:
+                    self._send_permits(holder, None, -1)
+                await self._change(part, NOTHING.minus(amounts))
 
     async def _ask_nodes(
         self, charge: Charge, charged: list[tuple[Part, Amounts, tuple[Holder, ...]]], *, takes: bool
