@@ -13,7 +13,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 TIMEOUT_S = 30.0
 """The longest wait for an answer (chosen: a page of a hundred thousand users takes seconds)."""
-_OPENER = build_opener(ProxyHandler({}))  # a proxy has no business with an administrator's token
+OPENER = build_opener(ProxyHandler({}))
+"""Calls addresses directly: a proxy has no business with an administrator's token or a user's key."""
 
 
 class CallError(Exception):
@@ -57,7 +58,7 @@ class Client:
         headers = self._headers if body is None else {**self._headers, "content-type": "application/json"}
         request = Request(url, body, headers)  # noqa: S310 - the scheme was checked
         try:
-            with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
+            with OPENER.open(request, timeout=TIMEOUT_S) as answer:
                 content: bytes = answer.read()
                 return content
         except HTTPError as error:

@@ -8,18 +8,18 @@ import time
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import Request
 
 import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State
 
 from console.desk import Desk
 from console.elements import fields, note
+from console.looking.client import OPENER
 
 TITLE = "Try it"
 TIMEOUT_S = 300.0
 """As long as a first pod may take to come."""
-_OPENER = build_opener(ProxyHandler({}))
 _SHOWN = ("target-pod", "routing-strategy", "x-forebay-decision", "x-forebay-pool", "x-request-id", "retry-after")
 
 
@@ -34,7 +34,6 @@ def layout(_desk: Desk, _query: dict[str, str]) -> list[Any]:
         ], cols={"base": 1, "sm": 2, "md": 4}),
         dmc.Textarea(id="try-prompt", label="Prompt", value="Say this is a test!", autosize=True),
         dmc.Button("Send", id="try-send"),
-        dmc.LoadingOverlay(id="try-waits", visible=False),
         dmc.Stack(id="try-answer"),
     ]  # fmt: skip
 
@@ -68,7 +67,7 @@ def register(app: Dash, desk: Desk) -> None:
 def _sent(request: Request) -> list[Any]:
     began_s = time.monotonic()
     try:
-        with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
+        with OPENER.open(request, timeout=TIMEOUT_S) as answer:
             status, headers, content = answer.status, answer.headers, answer.read()
     except HTTPError as error:
         with error:
